@@ -1,0 +1,1 @@
+"""The networks: the same classes for every preset."""

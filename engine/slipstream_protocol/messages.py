@@ -1,0 +1,175 @@
+"""Everything the server and the engine can say to each other, on one screen.
+
+The socket's order is the order of events: what is sent before a chunk applies to it, what is sent after does
+not. Pixels never travel here, only the number of the slot they lie in (see `arena.py`).
+
+A slot belongs to one side at a time. An input slot is the server's until `ChunkIn` names it, and again after
+`SlotFree`; an output slot is the engine's until `ChunkOut` names it, and again after `SlotRead`.
+"""
+
+import msgspec
+
+from slipstream_protocol.frames import Geometry
+from slipstream_protocol.parameters import Parameters, Prompts
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """The root of every message: immutable, tagged by its class name."""
+
+
+# ---- server to engine
+
+
+class OpenStream(Message):
+    """Give lane `lane` a fresh stream that starts with `parameters`."""
+
+    lane: int
+    parameters: Parameters
+
+
+class CloseStream(Message):
+    """Forget the stream on `lane`; answered by `StreamClosed` when its slots are all the server's again."""
+
+    lane: int
+
+
+class Update(Message):
+    """Change parameters of the stream on `lane` from its next chunk on; answered by `Applied`."""
+
+    lane: int
+    parameters: Parameters
+
+
+class ChunkIn(Message):
+    """Chunk number `chunk` of a stream lies in input slot `slot`; it holds `frames` frames."""
+
+    lane: int
+    slot: int
+    chunk: int
+    frames: int
+    submitted_ns: int
+
+
+class SlotRead(Message):
+    """The server has taken its copy: output slot `slot` is the engine's again."""
+
+    lane: int
+    slot: int
+
+
+class Stop(Message):
+    """Finish the work in hand and leave."""
+
+
+# ---- engine to server
+
+
+class Loading(Message):
+    """What the engine is busy with before it is ready, for people to read."""
+
+    stage: str
+
+
+class Ready(Message):
+    """The engine serves. The arena's file descriptor travels with this message.
+
+    Args:
+        pipeline, preset: what is running, e.g. `diffusion` and `tiny`.
+        geometry: the size of a frame and of a chunk.
+        lanes: streams the engine can hold at once.
+        in_slots, out_slots: slots of a lane in each direction.
+        defaults: the values of the parameters a stream starts with.
+        step_list: all the timesteps this model was made for; n steps are its first n.
+        styles: the words a small model knows; empty where any text will do.
+        note: one line on what this model is, for the page.
+    """
+
+    pipeline: str
+    preset: str
+    geometry: Geometry
+    lanes: int
+    in_slots: int
+    out_slots: int
+    defaults: Parameters
+    step_list: tuple[int, ...]
+    styles: tuple[str, ...]
+    note: str
+
+
+class StreamOpened(Message):
+    lane: int
+
+
+class StreamRefused(Message):
+    """The engine cannot take another stream now: why, and when to ask again."""
+
+    lane: int
+    reason: str
+    retry_after_s: float
+
+
+class StreamClosed(Message):
+    lane: int
+
+
+class SlotFree(Message):
+    """The engine has what it needs of input slot `slot` and wants the newest chunk there."""
+
+    lane: int
+    slot: int
+
+
+class StageTimes(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Milliseconds a chunk spent in each stage of the engine."""
+
+    encode_ms: float = 0.0
+    denoise_ms: float = 0.0
+    decode_ms: float = 0.0
+
+
+class ChunkOut(Message):
+    """Chunk number `chunk` is done and lies in output slot `slot`.
+
+    Args:
+        rev: of the newest parameter update this chunk was made with, -1 before the first.
+        taken_ns, made_ns: when the engine began and ended.
+    """
+
+    lane: int
+    slot: int
+    chunk: int
+    frames: int
+    rev: int
+    taken_ns: int
+    made_ns: int
+    stages: StageTimes
+
+
+class Applied(Message):
+    """The update `rev` takes effect with chunk `chunk`; `prompts` are those now in force or on their way."""
+
+    lane: int
+    rev: int
+    chunk: int
+    prompts: Prompts
+
+
+class Failed(Message):
+    """Something went wrong: in the stream on `lane`, or in the whole engine where lane is -1."""
+
+    lane: int
+    reason: str
+
+
+ToEngine = OpenStream | CloseStream | Update | ChunkIn | SlotRead | Stop
+ToServer = (
+    Loading
+    | Ready
+    | StreamOpened
+    | StreamRefused
+    | StreamClosed
+    | SlotFree
+    | ChunkOut
+    | Applied
+    | Failed
+)

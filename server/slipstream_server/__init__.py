@@ -1,0 +1,1 @@
+"""The media edge: HTTP, WebRTC, and the engine as a supervised child."""
