@@ -1,7 +1,7 @@
 """One monotonic line for both processes.
 
-`time.monotonic_ns` reads CLOCK_MONOTONIC, which counts from boot for every process of a machine, so a
-stamp taken in the engine can be subtracted from one taken in the server.
+`time.monotonic_ns` reads CLOCK_MONOTONIC, which counts from boot for every process of a machine, so
+a stamp taken in the engine can be subtracted from one taken in the server.
 """
 
 import time

@@ -1,9 +1,9 @@
 """Pictures as they cross the boundary: I420, uint8, one array a chunk.
 
-A frame of width W and height H is the array `[H * 3 // 2, W]`: H rows of luma, then the two chroma planes, each
-H / 2 rows of W / 2 samples, packed two rows to a row of W. This is how FFmpeg lays out `yuv420p` when
-asked for one array, so a frame moves between the camera, the shared memory and the encoder as plain bytes.
-A chunk of T frames is `[T, H * 3 // 2, W]`.
+A frame of width W and height H is the array `[H * 3 // 2, W]`: H rows of luma, then the two chroma
+planes, each H / 2 rows of W / 2 samples, packed two rows to a row of W. This is how FFmpeg lays out
+`yuv420p` when asked for one array, so a frame moves between the camera, the shared memory and the
+encoder as plain bytes. A chunk of T frames is `[T, H * 3 // 2, W]`.
 """
 
 import msgspec

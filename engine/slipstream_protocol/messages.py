@@ -1,10 +1,11 @@
 """Everything the server and the engine can say to each other, on one screen.
 
-The socket's order is the order of events: what is sent before a chunk applies to it, what is sent after does
-not. Pixels never travel here, only the number of the slot they lie in (see `arena.py`).
+The socket's order is the order of events: what is sent before a chunk applies to it, what is sent
+after does not. Pixels never travel here, only the number of the slot they lie in (see `arena.py`).
 
-A slot belongs to one side at a time. An input slot is the server's until `ChunkIn` names it, and again after
-`SlotFree`; an output slot is the engine's until `ChunkOut` names it, and again after `SlotRead`.
+A slot belongs to one side at a time. An input slot is the server's until `ChunkIn` names it, and
+again after `SlotFree`; an output slot is the engine's until `ChunkOut` names it, and again after
+`SlotRead`.
 """
 
 import msgspec
@@ -20,27 +21,27 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=Tr
 # ---- server to engine
 
 
-class OpenStream(Message):
+class OpenStream(Message, frozen=True):
     """Give lane `lane` a fresh stream that starts with `parameters`."""
 
     lane: int
     parameters: Parameters
 
 
-class CloseStream(Message):
-    """Forget the stream on `lane`; answered by `StreamClosed` when its slots are all the server's again."""
+class CloseStream(Message, frozen=True):
+    """Forget the stream on `lane`; answered by `StreamClosed`, after which its slots start anew."""
 
     lane: int
 
 
-class Update(Message):
+class Update(Message, frozen=True):
     """Change parameters of the stream on `lane` from its next chunk on; answered by `Applied`."""
 
     lane: int
     parameters: Parameters
 
 
-class ChunkIn(Message):
+class ChunkIn(Message, frozen=True):
     """Chunk number `chunk` of a stream lies in input slot `slot`; it holds `frames` frames."""
 
     lane: int
@@ -50,27 +51,27 @@ class ChunkIn(Message):
     submitted_ns: int
 
 
-class SlotRead(Message):
+class SlotRead(Message, frozen=True):
     """The server has taken its copy: output slot `slot` is the engine's again."""
 
     lane: int
     slot: int
 
 
-class Stop(Message):
+class Stop(Message, frozen=True):
     """Finish the work in hand and leave."""
 
 
 # ---- engine to server
 
 
-class Loading(Message):
+class Loading(Message, frozen=True):
     """What the engine is busy with before it is ready, for people to read."""
 
     stage: str
 
 
-class Ready(Message):
+class Ready(Message, frozen=True):
     """The engine serves. The arena's file descriptor travels with this message.
 
     Args:
@@ -96,11 +97,11 @@ class Ready(Message):
     note: str
 
 
-class StreamOpened(Message):
+class StreamOpened(Message, frozen=True):
     lane: int
 
 
-class StreamRefused(Message):
+class StreamRefused(Message, frozen=True):
     """The engine cannot take another stream now: why, and when to ask again."""
 
     lane: int
@@ -108,11 +109,11 @@ class StreamRefused(Message):
     retry_after_s: float
 
 
-class StreamClosed(Message):
+class StreamClosed(Message, frozen=True):
     lane: int
 
 
-class SlotFree(Message):
+class SlotFree(Message, frozen=True):
     """The engine has what it needs of input slot `slot` and wants the newest chunk there."""
 
     lane: int
@@ -127,7 +128,7 @@ class StageTimes(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     decode_ms: float = 0.0
 
 
-class ChunkOut(Message):
+class ChunkOut(Message, frozen=True):
     """Chunk number `chunk` is done and lies in output slot `slot`.
 
     Args:
@@ -145,8 +146,8 @@ class ChunkOut(Message):
     stages: StageTimes
 
 
-class Applied(Message):
-    """The update `rev` takes effect with chunk `chunk`; `prompts` are those now in force or on their way."""
+class Applied(Message, frozen=True):
+    """Update `rev` takes effect with chunk `chunk`; `prompts` are in force, or on their way."""
 
     lane: int
     rev: int
@@ -154,7 +155,7 @@ class Applied(Message):
     prompts: Prompts
 
 
-class Failed(Message):
+class Failed(Message, frozen=True):
     """Something went wrong: in the stream on `lane`, or in the whole engine where lane is -1."""
 
     lane: int

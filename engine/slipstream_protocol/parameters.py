@@ -4,6 +4,7 @@ The names are those the field already knows. Every field may be absent (`UNSET`)
 names only what it changes, and updates merge key by key, the last value winning.
 """
 
+import itertools
 from typing import Annotated, Literal
 
 import msgspec
@@ -71,12 +72,10 @@ class Parameters(
     def __post_init__(self) -> None:
         if self.prompt is not UNSET and self.prompts is not UNSET:
             raise ValueError("prompt and prompts are both given, send one of them")
-        if self.transition is not UNSET and (
-            self.prompt is not UNSET or self.prompts is not UNSET
-        ):
+        if self.transition is not UNSET and (self.prompt is not UNSET or self.prompts is not UNSET):
             raise ValueError("transition and prompts are both given, the transition names its own")
         steps = self.denoising_step_list
-        if steps is not UNSET and any(b >= a for a, b in zip(steps, steps[1:], strict=False)):
+        if steps is not UNSET and any(b >= a for a, b in itertools.pairwise(steps)):
             raise ValueError(f"denoising_step_list is {list(steps)}, it must fall at every step")
 
     @property
@@ -89,7 +88,7 @@ class Parameters(
         return self.prompts
 
     def merged(self, newer: "Parameters") -> "Parameters":
-        """This update with `newer` laid over it, key by key; the three ways to name prompts are one key."""
+        """This update under `newer`, key by key; the three ways to name prompts are one key."""
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
         changes = {
             name: value

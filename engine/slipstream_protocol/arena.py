@@ -1,0 +1,148 @@
+"""Where pixels cross between the processes: one block of shared memory, a place for each chunk.
+
+    lane 0                                   lane 1
+    +--------+--------+--------+--------+    +--------+---
+    | in 0   | in 1   | out 0  | out 1  |    | in 0   | ...        one slot = geometry.slot_bytes
+    +--------+--------+--------+--------+    +--------+---
+
+A slot belongs to one side at a time and changes hands by message only (`messages.py`), so there is
+no lock and nothing is overwritten while it is read. The block has no name: it is an anonymous
+memory file where the kernel has them (Linux), an unlinked temporary file elsewhere, and lives as
+long as a process holds it. The engine makes it, since it alone knows the sizes, and its descriptor
+travels with `Ready`.
+"""
+
+import mmap
+import os
+import tempfile
+from dataclasses import dataclass
+
+import numpy as np
+
+from slipstream_protocol.frames import I420, Geometry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How many places of what size the arena has.
+
+    Raises:
+        ValueError: if a count is less than 1.
+    """
+
+    geometry: Geometry
+    lanes: int
+    in_slots: int
+    out_slots: int
+
+    def __post_init__(self) -> None:
+        for name in ("lanes", "in_slots", "out_slots"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be at least 1")
+
+    @property
+    def lane_slots(self) -> int:
+        return self.in_slots + self.out_slots
+
+    @property
+    def total_bytes(self) -> int:
+        return self.lanes * self.lane_slots * self.geometry.slot_bytes
+
+
+class Arena:
+    """A mapped arena; both processes use the same class over the same memory.
+
+    Args:
+        descriptor: of the shared memory; owned from now on.
+        layout: must be the same on both sides.
+
+    Raises:
+        ValueError: if the memory is smaller than the layout needs.
+    """
+
+    def __init__(self, descriptor: int, layout: Layout) -> None:
+        self.descriptor = descriptor
+        self.layout = layout
+        size = os.fstat(descriptor).st_size
+        if size < layout.total_bytes:
+            raise ValueError(
+                f"shared memory is {size} bytes, the layout needs {layout.total_bytes}; "
+                "both sides must use the same layout"
+            )
+        rows, width = layout.geometry.frame_shape
+        self._pixels_LSTHW: I420 = np.frombuffer(
+            mmap.mmap(descriptor, layout.total_bytes), dtype=np.uint8
+        ).reshape(layout.lanes, layout.lane_slots, layout.geometry.slot_frames, rows, width)
+
+    @classmethod
+    def create(cls, layout: Layout, *, anonymous: bool = hasattr(os, "memfd_create")) -> "Arena":
+        """New memory for `layout`, zeroed.
+
+        Args:
+            anonymous: use the kernel's anonymous memory files; else an unlinked temporary file.
+        """
+        if anonymous:
+            descriptor = os.memfd_create("slipstream-arena")
+        else:
+            with tempfile.TemporaryFile() as file:
+                descriptor = os.dup(file.fileno())
+        os.ftruncate(descriptor, layout.total_bytes)
+        return cls(descriptor, layout)
+
+    def input(self, lane: int, slot: int) -> I420:
+        """Input slot `slot` of a lane, `[slot_frames, H * 3 // 2, W]`, in the shared memory."""
+        return self._view(lane, slot, self.layout.in_slots, 0)
+
+    def output(self, lane: int, slot: int) -> I420:
+        """Output slot `slot` of a lane, as `input`."""
+        return self._view(lane, slot, self.layout.out_slots, self.layout.in_slots)
+
+    def close(self) -> None:
+        """Give up the descriptor; the memory itself goes with the last view of it."""
+        os.close(self.descriptor)
+        self._pixels_LSTHW = np.empty((0, 0, 0, 0, 0), np.uint8)
+
+    def _view(self, lane: int, slot: int, slots: int, first: int) -> I420:
+        if not 0 <= lane < self.layout.lanes:
+            raise IndexError(f"lane is {lane}, the arena has {self.layout.lanes}")
+        if not 0 <= slot < slots:
+            raise IndexError(f"slot is {slot}, a lane has {slots} in this direction")
+        view: I420 = self._pixels_LSTHW[lane, first + slot]
+        return view
+
+
+class Slots:
+    """The slots one side owns at the moment, handed out in the order they came back.
+
+    Args:
+        count: how many there are.
+        owned: whether this side starts with all of them.
+    """
+
+    def __init__(self, count: int, *, owned: bool) -> None:
+        self._count = count
+        self._free = list(range(count)) if owned else []
+
+    def __len__(self) -> int:
+        return len(self._free)
+
+    @property
+    def all_here(self) -> bool:
+        return len(self._free) == self._count
+
+    def take(self) -> int | None:
+        """The slot free the longest, or None."""
+        return self._free.pop(0) if self._free else None
+
+    def give(self, slot: int) -> None:
+        """Have `slot` back.
+
+        Raises:
+            ValueError: if there is no such slot, or it is already here: two owners would overwrite
+                each other.
+        """
+        if not 0 <= slot < self._count or slot in self._free:
+            raise ValueError(
+                f"slot {slot} came back, of {self._count} these are here: {self._free}"
+            )
+        self._free.append(slot)
