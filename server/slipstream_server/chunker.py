@@ -1,0 +1,85 @@
+"""Camera frames into chunks of the engine's size. Pure; one of two places that may drop a frame.
+
+The engine asks for a chunk when it wants one, and gets the newest frames there are. Where more
+frames wait than a chunk holds, the engine is slower than the camera: the chunk then takes frames
+evenly from all that came since the last one, so that motion stays even at whatever rate the engine
+sustains. No rate is ever measured or fed back, so nothing can spiral.
+"""
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from slipstream_protocol.clock import NS_PER_S
+from slipstream_protocol.frames import I420, Geometry
+
+MAX_SPAN_NS = 1 * NS_PER_S
+MAX_WAITING_FRAMES = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """One camera frame at the engine's size; its capture and arrival on the monotonic clock."""
+
+    frame: I420
+    captured_ns: int
+    arrived_ns: int
+
+
+class Chunker:
+    """Keeps what has come since the last chunk and hands over the next.
+
+    Drops are counted by cause: `skipped` came between the frames of a chunk, `stale` had waited
+    longer than `max_span_ns` behind the newest, `flushed` were thrown away on request.
+
+    Args:
+        geometry: says how many frames the first and the later chunks hold.
+        max_span_ns: the longest time one chunk may span.
+    """
+
+    def __init__(self, geometry: Geometry, *, max_span_ns: int = MAX_SPAN_NS) -> None:
+        self._geometry = geometry
+        self._max_span_ns = max_span_ns
+        self._waiting: deque[Captured] = deque()
+        self._drops: Counter[str] = Counter()
+        self.chunks = 0
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        return self._drops
+
+    def push(self, frame: Captured) -> None:
+        """Take in the newest frame.
+
+        Raises:
+            ValueError: if it is not of the engine's size.
+        """
+        self._geometry.check_frame(frame.frame)
+        oldest_ns = frame.captured_ns - self._max_span_ns
+        while self._waiting and (
+            self._waiting[0].captured_ns < oldest_ns or len(self._waiting) >= MAX_WAITING_FRAMES
+        ):
+            self._waiting.popleft()
+            self._drops["stale"] += 1
+        self._waiting.append(frame)
+
+    def take(self) -> tuple[Captured, ...] | None:
+        """The next chunk, oldest frame first and the newest last, or None while too few wait.
+
+        Ask only when the engine wants a chunk: what is not in it is gone.
+        """
+        size = self._geometry.frames_of(self.chunks)
+        if len(self._waiting) < size:
+            return None
+        frames = tuple(self._waiting)
+        stride = len(frames) / size
+        chunk = tuple(frames[round((k + 1) * stride) - 1] for k in range(size))
+        self._drops["skipped"] += len(frames) - size
+        self._waiting.clear()
+        self.chunks += 1
+        return chunk
+
+    def flush(self) -> None:
+        """Throw away what waits, as while a stream is paused."""
+        self._drops["flushed"] += len(self._waiting)
+        self._waiting.clear()

@@ -1,0 +1,145 @@
+"""Bursts of generated frames into one frame at its time. Pure; the second place that may drop one.
+
+A frame is shown `delay` after it was captured, the same delay for all, so the picture moves as the
+camera saw it move. The delay is what the slowest chunk of late has needed: a late chunk raises it
+at once, chunks that come early lower it little by little. Frames are never paced by how fast they
+are made, which would let the wait grow without end.
+"""
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from slipstream_protocol.clock import NS_PER_MS
+from slipstream_protocol.frames import I420
+from slipstream_protocol.messages import StageTimes
+
+_LATE_NS = 2 * NS_PER_MS  # a chunk must be here this long before its first frame is due
+_SPARE_NS = 8 * NS_PER_MS  # slack that is left alone: the clock's and the loop's own jitter
+_WINDOW_CHUNKS = 16
+_SLEW_SHARE = 4  # of the spare slack, one part in this many is given up at each chunk
+_MIN_STEP_NS = 1 * NS_PER_MS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkStamps:
+    """The life of a chunk on the monotonic clock, and what the engine says of its own part."""
+
+    chunked_ns: int
+    submitted_ns: int
+    taken_ns: int
+    made_ns: int
+    received_ns: int
+    stages: StageTimes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """One generated frame, with the stamps of the camera frame it was made from."""
+
+    frame: I420
+    captured_ns: int
+    arrived_ns: int
+    chunk: int
+    index: int
+    rev: int
+    stamps: ChunkStamps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A frame whose time has come; `play_ns` is that time, and the clock of its pts."""
+
+    made: Made
+    play_ns: int
+
+
+class Playout:
+    """Gives out each frame when it is due; never lets more than a chunk wait for the next to come.
+
+    A whole chunk that still waits when the next one comes means the delay is too long, as after a
+    stall: its first frame is then due at once. What waits beyond a chunk is dropped, oldest first.
+
+    Drops are counted by cause: `overrun` are those, `overdue` a frame that was due together with
+    a newer one, `disordered` one older than what came before it.
+
+    Args:
+        chunk_frames: frames of a chunk; that many waiting are a chunk too much.
+        window_chunks: how many chunks the smallest slack is taken over.
+    """
+
+    def __init__(self, *, chunk_frames: int, window_chunks: int = _WINDOW_CHUNKS) -> None:
+        if chunk_frames < 1:
+            raise ValueError(f"chunk_frames is {chunk_frames}, it must be at least 1")
+        self._chunk_frames = chunk_frames
+        self._waiting: deque[Made] = deque()
+        self._window = window_chunks
+        self._slack_ns: deque[int] = deque(maxlen=window_chunks)
+        self._drops: Counter[str] = Counter()
+        self._delay_ns = 0
+        self._anchored = False
+        self._played_ns = 0
+        self._newest_captured_ns = 0
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        return self._drops
+
+    @property
+    def delay_ns(self) -> int:
+        """From capture to its time on screen, as it is now."""
+        return self._delay_ns
+
+    @property
+    def waiting_frames(self) -> int:
+        return len(self._waiting)
+
+    def push(self, frames: Sequence[Made], now_ns: int) -> None:
+        """Take in one chunk, oldest frame first."""
+        fresh = [made for made in frames if made.captured_ns > self._newest_captured_ns]
+        self._drops["disordered"] += len(frames) - len(fresh)
+        if not fresh:
+            return
+        while len(self._waiting) > self._chunk_frames:
+            self._waiting.popleft()
+            self._drops["overrun"] += 1
+        if len(self._waiting) == self._chunk_frames:
+            self._anchor(self._waiting[0], now_ns)
+        else:
+            self._pace(fresh[0], now_ns)
+        self._waiting.extend(fresh)
+        self._newest_captured_ns = fresh[-1].captured_ns
+
+    def due_ns(self) -> int | None:
+        """When the next frame is to be shown, or None when nothing waits."""
+        return self._waiting[0].captured_ns + self._delay_ns if self._waiting else None
+
+    def pop(self, now_ns: int) -> Shown | None:
+        """The frame whose time has come, or None before its time; asked late, the newest due."""
+        shown: Made | None = None
+        while self._waiting and self._waiting[0].captured_ns + self._delay_ns <= now_ns:
+            self._drops["overdue"] += shown is not None
+            shown = self._waiting.popleft()
+        if shown is None:
+            return None
+        self._played_ns = max(shown.captured_ns + self._delay_ns, self._played_ns + _MIN_STEP_NS)
+        return Shown(made=shown, play_ns=self._played_ns)
+
+    def _anchor(self, made: Made, now_ns: int) -> None:
+        """Make `made` due now."""
+        self._delay_ns = now_ns + _LATE_NS - made.captured_ns
+        self._slack_ns.clear()
+        self._anchored = True
+
+    def _pace(self, first: Made, now_ns: int) -> None:
+        """Move the delay to where a chunk that begins with `first` wants it."""
+        slack_ns = first.captured_ns + self._delay_ns - now_ns
+        if not self._anchored or slack_ns < _LATE_NS:
+            self._anchor(first, now_ns)
+            return
+        self._slack_ns.append(slack_ns)
+        spare_ns = min(self._slack_ns) - _LATE_NS - _SPARE_NS
+        if len(self._slack_ns) == self._slack_ns.maxlen and spare_ns > 0:
+            step_ns = -(-spare_ns // _SLEW_SHARE)
+            self._delay_ns -= step_ns
+            self._slack_ns = deque((slack - step_ns for slack in self._slack_ns), self._window)
