@@ -35,7 +35,7 @@ class CloseStream(Message, frozen=True):
 
 
 class Update(Message, frozen=True):
-    """Change parameters of the stream on `lane` from its next chunk on; answered by `Applied`."""
+    """Change a stream from its next chunk on; answered by `Applied` or `UpdateRefused`."""
 
     lane: int
     parameters: Parameters
@@ -155,6 +155,14 @@ class Applied(Message, frozen=True):
     prompts: Prompts
 
 
+class UpdateRefused(Message, frozen=True):
+    """The update `rev` asks for what this model cannot do; nothing has changed."""
+
+    lane: int
+    rev: int
+    reason: str
+
+
 class Failed(Message, frozen=True):
     """Something went wrong: in the stream on `lane`, or in the whole engine where lane is -1."""
 
@@ -172,5 +180,6 @@ ToServer = (
     | SlotFree
     | ChunkOut
     | Applied
+    | UpdateRefused
     | Failed
 )

@@ -1,10 +1,10 @@
 """What the viewer gets, held against what was promised. Pure.
 
-Definitions before numbers. `age` is capture to sent, per frame. `gap` is the time between two frames
-sent; `jitter` per frame is how far that is from the distance of their play times, and per chunk how
-far the distance of two chunks' arrivals is from the distance of their captures. A chunk is a `miss`
-when its oldest frame was already older than the age target on arrival from the engine. All of these
-are over a sliding window; drops are totals. `ttff` is counted from the offer.
+Definitions before numbers. `age` is capture to sent, per frame. `gap` is the time between two
+frames sent; `jitter` per frame is how far that is from the distance of their play times, and per
+chunk how far the distance of two chunks' arrivals is from the distance of their captures. A chunk
+is a `miss` when its oldest frame was already older than the age target on arrival from the engine.
+All of these are over a sliding window; `ttff` is counted from the offer.
 """
 
 from collections import deque
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
+
 from slipstream_server.playout import ChunkStamps, Made, Shown
 
 WINDOW_NS = 10 * NS_PER_S
@@ -156,7 +157,7 @@ class SloMonitor:
         self._inputs.add(now_ns)
 
     def observe_chunk(self, first: Made) -> bool:
-        """A chunk that begins with `first` has come from the engine; returns whether it was missed."""
+        """A chunk that begins with `first` has come; returns whether it was missed."""
         stamps = first.stamps
         now_ns = stamps.received_ns
         self.mark(Milestone.FIRST_GENERATED, now_ns)

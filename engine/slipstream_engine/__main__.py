@@ -1,0 +1,103 @@
+"""The engine's command line; only `serve` is spoken to by the server."""
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+from slipstream_protocol.arena import Arena, Layout
+from slipstream_protocol.channel import Channel, ChannelClosed
+from slipstream_protocol.messages import Failed, Loading
+
+from slipstream_engine.echo import EchoPipeline
+from slipstream_engine.loop import Loop
+from slipstream_engine.pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
+
+
+def size_px(text: str) -> tuple[int, int]:
+    """`640x480` as width and height; for argparse."""
+    width, separator, height = text.lower().partition("x")
+    if not (separator and width.isdigit() and height.isdigit()):
+        raise argparse.ArgumentTypeError(f"size is {text!r}, it must be like 640x480")
+    return int(width), int(height)
+
+
+def count(text: str) -> int:
+    """A number of things, at least one; for argparse."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is given, it must be a whole number above 0")
+    return int(text)
+
+
+def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("serve", help="serve chunks to the server that started this")
+    parser.add_argument("--channel-fd", type=int, required=True, help="inherited socket")
+    parser.add_argument("--pipeline", choices=("diffusion", "echo"), default="diffusion")
+    parser.add_argument("--preset", default="tiny", help="model, for the diffusion pipeline")
+    parser.add_argument("--size", type=size_px, help="WxH of a frame, where not the preset's own")
+    parser.add_argument("--max-streams", type=count, default=1)
+    parser.set_defaults(run=serve)
+
+
+def load_pipeline(arguments: argparse.Namespace) -> Pipeline:
+    """The pipeline asked for, loaded but cold.
+
+    Raises:
+        ValueError: if the preset or the size is not possible.
+        OSError: if weights cannot be read.
+    """
+    if arguments.pipeline == "echo":
+        width_px, height_px = arguments.size or (640, 480)
+        return EchoPipeline(width_px=width_px, height_px=height_px)
+    raise ValueError(f"pipeline is {arguments.pipeline}, this build has echo only")
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Load, warm up, announce, and run until the server hangs up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when to stop
+    channel = Channel(socket.socket(fileno=arguments.channel_fd))
+    try:
+        channel.send(Loading(stage=f"loading {arguments.pipeline} {arguments.preset}"))
+        pipeline = load_pipeline(arguments)
+        channel.send(Loading(stage="warming up"))
+        pipeline.warm_up()
+        layout = Layout(
+            geometry=pipeline.geometry, lanes=arguments.max_streams, in_slots=1, out_slots=2
+        )
+        arena = Arena.create(layout)
+    except ChannelClosed:
+        return 0
+    except Exception as error:  # the server shows the reason to whoever waits
+        logger.exception("the engine could not start")
+        channel.send(Failed(lane=-1, reason=f"{type(error).__name__}: {error}"))
+        return 1
+    try:
+        Loop(pipeline, channel, arena).run()
+    except ChannelClosed:
+        logger.info("the server is gone")
+    finally:
+        arena.close()
+        channel.close()
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="slipstream-engine", description=__doc__)
+    add_serve(parser.add_subparsers(required=True, metavar="COMMAND"))
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(
+        level=os.environ.get("SLIPSTREAM_LOG", "INFO"),
+        format="%(asctime)s engine %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    result: int = arguments.run(arguments)
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""A pipeline without a model: each frame comes back as it went in.
+
+It is the floor of the latency, the far end of the tests, and needs neither torch nor weights.
+"""
+
+from msgspec import UNSET
+from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.messages import StageTimes
+from slipstream_protocol.parameters import Parameters, Prompt, Prompts
+
+
+class EchoStream:
+    """A stream whose output is its input; remembers its prompts like any other."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._prompts: Prompts = (Prompt(""),)
+        self.apply(parameters)
+
+    @property
+    def prompts(self) -> Prompts:
+        return self._prompts
+
+    def apply(self, parameters: Parameters) -> None:
+        if parameters.target is not UNSET:
+            self._prompts = parameters.target
+
+    def step(self, frames_THW: I420, out_THW: I420) -> StageTimes:
+        out_THW[:] = frames_THW
+        return StageTimes()
+
+
+class EchoPipeline:
+    """See the module.
+
+    Args:
+        width_px, height_px: of the frames it takes.
+    """
+
+    name = "echo"
+    preset = "none"
+    step_list: tuple[int, ...] = (1000,)
+    styles: tuple[str, ...] = ()
+    note = "echo: the camera's own picture, through the engine and back, without a model"
+    defaults = Parameters(
+        prompts=(Prompt(""),),
+        denoising_step_list=(1000,),
+        noise_scale=0.0,
+        noise_controller=False,
+        seed=0,
+    )
+
+    def __init__(self, *, width_px: int, height_px: int) -> None:
+        self.geometry = Geometry(
+            width_px=width_px, height_px=height_px, first_chunk_frames=4, chunk_frames=4
+        )
+
+    def warm_up(self) -> None:
+        """Nothing is slow the first time."""
+
+    def open(self, parameters: Parameters) -> EchoStream:
+        return EchoStream(parameters)
