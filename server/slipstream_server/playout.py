@@ -77,9 +77,9 @@ class Playout:
         self._slack_ns: deque[int] = deque(maxlen=window_chunks)
         self._drops: Counter[str] = Counter()
         self._delay_ns = 0
-        self._anchored = False
+        self._started = False
         self._played_ns = 0
-        self._newest_captured_ns = 0
+        self._newest_captured_ns = -1
 
     @property
     def drops(self) -> Mapping[str, int]:
@@ -104,42 +104,42 @@ class Playout:
             self._waiting.popleft()
             self._drops["overrun"] += 1
         if len(self._waiting) == self._chunk_frames:
-            self._anchor(self._waiting[0], now_ns)
-        else:
-            self._pace(fresh[0], now_ns)
+            self._shift(min(0, now_ns + _LATE_NS - self._due_ns(self._waiting[0])))
+        self._pace(fresh[0], now_ns)
         self._waiting.extend(fresh)
         self._newest_captured_ns = fresh[-1].captured_ns
 
     def due_ns(self) -> int | None:
         """When the next frame is to be shown, or None when nothing waits."""
-        return self._waiting[0].captured_ns + self._delay_ns if self._waiting else None
+        return self._due_ns(self._waiting[0]) if self._waiting else None
 
     def pop(self, now_ns: int) -> Shown | None:
         """The frame whose time has come, or None before its time; asked late, the newest due."""
         shown: Made | None = None
-        while self._waiting and self._waiting[0].captured_ns + self._delay_ns <= now_ns:
+        while self._waiting and self._due_ns(self._waiting[0]) <= now_ns:
             self._drops["overdue"] += shown is not None
             shown = self._waiting.popleft()
         if shown is None:
             return None
-        self._played_ns = max(shown.captured_ns + self._delay_ns, self._played_ns + _MIN_STEP_NS)
+        self._played_ns = max(self._due_ns(shown), self._played_ns + _MIN_STEP_NS)
         return Shown(made=shown, play_ns=self._played_ns)
 
-    def _anchor(self, made: Made, now_ns: int) -> None:
-        """Make `made` due now."""
-        self._delay_ns = now_ns + _LATE_NS - made.captured_ns
-        self._slack_ns.clear()
-        self._anchored = True
+    def _due_ns(self, made: Made) -> int:
+        return made.captured_ns + self._delay_ns
+
+    def _shift(self, step_ns: int) -> None:
+        """Show everything later by `step_ns`, earlier where it is negative."""
+        self._delay_ns += step_ns
+        self._slack_ns = deque((slack + step_ns for slack in self._slack_ns), self._window)
 
     def _pace(self, first: Made, now_ns: int) -> None:
         """Move the delay to where a chunk that begins with `first` wants it."""
-        slack_ns = first.captured_ns + self._delay_ns - now_ns
-        if not self._anchored or slack_ns < _LATE_NS:
-            self._anchor(first, now_ns)
-            return
+        slack_ns = self._due_ns(first) - now_ns
+        if not self._started or slack_ns < _LATE_NS:
+            self._shift(_LATE_NS - slack_ns)
+            slack_ns = _LATE_NS
+            self._started = True
         self._slack_ns.append(slack_ns)
         spare_ns = min(self._slack_ns) - _LATE_NS - _SPARE_NS
-        if len(self._slack_ns) == self._slack_ns.maxlen and spare_ns > 0:
-            step_ns = -(-spare_ns // _SLEW_SHARE)
-            self._delay_ns -= step_ns
-            self._slack_ns = deque((slack - step_ns for slack in self._slack_ns), self._window)
+        if len(self._slack_ns) == self._window and spare_ns > 0:
+            self._shift(-spare_ns // _SLEW_SHARE)

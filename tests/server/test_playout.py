@@ -1,0 +1,149 @@
+"""The playout, under a scripted clock: bounded age, bounded wait, true motion."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slipstream_protocol.clock import NS_PER_MS
+from slipstream_server.playout import Playout, Shown
+
+from tests.server.stamped import made, ms
+
+FRAME_MS = 1000 / 30
+CHUNK_MS = 4 * FRAME_MS
+
+
+def chunk_at(start_ms: float, number: int = 0) -> list[float]:
+    return [start_ms + n * FRAME_MS for n in range(4)]
+
+
+def drive(
+    service_ms: Callable[[int], float], chunks: int
+) -> tuple[Playout, list[tuple[float, Shown]]]:
+    """Run a camera at 30 fps and an engine that takes `service_ms(chunk)`, one chunk at a time.
+
+    Returns the playout and what was shown when, in ms. The engine takes a new chunk of the newest
+    frames when it is free, as the chunker would give it.
+    """
+    playout = Playout(chunk_frames=4)
+    shown: list[tuple[float, Shown]] = []
+    free_ms = 0.0
+    captured_ms = 0.0
+    arrivals = []
+    for number in range(chunks):
+        start_ms = max(free_ms, captured_ms + CHUNK_MS)
+        captured_ms = start_ms - CHUNK_MS
+        free_ms = start_ms + service_ms(number)
+        arrivals.append((free_ms, [made(at, chunk=number) for at in chunk_at(captured_ms)]))
+        captured_ms = start_ms
+    now_ms = 0.0
+    for arrival_ms, frames in arrivals:
+        while now_ms < arrival_ms:
+            if (frame := playout.pop(ms(now_ms))) is not None:
+                shown.append((now_ms, frame))
+            now_ms += 1.0
+        playout.push(frames, ms(arrival_ms))
+    while (frame := playout.pop(ms(now_ms))) is not None or playout.waiting_frames:
+        if frame is not None:
+            shown.append((now_ms, frame))
+        now_ms += 1.0
+    return playout, shown
+
+
+def ages_ms(shown: list[tuple[float, Shown]]) -> list[float]:
+    return [now_ms - frame.made.captured_ns / NS_PER_MS for now_ms, frame in shown]
+
+
+def test_a_burst_is_spread_over_the_time_it_was_captured_in() -> None:
+    """four frames that come at once are shown a thirtieth apart, as they were taken."""
+    _, shown = drive(lambda _: 50.0, chunks=40)
+    steady = [now_ms for now_ms, _ in shown[80:]]
+    gaps = [b - a for a, b in zip(steady, steady[1:], strict=False)]
+    assert all(abs(gap - FRAME_MS) <= 1.01 for gap in gaps)
+    assert len(shown) == 160
+
+
+def test_age_does_not_creep() -> None:
+    """with an engine slower than the camera, the age at the end is the age at the start."""
+    _, shown = drive(lambda _: 250.0, chunks=2400)
+    ages = ages_ms(shown)
+    assert max(ages[-400:]) <= max(ages[40:440]) + 1.01
+    assert max(ages) < 400  # 133 spread + 250 made + the clock's steps
+
+
+def test_one_stall_is_forgotten() -> None:
+    """a cold chunk or a stall raises the delay for a while only."""
+    _, before = drive(lambda _: 100.0, chunks=300)
+    _, after = drive(lambda n: 2000.0 if n == 100 else 100.0, chunks=300)
+    assert max(ages_ms(after)[-200:]) <= max(ages_ms(before)[-200:]) + 10
+
+
+def test_a_slow_start_is_forgotten() -> None:
+    """the first chunk's extra time is not carried along."""
+    _, shown = drive(lambda n: 1500.0 if n == 0 else 100.0, chunks=200)
+    assert max(ages_ms(shown)[-200:]) < 100 + CHUNK_MS + 20
+
+
+def test_an_early_chunk_does_not_push_out_a_whole_one_that_waits() -> None:
+    """one waiting chunk is played before the next; only what is beyond it is dropped."""
+    playout = Playout(chunk_frames=4)
+    playout.push([made(at) for at in chunk_at(0)], ms(500))
+    assert playout.pop(ms(502)) is not None
+    for start_ms in (CHUNK_MS, 2 * CHUNK_MS, 3 * CHUNK_MS):
+        playout.push([made(at) for at in chunk_at(start_ms)], ms(503))
+    assert playout.waiting_frames == 8
+    assert playout.drops["overrun"] == 7
+    assert playout.due_ns() == ms(505)
+
+
+def test_asked_late_the_newest_due_frame_is_given() -> None:
+    """when the loop itself was held up, it does not play catch-up."""
+    playout = Playout(chunk_frames=4)
+    playout.push([made(at) for at in chunk_at(0)], ms(200))
+    shown = playout.pop(ms(200 + 2 + 2.5 * FRAME_MS))
+    assert shown is not None
+    assert shown.made.captured_ns == ms(2 * FRAME_MS)
+    assert playout.drops["overdue"] == 2
+
+
+def test_a_frame_from_the_past_is_never_shown() -> None:
+    """chunks that come out of order do not turn time back."""
+    playout = Playout(chunk_frames=4)
+    playout.push([made(at) for at in chunk_at(1000)], ms(1500))
+    playout.push([made(at) for at in chunk_at(0)], ms(1501))
+    assert playout.drops["disordered"] == 4
+    assert playout.waiting_frames == 4
+
+
+def test_a_chunk_holds_a_frame() -> None:
+    """the error names the value and the rule."""
+    with pytest.raises(ValueError, match="chunk_frames is 0, it must be at least 1"):
+        Playout(chunk_frames=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(1, 1200), min_size=1, max_size=60))
+def test_under_any_engine_the_bounds_hold(times_ms: list[float]) -> None:
+    """whatever the engine does: frames in order, play times strictly rising, nothing shown before
+    it is due, at most two chunks inside, every frame shown or counted."""
+    playout, shown = drive(lambda n: times_ms[n], chunks=len(times_ms))
+    captured = [frame.made.captured_ns for _, frame in shown]
+    assert captured == sorted(set(captured))
+    plays = [frame.play_ns for _, frame in shown]
+    assert all(b > a for a, b in zip(plays, plays[1:], strict=False))
+    assert all(age <= max(times_ms) * 2 + 2 * CHUNK_MS + 10 for age in ages_ms(shown))
+    assert len(shown) + sum(playout.drops.values()) == 4 * len(times_ms)
+
+
+@given(st.lists(st.tuples(st.floats(0, 400), st.floats(0, 400)), max_size=80))
+def test_never_more_than_two_chunks_wait(events: list[tuple[float, float]]) -> None:
+    """the queue is bounded however chunks and questions come."""
+    playout = Playout(chunk_frames=4)
+    now_ms = start_ms = 0.0
+    for number, (wait_ms, gap_ms) in enumerate(events):
+        now_ms += wait_ms
+        start_ms += CHUNK_MS + gap_ms
+        now_ms = max(now_ms, start_ms)
+        playout.push([made(at, chunk=number) for at in chunk_at(start_ms)], ms(now_ms))
+        assert playout.waiting_frames <= 8

@@ -1,0 +1,130 @@
+"""The SLO monitor: each figure is what its definition says."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from slipstream_protocol.clock import NS_PER_S
+from slipstream_server.playout import Shown
+from slipstream_server.slo import Milestone, SloMonitor, SloTargets, percentiles
+
+from tests.server.stamped import made, ms
+
+
+def shown(captured_ms: float, play_ms: float) -> Shown:
+    return Shown(made=made(captured_ms, received_ms=captured_ms), play_ns=ms(play_ms))
+
+
+def monitor(**targets: float) -> SloMonitor:
+    return SloMonitor(SloTargets(**targets), offered_ns=0)
+
+
+def test_nothing_seen_is_nothing_claimed() -> None:
+    """before the first frame every figure is absent, not zero."""
+    report = monitor().report(ms(500))
+    assert report.age_ms is report.gap_ms is report.miss_ratio is report.stages_ms is None
+    assert report.holds.ttff is report.holds.age is report.holds.miss is None
+    assert report.ttff_ms == {}
+
+
+def test_ttff_is_counted_from_the_offer_and_once() -> None:
+    """each milestone keeps its first time."""
+    slo = monitor()
+    slo.mark(Milestone.SIGNAL, ms(12))
+    slo.mark(Milestone.SIGNAL, ms(99))
+    slo.observe_sent(shown(100, 400), ms(400))
+    report = slo.report(ms(500))
+    assert report.ttff_ms == {Milestone.SIGNAL: 12, Milestone.FIRST_SENT: 400}
+    assert report.holds.ttff is True
+
+
+def test_a_first_frame_that_never_comes_breaks_the_promise() -> None:
+    """waiting longer than the target is a failure already, not an unknown."""
+    assert monitor(ttff_ms=1000).report(ms(1001)).holds.ttff is False
+
+
+def test_age_gap_and_jitter() -> None:
+    """age is capture to sent; jitter is the send gap against the gap of play times."""
+    slo = monitor(age_ms=300)
+    for n, late_ms in enumerate([0, 0, 10, 0]):
+        slo.observe_sent(shown(n * 40, 250 + n * 40), ms(250 + n * 40 + late_ms))
+    report = slo.report(ms(400))
+    assert report.age_ms is not None and report.gap_ms is not None
+    assert (report.age_ms.p50, report.age_ms.p99) == (250, 260)
+    assert report.gap_ms.p99 == 50
+    assert report.jitter_frame_ms == 10
+    assert report.holds.age is True
+
+
+def test_a_late_chunk_is_a_miss() -> None:
+    """the deadline is the age target, counted from the capture of the oldest frame."""
+    slo = monitor(age_ms=300, miss_ratio=0.25)
+    missed = [
+        slo.observe_chunk(made(n * 100, received_ms=n * 100 + age_ms, chunk=n))
+        for n, age_ms in enumerate([200, 300, 301, 900])
+    ]
+    report = slo.report(ms(1300))
+    assert missed == [False, False, True, True]
+    assert report.miss_ratio == 0.5
+    assert report.holds.miss is False
+    assert report.jitter_chunk_ms == 599
+
+
+def test_the_window_forgets() -> None:
+    """a stall an hour ago is not in the figures, a stall just now is."""
+    slo = monitor(age_ms=300)
+    slo.observe_sent(shown(0, 5000), ms(5000))
+    for n in range(600):
+        slo.observe_sent(shown(6000 + n * 33, 6200 + n * 33), ms(6200 + n * 33))
+    report = slo.report(ms(6200 + 600 * 33))
+    assert report.age_ms is not None
+    assert report.age_ms.p99 == 200
+    assert report.fps_out == pytest.approx(30.3, abs=0.2)
+
+
+def test_the_papers_ttff_beside_ours() -> None:
+    """four frames at the camera's rate and one steady chunk in the engine."""
+    slo = monitor()
+    for n in range(50):
+        slo.observe_input(ms(n * 40))
+    slo.observe_chunk(made(0, received_ms=80))
+    assert slo.report(ms(49 * 40)).ttff_paper_ms == pytest.approx(4 * 40 + 80, rel=0.03)
+
+
+def test_where_the_time_goes() -> None:
+    """the engine's stages as it reports them, and the wait for the time to be shown."""
+    slo = monitor()
+    slo.observe_chunk(made(0, received_ms=100))
+    slo.observe_sent(Shown(made=made(0, received_ms=100), play_ns=ms(130)), ms(130))
+    stages = slo.report(ms(200)).stages_ms
+    assert stages is not None
+    assert (stages.encode, stages.denoise, stages.decode, stages.playout) == (1, 2, 3, 30)
+
+
+@pytest.mark.parametrize(
+    ("targets", "reason"),
+    [({"age_ms": 0.0}, "age_ms is 0.0"), ({"miss_ratio": 2.0}, "miss_ratio is 2.0")],
+)
+def test_impossible_targets_are_refused(targets: dict[str, float], reason: str) -> None:
+    """a contract nobody can keep is an error where it is made."""
+    with pytest.raises(ValueError, match=reason):
+        SloTargets(**targets)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=200))
+def test_percentiles_are_values_that_were_seen(values: list[float]) -> None:
+    """nearest rank: no percentile is invented between two values, and they rise."""
+    found = percentiles(values)
+    assert found is not None
+    assert {found.p50, found.p95, found.p99} <= set(values)
+    assert found.p50 <= found.p95 <= found.p99 <= max(values)
+    assert sum(value <= found.p95 for value in values) >= 0.95 * len(values)
+
+
+@given(st.lists(st.integers(0, 60 * NS_PER_S), max_size=300))
+def test_memory_is_the_window(times_ns: list[int]) -> None:
+    """reports do not cost more the longer a stream runs."""
+    slo = monitor()
+    for now_ns in sorted(times_ns):
+        slo.observe_input(now_ns)
+        slo.report(now_ns)
+        assert slo.report(now_ns).fps_in >= 0
