@@ -1,5 +1,6 @@
 """The playout, under a scripted clock: bounded age, bounded wait, true motion."""
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -59,7 +60,7 @@ def test_a_burst_is_spread_over_the_time_it_was_captured_in() -> None:
     """four frames that come at once are shown a thirtieth apart, as they were taken."""
     _, shown = drive(lambda _: 50.0, chunks=40)
     steady = [now_ms for now_ms, _ in shown[80:]]
-    gaps = [b - a for a, b in zip(steady, steady[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(steady)]
     assert all(abs(gap - FRAME_MS) <= 1.01 for gap in gaps)
     assert len(shown) == 160
 
@@ -131,7 +132,7 @@ def test_under_any_engine_the_bounds_hold(times_ms: list[float]) -> None:
     captured = [frame.made.captured_ns for _, frame in shown]
     assert captured == sorted(set(captured))
     plays = [frame.play_ns for _, frame in shown]
-    assert all(b > a for a, b in zip(plays, plays[1:], strict=False))
+    assert all(b > a for a, b in itertools.pairwise(plays))
     assert all(age <= max(times_ms) * 2 + 2 * CHUNK_MS + 10 for age in ages_ms(shown))
     assert len(shown) + sum(playout.drops.values()) == 4 * len(times_ms)
 

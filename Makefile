@@ -1,0 +1,59 @@
+VENV        ?= .venv
+PYTHON      ?= python3
+CONSTRAINTS ?= constraints.txt
+PORT        ?= 8080
+BIN         := $(VENV)/bin
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
+SOURCES     := server engine tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install run check format test test-golden test-gpu bench picture image clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.run: pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --editable '.[engine]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP_INSTALL) --editable '.[engine,dev]'
+	touch $@
+
+install: $(VENV)/.dev  ## make .venv with everything a developer needs
+
+run: $(VENV)/.run  ## serve on http://localhost:8080 with the embedded model (no GPU needed)
+	$(BIN)/slipstream --port $(PORT)
+
+check: install  ## formatting, lint, types, import rules
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install  ## rewrite files in house format
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+test: install  ## every test that needs no GPU; finds or installs a Chromium first
+	$(BIN)/python -m tests.e2e.provision
+	$(BIN)/pytest -m 'not gpu'
+
+test-golden: install  ## replay the reference's vectors, one line a case (GOLDEN_DIR=... for others)
+	$(BIN)/python -m tests.golden
+
+test-gpu: install  ## numerics and latency on a CUDA device
+	$(BIN)/pytest -m gpu
+
+bench: install  ## 60 s calls over loopback WebRTC: bare aiortc, echo, tiny; JSON and a table
+	$(BIN)/python -m tests.bench
+
+picture: install  ## take the README's picture again
+	$(BIN)/python -m tests.e2e.screenshot docs/studio.png
+
+image:  ## build the container (TARGET=cpu or gpu)
+	docker build --file docker/Dockerfile --target $(or $(TARGET),cpu) --tag slipstream:$(or $(TARGET),cpu) .
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist artifacts

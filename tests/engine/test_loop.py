@@ -1,0 +1,269 @@
+"""The engine's loop, spoken to over a real channel: order, isolation, bounded work."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+import pytest
+from msgspec import UNSET
+from slipstream_engine.loop import Loop
+from slipstream_engine.pipeline import AdmissionError
+from slipstream_protocol.arena import Arena, Layout
+from slipstream_protocol.channel import Channel, open_pair
+from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.messages import (
+    Applied,
+    ChunkIn,
+    ChunkOut,
+    CloseStream,
+    Failed,
+    Message,
+    OpenStream,
+    Ready,
+    SlotFree,
+    SlotRead,
+    StageTimes,
+    Stop,
+    StreamClosed,
+    StreamOpened,
+    StreamRefused,
+    ToServer,
+    Update,
+    UpdateRefused,
+)
+from slipstream_protocol.parameters import Parameters, Prompt, Prompts
+
+GEOMETRY = Geometry(width_px=8, height_px=4, first_chunk_frames=5, chunk_frames=4)
+LAYOUT = Layout(geometry=GEOMETRY, lanes=3, in_slots=1, out_slots=2)
+DEADLINE_S = 20
+
+
+class PaintStream:
+    """Fills its output with its seed; its dials: a prompt of `fail` raises, `refuse` is refused."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.prompts: Prompts = (Prompt(""),)
+        self.value = 0
+        self.apply(parameters)
+
+    def apply(self, parameters: Parameters) -> None:
+        if parameters.prompt == "refuse":
+            raise ValueError("prompt is refuse, this model does not know it")
+        if parameters.target is not UNSET:
+            self.prompts = parameters.target
+        if parameters.seed is not UNSET:
+            self.value = parameters.seed
+
+    def step(self, frames_THW: I420, out_THW: I420) -> StageTimes:
+        if self.prompts[0].text == "fail":
+            raise RuntimeError("the model broke")
+        out_THW[:] = self.value
+        return StageTimes(denoise_ms=1.5)
+
+
+class PaintPipeline:
+    name = "paint"
+    preset = "none"
+    geometry = GEOMETRY
+    defaults = Parameters(seed=1)
+    step_list = (1000,)
+    styles = ("plain",)
+    note = "paints"
+
+    def warm_up(self) -> None:
+        pass
+
+    def open(self, parameters: Parameters) -> PaintStream:
+        if parameters.prompt == "full":
+            raise AdmissionError("no memory for another stream", retry_after_s=7.0)
+        return PaintStream(parameters)
+
+
+class FarEnd:
+    """The server's side: says things and reads answers, each with a deadline."""
+
+    def __init__(self) -> None:
+        ours, theirs = open_pair()
+        self.arena = Arena.create(LAYOUT)
+        self._channel = Channel(theirs)
+        loop = Loop(PaintPipeline(), self._channel, self.arena)
+        self._thread = threading.Thread(target=loop.run)
+        self._thread.start()
+        ours.settimeout(DEADLINE_S)
+        self._sock = ours
+        self._bytes = b""
+
+    def say(self, *messages: Message) -> None:
+        for message in messages:
+            payload = msgspec.msgpack.encode(message)
+            self._sock.sendall(len(payload).to_bytes(4, "little") + payload)
+
+    def hear(self) -> ToServer:
+        while len(self._bytes) < 4 or len(self._bytes) < 4 + self._length:
+            data = self._sock.recv(65536)
+            assert data, "the engine hung up"
+            self._bytes += data
+        payload, self._bytes = (
+            self._bytes[4 : 4 + self._length],
+            self._bytes[4 + self._length :],
+        )
+        message: ToServer = msgspec.msgpack.decode(payload, type=ToServer)
+        return message
+
+    @property
+    def _length(self) -> int:
+        return int.from_bytes(self._bytes[:4], "little")
+
+    def chunk(self, lane: int, number: int) -> ChunkIn:
+        return ChunkIn(
+            lane=lane, slot=0, chunk=number, frames=GEOMETRY.frames_of(number), submitted_ns=0
+        )
+
+    def open(self, lane: int, **parameters: object) -> None:
+        self.say(OpenStream(lane=lane, parameters=msgspec.convert(parameters, Parameters)))
+        assert self.hear() == StreamOpened(lane=lane)
+
+    def wait(self) -> None:
+        self._thread.join(DEADLINE_S)
+        assert not self._thread.is_alive()
+
+    def close(self) -> None:
+        self._sock.close()
+        self.wait()
+        self._channel.close()
+        self.arena.close()
+
+
+@pytest.fixture
+def far_end() -> Iterator[FarEnd]:
+    end = FarEnd()
+    with contextlib.closing(end):
+        ready = end.hear()
+        assert isinstance(ready, Ready)
+        assert (ready.geometry, ready.lanes, ready.styles) == (GEOMETRY, 3, ("plain",))
+        yield end
+
+
+def test_a_chunk_comes_back_and_frees_its_slot(far_end: FarEnd) -> None:
+    """the answer names the slot, the revision and the stages; then the input slot is free."""
+    far_end.open(0, seed=42)
+    far_end.say(far_end.chunk(0, 0))
+    out = far_end.hear()
+    assert isinstance(out, ChunkOut)
+    assert (out.chunk, out.frames, out.rev, out.stages.denoise_ms) == (0, 5, -1, 1.5)
+    assert out.taken_ns <= out.made_ns
+    assert np.all(far_end.arena.output(0, out.slot) == 42)
+    assert far_end.hear() == SlotFree(lane=0, slot=0)
+
+
+def test_defaults_hold_where_the_viewer_names_nothing(far_end: FarEnd) -> None:
+    """a stream starts from the pipeline's defaults under the viewer's own values."""
+    far_end.open(0)
+    far_end.say(far_end.chunk(0, 0))
+    out = far_end.hear()
+    assert isinstance(out, ChunkOut)
+    assert np.all(far_end.arena.output(0, out.slot) == 1)
+
+
+def test_an_update_applies_to_chunks_after_it(far_end: FarEnd) -> None:
+    """what is sent before a chunk applies to it, what is sent after does not."""
+    far_end.open(0)
+    first = Update(lane=0, parameters=Parameters(seed=10, prompt="a", rev=1))
+    second = Update(lane=0, parameters=Parameters(seed=20, rev=2))
+    far_end.say(first, far_end.chunk(0, 0), second, far_end.chunk(0, 1))
+    assert far_end.hear() == Applied(lane=0, rev=1, chunk=0, prompts=(Prompt("a"),))
+    zero = far_end.hear()
+    far_end.hear()
+    assert far_end.hear() == Applied(lane=0, rev=2, chunk=1, prompts=(Prompt("a"),))
+    one = far_end.hear()
+    assert isinstance(zero, ChunkOut) and isinstance(one, ChunkOut)
+    assert (zero.rev, one.rev) == (1, 2)
+    assert np.all(far_end.arena.output(0, zero.slot)[:5] == 10)
+    assert np.all(far_end.arena.output(0, one.slot)[:4] == 20)
+
+
+def test_a_refused_update_changes_nothing(far_end: FarEnd) -> None:
+    """the reason comes back and the revision stays."""
+    far_end.open(0)
+    far_end.say(Update(lane=0, parameters=Parameters(prompt="refuse", rev=5)), far_end.chunk(0, 0))
+    assert far_end.hear() == UpdateRefused(
+        lane=0, rev=5, reason="prompt is refuse, this model does not know it"
+    )
+    out = far_end.hear()
+    assert isinstance(out, ChunkOut)
+    assert out.rev == -1
+
+
+def test_a_viewer_who_takes_nothing_holds_up_only_itself(far_end: FarEnd) -> None:
+    """without a free output slot a chunk waits uncomputed, and the other lanes go on."""
+    far_end.open(0)
+    far_end.open(1)
+    for number in range(3):
+        far_end.say(far_end.chunk(0, number))
+    slots = [
+        message.slot
+        for message in (far_end.hear(), far_end.hear(), far_end.hear())
+        if isinstance(message, ChunkOut)
+    ]
+    assert far_end.hear() == SlotFree(lane=0, slot=0)
+    far_end.say(far_end.chunk(1, 0))
+    other = far_end.hear()
+    assert isinstance(other, ChunkOut) and other.lane == 1
+    far_end.hear()
+    far_end.say(SlotRead(lane=0, slot=slots[0]))
+    late = far_end.hear()
+    assert isinstance(late, ChunkOut)
+    assert (late.lane, late.chunk) == (0, 2)
+
+
+def test_a_stream_that_fails_ends_alone(far_end: FarEnd) -> None:
+    """the reason is told, the other stream goes on, and the lane can be opened again."""
+    far_end.open(0, prompt="fail")
+    far_end.open(1, seed=9)
+    far_end.say(far_end.chunk(0, 0), far_end.chunk(0, 1), far_end.chunk(1, 0))
+    assert far_end.hear() == Failed(lane=0, reason="RuntimeError: the model broke")
+    out = far_end.hear()
+    assert isinstance(out, ChunkOut) and out.lane == 1
+    far_end.hear()
+    far_end.say(CloseStream(lane=0))
+    assert far_end.hear() == StreamClosed(lane=0)
+    far_end.open(0)
+
+
+def test_refusals_say_why_and_when(far_end: FarEnd) -> None:
+    """a full engine, a taken lane and a lane that is not there are refused in words."""
+    far_end.say(OpenStream(lane=0, parameters=Parameters(prompt="full")))
+    assert far_end.hear() == StreamRefused(
+        lane=0, reason="no memory for another stream", retry_after_s=7.0
+    )
+    far_end.open(0)
+    far_end.say(OpenStream(lane=0, parameters=Parameters()))
+    assert isinstance(far_end.hear(), StreamRefused)
+    far_end.say(OpenStream(lane=3, parameters=Parameters()))
+    assert isinstance(far_end.hear(), StreamRefused)
+
+
+def test_a_chunk_out_of_order_ends_its_stream(far_end: FarEnd) -> None:
+    """a lost chunk is found, not papered over."""
+    far_end.open(0)
+    far_end.say(far_end.chunk(0, 3))
+    assert far_end.hear() == Failed(lane=0, reason="ValueError: chunk is 3, 0 is next")
+
+
+def test_talk_about_closed_streams_is_ignored(far_end: FarEnd) -> None:
+    """messages that crossed a close on the way disturb nobody."""
+    far_end.say(
+        far_end.chunk(2, 0),
+        SlotRead(lane=2, slot=0),
+        Update(lane=2, parameters=Parameters(seed=1)),
+        CloseStream(lane=2),
+    )
+    assert far_end.hear() == StreamClosed(lane=2)
+
+
+def test_stop_ends_the_loop(far_end: FarEnd) -> None:
+    """the loop returns on request, and by itself when the server hangs up."""
+    far_end.say(Stop())
+    far_end.wait()
