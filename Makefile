@@ -50,7 +50,7 @@ bench: install  ## 60 s calls over loopback WebRTC: bare aiortc, echo, tiny; JSO
 	$(BIN)/python -m tests.bench
 
 picture: install  ## take the README's picture again
-	$(BIN)/python -m tests.e2e.screenshot docs/studio.png
+	$(BIN)/python -m tests.e2e.screenshot tests/pictures/studio.png
 
 image:  ## build the container (TARGET=cpu or gpu)
 	docker build --file docker/Dockerfile --target $(or $(TARGET),cpu) --tag slipstream:$(or $(TARGET),cpu) .
