@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_S
 from slipstream_server.playout import Shown
-from slipstream_server.slo import Milestone, SloMonitor, SloTargets, percentiles
+from slipstream_server.slo import Holds, Milestone, SloMonitor, SloTargets, percentiles
 
 from tests.server.stamped import made, ms
 
@@ -21,8 +21,9 @@ def monitor(**targets: float) -> SloMonitor:
 def test_nothing_seen_is_nothing_claimed() -> None:
     """before the first frame every figure is absent, not zero."""
     report = monitor().report(ms(500))
-    assert report.age_ms is report.gap_ms is report.miss_ratio is report.stages_ms is None
-    assert report.holds.ttff is report.holds.age is report.holds.miss is None
+    assert report.age_ms is None and report.gap_ms is None
+    assert report.miss_ratio is None and report.stages_ms is None
+    assert report.holds == Holds(ttff=None, age=None, miss=None)
     assert report.ttff_ms == {}
 
 
