@@ -1,0 +1,83 @@
+"""The command `slipstream`: settings, logging, loop, signals. Only here os.environ is read."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from slipstream_server.app import serve
+from slipstream_server.config import ServerConfig, read_config
+from slipstream_server.errors import ConfigError, PortBusy
+from slipstream_server.sessions import session_id
+
+logger = logging.getLogger("slipstream_server")
+
+
+class _SessionFilter(logging.Filter):
+    """Puts the session's id into every record."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.session = session_id.get()
+        return True
+
+
+def set_up_logging(level: str) -> None:
+    """Our records at `level`, the libraries' from warnings on; the engine's lines as they are."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_SessionFilter())
+    handler.setFormatter(
+        logging.Formatter("%(asctime)s server %(levelname)s [%(session)s] %(name)s: %(message)s")
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logger.setLevel(level.upper())
+    relayed = logging.StreamHandler(sys.stderr)
+    relayed.setFormatter(logging.Formatter("%(message)s"))
+    engine = logging.getLogger("slipstream_engine")
+    engine.addHandler(relayed)
+    engine.propagate = False
+    engine.setLevel(level.upper())
+
+
+async def run(config: ServerConfig) -> None:
+    """Serve until the process is asked to stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+
+    def started(port: int) -> None:
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        token = f"?token={config.token}" if config.token else ""
+        print(f"Slipstream is at http://{host}:{port}/{token}", flush=True)
+
+    await serve(config, stop=stop, started=started)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where it can be had: half the tail of the latency under load."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if arguments[:1] == ["serve"]:
+        arguments = arguments[1:]
+    try:
+        config = read_config(arguments, os.environ)
+        set_up_logging(config.log_level)
+        with asyncio.Runner(loop_factory=_new_loop) as runner:
+            runner.run(run(config))
+    except (ConfigError, PortBusy) as error:
+        print(f"slipstream: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

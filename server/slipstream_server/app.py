@@ -1,0 +1,189 @@
+"""The server put together: engine, sessions, HTTP; and how it starts and stops."""
+
+import asyncio
+import contextlib
+import errno
+import importlib.metadata
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
+from aiohttp import web
+
+from slipstream_server.auth import Guard
+from slipstream_server.config import ServerConfig
+from slipstream_server.errors import PortBusy
+from slipstream_server.metrics import Metrics
+from slipstream_server.session import Surroundings
+from slipstream_server.sessions import Engine, Sessions
+from slipstream_server.signaling import BODY_MAX_BYTES, Signaling, errors_as_json
+from slipstream_server.slo import SloTargets
+from slipstream_server.supervisor import Supervisor, engine_command
+
+logger = logging.getLogger(__name__)
+
+SESSIONS = web.AppKey("sessions", Sessions)
+_WEB_SUFFIXES = (".html", ".js", ".css", ".svg", ".png", ".ico", ".webmanifest")
+_BACKLOG = 128
+
+
+def web_root() -> Path:
+    """The page's files: the checkout's where there is one, else those in the package.
+
+    Raises:
+        FileNotFoundError: if neither is there.
+    """
+    package = Path(__file__).resolve().parent
+    for root in (package.parent.parent / "web", package / "web"):
+        if (root / "index.html").is_file():
+            return root
+    raise FileNotFoundError(f"the page's files are neither beside nor in {package}; install again")
+
+
+def version() -> str:
+    try:
+        return importlib.metadata.version("slipstream")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def make_app(
+    config: ServerConfig, engine: Engine, pool: Executor, *, page: Path
+) -> web.Application:
+    """The application around a given engine; its shutdown ends the sessions.
+
+    Args:
+        page: the folder of the page's files.
+    """
+    metrics = Metrics()
+    targets = SloTargets(
+        ttff_ms=config.ttff_ms_target,
+        age_ms=config.age_ms_target,
+        miss_ratio=config.miss_ratio_target,
+    )
+    around = Surroundings(metrics=metrics, targets=targets, pool=pool, loopback=config.is_loopback)
+    sessions = Sessions(config, engine, around)
+    signaling = Signaling(
+        sessions,
+        engine,
+        metrics,
+        version=version(),
+        pipeline=config.pipeline,
+        preset=config.preset,
+        max_streams=config.max_streams,
+    )
+    guard = Guard(config)
+    app = web.Application(
+        client_max_size=BODY_MAX_BYTES, middlewares=[guard.mark, errors_as_json, guard.check]
+    )
+    app[SESSIONS] = sessions
+    app.add_routes(signaling.routes())
+    app.add_routes(_page_routes(page))
+
+    async def end_sessions(_: web.Application) -> None:
+        await sessions.close_all("the server is stopping")
+
+    app.on_shutdown.append(end_sessions)
+    return app
+
+
+async def serve(
+    config: ServerConfig, *, stop: asyncio.Event, started: Callable[[int], None]
+) -> None:
+    """Serve until `stop`: first the port is ours, then the engine starts, then calls may come.
+
+    Args:
+        started: called with the port, once it is listened on.
+
+    Raises:
+        PortBusy: if the port is taken.
+    """
+    page = web_root()
+    listener = bind(config.host, config.port)
+    with contextlib.closing(listener), _worker_pool() as pool:
+        async with running_engine(config, pool) as supervisor:
+            runner = web.AppRunner(make_app(config, supervisor, pool, page=page), access_log=None)
+            await runner.setup()
+            try:
+                await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+                started(listener.getsockname()[1])
+                await stop.wait()
+                logger.info("stopping")
+            finally:
+                await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def running_engine(config: ServerConfig, pool: Executor) -> AsyncIterator[Supervisor]:
+    """A supervised engine while the block runs."""
+    supervisor = Supervisor(engine_command(config), pool=pool)
+    running = asyncio.create_task(supervisor.run(), name="supervisor")
+    try:
+        yield supervisor
+    finally:
+        supervisor.stop()
+        await running
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A TCP socket on the port, not yet listened on.
+
+    Raises:
+        PortBusy: if it cannot be had.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise PortBusy(f"host is {host!r}, which is no address here: {error.strerror}") from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        why = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
+        raise PortBusy(
+            f"port {port} on {host} cannot be had: {why}; stop that program, or choose another "
+            "with --port (0 takes any free one)"
+        ) from error
+    return listener
+
+
+def _worker_pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1), thread_name_prefix="pixels")
+
+
+def _page_routes(root: Path) -> list[web.RouteDef]:
+    """The studio, the clean view, and the files they are made of."""
+    files = {path.name: path for path in root.iterdir() if path.suffix in _WEB_SUFFIXES}
+
+    async def studio(request: web.Request) -> web.StreamResponse:
+        return _file(files["index.html"])
+
+    async def view(request: web.Request) -> web.StreamResponse:
+        if "view.html" not in files:
+            raise web.HTTPNotFound
+        return _file(files["view.html"])
+
+    async def asset(request: web.Request) -> web.StreamResponse:
+        path = files.get(request.match_info["name"])
+        if path is None:
+            raise web.HTTPNotFound
+        return _file(path)
+
+    return [
+        web.get("/", studio),
+        web.get("/view", view),
+        web.get("/view/{stream}", view),
+        web.get("/{name}", asset),
+    ]
+
+
+def _file(path: Path) -> web.FileResponse:
+    return web.FileResponse(path, headers={"Cache-Control": "no-cache"})

@@ -1,0 +1,110 @@
+"""Who may ask, and from where: token, origin, and the headers that keep a page to itself."""
+
+import hmac
+import ipaddress
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from yarl import URL
+
+from slipstream_server.config import ServerConfig
+from slipstream_server.errors import Forbidden, Unauthorized
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+COOKIE = "slipstream_token"
+_GUARDED = ("/api/", "/metrics")
+_CHANGING = ("POST", "PATCH", "PUT", "DELETE")
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob: mediastream:; "
+        "style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'self'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    "Referrer-Policy": "no-referrer",  # the address may carry the token
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Guard:
+    """Checks every request against the settings.
+
+    A page that was opened with `?token=` gets the token back as a cookie only its own scripts'
+    requests carry, so that it need not handle it.
+    """
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._token = config.token
+        self._loopback = config.is_loopback
+
+    @web.middleware
+    async def check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuse what may not be."""
+        self._check_host(request)
+        self._check_origin(request)
+        if request.path.startswith(_GUARDED):
+            self._check_token(request)
+        return await handler(request)
+
+    @web.middleware
+    async def mark(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Put the headers on every answer, and the cookie on those to a right token."""
+        response = await handler(request)
+        response.headers.update(_HEADERS)
+        if self._token and self._matches(request.query.get("token", "")):
+            response.set_cookie(
+                COOKIE, self._token, httponly=True, samesite="Strict", secure=request.secure
+            )
+        return response
+
+    def _check_token(self, request: web.Request) -> None:
+        """Raise Unauthorized unless the token came along in one of its three ways."""
+        if not self._token:
+            return
+        scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+        given = (
+            bearer.strip() if scheme.lower() == "bearer" else "",
+            request.query.get("token", ""),
+            request.cookies.get(COOKIE, ""),
+        )
+        # every way is compared, so that the time taken tells nothing
+        if not any([self._matches(text) for text in given]):
+            raise Unauthorized(
+                "the token is missing or wrong; open the page with ?token=..., or send "
+                "'Authorization: Bearer ...' (the server was started with it)"
+            )
+
+    def _matches(self, text: str) -> bool:
+        return hmac.compare_digest(text.encode(), self._token.encode())
+
+    def _check_origin(self, request: web.Request) -> None:
+        """Raise Forbidden if a page of another site asks for a change."""
+        origin = request.headers.get("Origin")
+        if request.method not in _CHANGING or origin is None:
+            return
+        if URL(origin).authority != URL(f"{request.scheme}://{request.host}").authority:
+            raise Forbidden(
+                f"the request comes from {origin}, only pages of {request.host} may make it"
+            )
+
+    def _check_host(self, request: web.Request) -> None:
+        """Raise Forbidden if a foreign name was made to point at this machine (DNS rebinding)."""
+        if not self._loopback or self._token:
+            return
+        name = URL(f"http://{request.host}").host or ""
+        if name == "localhost" or name.endswith(".localhost") or _is_loopback(name):
+            return
+        raise Forbidden(
+            f"the request is for host {name!r}, without a token only localhost is served; "
+            "open http://localhost, or start the server with --token"
+        )
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,173 @@
+"""The server's settings: flags, then SLIPSTREAM_* environment, then a TOML file, then defaults."""
+
+import argparse
+import ipaddress
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+
+from slipstream_server.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "SLIPSTREAM_"
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def _setting(default: Any, help_text: str) -> Any:
+    return field(default=default, metadata={"help": help_text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """Everything that can be set; each field is a flag, a variable and a key of the file.
+
+    Raises:
+        ConfigError: if a value cannot be.
+    """
+
+    host: str = _setting("127.0.0.1", "address to listen on; any but a loopback one needs a token")
+    port: int = _setting(8080, "TCP port of the page and the API; 0 takes any free one")
+    token: str = _setting("", "secret that callers must bring, as ?token= or Bearer")
+    pipeline: str = _setting("diffusion", "what the engine runs: diffusion or echo")
+    preset: str = _setting("tiny", "model of the pipeline")
+    max_streams: int = _setting(2, "viewers with a camera at the same time")
+    max_viewers: int = _setting(8, "watchers of other people's streams at the same time")
+    stun: str = _setting("", "STUN server, stun:host:port; none unless set")
+    turn: str = _setting("", "TURN server, turn:host:port[?transport=tcp]; none unless set")
+    turn_username: str = _setting("", "fixed user name for the TURN server")
+    turn_credential: str = _setting("", "fixed password for the TURN server")
+    turn_secret: str = _setting("", "coturn's static-auth-secret; mints credentials per session")
+    ttff_ms_target: float = _setting(1000.0, "target: offer to first generated frame sent, in ms")
+    age_ms_target: float = _setting(1000.0, "target: p95 of capture to sent, in ms")
+    miss_ratio_target: float = _setting(0.01, "target: share of chunks later than their deadline")
+    log_level: str = _setting("info", "debug, info, warning or error")
+
+    def __post_init__(self) -> None:
+        self._check_range("port", 0, 65535)
+        self._check_range("max_streams", 1, 64)
+        self._check_range("max_viewers", 0, 1024)
+        self._check_range("ttff_ms_target", 1, 3_600_000)
+        self._check_range("age_ms_target", 1, 3_600_000)
+        self._check_range("miss_ratio_target", 0, 1)
+        self._check_scheme("stun", ("stun:", "stuns:"))
+        self._check_scheme("turn", ("turn:", "turns:"))
+        if self.log_level not in _LOG_LEVELS:
+            raise ConfigError(
+                f"log_level is {self.log_level!r}, it must be one of {', '.join(_LOG_LEVELS)}"
+            )
+        for name in ("host", "pipeline", "preset"):
+            if not getattr(self, name):
+                raise ConfigError(f"{name} is empty, it must be given")
+        if not self.is_loopback and len(self.token) < 16:
+            raise ConfigError(
+                f"host is {self.host!r}, which others can reach: set a token of at least 16 "
+                "characters (--token, or SLIPSTREAM_TOKEN), or listen on 127.0.0.1"
+            )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the port."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def _check_range(self, name: str, low: float, high: float) -> None:
+        value = getattr(self, name)
+        if not low <= value <= high:
+            raise ConfigError(f"{name} is {value}, it must be from {low} to {high}")
+
+    def _check_scheme(self, name: str, schemes: tuple[str, ...]) -> None:
+        value = getattr(self, name)
+        if value and not value.startswith(schemes):
+            raise ConfigError(f"{name} is {value!r}, it must begin with {' or '.join(schemes)}")
+
+
+def read_config(argv: Sequence[str], environment: Mapping[str, str]) -> ServerConfig:
+    """The settings in force.
+
+    Args:
+        argv: the command line after the program's name.
+        environment: where SLIPSTREAM_* may stand.
+
+    Raises:
+        ConfigError: if a value cannot be, the file cannot be read, or a key is unknown.
+        SystemExit: by argparse, for --help and for unknown flags.
+    """
+    flags = {name: value for name, value in vars(_parser().parse_args(argv)).items() if value}
+    path = flags.pop("config", None) or environment.get(ENVIRONMENT_PREFIX + "CONFIG")
+    values: dict[str, Any] = {}
+    if path:
+        values |= _from_file(Path(path))
+    values |= _from_texts(
+        {
+            name: (environment[variable], variable)
+            for name in _types()
+            if (variable := ENVIRONMENT_PREFIX + name.upper()) in environment
+        }
+    )
+    values |= _from_texts({name: (text, _flag(name)) for name, text in flags.items()})
+    return ServerConfig(**values)
+
+
+def _types() -> dict[str, Any]:
+    hints = get_type_hints(ServerConfig)
+    return {setting.name: hints[setting.name] for setting in fields(ServerConfig)}
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="slipstream",
+        description="Serve live video diffusion over WebRTC.",
+        epilog="Flags may also stand in the environment (SLIPSTREAM_PORT) or in the file (port).",
+    )
+    parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
+    for setting in fields(ServerConfig):
+        parser.add_argument(
+            _flag(setting.name),
+            dest=setting.name,
+            metavar=setting.name.rsplit("_", 1)[-1].upper(),
+            help=f"{setting.metadata['help']} (default: {setting.default!r})".replace("%", "%%"),
+        )
+    return parser
+
+
+def _from_texts(texts: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    return {
+        name: _convert(name, text, source, strict=False) for name, (text, source) in texts.items()
+    }
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"config file {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"config file {path} is not TOML: {error}") from error
+    unknown = sorted(set(content) - set(_types()))
+    if unknown:
+        raise ConfigError(
+            f"config file {path} has unknown keys {', '.join(unknown)}; "
+            f"known are {', '.join(_types())}"
+        )
+    return {name: _convert(name, value, str(path), strict=True) for name, value in content.items()}
+
+
+def _convert(name: str, value: Any, source: str, *, strict: bool) -> Any:
+    kind = _types()[name]
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"{name} is {value!r} (from {source}), it must be {kind.__name__}"
+        ) from error

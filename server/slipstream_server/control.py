@@ -1,0 +1,255 @@
+"""The data channel: JSON in, typed updates to the engine, typed answers out.
+
+Pure: texts and times come in, events go out through the callables. At most one update is with the
+engine; what comes meanwhile is merged key by key, the last value winning, and an update of which
+nothing is left is answered `superseded`. The engine sees numbers of our own, so that a viewer may
+number as it likes, or not at all.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import UNSET
+from slipstream_protocol.clock import NS_PER_S
+from slipstream_protocol.messages import Applied, UpdateRefused
+from slipstream_protocol.parameters import Parameters
+
+from slipstream_server.events import (
+    Ack,
+    AppliedRev,
+    Event,
+    FirstShown,
+    OnAir,
+    ParametersUpdated,
+    Ping,
+    Pong,
+)
+
+MESSAGE_MAX_BYTES = 64 << 10
+RATE_PER_S = 100
+BURST = 200
+
+_PROMPT_KEYS = frozenset({"prompt", "prompts", "transition"})
+_ONCE_KEYS = ("rev", "reset_cache")
+_PATH = re.compile(r" - at `\$\.?(.*)`$")
+_UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`")
+
+
+@dataclass(slots=True)
+class _Change:
+    """A viewer's update on its way; `keys` are those no later one has overwritten."""
+
+    rev: int | None
+    keys: set[str]
+
+
+class Control:
+    """One viewer's parameters, from its messages to their effect.
+
+    Args:
+        current: the parameters the stream has started with.
+        apply: sends an update to the engine.
+        tell: sends an event to the viewer.
+        shown: called when the page says that the first picture is on its screen.
+    """
+
+    def __init__(
+        self,
+        *,
+        current: Parameters,
+        apply: Callable[[Parameters], None],
+        tell: Callable[[Event], None],
+        shown: Callable[[], None],
+    ) -> None:
+        self.current = current
+        self.rejected = 0
+        self._apply = apply
+        self._tell = tell
+        self._shown = shown
+        self._number = 0
+        self._sent: tuple[Parameters, list[_Change]] | None = None
+        self._waiting: tuple[Parameters, list[_Change]] | None = None
+        self._on_air: list[tuple[int, int]] = []  # our number, the viewer's
+        self._credit = float(BURST)
+        self._credited_ns: int | None = None
+        self._limited = False
+
+    def receive(self, raw: str | bytes, now_ns: int) -> None:
+        """Answer one message of the page."""
+        if not self._has_credit(now_ns):
+            return
+        try:
+            message = parse(raw)
+        except ValueError as error:
+            self._reject(_rev_of(raw), str(error))
+            return
+        match message:
+            case Ping(t=t):
+                self._tell(Pong(t=t, server_ns=now_ns))
+            case FirstShown():
+                self._shown()
+            case Parameters():
+                self._update(message)
+
+    def applied(self, applied: Applied) -> None:
+        """The engine has taken over the update that was with it."""
+        if self._sent is None:
+            return
+        (parameters, changes), self._sent = self._sent, None
+        self.current = settled(self.current.merged(parameters))
+        for change in changes:
+            if change.rev is not None:
+                self._tell(AppliedRev(rev=change.rev, chunk=applied.chunk))
+                self._on_air.append((applied.rev, change.rev))
+        self._tell(ParametersUpdated(parameters=self.current))
+        self._send_waiting()
+
+    def refused(self, refused: UpdateRefused) -> None:
+        """The engine cannot do what the update that was with it asks for."""
+        if self._sent is None:
+            return
+        (_, changes), self._sent = self._sent, None
+        for change in changes:
+            self._reject(change.rev, refused.reason)
+        self._send_waiting()
+
+    def sent(self, *, rev: int, chunk: int, rtp_timestamp: int) -> None:
+        """A frame made with update `rev` (our number) has been sent."""
+        if not self._on_air:
+            return
+        arrived = [viewers for ours, viewers in self._on_air if ours <= rev]
+        self._on_air = [(ours, viewers) for ours, viewers in self._on_air if ours > rev]
+        for viewers in arrived:
+            self._tell(OnAir(rev=viewers, chunk=chunk, rtp_timestamp=rtp_timestamp))
+
+    def _update(self, update: Parameters) -> None:
+        rev = None if update.rev is UNSET else update.rev
+        keys = _keys(update)
+        if not keys:
+            self._reject(rev, "the update names no parameter, send at least one")
+            return
+        self._tell(Ack(rev=rev, status="accepted"))
+        if self._waiting is None:
+            self._waiting = update, [_Change(rev, keys)]
+        else:
+            waiting, changes = self._waiting
+            for change in changes:
+                change.keys -= keys
+                if not change.keys and change.rev is not None:
+                    self._tell(Ack(rev=change.rev, status="superseded"))
+            left = [change for change in changes if change.keys]
+            self._waiting = waiting.merged(update), [*left, _Change(rev, keys)]
+        self._send_waiting()
+
+    def _send_waiting(self) -> None:
+        if self._sent is not None or self._waiting is None:
+            return
+        self._sent, self._waiting = self._waiting, None
+        parameters, _ = self._sent
+        self._apply(msgspec.structs.replace(parameters, rev=self._number))
+        self._number += 1
+
+    def _reject(self, rev: int | None, reason: str) -> None:
+        self.rejected += 1
+        self._tell(Ack(rev=rev, status="rejected", errors=(reason,)))
+
+    def _has_credit(self, now_ns: int) -> bool:
+        """Let `RATE_PER_S` messages a second pass, `BURST` at once; say so once when it is more."""
+        if self._credited_ns is not None:
+            earned = (now_ns - self._credited_ns) * RATE_PER_S / NS_PER_S
+            self._credit = min(float(BURST), self._credit + earned)
+        self._credited_ns = now_ns
+        if self._credit < 1:
+            if not self._limited:
+                self._limited = True
+                self._reject(None, f"more than {RATE_PER_S} messages a second, send fewer")
+            return False
+        self._credit -= 1
+        self._limited = self._limited and self._credit < BURST / 2
+        return True
+
+
+def parse(raw: str | bytes) -> Ping | FirstShown | Parameters:
+    """One message of the page.
+
+    Raises:
+        ValueError: with the value, the rule and what to do.
+    """
+    if isinstance(raw, bytes):
+        raise ValueError(f"the message is {len(raw)} bytes of binary, send JSON as text")
+    size = len(raw.encode("utf-8", "surrogatepass"))
+    if size > MESSAGE_MAX_BYTES:
+        raise ValueError(f"the message is {size} bytes, the most is {MESSAGE_MAX_BYTES}")
+    try:
+        content = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise ValueError(f"the message is not JSON ({error}): {raw[:40]!r}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"the message is {raw[:40]!r}, it must be one JSON object")
+    kind = content.get("type")
+    try:
+        if kind is None:
+            return msgspec.convert(content, Parameters)
+        return msgspec.convert(content, Ping | FirstShown)
+    except msgspec.ValidationError as error:
+        raise ValueError(_explain(str(error), content)) from error
+
+
+def settled(parameters: Parameters) -> Parameters:
+    """What is in force once an update has taken effect, without what works only once."""
+    target = parameters.target
+    without = dict.fromkeys((*_ONCE_KEYS, *_PROMPT_KEYS), UNSET)
+    return msgspec.structs.replace(parameters, **(without | {"prompts": target}))
+
+
+def _keys(update: Parameters) -> set[str]:
+    """The names an update changes; the three ways to name prompts count as one."""
+    named = {name for name in update.__struct_fields__ if getattr(update, name) is not UNSET}
+    return {"prompts" if name in _PROMPT_KEYS else name for name in named - {"rev"}}
+
+
+def _rev_of(raw: str | bytes) -> int | None:
+    """The number of an update that could not be read as a whole, if that much can be."""
+
+    class Numbered(msgspec.Struct):
+        rev: int | None = None
+
+    if len(raw) > MESSAGE_MAX_BYTES:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=Numbered).rev
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+def _explain(error: str, content: dict[str, object]) -> str:
+    """msgspec's rule, with the value it was broken by."""
+    if unknown := _UNKNOWN.match(error):
+        known = ", ".join(Parameters.__struct_fields__)
+        return f"key {unknown[1]!r} is unknown; the keys are {known}"
+    path = _PATH.search(error)
+    if path is None:
+        return error
+    rule = error[: path.start()]
+    if not path[1]:
+        return rule
+    return f"{path[1]} is {_shorten(_find(content, path[1]))}: {rule}"
+
+
+def _find(content: object, path: str) -> object:
+    """The value at a path like `prompts[0].weight`, or the nearest that is there."""
+    for step in re.findall(r"[^.\[\]]+", path):
+        if isinstance(content, dict) and step in content:
+            content = content[step]
+        elif isinstance(content, list) and step.isdigit() and int(step) < len(content):
+            content = content[int(step)]
+        else:
+            break
+    return content
+
+
+def _shorten(value: object) -> str:
+    text = msgspec.json.encode(value).decode("utf-8", "replace")
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,71 @@
+"""Everything that can go wrong and be told, as one tree.
+
+    SlipstreamError
+    +-- ConfigError            a setting cannot be
+    +-- PortBusy               the HTTP port is taken
+    +-- RequestError           the caller's fault, answered 400
+    |   +-- Unauthorized       401: no token, or a wrong one
+    |   +-- Forbidden          403: from another site
+    |   +-- UnknownSession     404
+    +-- Unavailable            503: not the caller's fault; says when to ask again
+        +-- EngineUnavailable  the engine loads, or is down
+        +-- ServerFull         every place is taken
+
+Messages carry the value, the rule and what to do; they are shown to people as they are.
+"""
+
+from typing import ClassVar
+
+
+class SlipstreamError(Exception):
+    """The root."""
+
+
+class ConfigError(SlipstreamError):
+    """A setting cannot be."""
+
+
+class PortBusy(SlipstreamError):
+    """The HTTP port is taken."""
+
+
+class RequestError(SlipstreamError):
+    """The request cannot be served as it is."""
+
+    status: ClassVar[int] = 400
+
+
+class Unauthorized(RequestError):
+    """No token came along, or a wrong one."""
+
+    status: ClassVar[int] = 401
+
+
+class Forbidden(RequestError):
+    """The request comes from where none may come."""
+
+    status: ClassVar[int] = 403
+
+
+class UnknownSession(RequestError):
+    """There is no such session, or it has ended."""
+
+    status: ClassVar[int] = 404
+
+
+class Unavailable(SlipstreamError):
+    """Not now; `retry_after_s` is when to ask again."""
+
+    status: ClassVar[int] = 503
+
+    def __init__(self, reason: str, *, retry_after_s: float) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class EngineUnavailable(Unavailable):
+    """The engine loads, or is down."""
+
+
+class ServerFull(Unavailable):
+    """Every place is taken."""

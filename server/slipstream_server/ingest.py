@@ -1,0 +1,136 @@
+"""The camera's track: drained at once, cropped and scaled to the engine's size, stamped."""
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, Protocol
+
+import numpy as np
+from av import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from slipstream_protocol.clock import now_ns
+from slipstream_protocol.frames import I420, Geometry, i420_planes
+
+from slipstream_server.capture import CaptureClock
+from slipstream_server.chunker import Captured
+
+logger = logging.getLogger(__name__)
+
+_RAW_FRAMES = 4  # decoded frames that may wait for the scaler; more would only be old
+
+
+class Track(Protocol):
+    """What is read of a received track; `recv` raises MediaStreamError at its end."""
+
+    async def recv(self) -> Any: ...
+
+
+class Scaler:
+    """Fills the engine's frame from a camera frame: covered whole, the middle kept, I420 to I420.
+
+    Not for two threads at once: swscale's context is kept from frame to frame.
+
+    Args:
+        geometry: of the engine.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self._geometry = geometry
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: VideoFrame) -> I420:
+        width_px, height_px = cover_px(frame.width, frame.height, self._geometry)
+        scaled = self._reformatter.reformat(
+            frame,
+            width=width_px,
+            height=height_px,
+            format="yuv420p",
+            interpolation=Interpolation.BILINEAR,
+            threads=1,
+        )
+        out: I420 = np.empty(self._geometry.frame_shape, np.uint8)
+        left_px = (width_px - self._geometry.width_px) // 4 * 2
+        top_px = (height_px - self._geometry.height_px) // 4 * 2
+        for shift, plane, target in zip((0, 1, 1), scaled.planes, i420_planes(out), strict=True):
+            pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(
+                plane.height, plane.line_size
+            )
+            top, left = top_px >> shift, left_px >> shift
+            rows, columns = target.shape
+            target[:] = pixels[top : top + rows, left : left + columns]
+        return out
+
+
+def cover_px(width_px: int, height_px: int, geometry: Geometry) -> tuple[int, int]:
+    """The even size of a picture's aspect that just covers the engine's frame.
+
+    Raises:
+        ValueError: if the picture has no area.
+    """
+    if width_px < 1 or height_px < 1:
+        raise ValueError(f"the camera's picture is {width_px}x{height_px}, it must have an area")
+    if width_px * geometry.height_px >= height_px * geometry.width_px:
+        wide = -(-width_px * geometry.height_px // height_px)
+        return wide + wide % 2, geometry.height_px
+    high = -(-height_px * geometry.width_px // width_px)
+    return geometry.width_px, high + high % 2
+
+
+class Ingest:
+    """Reads a track for as long as it lasts.
+
+    Args:
+        track: of the camera.
+        geometry: of the engine.
+        pool: where frames are scaled, one of this track at a time.
+        deliver: is given each frame, in the camera's order.
+    """
+
+    def __init__(
+        self,
+        track: Track,
+        *,
+        geometry: Geometry,
+        pool: Executor,
+        deliver: Callable[[Captured], None],
+    ) -> None:
+        self.drops: Counter[str] = Counter()
+        self._track = track
+        self._scale = Scaler(geometry)
+        self._pool = pool
+        self._deliver = deliver
+        self._clock = CaptureClock()
+        self._raw: deque[tuple[VideoFrame, int, int]] = deque()
+        self._arrived = asyncio.Event()
+
+    async def drain(self) -> None:
+        """Take every frame off the track the moment it comes, since its queue has no bound.
+
+        Raises:
+            MediaStreamError: when the track has ended.
+        """
+        while True:
+            frame = await self._track.recv()
+            arrived_ns = now_ns()
+            if not isinstance(frame, VideoFrame) or frame.pts is None:
+                self.drops["unreadable"] += 1
+                continue
+            if len(self._raw) == _RAW_FRAMES:
+                self._raw.popleft()
+                self.drops["unscaled"] += 1
+            captured_ns = self._clock.captured_ns(frame.pts, arrived_ns)
+            self._raw.append((frame, captured_ns, arrived_ns))
+            self._arrived.set()
+
+    async def scale(self) -> None:
+        """Scale what waits, off the loop, and pass it on."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._raw:
+                raw, captured_ns, arrived_ns = self._raw.popleft()
+                frame = await loop.run_in_executor(self._pool, self._scale, raw)
+                self._deliver(Captured(frame=frame, captured_ns=captured_ns, arrived_ns=arrived_ns))

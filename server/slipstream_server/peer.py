@@ -1,0 +1,148 @@
+"""One WebRTC connection: an offer in, an answer out, and word of what happens on it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+from aiortc import (
+    MediaStreamTrack,
+    RTCDataChannel,
+    RTCIceCandidate,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
+from slipstream_protocol.clock import now_ns
+
+from slipstream_server.errors import RequestError
+from slipstream_server.events import Event
+from slipstream_server.ice import IceServer, bound_gathering, rtc_configuration
+from slipstream_server.sdp import Offer, with_start_bitrate
+from slipstream_server.track import OutputTrack, last_rtp_timestamp
+
+logger = logging.getLogger(__name__)
+
+CHANNEL_LABEL = "parameters"
+_UNSENT_MAX_BYTES = 1 << 20
+_FLUSH_S = 1.0
+_FLUSH_STEP_S = 0.02
+
+
+class Peer:
+    """A connection that sends one picture and may bring a camera and a data channel.
+
+    Args:
+        output: the picture to send.
+        servers: STUN and TURN, if any.
+        loopback: whether 127.0.0.1 is offered too.
+        on_open: called when the page's channel is there.
+        on_message: called with each of its messages and the time it came.
+    """
+
+    def __init__(
+        self,
+        output: OutputTrack,
+        *,
+        servers: tuple[IceServer, ...],
+        loopback: bool,
+        on_open: Callable[[], None],
+        on_message: Callable[[str | bytes, int], None],
+    ) -> None:
+        self.camera: MediaStreamTrack | None = None
+        self.connected = asyncio.Event()
+        self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.unsent = 0
+        self._loopback = loopback
+        self._on_open = on_open
+        self._on_message = on_message
+        self._channel: RTCDataChannel | None = None
+        self._pc = RTCPeerConnection(rtc_configuration(servers))
+        self._pc.on("connectionstatechange", self._state_changed)
+        self._pc.on("track", self._track_came)
+        self._pc.on("datachannel", self._channel_came)
+        # before the offer is set: it then belongs to the offer's first video
+        self._sender = self._pc.addTrack(output)
+
+    async def answer(self, offer: Offer) -> str:
+        """The answer's SDP; never waits for a name or for STUN longer than `ice.GATHER_S`.
+
+        Raises:
+            RequestError: if the offer cannot be answered.
+        """
+        try:
+            await self._pc.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
+            for transceiver in self._pc.getTransceivers():
+                if transceiver.sender is not self._sender:
+                    transceiver.direction = "inactive"  # sound and further cameras
+            bound_gathering(self._pc, loopback=self._loopback)
+            await self._pc.setLocalDescription()
+        except Exception as error:  # aiortc meets a bad offer with whatever it runs into
+            logger.info("offer refused", exc_info=True)
+            raise RequestError(
+                f"the offer cannot be answered: {error or type(error).__name__}; it needs VP8 or "
+                "H264 (baseline, packetization-mode 1) and the usual WebRTC attributes"
+            ) from error
+        self._sender.transport.on("statechange", self._transport_changed)
+        return with_start_bitrate(self._pc.localDescription.sdp)
+
+    async def add_candidate(self, candidate: RTCIceCandidate | None) -> None:
+        """Learn of an address of the other side, or that there are no more."""
+        try:
+            await self._pc.addIceCandidate(candidate)
+        except (ValueError, OSError) as error:
+            logger.info("candidate %s left out: %s", candidate, error)
+
+    def tell(self, event: Event) -> None:
+        """Send an event if there is a channel; one that takes nothing any more gets no more."""
+        channel = self._channel
+        if channel is None or channel.readyState != "open":
+            return
+        if channel.bufferedAmount > _UNSENT_MAX_BYTES:
+            self.unsent += 1
+            return
+        channel.send(msgspec.json.encode(event).decode())
+
+    @property
+    def last_rtp_timestamp(self) -> int:
+        """Of the last packet sent."""
+        return last_rtp_timestamp(self._sender)
+
+    async def close(self) -> None:
+        """Say what is still to be said, then hang up."""
+        channel = self._channel
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + _FLUSH_S
+        while channel is not None and channel.readyState == "open" and channel.bufferedAmount:
+            if loop.time() > deadline_s:
+                break
+            await asyncio.sleep(_FLUSH_STEP_S)
+        await self._pc.close()
+        self._leave("the connection was closed here")
+
+    def _leave(self, reason: str) -> None:
+        if not self.gone.done():
+            self.gone.set_result(reason)
+
+    def _state_changed(self) -> None:
+        state = self._pc.connectionState
+        logger.info("connection %s", state)
+        if state == "connected":
+            self.connected.set()
+        elif state in ("failed", "closed"):
+            self._leave(f"the connection has {state}")
+
+    def _transport_changed(self) -> None:
+        if self._sender.transport.state in ("closed", "failed"):
+            self._leave("the viewer has hung up")
+
+    def _track_came(self, track: MediaStreamTrack) -> None:
+        if track.kind == "video" and self.camera is None:
+            self.camera = track
+
+    def _channel_came(self, channel: RTCDataChannel) -> None:
+        if channel.label != CHANNEL_LABEL or self._channel is not None:
+            logger.info("data channel %r is not used", channel.label)
+            return
+        self._channel = channel
+        channel.on("message", lambda message: self._on_message(message, now_ns()))
+        self._on_open()

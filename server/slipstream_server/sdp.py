@@ -1,0 +1,113 @@
+"""What an offer asks for, and the last touches to an answer. Text in, text out."""
+
+import re
+from dataclasses import dataclass
+
+from aiortc import RTCIceCandidate
+from aiortc.sdp import SessionDescription, candidate_from_sdp
+
+from slipstream_server.errors import RequestError
+
+_START_KBPS = 1500  # what a browser may send at once; without it it begins at 300 and climbs slowly
+_ASK = "send the text of RTCPeerConnection.localDescription.sdp"
+_MAX_MEDIA = 16
+MAX_CANDIDATES = 64
+_ADDRESSES = re.compile(r"a=(?:candidate:[^\r\n]*|end-of-candidates)\r?\n?")
+_RTPMAP = re.compile(r"a=rtpmap:(\d+) (\S+)/90000")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """An offer that can be answered.
+
+    Args:
+        sdp: its text, without the caller's addresses.
+        candidates: those addresses; they are added later, since looking up a name may take a second
+            and the answer does not need them.
+        sends_video: whether the caller brings a camera.
+        wants_video: whether the caller takes a picture back.
+    """
+
+    sdp: str
+    candidates: tuple[RTCIceCandidate, ...]
+    sends_video: bool
+    wants_video: bool
+
+
+def read_offer(sdp: str, kind: str) -> Offer:
+    """Check an offer before any resource is spent on it.
+
+    Args:
+        kind: the `type` that came with it.
+
+    Raises:
+        RequestError: if it is not an offer, cannot be parsed, or has no video.
+    """
+    if kind != "offer":
+        raise RequestError(f"type is {kind!r}, it must be 'offer'")
+    if not sdp.startswith("v=0"):
+        raise RequestError(f"sdp begins with {sdp[:20]!r}, it must begin with 'v=0'; {_ASK}")
+    try:
+        description = SessionDescription.parse(sdp)
+    except Exception as error:  # the parser raises whatever its line-splitting runs into
+        raise RequestError(f"sdp cannot be parsed ({error!r}); {_ASK}") from error
+    if len(description.media) > _MAX_MEDIA:
+        raise RequestError(f"the offer has {len(description.media)} media, at most {_MAX_MEDIA}")
+    kinds = [media.kind for media in description.media]
+    if "video" not in kinds:
+        raise RequestError(
+            f"the offer has no video (its media: {', '.join(kinds) or 'none'}); "
+            "add a camera track, or a recvonly video transceiver to watch a stream"
+        )
+    video = next(media for media in description.media if media.kind == "video")
+    for media in description.media:
+        if media.ice is None or not (media.ice.usernameFragment and media.ice.password):
+            raise RequestError(f"m={media.kind} has no ICE user name and password; {_ASK}")
+        if media.dtls is None or not media.dtls.fingerprints:
+            raise RequestError(f"m={media.kind} has no DTLS fingerprint; {_ASK}")
+    candidates = []
+    for index, media in enumerate(description.media):
+        for candidate in media.ice_candidates:
+            candidate.sdpMid, candidate.sdpMLineIndex = media.rtp.muxId, index
+            candidates.append(candidate)
+    return Offer(
+        sdp=_ADDRESSES.sub("", sdp),
+        candidates=tuple(candidates[:MAX_CANDIDATES]),
+        sends_video=video.direction in ("sendrecv", "sendonly"),
+        wants_video=video.direction in ("sendrecv", "recvonly"),
+    )
+
+
+def read_candidate(text: str, mid: str | None, line: int | None) -> RTCIceCandidate | None:
+    """One trickled candidate, or None for the end of them (an empty text).
+
+    Raises:
+        RequestError: if it cannot be parsed, or does not say what it belongs to.
+    """
+    if not text:
+        return None
+    if mid is None and line is None:
+        raise RequestError(f"candidate {text[:80]!r} has neither sdpMid nor sdpMLineIndex")
+    try:
+        candidate = candidate_from_sdp(text.removeprefix("a=").removeprefix("candidate:"))
+    except (ValueError, AssertionError, IndexError) as error:
+        raise RequestError(
+            f"candidate is {text[:80]!r}, it must be as RTCIceCandidate.candidate gives it"
+        ) from error
+    candidate.sdpMid, candidate.sdpMLineIndex = mid, line
+    return candidate
+
+
+def with_start_bitrate(answer: str, kbps: int = _START_KBPS) -> str:
+    """The answer with a hint to Chromium's sender for every video codec it may choose."""
+    hint = f"x-google-start-bitrate={kbps}"
+    codecs = [number for number, name in _RTPMAP.findall(answer) if name.upper() != "RTX"]
+    for number in codecs:
+        fmtp = re.compile(rf"(a=fmtp:{number} [^\r\n]+)")
+        if fmtp.search(answer):
+            answer = fmtp.sub(rf"\1;{hint}", answer)
+        else:
+            answer = re.sub(
+                rf"(a=rtpmap:{number} [^\r\n]+\r\n)", rf"\1a=fmtp:{number} {hint}\r\n", answer
+            )
+    return answer

@@ -1,0 +1,235 @@
+"""The engine as a supervised child: started, waited for, watched, started again, stopped."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Executor
+
+from slipstream_protocol.arena import Arena, Layout
+from slipstream_protocol.channel import AsyncChannel, ChannelClosed, ChannelError, open_pair
+from slipstream_protocol.clock import NS_PER_S, now_ns
+from slipstream_protocol.messages import Failed, Loading, Ready
+
+from slipstream_server.config import ServerConfig
+from slipstream_server.engine_client import EngineClient
+from slipstream_server.engine_status import EngineState, EngineStatus
+from slipstream_server.errors import EngineUnavailable
+
+logger = logging.getLogger(__name__)
+engine_logger = logging.getLogger("slipstream_engine")
+
+SILENT_LOADING_S = 300.0  # a large checkpoint from a slow disk says nothing for minutes
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 30.0
+STEADY_S = 10.0  # an engine that has served this long is started again without delay
+_STOP_S = 5.0
+_TERMINATE_S = 2.0
+_TAIL_LINES = 30
+
+
+def engine_command(config: ServerConfig) -> tuple[str, ...]:
+    """The child's command line, all but the channel."""
+    return (
+        *(sys.executable, "-m", "slipstream_engine", "serve"),
+        *("--pipeline", config.pipeline, "--preset", config.preset),
+        *("--max-streams", str(config.max_streams)),
+    )
+
+
+class Supervisor:
+    """Keeps one engine running until told to stop.
+
+    Args:
+        command: of the child; `--channel-fd N` is added.
+        pool: for the client's large copies.
+    """
+
+    def __init__(self, command: Sequence[str], *, pool: Executor) -> None:
+        self._command = tuple(command)
+        self._pool = pool
+        self._stopping = asyncio.Event()
+        self._state = EngineState.STARTING
+        self._detail = "not started yet"
+        self._process: asyncio.subprocess.Process | None = None
+        self._client: EngineClient | None = None
+        self._lost: EngineClient | None = None
+        self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._restarts = 0
+
+    @property
+    def status(self) -> EngineStatus:
+        process = self._process
+        running = process is not None and process.returncode is None
+        return EngineStatus(
+            state=self._state,
+            detail=self._detail,
+            pid=process.pid if process and running else None,
+            restarts=self._restarts,
+        )
+
+    @property
+    def running(self) -> EngineClient | None:
+        """The engine, if it serves."""
+        return self._client
+
+    def require(self) -> EngineClient:
+        """The engine.
+
+        Raises:
+            EngineUnavailable: with the stage it is loading at, or the reason it is down.
+        """
+        if self._client is not None:
+            return self._client
+        if self._state is EngineState.STARTING:
+            raise EngineUnavailable(
+                f"the engine is starting ({self._detail}); try again in a moment", retry_after_s=2.0
+            )
+        raise EngineUnavailable(f"the engine is down: {self._detail}", retry_after_s=5.0)
+
+    async def run(self) -> None:
+        """Start the engine, again and again if need be, until `stop`."""
+        wait_s = FIRST_WAIT_S
+        while not self._stopping.is_set():
+            began_ns = now_ns()
+            reason = await self._one_life()
+            if self._stopping.is_set():
+                break
+            served_s = (now_ns() - began_ns) / NS_PER_S
+            wait_s = FIRST_WAIT_S if served_s > STEADY_S else wait_s
+            self._say(EngineState.DOWN, reason)
+            logger.error("%s; it is started again in %.1f s", reason, wait_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), wait_s)
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+            self._restarts += 1
+        self._say(EngineState.STOPPED, "the server is stopping")
+
+    def stop(self) -> None:
+        """Begin the clean end; `run` returns when the child is gone."""
+        self._stopping.set()
+        if self._client is not None:
+            self._client.stop()
+
+    async def _one_life(self) -> str:
+        """Run one child from start to end; returns what to say of its end."""
+        self._say(EngineState.STARTING, "the process starts")
+        self._tail.clear()
+        ours, theirs = open_pair()
+        try:
+            self._process = process = await self._spawn(theirs)
+        except OSError as error:
+            ours.close()
+            return f"the engine cannot be started: {error}"
+        finally:
+            theirs.close()
+        channel = AsyncChannel(ours)
+        reason = "the engine was stopped"
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._relay_output(process), name="engine output")
+            serving = tasks.create_task(self._serve(channel), name="engine serve")
+            stopped = tasks.create_task(self._stopping.wait(), name="engine stop")
+            try:
+                await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
+                if self._client is not None and not serving.done():
+                    await asyncio.wait((serving,), timeout=_STOP_S)
+                if serving.done():
+                    reason = serving.result()
+            finally:
+                serving.cancel()
+                stopped.cancel()
+                channel.close()
+                await self._end(process)
+        reason = self._account(process, reason)
+        if self._lost is not None:
+            self._lost.lose(reason)
+            self._lost = None
+        return reason
+
+    async def _spawn(self, theirs: socket.socket) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *self._command,
+            *("--channel-fd", str(theirs.fileno())),
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a Ctrl-C in the terminal is the server's to handle
+        )
+
+    async def _serve(self, channel: AsyncChannel) -> str:
+        try:
+            ready = await self._wait_ready(channel)
+        except TimeoutError:
+            return f"the engine has said nothing for {SILENT_LOADING_S:g} s while it was loading"
+        except (ChannelClosed, ChannelError) as error:
+            return str(error)
+        if isinstance(ready, Failed):
+            return f"the engine did not start: {ready.reason}"
+        (descriptor,) = channel.take_descriptors()
+        layout = Layout(
+            geometry=ready.geometry,
+            lanes=ready.lanes,
+            in_slots=ready.in_slots,
+            out_slots=ready.out_slots,
+        )
+        arena = Arena(descriptor, layout)
+        self._client = client = EngineClient(channel, ready, arena, self._pool)
+        self._say(EngineState.READY, ready.note)
+        try:
+            return await client.serve()
+        finally:
+            self._client, self._lost = None, client
+            self._say(EngineState.DOWN, "it has just ended")
+
+    async def _wait_ready(self, channel: AsyncChannel) -> Ready | Failed:
+        while True:
+            async with asyncio.timeout(SILENT_LOADING_S):
+                message = await channel.receive()
+            match message:
+                case Loading(stage=stage):
+                    self._say(EngineState.STARTING, stage)
+                case Ready() | Failed():
+                    return message
+
+    async def _relay_output(self, process: asyncio.subprocess.Process) -> None:
+        """What the engine prints goes to our log, and its last lines are kept."""
+        assert process.stdout is not None
+        rest = ""
+        while data := await process.stdout.read(4096):
+            *lines, rest = (rest + data.decode(errors="replace")).replace("\r", "\n").split("\n")
+            for line in filter(None, lines):
+                self._tail.append(line)
+                engine_logger.info("%s", line)
+        if rest:
+            self._tail.append(rest)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        """See the child out: it has been told, or its channel is closed; then less gently."""
+        for ask, patience_s in ((None, _TERMINATE_S), (signal.SIGTERM, _TERMINATE_S)):
+            if ask is not None and process.returncode is None:
+                process.send_signal(ask)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), patience_s)
+                return
+        process.kill()
+        await process.wait()
+
+    def _account(self, process: asyncio.subprocess.Process, reason: str) -> str:
+        code = process.returncode
+        if reason.startswith("the engine did not start"):
+            return reason
+        if code is not None and code < 0:
+            return f"the engine was ended by {signal.Signals(-code).name}"
+        last = next((line for line in reversed(self._tail) if line.strip()), "it printed nothing")
+        return f"the engine has ended with exit code {code}: {last.strip()}"
+
+    def _say(self, state: EngineState, detail: str) -> None:
+        if (state, detail) != (self._state, self._detail):
+            logger.info("engine %s: %s", state, detail)
+        self._state, self._detail = state, detail

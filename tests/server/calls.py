@@ -1,0 +1,165 @@
+"""The other end of a call, for tests: an aiortc client with numbered pictures and a data channel."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from aiohttp.test_utils import TestClient
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
+from av import VideoFrame
+from numpy.typing import NDArray
+from slipstream_server.ice import bound_gathering
+
+OFFER_PATH = "/api/v1/webrtc/offer"
+BITS = 16
+DEADLINE_S = 20.0
+
+
+def numbered(number: int, *, width_px: int = 640, height_px: int = 480) -> VideoFrame:
+    """A picture with its number as bars of black and white over its whole height."""
+    luma = np.zeros(width_px, np.uint8)
+    for bit, columns in enumerate(np.array_split(np.arange(width_px), BITS)):
+        luma[columns] = 230 if number >> bit & 1 else 20
+    rows = np.full((height_px * 3 // 2, width_px), 128, np.uint8)
+    rows[:height_px] = luma
+    return VideoFrame.from_ndarray(rows, format="yuv420p")
+
+
+def number_of(frame: VideoFrame) -> int:
+    """The number in a picture made by `numbered`, at whatever size it has by now."""
+    luma: NDArray[np.uint8] = frame.to_ndarray(format="gray")
+    bars = np.array_split(luma[luma.shape[0] // 2], BITS)
+    return sum(int(bar[len(bar) // 2] > 128) << bit for bit, bar in enumerate(bars))
+
+
+class Camera(MediaStreamTrack):
+    """A track of numbered pictures at a steady rate."""
+
+    kind = "video"
+
+    def __init__(self, *, fps: int = 30, width_px: int = 640, height_px: int = 480) -> None:
+        super().__init__()
+        self._fps = fps
+        self._size = {"width_px": width_px, "height_px": height_px}
+        self._number = 0
+        self._began_s: float | None = None
+
+    async def recv(self) -> VideoFrame:
+        loop = asyncio.get_running_loop()
+        if self._began_s is None:
+            self._began_s = loop.time()
+        await asyncio.sleep(self._began_s + self._number / self._fps - loop.time())
+        frame = numbered(self._number, **self._size)
+        frame.pts = self._number * 90_000 // self._fps
+        frame.time_base = Fraction(1, 90_000)
+        self._number += 1
+        return frame
+
+
+class Call:
+    """A client's end of one call: what it has received, and ways to wait for more."""
+
+    def __init__(self, pc: RTCPeerConnection, channel: RTCDataChannel | None) -> None:
+        self.pc = pc
+        self.channel = channel
+        self.id = ""
+        self.status = 0
+        self.error = ""
+        self.frames: list[VideoFrame] = []
+        self.events: list[dict[str, Any]] = []
+        self._news = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+        pc.on("track", self._track_came)
+        if channel is not None:
+            channel.on("message", self._message_came)
+
+    def _track_came(self, track: MediaStreamTrack) -> None:
+        self._reader = asyncio.create_task(self._read(track))
+
+    async def _read(self, track: MediaStreamTrack) -> None:
+        while True:
+            frame = await track.recv()
+            assert isinstance(frame, VideoFrame)
+            self.frames.append(frame)
+            self._news.set()
+
+    def _message_came(self, message: str) -> None:
+        self.events.append(json.loads(message))
+        self._news.set()
+
+    async def until(self, holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
+        """Wait until something that has come makes `holds` true."""
+        async with asyncio.timeout(deadline_s):
+            while not holds():
+                self._news.clear()
+                await self._news.wait()
+
+    async def until_frames(self, count: int) -> None:
+        await self.until(lambda: len(self.frames) >= count)
+
+    async def until_event(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """The first event of this kind with these fields."""
+
+        def found() -> dict[str, Any] | None:
+            for event in self.events:
+                if event["type"] == kind and fields.items() <= event.items():
+                    return event
+            return None
+
+        await self.until(lambda: found() is not None)
+        event = found()
+        assert event is not None
+        return event
+
+    def send(self, message: object) -> None:
+        assert self.channel is not None
+        self.channel.send(message if isinstance(message, str) else json.dumps(message))
+
+    async def close(self) -> None:
+        await self.pc.close()
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+
+
+@asynccontextmanager
+async def dial(
+    client: TestClient[Any, Any],
+    *,
+    camera: MediaStreamTrack | None = None,
+    watch: bool = False,
+    channel: bool = True,
+    **body: Any,
+) -> AsyncIterator[Call]:
+    """A call to the server under test, hung up at the end of the block."""
+    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    call = Call(pc, pc.createDataChannel("parameters") if channel else None)
+    try:
+        if camera is not None:
+            pc.addTrack(camera)
+        if watch:
+            pc.addTransceiver("video", direction="recvonly")
+        bound_gathering(pc, loopback=True)
+        await pc.setLocalDescription()
+        offer = {"sdp": pc.localDescription.sdp, "type": "offer"} | body
+        async with client.post(OFFER_PATH, json=offer) as response:
+            answer = await response.json()
+            call.status = response.status
+        if call.status == 200:
+            call.id = answer["sessionId"]
+            await pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))
+        else:
+            call.error = answer["error"]
+        yield call
+    finally:
+        await call.close()

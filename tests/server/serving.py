@@ -1,0 +1,48 @@
+"""A server under test in this process, with a real engine process behind it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp.test_utils import TestClient, TestServer
+from slipstream_server.app import SESSIONS, make_app, running_engine
+from slipstream_server.config import ServerConfig
+from slipstream_server.engine_status import EngineState
+from slipstream_server.sessions import Sessions
+from slipstream_server.supervisor import Supervisor
+
+STEP_S = 0.01
+DEADLINE_S = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    client: TestClient[Any, Any]
+    supervisor: Supervisor
+    sessions: Sessions
+
+
+async def poll(holds: Any, deadline_s: float = DEADLINE_S) -> None:
+    """Wait for a state of another process, which sends no word of it."""
+    async with asyncio.timeout(deadline_s):
+        while not holds():
+            await asyncio.sleep(STEP_S)
+
+
+@asynccontextmanager
+async def serving(page: Path, *, ready: bool = True, **settings: Any) -> AsyncIterator[Serving]:
+    """A whole server; its engine is `echo` unless `settings` say otherwise."""
+    config = ServerConfig(**({"pipeline": "echo"} | settings))
+    for name in ("index.html", "view.html", "main.js"):
+        (page / name).write_text(f"this is {name}")
+    with ThreadPoolExecutor(2) as pool:
+        async with running_engine(config, pool) as supervisor:
+            app = make_app(config, supervisor, pool, page=page)
+            async with TestClient(TestServer(app)) as client:
+                if ready:
+                    await poll(lambda: supervisor.status.state is EngineState.READY)
+                yield Serving(client=client, supervisor=supervisor, sessions=app[SESSIONS])
