@@ -1,4 +1,4 @@
-"""The other end of a call, for tests: an aiortc client with numbered pictures and a data channel."""
+"""The other end of a call: an aiortc client with numbered pictures and a data channel."""
 
 import asyncio
 import json
@@ -17,29 +17,24 @@ from aiortc import (
     RTCSessionDescription,
 )
 from av import VideoFrame
-from numpy.typing import NDArray
 from slipstream_server.ice import bound_gathering
 
+from tests.barcode import draw, read
+
 OFFER_PATH = "/api/v1/webrtc/offer"
-BITS = 16
 DEADLINE_S = 20.0
 
 
 def numbered(number: int, *, width_px: int = 640, height_px: int = 480) -> VideoFrame:
-    """A picture with its number as bars of black and white over its whole height."""
-    luma = np.zeros(width_px, np.uint8)
-    for bit, columns in enumerate(np.array_split(np.arange(width_px), BITS)):
-        luma[columns] = 230 if number >> bit & 1 else 20
+    """A grey picture with its number in it."""
     rows = np.full((height_px * 3 // 2, width_px), 128, np.uint8)
-    rows[:height_px] = luma
+    draw(rows[:height_px], number)
     return VideoFrame.from_ndarray(rows, format="yuv420p")
 
 
-def number_of(frame: VideoFrame) -> int:
+def number_of(frame: VideoFrame) -> int | None:
     """The number in a picture made by `numbered`, at whatever size it has by now."""
-    luma: NDArray[np.uint8] = frame.to_ndarray(format="gray")
-    bars = np.array_split(luma[luma.shape[0] // 2], BITS)
-    return sum(int(bar[len(bar) // 2] > 128) << bit for bit, bar in enumerate(bars))
+    return read(frame.to_ndarray(format="gray"))
 
 
 class Camera(MediaStreamTrack):
@@ -47,10 +42,13 @@ class Camera(MediaStreamTrack):
 
     kind = "video"
 
-    def __init__(self, *, fps: int = 30, width_px: int = 640, height_px: int = 480) -> None:
+    def __init__(
+        self, *, first: int = 0, fps: int = 30, width_px: int = 640, height_px: int = 480
+    ) -> None:
         super().__init__()
+        self._first = first
         self._fps = fps
-        self._size = {"width_px": width_px, "height_px": height_px}
+        self._width_px, self._height_px = width_px, height_px
         self._number = 0
         self._began_s: float | None = None
 
@@ -59,7 +57,9 @@ class Camera(MediaStreamTrack):
         if self._began_s is None:
             self._began_s = loop.time()
         await asyncio.sleep(self._began_s + self._number / self._fps - loop.time())
-        frame = numbered(self._number, **self._size)
+        frame = numbered(
+            self._first + self._number, width_px=self._width_px, height_px=self._height_px
+        )
         frame.pts = self._number * 90_000 // self._fps
         frame.time_base = Fraction(1, 90_000)
         self._number += 1
@@ -75,6 +75,7 @@ class Call:
         self.id = ""
         self.status = 0
         self.error = ""
+        self.retry_after_s: str | None = None
         self.frames: list[VideoFrame] = []
         self.events: list[dict[str, Any]] = []
         self._news = asyncio.Event()
@@ -84,7 +85,8 @@ class Call:
             channel.on("message", self._message_came)
 
     def _track_came(self, track: MediaStreamTrack) -> None:
-        self._reader = asyncio.create_task(self._read(track))
+        if track.kind == "video":
+            self._reader = asyncio.create_task(self._read(track))
 
     async def _read(self, track: MediaStreamTrack) -> None:
         while True:
@@ -138,6 +140,7 @@ async def dial(
     *,
     camera: MediaStreamTrack | None = None,
     watch: bool = False,
+    sound: bool = False,
     channel: bool = True,
     **body: Any,
 ) -> AsyncIterator[Call]:
@@ -147,6 +150,8 @@ async def dial(
     try:
         if camera is not None:
             pc.addTrack(camera)
+        if sound:
+            pc.addTransceiver("audio")
         if watch:
             pc.addTransceiver("video", direction="recvonly")
         bound_gathering(pc, loopback=True)
@@ -155,6 +160,7 @@ async def dial(
         async with client.post(OFFER_PATH, json=offer) as response:
             answer = await response.json()
             call.status = response.status
+            call.retry_after_s = response.headers.get("Retry-After")
         if call.status == 200:
             call.id = answer["sessionId"]
             await pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))

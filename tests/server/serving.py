@@ -1,7 +1,7 @@
 """A server under test in this process, with a real engine process behind it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,11 +26,13 @@ class Serving:
     sessions: Sessions
 
 
-async def poll(holds: Any, deadline_s: float = DEADLINE_S) -> None:
-    """Wait for a state of another process, which sends no word of it."""
-    async with asyncio.timeout(deadline_s):
-        while not holds():
-            await asyncio.sleep(STEP_S)
+async def poll(holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
+    """Wait for a state of another process or of the sessions, which send no word of it."""
+    loop = asyncio.get_running_loop()
+    end_s = loop.time() + deadline_s
+    while not holds():
+        assert loop.time() < end_s, f"it has not become so within {deadline_s:g} s"
+        await asyncio.sleep(STEP_S)
 
 
 @asynccontextmanager
