@@ -15,7 +15,7 @@ from aiohttp import web
 
 from slipstream_server.auth import Guard
 from slipstream_server.config import ServerConfig
-from slipstream_server.errors import PortBusy
+from slipstream_server.errors import ConfigError, PortBusy
 from slipstream_server.metrics import Metrics
 from slipstream_server.session import Surroundings
 from slipstream_server.sessions import Engine, Sessions
@@ -34,13 +34,13 @@ def web_root() -> Path:
     """The page's files: the checkout's where there is one, else those in the package.
 
     Raises:
-        FileNotFoundError: if neither is there.
+        ConfigError: if neither is there.
     """
     package = Path(__file__).resolve().parent
     for root in (package.parent.parent / "web", package / "web"):
         if (root / "index.html").is_file():
             return root
-    raise FileNotFoundError(f"the page's files are neither beside nor in {package}; install again")
+    raise ConfigError(f"the page's files are neither beside nor in {package}; install again")
 
 
 def version() -> str:
@@ -100,10 +100,11 @@ async def serve(
 
     Raises:
         PortBusy: if the port is taken.
+        ConfigError: if the page's files are missing.
     """
-    page = web_root()
     listener = bind(config.host, config.port)
     with contextlib.closing(listener), _worker_pool() as pool:
+        page = web_root()
         async with running_engine(config, pool) as supervisor:
             runner = web.AppRunner(make_app(config, supervisor, pool, page=page), access_log=None)
             await runner.setup()

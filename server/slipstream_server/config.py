@@ -99,7 +99,8 @@ def read_config(argv: Sequence[str], environment: Mapping[str, str]) -> ServerCo
         ConfigError: if a value cannot be, the file cannot be read, or a key is unknown.
         SystemExit: by argparse, for --help and for unknown flags.
     """
-    flags = {name: value for name, value in vars(_parser().parse_args(argv)).items() if value}
+    given = vars(_parser().parse_args(argv))
+    flags = {name: text for name, text in given.items() if text is not None}
     path = flags.pop("config", None) or environment.get(ENVIRONMENT_PREFIX + "CONFIG")
     values: dict[str, Any] = {}
     if path:

@@ -1,0 +1,62 @@
+"""Who is let in, and what every answer carries."""
+
+from pathlib import Path
+
+from tests.server.calls import OFFER_PATH
+from tests.server.serving import serving
+
+TOKEN = "a-token-of-enough-length"
+ICE_SERVERS = "/api/v1/webrtc/ice-servers"
+
+
+async def test_the_api_needs_the_token_in_one_of_three_ways(tmp_path: Path) -> None:
+    """query, header, or the cookie a page opened with it has got; the page itself needs none."""
+    async with serving(tmp_path, ready=False, token=TOKEN) as server:
+        get = server.client.get
+        for path in (ICE_SERVERS, "/metrics"):
+            async with get(path) as response:
+                assert response.status == 401
+                assert "the token is missing or wrong" in (await response.json())["error"]
+        async with get(ICE_SERVERS, params={"token": TOKEN[:-1] + "X"}) as response:
+            assert response.status == 401
+        async with get(ICE_SERVERS, headers={"Authorization": f"Bearer {TOKEN}"}) as response:
+            assert response.status == 200
+        for path in ("/health", "/main.js"):
+            async with get(path) as response:
+                assert response.status == 200
+        async with get("/", params={"token": TOKEN}) as response:
+            cookie = response.headers["Set-Cookie"]
+            assert "HttpOnly" in cookie
+            assert "SameSite=Strict" in cookie
+        async with get(ICE_SERVERS) as response:  # with the cookie by now
+            assert response.status == 200
+
+
+async def test_pages_of_other_sites_may_change_nothing(tmp_path: Path) -> None:
+    """a foreign origin is refused; our own, and callers that are no page, are not."""
+    async with serving(tmp_path, ready=False) as server:
+        own = f"http://127.0.0.1:{server.client.port}"
+        for origin, status in (("https://example.org", 403), ("null", 403), (own, 400)):
+            headers = {"Origin": origin}
+            async with server.client.post(OFFER_PATH, data=b"", headers=headers) as response:
+                assert response.status == status
+        async with server.client.post(OFFER_PATH, data=b"") as response:
+            assert response.status == 400
+
+
+async def test_a_name_that_was_made_to_point_here_is_refused(tmp_path: Path) -> None:
+    """DNS rebinding: without a token only this machine's own names are served."""
+    async with serving(tmp_path, ready=False) as server:
+        for host, status in (("evil.example", 403), ("localhost:1", 200), ("[::1]:8080", 200)):
+            async with server.client.get("/health", headers={"Host": host}) as response:
+                assert response.status == status
+
+
+async def test_every_answer_carries_the_headers(tmp_path: Path) -> None:
+    """errors too; and no other site is ever allowed in."""
+    async with serving(tmp_path, ready=False) as server:
+        for path in ("/", "/view/some", "/main.js", "/health", "/nothing"):
+            async with server.client.get(path) as response:
+                assert response.headers["X-Content-Type-Options"] == "nosniff"
+                assert response.headers["Content-Security-Policy"].startswith("default-src 'self'")
+                assert "Access-Control-Allow-Origin" not in response.headers

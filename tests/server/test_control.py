@@ -1,0 +1,256 @@
+"""The data channel's rules, without a channel."""
+
+import itertools
+import json
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET
+from slipstream_protocol.clock import NS_PER_S
+from slipstream_protocol.messages import Applied, UpdateRefused
+from slipstream_protocol.parameters import Parameters, Prompt
+from slipstream_server.control import BURST, MESSAGE_MAX_BYTES, Control, parse, settled
+from slipstream_server.events import Ack, AppliedRev, Event, OnAir, ParametersUpdated, Pong
+
+
+class Desk:
+    """A Control between a viewer and an engine that are both played by the test."""
+
+    def __init__(self) -> None:
+        self.updates: list[Parameters] = []
+        self.told: list[Event] = []
+        self.shown = 0
+        self.control = Control(
+            current=Parameters(prompts=(Prompt("start"),), seed=0, noise_scale=0.5),
+            apply=self.updates.append,
+            tell=self.told.append,
+            shown=self._show,
+        )
+
+    def _show(self) -> None:
+        self.shown += 1
+
+    def say(self, message: object, now_ns: int = 0) -> list[Event]:
+        """What is answered to a message."""
+        seen = len(self.told)
+        text = message if isinstance(message, str | bytes) else json.dumps(message)
+        self.control.receive(text, now_ns)
+        return self.told[seen:]
+
+    def apply(self, chunk: int = 0) -> None:
+        """The engine takes over the update that is with it."""
+        rev = self.updates[-1].rev
+        assert rev is not UNSET
+        self.control.applied(Applied(lane=0, rev=rev, chunk=chunk, prompts=(Prompt("x"),)))
+
+    def of(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self.told if isinstance(event, kind)]
+
+
+def test_an_update_goes_to_the_engine_and_comes_into_force() -> None:
+    """accepted at once; applied, told and in force when the engine says so."""
+    desk = Desk()
+    assert desk.say({"prompt": "a", "rev": 5}) == [Ack(rev=5, status="accepted")]
+    assert desk.updates[0].target == (Prompt("a"),)
+    assert desk.control.current.prompts == (Prompt("start"),)
+    desk.apply(chunk=3)
+    assert desk.of(AppliedRev) == [AppliedRev(rev=5, chunk=3)]
+    assert desk.control.current.prompts == (Prompt("a"),)
+    assert isinstance(desk.told[-1], ParametersUpdated)
+
+
+def test_updates_without_a_number_are_served_too() -> None:
+    desk = Desk()
+    assert desk.say({"seed": 4}) == [Ack(rev=None, status="accepted")]
+    desk.apply()
+    assert desk.of(AppliedRev) == []
+    assert desk.control.current.seed == 4
+
+
+def test_one_update_is_with_the_engine_and_the_rest_is_merged() -> None:
+    """what is overwritten as a whole is superseded; what is left of an update rides along."""
+    desk = Desk()
+    desk.say({"seed": 0, "rev": 0})
+    desk.say({"seed": 1, "rev": 1})
+    desk.say({"seed": 2, "noise_scale": 0.2, "rev": 2})
+    assert desk.of(Ack)[-1] == Ack(rev=1, status="superseded")
+    desk.say({"seed": 3, "rev": 3})
+    assert len(desk.updates) == 1
+    desk.apply(chunk=1)
+    assert (desk.updates[1].seed, desk.updates[1].noise_scale) == (3, 0.2)
+    desk.apply(chunk=2)
+    assert desk.of(AppliedRev) == [
+        AppliedRev(rev=0, chunk=1),
+        AppliedRev(rev=2, chunk=2),
+        AppliedRev(rev=3, chunk=2),
+    ]
+
+
+def test_the_three_ways_to_name_prompts_overwrite_each_other() -> None:
+    desk = Desk()
+    desk.say({"seed": 0, "rev": 0})
+    desk.say({"prompt": "a", "rev": 1})
+    desk.say({"transition": {"target_prompts": [{"text": "b"}]}, "rev": 2})
+    assert desk.of(Ack)[-1] == Ack(rev=1, status="superseded")
+    desk.apply()
+    desk.apply()
+    assert desk.control.current.prompts == (Prompt("b"),)
+    assert desk.control.current.transition is UNSET
+
+
+def test_an_update_the_engine_refuses_changes_nothing_and_the_next_is_sent() -> None:
+    desk = Desk()
+    desk.say({"seed": 1, "rev": 1})
+    desk.say({"noise_scale": 0.1, "rev": 2})
+    desk.control.refused(UpdateRefused(lane=0, rev=0, reason="seed 1 cannot be"))
+    assert desk.of(Ack)[-1] == Ack(rev=1, status="rejected", errors=("seed 1 cannot be",))
+    assert desk.control.current.seed == 0
+    assert desk.updates[-1].noise_scale == 0.1
+
+
+def test_on_air_comes_once_with_the_first_frame_that_has_it() -> None:
+    """and not before: frames of older chunks do not count."""
+    desk = Desk()
+    desk.say({"seed": 1, "rev": 40})
+    desk.apply(chunk=6)
+    desk.control.sent(rev=-1, chunk=5, rtp_timestamp=1)
+    assert desk.of(OnAir) == []
+    desk.control.sent(rev=0, chunk=6, rtp_timestamp=2)
+    desk.control.sent(rev=0, chunk=6, rtp_timestamp=3)
+    assert desk.of(OnAir) == [OnAir(rev=40, chunk=6, rtp_timestamp=2)]
+
+
+def test_reset_cache_happens_once() -> None:
+    """it is not part of what is in force afterwards."""
+    desk = Desk()
+    desk.say({"reset_cache": True})
+    assert desk.updates[-1].reset_cache is True
+    desk.apply()
+    assert desk.control.current.reset_cache is UNSET
+
+
+def test_ping_and_first_shown() -> None:
+    desk = Desk()
+    assert desk.say({"type": "ping", "t": 3.5}, now_ns=9) == [Pong(t=3.5, server_ns=9)]
+    assert desk.say({"type": "first_shown"}) == []
+    assert desk.shown == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("{", "the message is not JSON (Input data was truncated): '{'"),
+        ("", "the message is not JSON (Input data was truncated): ''"),
+        ("[" * 50_000, "the message is not JSON"),
+        ("[1]", "the message is '[1]', it must be one JSON object"),
+        (b"\x00", "the message is 1 bytes of binary, send JSON as text"),
+        ("x" * (MESSAGE_MAX_BYTES + 1), f"the message is {MESSAGE_MAX_BYTES + 1} bytes, the most"),
+        ({}, "the update names no parameter, send at least one"),
+        ({"rev": 1}, "the update names no parameter, send at least one"),
+        ({"colour": 1}, "key 'colour' is unknown; the keys are prompts, prompt, transition"),
+        ({"noise_scale": 1.5}, "noise_scale is 1.5: Expected `float` <= 1.0"),
+        ({"noise_scale": "much"}, 'noise_scale is "much": Expected `float`, got `str`'),
+        ({"seed": -1}, "seed is -1: Expected `int` >= 0"),
+        ({"prompts": []}, "prompts is []: Expected `array` of length >= 1"),
+        ({"prompts": [{"text": "a", "weight": 11}]}, "prompts[0].weight is 11: Expected `float`"),
+        ({"prompts": [{"txt": "a"}]}, "txt"),
+        ({"prompt": "a", "prompts": [{"text": "b"}]}, "prompt and prompts are both given"),
+        ({"denoising_step_list": [700, 800]}, "denoising_step_list is [700, 800], it must fall"),
+        ({"type": "nonsense"}, "type is \"nonsense\": Invalid value 'nonsense'"),
+        ({"type": "ping"}, "Object missing required field `t`"),
+    ],
+)
+def test_bad_messages_are_answered_with_value_and_rule(message: object, reason: str) -> None:
+    """nothing of them reaches the engine."""
+    desk = Desk()
+    (answer,) = desk.say(message)
+    assert isinstance(answer, Ack)
+    assert answer.status == "rejected"
+    assert reason in answer.errors[0]
+    assert desk.updates == []
+
+
+def test_a_rejected_update_keeps_its_number() -> None:
+    """so that the page knows which one it was."""
+    (answer,) = Desk().say({"rev": 12, "seed": "x"})
+    assert isinstance(answer, Ack)
+    assert answer.rev == 12
+
+
+def test_too_many_messages_are_refused_once_and_later_served_again() -> None:
+    desk = Desk()
+    for _ in range(BURST):
+        assert len(desk.say({"type": "ping", "t": 0})) == 1
+    (answer,) = desk.say({"type": "ping", "t": 0})
+    assert isinstance(answer, Ack)
+    assert answer.errors == ("more than 100 messages a second, send fewer",)
+    assert desk.say({"type": "ping", "t": 0}) == []
+    assert isinstance(desk.say({"type": "ping", "t": 0}, now_ns=NS_PER_S)[0], Pong)
+
+
+@given(st.text() | st.binary())
+def test_whatever_comes_is_parsed_or_refused(raw: str | bytes) -> None:
+    """no other exception than ValueError leaves the parser."""
+    try:
+        parse(raw)
+    except ValueError as error:
+        assert str(error)
+
+
+json_values: st.SearchStrategy[object] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+names = st.sampled_from([*Parameters.__struct_fields__, "type", "other"])
+
+
+@given(st.dictionaries(names, json_values))
+def test_whatever_json_comes_is_answered(message: dict[str, object]) -> None:
+    """each message gets an answer or is served, and the desk stays usable."""
+    desk = Desk()
+    desk.say(message)
+    if desk.updates:
+        desk.apply()
+    assert desk.say({"seed": 9, "rev": 1}) == [Ack(rev=1, status="accepted")]
+
+
+changes = st.fixed_dictionaries(
+    {},
+    optional={
+        "seed": st.integers(0, 9),
+        "noise_scale": st.sampled_from([0.0, 0.5, 1.0]),
+        "prompt": st.sampled_from(["a", "b"]),
+        "noise_controller": st.booleans(),
+    },
+).filter(bool)
+
+
+@given(st.lists(changes | st.none(), max_size=30))
+def test_the_last_value_wins_and_every_number_is_accounted_for(
+    steps: list[dict[str, object] | None],
+) -> None:
+    """however updates and the engine interleave (None is the engine's turn)."""
+    desk = Desk()
+    wanted = desk.control.current
+    numbers = itertools.count()
+    for step in steps:
+        if step is None:
+            if len(desk.updates) > len(desk.of(ParametersUpdated)):
+                desk.apply()
+            continue
+        desk.say(step | {"rev": next(numbers)})
+        wanted = settled(wanted.merged(msgspec.convert(step, Parameters)))
+    while len(desk.updates) > len(desk.of(ParametersUpdated)):
+        desk.apply()
+    assert desk.control.current == wanted
+    ended = _numbers(desk, AppliedRev, lambda _: True)
+    ended += _numbers(desk, Ack, lambda ack: ack.status == "superseded")
+    assert sorted(ended) == list(range(next(numbers)))
+
+
+def _numbers(desk: Desk, kind: type[Event], counts: Callable[[Ack], bool]) -> list[int]:
+    return [event.rev for event in desk.of(kind) if counts(event)]  # type: ignore[arg-type, attr-defined]

@@ -1,0 +1,129 @@
+"""The camera's track is drained, scaled and stamped."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from aiortc.mediastreams import MediaStreamError
+from av import VideoFrame
+from hypothesis import given
+from hypothesis import strategies as st
+from slipstream_protocol.frames import Geometry, i420_planes
+from slipstream_server.chunker import Captured
+from slipstream_server.ingest import Ingest, Scaler, cover_px
+
+from tests.barcode import read
+from tests.server.calls import numbered
+
+GEOMETRY = Geometry(width_px=256, height_px=192, first_chunk_frames=5, chunk_frames=4)
+
+
+class Clip:
+    """A track of given frames that ends after the last."""
+
+    def __init__(self, frames: Sequence[VideoFrame]) -> None:
+        self._frames = list(frames)
+
+    async def recv(self) -> VideoFrame:
+        await asyncio.sleep(0)
+        if not self._frames:
+            raise MediaStreamError
+        return self._frames.pop(0)
+
+
+def plain(luma: int, u: int, v: int, width_px: int, height_px: int) -> VideoFrame:
+    """A picture of one colour."""
+    frame = VideoFrame(width_px, height_px, "yuv420p")
+    for plane, value in zip(frame.planes, (luma, u, v), strict=True):
+        plane.update(bytes([value]) * plane.buffer_size)
+    return frame
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000))
+def test_the_cover_is_even_and_covers_tightly(width_px: int, height_px: int) -> None:
+    """one side fits exactly, the other is no shorter, and the aspect is kept."""
+    wide, high = cover_px(width_px, height_px, GEOMETRY)
+    assert wide % 2 == high % 2 == 0
+    assert wide >= GEOMETRY.width_px
+    assert high >= GEOMETRY.height_px
+    assert wide == GEOMETRY.width_px or high == GEOMETRY.height_px
+    assert abs(wide - high * width_px / height_px) <= 2 + 2 * width_px / height_px
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1280, 720), (480, 640), (257, 193), (64, 48)])
+def test_a_picture_of_any_size_fills_the_engines(size: tuple[int, int]) -> None:
+    """all three planes, without borders or mixed-up colours."""
+    out = Scaler(GEOMETRY)(plain(100, 60, 200, *size))
+    assert out.shape == GEOMETRY.frame_shape
+    for plane, value in zip(i420_planes(out), (100, 60, 200), strict=True):
+        assert np.abs(plane.astype(int) - value).max() <= 2
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1280, 720), (1920, 1080)])
+def test_the_middle_is_kept(size: tuple[int, int]) -> None:
+    """a code in the middle of the picture is read back at the engine's size."""
+    frame = numbered(777, width_px=size[0], height_px=size[1])
+    assert read(i420_planes(Scaler(GEOMETRY)(frame))[0]) == 777
+
+
+def test_a_scaler_follows_a_camera_that_turns() -> None:
+    """the size may change in the middle of a track, as when a phone is turned."""
+    scale = Scaler(GEOMETRY)
+    first = scale(plain(50, 128, 128, 640, 480))
+    scale(plain(90, 128, 128, 480, 640))
+    again = scale(plain(50, 128, 128, 640, 480))
+    assert np.array_equal(first, again)
+
+
+def test_a_full_range_picture_is_brought_to_video_range() -> None:
+    """what a browser marks as full range does not come out too dark or too bright."""
+    frame = VideoFrame(640, 480, "yuvj420p")
+    for plane, value in zip(frame.planes, (255, 128, 128), strict=True):
+        plane.update(bytes([value]) * plane.buffer_size)
+    luma, _, _ = i420_planes(Scaler(GEOMETRY)(frame))
+    assert abs(int(luma.mean()) - 235) <= 1
+
+
+async def test_frames_come_through_in_order_with_their_times() -> None:
+    """captured never after arrived, and as far apart as the camera says."""
+    frames = []
+    for number in range(4):
+        frame = numbered(number)
+        frame.pts, frame.time_base = number * 3000, Fraction(1, 90_000)
+        frames.append(frame)
+    got: list[Captured] = []
+    with ThreadPoolExecutor(1) as pool:
+        ingest = Ingest(Clip(frames), geometry=GEOMETRY, pool=pool, deliver=got.append)
+        scaling = asyncio.create_task(ingest.scale())
+        with pytest.raises(MediaStreamError):
+            await ingest.drain()
+        async with asyncio.timeout(5):
+            while len(got) < 4:
+                await asyncio.sleep(0.01)
+        scaling.cancel()
+    assert [read(i420_planes(captured.frame)[0]) for captured in got] == [0, 1, 2, 3]
+    assert all(captured.captured_ns <= captured.arrived_ns for captured in got)
+
+
+async def test_a_scaler_that_is_late_keeps_the_newest() -> None:
+    """the track is drained all the same; what is dropped is counted."""
+    frames = []
+    for number in range(20):
+        frame = numbered(number)
+        frame.pts, frame.time_base = number * 3000, Fraction(1, 90_000)
+        frames.append(frame)
+    got: list[Captured] = []
+    with ThreadPoolExecutor(1) as pool:
+        ingest = Ingest(Clip(frames), geometry=GEOMETRY, pool=pool, deliver=got.append)
+        with pytest.raises(MediaStreamError):
+            await ingest.drain()
+        assert ingest.drops == {"unscaled": 16}
+        scaling = asyncio.create_task(ingest.scale())
+        async with asyncio.timeout(5):
+            while len(got) < 4:
+                await asyncio.sleep(0.01)
+        scaling.cancel()
+    assert [read(i420_planes(captured.frame)[0]) for captured in got] == [16, 17, 18, 19]

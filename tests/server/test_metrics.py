@@ -1,0 +1,81 @@
+"""What Prometheus reads."""
+
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+from slipstream_protocol.clock import NS_PER_MS
+from slipstream_protocol.messages import StageTimes
+from slipstream_server.engine_status import EngineState, EngineStatus
+from slipstream_server.metrics import Metrics
+from slipstream_server.slo import Milestone, SloMonitor, SloTargets
+
+from tests.server.calls import Camera, dial
+from tests.server.serving import serving
+
+READY = EngineStatus(state=EngineState.READY, detail="", restarts=3)
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    """All values, by name and labels."""
+    text = metrics.render(READY, {"stream": 1, "viewer": 0}).decode()
+    return parsed(text)
+
+
+def parsed(text: str) -> dict[str, float]:
+    return {
+        sample.name + "".join(f" {value}" for value in sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_a_report_is_counted_once() -> None:
+    """milestones and drops do not grow by being told again every second."""
+    metrics = Metrics()
+    monitor = SloMonitor(SloTargets(), offered_ns=0)
+    monitor.mark(Milestone.SIGNAL, 40 * NS_PER_MS)
+    for drops in ({"stale": 2}, {"stale": 2}, {"stale": 5}):
+        metrics.report("a", monitor.report(50 * NS_PER_MS), drops)
+    metrics.report("b", monitor.report(50 * NS_PER_MS), {"stale": 1})
+    got = samples(metrics)
+    assert got["slipstream_ttff_seconds_count signal"] == 2
+    assert got["slipstream_dropped_frames_total stale"] == 6
+
+
+def test_servers_do_not_share_counters() -> None:
+    """each has a registry of its own."""
+    one, two = Metrics(), Metrics()
+    one.frame_in()
+    one.chunk(StageTimes(encode_ms=3.0), missed=True)
+    assert samples(one)["slipstream_frames_total in"] == 1
+    assert samples(one)["slipstream_chunk_misses_total"] == 1
+    assert samples(two).get("slipstream_frames_total in", 0) == 0
+
+
+def test_the_engine_is_in_one_state() -> None:
+    got = samples(Metrics())
+    states = {state: got[f"slipstream_engine_state {state}"] for state in EngineState}
+    assert states == {state: float(state is EngineState.READY) for state in EngineState}
+    assert got["slipstream_engine_restarts"] == 3
+
+
+async def test_a_call_shows_in_the_metrics(tmp_path: Path) -> None:
+    """frames, ages, offers and sessions of a real call; its gauges go when it does."""
+    async with serving(tmp_path) as server:
+        async with dial(server.client, camera=Camera()) as call:
+            await call.until_event("slo")
+            await call.until(lambda: sum(event["type"] == "slo" for event in call.events) >= 2)
+            async with server.client.get("/metrics") as response:
+                assert response.content_type == "text/plain"
+                got = parsed(await response.text())
+            async with server.client.delete(f"/api/v1/webrtc/offer/{call.id}"):
+                pass
+        assert got["slipstream_sessions stream"] == 1
+        assert got["slipstream_offers_total 200"] == 1
+        assert got["slipstream_frames_total in"] > 0
+        assert got["slipstream_frame_age_seconds_count"] > 0
+        assert got["slipstream_fps in"] > 0
+        async with server.client.get("/metrics") as response:
+            after = parsed(await response.text())
+        assert after["slipstream_sessions stream"] == 0
+        assert after["slipstream_fps in"] == 0
