@@ -8,13 +8,13 @@ const STAGES = ["wait", "encode", "denoise", "decode", "playout"];
 
 // in the order in which a stream goes through them
 const FIRST_FRAME_PARTS = [
-  ["signal", "offer answered"],
-  ["ice", "media path found"],
-  ["first_input", "first camera frame"],
-  ["first_generated", "first picture made"],
-  ["first_sent", "first picture sent"],
-  ["first_shown", "first picture shown"],
-  ["paper", "as the paper counts it"],
+  ["signal", "Offer answered"],
+  ["ice", "Media path found"],
+  ["first_input", "First camera frame"],
+  ["first_generated", "First picture made"],
+  ["first_sent", "First picture sent"],
+  ["first_shown", "First picture shown"],
+  ["paper", "As the paper counts it"],
 ];
 
 /**
@@ -48,17 +48,18 @@ export class Figures {
   clear() {
     this.#age.clear();
     this.show({});
+    this.showRoundTrip(null);
   }
 
   /** @param {Partial<Slo>} slo */
   show(slo) {
-    this.#level("ttff", slo, milliseconds(slo.ttff_ms?.first_shown ?? slo.ttff_ms?.first_sent));
+    this.#level("ttff", slo, milliseconds(slo.ttff_ms?.first_sent));
     this.#level("age", slo, milliseconds(slo.age_ms?.p95));
     this.#level("miss", slo, percent(slo.miss_ratio));
     this.#age.add(slo.age_ms?.p95 ?? null, slo.targets?.age_ms ?? null);
     this.#text("age-spread", [slo.age_ms?.p50, slo.age_ms?.p99].map(milliseconds).join(" · "));
-    this.#text("fps-in", number(slo.fps?.in));
-    this.#text("fps-out", number(slo.fps?.out));
+    this.#text("fps-in", rate(slo.fps?.in));
+    this.#text("fps-out", rate(slo.fps?.out));
     this.#text("gap", [slo.gap_ms?.p50, slo.gap_ms?.p95].map(milliseconds).join(" · "));
     this.#text(
       "jitter", [slo.jitter_ms?.frame, slo.jitter_ms?.chunk].map(milliseconds).join(" · "),
@@ -101,7 +102,7 @@ export class Figures {
     const counted = Object.entries(drops ?? {}).filter(([, count]) => count > 0);
     const list = this.#part("drops");
     list.replaceChildren(...counted.flatMap(([cause, count]) => [
-      element("dt", cause.replaceAll("_", " ")), element("dd", String(count)),
+      element("dt", capitalised(cause.replaceAll("_", " "))), element("dd", String(count)),
     ]));
     this.#text("drops-none", drops && counted.length === 0 ? "none" : drops ? "" : "–");
   }
@@ -133,6 +134,11 @@ function element(tag, text) {
   return made;
 }
 
+/** @param {string} text */
+function capitalised(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 /** @param {number | null | undefined} value */
 export function milliseconds(value) {
   if (value === null || value === undefined) return "–";
@@ -142,8 +148,8 @@ export function milliseconds(value) {
 }
 
 /** @param {number | null | undefined} value */
-function number(value) {
-  return value === null || value === undefined ? "–" : value.toFixed(1);
+function rate(value) {
+  return value === null || value === undefined ? "–" : `${value.toFixed(1)} fps`;
 }
 
 /** @param {number | null | undefined} ratio */

@@ -15,6 +15,7 @@ import { Stage } from "./stage.js";
 const LOOK_INTERVAL_MS = 1_000;
 const HEALTH_EVERY = 3;
 const STALE_AFTER_S = 3;
+const COPIED_MS = 1_500;
 
 /** @param {string} id @returns {any} */
 const byId = (id) => document.getElementById(id);
@@ -214,8 +215,8 @@ mirror.addEventListener("change", () => {
 });
 byId("copy").addEventListener("click", async () => {
   await navigator.clipboard.writeText(byId("view-url").value);
-  byId("copy").textContent = "Copied";
-  setTimeout(() => { byId("copy").textContent = "Copy"; }, 1500);
+  byId("copy").classList.add("done");
+  setTimeout(() => byId("copy").classList.remove("done"), COPIED_MS);
 });
 byId("view-url").addEventListener("focus", () => byId("view-url").select());
 navigator.mediaDevices?.addEventListener?.("devicechange", () => listCameras());

@@ -146,7 +146,7 @@ export class Panel {
     this.#stepList = stepList;
     this.steps.replaceChildren(...stepList.map((_, index) => {
       const count = index + 1;
-      return new Option(count === 1 ? "1, the fastest" : String(count), String(count));
+      return new Option(count === 1 ? "1 (fast)" : String(count), String(count));
     }));
     this.steps.disabled = stepList.length < 2;
   }

@@ -38,9 +38,9 @@ function words(/** @type {Standing} */ { state, problem, health }) {
 }
 
 /** @param {Standing} standing @returns {string} one line, also read aloud */
-export function statusWords(standing) {
+function statusWords(standing) {
   const { state, problem, milestones, isPaused, isInterrupted, stale_s } = standing;
-  if (problem) return `${problem.title}. ${problem.advice}`;
+  if (problem) return `${problem.title}.`;
   if (state === "live") {
     if (isInterrupted) return "The network is interrupted, waiting for it to come back";
     if (isPaused) return "Paused";
@@ -58,6 +58,7 @@ export function statusWords(standing) {
 export class Stage {
   #video = /** @type {HTMLVideoElement} */ (document.getElementById("output"));
   #frame = byId("stage");
+  #section = /** @type {HTMLElement} */ (this.#frame.parentElement);
 
   constructor() {
     const pip = byId("pip");
@@ -72,7 +73,8 @@ export class Stage {
   /** @param {Standing} standing */
   show(standing) {
     document.body.dataset.state = standing.state;
-    setText(byId("status"), statusWords(standing));
+    setText(byId("status-title"), statusWords(standing));
+    setText(byId("status-advice"), standing.problem?.advice ?? "");
     const [title, advice] = words(standing);
     setText(byId("notice-title"), title);
     setText(byId("notice-advice"), advice);
@@ -86,7 +88,7 @@ export class Stage {
 
   /** The frame takes the picture's shape before the first picture comes. */
   shape(/** @type {number} */ width_px, /** @type {number} */ height_px) {
-    this.#frame.style.setProperty("--aspect", String(width_px / height_px));
+    this.#section.style.setProperty("--aspect", String(width_px / height_px));
   }
 
   /** @param {number | null} age_ms @param {number | null} fps */
