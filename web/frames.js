@@ -1,0 +1,37 @@
+/**
+ * Called for every picture a video element really shows.
+ */
+
+/**
+ * @typedef {object} Presented
+ * @property {number} shown_ms when it went to the screen, on the clock of `performance.now()`
+ * @property {number | null} rtp its RTP timestamp, where the browser tells
+ */
+
+/**
+ * @param {HTMLVideoElement} video
+ * @param {(frame: Presented) => void} shown
+ */
+export function watchFrames(video, shown) {
+  if ("requestVideoFrameCallback" in video) {
+    const next = (/** @type {number} */ _now, /** @type {any} */ metadata) => {
+      video.requestVideoFrameCallback(next);
+      shown({ shown_ms: metadata.presentationTime, rtp: metadata.rtpTimestamp ?? null });
+    };
+    video.requestVideoFrameCallback(next);
+  } else {
+    pollFrames(video, shown);
+  }
+}
+
+/** For browsers without the callback: the frame counter, looked at once per screen refresh. */
+function pollFrames(video, shown) {
+  let last = 0;
+  const look = (/** @type {number} */ now) => {
+    requestAnimationFrame(look);
+    const { totalVideoFrames } = video.getVideoPlaybackQuality();
+    if (totalVideoFrames > last) shown({ shown_ms: now, rtp: null });
+    last = totalVideoFrames;
+  };
+  requestAnimationFrame(look);
+}

@@ -1,0 +1,231 @@
+/**
+ * The studio page, wired: camera, connection, panel, stage and figures know nothing of each other.
+ */
+
+import { Camera, SCREEN } from "./camera.js";
+import { Connection } from "./connection.js";
+import { Figures } from "./figures.js";
+import { watchFrames } from "./frames.js";
+import { Panel } from "./panel.js";
+import { asProblem, browserProblem } from "./problems.js";
+import { RoundTrip } from "./round_trip.js";
+import { health } from "./signaling.js";
+import { Stage } from "./stage.js";
+
+const LOOK_INTERVAL_MS = 1_000;
+const HEALTH_EVERY = 3;
+const STALE_AFTER_S = 3;
+const COPIED_MS = 1_500;
+
+/** @param {string} id @returns {any} */
+const byId = (id) => document.getElementById(id);
+const cameraList = /** @type {HTMLSelectElement} */ (byId("camera"));
+const inputVideo = /** @type {HTMLVideoElement} */ (byId("input"));
+const outputVideo = /** @type {HTMLVideoElement} */ (byId("output"));
+const mirror = /** @type {HTMLInputElement} */ (byId("mirror"));
+
+const camera = new Camera((problem) => connection.fail(problem));
+const connection = new Connection({ changed: showStanding, message: hear, output: showOutput });
+const panel = new Panel(change);
+const stage = new Stage();
+const figures = new Figures(byId("figures"));
+const roundTrip = new RoundTrip();
+
+/** @type {import("./signaling.js").Health | null} */
+let server = null;
+let lastShown_ms = 0;
+let looks = 0;
+
+// ---- the call
+
+async function start() {
+  byId("start").disabled = true;
+  roundTrip.reset();
+  figures.clear();
+  panel.showTrip(null);
+  await connection.start(openCamera, panel.initial);
+}
+
+async function openCamera() {
+  const track = await camera.open(cameraList.value);
+  showInput();
+  await listCameras(track.getSettings().deviceId);
+  return track;
+}
+
+/** Another camera for the running call; a refusal leaves the old one in place. */
+async function switchCamera() {
+  localStorage.setItem("camera", cameraList.value);
+  if (!camera.stream) return showMirror();
+  try {
+    const track = await camera.open(cameraList.value);
+    showInput();
+    await connection.replaceTrack(track);
+  } catch (error) {
+    const { title, advice } = asProblem(error);
+    byId("round-trip").textContent = `${title}. ${advice}`;
+    byId("round-trip").dataset.stage = "rejected";
+    await listCameras(camera.stream?.getVideoTracks()[0]?.getSettings().deviceId);
+  }
+}
+
+/** @param {object} update @param {string} what */
+function change(update, what) {
+  const rev = connection.send(update);
+  if (rev === null) return;
+  roundTrip.sent(rev, what, performance.now());
+  panel.showTrip(roundTrip.trip);
+}
+
+/** @param {any} message from the server; kinds this page does not know are for newer ones */
+function hear(message) {
+  const now_ms = performance.now();
+  switch (message.type) {
+    case "state":
+      panel.showModel(message);
+      stage.shape(message.width_px, message.height_px);
+      byId("model").textContent =
+        `${message.pipeline} · ${message.preset} · ${message.width_px}×${message.height_px}`;
+      showView(message.stream);
+      break;
+    case "parameters_updated":
+      panel.showParameters(message.parameters);
+      break;
+    case "ack":
+      roundTrip.acknowledged(message.rev, message.status, message.errors ?? []);
+      panel.showTrip(roundTrip.trip);
+      break;
+    case "applied":
+      roundTrip.applied(message.rev, now_ms);
+      panel.showTrip(roundTrip.trip);
+      break;
+    case "on_air":
+      roundTrip.onAir(message.rev, message.rtp_timestamp);
+      panel.showTrip(roundTrip.trip);
+      break;
+    case "pong":
+      figures.showRoundTrip(now_ms - message.t);
+      break;
+    case "slo":
+      figures.show(message);
+      stage.badges(message.age_ms?.p50 ?? null, message.fps?.out ?? null);
+      break;
+  }
+}
+
+// ---- pictures
+
+function showInput() {
+  inputVideo.srcObject = camera.stream;
+  document.body.classList.toggle("has-camera", camera.stream !== null);
+  showMirror();
+}
+
+/** @param {MediaStream} stream */
+function showOutput(stream) {
+  outputVideo.srcObject = stream;
+  outputVideo.play().catch((error) => console.info("the output waits to be played:", error.message));
+}
+
+function showMirror() {
+  const isMirrored = mirror.checked && cameraList.value !== SCREEN;
+  document.body.classList.toggle("mirrored", isMirrored);
+}
+
+watchFrames(outputVideo, (frame) => {
+  lastShown_ms = frame.shown_ms;
+  connection.firstShown();
+  const before = roundTrip.trip?.stage;
+  roundTrip.presented(frame);
+  if (roundTrip.trip?.stage !== before) panel.showTrip(roundTrip.trip);
+});
+
+// ---- what is said
+
+function showStanding() {
+  const { state, problem, milestones, isOpen, isPaused, isInterrupted } = connection;
+  const since_s = Math.floor((performance.now() - lastShown_ms) / 1000);
+  stage.show({
+    state,
+    problem: problem ?? (state === "idle" ? browserProblem() : null),
+    milestones,
+    isPaused,
+    isInterrupted,
+    stale_s: since_s >= STALE_AFTER_S && !document.hidden ? since_s : null,
+    health: server,
+  });
+  document.body.classList.toggle("has-output", milestones.picture_ms !== null);
+  byId("start").disabled = isOpen;
+  byId("stop").disabled = !isOpen;
+  byId("pause").disabled = state !== "live";
+  byId("pause").setAttribute("aria-pressed", String(isPaused));
+  byId("pause").textContent = isPaused ? "Resume" : "Pause";
+  byId("again").hidden = isOpen;
+  if (!isOpen && camera.stream) {
+    camera.close();
+    showInput();
+  }
+  if (!isOpen) stage.badges(null, null);
+}
+
+/** @param {string} [stream] the clean page of this stream; without one, of the newest */
+function showView(stream) {
+  const address = new URL(stream ? `/view/${stream}` : "/view", location.href);
+  const token = new URLSearchParams(location.search).get("token");
+  if (token) address.searchParams.set("token", token);
+  byId("view-url").value = address.href;
+  byId("open-view").href = address.href;
+}
+
+/** @param {string} [inUse] the camera that is open, where it is not the chosen one */
+async function listCameras(inUse) {
+  const chosen = cameraList.value === SCREEN ? SCREEN
+    : inUse ?? (cameraList.value || localStorage.getItem("camera") || "");
+  const choices = await Camera.choices();
+  cameraList.replaceChildren(...choices.map(({ id, label }) => new Option(label, id)));
+  if (choices.length === 0) cameraList.add(new Option("No camera found", ""));
+  if (navigator.mediaDevices?.getDisplayMedia) {
+    cameraList.add(new Option("Screen or window…", SCREEN));
+  }
+  const isThere = [...cameraList.options].some(({ value }) => value === chosen);
+  if (isThere) cameraList.value = chosen;
+}
+
+/** Once a second: has the picture stopped, and what does the server say while no call is up. */
+async function look() {
+  if (document.hidden) return;
+  looks += 1;
+  if (!connection.isOpen && looks % HEALTH_EVERY === 1) {
+    server = await health().catch(() => null);
+    if (!connection.isOpen && server) byId("model").textContent = `${server.pipeline} · ${server.preset}`;
+  }
+  showStanding();
+}
+
+// ---- the hand
+
+byId("start").addEventListener("click", start);
+byId("again").addEventListener("click", start);
+byId("stop").addEventListener("click", () => connection.stop());
+byId("pause").addEventListener("click", () => change({ paused: !connection.isPaused }, "Pause"));
+cameraList.addEventListener("change", switchCamera);
+mirror.addEventListener("change", () => {
+  localStorage.setItem("mirror", String(mirror.checked));
+  showMirror();
+});
+byId("copy").addEventListener("click", async () => {
+  await navigator.clipboard.writeText(byId("view-url").value);
+  byId("copy").classList.add("done");
+  setTimeout(() => byId("copy").classList.remove("done"), COPIED_MS);
+});
+byId("view-url").addEventListener("focus", () => byId("view-url").select());
+navigator.mediaDevices?.addEventListener?.("devicechange", () => listCameras());
+addEventListener("pagehide", () => connection.stop());
+
+mirror.checked = localStorage.getItem("mirror") !== "false";
+showMirror();
+panel.showTrip(null);
+showView();
+await listCameras();
+setInterval(look, LOOK_INTERVAL_MS);
+await look();

@@ -1,0 +1,203 @@
+/**
+ * The hand's side of the page: prompt, styles, strength, steps, seed.
+ */
+
+import { milliseconds } from "./figures.js";
+
+const SLIDER_INTERVAL_MS = 80;
+
+/**
+ * What the server says of its model in `state`.
+ * @typedef {object} Model
+ * @property {string} [note]
+ * @property {number[]} [step_list]
+ * @property {string[]} [styles]
+ * @property {object} [parameters]
+ */
+
+/** The controls; every change goes out at once through `change`. */
+export class Panel {
+  #change;
+  /** What was touched before a call, which the call then starts with. */
+  #touched = {};
+  /** @type {number[]} */
+  #stepList = [];
+  #slider = { timer: 0, sent_ms: -Infinity };
+
+  /** @param {(update: object, what: string) => void} change */
+  constructor(change) {
+    this.#change = change;
+    this.prompt = input("prompt");
+    this.strength = input("strength");
+    this.steps = /** @type {HTMLSelectElement} */ (document.getElementById("steps"));
+    this.motion = input("motion");
+    this.seed = input("seed");
+    this.#wire();
+  }
+
+  /** @returns {object} the parameters a new call starts with: what was chosen here, nothing else */
+  get initial() {
+    return { ...this.#touched };
+  }
+
+  /** @param {Model} model */
+  showModel(model) {
+    byId("note").textContent = model.note ?? "";
+    if (model.styles) this.#showStyles(model.styles);
+    if (model.step_list && model.step_list.join() !== this.#stepList.join()) {
+      this.#showSteps(model.step_list);
+    }
+    this.showParameters(model.parameters ?? {});
+  }
+
+  /** @param {any} parameters in force; a control in the user's hand is left alone */
+  showParameters(parameters) {
+    const text = parameters.prompt ?? parameters.prompts?.[0]?.text;
+    set(this.prompt, text);
+    set(this.seed, parameters.seed);
+    if (parameters.noise_scale !== undefined) {
+      set(this.strength, parameters.noise_scale);
+      this.#showStrength();
+    }
+    if (parameters.noise_controller !== undefined) this.motion.checked = parameters.noise_controller;
+    if (parameters.denoising_step_list?.length && document.activeElement !== this.steps) {
+      this.steps.value = String(parameters.denoising_step_list.length);
+    }
+    this.#markStyle();
+  }
+
+  /** @param {import("./round_trip.js").Trip | null} trip the newest change's way to the screen */
+  showTrip(trip) {
+    const line = byId("round-trip");
+    line.dataset.stage = trip?.stage ?? "none";
+    line.textContent = trip ? tripWords(trip) : "Enter applies it, also while it runs";
+  }
+
+  #wire() {
+    byId("prompt-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#applyPrompt();
+    });
+    this.prompt.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      this.#applyPrompt();
+    });
+    this.prompt.addEventListener("input", () => this.#markStyle());
+    byId("styles").addEventListener("click", ({ target }) => {
+      const chip = /** @type {Element} */ (target).closest("button");
+      if (!chip) return;
+      this.prompt.value = chip.dataset.style ?? "";
+      this.#applyPrompt();
+    });
+    this.strength.addEventListener("input", () => {
+      this.#showStrength();
+      this.#slide();
+    });
+    this.steps.addEventListener("change", () => {
+      const denoising_step_list = this.#stepList.slice(0, Number(this.steps.value));
+      this.#update({ denoising_step_list }, "Steps");
+    });
+    this.motion.addEventListener("change", () => {
+      this.#update({ noise_controller: this.motion.checked }, "Motion");
+    });
+    this.seed.addEventListener("change", () => this.#applySeed());
+    byId("dice").addEventListener("click", () => {
+      this.seed.value = String(Math.floor(Math.random() * 1_000_000));
+      this.#applySeed();
+    });
+    byId("reset").addEventListener("click", () => this.#change({ reset_cache: true }, "Reset"));
+  }
+
+  #update(update, what) {
+    Object.assign(this.#touched, update);
+    this.#change(update, what);
+  }
+
+  #applyPrompt() {
+    this.#markStyle();
+    this.#update({ prompt: this.prompt.value.trim() }, "Prompt");
+  }
+
+  #applySeed() {
+    if (this.seed.value === "" || !this.seed.checkValidity()) return this.seed.reportValidity();
+    this.#update({ seed: Number(this.seed.value) }, "Seed");
+  }
+
+  /** Live while it is dragged, but no faster than a chunk could follow; the last value always goes. */
+  #slide() {
+    clearTimeout(this.#slider.timer);
+    const send = () => {
+      this.#slider.sent_ms = performance.now();
+      this.#update({ noise_scale: Number(this.strength.value) }, "Strength");
+    };
+    const wait_ms = this.#slider.sent_ms + SLIDER_INTERVAL_MS - performance.now();
+    if (wait_ms <= 0) send();
+    else this.#slider.timer = setTimeout(send, wait_ms);
+  }
+
+  #showStrength() {
+    byId("strength-value").textContent = Number(this.strength.value).toFixed(2);
+    this.strength.style.setProperty("--at", `${100 * Number(this.strength.value)}%`);
+  }
+
+  /** @param {number[]} stepList */
+  #showSteps(stepList) {
+    this.#stepList = stepList;
+    this.steps.replaceChildren(...stepList.map((_, index) => {
+      const count = index + 1;
+      return new Option(count === 1 ? "1 (fast)" : String(count), String(count));
+    }));
+    this.steps.disabled = stepList.length < 2;
+  }
+
+  /** @param {string[]} styles */
+  #showStyles(styles) {
+    const list = byId("styles");
+    if (styles.join() === list.dataset.shown) return;
+    list.dataset.shown = styles.join();
+    list.replaceChildren(...styles.map((style) => {
+      const chip = document.createElement("button");
+      chip.type = "button";
+      chip.className = "chip";
+      chip.dataset.style = style;
+      chip.textContent = style;
+      return chip;
+    }));
+    this.#markStyle();
+  }
+
+  #markStyle() {
+    const text = this.prompt.value.trim();
+    for (const chip of byId("styles").querySelectorAll("button")) {
+      chip.setAttribute("aria-pressed", String(chip.dataset.style === text));
+    }
+  }
+}
+
+/** @param {import("./round_trip.js").Trip} trip */
+function tripWords({ what, stage, applied_ms, shown_ms, errors }) {
+  if (stage === "rejected") return `${what} not taken: ${errors.join("; ")}`;
+  const parts = [];
+  if (applied_ms !== null) parts.push(`applied in ${milliseconds(applied_ms)}`);
+  if (shown_ms !== null) parts.push(`on screen after ${milliseconds(shown_ms)}`);
+  if (stage === "sent") return `${what} sent…`;
+  if (stage === "accepted") return `${what} accepted…`;
+  return `${what} ${parts.join(", ")}${shown_ms === null ? "…" : ""}`;
+}
+
+/** @param {string} id */
+function byId(id) {
+  return /** @type {HTMLElement} */ (document.getElementById(id));
+}
+
+/** @param {string} id */
+function input(id) {
+  return /** @type {HTMLInputElement} */ (document.getElementById(id));
+}
+
+/** @param {HTMLInputElement} control @param {unknown} value */
+function set(control, value) {
+  if (value === undefined || value === null || document.activeElement === control) return;
+  control.value = String(value);
+}

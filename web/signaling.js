@@ -1,0 +1,137 @@
+/**
+ * The HTTP side of a call: one offer, its answer, candidates as they come, one farewell.
+ */
+
+import { networkProblem, refusal } from "./problems.js";
+
+const API = "/api/v1/webrtc";
+const ANSWER_DEADLINE_MS = 10_000;
+const CANDIDATE_BATCH_MS = 50;
+
+/**
+ * @param {string} path
+ * @param {{method?: string, body?: object, keepalive?: boolean}} [options]
+ * @returns {Promise<any>} the answer's JSON, null if it has none
+ * @throws {import("./problems.js").Problem} if there is no answer in time, or it is a refusal
+ */
+async function ask(path, { method = "GET", body, keepalive } = {}) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      keepalive,
+      headers: body && { "Content-Type": "application/json" },
+      body: body && JSON.stringify(body),
+      signal: AbortSignal.timeout(ANSWER_DEADLINE_MS),
+    });
+  } catch (error) {
+    throw networkProblem(error);
+  }
+  const text = await response.text();
+  if (response.ok) return text ? JSON.parse(text) : null;
+  throw refusal(response.status, errorText(text), response.headers.get("Retry-After"));
+}
+
+/** @param {string} text a refusal's body: JSON with `error`, or plain words */
+function errorText(text) {
+  try {
+    return String(JSON.parse(text).error ?? "");
+  } catch {
+    return text.startsWith("<") ? "" : text.slice(0, 300);
+  }
+}
+
+/**
+ * @typedef {object} Health
+ * @property {boolean} ready whether a call would be taken now
+ * @property {"starting" | "ready" | "down" | "stopped"} engine_state
+ * @property {string} engine_detail for people
+ * @property {string} pipeline
+ * @property {string} preset
+ */
+
+/** @returns {Promise<Health>} */
+export function health() {
+  return ask("/health");
+}
+
+/** @returns {Promise<RTCIceServer[]>} */
+export async function iceServers() {
+  return (await ask(`${API}/ice-servers`)).iceServers;
+}
+
+/** One call's session on the server, from the offer to the farewell. */
+export class Session {
+  #pc;
+  #id = "";
+  #closed = false;
+  /** @type {RTCIceCandidate[]} */
+  #candidates = [];
+  #timer = 0;
+
+  /** @param {RTCPeerConnection} pc its candidates are sent from now on */
+  constructor(pc) {
+    this.#pc = pc;
+    pc.addEventListener("icecandidate", ({ candidate }) => {
+      if (candidate?.candidate) this.#collect(candidate);
+    });
+  }
+
+  /**
+   * Offer what the connection has now and take the answer. The offer leaves at once: candidates
+   * follow by themselves, since waiting for all of them costs more than a hundred milliseconds.
+   * @param {object} extra further fields of the offer
+   */
+  async open(extra) {
+    await this.#pc.setLocalDescription();
+    const { sdp, type } = /** @type {RTCSessionDescription} */ (this.#pc.localDescription);
+    const answer = await ask(`${API}/offer`, {
+      method: "POST",
+      body: { sdp, type, ...extra },
+    });
+    this.#id = answer.sessionId;
+    // closed meanwhile: only now there is an address to say it to
+    if (this.#closed) return this.#farewell();
+    await this.#pc.setRemoteDescription({ sdp: answer.sdp, type: answer.type });
+    this.#flushSoon();
+  }
+
+  /** Tell the server that this call is over; safe to call at any time, also while leaving the page. */
+  close() {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    if (this.#id) this.#farewell();
+  }
+
+  #farewell() {
+    ask(`${API}/offer/${this.#id}`, { method: "DELETE", keepalive: true }).catch((error) => {
+      console.info("the server did not take the farewell:", error.title);
+    });
+  }
+
+  /** @param {RTCIceCandidate} candidate */
+  #collect(candidate) {
+    this.#candidates.push(candidate);
+    this.#flushSoon();
+  }
+
+  #flushSoon() {
+    if (!this.#id || this.#timer || this.#closed) return;
+    this.#timer = setTimeout(() => this.#flush(), CANDIDATE_BATCH_MS);
+  }
+
+  async #flush() {
+    this.#timer = 0;
+    const candidates = this.#candidates.splice(0).map(({ candidate, sdpMid, sdpMLineIndex }) => (
+      { candidate, sdpMid, sdpMLineIndex }
+    ));
+    if (candidates.length === 0) return;
+    try {
+      await ask(`${API}/offer/${this.#id}`, { method: "PATCH", body: { candidates } });
+    } catch (error) {
+      // not fatal: the server's own candidates often suffice, and ICE reports if they do not
+      console.warn("the server did not take ICE candidates:", error);
+    }
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * A figure's last two minutes as a line, with its target.
+ */
+
+const POINTS = 120;
+const WIDTH = 240;
+const HEIGHT = 48;
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Draws into an element; one value a second. */
+export class Sparkline {
+  /** @type {(number | null)[]} */
+  #values = [];
+  #line = shape("path", "spark-line");
+  #area = shape("path", "spark-area");
+  #target = shape("line", "spark-target");
+
+  /** @param {Element} root */
+  constructor(root) {
+    const svg = shape("svg", "spark");
+    svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+    svg.setAttribute("preserveAspectRatio", "none");
+    svg.append(this.#area, this.#line, this.#target);
+    root.append(svg);
+  }
+
+  clear() {
+    this.#values = [];
+  }
+
+  /** @param {number | null} value @param {number | null} target */
+  add(value, target) {
+    if (value !== null || this.#values.length > 0) this.#values.push(value);
+    if (this.#values.length > POINTS) this.#values.shift();
+    const top = 1.15 * Math.max(target ?? 0, ...this.#values.map((each) => each ?? 0), 1);
+    const y = (/** @type {number} */ each) => HEIGHT * (1 - each / top);
+    const runs = this.#runs(y);
+    this.#line.setAttribute("d", runs.map((run) => `M${run.join("L")}`).join(""));
+    this.#area.setAttribute("d", runs.map(area).join(""));
+    this.#target.toggleAttribute("hidden", target === null);
+    const level = String(target === null ? 0 : y(target));
+    for (const [name, at] of [["x1", "0"], ["x2", String(WIDTH)], ["y1", level], ["y2", level]]) {
+      this.#target.setAttribute(name, at);
+    }
+  }
+
+  /**
+   * The points, newest at the right edge, cut where a value is missing.
+   * @param {(value: number) => number} y
+   */
+  #runs(y) {
+    /** @type {string[][]} */
+    const runs = [[]];
+    this.#values.forEach((value, index) => {
+      const x = WIDTH * (1 - (this.#values.length - 1 - index) / (POINTS - 1));
+      if (value === null) runs.push([]);
+      else runs[runs.length - 1].push(`${x.toFixed(1)} ${y(value).toFixed(1)}`);
+    });
+    return runs.filter((run) => run.length > 0);
+  }
+}
+
+/** @param {string[]} run */
+function area(run) {
+  const [first, last] = [run[0], run[run.length - 1]].map((point) => point.split(" ")[0]);
+  return `M${first} ${HEIGHT}L${run.join("L")}L${last} ${HEIGHT}Z`;
+}
+
+/** @param {string} tag @param {string} name */
+function shape(tag, name) {
+  const made = document.createElementNS(SVG, tag);
+  made.setAttribute("class", name);
+  return made;
+}

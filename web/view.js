@@ -1,0 +1,77 @@
+/**
+ * The clean page: a stream's output and nothing else; it comes back by itself for as long as it is open.
+ */
+
+import { watchFrames } from "./frames.js";
+import { iceServers, Session } from "./signaling.js";
+
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 5_000;
+const SILENCE_MS = 6_000;
+
+const video = /** @type {HTMLVideoElement} */ (document.getElementById("output"));
+const status = /** @type {HTMLElement} */ (document.getElementById("status"));
+/** The stream in the address; without one the server shows its newest. */
+const stream = decodeURIComponent(location.pathname.split("/")[2] ?? "");
+
+let shown_ms = -Infinity;
+watchFrames(video, (frame) => {
+  shown_ms = frame.shown_ms;
+  show("live", "");
+});
+
+/** @param {"connecting" | "live"} state @param {string} words */
+function show(state, words) {
+  document.body.dataset.state = state;
+  if (status.textContent !== words) status.textContent = words;
+}
+
+/** @param {number} ms */
+const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/**
+ * One call; returns when it is over.
+ * @returns {Promise<boolean>} whether it ever showed a picture
+ */
+async function watch() {
+  const pc = new RTCPeerConnection({ iceServers: await iceServers() });
+  const session = new Session(pc);
+  const began_ms = performance.now();
+  const hangUp = () => session.close();
+  addEventListener("pagehide", hangUp);
+  try {
+    const { receiver } = pc.addTransceiver("video", { direction: "recvonly" });
+    if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
+    video.srcObject = new MediaStream([receiver.track]);
+    await session.open(stream ? { view: stream } : {});
+    await over(pc, began_ms);
+    return shown_ms > began_ms;
+  } finally {
+    removeEventListener("pagehide", hangUp);
+    hangUp();
+    pc.close();
+  }
+}
+
+/** Until the connection has ended, or nothing was shown for too long while the page is seen. */
+async function over(/** @type {RTCPeerConnection} */ pc, /** @type {number} */ began_ms) {
+  let alive_ms = began_ms;
+  while (!["failed", "closed", "disconnected"].includes(pc.connectionState)) {
+    await wait(250);
+    const now_ms = performance.now();
+    if (document.hidden) alive_ms = now_ms;
+    if (now_ms - Math.max(alive_ms, shown_ms) > SILENCE_MS) return;
+  }
+}
+
+for (let wait_ms = FIRST_WAIT_MS; ;) {
+  let words = "nothing live, waiting";
+  try {
+    if (await watch()) wait_ms = FIRST_WAIT_MS;
+  } catch (error) {
+    words = error.advice ? `nothing live, waiting · ${error.advice}` : String(error);
+  }
+  show("connecting", words);
+  await wait(wait_ms * (0.75 + Math.random() / 2));
+  wait_ms = Math.min(2 * wait_ms, LONGEST_WAIT_MS);
+}
