@@ -4,6 +4,9 @@ A frame is shown `delay` after it was captured, the same delay for all, so the p
 camera saw it move. The delay is what the slowest chunk of late has needed: a late chunk raises it
 at once, chunks that come early lower it little by little. Frames are never paced by how fast they
 are made, which would let the wait grow without end.
+
+A single late chunk is forgiven: it is shown late, and the delay falls again from the next chunk on.
+    A second one within the window keeps the delay where it has to be.
 """
 
 from collections import Counter, deque
@@ -17,6 +20,8 @@ from slipstream_protocol.messages import StageTimes
 _LATE_NS = 2 * NS_PER_MS  # a chunk must be here this long before its first frame is due
 _SPARE_NS = 8 * NS_PER_MS  # slack that is left alone: the clock's and the loop's own jitter
 _WINDOW_CHUNKS = 16
+_PROOF_CHUNKS = 4  # this many must have come before the delay is lowered
+_FORGIVEN = 1  # so many late chunks in the window do not hold the delay up
 _SLEW_SHARE = 4  # of the spare slack, one part in this many is given up at each chunk
 _MIN_STEP_NS = 1 * NS_PER_MS
 
@@ -140,6 +145,6 @@ class Playout:
             slack_ns = _LATE_NS
             self._started = True
         self._slack_ns.append(slack_ns)
-        spare_ns = min(self._slack_ns) - _LATE_NS - _SPARE_NS
-        if len(self._slack_ns) == self._window and spare_ns > 0:
-            self._shift(-spare_ns // _SLEW_SHARE)
+        if len(self._slack_ns) >= _PROOF_CHUNKS:
+            spare_ns = sorted(self._slack_ns)[_FORGIVEN] - _LATE_NS - _SPARE_NS
+            self._shift(min(0, -spare_ns // _SLEW_SHARE))

@@ -88,3 +88,12 @@ def _decoded(clip: Path, *, count: int) -> Iterator[av.VideoFrame]:
                 made += 1
             if made >= count:
                 return
+
+
+def filmed_pictures(*, seconds: float = 4.0, name: str = "bikes.mp4") -> list[Luma]:
+    """The same clip as I420 pictures, for a camera that is not a browser's."""
+    frames = [
+        frame.to_ndarray(format="yuv420p")
+        for frame in _decoded(shipped_clip(name), count=round(seconds * FPS / 2))
+    ]
+    return [*frames, *reversed(frames)]

@@ -148,3 +148,18 @@ def test_never_more_than_two_chunks_wait(events: list[tuple[float, float]]) -> N
         now_ms = max(now_ms, start_ms)
         playout.push([made(at, chunk=number) for at in chunk_at(start_ms)], ms(now_ms))
         assert playout.waiting_frames <= 8
+
+
+def test_one_late_chunk_is_forgiven_a_second_is_not() -> None:
+    """after a lone stall the delay is back within a second; an engine that is late now and then
+    keeps the delay it needs, so that its chunks are not late each time."""
+    _, lone = drive(lambda n: 300.0 if n == 50 else 100.0, chunks=80)
+    recovered = [age for now_ms, age in zip_ages(lone) if now_ms > (50 + 4 + 12) * CHUNK_MS]
+    assert max(recovered) < 100 + CHUNK_MS + 25
+    _, regular = drive(lambda n: 220.0 if n % 6 == 5 else 100.0, chunks=200)
+    ages = [age for now_ms, age in zip_ages(regular) if now_ms > 60 * CHUNK_MS]
+    assert max(ages) - min(ages) < 15
+
+
+def zip_ages(shown: list[tuple[float, Shown]]) -> list[tuple[float, float]]:
+    return [(now_ms, age) for (now_ms, _), age in zip(shown, ages_ms(shown), strict=True)]

@@ -1,0 +1,187 @@
+"""Calls over loopback WebRTC, one case after the other, with the same caller and the same pictures.
+
+    python -m tests.bench [--seconds 60] [--cases bare,echo,tiny] [--out FILE.json]
+
+The caller sends 640x480 at 30 fps, each picture with its number in its pixels. It runs on the same
+machine and costs about as much as the server: figures of a machine with two cores are an upper
+bound for a caller far away. `bare` is aiortc alone, giving each frame straight back.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import platform
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from tests.bench.figures import Figures, Meter, ProcessUse, figures
+from tests.bench.peer import place_call
+from tests.e2e.clips import filmed_pictures
+
+START_S = 120
+CASES = {
+    "bare": ("tests.bench.bare",),
+    "echo": ("slipstream_server", "--pipeline", "echo"),
+    "tiny": ("slipstream_server", "--pipeline", "diffusion", "--preset", "tiny"),
+}
+PROMPTS = ("pencil drawing", "neon", "thermal camera")
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """All cases of one run."""
+
+    date: str
+    machine: str
+    cores: int
+    python: str
+    cases: list[Figures]
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@contextlib.asynccontextmanager
+async def server(case: str) -> AsyncIterator[tuple[str, int]]:
+    """A running server for `case`: its address and its process id."""
+    port = free_port()
+    module, *options = CASES[case]
+    arguments = [str(port)] if case == "bare" else ["--port", str(port), *options]
+    with tempfile.TemporaryFile() as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", module, *arguments, stdout=log, stderr=log
+        )
+        try:
+            await until_ready(f"http://127.0.0.1:{port}/ready", process)
+            yield f"http://127.0.0.1:{port}", process.pid
+        except BaseException:
+            log.seek(0)
+            sys.stderr.buffer.write(log.read()[-4000:])
+            raise
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await asyncio.wait_for(process.wait(), 20)
+
+
+async def until_ready(url: str, process: asyncio.subprocess.Process) -> None:
+    async with aiohttp.ClientSession() as http, asyncio.timeout(START_S):
+        while process.returncode is None:
+            with contextlib.suppress(aiohttp.ClientConnectorError):
+                async with http.get(url) as response:
+                    if response.ok:
+                        return
+            await asyncio.sleep(0.2)
+    raise SystemExit(f"the server ended with exit code {process.returncode} before it was ready")
+
+
+async def run_case(case: str, seconds: float) -> Figures:
+    pictures = filmed_pictures()
+    async with server(case) as (address, pid):
+        meter = Meter(pid)
+        use: dict[str, ProcessUse] = {}
+
+        async def script(say: Callable[[dict[str, Any]], None]) -> None:
+            """Change the prompt now and then; read the meter just before the call ends."""
+            meter.read()
+            steps = len(PROMPTS) if case == "tiny" else 0
+            for rev, prompt in enumerate(PROMPTS[:steps], start=1):
+                await asyncio.sleep(seconds / (steps + 1))
+                say({"prompt": prompt, "rev": rev})
+            await asyncio.sleep(seconds / (steps + 1) - 0.5)
+            use.update(meter.read())
+
+        url = f"{address}/api/v1/webrtc/offer"
+        call = await place_call(url, pictures, fps=30, seconds=seconds, script=script)
+    return figures(case, call, seconds, use)
+
+
+def table(report: Report) -> str:
+    """The figures people ask for first, as Markdown."""
+    rows = [
+        "| case | first frame ms | glass to glass ms p50 / p95 | age ms p50 / p95 / p99 | age p95 "
+        "at 10 s, at the end | fps in / out | gap ms p50 / p95 | drops | CPU % server + engine | "
+        "RSS MiB server + engine |",
+        "|---" * 10 + "|",
+    ]
+    return "\n".join(rows + [_row(case) for case in report.cases])
+
+
+def _row(case: Figures) -> str:
+    slo = case.slo or {}
+    age = slo.get("age_ms")
+    ages = case.age_p95_ms
+    drops = {cause: count for cause, count in slo.get("drops", {}).items() if count}
+    use = case.processes.values()
+    cells = [
+        case.case,
+        f"{case.first_frame_ms:.0f}",
+        f"{case.glass_ms.p50:.0f} / {case.glass_ms.p95:.0f}" if case.glass_ms else "-",
+        f"{age['p50']:.0f} / {age['p95']:.0f} / {age['p99']:.0f}" if age else "-",
+        f"{ages[min(9, len(ages) - 1)]:.0f}, {ages[-1]:.0f}" if ages else "-",
+        f"{slo['fps']['in']:.1f} / {case.fps_out:.1f}" if slo else f"30 / {case.fps_out:.1f}",
+        f"{case.gap_ms.p50:.0f} / {case.gap_ms.p95:.0f}" if case.gap_ms else "-",
+        ", ".join(f"{cause} {count}" for cause, count in drops.items()) or "none",
+        " + ".join(f"{process.cpu_percent:.0f}" for process in use),
+        " + ".join(f"{process.rss_mib:.0f}" for process in use),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+async def run(cases: list[str], seconds: float) -> Report:
+    done = []
+    for case in cases:
+        print(f"{case}: {seconds:.0f} s ...", file=sys.stderr, flush=True)
+        done.append(await run_case(case, seconds))
+    return Report(
+        date=datetime.now(UTC).date().isoformat(),
+        machine=processor(),
+        cores=len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1,
+        python=platform.python_version(),
+        cases=done,
+    )
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each call")
+    parser.add_argument("--cases", default=",".join(CASES), help=f"of {', '.join(CASES)}")
+    parser.add_argument("--out", type=Path, help="where to write the JSON")
+    arguments = parser.parse_args()
+    cases = arguments.cases.split(",")
+    if unknown := set(cases) - set(CASES):
+        parser.error(f"cases are {', '.join(sorted(unknown))}, they must be of {', '.join(CASES)}")
+    report = asyncio.run(run(cases, arguments.seconds))
+    text = msgspec.json.format(msgspec.json.encode(report), indent=1).decode()
+    if arguments.out:
+        arguments.out.write_text(text + "\n")
+    print(text)
+    print(table(report))
+
+
+if __name__ == "__main__":
+    main()
