@@ -5,8 +5,8 @@ camera saw it move. The delay is what the slowest chunk of late has needed: a la
 at once, chunks that come early lower it little by little. Frames are never paced by how fast they
 are made, which would let the wait grow without end.
 
-A single late chunk is forgiven: it is shown late, and the delay falls again from the next chunk on.
-    A second one within the window keeps the delay where it has to be.
+A single late chunk is forgiven: it is shown late, and the delay falls again from the next chunk
+on. A second one within the window keeps the delay where it has to be.
 """
 
 from collections import Counter, deque
@@ -70,7 +70,7 @@ class Playout:
 
     Args:
         chunk_frames: frames of a chunk; that many waiting are a chunk too much.
-        window_chunks: how many chunks the smallest slack is taken over.
+        window_chunks: how many chunks the slack is looked at over.
     """
 
     def __init__(self, *, chunk_frames: int, window_chunks: int = _WINDOW_CHUNKS) -> None:
