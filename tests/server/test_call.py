@@ -8,7 +8,7 @@ from pathlib import Path
 from slipstream_server.engine_status import EngineState
 
 from tests.server.calls import Camera, dial, number_of
-from tests.server.serving import poll, serving
+from tests.server.serving import Serving, poll, serving
 
 
 async def test_pictures_come_back_in_order(tmp_path: Path) -> None:
@@ -203,8 +203,7 @@ async def test_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
                     response = await server.client.delete(f"/api/v1/webrtc/offer/{call.id}")
                     assert response.status == 204
             await poll(lambda: server.sessions.count() == {"stream": 0, "viewer": 0})
-            client = server.supervisor.require()
-            await poll(lambda client=client: client.free_lanes == client.ready.lanes)
+            await poll(lambda: free_lanes(server) == 2)
         await poll(lambda: _own_tasks() <= before)
 
 
@@ -215,6 +214,10 @@ async def test_sound_is_answered_inactive(tmp_path: Path) -> None:
         assert "m=audio" in call.pc.remoteDescription.sdp
         assert "a=inactive" in call.pc.remoteDescription.sdp
         await call.until_frames(4)
+
+
+def free_lanes(server: Serving) -> int:
+    return server.supervisor.require().free_lanes
 
 
 def _own_tasks() -> set[str]:
