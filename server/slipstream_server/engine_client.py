@@ -203,7 +203,9 @@ class EngineClient:
         await asyncio.shield(copying)
 
     def lose(self, reason: str) -> None:
-        """Tell every stream that nothing more will come, and let go of the shared memory."""
+        """Tell every stream, once, that nothing more will come; let go of the shared memory."""
+        if self._gone is not None:
+            return
         self._gone = reason
         self.arena.close()
         streams, self._streams = list(self._streams.values()), {}

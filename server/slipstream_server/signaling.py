@@ -194,7 +194,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         logger.info("%s %s: %s", request.method, request.path, error)
         return _error(str(error), error.status)
     except Unavailable as error:
-        logger.warning("%s %s: %s", request.method, request.path, error)
+        logger.info("%s %s: %s", request.method, request.path, error)
         response = _error(str(error), error.status)
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
         return response

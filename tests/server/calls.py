@@ -17,6 +17,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 from av import VideoFrame
+from numpy.typing import NDArray
 from slipstream_server.ice import bound_gathering
 
 from tests.barcode import draw, read
@@ -34,7 +35,8 @@ def numbered(number: int, *, width_px: int = 640, height_px: int = 480) -> Video
 
 def number_of(frame: VideoFrame) -> int | None:
     """The number in a picture made by `numbered`, at whatever size it has by now."""
-    return read(frame.to_ndarray(format="gray"))
+    luma: NDArray[Any] = frame.to_ndarray(format="gray")
+    return read(luma)
 
 
 class Camera(MediaStreamTrack):

@@ -28,11 +28,11 @@ class Serving:
 
 async def poll(holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
     """Wait for a state of another process or of the sessions, which send no word of it."""
-    loop = asyncio.get_running_loop()
-    end_s = loop.time() + deadline_s
-    while not holds():
-        assert loop.time() < end_s, f"it has not become so within {deadline_s:g} s"
+    for _ in range(round(deadline_s / STEP_S)):
+        if holds():
+            return
         await asyncio.sleep(STEP_S)
+    raise AssertionError(f"it has not become so within {deadline_s:g} s")
 
 
 @asynccontextmanager

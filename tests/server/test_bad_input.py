@@ -95,12 +95,12 @@ async def test_an_unknown_or_ended_session_is_told_apart(tmp_path: Path) -> None
     async with serving(tmp_path) as server:
         async with dial(server.client, camera=Camera()) as call:
             await call.until_frames(1)
-            path = f"{OFFER_PATH}/{call.id}"
-            async with server.client.delete(path) as response:
+            ended = f"{OFFER_PATH}/{call.id}"
+            async with server.client.delete(ended) as response:
                 assert response.status == 204
         for method, path, reason in (
-            ("PATCH", path, f"session {call.id!r} has ended (closed by the viewer)"),
-            ("DELETE", path, f"session {call.id!r} has ended (closed by the viewer)"),
+            ("PATCH", ended, f"session {call.id!r} has ended (closed by the viewer)"),
+            ("DELETE", ended, f"session {call.id!r} has ended (closed by the viewer)"),
             ("PATCH", OFFER_PATH + "/nobody", "session 'nobody' is unknown"),
             ("DELETE", OFFER_PATH + "/nobody", "session 'nobody' is unknown"),
         ):

@@ -3,12 +3,13 @@
 import asyncio
 import os
 import signal
+import threading
 from pathlib import Path
 
 from slipstream_server.engine_status import EngineState
 
 from tests.server.calls import Camera, dial, number_of
-from tests.server.serving import poll, serving
+from tests.server.serving import Serving, poll, serving
 
 
 async def test_pictures_come_back_in_order(tmp_path: Path) -> None:
@@ -193,7 +194,7 @@ async def test_a_killed_engine_is_told_and_the_next_call_works(tmp_path: Path) -
 
 
 async def test_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
-    """after hanging up: no task, no lane, no session; also when the caller just vanishes."""
+    """no task, no thread, no lane, no session; politely or when the caller just vanishes."""
     async with serving(tmp_path) as server:
         before = _own_tasks()
         for polite in (True, False):
@@ -203,9 +204,9 @@ async def test_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
                     response = await server.client.delete(f"/api/v1/webrtc/offer/{call.id}")
                     assert response.status == 204
             await poll(lambda: server.sessions.count() == {"stream": 0, "viewer": 0})
-            client = server.supervisor.require()
-            await poll(lambda client=client: client.free_lanes == client.ready.lanes)
+            await poll(lambda: free_lanes(server) == 2)
         await poll(lambda: _own_tasks() <= before)
+        await poll(lambda: not [t for t in threading.enumerate() if "decoder" in t.name])
 
 
 async def test_sound_is_answered_inactive(tmp_path: Path) -> None:
@@ -217,6 +218,14 @@ async def test_sound_is_answered_inactive(tmp_path: Path) -> None:
         await call.until_frames(4)
 
 
+def free_lanes(server: Serving) -> int:
+    return server.supervisor.require().free_lanes
+
+
 def _own_tasks() -> set[str]:
-    """Names of the tasks that belong to sessions and their peers."""
-    return {task.get_name() for task in asyncio.all_tasks() if "TestClient" not in str(task)}
+    """Names of all tasks but those that hold an HTTP connection open."""
+    return {
+        task.get_name()
+        for task in asyncio.all_tasks()
+        if "RequestHandler" not in repr(task.get_coro())
+    }

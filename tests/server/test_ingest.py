@@ -94,15 +94,14 @@ async def test_frames_come_through_in_order_with_their_times() -> None:
         frame = numbered(number)
         frame.pts, frame.time_base = number * 3000, Fraction(1, 90_000)
         frames.append(frame)
-    got: list[Captured] = []
+    delivered: asyncio.Queue[Captured] = asyncio.Queue()
     with ThreadPoolExecutor(1) as pool:
-        ingest = Ingest(Clip(frames), geometry=GEOMETRY, pool=pool, deliver=got.append)
+        ingest = Ingest(Clip(frames), geometry=GEOMETRY, pool=pool, deliver=delivered.put_nowait)
         scaling = asyncio.create_task(ingest.scale())
         with pytest.raises(MediaStreamError):
             await ingest.drain()
         async with asyncio.timeout(5):
-            while len(got) < 4:
-                await asyncio.sleep(0.01)
+            got = [await delivered.get() for _ in range(4)]
         scaling.cancel()
     assert [read(i420_planes(captured.frame)[0]) for captured in got] == [0, 1, 2, 3]
     assert all(captured.captured_ns <= captured.arrived_ns for captured in got)
@@ -115,15 +114,14 @@ async def test_a_scaler_that_is_late_keeps_the_newest() -> None:
         frame = numbered(number)
         frame.pts, frame.time_base = number * 3000, Fraction(1, 90_000)
         frames.append(frame)
-    got: list[Captured] = []
+    delivered: asyncio.Queue[Captured] = asyncio.Queue()
     with ThreadPoolExecutor(1) as pool:
-        ingest = Ingest(Clip(frames), geometry=GEOMETRY, pool=pool, deliver=got.append)
+        ingest = Ingest(Clip(frames), geometry=GEOMETRY, pool=pool, deliver=delivered.put_nowait)
         with pytest.raises(MediaStreamError):
             await ingest.drain()
         assert ingest.drops == {"unscaled": 16}
         scaling = asyncio.create_task(ingest.scale())
         async with asyncio.timeout(5):
-            while len(got) < 4:
-                await asyncio.sleep(0.01)
+            got = [await delivered.get() for _ in range(4)]
         scaling.cancel()
     assert [read(i420_planes(captured.frame)[0]) for captured in got] == [16, 17, 18, 19]

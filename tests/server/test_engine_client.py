@@ -1,0 +1,260 @@
+"""The server's end of an engine whose part the test plays."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+from slipstream_protocol.arena import Arena, Layout
+from slipstream_protocol.channel import AsyncChannel, Channel, open_pair
+from slipstream_protocol.frames import Geometry
+from slipstream_protocol.messages import (
+    Applied,
+    ChunkIn,
+    ChunkOut,
+    CloseStream,
+    Failed,
+    Message,
+    OpenStream,
+    Ready,
+    SlotFree,
+    SlotRead,
+    StageTimes,
+    StreamClosed,
+    StreamOpened,
+    StreamRefused,
+    ToEngine,
+    Update,
+    UpdateRefused,
+)
+from slipstream_protocol.parameters import Parameters, Prompt
+from slipstream_server.engine_client import ChunkBack, EngineClient, EngineStream
+from slipstream_server.errors import EngineUnavailable, RequestError, ServerFull
+
+from tests.server.serving import poll
+
+SMALL = Geometry(width_px=8, height_px=4, first_chunk_frames=2, chunk_frames=2)
+LARGE = Geometry(width_px=832, height_px=480, first_chunk_frames=2, chunk_frames=2)
+
+
+class Notes:
+    """A listener that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.chunks: list[ChunkBack] = []
+        self.slots = 0
+        self.applied: list[Applied] = []
+        self.refused: list[UpdateRefused] = []
+        self.lost: list[str] = []
+
+    def on_slot_free(self) -> None:
+        self.slots += 1
+
+    def on_chunk(self, back: ChunkBack) -> None:
+        self.chunks.append(back)
+
+    def on_applied(self, applied: Applied) -> None:
+        self.applied.append(applied)
+
+    def on_update_refused(self, refused: UpdateRefused) -> None:
+        self.refused.append(refused)
+
+    def on_lost(self, reason: str) -> None:
+        self.lost.append(reason)
+
+
+class Played:
+    """The engine's end, and the client under test."""
+
+    def __init__(
+        self, client: EngineClient, channel: Channel, arena: Arena, serving: asyncio.Task[str]
+    ) -> None:
+        self.client = client
+        self.serving = serving
+        self.arena = arena
+        self._channel = channel
+
+    def hear(self) -> ToEngine:
+        message = self._channel.receive(timeout_s=5)
+        assert message is not None
+        return message
+
+    async def say(self, *messages: Message) -> None:
+        """Send, and let the client take it in."""
+        for message in messages:
+            self._channel.send(message)
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    def die(self) -> None:
+        self._channel.close()
+
+    async def open(self, listener: Notes) -> EngineStream:
+        opening = asyncio.create_task(self.client.open(Parameters(), listener))
+        await asyncio.sleep(0)
+        message = self.hear()
+        assert isinstance(message, OpenStream)
+        await self.say(StreamOpened(lane=message.lane))
+        return await opening
+
+    def chunk(self, slot: int, number: int, value: int, lane: int = 0) -> ChunkOut:
+        """A made chunk, of one value."""
+        self.arena.output(lane, slot)[:] = value
+        return ChunkOut(
+            lane=lane,
+            slot=slot,
+            chunk=number,
+            frames=2,
+            rev=-1,
+            taken_ns=0,
+            made_ns=0,
+            stages=StageTimes(),
+        )
+
+
+@asynccontextmanager
+async def played(geometry: Geometry = SMALL, lanes: int = 2) -> AsyncIterator[Played]:
+    ours, theirs = open_pair()
+    layout = Layout(geometry=geometry, lanes=lanes, in_slots=1, out_slots=2)
+    engine_arena = Arena.create(layout)
+    ready = Ready(
+        pipeline="played",
+        preset="none",
+        geometry=geometry,
+        lanes=lanes,
+        in_slots=1,
+        out_slots=2,
+        defaults=Parameters(),
+        step_list=(1000,),
+        styles=(),
+        note="",
+    )
+    channel = AsyncChannel(ours)
+    with ThreadPoolExecutor(1) as pool:
+        server_arena = Arena(os.dup(engine_arena.descriptor), layout)
+        client = EngineClient(channel, ready, server_arena, pool)
+        serving = asyncio.create_task(client.serve())
+        engine = Played(client, Channel(theirs), engine_arena, serving)
+        try:
+            yield engine
+        finally:
+            engine.die()
+            client.lose(await serving)
+            channel.close()
+            engine_arena.close()
+
+
+@pytest.mark.parametrize("geometry", [SMALL, LARGE])
+async def test_a_chunk_goes_in_and_comes_back(geometry: Geometry) -> None:
+    """pixels lie in the announced slot; ours is a copy, and the slot is given back at once."""
+    async with played(geometry) as engine:
+        notes = Notes()
+        stream = await engine.open(notes)
+        frames = [np.full(geometry.frame_shape, value, np.uint8) for value in (3, 4)]
+        chunk, _ = await stream.submit(frames)
+        said = engine.hear()
+        assert isinstance(said, ChunkIn)
+        assert (said.chunk, said.frames, chunk) == (0, 2, 0)
+        assert [int(frame.max()) for frame in engine.arena.input(0, said.slot)] == [3, 4]
+        assert not stream.has_free_slot
+        out = engine.chunk(1, 0, 77)
+        await engine.say(out, SlotFree(lane=0, slot=said.slot))
+        await poll(lambda: notes.slots == 1)
+        assert engine.hear() == SlotRead(lane=0, slot=1)
+        engine.arena.output(0, 1)[:] = 0
+        assert (notes.chunks[0].frames_THW == 77).all()
+        assert stream.has_free_slot
+
+
+async def test_every_lane_is_taken_once() -> None:
+    """and the next caller is told that the server is full."""
+    async with played(lanes=2) as engine:
+        lanes = {(await engine.open(Notes())).lane for _ in range(2)}
+        assert lanes == {0, 1}
+        with pytest.raises(ServerFull, match="all 2 streams are in use"):
+            await engine.client.open(Parameters(), Notes())
+
+
+async def test_a_lane_being_given_back_is_waited_for() -> None:
+    """as when a page is loaded again: the old stream ends while the new one asks."""
+    async with played(lanes=1) as engine:
+        first = await engine.open(Notes())
+        first.close()
+        assert engine.hear() == CloseStream(lane=0)
+        opening = asyncio.create_task(engine.client.open(Parameters(), Notes()))
+        await asyncio.sleep(0)
+        assert engine.client.free_lanes == 0
+        await engine.say(StreamClosed(lane=0))
+        assert isinstance(engine.hear(), OpenStream)
+        await engine.say(StreamOpened(lane=0))
+        await opening
+
+
+async def test_what_comes_after_closing_goes_nowhere() -> None:
+    """late chunks are given back to the engine and shown to nobody."""
+    async with played() as engine:
+        notes = Notes()
+        stream = await engine.open(notes)
+        stream.close()
+        assert engine.hear() == CloseStream(lane=0)
+        await engine.say(engine.chunk(0, 0, 1), Failed(lane=0, reason="x"), StreamClosed(lane=0))
+        assert engine.hear() == SlotRead(lane=0, slot=0)
+        assert (notes.chunks, notes.lost) == ([], [])
+        assert engine.client.free_lanes == 2
+
+
+@pytest.mark.parametrize(("retry_after_s", "error"), [(3.0, ServerFull), (0.0, RequestError)])
+async def test_a_refusal_is_passed_on(retry_after_s: float, error: type[Exception]) -> None:
+    """as full where asking again helps, else as the caller's own fault; the lane is free."""
+    async with played() as engine:
+        opening = asyncio.create_task(engine.client.open(Parameters(), Notes()))
+        await asyncio.sleep(0)
+        engine.hear()
+        await engine.say(StreamRefused(lane=0, reason="no", retry_after_s=retry_after_s))
+        with pytest.raises(error, match="no"):
+            await opening
+        assert engine.client.free_lanes == 2
+
+
+async def test_streams_are_told_apart() -> None:
+    """what is said of one lane reaches its listener alone."""
+    async with played() as engine:
+        one, two = Notes(), Notes()
+        await engine.open(one)
+        second = await engine.open(two)
+        second.update(Parameters(seed=1, rev=0))
+        assert engine.hear() == Update(lane=1, parameters=Parameters(seed=1, rev=0))
+        await engine.say(
+            Applied(lane=1, rev=0, chunk=4, prompts=(Prompt("x"),)),
+            UpdateRefused(lane=0, rev=9, reason="no"),
+            Failed(lane=1, reason="broke"),
+        )
+        assert (len(one.applied), len(one.refused), one.lost) == (0, 1, [])
+        assert (len(two.applied), len(two.refused), two.lost) == (1, 0, ["broke"])
+
+
+async def test_a_dead_engine_is_told_to_everybody() -> None:
+    """to open streams with the reason, to those being opened and to later callers as an error."""
+    async with played(lanes=3) as engine:
+        notes = Notes()
+        await engine.open(notes)
+        opening = asyncio.create_task(engine.client.open(Parameters(), Notes()))
+        await asyncio.sleep(0)
+        engine.die()
+        engine.client.lose("it was killed")
+        assert notes.lost == ["it was killed"]
+        with pytest.raises(EngineUnavailable, match="it was killed"):
+            await opening
+        with pytest.raises(EngineUnavailable, match="it was killed"):
+            await engine.client.open(Parameters(), Notes())
+
+
+async def test_an_engine_that_breaks_the_rules_is_lost() -> None:
+    """a slot it does not own cannot come back twice."""
+    async with played() as engine:
+        await engine.open(Notes())
+        await engine.say(SlotFree(lane=0, slot=0))
+        assert "breaks the protocol: slot 0 came back" in await engine.serving

@@ -1,0 +1,109 @@
+"""Engines that start late, never, or end; played by small scripts."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import pytest
+from slipstream_server.config import ServerConfig
+from slipstream_server.engine_status import EngineState
+from slipstream_server.errors import EngineUnavailable
+from slipstream_server.supervisor import Supervisor, engine_command
+
+from tests.server.serving import poll
+
+OPENED = """
+import argparse, socket, sys
+from slipstream_protocol.channel import Channel
+from slipstream_protocol.messages import Failed, Loading
+parser = argparse.ArgumentParser()
+parser.add_argument("--channel-fd", type=int)
+channel = Channel(socket.socket(fileno=parser.parse_args().channel_fd))
+"""
+
+
+@asynccontextmanager
+async def supervised(script: str) -> AsyncIterator[Supervisor]:
+    with ThreadPoolExecutor(1) as pool:
+        supervisor = Supervisor([sys.executable, "-c", script], pool=pool)
+        running = asyncio.create_task(supervisor.run())
+        try:
+            yield supervisor
+        finally:
+            supervisor.stop()
+            await running
+            assert supervisor.status.state is EngineState.STOPPED
+            assert supervisor.status.pid is None
+
+
+async def down(supervisor: Supervisor) -> str:
+    """What a caller is told of an engine that is down."""
+    await poll(lambda: supervisor.status.state is EngineState.DOWN)
+    with pytest.raises(EngineUnavailable) as caught:
+        supervisor.require()
+    return str(caught.value)
+
+
+async def test_a_loading_engine_says_what_it_is_busy_with() -> None:
+    """callers hear the stage; stopping in the middle of it works."""
+    script = OPENED + "channel.send(Loading(stage='reading weights')); channel.receive()"
+    async with supervised(script) as supervisor:
+        await poll(lambda: supervisor.status.detail == "reading weights")
+        with pytest.raises(EngineUnavailable, match=r"is starting \(reading weights\)") as caught:
+            supervisor.require()
+        assert caught.value.retry_after_s > 0
+
+
+async def test_the_engines_own_reason_is_quoted() -> None:
+    script = OPENED + "channel.send(Failed(lane=-1, reason='ValueError: preset is odd'))"
+    async with supervised(script) as supervisor:
+        assert "the engine did not start: ValueError: preset is odd" in await down(supervisor)
+
+
+async def test_the_last_line_of_its_output_is_quoted_where_it_gave_no_reason() -> None:
+    script = OPENED + "print('one'); sys.exit('no such file: weights.bin')"
+    async with supervised(script) as supervisor:
+        told = await down(supervisor)
+    assert "the engine has ended with exit code 1: no such file: weights.bin" in told
+
+
+async def test_a_signal_is_named() -> None:
+    script = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    async with supervised(script) as supervisor:
+        assert "the engine was ended by SIGSEGV" in await down(supervisor)
+
+
+async def test_nonsense_on_the_channel_is_an_end() -> None:
+    """an engine of another version, or none at all, is not waited for."""
+    script = OPENED + "channel._sock.send(b'x' * 100); channel.receive()"
+    async with supervised(script) as supervisor:
+        assert "the engine is down" in await down(supervisor)
+
+
+async def test_a_command_that_is_not_there_is_said() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        supervisor = Supervisor(["/none/such"], pool=pool)
+        running = asyncio.create_task(supervisor.run())
+        told = await down(supervisor)
+        supervisor.stop()
+        await running
+    assert "the engine cannot be started" in told
+
+
+async def test_an_engine_that_does_not_leave_is_ended() -> None:
+    """neither a closed channel nor SIGTERM move it; the server stops all the same."""
+    script = (
+        OPENED + "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "channel.send(Loading(stage='deaf')); time.sleep(600)"
+    )
+    async with supervised(script) as supervisor:
+        await poll(lambda: supervisor.status.detail == "deaf")
+
+
+def test_the_command_says_what_the_settings_say() -> None:
+    """the module by name: the server imports nothing of it."""
+    command = engine_command(ServerConfig(pipeline="echo", preset="p", max_streams=3))
+    assert command[1:4] == ("-m", "slipstream_engine", "serve")
+    assert command[4:] == ("--pipeline", "echo", "--preset", "p", "--max-streams", "3")
