@@ -126,6 +126,11 @@ class CacheParams:
         return max(self.sinks, 2 * FIRST_CHUNK_LATENTS - CHUNK_LATENTS)
 
     @property
+    def adapts(self) -> bool:
+        """Whether sinks are ever refreshed."""
+        return self.sink_threshold is not None and self.sinks > 0
+
+    @property
     def ring(self) -> int:
         """Slots that are overwritten in turn."""
         return self.slots - self.pinned
