@@ -1,0 +1,25 @@
+"""Family d: the stream batch, one call a chunk, a cache row for each step."""
+
+import torch
+
+from tests.golden.case import Case, Replay
+from tests.golden.streaming import StreamBatch, load_dit, noises
+
+
+def replay(case: Case) -> Replay:
+    stream = StreamBatch(load_dit(case), case.config, case.tensor("in.prompt_embeds"))
+    between = len(stream.steps) - 1
+    prepared = stream.prepare(case.tensor("in.noisy_latents.prepare"), noises(case, "noise.prepare", between))
+    chunks = case.tensor("in.noisy_latents.chunks")
+    current_steps = case.tensor("in.current_step").tolist()
+    hidden = [
+        stream.call(chunk, current_step, noises(case, f"noise.chunk{number:02}", between))
+        for number, (chunk, current_step) in enumerate(zip(chunks, current_steps, strict=True))
+    ]
+    return Replay(
+        tensors={
+            "out.prepare": prepared,
+            "out.hidden_states": torch.stack(hidden),
+            **stream.cache_tensors(),
+        }
+    )
