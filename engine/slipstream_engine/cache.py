@@ -4,9 +4,11 @@ A row holds `slots` latent frames a layer:
 
     | 0 .. pinned-1: stay | pinned .. slots-1: the ring, overwritten in turn |
 
-`span.py` says where a chunk stands, `ring.py` which slot gives way, this file holds the keys and values.
+`span.py` says where a chunk stands, `ring.py` which slot gives way, this file holds the keys and
+values.
 
-N layers, R rows, B batch, K slots, F frames of a chunk, S tokens of a frame, L tokens, H heads, D head dim, J sinks.
+N layers, R rows, B batch, K slots, F frames of a chunk, S tokens of a frame, L tokens, H heads, D
+head dim, J sinks.
 """
 
 from collections.abc import Iterator
@@ -30,7 +32,8 @@ class Seen:
 
     Args:
         k_BLHD, v_BLHD: keys and values of the first `length` slots.
-        query_age_BF, key_age_BK: with relative positions, how many cached frames are older; otherwise None.
+        query_age_BF, key_age_BK: with relative positions, how many cached frames are older;
+            otherwise None.
     """
 
     k_BLHD: Tensor
@@ -42,9 +45,9 @@ class Seen:
 class RollingCache:
     """Keys and values of independent rows, with all that decides what is overwritten next.
 
-    Everything is allocated once. `rows(a, b)` is a view: a stream's cache and one step's cache are slices of a
-    pool. A batch over scattered rows names them by an index on the device. Writing is for inference only;
-    training attends inside its clip (`models/memory.py`).
+    Everything is allocated once. `rows(a, b)` is a view: a stream's cache and one step's cache are
+    slices of a pool. A batch over scattered rows names them by an index on the device. Writing is
+    for inference only; training attends inside its clip (`models/memory.py`).
     """
 
     def __init__(
@@ -105,16 +108,24 @@ class RollingCache:
         yield from self.ring.state()
 
     def write(
-        self, layer: int, k_BLHD: Tensor, v_BLHD: Tensor, placement: Placement, rows_B: Tensor | None = None
+        self,
+        layer: int,
+        k_BLHD: Tensor,
+        v_BLHD: Tensor,
+        placement: Placement,
+        rows_B: Tensor | None = None,
     ) -> Seen:
         """Store a chunk's keys and values in one layer, and say what its queries may see.
 
         Args:
             k_BLHD, v_BLHD: of the new frames; keys rotated already, unless positions are relative.
-            rows_B: the batch's rows, int64; None means every row of this cache in order, which reads without a copy.
+            rows_B: the batch's rows, int64; None means every row of this cache in order, which
+                reads without a copy.
         """
         batch, frames = placement.frames_BF.shape
-        assert rows_B is not None or batch == self.row_count, "a batch without row numbers must cover the cache"
+        assert rows_B is not None or batch == self.row_count, (
+            "a batch without row numbers must cover the cache"
+        )
         order_B = self._order_R if rows_B is None else rows_B
         k_BFSHD = rearrange(k_BLHD, "b (f s) h d -> b f s h d", f=frames)
         v_BFSHD = rearrange(v_BLHD, "b (f s) h d -> b f s h d", f=frames)
@@ -131,7 +142,9 @@ class RollingCache:
         if self.is_absolute:
             return seen
         if choice.copies_BJ is not None:
-            self._copy_to_sinks(self.frame_NRK[layer], order_B, placement.frames_BF, choice.copies_BJ)
+            self._copy_to_sinks(
+                self.frame_NRK[layer], order_B, placement.frames_BF, choice.copies_BJ
+            )
         self.frame_NRK[at] = placement.frames_BF
         frame_BK = self.frame_NRK[layer, order_B]
         return replace(
@@ -140,7 +153,9 @@ class RollingCache:
             key_age_BK=_count_older(frame_BK, frame_BK[:, : placement.length]),
         )
 
-    def _copy_to_sinks(self, cached_RK: Tensor, order_B: Tensor, new_BF: Tensor, copies_BJ: Tensor) -> None:
+    def _copy_to_sinks(
+        self, cached_RK: Tensor, order_B: Tensor, new_BF: Tensor, copies_BJ: Tensor
+    ) -> None:
         """Overwrite the chosen sinks with the one new frame; whatever follows `K` and `F` is carried along."""
         sinks = copies_BJ.shape[1]
         copies = copies_BJ.reshape(*copies_BJ.shape, *[1] * (new_BF.ndim - 2))

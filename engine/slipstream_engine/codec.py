@@ -1,8 +1,9 @@
 """The seam between pictures and latents: what the pipeline needs of a codec, and nothing more.
 
-Every codec is aligned like Wan's: the first chunk of a stream is 5 frames and 2 latent frames, every later chunk is
-4 frames and 1 latent frame. A codec whose natural unit is 4 frames to 1 latent frame (TAEHV) repeats the
-first frame three times in front when it encodes the first chunk, and drops the first three frames when it decodes it.
+Every codec is aligned like Wan's: the first chunk of a stream is 5 frames and 2 latent frames,
+every later chunk is 4 frames and 1 latent frame. A codec whose natural unit is 4 frames to 1 latent
+frame (TAEHV) repeats the first frame three times in front when it encodes the first chunk, and
+drops the first three frames when it decodes it.
 
     state = codec.fresh_state()                 # one for each stream; encode and decode share nothing in it
     latents_FCHW = codec.encode(rgb_TCHW, state)
@@ -42,11 +43,13 @@ class Codec(Protocol[StateT]):
         """Encode the next chunk of a stream, in place on `state`.
 
         Args:
-            rgb_TCHW: `[T, 3, H, W]` in [-1, 1], T = 5 for the first chunk and 4 for every later one; the codec's dtype
+            rgb_TCHW: `[T, 3, H, W]` in [-1, 1], T = 5 for the first chunk and 4 for every later
+                one; the codec's dtype
                 and device; H and W multiples of the stride (and of the model's patch).
 
         Returns:
-            Latents `[F, C, H / stride, W / stride]` as the diffusion model wants them, F = 2 for the first chunk, then 1.
+            Latents `[F, C, H / stride, W / stride]` as the diffusion model wants them, F = 2 for
+            the first chunk, then 1.
         """
         ...
 
@@ -57,6 +60,7 @@ class Codec(Protocol[StateT]):
             latents_FCHW: `[F, C, h, w]`, F = 2 for the first chunk and 1 for every later one.
 
         Returns:
-            RGB `[T, 3, h * stride, w * stride]`, not yet clamped to [-1, 1]; T = 5 for the first chunk, then 4.
+            RGB `[T, 3, h * stride, w * stride]`, not yet clamped to [-1, 1]; T = 5 for the first
+            chunk, then 4.
         """
         ...

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
-from slipstream_engine.codec import CHUNK_LATENTS, FIRST_CHUNK_LATENTS
 from slipstream_protocol.parameters import MAX_STEPS
+
+from slipstream_engine.codec import CHUNK_LATENTS, FIRST_CHUNK_LATENTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +22,13 @@ class DitParams:
         freq_dim: width of the sinusoidal timestep embedding.
         eps: of every LayerNorm and RMSNorm.
         positions: rows of the rotary table; no frame, row or column may stand beyond it.
-        pooled_text: add the mean of the prompt's live rows to the timestep embedding. Real checkpoints do not; a small
+        pooled_text: add the mean of the prompt's live rows to the timestep embedding. Real
+            checkpoints do not; a small
             model follows its prompt much better with it.
 
     Raises:
-        ValueError: if the heads do not divide the width evenly, or a token spans more than one latent frame.
+        ValueError: if the heads do not divide the width evenly, or a token spans more than one
+            latent frame.
     """
 
     dim: int
@@ -47,7 +50,9 @@ class DitParams:
                 f"dim {self.dim} over {self.heads} heads is not an even head width, choose heads that divide it"
             )
         if self.patch[0] != 1:
-            raise ValueError(f"patch is {self.patch}, its first number must be 1: a token is one latent frame deep")
+            raise ValueError(
+                f"patch is {self.patch}, its first number must be 1: a token is one latent frame deep"
+            )
 
     @property
     def head_dim(self) -> int:
@@ -63,21 +68,27 @@ class DitParams:
 class Pinning(StrEnum):
     """Which slots never take part in the ring."""
 
-    REFERENCE = "reference"  # max(sinks, 2 * frames of chunk 0 - frames of a chunk), spec/02 section 3
+    REFERENCE = (
+        "reference"  # max(sinks, 2 * frames of chunk 0 - frames of a chunk), spec/02 section 3
+    )
     SINKS = "sinks"  # exactly the sinks
 
 
 class SinkRefresh(StrEnum):
     """What happens when sinks no longer look like the present."""
 
-    REFERENCE = "reference"  # the least alike takes the new frame's place in the ring; the ring waits
+    REFERENCE = (
+        "reference"  # the least alike takes the new frame's place in the ring; the ring waits
+    )
     ALL_BELOW = "all_below"  # every sink below the threshold gets a copy; the ring goes on (the paper's text)
 
 
 class Positions(StrEnum):
     """Where cached keys stand for the rotary embedding."""
 
-    REFERENCE = "reference"  # absolute, rotated when written, back to the window's end at `refresh_frames`
+    REFERENCE = (
+        "reference"  # absolute, rotated when written, back to the window's end at `refresh_frames`
+    )
     RELATIVE = "relative"  # by age inside the cache, rotated when read: an endless stream never leaves the table
 
 
@@ -89,12 +100,15 @@ class CacheParams:
         slots: frames a cache row holds.
         sinks: frames at its front that the adaptive test looks at, and that stay.
         sink_threshold: similarity below which a sink is refreshed; None turns the test off.
-        sink_refresh, pinning, positions: policies; `REFERENCE` is what real checkpoints were tuned with.
-        count_unwritten_sinks: let a sink slot that was never written score 0, as the reference does (its zero-slot quirk).
+        sink_refresh, pinning, positions: policies; `REFERENCE` is what real checkpoints were tuned
+            with.
+        count_unwritten_sinks: let a sink slot that was never written score 0, as the reference does
+            (its zero-slot quirk).
         refresh_frames: position at which `Positions.REFERENCE` goes back to the end of the window.
 
     Raises:
-        ValueError: if no slot is left for the ring, or a refresh would come before the cache is full.
+        ValueError: if no slot is left for the ring, or a refresh would come before the cache is
+            full.
     """
 
     slots: int
@@ -146,10 +160,13 @@ class ScheduleParams:
         noise_scale: share of noise in a chunk's input that a stream starts with.
         noise_scale_range: the least and the most share of noise this model can work from.
         shift, entries: of the sigma table.
-        timestep_offset: the first timestep of a chunk is int(1000 * noise_scale) + offset. Every sigma is looked
+        timestep_offset: the first timestep of a chunk is int(1000 * noise_scale) + offset. Every
+            sigma is looked
             up by the timestep that was fed, so the offset needs no second rule.
-        renoise_offset: between steps a chunk is noised to sigma(t - offset), t being the timestep fed next.
-        first_chunk_from_scale: take the first chunk's first timestep from the noise scale, too, instead of
+        renoise_offset: between steps a chunk is noised to sigma(t - offset), t being the timestep
+            fed next.
+        first_chunk_from_scale: take the first chunk's first timestep from the noise scale, too,
+            instead of
             from the list.
 
     Raises:
@@ -169,12 +186,16 @@ class ScheduleParams:
     def __post_init__(self) -> None:
         falling = all(a > b for a, b in zip(self.step_list, self.step_list[1:], strict=False))
         if not falling or not 1 <= len(self.step_list) <= MAX_STEPS:
-            raise ValueError(f"step_list is {list(self.step_list)}, it must fall and hold 1 to {MAX_STEPS} steps")
+            raise ValueError(
+                f"step_list is {list(self.step_list)}, it must fall and hold 1 to {MAX_STEPS} steps"
+            )
         if not 1 <= self.steps <= len(self.step_list):
             raise ValueError(f"steps is {self.steps}, the list has {len(self.step_list)}")
         low, high = self.noise_scale_range
         if not 0.0 <= low <= self.noise_scale <= high <= 1.0:
-            raise ValueError(f"noise_scale is {self.noise_scale}, it must lie in {low} to {high} and within 0 to 1")
+            raise ValueError(
+                f"noise_scale is {self.noise_scale}, it must lie in {low} to {high} and within 0 to 1"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +203,8 @@ class MotionParams:
     """The motion-aware noise controller (`spec/03` section 7).
 
     Args:
-        full_motion: root mean square difference of frames, in [-1, 1] units, that counts as full motion.
+        full_motion: root mean square difference of frames, in [-1, 1] units, that counts as full
+            motion.
         noise_drop: how much full motion takes off the noise scale.
         inertia: share of the last chunk's noise scale in the next one.
     """
@@ -306,7 +328,9 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         for preset in (
             _TINY,
             _WAN_1_3B,
-            replace(_WAN_1_3B, name="wan-1.3b-fast", cache=CacheParams(slots=5, sinks=2), codec="taehv"),
+            replace(
+                _WAN_1_3B, name="wan-1.3b-fast", cache=CacheParams(slots=5, sinks=2), codec="taehv"
+            ),
             _WAN_14B,
         )
     }

@@ -34,7 +34,11 @@ class MicroSteps:
 
 
 def denoise(
-    model: CausalDit, schedule: Schedule, batch: MicroSteps, cache: RollingCache, conditioning: Conditioning
+    model: CausalDit,
+    schedule: Schedule,
+    batch: MicroSteps,
+    cache: RollingCache,
+    conditioning: Conditioning,
 ) -> Tensor:
     """The model's estimate of each sample's clean latents; moves the cache rows on."""
     x_BFchw = batch.x_BFchw
@@ -46,7 +50,9 @@ def denoise(
     return follow(x_BFchw, flow_BFchw, _per_sample(schedule.sigma(batch.timesteps_B)))
 
 
-def renoise(schedule: Schedule, clean_BFchw: Tensor, noise_BFchw: Tensor, timesteps_B: Tensor) -> Tensor:
+def renoise(
+    schedule: Schedule, clean_BFchw: Tensor, noise_BFchw: Tensor, timesteps_B: Tensor
+) -> Tensor:
     """What the next step is fed: the clean estimate, noised to the level of that step's timestep."""
     return add_noise(clean_BFchw, noise_BFchw, _per_sample(schedule.renoise_sigma(timesteps_B)))
 

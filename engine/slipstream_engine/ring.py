@@ -1,8 +1,9 @@
 """Which slot a layer overwrites next, decided on the device.
 
-The reference keeps a list of slots to evict for each layer and row: pending sink refreshes, last come first, and
-behind them the ring in turn. Here that list is a stack and a head, in small integer tensors, and the adaptive test is
-arithmetic on stored means; the host never learns the outcome (`spec/02` sections 2 and 8).
+The reference keeps a list of slots to evict for each layer and row: pending sink refreshes, last
+    come first, and behind them the ring in turn. Here that list is a stack and a head, in small
+    integer tensors, and the adaptive test is arithmetic on stored means; the host never learns the
+    outcome (`spec/02` sections 2 and 8).
 
 N layers, R rows, B batch, K slots, F frames, J sinks, S tokens, H heads, D head dim, C = 2 * H * D.
 """
@@ -13,11 +14,11 @@ from typing import Self
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
+from slipstream_protocol.parameters import MAX_STEPS
 from torch import Tensor
 
 from slipstream_engine.config import CacheParams, SinkRefresh
 from slipstream_engine.span import RING_CHOOSES
-from slipstream_protocol.parameters import MAX_STEPS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,7 +27,8 @@ class Choice:
 
     Args:
         slots_BF: one slot for each frame.
-        copies_BJ: sinks that get a copy of the new frame besides; None where the policy knows no such thing.
+        copies_BJ: sinks that get a copy of the new frame besides; None where the policy knows no
+            such thing.
     """
 
     slots_BF: Tensor
@@ -36,13 +38,16 @@ class Choice:
 class Ring:
     """The order of eviction for every layer and row of a cache."""
 
-    def __init__(self, params: CacheParams, *, layers: int, rows: int, width: int, device: torch.device) -> None:
+    def __init__(
+        self, params: CacheParams, *, layers: int, rows: int, width: int, device: torch.device
+    ) -> None:
         def zeros(*shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
             return torch.zeros(layers, rows, *shape, device=device, dtype=dtype)
 
         self.params = params
         self.head_NR = zeros()
-        # while a row fills each chunk may leave one refresh, and so may each junk call of a stream batch's start
+        # while a row fills each chunk may leave one refresh, and so may each junk call of a stream
+        # batch's start
         self.pending_NRP = zeros(params.slots + MAX_STEPS if params.adapts else 0)
         self.pending_count_NR = zeros()
         # the mean key and value of every slot, kept so that the test never reads the cache again
@@ -56,10 +61,14 @@ class Ring:
         """Rows `start` to `stop` as a ring of their own, on the same memory."""
         view = object.__new__(type(self))
         view.params = self.params
-        view.head_NR, view.pending_NRP, view.pending_count_NR, view.mean_NRKC = (x[:, start:stop] for x in self.state())
+        view.head_NR, view.pending_NRP, view.pending_count_NR, view.mean_NRKC = (
+            x[:, start:stop] for x in self.state()
+        )
         return view
 
-    def choose(self, layer: int, rows_B: Tensor, k_BFSHD: Tensor, v_BFSHD: Tensor, fill_BF: Tensor) -> Choice:
+    def choose(
+        self, layer: int, rows_B: Tensor, k_BFSHD: Tensor, v_BFSHD: Tensor, fill_BF: Tensor
+    ) -> Choice:
         """Take the slots for a chunk's keys and values, and move on.
 
         Args:
@@ -67,7 +76,9 @@ class Ring:
         """
         frames = fill_BF.shape[1]
         if not self.params.adapts:
-            return Choice(slots_BF=fill_BF if frames > 1 else self._turn(layer, rows_B, fill_BF, None))
+            return Choice(
+                slots_BF=fill_BF if frames > 1 else self._turn(layer, rows_B, fill_BF, None)
+            )
         mean_BF2C = torch.stack([_mean(k_BFSHD), _mean(v_BFSHD)], dim=2)
         if frames > 1:
             choice = Choice(slots_BF=fill_BF)
@@ -75,7 +86,9 @@ class Ring:
             likeness_BJ = self._likeness(layer, rows_B, mean_BF2C, fill_BF)
             stale_BJ = (likeness_BJ < self.params.sink_threshold) & (fill_BF != 0)
             if self.params.sink_refresh is SinkRefresh.ALL_BELOW:
-                choice = Choice(slots_BF=self._turn(layer, rows_B, fill_BF, None), copies_BJ=stale_BJ)
+                choice = Choice(
+                    slots_BF=self._turn(layer, rows_B, fill_BF, None), copies_BJ=stale_BJ
+                )
             else:
                 least_B = _first_least(likeness_BJ)
                 pending_B = self._pend(layer, rows_B, least_B, stale_BJ.any(dim=1), fill_BF[:, 0])
@@ -83,7 +96,9 @@ class Ring:
         self._remember(layer, rows_B, mean_BF2C, choice)
         return choice
 
-    def _turn(self, layer: int, rows_B: Tensor, fill_BF: Tensor, pending_B: Tensor | None) -> Tensor:
+    def _turn(
+        self, layer: int, rows_B: Tensor, fill_BF: Tensor, pending_B: Tensor | None
+    ) -> Tensor:
         """The ring's slot (or the pending sink in front of it) where a row is full, and the head one further."""
         fill_B = fill_BF[:, 0]
         head_B = self.head_NR[layer, rows_B]
@@ -96,7 +111,9 @@ class Ring:
         self.head_NR[layer, rows_B] = (head_B + moves_B.long()) % self.params.ring
         return torch.where(fill_B == RING_CHOOSES, slot_B, fill_B)[:, None]
 
-    def _pend(self, layer: int, rows_B: Tensor, sink_B: Tensor, is_stale_B: Tensor, fill_B: Tensor) -> Tensor:
+    def _pend(
+        self, layer: int, rows_B: Tensor, sink_B: Tensor, is_stale_B: Tensor, fill_B: Tensor
+    ) -> Tensor:
         """Put a stale sink on the stack; where a row is full take the top off.
 
         Returns:
@@ -125,7 +142,9 @@ class Ring:
         if choice.copies_BJ is not None:
             sink_BJ2C = self.mean_NRKC[layer, rows_B, : self.params.sinks]
             copies = rearrange(choice.copies_BJ, "b j -> b j 1 1")
-            self.mean_NRKC[layer, rows_B, : self.params.sinks] = torch.where(copies, mean_BF2C, sink_BJ2C)
+            self.mean_NRKC[layer, rows_B, : self.params.sinks] = torch.where(
+                copies, mean_BF2C, sink_BJ2C
+            )
         self.mean_NRKC[layer, rows_B[:, None], choice.slots_BF] = mean_BF2C
 
 

@@ -1,7 +1,9 @@
 """Flow matching: timesteps, sigmas, and the way between noise and picture (`spec/03` sections 1 to 5).
 
-A timestep is an integer 0 to 1000; its sigma is that of the nearest entry of a warped table. Everything that
-depends on the data stays on the device: a timestep may come from the noise controller, which the host never reads.
+A timestep is an integer 0 to 1000; its sigma is that of the nearest entry of a warped table.
+Everything that
+depends on the data stays on the device: a timestep may come from the noise controller, which the
+    host never reads.
 """
 
 import torch
@@ -11,9 +13,12 @@ from slipstream_engine.config import ScheduleParams
 from slipstream_engine.models.rope import precise
 
 TIMESTEPS = 1000
+FALL = 50  # between the timesteps of a chunk whose noise scale is too low for the step list
 
 
-def sigma_table(*, shift: float, entries: int, sigma_min: float = 0.0, drops_last: bool = True) -> Tensor:
+def sigma_table(
+    *, shift: float, entries: int, sigma_min: float = 0.0, drops_last: bool = True
+) -> Tensor:
     """The warped noise levels, falling from 1.
 
     Args:
@@ -46,7 +51,9 @@ def mix_noise(latents: Tensor, noise: Tensor, scale: Tensor) -> Tensor:
     Each product and the sum are rounded to the latents' dtype, the scale is not.
     """
     dtype = latents.dtype
-    return (noise.float() * scale.float()).to(dtype) + (latents.float() * (1 - scale).float()).to(dtype)
+    return (noise.float() * scale.float()).to(dtype) + (latents.float() * (1 - scale).float()).to(
+        dtype
+    )
 
 
 def follow(x: Tensor, flow: Tensor, sigma: Tensor, sigma_to: Tensor | float = 0.0) -> Tensor:
@@ -78,8 +85,21 @@ class Schedule:
 
     def renoise_sigma(self, timesteps: Tensor) -> Tensor:
         """The level a clean estimate is noised to before it is fed with `timesteps`."""
-        return self._sigma_of[timesteps - self.params.renoise_offset]
+        return self._sigma_of[(timesteps - self.params.renoise_offset).clamp(0, TIMESTEPS)]
 
     def first_timestep(self, noise_scale: Tensor) -> Tensor:
         """The timestep that goes with a noise scale (float64, on the device): truncated, then offset; int64."""
-        return (TIMESTEPS * noise_scale).long() + self.params.timestep_offset
+        return ((TIMESTEPS * noise_scale).long() + self.params.timestep_offset).clamp(0, TIMESTEPS)
+
+    def timesteps(self, first: Tensor, step_list_I: Tensor) -> Tensor:
+        """The timesteps of a chunk: the list with its first entry replaced.
+
+        The list stays as it is wherever it does not rise. Where a low noise scale puts the first
+        timestep below the second, the others step down from it instead (`spec/03` section 5).
+        """
+        listed_I = torch.cat([first[None], step_list_I[1:]])
+        if len(listed_I) == 1:
+            return listed_I
+        fallen_I = first - FALL * torch.arange(len(listed_I), device=first.device)
+        rises = listed_I[1] > first
+        return torch.where(rises, torch.minimum(listed_I, fallen_I), listed_I).clamp(min=0)

@@ -1,7 +1,8 @@
 """Where a chunk stands in its cache row: pure arithmetic on the number of frames before it.
 
-Nothing here is state. Position, length and (while a row fills) the slot of a chunk follow from how many latent frames
-of the epoch came before it, so the host always knows them and never asks the device.
+Nothing here is state. Position, length and (while a row fills) the slot of a chunk follow from how
+many latent frames of the epoch came before it, so the host always knows them and never asks the
+device.
 
 B batch, F latent frames of a chunk, K slots.
 """
@@ -22,7 +23,8 @@ class Span:
     """One chunk's place.
 
     Args:
-        start: temporal position of its first frame; with relative positions its number, which only orders it.
+        start: temporal position of its first frame; with relative positions its number, which only
+            orders it.
         frames: latent frames in it.
         slot: the first slot it is written to, or `RING_CHOOSES` once the row is full.
         length: slots in use after it is written; it attends to all of them.
@@ -71,7 +73,8 @@ class Placement:
         frames_BF: temporal positions, int64.
         slots_BF: slots to write, or `RING_CHOOSES`, int64.
         length: slots the longest row attends to.
-        seen_BK: which of the first `length` slots each row attends to; None where every row sees all of them.
+        seen_BK: which of the first `length` slots each row attends to; None where every row sees
+            all of them.
     """
 
     frames_BF: Tensor

@@ -27,6 +27,7 @@ class TextEncoder(Protocol):
         """Encode one prompt.
 
         Returns:
-            `[text_len, text_dim]` on the model's device and in its dtype; rows past the text are zero.
+            `[text_len, text_dim]` on the model's device and in its dtype; rows past the text are
+            zero.
         """
         ...

@@ -57,7 +57,10 @@ class Case:
     def weights(self, prefix: str = "") -> dict[str, Tensor]:
         """The state dict of the model whose weights the case lists under `prefix`, in float32."""
         stored = load_file(self.directory / self.description["weights"][prefix])
-        return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.items()}
+        return {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in stored.items()
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +103,9 @@ class Verdict:
 
     def __str__(self) -> str:
         line = f"{self.name:36} {self.worst:9.3g}  "
-        reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in self._by_reason().items())
+        reasons = "; ".join(
+            f"{', '.join(names)}: {reason}" for reason, names in self._by_reason().items()
+        )
         if self.faults:
             line += "fail: " + "; ".join(self.faults)
         elif not self.compared:
@@ -130,7 +135,9 @@ def judge(case: Case, replay: Replay) -> Verdict:
             if not ratio <= 1:
                 faults.append(f"{name} is off by {ratio:.3g} of its tolerance")
             continue
-        reason = next((why for pattern, why in replay.left_out.items() if fnmatchcase(name, pattern)), None)
+        reason = next(
+            (why for pattern, why in replay.left_out.items() if fnmatchcase(name, pattern)), None
+        )
         if reason is None:
             faults.append(f"{name} was not made")
         else:

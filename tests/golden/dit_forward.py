@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from einops import rearrange
-from torch import Tensor, nn
-
 from slipstream_engine.cache import RollingCache
 from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.span import place, span
+from torch import Tensor, nn
+
 from tests.golden.case import Case, Replay
 from tests.golden.streaming import cache_params, load_dit
 
@@ -52,7 +51,9 @@ def _cached(case: Case, model: CausalDit) -> dict[str, Tensor]:
     past_frames = 0
     for name in ("first", "second"):
         x = rearrange(case.tensor(f"in.{name}.x"), "b c f h w -> b f c h w")
-        placement = place([span(params, past_frames=past_frames, frames=x.shape[1])] * batch, x.device)
+        placement = place(
+            [span(params, past_frames=past_frames, frames=x.shape[1])] * batch, x.device
+        )
         seen = dict(text)
         with _watched(model, seen):
             memory = model.stream_memory(cache, placement, height=height, width=width)
@@ -77,7 +78,8 @@ class _watched:
 
     def __init__(self, model: CausalDit, seen: dict[str, Tensor]) -> None:
         self._hooks = [
-            module.register_forward_hook(self._note(_golden_name(name), seen)) for name, module in model.named_modules()
+            module.register_forward_hook(self._note(_golden_name(name), seen))
+            for name, module in model.named_modules()
         ]
 
     @staticmethod

@@ -1,9 +1,8 @@
 """Which function replays which family; a new family is one more row."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-
-import json
 
 import torch
 
@@ -28,7 +27,10 @@ def cases(directory: Path) -> list[Case]:
     index = directory / "INDEX.json"
     if not index.is_file():
         raise ValueError(f"{directory} holds no INDEX.json, give a directory of golden vectors")
-    return [Case(name=entry["case"], directory=directory) for entry in json.loads(index.read_text())["cases"]]
+    return [
+        Case(name=entry["case"], directory=directory)
+        for entry in json.loads(index.read_text())["cases"]
+    ]
 
 
 @torch.inference_mode()

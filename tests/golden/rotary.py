@@ -1,9 +1,9 @@
 """Family k: rotary positions and the timestep sinusoid."""
 
 import torch
+from slipstream_engine.models.rope import Rope, rope_table, rotate, timestep_sinusoid
 from torch import Tensor
 
-from slipstream_engine.models.rope import Rope, rope_table, rotate, timestep_sinusoid
 from tests.golden.case import Case, Replay
 
 POSITIONS = 1024
@@ -33,4 +33,6 @@ def replay(case: Case) -> Replay:
         "out.freqs_sin_row1023": sin_NP[1023:],
         "out.sinusoidal_embedding_1d": timestep_sinusoid(case.tensor("in.timesteps"), 256),
     }
-    return Replay(tensors={name: tensor for name, tensor in tensors.items() if name in case.outputs})
+    return Replay(
+        tensors={name: tensor for name, tensor in tensors.items() if name in case.outputs}
+    )

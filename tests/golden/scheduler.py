@@ -1,8 +1,8 @@
 """Family a: the sigma table, its lookup, and the way between noise and picture."""
 
 import torch
-
 from slipstream_engine.schedule import add_noise, flow_between, follow, nearest, sigma_table
+
 from tests.golden.case import Case, Replay
 
 TRAINING_ONLY = "a weight of the training loss, which nothing here uses"
@@ -38,5 +38,7 @@ def replay(case: Case) -> Replay:
     }
     if "warp_list" in config:
         ends_at_zero = torch.cat([1000 * sigmas, torch.zeros(1)])
-        tensors["out.warped_denoising_steps"] = ends_at_zero[1000 - torch.tensor(config["warp_list"])]
+        tensors["out.warped_denoising_steps"] = ends_at_zero[
+            1000 - torch.tensor(config["warp_list"])
+        ]
     return Replay(tensors=tensors, left_out={"out.linear_timesteps_weights": TRAINING_ONLY})

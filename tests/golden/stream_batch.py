@@ -9,7 +9,9 @@ from tests.golden.streaming import StreamBatch, load_dit, noises
 def replay(case: Case) -> Replay:
     stream = StreamBatch(load_dit(case), case.config, case.tensor("in.prompt_embeds"))
     between = len(stream.steps) - 1
-    prepared = stream.prepare(case.tensor("in.noisy_latents.prepare"), noises(case, "noise.prepare", between))
+    prepared = stream.prepare(
+        case.tensor("in.noisy_latents.prepare"), noises(case, "noise.prepare", between)
+    )
     chunks = case.tensor("in.noisy_latents.chunks")
     current_steps = case.tensor("in.current_step").tolist()
     hidden = [

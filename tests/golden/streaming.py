@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-
 from slipstream_engine.cache import RollingCache
 from slipstream_engine.config import CacheParams, DitParams, ScheduleParams
 from slipstream_engine.denoise import MicroSteps, denoise, renoise
@@ -13,6 +11,8 @@ from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.models.layers import Conditioning
 from slipstream_engine.schedule import Schedule
 from slipstream_engine.span import Span, span
+from torch import Tensor
+
 from tests.golden.case import Case
 
 STRIDE = 8
@@ -53,8 +53,8 @@ def load_dit(case: Case, prefix: str = "", dtype: torch.dtype = torch.float32) -
 class StreamBatch:
     """The reference's stream batch on our parts: row i runs step i, one call a chunk.
 
-    Our engine starts no row before its first chunk has come; the reference runs them on zeros, and the vectors hold
-    what those calls leave in the cache. So this harness runs them, too.
+    Our engine starts no row before its first chunk has come; the reference runs them on zeros, and
+    the vectors hold what those calls leave in the cache. So this harness runs them, too.
     """
 
     def __init__(
@@ -68,7 +68,9 @@ class StreamBatch:
         self.params = cache_params(config)
         self.size = (config["height"] // STRIDE, config["width"] // STRIDE)
         self.model = model
-        self.schedule = Schedule(ScheduleParams(step_list=steps, steps=len(steps)), torch.device("cpu"))
+        self.schedule = Schedule(
+            ScheduleParams(step_list=steps, steps=len(steps)), torch.device("cpu")
+        )
         self.conditioning: Conditioning = model.condition(prompt_BTE)
         self.steps = torch.tensor(steps)
         rows, columns = model.grid(*self.size)
@@ -94,8 +96,15 @@ class StreamBatch:
         first = span(self.params, past_frames=0, frames=frames)
         clean = x_BFchw
         for step, timestep in enumerate(self.steps):
-            x = x_BFchw if step == 0 else renoise(self.schedule, clean, noises[step - 1][None], timestep[None])
-            clean = self._run(MicroSteps(x_BFchw=x, timesteps_B=timestep[None], spans=[first]), self.cache.rows(0, 1))
+            x = (
+                x_BFchw
+                if step == 0
+                else renoise(self.schedule, clean, noises[step - 1][None], timestep[None])
+            )
+            clean = self._run(
+                MicroSteps(x_BFchw=x, timesteps_B=timestep[None], spans=[first]),
+                self.cache.rows(0, 1),
+            )
         for row in range(1, len(self.steps)):
             self.cache.copy_row(0, row)
         self.spans = [span(self.params, past_frames=frames, frames=1)] * len(self.steps)
@@ -110,7 +119,9 @@ class StreamBatch:
         if current_step >= 0:
             self.steps = torch.cat([torch.tensor([current_step]), self.steps[1:]])
         self.fed = torch.cat([x_BFchw, self.hidden[:-1]])
-        clean = self._run(MicroSteps(x_BFchw=self.fed, timesteps_B=self.steps, spans=self.spans), self.cache)
+        clean = self._run(
+            MicroSteps(x_BFchw=self.fed, timesteps_B=self.steps, spans=self.spans), self.cache
+        )
         noised = [
             renoise(self.schedule, clean[row : row + 1], noise, self.steps[row + 1 : row + 2])
             for row, noise in enumerate(noises)

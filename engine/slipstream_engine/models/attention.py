@@ -13,7 +13,8 @@ def attend(q_BLHD: Tensor, k_BKHD: Tensor, v_BKHD: Tensor, mask: Tensor | None =
 
     Args:
         q_BLHD, k_BKHD, v_BKHD: keys and values of batch 1 serve every sample (no copy is made).
-        mask: bool, broadcastable to `[B, H, L, K]`, true where a query may look; None means everywhere.
+        mask: bool, broadcastable to `[B, H, L, K]`, true where a query may look; None means
+            everywhere.
 
     Returns:
         `[B, L, H * D]`.

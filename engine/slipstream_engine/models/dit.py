@@ -1,7 +1,8 @@
 """The causal Wan diffusion transformer: noisy latents in, flow out, for a batch of micro-steps.
 
-Every sample of a batch is one (stream, chunk, step): it has its own timestep, position and cache row, all inside
-the `Memory`. The blocks are applied in a contiguous range, so a model can be cut between devices:
+Every sample of a batch is one (stream, chunk, step): it has its own timestep, position and cache
+row, all inside the `Memory`. The blocks are applied in a contiguous range, so a model can be cut
+between devices:
 
     tokens = model.embed(x)
     tokens = model.run(tokens, time, conditioning, memory, range(0, 15))     # first device
@@ -10,8 +11,8 @@ the `Memory`. The blocks are applied in a contiguous range, so a model can be cu
 
 Source: `spec/01` section 4; keys and shapes are the checkpoints'.
 
-B batch, F frames, c latent channels, h w latent size, S tokens of a frame, C model width, T text rows, H heads,
-D head dim, N layers.
+B batch, F frames, c latent channels, h w latent size, S tokens of a frame, C model width, T text
+rows, H heads, D head dim, N layers.
 """
 
 from dataclasses import dataclass
@@ -47,11 +48,15 @@ class CausalDit(nn.Module):
         super().__init__()
         dim = params.dim
         self.params = params
-        self.patch_embedding = nn.Conv3d(params.latent_channels, dim, kernel_size=params.patch, stride=params.patch)
+        self.patch_embedding = nn.Conv3d(
+            params.latent_channels, dim, kernel_size=params.patch, stride=params.patch
+        )
         self.text_embedding = nn.Sequential(
             nn.Linear(params.text_dim, dim), nn.GELU(approximate="tanh"), nn.Linear(dim, dim)
         )
-        self.time_embedding = nn.Sequential(nn.Linear(params.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.time_embedding = nn.Sequential(
+            nn.Linear(params.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim)
+        )
         self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
         self.blocks = nn.ModuleList(Block(params) for _ in range(params.layers))
         self.head = Head(params)
@@ -76,12 +81,16 @@ class CausalDit(nn.Module):
         """Compute all that a prompt contributes to every later forward.
 
         Args:
-            prompt_BTE: embeddings `[B, text_len or less, text_dim]`; missing rows count as zero rows.
+            prompt_BTE: embeddings `[B, text_len or less, text_dim]`; missing rows count as zero
+                rows.
         """
         params = self.params
         prompt_BTE = F.pad(prompt_BTE, (0, 0, 0, params.text_len - prompt_BTE.shape[1]))
         text_BTC = self.text_embedding(prompt_BTE)
-        k, v = zip(*((b.cross_attn.keys(text_BTC), b.cross_attn.values(text_BTC)) for b in self.blocks), strict=True)
+        k, v = zip(
+            *((b.cross_attn.keys(text_BTC), b.cross_attn.values(text_BTC)) for b in self.blocks),
+            strict=True,
+        )
         pooled_BC = None
         if params.pooled_text:
             is_live_BT1 = (prompt_BTE != 0).any(dim=-1, keepdim=True).to(text_BTC.dtype)
@@ -104,7 +113,12 @@ class CausalDit(nn.Module):
         return TimeEmbedding(head_BFC=head_BFC, blocks_BFMC=blocks_BFMC)
 
     def run(
-        self, x_BFSC: Tensor, time: TimeEmbedding, conditioning: Conditioning, memory: Memory, layers: range
+        self,
+        x_BFSC: Tensor,
+        time: TimeEmbedding,
+        conditioning: Conditioning,
+        memory: Memory,
+        layers: range,
     ) -> Tensor:
         """Apply a contiguous range of blocks."""
         for layer in layers:
@@ -117,7 +131,9 @@ class CausalDit(nn.Module):
         patches = self.head(x_BFSC, time.head_BFC)
         return rearrange(patches, "b f (y x) (p q c) -> b f c (y p) (x q)", y=rows, p=p, q=q)
 
-    def forward(self, x_BFchw: Tensor, timesteps_BF: Tensor, conditioning: Conditioning, memory: Memory) -> Tensor:
+    def forward(
+        self, x_BFchw: Tensor, timesteps_BF: Tensor, conditioning: Conditioning, memory: Memory
+    ) -> Tensor:
         """The flow (noise - clean) of noisy latents.
 
         Args:
@@ -127,7 +143,9 @@ class CausalDit(nn.Module):
             memory: from `stream_memory` or `clip_memory`, made for this pass.
         """
         time = self.embed_time(timesteps_BF, conditioning)
-        tokens = self.run(self.embed(x_BFchw), time, conditioning, memory, range(self.params.layers))
+        tokens = self.run(
+            self.embed(x_BFchw), time, conditioning, memory, range(self.params.layers)
+        )
         return self.unembed(tokens, time, rows=x_BFchw.shape[-2] // self.params.patch[1])
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
@@ -138,11 +156,19 @@ class CausalDit(nn.Module):
         """
         _, p, q = self.params.patch
         if height % p or width % q:
-            raise ValueError(f"latents are {height}x{width}, they must be multiples of the patch {p}x{q}")
+            raise ValueError(
+                f"latents are {height}x{width}, they must be multiples of the patch {p}x{q}"
+            )
         return height // p, width // q
 
     def stream_memory(
-        self, cache: RollingCache, placement: Placement, *, height: int, width: int, rows_B: Tensor | None = None
+        self,
+        cache: RollingCache,
+        placement: Placement,
+        *,
+        height: int,
+        width: int,
+        rows_B: Tensor | None = None,
     ) -> StreamMemory:
         """The memory of a batch of micro-steps over latents of `height` x `width`."""
         rows, columns = self.grid(height, width)

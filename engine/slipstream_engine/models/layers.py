@@ -1,7 +1,7 @@
 """The parts of the causal Wan transformer, named as in its checkpoints (`spec/01` section 2).
 
-B batch, F frames, S tokens of a frame, L = F * S tokens, M = 6 modulation vectors, C model width, T text rows, H heads,
-D head dim.
+B batch, F frames, S tokens of a frame, L = F * S tokens, M = 6 modulation vectors, C model width, T
+text rows, H heads, D head dim.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ class Conditioning:
 
     Args:
         k_NBTHD, v_NBTHD: cross-attention keys and values of every layer; batch 1 serves any batch.
-        pooled_BC: what is added to the timestep embedding; None unless the model was made with `pooled_text`.
+        pooled_BC: what is added to the timestep embedding; None unless the model was made with
+            `pooled_text`.
     """
 
     k_NBTHD: Tensor
@@ -68,7 +69,9 @@ class Attention(nn.Module):
 
 class SelfAttention(Attention):
     def forward(self, x_BLC: Tensor, layer: int, memory: Memory) -> Tensor:
-        out_BLC: Tensor = self.o(memory.attend(layer, self.queries(x_BLC), self.keys(x_BLC), self.values(x_BLC)))
+        out_BLC: Tensor = self.o(
+            memory.attend(layer, self.queries(x_BLC), self.keys(x_BLC), self.values(x_BLC))
+        )
         return out_BLC
 
 
@@ -97,7 +100,12 @@ class Block(nn.Module):
         self._eps = params.eps
 
     def forward(
-        self, x_BFSC: Tensor, time_BFMC: Tensor, conditioning: Conditioning, layer: int, memory: Memory
+        self,
+        x_BFSC: Tensor,
+        time_BFMC: Tensor,
+        conditioning: Conditioning,
+        layer: int,
+        memory: Memory,
     ) -> Tensor:
         frames = x_BFSC.shape[1]
         modulation = (self.modulation[None] + time_BFMC)[:, :, :, None].unbind(dim=2)
@@ -108,7 +116,9 @@ class Block(nn.Module):
         x = x_BFSC + rearrange(attended_BLC, "b (f s) c -> b f s c", f=frames) * gate_attn
 
         read_BLC = self.cross_attn(
-            rearrange(self.norm3(x), "b f s c -> b (f s) c"), conditioning.k_NBTHD[layer], conditioning.v_NBTHD[layer]
+            rearrange(self.norm3(x), "b f s c -> b (f s) c"),
+            conditioning.k_NBTHD[layer],
+            conditioning.v_NBTHD[layer],
         )
         x = x + rearrange(read_BLC, "b (f s) c -> b f s c", f=frames)
 

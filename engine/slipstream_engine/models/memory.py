@@ -1,7 +1,7 @@
 """What self-attention remembers: the cache of a running stream, or the earlier frames of a training clip.
 
-Each is made for one forward pass and knows where its tokens stand; the transformer's blocks know neither positions nor
-caches.
+Each is made for one forward pass and knows where its tokens stand; the transformer's blocks know
+neither positions nor caches.
 
 B batch, F frames, S tokens of a frame, L = F * S tokens, K cached frames, H heads, D head dim.
 """
@@ -50,9 +50,13 @@ class StreamMemory:
         self._rope = rope
         self._grid = (rows, columns)
         self._rows_B = rows_B
-        self._rotation = rope.rotation(placement.frames_BF, rows, columns) if cache.is_absolute else None
+        self._rotation = (
+            rope.rotation(placement.frames_BF, rows, columns) if cache.is_absolute else None
+        )
         seen_BK = placement.seen_BK
-        self._mask = None if seen_BK is None else repeat(seen_BK, "b k -> b 1 1 (k s)", s=rows * columns)
+        self._mask = (
+            None if seen_BK is None else repeat(seen_BK, "b k -> b 1 1 (k s)", s=rows * columns)
+        )
 
     def attend(self, layer: int, q_BLHD: Tensor, k_BLHD: Tensor, v_BLHD: Tensor) -> Tensor:
         if self._rotation is not None:
@@ -88,9 +92,13 @@ class ClipMemory:
     ) -> None:
         frames_1F = torch.arange(first, first + sum(blocks), device=device)[None]
         self._rotation = rope.rotation(frames_1F, rows, columns)
-        block_F = torch.arange(len(blocks), device=device).repeat_interleave(torch.tensor(blocks, device=device))
+        block_F = torch.arange(len(blocks), device=device).repeat_interleave(
+            torch.tensor(blocks, device=device)
+        )
         block_L = repeat(block_F, "f -> (f s)", s=rows * columns)
         self._mask = None if len(blocks) == 1 else block_L[:, None] >= block_L[None, :]
 
     def attend(self, layer: int, q_BLHD: Tensor, k_BLHD: Tensor, v_BLHD: Tensor) -> Tensor:
-        return attend(rotate(q_BLHD, self._rotation), rotate(k_BLHD, self._rotation), v_BLHD, self._mask)
+        return attend(
+            rotate(q_BLHD, self._rotation), rotate(k_BLHD, self._rotation), v_BLHD, self._mask
+        )

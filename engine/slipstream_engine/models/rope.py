@@ -1,7 +1,7 @@
 """Rotary positions in time, height and width, and the sinusoid of a timestep.
 
-Source: `spec/01` sections 4.2 and 5. Neighbouring numbers of a head are the pairs (GPT-J style); the pairs are split
-between frame, row and column as (P - 2 * (P // 3), P // 3, P // 3).
+Source: `spec/01` sections 4.2 and 5. Neighbouring numbers of a head are the pairs (GPT-J style);
+    the pairs are split between frame, row and column as (P - 2 * (P // 3), P // 3, P // 3).
 
 B batch, F frames, S tokens of a frame, L tokens, H heads, D head dim, P = D / 2 pairs.
 """
@@ -45,7 +45,8 @@ def rope_table(head_dim: int, positions: int) -> tuple[Tensor, Tensor]:
     """Cosines and sines of every position on every axis.
 
     Returns:
-        Two float32 tensors `[positions, P]`, rounded from float64; columns are frame, row and column pairs.
+        Two float32 tensors `[positions, P]`, rounded from float64; columns are frame, row and
+        column pairs.
     """
     position = torch.arange(positions, dtype=torch.float64)[:, None]
     angles = torch.cat(
@@ -61,8 +62,8 @@ def rope_table(head_dim: int, positions: int) -> tuple[Tensor, Tensor]:
 class Rope:
     """Turns queries and keys by where their tokens stand.
 
-    The tables are plain tensors, not buffers: they are no part of a checkpoint and keep float32 when the
-    model is cast.
+    The tables are plain tensors, not buffers: they are no part of a checkpoint and keep float32
+        when the model is cast.
     """
 
     def __init__(self, head_dim: int, positions: int, device: torch.device) -> None:
