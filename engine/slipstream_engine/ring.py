@@ -119,11 +119,13 @@ class Ring:
         Returns:
             The sink to overwrite now, -1 where there is none.
         """
+        pending_NRP = self.pending_NRP
+        room = pending_NRP.shape[-1]
         count_B = self.pending_count_NR[layer, rows_B]
         # what lies above the count is never read, so a sink that is not stale may be written there
-        self.pending_NRP[layer, rows_B, count_B] = sink_B
-        count_B = count_B + is_stale_B.long()
-        top_B = self.pending_NRP[layer, rows_B, (count_B - 1).clamp(min=0)]
+        pending_NRP[layer, rows_B, count_B.clamp(max=room - 1)] = sink_B
+        count_B = (count_B + is_stale_B.long()).clamp(max=room)
+        top_B = pending_NRP[layer, rows_B, (count_B - 1).clamp(min=0)]
         takes_B = (fill_B == RING_CHOOSES) & (count_B > 0)
         self.pending_count_NR[layer, rows_B] = count_B - takes_B.long()
         return torch.where(takes_B, top_B, -1)

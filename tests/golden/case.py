@@ -70,7 +70,7 @@ class Replay:
     Args:
         tensors: by the names of the case.
         left_out: pattern of names (`kv.*`) -> why our code does not make them.
-        claims: what must hold besides, in words -> whether it does.
+        claims: what would be wrong besides, in words -> whether it is right.
         notes: figures worth printing.
     """
 

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import torch
 
-from tests.golden import dit_forward, rotary, scheduler, sequential, stream_batch
+from tests.golden import (
+    balance,
+    block_ranges,
+    dit_forward,
+    motion,
+    rotary,
+    scheduler,
+    sequential,
+    stream_batch,
+)
 from tests.golden.case import Case, Replay, Verdict, judge
 
 FAMILIES: Mapping[str, Callable[[Case], Replay]] = {
@@ -14,23 +23,27 @@ FAMILIES: Mapping[str, Callable[[Case], Replay]] = {
     "b": dit_forward.replay,
     "c": sequential.replay,
     "d": stream_batch.replay,
+    "e": block_ranges.replay,
+    "i": motion.replay,
+    "j": balance.replay,
     "k": rotary.replay,
 }
 
 
 def cases(directory: Path) -> list[Case]:
-    """Every case of a directory, in the order of its INDEX.json.
+    """Every case of a directory: those its INDEX.json lists, or without one all that lie there.
 
     Raises:
-        ValueError: if there is no INDEX.json.
+        ValueError: if there is none.
     """
     index = directory / "INDEX.json"
-    if not index.is_file():
-        raise ValueError(f"{directory} holds no INDEX.json, give a directory of golden vectors")
-    return [
-        Case(name=entry["case"], directory=directory)
-        for entry in json.loads(index.read_text())["cases"]
-    ]
+    if index.is_file():
+        names = [entry["case"] for entry in json.loads(index.read_text())["cases"]]
+    else:
+        names = sorted(path.stem for path in directory.glob("*.json"))
+    if not names:
+        raise ValueError(f"{directory} holds no case, give a directory of golden vectors")
+    return [Case(name=name, directory=directory) for name in names]
 
 
 @torch.inference_mode()
