@@ -156,7 +156,7 @@ class RollingCache:
     def _copy_to_sinks(
         self, cached_RK: Tensor, order_B: Tensor, new_BF: Tensor, copies_BJ: Tensor
     ) -> None:
-        """Overwrite the chosen sinks with the one new frame; whatever follows `K` and `F` is carried along."""
+        """Overwrite the chosen sinks with the one new frame, whatever follows `K` and `F`."""
         sinks = copies_BJ.shape[1]
         copies = copies_BJ.reshape(*copies_BJ.shape, *[1] * (new_BF.ndim - 2))
         cached_RK[order_B, :sinks] = torch.where(copies, new_BF, cached_RK[order_B, :sinks])

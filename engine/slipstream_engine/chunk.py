@@ -1,4 +1,4 @@
-"""One chunk of one stream from pixels to latents and back to pixels: encode, noise, every step, decode.
+"""One chunk of one stream: encode, noise, every denoising step, decode.
 
 The steps run at once, one after the other, each with the cache row of its own. That is the
 reference's stream batch in another order (`spec/04` section 3): row i only ever sees what step i

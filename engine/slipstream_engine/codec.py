@@ -5,7 +5,7 @@ every later chunk is 4 frames and 1 latent frame. A codec whose natural unit is 
 frame (TAEHV) repeats the first frame three times in front when it encodes the first chunk, and
 drops the first three frames when it decodes it.
 
-    state = codec.fresh_state()                 # one for each stream; encode and decode share nothing in it
+    state = codec.fresh_state()      # one for each stream; encode and decode share nothing in it
     latents_FCHW = codec.encode(rgb_TCHW, state)
     rgb_TCHW = codec.decode(latents_FCHW, state)
 
@@ -25,7 +25,7 @@ CHUNK_LATENTS = 1
 
 
 class Codec(Protocol[StateT]):
-    """A streaming video autoencoder; whatever it carries between chunks lies in the state, never in the module."""
+    """A streaming video autoencoder that carries everything in the state, nothing in itself."""
 
     @property
     def stride(self) -> int:
@@ -44,8 +44,8 @@ class Codec(Protocol[StateT]):
 
         Args:
             rgb_TCHW: `[T, 3, H, W]` in [-1, 1], T = 5 for the first chunk and 4 for every later
-                one; the codec's dtype
-                and device; H and W multiples of the stride (and of the model's patch).
+                one; the codec's dtype and device; H and W multiples of the stride (and of the
+                model's patch).
 
         Returns:
             Latents `[F, C, H / stride, W / stride]` as the diffusion model wants them, F = 2 for

@@ -1,5 +1,6 @@
-"""I420 bytes to RGB and back, on the device (ITU-R BT.601, limited range: what webcams, aiortc and x264 assume).
+"""I420 bytes to RGB and back, on the device.
 
+ITU-R BT.601 in limited range, which is what webcams, aiortc and x264 assume without a word.
 Chroma stands between two luma rows and columns, so it is spread by repetition and gathered by the
 mean of 2x2; both are the other's inverse on flat colour. A chunk is `[T, H * 3 // 2, W]` uint8 as
 `slipstream_protocol.frames` lays it out.

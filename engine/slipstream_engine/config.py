@@ -23,8 +23,7 @@ class DitParams:
         eps: of every LayerNorm and RMSNorm.
         positions: rows of the rotary table; no frame, row or column may stand beyond it.
         pooled_text: add the mean of the prompt's live rows to the timestep embedding. Real
-            checkpoints do not; a small
-            model follows its prompt much better with it.
+            checkpoints do not; a small model follows its prompt much better with it.
 
     Raises:
         ValueError: if the heads do not divide the width evenly, or a token spans more than one
@@ -47,11 +46,11 @@ class DitParams:
     def __post_init__(self) -> None:
         if self.dim % self.heads or self.dim // self.heads % 2:
             raise ValueError(
-                f"dim {self.dim} over {self.heads} heads is not an even head width, choose heads that divide it"
+                f"dim {self.dim} over {self.heads} heads is not an even width, choose other heads"
             )
         if self.patch[0] != 1:
             raise ValueError(
-                f"patch is {self.patch}, its first number must be 1: a token is one latent frame deep"
+                f"patch is {self.patch}, its first number must be 1, a token is one frame deep"
             )
 
     @property
@@ -68,28 +67,22 @@ class DitParams:
 class Pinning(StrEnum):
     """Which slots never take part in the ring."""
 
-    REFERENCE = (
-        "reference"  # max(sinks, 2 * frames of chunk 0 - frames of a chunk), spec/02 section 3
-    )
+    REFERENCE = "reference"  # max(sinks, 2 * frames of chunk 0 - frames of a chunk)
     SINKS = "sinks"  # exactly the sinks
 
 
 class SinkRefresh(StrEnum):
     """What happens when sinks no longer look like the present."""
 
-    REFERENCE = (
-        "reference"  # the least alike takes the new frame's place in the ring; the ring waits
-    )
-    ALL_BELOW = "all_below"  # every sink below the threshold gets a copy; the ring goes on (the paper's text)
+    REFERENCE = "reference"  # the new frame takes the least alike sink's slot; the ring waits
+    ALL_BELOW = "all_below"  # every sink below it gets a copy; the ring goes on (the paper)
 
 
 class Positions(StrEnum):
     """Where cached keys stand for the rotary embedding."""
 
-    REFERENCE = (
-        "reference"  # absolute, rotated when written, back to the window's end at `refresh_frames`
-    )
-    RELATIVE = "relative"  # by age inside the cache, rotated when read: an endless stream never leaves the table
+    REFERENCE = "reference"  # absolute, rotated when written; go back at `refresh_frames`
+    RELATIVE = "relative"  # by age in the cache, rotated when read; good for endless streams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +116,12 @@ class CacheParams:
     def __post_init__(self) -> None:
         if self.sinks < 0 or self.pinned >= self.slots:
             raise ValueError(
-                f"a cache of {self.slots} slots with {self.sinks} sinks pins {self.pinned} of them, "
+                f"a cache of {self.slots} slots with {self.sinks} sinks pins {self.pinned}, "
                 "at least one must be left for the ring"
             )
         if self.refresh_frames < self.slots:
             raise ValueError(
-                f"refresh_frames is {self.refresh_frames}, it must not be below the {self.slots} slots: "
+                f"refresh_frames is {self.refresh_frames}, it must not be below {self.slots} slots: "
                 "the cache must be full before positions go back"
             )
 
@@ -161,13 +154,11 @@ class ScheduleParams:
         noise_scale_range: the least and the most share of noise this model can work from.
         shift, entries: of the sigma table.
         timestep_offset: the first timestep of a chunk is int(1000 * noise_scale) + offset. Every
-            sigma is looked
-            up by the timestep that was fed, so the offset needs no second rule.
+            sigma is looked up by the timestep that was fed, so the offset needs no second rule.
         renoise_offset: between steps a chunk is noised to sigma(t - offset), t being the timestep
             fed next.
         first_chunk_from_scale: take the first chunk's first timestep from the noise scale, too,
-            instead of
-            from the list.
+            instead of from the list.
 
     Raises:
         ValueError: if the list does not fall or the range is not one.
@@ -194,7 +185,7 @@ class ScheduleParams:
         low, high = self.noise_scale_range
         if not 0.0 <= low <= self.noise_scale <= high <= 1.0:
             raise ValueError(
-                f"noise_scale is {self.noise_scale}, it must lie in {low} to {high} and within 0 to 1"
+                f"noise_scale is {self.noise_scale}, it must lie in {low} to {high}, in 0 to 1"
             )
 
 

@@ -53,7 +53,7 @@ def denoise(
 def renoise(
     schedule: Schedule, clean_BFchw: Tensor, noise_BFchw: Tensor, timesteps_B: Tensor
 ) -> Tensor:
-    """What the next step is fed: the clean estimate, noised to the level of that step's timestep."""
+    """What the next step is fed: the clean estimate, noised to the level of its timestep."""
     return add_noise(clean_BFchw, noise_BFchw, _per_sample(schedule.renoise_sigma(timesteps_B)))
 
 

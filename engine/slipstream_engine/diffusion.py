@@ -59,13 +59,16 @@ class DiffusionStream(Generic[CodecStateT]):
     def prompts(self) -> Prompts:
         return self.state.prompts.prompts
 
+    @torch.inference_mode()
     def apply(self, parameters: Parameters) -> None:
-        """Change what `parameters` names, from the next chunk on; `paused` is the caller's, who sends no chunks then."""
+        """Change what `parameters` names, from the next chunk on.
+
+        `paused` is for the caller, who sends no chunks meanwhile.
+        """
         settings = self.state.settings.changed(parameters, self._maker.preset.schedule)
         target = parameters.target
         if target is not UNSET:
-            with torch.inference_mode():
-                embedding_TE = self._embeddings.mixture(target)
+            embedding_TE = self._embeddings.mixture(target)
             transition = parameters.transition
             if transition is UNSET:
                 self.state.prompts.head_for(target, embedding_TE)
@@ -158,7 +161,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
         return self._config.preset.note
 
     def warm_up(self) -> None:
-        """Make a few chunks of a throw-away stream, so that the first viewer's are not the slow ones."""
+        """Make a few chunks of a throw-away stream, so that no viewer gets the slow ones."""
         stream = self._open(Parameters())
         for chunk in range(WARM_UP_CHUNKS):
             frames = np.full(
@@ -169,7 +172,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
     def open(self, parameters: Parameters) -> DiffusionStream[CodecStateT]:
         if len(self._streams) >= self._config.max_streams:
             raise AdmissionError(
-                f"{len(self._streams)} streams are open, this engine takes {self._config.max_streams}",
+                f"{len(self._streams)} streams are open, the limit is {self._config.max_streams}",
                 retry_after_s=BUSY_RETRY_S,
             )
         stream = self._open(parameters)

@@ -53,11 +53,11 @@ def chunk_noise(
 
 
 def normal(key: int, shape: Sequence[int], device: torch.device) -> Tensor:
-    """Standard normal numbers of a key, float32; the first n are the same whatever comes after them."""
+    """Standard normal numbers of a key, float32; a longer draw begins with a shorter one."""
     count = math.prod(shape)
-    pairs = -(-count // 2)
+    pairs = (count + 1) // 2
     counter = torch.arange(1, 2 * pairs + 1, device=device) * _signed(_GOLDEN_GAMMA) + key
-    uniform = _shift(_hash(counter), 64 - _UNIFORM_BITS).float() * 2.0**-_UNIFORM_BITS
+    uniform: Tensor = _shift(_hash(counter), 64 - _UNIFORM_BITS).float() * 2.0**-_UNIFORM_BITS
     radius = (-2 * torch.log1p(-uniform[0::2])).sqrt()
     angle = 2 * math.pi * uniform[1::2]
     both = torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1)
@@ -72,7 +72,8 @@ def _hash(x: Tensor) -> Tensor:
 
 def _shift(x: Tensor, bits: int) -> Tensor:
     """Shift right without the sign; torch's own shift drags it along."""
-    return (x >> bits) & (2 ** (64 - bits) - 1)
+    shifted: Tensor = x >> bits
+    return shifted & (2 ** (64 - bits) - 1)
 
 
 def _mix(x: int) -> int:

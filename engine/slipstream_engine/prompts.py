@@ -1,4 +1,4 @@
-"""From prompts to what the model reads: embeddings kept by text, mixed by weight, blended over chunks.
+"""From prompts to what the model reads: kept by text, mixed by weight, blended over chunks.
 
 T text rows, E text width.
 """
@@ -58,7 +58,7 @@ class Embeddings:
 
 
 def blend(here_TE: Tensor, there_TE: Tensor, share: float, method: Interpolation) -> Tensor:
-    """The embedding at `share` (0 to 1) of the way; slerp turns each row and lets its length follow linearly."""
+    """The embedding at `share` of the way; slerp turns rows, their lengths follow linearly."""
     if method is Interpolation.LINEAR:
         return torch.lerp(here_TE, there_TE, share)
     length_here, length_there = (x.norm(dim=-1, keepdim=True) for x in (here_TE, there_TE))
@@ -108,7 +108,7 @@ class PromptTrack:
         chunks: int = 1,
         method: Interpolation = Interpolation.LINEAR,
     ) -> None:
-        """Arrive at `prompts` with the `chunks`-th chunk from now, from wherever the embedding is."""
+        """Arrive at `prompts` with the `chunks`-th chunk from now, wherever the embedding is."""
         self.prompts = prompts
         self.target_TE = target_TE
         self.left = max(chunks, 1)

@@ -75,7 +75,8 @@ class Ring:
             fill_BF: the slot of each frame while its row fills, `RING_CHOOSES` after that.
         """
         frames = fill_BF.shape[1]
-        if not self.params.adapts:
+        threshold = self.params.sink_threshold
+        if not self.params.adapts or threshold is None:
             return Choice(
                 slots_BF=fill_BF if frames > 1 else self._turn(layer, rows_B, fill_BF, None)
             )
@@ -84,7 +85,7 @@ class Ring:
             choice = Choice(slots_BF=fill_BF)
         else:
             likeness_BJ = self._likeness(layer, rows_B, mean_BF2C, fill_BF)
-            stale_BJ = (likeness_BJ < self.params.sink_threshold) & (fill_BF != 0)
+            stale_BJ = (likeness_BJ < threshold) & (fill_BF != 0)
             if self.params.sink_refresh is SinkRefresh.ALL_BELOW:
                 choice = Choice(
                     slots_BF=self._turn(layer, rows_B, fill_BF, None), copies_BJ=stale_BJ
@@ -99,7 +100,7 @@ class Ring:
     def _turn(
         self, layer: int, rows_B: Tensor, fill_BF: Tensor, pending_B: Tensor | None
     ) -> Tensor:
-        """The ring's slot (or the pending sink in front of it) where a row is full, and the head one further."""
+        """The slot of the ring, or of the pending sink before it; moves the head on."""
         fill_B = fill_BF[:, 0]
         head_B = self.head_NR[layer, rows_B]
         moves_B = fill_B == RING_CHOOSES
@@ -131,7 +132,7 @@ class Ring:
         return torch.where(takes_B, top_B, -1)
 
     def _likeness(self, layer: int, rows_B: Tensor, mean_BF2C: Tensor, fill_BF: Tensor) -> Tensor:
-        """How much each sink looks like the new frame: mean of the cosines of mean key and mean value."""
+        """Mean of the cosines between each sink's mean key and value and the new frame's."""
         sinks = self.params.sinks
         sink_BJ2C = self.mean_NRKC[layer, rows_B, :sinks]
         likeness_BJ = F.cosine_similarity(sink_BJ2C, mean_BF2C, dim=-1, eps=1e-8).mean(dim=-1)

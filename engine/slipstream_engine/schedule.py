@@ -1,9 +1,8 @@
-"""Flow matching: timesteps, sigmas, and the way between noise and picture (`spec/03` sections 1 to 5).
+"""Flow matching: timesteps, sigmas, and the way between noise and picture.
 
 A timestep is an integer 0 to 1000; its sigma is that of the nearest entry of a warped table.
-Everything that
-depends on the data stays on the device: a timestep may come from the noise controller, which the
-    host never reads.
+Everything that depends on the data stays on the device: a timestep may come from the noise
+controller, which the host never reads. Source: `spec/03` sections 1 to 5.
 """
 
 import torch
@@ -41,7 +40,7 @@ def nearest(sigmas: Tensor, timesteps: Tensor) -> Tensor:
 
 
 def add_noise(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
-    """Noise `clean` to level `sigma` (broadcastable), in sigma's float32, rounded to the noise's dtype."""
+    """Noise `clean` to level `sigma`, in sigma's float32, rounded to the noise's dtype."""
     return ((1 - sigma) * clean + sigma * noise).to(noise.dtype)
 
 
@@ -88,7 +87,7 @@ class Schedule:
         return self._sigma_of[(timesteps - self.params.renoise_offset).clamp(0, TIMESTEPS)]
 
     def first_timestep(self, noise_scale: Tensor) -> Tensor:
-        """The timestep that goes with a noise scale (float64, on the device): truncated, then offset; int64."""
+        """The timestep of a noise scale (0-dim float64): truncated, then offset; int64."""
         return ((TIMESTEPS * noise_scale).long() + self.params.timestep_offset).clamp(0, TIMESTEPS)
 
     def timesteps(self, first: Tensor, step_list_I: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def span(params: CacheParams, *, past_frames: int, frames: int) -> Span:
     """
     if frames > 1 and (past_frames or frames > params.slots):
         raise ValueError(
-            f"a chunk of {frames} latent frames after {past_frames} does not fit {params.slots} slots, "
+            f"a chunk of {frames} latent frames after {past_frames} in {params.slots} slots, "
             "only the first chunk of an epoch may hold several"
         )
     is_filling = past_frames + frames <= params.slots
@@ -57,7 +57,7 @@ def span(params: CacheParams, *, past_frames: int, frames: int) -> Span:
 
 
 def _position(params: CacheParams, past_frames: int) -> int:
-    """The reference's rule (`spec/02` section 7): at `refresh_frames` go back to the end of the window."""
+    """At `refresh_frames` go back to the end of the window (`spec/02` section 7)."""
     if params.positions is Positions.RELATIVE or past_frames < params.refresh_frames:
         return past_frames
     window_end = params.slots - 1
@@ -84,7 +84,7 @@ class Placement:
 
 
 def place(spans: Sequence[Span], device: torch.device) -> Placement:
-    """Send the spans of a batch, all of the same number of frames, to the device; the host does not wait."""
+    """Send the spans of a batch, equally many frames each, to the device without waiting."""
     frames = spans[0].frames
     assert all(s.frames == frames for s in spans), "a batch holds chunks of one length"
     length = max(s.length for s in spans)

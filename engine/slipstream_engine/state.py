@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, Self, TypeVar
 
 import torch
-from msgspec import UNSET
+from msgspec import UnsetType
 from slipstream_protocol.parameters import Parameters
 from torch import Tensor
 
@@ -14,6 +14,7 @@ from slipstream_engine.models.layers import Conditioning
 from slipstream_engine.prompts import PromptTrack
 
 CodecStateT = TypeVar("CodecStateT")
+ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,19 +33,17 @@ class Settings:
             ValueError: if the model has no room for so many steps, or was not made for so much
                 noise.
         """
-        named = {
-            "step_list": parameters.denoising_step_list,
-            "noise_scale": parameters.noise_scale,
-            "noise_controller": parameters.noise_controller,
-            "seed": parameters.seed,
-        }
         settings = replace(
-            self, **{name: value for name, value in named.items() if value is not UNSET}
+            self,
+            step_list=_named(parameters.denoising_step_list, self.step_list),
+            noise_scale=_named(parameters.noise_scale, self.noise_scale),
+            noise_controller=_named(parameters.noise_controller, self.noise_controller),
+            seed=_named(parameters.seed, self.seed),
         )
         most = len(schedule.step_list)
         if len(settings.step_list) > most:
             raise ValueError(
-                f"denoising_step_list has {len(settings.step_list)} steps, this model takes up to {most}"
+                f"denoising_step_list has {len(settings.step_list)} steps, the most is {most}"
             )
         if settings.step_list[-1] <= schedule.renoise_offset:
             raise ValueError(
@@ -89,13 +88,13 @@ class StreamState(Generic[CodecStateT]):
     live_rows: int = 0
 
     def set(self, settings: Settings) -> None:
-        """Change what the viewer chose; a new noise scale is where the controller starts from at once."""
+        """Change what the viewer chose, from the next chunk on."""
         if settings.step_list != self.settings.step_list:
             self.steps = torch.tensor(settings.step_list, device=self.steps.device)
         self.settings = settings
 
     def forget(self) -> None:
-        """Begin a new epoch of the cache: the next chunk is a first one, and knows nothing of the past."""
+        """Begin a new epoch: the next chunk is a first one and knows nothing of the past."""
         self.cache.reset()
         self.past_frames = 0
         self.live_rows = 0
@@ -110,3 +109,7 @@ class StreamState(Generic[CodecStateT]):
         for row in range(self.live_rows, rows):
             self.cache.copy_row(self.live_rows - 1, row)
         self.live_rows = rows
+
+
+def _named(value: ValueT | UnsetType, otherwise: ValueT) -> ValueT:
+    return otherwise if isinstance(value, UnsetType) else value

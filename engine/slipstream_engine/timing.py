@@ -1,4 +1,4 @@
-"""Milliseconds between points of a chunk, without making the device wait for the host or the host for the device."""
+"""Milliseconds between points of a chunk; neither host nor device waits for it."""
 
 import itertools
 import time

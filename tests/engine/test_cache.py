@@ -9,11 +9,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
-
 from slipstream_engine.cache import RollingCache
 from slipstream_engine.config import CacheParams, DitParams, Pinning, Positions, SinkRefresh
 from slipstream_engine.span import place, span
+from torch import Tensor
 
 CPU = torch.device("cpu")
 DIT = DitParams(dim=4, heads=1, layers=1, ffn_dim=4)
@@ -27,17 +26,23 @@ def fresh(params: CacheParams, *, rows: int = 1) -> RollingCache:
     )
 
 
-def write(cache: RollingCache, past: int, frames: int = 1, *, like: Tensor | None = None) -> list[int]:
+def write(
+    cache: RollingCache, past: int, frames: int = 1, *, like: Tensor | None = None
+) -> list[int]:
     """Write frames `past`.. to every row; what row 0 may see then, as a list of frame numbers.
 
     `like` sets the direction the adaptive test sees.
     """
     where = span(cache.params, past_frames=past, frames=frames)
-    key = torch.zeros(cache.row_count, frames * TOKENS, 1, DIT.dim) if like is None else like.expand(
-        cache.row_count, frames * TOKENS, 1, DIT.dim
-    ).clone()
+    key = (
+        torch.zeros(cache.row_count, frames * TOKENS, 1, DIT.dim)
+        if like is None
+        else like.expand(cache.row_count, frames * TOKENS, 1, DIT.dim).clone()
+    )
     value = key.clone()
-    value[..., 0] = TRACE * torch.arange(past, past + frames).repeat_interleave(TOKENS)[None, :, None]
+    value[..., 0] = (
+        TRACE * torch.arange(past, past + frames).repeat_interleave(TOKENS)[None, :, None]
+    )
     seen = cache.write(0, key, value, place([where] * cache.row_count, CPU))
     return [round(v.item() / TRACE) for v in seen.v_BLHD[0, ::TOKENS, 0, 0]]
 
@@ -77,7 +82,9 @@ def test_the_window_is_what_it_says(sinks: int, ring: int, chunks: int) -> None:
     if params.slots < 2:
         return
     newest = chunks  # chunk 0 is frames 0 and 1
-    expected = sorted({*range(min(sinks, newest + 1)), *range(max(0, newest - ring + 1), newest + 1)})
+    expected = sorted(
+        {*range(min(sinks, newest + 1)), *range(max(0, newest - ring + 1), newest + 1)}
+    )
     assert sorted(stream(fresh(params), chunks)[-1]) == expected
 
 
@@ -151,10 +158,8 @@ def adapted(params: CacheParams, others: set[int], chunks: int) -> list[list[int
     return seen
 
 
-
-
 def test_zero_slot_quirk() -> None:
-    """The reference counts the unwritten third sink as unlike, so the first frame past the window replaces it."""
+    """The unwritten third sink counts as unlike, so the first frame past the window takes it."""
     assert adapted(ADAPTIVE, set(), 6)[-1] == [0, 1, 6, 3, 4, 5]
     plain = replace(ADAPTIVE, count_unwritten_sinks=False)
     assert adapted(plain, set(), 6)[-1] == [0, 1, 2, 6, 4, 5]
@@ -173,9 +178,7 @@ def test_a_sink_that_looks_old_gives_way() -> None:
 
 def test_all_below_copies_into_every_stale_sink() -> None:
     """The paper's policy refreshes every sink below the threshold, and the ring goes on."""
-    params = replace(
-        ADAPTIVE, count_unwritten_sinks=False, sink_refresh=SinkRefresh.ALL_BELOW
-    )
+    params = replace(ADAPTIVE, count_unwritten_sinks=False, sink_refresh=SinkRefresh.ALL_BELOW)
     seen = adapted(params, {7}, 8)
     assert seen[6] == [7, 7, 7, 6, 7, 5]
     assert seen[7][3:] == [6, 7, 8]
@@ -188,10 +191,8 @@ def test_threshold_off_never_looks() -> None:
 
 
 def test_relative_positions_are_ages() -> None:
-    """With relative positions a full row's ages are 0 to slots - 1, the query's is the last, for ever."""
-    params = CacheParams(
-        slots=4, sinks=1, pinning=Pinning.SINKS, positions=Positions.RELATIVE
-    )
+    """With relative positions a full row's ages are 0 to slots - 1, and the query's is the last."""
+    params = CacheParams(slots=4, sinks=1, pinning=Pinning.SINKS, positions=Positions.RELATIVE)
     cache = fresh(params)
     stream(cache, 9)
     for past in (10, 11, 12):

@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
 from slipstream_engine.color import i420_from_rgb, rgb_from_i420
 
 BLACK, WHITE = 16, 235
@@ -54,4 +53,6 @@ def test_chroma_planes_lie_where_ffmpeg_puts_them() -> None:
     rgb = rgb_from_i420(frames)
     assert rgb.shape == (1, 3, 6, 4)
     assert (rgb[:, 2] > rgb[:, 0]).all(), "high U is blue"
-    assert torch.equal(i420_from_rgb(rgb)[:, 6:].view(1, 2, 6)[:, 0], frames[:, 6:].view(1, 2, 6)[:, 0])
+    assert torch.equal(
+        i420_from_rgb(rgb)[:, 6:].view(1, 2, 6)[:, 0], frames[:, 6:].view(1, 2, 6)[:, 0]
+    )

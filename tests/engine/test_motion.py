@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from slipstream_engine.config import MotionParams, ScheduleParams
 from slipstream_engine.motion import motion_level, next_noise_scale
 from slipstream_engine.schedule import Schedule
@@ -23,7 +22,7 @@ def scale(value: float) -> torch.Tensor:
     ],
 )
 def test_constant_motion(motion: float, expected: list[tuple[float, int]]) -> None:
-    """Constant motion draws the scale to base - 0.1 * motion, and its timestep is cut, not rounded."""
+    """Constant motion draws the scale to base - 0.1 * motion; its timestep is truncated."""
     schedule = Schedule(ScheduleParams(step_list=(700,), steps=1), torch.device("cpu"))
     base = last = scale(0.8)
     for noise_scale, timestep in expected:
@@ -43,7 +42,7 @@ def test_double_arithmetic_is_pythons() -> None:
 
 
 def test_level() -> None:
-    """The liveliest frame decides; the first is held against the frame before; 0.2 is full motion."""
+    """The liveliest frame decides, the first against the one before; 0.2 is full motion."""
     still = torch.zeros(4, 3, 8, 8)
     assert motion_level(still, still[0], PARAMS).item() == 0
     assert motion_level(still, still[0] + 0.1, PARAMS).item() == pytest.approx(0.5)

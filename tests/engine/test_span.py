@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from slipstream_engine.config import CacheParams, Pinning, Positions
 from slipstream_engine.span import RING_CHOOSES, span
 
@@ -11,7 +10,7 @@ REFERENCE = CacheParams(slots=6, sinks=3)
 
 
 def test_the_first_chunks_of_the_reference() -> None:
-    """Chunk 0 takes slots 0 and 1, each later one the next, and from chunk 5 on the ring chooses."""
+    """Chunk 0 takes slots 0 and 1, later ones the next; from chunk 5 on the ring chooses."""
     spans = [span(REFERENCE, past_frames=0, frames=2)]
     spans += [span(REFERENCE, past_frames=past, frames=1) for past in range(2, 8)]
     assert [s.slot for s in spans] == [0, 2, 3, 4, 5, RING_CHOOSES, RING_CHOOSES]
@@ -49,10 +48,10 @@ def test_pinned_prefix(slots: int, sinks: int, pinning: Pinning, pinned: int) ->
 
 
 def test_limits_are_refused() -> None:
-    """A cache without a ring, a refresh before it is full, and a late chunk of several frames are errors."""
+    """No ring, a refresh before the row is full, and a late chunk of several frames are errors."""
     with pytest.raises(ValueError, match="3 slots with 1 sinks pins 3"):
         CacheParams(slots=3, sinks=1)
-    with pytest.raises(ValueError, match="refresh_frames is 5, it must not be below the 6 slots"):
+    with pytest.raises(ValueError, match="refresh_frames is 5, it must not be below 6 slots"):
         CacheParams(slots=6, sinks=3, refresh_frames=5)
     with pytest.raises(ValueError, match="a chunk of 2 latent frames after 4"):
         span(REFERENCE, past_frames=4, frames=2)
@@ -61,6 +60,6 @@ def test_limits_are_refused() -> None:
 
 
 def test_relative_positions_only_count() -> None:
-    """With relative positions the number of a frame grows for ever; the cache turns it into an age."""
+    """With relative positions a frame's number grows for ever; the cache makes it an age."""
     params = CacheParams(slots=6, sinks=3, positions=Positions.RELATIVE)
     assert span(params, past_frames=10**9, frames=1).start == 10**9

@@ -1,4 +1,4 @@
-"""Small parts with dials, for tests of the engine: a model of a few thousand weights and its fakes."""
+"""Small parts for tests of the engine: a model of a few thousand weights, and fakes."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from einops import rearrange, repeat
-from torch import Tensor
-
 from slipstream_engine.codec import FIRST_CHUNK_LATENTS
 from slipstream_engine.config import (
     CacheParams,
@@ -20,6 +18,7 @@ from slipstream_engine.config import (
 from slipstream_engine.diffusion import DiffusionPipeline, Parts
 from slipstream_engine.models.dit import CausalDit
 from slipstream_protocol.frames import I420
+from torch import Tensor
 
 STRIDE = 8
 CPU = torch.device("cpu")

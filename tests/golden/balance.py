@@ -1,8 +1,9 @@
-"""Family j: the split of blocks over ranks; ours is exact, so it may never be worse than the reference's."""
+"""Family j: the split of blocks over ranks; ours is exact, so it may never be worse."""
 
 from typing import Any
 
 from slipstream_engine.parallel.balance import RankLoad, bottleneck_s, partition
+
 from tests.golden.case import Case, Replay
 
 OTHER_METHOD = "an exact partition instead of one rounding step"
@@ -19,14 +20,14 @@ def replay(case: Case) -> Replay:
             continue
         ours_s, reference_s = _bottlenecks(split)
         notes.append(
-            f"split {number}: bottleneck {1e3 * ours_s:.2f} ms, reference {1e3 * reference_s:.2f} ms"
+            f"split {number}: bottleneck {1e3 * ours_s:.2f} ms, theirs {1e3 * reference_s:.2f} ms"
         )
         claims[f"split {number} is worse than the reference's"] = ours_s <= reference_s * ROUNDING
     return Replay(left_out={"splits": OTHER_METHOD}, claims=claims, notes=tuple(notes))
 
 
 def _bottlenecks(split: dict[str, Any]) -> tuple[float, float]:
-    """Seconds a chunk of the slowest rank: our split, the reference's; by each rank's measured times."""
+    """Seconds a chunk of the slowest rank, by measured times: our split, the reference's."""
     total = split["total_blocks"]
     nominal_s = sum(split["dit_times"]) / total
     ranks = [

@@ -2,12 +2,12 @@
 
 import torch
 from einops import repeat
-from torch import Tensor
-
 from slipstream_engine.cache import RollingCache
 from slipstream_engine.denoise import MicroSteps
 from slipstream_engine.schedule import follow
 from slipstream_engine.span import place
+from torch import Tensor
+
 from tests.golden.case import Case, Replay
 from tests.golden.streaming import StreamBatch, load_dit, noises
 
@@ -43,7 +43,9 @@ class SplitBatch(StreamBatch):
     ranges: list[range]
 
     def start_notes(self) -> None:
-        self.cuts: dict[str, list[Tensor]] = {f"act.cut{i}": [] for i in range(len(self.ranges) - 1)}
+        self.cuts: dict[str, list[Tensor]] = {
+            f"act.cut{i}": [] for i in range(len(self.ranges) - 1)
+        }
         self.fed_each_call: list[Tensor] = []
 
     def _denoise(self, batch: MicroSteps, cache: RollingCache) -> Tensor:

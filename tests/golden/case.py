@@ -1,4 +1,4 @@
-"""One golden case: its description, its tensors, the weights it names; and what a replay of it returns."""
+"""One golden case: description, tensors, weights; and what a replay of it returns."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A case of a directory of golden vectors (INDEX.json, one JSON and mostly one safetensors a case, `weights/`)."""
+    """A case of a directory: NAME.json, mostly NAME.safetensors, and `weights/`."""
 
     name: str
     directory: Path
@@ -122,7 +122,7 @@ class Verdict:
 
 
 def judge(case: Case, replay: Replay) -> Verdict:
-    """Hold every output of the case against the replay: compared, or left out with a reason, or a fault."""
+    """Hold every output against the replay: compared, left out with a reason, or a fault."""
     worst = 0.0
     compared = 0
     faults = [claim for claim, holds in replay.claims.items() if not holds]
@@ -154,7 +154,7 @@ def judge(case: Case, replay: Replay) -> Verdict:
 
 
 def _error_ratio(ours: Tensor, expected: Tensor, described: Mapping[str, Any]) -> float:
-    """Largest difference over the tolerance; infinite where shapes differ or an exact tensor is not exact."""
+    """Largest difference over the tolerance; infinite where shapes or exact numbers differ."""
     if ours.shape != expected.shape:
         return math.inf
     if described.get("exact"):

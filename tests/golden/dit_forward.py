@@ -19,7 +19,7 @@ def replay(case: Case) -> Replay:
 
 
 def _at_once(case: Case, model: CausalDit) -> dict[str, Tensor]:
-    """The forwards without a cache, as our training makes them: blocks of frames, causal between them."""
+    """The forwards without a cache, as training makes them: causal between blocks."""
     x = rearrange(case.tensor("in.x"), "b c f h w -> b f c h w")
     frames, height, width = x.shape[1], *x.shape[-2:]
     block = case.config.get("num_frame_per_block", frames)

@@ -2,14 +2,14 @@
 
 import torch
 from einops import rearrange
-from torch import Tensor, nn
-
 from slipstream_engine.models.wan_vae import WanVae, WanVaeConfig
 from slipstream_engine.schedule import mix_noise
+from torch import Tensor
+
 from tests.golden.case import Case, Replay
 from tests.golden.motion import FIRST_FRAMES, Controller
 from tests.golden.sequential import PHASE_BUG
-from tests.golden.streaming import StreamBatch, load_dit, noises
+from tests.golden.streaming import StreamBatch, load_dit
 
 BF16 = "the reference's own rounding to bfloat16"
 TRUNCATED = "the reference's TAEHV wrapper forgets all but three latents; ours carries its state"
@@ -22,7 +22,9 @@ def replay(case: Case) -> Replay:
     tensors = session.run()
     if is_bf16:
         videos = ("out.first_video", "out.emitted_video")
-        notes = [f"{name}: PSNR {_psnr_db(tensors[name], case.tensor(name)):.1f} dB" for name in videos]
+        notes = [
+            f"{name}: PSNR {_psnr_db(tensors[name], case.tensor(name)):.1f} dB" for name in videos
+        ]
         return Replay(left_out={"*": BF16}, notes=tuple(notes))
     left_out: dict[str, str] = {}
     if case.config.get("use_taehv"):
@@ -110,7 +112,7 @@ def _load_vae(case: Case, dtype: torch.dtype) -> WanVae:
         blocks=sizes["num_res_blocks"],
         temporal=tuple(sizes["temperal_downsample"]),
     )
-    vae: nn.Module = WanVae(config)
+    vae = WanVae(config)
     vae.load_state_dict(case.weights("vae."))
     return vae.to(dtype).requires_grad_(False)
 

@@ -1,11 +1,11 @@
 """Family i: the motion-aware noise controller."""
 
 import torch
-from torch import Tensor
-
 from slipstream_engine.config import MotionParams, ScheduleParams
 from slipstream_engine.motion import motion_level, next_noise_scale
 from slipstream_engine.schedule import Schedule
+from torch import Tensor
+
 from tests.golden.case import Case, Replay
 
 BF16 = "the reference's own rounding to bfloat16"

@@ -1,4 +1,4 @@
-"""Family c: the steps of a chunk one after the other in one cache; equal to ours for one step only."""
+"""Family c: a chunk's steps one after the other in one cache; ours for one step only."""
 
 import torch
 

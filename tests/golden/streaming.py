@@ -1,4 +1,4 @@
-"""What the families that stream share: the model of a case, and a stream batch as the reference runs it."""
+"""What streaming families share: the model of a case, and the reference's stream batch."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -113,7 +113,7 @@ class StreamBatch:
         return clean
 
     def call(self, x_BFchw: Tensor, current_step: int, noises: Sequence[Tensor]) -> Tensor:
-        """One chunk in, all rows one step on; returns the rows as the reference shows them after its call."""
+        """One chunk in, all rows one step on; the rows as they stand after the call."""
         self.spans = [span(self.params, past_frames=self._past_frames, frames=1), *self.spans[:-1]]
         self._past_frames += 1
         if current_step >= 0:

@@ -16,6 +16,6 @@ DIRECTORIES = [VECTORS, *([Path(d)] if (d := os.environ.get("GOLDEN_DIR")) else 
     "case", [case for directory in DIRECTORIES for case in cases(directory)], ids=lambda c: c.name
 )
 def test_case_is_reproduced(case: Case) -> None:
-    """Every tensor of a case is within the tolerance it gives, or left out by name with a reason."""
+    """Every tensor of a case is within its tolerance, or left out by name with a reason."""
     verdict = run(case)
     assert verdict.is_pass, str(verdict)

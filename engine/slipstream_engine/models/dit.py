@@ -77,6 +77,11 @@ class CausalDit(nn.Module):
             self._rope = Rope(self.params.head_dim, self.params.positions, self.device)
         return self._rope
 
+    def block(self, layer: int) -> Block:
+        block = self.blocks[layer]
+        assert isinstance(block, Block), "blocks hold nothing else"
+        return block
+
     def condition(self, prompt_BTE: Tensor) -> Conditioning:
         """Compute all that a prompt contributes to every later forward.
 
@@ -87,15 +92,14 @@ class CausalDit(nn.Module):
         params = self.params
         prompt_BTE = F.pad(prompt_BTE, (0, 0, 0, params.text_len - prompt_BTE.shape[1]))
         text_BTC = self.text_embedding(prompt_BTE)
-        k, v = zip(
-            *((b.cross_attn.keys(text_BTC), b.cross_attn.values(text_BTC)) for b in self.blocks),
-            strict=True,
-        )
+        attentions = [self.block(layer).cross_attn for layer in range(params.layers)]
+        k_NBTHD = torch.stack([attention.keys(text_BTC) for attention in attentions])
+        v_NBTHD = torch.stack([attention.values(text_BTC) for attention in attentions])
         pooled_BC = None
         if params.pooled_text:
             is_live_BT1 = (prompt_BTE != 0).any(dim=-1, keepdim=True).to(text_BTC.dtype)
             pooled_BC = (text_BTC * is_live_BT1).sum(dim=1) / is_live_BT1.sum(dim=1).clamp(min=1)
-        return Conditioning(k_NBTHD=torch.stack(k), v_NBTHD=torch.stack(v), pooled_BC=pooled_BC)
+        return Conditioning(k_NBTHD=k_NBTHD, v_NBTHD=v_NBTHD, pooled_BC=pooled_BC)
 
     def embed(self, x_BFchw: Tensor) -> Tensor:
         """Latents to tokens `[B, F, S, C]`, S in the order (row, column)."""
@@ -122,13 +126,13 @@ class CausalDit(nn.Module):
     ) -> Tensor:
         """Apply a contiguous range of blocks."""
         for layer in layers:
-            x_BFSC = self.blocks[layer](x_BFSC, time.blocks_BFMC, conditioning, layer, memory)
+            x_BFSC = self.block(layer)(x_BFSC, time.blocks_BFMC, conditioning, layer, memory)
         return x_BFSC
 
     def unembed(self, x_BFSC: Tensor, time: TimeEmbedding, *, rows: int) -> Tensor:
         """Tokens to flow, of the latents' shape; `rows` is of the token grid."""
         _, p, q = self.params.patch
-        patches = self.head(x_BFSC, time.head_BFC)
+        patches: Tensor = self.head(x_BFSC, time.head_BFC)
         return rearrange(patches, "b f (y x) (p q c) -> b f c (y p) (x q)", y=rows, p=p, q=q)
 
     def forward(
@@ -181,7 +185,7 @@ class CausalDit(nn.Module):
 
 
 def initialise(model: CausalDit) -> None:
-    """Wan's initial weights: Xavier linears, small text and time embeddings, a head that says nothing yet."""
+    """Wan's initial weights: Xavier, small text and time embeddings, a head of zeros."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)

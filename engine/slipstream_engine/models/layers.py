@@ -32,7 +32,7 @@ class Conditioning:
 
 
 class RMSNorm(nn.Module):
-    """Root mean square norm over the whole width, before it is split in heads; rounded before the weight."""
+    """Root mean square norm over all heads together; rounded before the weight."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -58,13 +58,16 @@ class Attention(nn.Module):
         self._heads = params.heads
 
     def queries(self, x_BLC: Tensor) -> Tensor:
-        return rearrange(self.norm_q(self.q(x_BLC)), "b l (h d) -> b l h d", h=self._heads)
+        return self._split(self.norm_q(self.q(x_BLC)))
 
     def keys(self, x_BLC: Tensor) -> Tensor:
-        return rearrange(self.norm_k(self.k(x_BLC)), "b l (h d) -> b l h d", h=self._heads)
+        return self._split(self.norm_k(self.k(x_BLC)))
 
     def values(self, x_BLC: Tensor) -> Tensor:
-        return rearrange(self.v(x_BLC), "b l (h d) -> b l h d", h=self._heads)
+        return self._split(self.v(x_BLC))
+
+    def _split(self, x_BLC: Tensor) -> Tensor:
+        return rearrange(x_BLC, "b l (h d) -> b l h d", h=self._heads)
 
 
 class SelfAttention(Attention):

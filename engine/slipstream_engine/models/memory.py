@@ -1,4 +1,4 @@
-"""What self-attention remembers: the cache of a running stream, or the earlier frames of a training clip.
+"""What self-attention remembers: a stream's cache, or the earlier frames of a training clip.
 
 Each is made for one forward pass and knows where its tokens stand; the transformer's blocks know
 neither positions nor caches.
@@ -23,7 +23,7 @@ class Memory(Protocol):
     """Attention of one layer's new tokens to themselves and to the past."""
 
     def attend(self, layer: int, q_BLHD: Tensor, k_BLHD: Tensor, v_BLHD: Tensor) -> Tensor:
-        """Attention output `[B, L, H * D]` for queries and keys that are normed but not yet rotated."""
+        """`[B, L, H * D]` for queries and keys that are normed but not yet rotated."""
         ...
 
 
@@ -70,7 +70,7 @@ class StreamMemory:
 
 
 class ClipMemory:
-    """A whole clip at once, for training: each block of frames sees itself and the blocks before it.
+    """A whole clip at once, for training: each block of frames sees itself and those before it.
 
     The same as feeding the blocks one by one to a cache that is large enough, and differentiable.
 

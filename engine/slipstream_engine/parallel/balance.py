@@ -19,7 +19,9 @@ class RankLoad:
     slowness: float = 1.0
 
 
-def bottleneck_s(ranges: Sequence[range], block_s: Sequence[float], ranks: Sequence[RankLoad]) -> float:
+def bottleneck_s(
+    ranges: Sequence[range], block_s: Sequence[float], ranks: Sequence[RankLoad]
+) -> float:
     """Seconds a chunk of the slowest rank."""
     return max(
         rank.fixed_s + rank.slowness * sum(block_s[i] for i in blocks)
@@ -46,7 +48,8 @@ def partition(
             f"{blocks} blocks cannot give {len(ranks)} ranks at least {least} each, use fewer ranks"
         )
     before_s = [0.0, *accumulate(block_s)]
-    # best[end]: the least bottleneck of the ranks so far over blocks 0..end; cuts: where the last one begins
+    # best[end]: least bottleneck of the ranks so far over the blocks before `end`
+    # cuts[rank][end]: the first block of that rank in it
     best = [0.0] + [math.inf] * blocks
     cuts: list[list[int]] = []
     for rank in ranks:
