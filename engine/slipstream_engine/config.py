@@ -121,7 +121,7 @@ class CacheParams:
             )
         if self.refresh_frames < self.slots:
             raise ValueError(
-                f"refresh_frames is {self.refresh_frames}, it must not be below {self.slots} slots: "
+                f"refresh_frames is {self.refresh_frames}, it must be at least {self.slots} slots: "
                 "the cache must be full before positions go back"
             )
 

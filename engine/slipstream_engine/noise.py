@@ -73,7 +73,8 @@ def _hash(x: Tensor) -> Tensor:
 def _shift(x: Tensor, bits: int) -> Tensor:
     """Shift right without the sign; torch's own shift drags it along."""
     shifted: Tensor = x >> bits
-    return shifted & (2 ** (64 - bits) - 1)
+    kept: int = (1 << 64 - bits) - 1
+    return shifted & kept
 
 
 def _mix(x: int) -> int:

@@ -3,11 +3,10 @@
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
-
 from slipstream_engine.cache import RollingCache
 from slipstream_engine.config import CacheParams, DitParams
 from slipstream_engine.span import place, span
+from torch import Tensor
 
 CPU = torch.device("cpu")
 TOKENS = 2
@@ -64,9 +63,7 @@ def test_slots_are_those_of_the_lists(
     params = CacheParams(
         slots=slots, sinks=sinks, sink_threshold=threshold, refresh_frames=slots + refresh
     )
-    cache = RollingCache(
-        DIT, params, rows=1, frame_tokens=TOKENS, device=CPU, dtype=torch.float32
-    )
+    cache = RollingCache(DIT, params, rows=1, frame_tokens=TOKENS, device=CPU, dtype=torch.float32)
     listed = ListedCache(params)
     generator = torch.Generator().manual_seed(seed)
     # chunk 0 twice, as two steps do; chunk 1 again for each junk call of a stream batch's start

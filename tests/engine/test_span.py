@@ -51,7 +51,7 @@ def test_limits_are_refused() -> None:
     """No ring, a refresh before the row is full, and a late chunk of several frames are errors."""
     with pytest.raises(ValueError, match="3 slots with 1 sinks pins 3"):
         CacheParams(slots=3, sinks=1)
-    with pytest.raises(ValueError, match="refresh_frames is 5, it must not be below 6 slots"):
+    with pytest.raises(ValueError, match="refresh_frames is 5, it must be at least 6 slots"):
         CacheParams(slots=6, sinks=3, refresh_frames=5)
     with pytest.raises(ValueError, match="a chunk of 2 latent frames after 4"):
         span(REFERENCE, past_frames=4, frames=2)
