@@ -22,6 +22,7 @@ CROP_PX = 96
 CLIP_FRAMES = 8
 BATCH = 6
 LEAST_LIVE = 0.5
+DULL = 1e-3  # a channel that varies less than this share of the liveliest says nothing
 
 
 def make_codec(dataset: Dataset, params: TaehvParams = TINY, *, seed: int) -> Taehv:
@@ -93,7 +94,7 @@ def sample(
 
 def to_tensor(frames_BTHWC: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
     """uint8 `[..., H, W, 3]` to float `[..., 3, H, W]` in [0, 1]."""
-    return torch.from_numpy(frames_BTHWC).movedim(-1, -3).float() / 255
+    return torch.from_numpy(np.array(frames_BTHWC)).movedim(-1, -3).float() / 255
 
 
 def picture_loss(made: Tensor, wanted: Tensor) -> Tensor:
@@ -105,12 +106,12 @@ def picture_loss(made: Tensor, wanted: Tensor) -> Tensor:
 
 @contextmanager
 def watch_units(model: nn.Module) -> Iterator[list[float]]:
-    """Collect, for each unit of `model` that runs inside, its share of channels that are ever above zero."""
+    """Collect, for each unit of `model` that runs inside, its share of channels that vary."""
     shares: list[float] = []
 
     def note(_: nn.Module, __: object, out: Tensor) -> None:
-        alive = (out.detach().transpose(0, -3).flatten(1) > 0).any(dim=1)
-        shares.append(float(alive.float().mean()))
+        spread_C = out.detach().transpose(0, -3).flatten(1).std(dim=1)
+        shares.append(float((spread_C > DULL * spread_C.max()).float().mean()))
 
     hooks = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, nn.LeakyReLU)]
     try:
