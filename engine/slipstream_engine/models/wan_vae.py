@@ -7,9 +7,10 @@ Keys, shapes and formulas are those of `Wan2.1_VAE.pth` (`spec/05` part A).
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
+from typing import Self
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from slipstream_engine.models.causal import CausalConv, CausalState, PointConv, Slots
@@ -123,24 +124,29 @@ class Decoder(nn.Module):
         return self.head.forward(x_BTHWC, state)
 
 
+@dataclass(slots=True, kw_only=True)
+class WanVaeState:
+    """What a stream carries in either direction; the two share nothing."""
+
+    encoder: CausalState
+    decoder: CausalState
+
+
 class WanVae(nn.Module):
-    """Encoder and decoder with the latent statistics between them.
+    """A `Codec`: encoder and decoder with the latent statistics between them.
 
-    A stream in pieces, for either direction::
-
-        state = vae.encoder_state()
-        latents = vae.encode(first_1_plus_4k_frames, state)
-        latents = vae.encode(next_4k_frames, state)
-
-    gives what one call with all the frames would give.
+    Args:
+        normalize_encoded: give latents of mean 0 and deviation 1 over the training set. The
+            reference feeds its network latents that are not (`spec/05` section 5).
     """
 
     latent_mean_C: Tensor
     latent_std_C: Tensor
 
-    def __init__(self, config: WanVaeConfig) -> None:
+    def __init__(self, config: WanVaeConfig, *, normalize_encoded: bool = False) -> None:
         super().__init__()
         self.config = config
+        self.normalize_encoded = normalize_encoded
         latent = config.latent_channels
         self.encoder = Encoder(config)
         self.conv1 = PointConv(2 * latent, 2 * latent)
@@ -152,62 +158,75 @@ class WanVae(nn.Module):
                 name, torch.tensor(values[:latent], device="cpu"), persistent=False
             )
 
-    def encoder_state(self) -> CausalState:
-        """The start of a stream to encode."""
-        return CausalState(self.encoder.slots)
+    @property
+    def stride(self) -> int:
+        """Pixels to a latent pixel, in each direction."""
+        return int(2 ** len(self.config.temporal))
 
-    def decoder_state(self) -> CausalState:
-        """The start of a stream to decode."""
-        return CausalState(self.decoder.slots)
+    @property
+    def latent_channels(self) -> int:
+        return self.config.latent_channels
 
-    def encode(
-        self, frames_BTCHW: Tensor, state: CausalState, *, normalize: bool = False
-    ) -> Tensor:
-        """The latents of the next frames.
+    def fresh_state(self) -> WanVaeState:
+        """The state of a stream that has seen nothing."""
+        return WanVaeState(
+            encoder=CausalState(self.encoder.slots), decoder=CausalState(self.decoder.slots)
+        )
+
+    def channels_last(self) -> Self:
+        """Lay the kernels out as the activations are, so that no call has to."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # the stubs lack it
+            elif isinstance(module, nn.Conv2d):
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self
+
+    def encode(self, rgb_TCHW: Tensor, state: WanVaeState) -> Tensor:
+        """The latents of the next frames of a stream.
 
         Args:
-            frames_BTCHW: RGB in [-1, 1], `[B, T, 3, H, W]`; T is 1 + 4 k at the start of a stream,
-                4 k later.
-            normalize: to mean 0 and deviation 1 over the training set. The reference feeds its
-                network latents that are not (`spec/05` section 5).
+            rgb_TCHW: `[T, 3, H, W]` in [-1, 1]; T is 1 + 4 k at the start, 4 k later.
 
         Returns:
-            The means `[B, T', C, H / 8, W / 8]`, T' = 1 + k at the start, k later.
+            The means `[F, C, H / 8, W / 8]`; F is 1 + k at the start, k later.
 
         Raises:
             ValueError: if T, H or W does not fit.
         """
-        self._check(frames_BTCHW, state)
-        x = self.encoder.forward(frames_BTCHW.permute(0, 1, 3, 4, 2), state)
-        state.started = True
-        mean_BTHWC = self.conv1(x)[..., : self.config.latent_channels]
-        if normalize:
-            mean_BTHWC = ((mean_BTHWC - self.latent_mean_C) / self.latent_std_C).to(x.dtype)
-        return cast(Tensor, mean_BTHWC.permute(0, 1, 4, 2, 3))
+        self._check(rgb_TCHW, started=state.encoder.started)
+        x_BTHWC = rearrange(rgb_TCHW, "t c h w -> 1 t h w c")
+        moments = self.conv1.forward(self.encoder.forward(x_BTHWC, state.encoder))
+        state.encoder.started = True
+        mean_BTHWC = moments[..., : self.latent_channels]
+        if self.normalize_encoded:
+            mean_BTHWC = (mean_BTHWC - self.latent_mean_C) / self.latent_std_C
+        return rearrange(mean_BTHWC.to(rgb_TCHW.dtype), "1 t h w c -> t c h w")
 
-    def decode(self, latents_BTCHW: Tensor, state: CausalState) -> Tensor:
-        """The frames of the next latents.
+    def decode(self, latents_FCHW: Tensor, state: WanVaeState) -> Tensor:
+        """The frames of the next latents of a stream.
 
         Args:
-            latents_BTCHW: normalised latents `[B, T, C, H, W]`, T at least 1.
+            latents_FCHW: normalised latents `[F, C, h, w]`, F at least 1.
 
         Returns:
-            RGB `[B, T', 3, 8 H, 8 W]`, about [-1, 1] but not clamped; T' = 4 T - 3 at the start,
-            4 T later.
+            RGB `[T, 3, 8 h, 8 w]`, about [-1, 1] but not clamped; T is 4 F - 3 at the start, 4 F
+            later.
         """
-        z_BTHWC = latents_BTCHW.permute(0, 1, 3, 4, 2) * self.latent_std_C + self.latent_mean_C
-        x = self.decoder.forward(self.conv2(z_BTHWC.to(latents_BTCHW.dtype)), state)
-        state.started = True
-        return x.permute(0, 1, 4, 2, 3)
+        normal_BTHWC = rearrange(latents_FCHW, "f c h w -> 1 f h w c")
+        z_BTHWC = normal_BTHWC * self.latent_std_C + self.latent_mean_C
+        x_BTHWC = self.conv2.forward(z_BTHWC.to(latents_FCHW.dtype))
+        rgb_BTHWC = self.decoder.forward(x_BTHWC, state.decoder)
+        state.decoder.started = True
+        return rearrange(rgb_BTHWC, "1 t h w c -> t c h w")
 
-    def _check(self, frames_BTCHW: Tensor, state: CausalState) -> None:
-        frames, _, height, width = frames_BTCHW.shape[1:]
-        alone = 0 if state.started else 1
+    def _check(self, rgb_TCHW: Tensor, *, started: bool) -> None:
+        frames, _, height, width = rgb_TCHW.shape
+        alone = 0 if started else 1
         if frames < 1 or (frames - alone) % FRAMES_PER_LATENT:
-            rule = "a multiple of 4" if state.started else "1 + a multiple of 4 at a stream's start"
+            rule = "a multiple of 4" if started else "1 + a multiple of 4 at a stream's start"
             raise ValueError(f"a piece has {frames} frames, it must have {rule}")
-        scale = 2 ** len(self.config.temporal)
-        if height % scale or width % scale:
+        if height % self.stride or width % self.stride:
             raise ValueError(
-                f"frames are {width}x{height}, both sides must be multiples of {scale}"
+                f"frames are {width}x{height}, both sides must be multiples of {self.stride}"
             )
