@@ -32,8 +32,8 @@ class Umt5Config:
 def position_buckets(length: int, device: torch.device | None = None) -> Tensor:
     """Which of the 32 relative-position buckets key k falls into for query q: `[q, k]`.
 
-    Half of the buckets are for keys behind the query; far distances share (`spec/06` section 3). The
-    thresholds stand written out because the logarithms behind them fall on whole numbers.
+    Half of the buckets are for keys behind the query; far distances share (`spec/06` section 3).
+    The thresholds stand written out because the logarithms behind them fall on whole numbers.
     """
     positions = torch.arange(length, device=device)
     offset_QK = positions[None, :] - positions[:, None]
@@ -52,9 +52,9 @@ class Norm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x_BLC: Tensor) -> Tensor:
-        scale = torch.rsqrt(x_BLC.float().square().mean(dim=-1, keepdim=True) + NORM_EPS)
-        normed: Tensor = x_BLC * scale
-        return normed.to(self.weight.dtype) * self.weight
+        scale: Tensor = torch.rsqrt(x_BLC.float().square().mean(dim=-1, keepdim=True) + NORM_EPS)
+        normed_BLC = (x_BLC * scale).to(self.weight.dtype)
+        return normed_BLC * self.weight
 
 
 class PositionBias(nn.Module):
@@ -65,7 +65,7 @@ class PositionBias(nn.Module):
         self.embedding = nn.Embedding(BUCKETS, heads)
 
     def forward(self, buckets_QK: Tensor) -> Tensor:
-        return rearrange(self.embedding(buckets_QK), "q k h -> 1 h q k")
+        return rearrange(self.embedding.forward(buckets_QK), "q k h -> 1 h q k")
 
 
 class Attention(nn.Module):
