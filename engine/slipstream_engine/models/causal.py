@@ -33,6 +33,11 @@ class CausalState:
         """Memory the tails take."""
         return sum(tail.nbytes for tail in self._tails if tail is not None)
 
+    @property
+    def addresses(self) -> list[int]:
+        """Where the tails lie."""
+        return [tail.data_ptr() for tail in self._tails if tail is not None]
+
     def window(self, slot: int, x_BTHWC: Tensor, past_frames: int) -> Tensor:
         """A buffer for the past and `x_BTHWC` behind it, of which only the past is written."""
         batch, frames, height, width, channels = x_BTHWC.shape

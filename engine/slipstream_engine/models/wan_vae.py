@@ -182,6 +182,7 @@ class WanVae(nn.Module):
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self
 
+    @torch.no_grad()
     def encode(self, rgb_TCHW: Tensor, state: WanVaeState) -> Tensor:
         """The latents of the next frames of a stream.
 
@@ -203,6 +204,7 @@ class WanVae(nn.Module):
             mean_BTHWC = (mean_BTHWC - self.latent_mean_C) / self.latent_std_C
         return rearrange(mean_BTHWC.to(rgb_TCHW.dtype), "1 t h w c -> t c h w")
 
+    @torch.no_grad()
     def decode(self, latents_FCHW: Tensor, state: WanVaeState) -> Tensor:
         """The frames of the next latents of a stream.
 
