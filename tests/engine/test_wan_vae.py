@@ -34,7 +34,7 @@ def in_pieces(
     pieces: list[int],
     state: WanVaeState,
 ) -> Tensor:
-    return torch.cat([direction(piece, state) for piece in whole.split(pieces)])
+    return torch.cat([direction(piece, state) for piece in torch.split(whole, pieces)])
 
 
 def split_points(latents: int) -> st.SearchStrategy[list[int]]:
@@ -84,7 +84,7 @@ def test_two_streams_do_not_meet(vae: WanVae) -> None:
     alone = []
     for clip in clips:
         state = vae.fresh_state()
-        alone.append([vae.encode(piece, state) for piece in clip.split([5, 4])])
+        alone.append([vae.encode(piece, state) for piece in torch.split(clip, [5, 4])])
     states = [vae.fresh_state(), vae.fresh_state()]
     for turn, sizes in enumerate((slice(0, 5), slice(5, 9))):
         for stream in (0, 1):

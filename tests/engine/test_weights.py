@@ -99,8 +99,8 @@ class Grower(nn.Module):
     def __init__(self, frames: int) -> None:
         super().__init__()
         self.decoder = nn.ModuleDict({"7": nn.ModuleDict({"conv": nn.Conv2d(3, 3 * frames, 1)})})
-        del self.decoder["7"]["conv"].bias  # type: ignore[operator, index]
-        self.decoder["7"]["conv"].bias = None  # type: ignore[operator, index]
+        del self.decoder["7"]["conv"].bias  # type: ignore[index]
+        self.decoder["7"]["conv"].bias = None  # type: ignore[index]
 
 
 def test_a_growth_in_time_keeps_its_last_rows(tmp_path: Path) -> None:
