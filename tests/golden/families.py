@@ -15,6 +15,8 @@ from tests.golden import (
     scheduler,
     sequential,
     stream_batch,
+    text,
+    wan_vae,
 )
 from tests.golden.case import Case, Replay, Verdict, judge
 
@@ -24,6 +26,8 @@ FAMILIES: Mapping[str, Callable[[Case], Replay]] = {
     "c": sequential.replay,
     "d": stream_batch.replay,
     "e": block_ranges.replay,
+    "f": wan_vae.replay,
+    "h": text.replay,
     "i": motion.replay,
     "j": balance.replay,
     "k": rotary.replay,
