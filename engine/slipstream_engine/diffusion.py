@@ -1,5 +1,6 @@
 """The real pipeline: camera frames in, diffused frames out, one chunk at a time."""
 
+import logging
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from weakref import WeakSet
@@ -20,11 +21,14 @@ from slipstream_engine.config import EngineConfig, Preset
 from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.models.rope import precise
 from slipstream_engine.pipeline import AdmissionError
-from slipstream_engine.prompts import Embeddings, Interpolation, PromptTrack
+from slipstream_engine.prompts import Change, Embeddings, Interpolation, PromptTrack, at_once
 from slipstream_engine.schedule import Schedule
 from slipstream_engine.state import Settings, StreamState
 from slipstream_engine.text import TextEncoder
+from slipstream_engine.text_worker import TextBusyError, TextWorker
 from slipstream_engine.timing import StageClock
+
+logger = logging.getLogger(__name__)
 
 CodecStateT = TypeVar("CodecStateT")
 
@@ -34,11 +38,17 @@ WARM_UP_CHUNKS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Parts(Generic[CodecStateT]):
-    """What a preset names, loaded: on one device, in one dtype, ready for inference."""
+    """What a preset names, loaded: on one device, in one dtype, ready for inference.
+
+    Args:
+        text_worker: encodes with `text` in a thread of its own, started by its maker; None where
+            encoding takes no time.
+    """
 
     model: CausalDit
     codec: Codec[CodecStateT]
     text: TextEncoder
+    text_worker: TextWorker | None = None
 
 
 class DiffusionStream(Generic[CodecStateT]):
@@ -57,33 +67,52 @@ class DiffusionStream(Generic[CodecStateT]):
 
     @property
     def prompts(self) -> Prompts:
-        return self.state.prompts.prompts
+        change = self.state.change
+        return self.state.prompts.prompts if change is None else change.mixture.prompts
 
     @torch.inference_mode()
     def apply(self, parameters: Parameters) -> None:
         """Change what `parameters` names, from the next chunk on.
 
+        Prompts that still have to be encoded follow as soon as they are; no chunk waits for them.
         `paused` is for the caller, who sends no chunks meanwhile.
         """
         settings = self.state.settings.changed(parameters, self._maker.preset.schedule)
-        target = parameters.target
-        if target is not UNSET:
-            embedding_TE = self._embeddings.mixture(target)
-            transition = parameters.transition
-            if transition is UNSET:
-                self.state.prompts.head_for(target, embedding_TE)
-            else:
-                method = Interpolation(transition.temporal_interpolation_method)
-                self.state.prompts.head_for(
-                    target, embedding_TE, chunks=transition.num_steps, method=method
-                )
+        change = self._change(parameters)
         self.state.set(settings)
+        if change is not None:
+            self.state.change = change
         if parameters.reset_cache is True:
             self.state.forget()
+
+    def _change(self, parameters: Parameters) -> Change | None:
+        target, transition = parameters.target, parameters.transition
+        if target is UNSET:
+            return None
+        try:
+            mixture = self._embeddings.mixture(target)
+        except TextBusyError as error:
+            raise ValueError(str(error)) from error
+        if transition is UNSET:
+            return Change(mixture=mixture)
+        method = Interpolation(transition.temporal_interpolation_method)
+        return Change(mixture=mixture, chunks=transition.num_steps, method=method)
+
+    def _take_up_change(self) -> None:
+        """Head for new prompts once they are encoded; those that cannot be are given up."""
+        change = self.state.change
+        if change is None or not change.mixture.is_ready:
+            return
+        self.state.change = None
+        try:
+            self.state.prompts.head_for(change)
+        except Exception:  # an encoder may throw anything; the stream goes on with its old prompts
+            logger.exception("prompts could not be encoded: %s", change.mixture.prompts)
 
     @torch.inference_mode()
     def step(self, frames_THW: I420, out_THW: I420) -> StageTimes:
         clock = StageClock(self._device)
+        self._take_up_change()
         rgb_TCHW = rgb_from_i420(_upload(frames_THW, self._device))
         noisy = self._maker.encode(rgb_TCHW, self.state)
         clock.mark()
@@ -121,7 +150,8 @@ class DiffusionPipeline(Generic[CodecStateT]):
         self._maker = ChunkMaker(
             preset=preset, model=parts.model, schedule=schedule, codec=parts.codec
         )
-        self._embeddings = Embeddings(parts.text)
+        worker = parts.text_worker
+        self._embeddings = Embeddings(at_once(parts.text) if worker is None else worker.submit)
         self._streams: WeakSet[DiffusionStream[CodecStateT]] = WeakSet()
 
     @property
@@ -182,11 +212,10 @@ class DiffusionPipeline(Generic[CodecStateT]):
     @torch.inference_mode()
     def _open(self, parameters: Parameters) -> DiffusionStream[CodecStateT]:
         preset, model = self._config.preset, self._parts.model
-        chosen = self.defaults.merged(parameters)
-        settings = _default_settings(preset).changed(chosen, preset.schedule)
-        prompts = chosen.target
-        assert prompts is not UNSET, "the defaults name a prompt"
-        track = PromptTrack.at(prompts, self._embeddings.mixture(prompts))
+        settings = _default_settings(preset)
+        # begin with the preset's prompt, which is encoded already; the viewer's own may take time
+        resting = self._embeddings.mixture((Prompt(preset.prompt),))
+        track = PromptTrack.at(resting.prompts, resting.result())
         cache = RollingCache(
             model.params,
             preset.cache,
@@ -206,7 +235,9 @@ class DiffusionPipeline(Generic[CodecStateT]):
                 settings.noise_scale, device=self._device, dtype=precise(self._device)
             ),
         )
-        return DiffusionStream(self._maker, self._embeddings, state)
+        stream = DiffusionStream(self._maker, self._embeddings, state)
+        stream.apply(self.defaults.merged(parameters))
+        return stream
 
 
 def _default_settings(preset: Preset) -> Settings:

@@ -11,7 +11,7 @@ from torch import Tensor
 from slipstream_engine.cache import RollingCache
 from slipstream_engine.config import ScheduleParams
 from slipstream_engine.models.layers import Conditioning
-from slipstream_engine.prompts import PromptTrack
+from slipstream_engine.prompts import Change, PromptTrack
 
 CodecStateT = TypeVar("CodecStateT")
 ValueT = TypeVar("ValueT")
@@ -66,6 +66,7 @@ class StreamState(Generic[CodecStateT]):
         cache: one row for each step the model may run.
         codec: what the codec carries.
         prompts, conditioning: the prompts, and what the model reads of them.
+        change: new prompts whose embedding may not be there yet.
         settings: what the viewer chose; `steps` is its step list on the device.
         noise_scale: of the last chunk, 0-dim float64 on the device.
         last_frame_CHW: the newest frame seen, in [-1, 1]; None before the first chunk.
@@ -82,6 +83,7 @@ class StreamState(Generic[CodecStateT]):
     settings: Settings
     steps: Tensor
     noise_scale: Tensor
+    change: Change | None = None
     last_frame_CHW: Tensor | None = None
     chunk: int = 0
     past_frames: int = 0

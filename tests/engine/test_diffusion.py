@@ -2,6 +2,7 @@
 
 import gc
 import resource
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +15,22 @@ from slipstream_engine.diffusion import DiffusionStream
 from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.noise import chunk_noise
 from slipstream_engine.pipeline import AdmissionError
+from slipstream_engine.prompts import Embeddings
 from slipstream_engine.span import span
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters, Prompt, Transition
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.engine.toys import CACHE, CPU, DIT, SCHEDULE, moving_chunk, toy_pipeline, toy_preset
+from tests.engine.toys import (
+    CACHE,
+    CPU,
+    DIT,
+    SCHEDULE,
+    ToyText,
+    moving_chunk,
+    toy_pipeline,
+    toy_preset,
+)
 
 ADAPTIVE = replace(CACHE, sink_threshold=0.95)
 
@@ -256,7 +267,7 @@ def test_prompt_change_is_whole_at_the_next_chunk() -> None:
     stream.apply(Parameters(prompt="a dog"))
     assert stream.prompts == (Prompt("a dog"),)
     run(stream, range(3, 4))
-    embedding = pipeline._embeddings.mixture((Prompt("a dog"),))
+    embedding = pipeline._embeddings.of("a dog").result()
     assert torch.equal(stream.state.prompts.embedding_TE, embedding)
     model: CausalDit = pipeline._maker.model
     wanted = model.condition(embedding[None])
@@ -264,6 +275,32 @@ def test_prompt_change_is_whole_at_the_next_chunk() -> None:
     stream.apply(Parameters(prompt="a cat"))
     run(stream, range(4, 5))
     assert pipeline._parts.text.asked == ["a cat", "a dog"]  # type: ignore[attr-defined]  # the toy's
+
+
+def test_a_slow_prompt_makes_no_chunk_wait(caplog: pytest.LogCaptureFixture) -> None:
+    """Until a prompt is encoded chunks are made with the old one; one that fails is given up."""
+    waiting: dict[str, Future[torch.Tensor]] = {}
+
+    def submit(text: str) -> Future[torch.Tensor]:
+        return waiting.setdefault(text, Future())
+
+    pipeline = toy_pipeline()
+    pipeline._embeddings = Embeddings(submit)
+    submit("a cat").set_result(ToyText().encode("a cat"))
+    stream, steady = pipeline.open(Parameters()), toy_pipeline().open(Parameters())
+    assert_equal(run(stream, range(2)), run(steady, range(2)))
+    for broken in ("a fish", "a bird"):
+        stream.apply(Parameters(prompt=broken))
+        assert stream.prompts == (Prompt(broken),)
+    waiting["a bird"].set_exception(OSError("no such file"))
+    assert_equal(run(stream, range(2, 4)), run(steady, range(2, 4)))
+    assert stream.prompts == (Prompt("a cat"),)
+    assert "no such file" in caplog.text
+    stream.apply(Parameters(prompt="a dog"))
+    assert_equal(run(stream, range(4, 5)), run(steady, range(4, 5)))
+    submit("a dog").set_result(ToyText().encode("a dog"))
+    steady.apply(Parameters(prompt="a dog"))
+    assert_equal(run(stream, range(5, 8)), run(steady, range(5, 8)))
 
 
 @pytest.mark.parametrize(

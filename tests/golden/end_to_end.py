@@ -2,7 +2,6 @@
 
 import torch
 from einops import rearrange
-from slipstream_engine.models.wan_vae import WanVae, WanVaeConfig
 from slipstream_engine.schedule import mix_noise
 from torch import Tensor
 
@@ -10,6 +9,7 @@ from tests.golden.case import Case, Replay
 from tests.golden.motion import FIRST_FRAMES, Controller
 from tests.golden.sequential import PHASE_BUG
 from tests.golden.streaming import StreamBatch, load_dit
+from tests.golden.wan_vae import load_vae
 
 BF16 = "the reference's own rounding to bfloat16"
 TRUNCATED = "the reference's TAEHV wrapper forgets all but three latents; ours carries its state"
@@ -44,7 +44,7 @@ class Session:
         model = load_dit(case, "dit.", dtype)
         self.stream = StreamBatch(model, case.config, case.tensor("in.prompt_embeds").to(dtype))
         self.between = len(self.stream.steps) - 1
-        self.codec = _load_vae(case, dtype)
+        self.codec = load_vae(case, "vae.").to(dtype)
         self.codec_state = self.codec.fresh_state()
         self.controller = Controller(case.config["noise_scale"])
         self.latents: list[Tensor] = []
@@ -101,20 +101,6 @@ class Session:
         """Pixels `[T, H, W, 3]` in [0, 1]."""
         rgb_TCHW = self.codec.decode(latents_FCHW, self.codec_state)
         return rearrange((rgb_TCHW.clamp(-1, 1) * 0.5 + 0.5).clamp(0, 1), "t c h w -> t h w c")
-
-
-def _load_vae(case: Case, dtype: torch.dtype) -> WanVae:
-    sizes = case.config["vae"]
-    config = WanVaeConfig(
-        channels=sizes["dim"],
-        latent_channels=sizes["z_dim"],
-        multipliers=tuple(sizes["dim_mult"]),
-        blocks=sizes["num_res_blocks"],
-        temporal=tuple(sizes["temperal_downsample"]),
-    )
-    vae = WanVae(config)
-    vae.load_state_dict(case.weights("vae."))
-    return vae.to(dtype).requires_grad_(False)
 
 
 def _psnr_db(ours: Tensor, theirs: Tensor) -> float:

@@ -10,6 +10,7 @@ from tests.golden import (
     balance,
     block_ranges,
     dit_forward,
+    end_to_end,
     motion,
     rotary,
     scheduler,
@@ -31,6 +32,7 @@ FAMILIES: Mapping[str, Callable[[Case], Replay]] = {
     "i": motion.replay,
     "j": balance.replay,
     "k": rotary.replay,
+    "l": end_to_end.replay,
 }
 
 
