@@ -40,14 +40,15 @@ def span(params: CacheParams, *, past_frames: int, frames: int) -> Span:
     """Place the chunk that comes after `past_frames` latent frames of its epoch.
 
     Raises:
-        ValueError: if a chunk of several frames is not the first one, or does not fit.
+        ValueError: if a chunk of several frames does not fit beside what is there: a ring turns
+            one frame at a time.
     """
-    if frames > 1 and (past_frames or frames > params.slots):
-        raise ValueError(
-            f"a chunk of {frames} latent frames after {past_frames} in {params.slots} slots, "
-            "only the first chunk of an epoch may hold several"
-        )
     is_filling = past_frames + frames <= params.slots
+    if frames > 1 and not is_filling:
+        raise ValueError(
+            f"a chunk of {frames} latent frames after {past_frames} does not fit in "
+            f"{params.slots} slots, send it frame by frame"
+        )
     return Span(
         start=_position(params, past_frames),
         frames=frames,

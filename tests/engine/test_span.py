@@ -53,8 +53,10 @@ def test_limits_are_refused() -> None:
         CacheParams(slots=3, sinks=1)
     with pytest.raises(ValueError, match="refresh_frames is 5, it must be at least 6 slots"):
         CacheParams(slots=6, sinks=3, refresh_frames=5)
-    with pytest.raises(ValueError, match="a chunk of 2 latent frames after 4"):
-        span(REFERENCE, past_frames=4, frames=2)
+    with pytest.raises(
+        ValueError, match="a chunk of 2 latent frames after 5 does not fit in 6 slots"
+    ):
+        span(REFERENCE, past_frames=5, frames=2)
     with pytest.raises(ValueError, match="a chunk of 7 latent frames after 0"):
         span(REFERENCE, past_frames=0, frames=7)
 

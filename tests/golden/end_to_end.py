@@ -6,13 +6,14 @@ from slipstream_engine.schedule import mix_noise
 from torch import Tensor
 
 from tests.golden.case import Case, Replay
-from tests.golden.motion import FIRST_FRAMES, Controller
+from tests.golden.motion import Controller
 from tests.golden.sequential import PHASE_BUG
 from tests.golden.streaming import StreamBatch, load_dit
 from tests.golden.wan_vae import load_vae
 
 BF16 = "the reference's own rounding to bfloat16"
 TRUNCATED = "the reference's TAEHV wrapper forgets all but three latents; ours carries its state"
+FIRST_FRAMES = 5
 CHUNK = 4
 
 

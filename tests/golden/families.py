@@ -1,6 +1,8 @@
 """Which function replays which family; a new family is one more row."""
 
 import json
+import logging
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from tests.golden import (
     wan_vae,
 )
 from tests.golden.case import Case, Replay, Verdict, judge
+
+logger = logging.getLogger(__name__)
 
 FAMILIES: Mapping[str, Callable[[Case], Replay]] = {
     "a": scheduler.replay,
@@ -52,7 +56,18 @@ def cases(directory: Path) -> list[Case]:
     return [Case(name=name, directory=directory) for name in names]
 
 
-@torch.inference_mode()
 def run(case: Case) -> Verdict:
-    """Replay one case and judge it."""
-    return judge(case, FAMILIES[case.family](case))
+    """Replay one case and judge it; a replay that breaks is a fault of its case, not of the run."""
+    try:
+        with torch.inference_mode():
+            return judge(case, FAMILIES[case.family](case))
+    except Exception as error:
+        logger.exception("case %s broke", case.name)
+        return Verdict(
+            name=case.name,
+            compared=0,
+            worst=math.inf,
+            faults=(f"{type(error).__name__}: {error}",),
+            left_out={},
+            notes=(),
+        )

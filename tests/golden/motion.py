@@ -9,7 +9,6 @@ from torch import Tensor
 from tests.golden.case import Case, Replay
 
 BF16 = "the reference's own rounding to bfloat16"
-FIRST_FRAMES = 5
 
 
 class Controller:
@@ -43,8 +42,9 @@ def replay(case: Case) -> Replay:
 def _control(case: Case, push: int) -> tuple[Tensor, Tensor]:
     frames_TCHW = case.tensor("in.frames").transpose(0, 1).float() / 127.5 - 1
     controller = Controller(case.config["noise_scale"])
+    first = 1 + case.config["chunk_size"]
     answers = [
         controller.push(frames_TCHW[start : start + push], frames_TCHW[start - 1])
-        for start in range(FIRST_FRAMES, len(frames_TCHW) - push + 1, push)
+        for start in range(first, len(frames_TCHW) - push + 1, push)
     ]
     return torch.stack([scale for scale, _ in answers]), torch.stack([step for _, step in answers])

@@ -3,6 +3,7 @@
 import torch
 
 from tests.golden.case import Case, Replay
+from tests.golden.sequential import SEVERAL_FRAMES
 from tests.golden.streaming import StreamBatch, load_dit, noises
 
 
@@ -12,6 +13,8 @@ def replay(case: Case) -> Replay:
     prepared = stream.prepare(
         case.tensor("in.noisy_latents.prepare"), noises(case, "noise.prepare", between)
     )
+    if case.config.get("num_frame_per_block", 1) > 1:
+        return Replay(tensors={"out.prepare": prepared}, left_out={"*": SEVERAL_FRAMES})
     chunks = case.tensor("in.noisy_latents.chunks")
     current_steps = case.tensor("in.current_step").tolist()
     hidden = [
