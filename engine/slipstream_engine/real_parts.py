@@ -92,8 +92,9 @@ def _check_present(preset: Preset, weights: Path) -> None:
         for name in (of_preset, "taehv")
         if any(artifact in BUNDLES[name] for artifact in absent)
     ]
+    files = ", ".join(artifact.file for artifact in absent)
     raise CheckpointError(
-        f"preset {preset.name} needs {', '.join(artifact.file for artifact in absent)} in {weights}, "
+        f"preset {preset.name} needs {files} in {weights}, "
         f"run: {' && '.join(f'slipstream-engine pull {name}' for name in pulls)}"
     )
 
