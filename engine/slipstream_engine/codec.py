@@ -1,0 +1,66 @@
+"""The seam between pictures and latents: what the pipeline needs of a codec, and nothing more.
+
+Every codec is aligned like Wan's: the first chunk of a stream is 5 frames and 2 latent frames,
+every later chunk is 4 frames and 1 latent frame. A codec whose natural unit is 4 frames to 1 latent
+frame (TAEHV) repeats the first frame three times in front when it encodes the first chunk, and
+drops the first three frames when it decodes it.
+
+    state = codec.fresh_state()      # one for each stream; encode and decode share nothing in it
+    latents_FCHW = codec.encode(rgb_TCHW, state)
+    rgb_TCHW = codec.decode(latents_FCHW, state)
+
+T frames, F latent frames, C channels, H height, W width.
+"""
+
+from typing import Protocol, TypeVar
+
+from torch import Tensor
+
+StateT = TypeVar("StateT")
+
+FIRST_CHUNK_FRAMES = 5
+CHUNK_FRAMES = 4
+FIRST_CHUNK_LATENTS = 2
+CHUNK_LATENTS = 1
+
+
+class Codec(Protocol[StateT]):
+    """A streaming video autoencoder that carries everything in the state, nothing in itself."""
+
+    @property
+    def stride(self) -> int:
+        """Pixels to a latent pixel, in each direction."""
+        ...
+
+    @property
+    def latent_channels(self) -> int: ...
+
+    def fresh_state(self) -> StateT:
+        """The state of a stream that has seen nothing; decode knows its first chunk by it."""
+        ...
+
+    def encode(self, rgb_TCHW: Tensor, state: StateT) -> Tensor:
+        """Encode the next chunk of a stream, in place on `state`.
+
+        Args:
+            rgb_TCHW: `[T, 3, H, W]` in [-1, 1], T = 5 for the first chunk and 4 for every later
+                one; the codec's dtype and device; H and W multiples of the stride (and of the
+                model's patch).
+
+        Returns:
+            Latents `[F, C, H / stride, W / stride]` as the diffusion model wants them, F = 2 for
+            the first chunk, then 1.
+        """
+        ...
+
+    def decode(self, latents_FCHW: Tensor, state: StateT) -> Tensor:
+        """Decode the next chunk of a stream, in place on `state`.
+
+        Args:
+            latents_FCHW: `[F, C, h, w]`, F = 2 for the first chunk and 1 for every later one.
+
+        Returns:
+            RGB `[T, 3, h * stride, w * stride]`, not yet clamped to [-1, 1]; T = 5 for the first
+            chunk, then 4.
+        """
+        ...

@@ -1,0 +1,328 @@
+"""Every size and every policy of a model, as data; the presets are rows of one table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+
+from slipstream_protocol.parameters import MAX_STEPS
+
+from slipstream_engine.codec import CHUNK_LATENTS, FIRST_CHUNK_LATENTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DitParams:
+    """The shape of a causal Wan diffusion transformer (`spec/01` section 1).
+
+    Args:
+        dim, heads, layers, ffn_dim: as in the checkpoint's config.json.
+        latent_channels: channels of the latents, in and out.
+        patch: (frames, rows, columns) of latents in a token; frames must be 1.
+        text_dim, text_len: columns and rows of a prompt embedding.
+        freq_dim: width of the sinusoidal timestep embedding.
+        eps: of every LayerNorm and RMSNorm.
+        positions: rows of the rotary table; no frame, row or column may stand beyond it.
+        pooled_text: add the mean of the prompt's live rows to the timestep embedding. Real
+            checkpoints do not; a small model follows its prompt much better with it.
+
+    Raises:
+        ValueError: if the heads do not divide the width evenly, or a token spans more than one
+            latent frame.
+    """
+
+    dim: int
+    heads: int
+    layers: int
+    ffn_dim: int
+    latent_channels: int = 16
+    patch: tuple[int, int, int] = (1, 2, 2)
+    text_dim: int = 4096
+    text_len: int = 512
+    freq_dim: int = 256
+    eps: float = 1e-6
+    positions: int = 1024
+    pooled_text: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dim % self.heads or self.dim // self.heads % 2:
+            raise ValueError(
+                f"dim {self.dim} over {self.heads} heads is not an even width, choose other heads"
+            )
+        if self.patch[0] != 1:
+            raise ValueError(
+                f"patch is {self.patch}, its first number must be 1, a token is one frame deep"
+            )
+
+    @property
+    def head_dim(self) -> int:
+        return self.dim // self.heads
+
+    @property
+    def patch_values(self) -> int:
+        """Numbers in one token's patch of latents."""
+        frames, rows, columns = self.patch
+        return self.latent_channels * frames * rows * columns
+
+
+class Pinning(StrEnum):
+    """Which slots never take part in the ring."""
+
+    REFERENCE = "reference"  # max(sinks, 2 * frames of chunk 0 - frames of a chunk)
+    SINKS = "sinks"  # exactly the sinks
+
+
+class SinkRefresh(StrEnum):
+    """What happens when sinks no longer look like the present."""
+
+    REFERENCE = "reference"  # the new frame takes the least alike sink's slot; the ring waits
+    ALL_BELOW = "all_below"  # every sink below it gets a copy; the ring goes on (the paper)
+
+
+class Positions(StrEnum):
+    """Where cached keys stand for the rotary embedding."""
+
+    REFERENCE = "reference"  # absolute, rotated when written; go back at `refresh_frames`
+    RELATIVE = "relative"  # by age in the cache, rotated when read; good for endless streams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheParams:
+    """The rolling key-value cache (`spec/02`), counted in latent frames.
+
+    Args:
+        slots: frames a cache row holds.
+        sinks: frames at its front that the adaptive test looks at, and that stay.
+        sink_threshold: similarity below which a sink is refreshed; None turns the test off.
+        sink_refresh, pinning, positions: policies; `REFERENCE` is what real checkpoints were tuned
+            with.
+        count_unwritten_sinks: let a sink slot that was never written score 0, as the reference does
+            (its zero-slot quirk).
+        refresh_frames: position at which `Positions.REFERENCE` goes back to the end of the window.
+
+    Raises:
+        ValueError: if no slot is left for the ring, or a refresh would come before the cache is
+            full.
+    """
+
+    slots: int
+    sinks: int
+    sink_threshold: float | None = None
+    sink_refresh: SinkRefresh = SinkRefresh.REFERENCE
+    pinning: Pinning = Pinning.REFERENCE
+    positions: Positions = Positions.REFERENCE
+    count_unwritten_sinks: bool = True
+    refresh_frames: int = 50
+
+    def __post_init__(self) -> None:
+        if self.sinks < 0 or self.pinned >= self.slots:
+            raise ValueError(
+                f"a cache of {self.slots} slots with {self.sinks} sinks pins {self.pinned}, "
+                "at least one must be left for the ring"
+            )
+        if self.refresh_frames < self.slots:
+            raise ValueError(
+                f"refresh_frames is {self.refresh_frames}, it must be at least {self.slots} slots: "
+                "the cache must be full before positions go back"
+            )
+
+    @property
+    def pinned(self) -> int:
+        """Slots at the front that the ring never overwrites."""
+        if self.pinning is Pinning.SINKS:
+            return self.sinks
+        return max(self.sinks, 2 * FIRST_CHUNK_LATENTS - CHUNK_LATENTS)
+
+    @property
+    def adapts(self) -> bool:
+        """Whether sinks are ever refreshed."""
+        return self.sink_threshold is not None and self.sinks > 0
+
+    @property
+    def ring(self) -> int:
+        """Slots that are overwritten in turn."""
+        return self.slots - self.pinned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleParams:
+    """The flow-matching schedule (`spec/03`).
+
+    Args:
+        step_list: every timestep the model was made for, falling; n steps are its first n.
+        steps: how many of them a stream starts with.
+        noise_scale: share of noise in a chunk's input that a stream starts with.
+        noise_scale_range: the least and the most share of noise this model can work from.
+        shift, entries: of the sigma table.
+        timestep_offset: the first timestep of a chunk is int(1000 * noise_scale) + offset. Every
+            sigma is looked up by the timestep that was fed, so the offset needs no second rule.
+        renoise_offset: between steps a chunk is noised to sigma(t - offset), t being the timestep
+            fed next.
+        first_chunk_from_scale: take the first chunk's first timestep from the noise scale, too,
+            instead of from the list.
+
+    Raises:
+        ValueError: if the list does not fall or the range is not one.
+    """
+
+    step_list: tuple[int, ...]
+    steps: int
+    noise_scale: float = 0.8
+    noise_scale_range: tuple[float, float] = (0.0, 1.0)
+    shift: float = 8.0
+    entries: int = 1000
+    timestep_offset: int = -100
+    renoise_offset: int = 0
+    first_chunk_from_scale: bool = False
+
+    def __post_init__(self) -> None:
+        falling = all(a > b for a, b in zip(self.step_list, self.step_list[1:], strict=False))
+        if not falling or not 1 <= len(self.step_list) <= MAX_STEPS:
+            raise ValueError(
+                f"step_list is {list(self.step_list)}, it must fall and hold 1 to {MAX_STEPS} steps"
+            )
+        if not 1 <= self.steps <= len(self.step_list):
+            raise ValueError(f"steps is {self.steps}, the list has {len(self.step_list)}")
+        low, high = self.noise_scale_range
+        if not 0.0 <= low <= self.noise_scale <= high <= 1.0:
+            raise ValueError(
+                f"noise_scale is {self.noise_scale}, it must lie in {low} to {high}, in 0 to 1"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MotionParams:
+    """The motion-aware noise controller (`spec/03` section 7).
+
+    Args:
+        full_motion: root mean square difference of frames, in [-1, 1] units, that counts as full
+            motion.
+        noise_drop: how much full motion takes off the noise scale.
+        inertia: share of the last chunk's noise scale in the next one.
+    """
+
+    full_motion: float = 0.2
+    noise_drop: float = 0.1
+    inertia: float = 0.1
+
+
+class NoiseMode(StrEnum):
+    """What noise a chunk gets."""
+
+    FRESH = "fresh"  # its own
+    FIXED = "fixed"  # the same for every frame of a stream: a still picture stays still
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A model that can be served: its parts, sizes and policies.
+
+    Args:
+        codec, text: names of the codec and of the text encoder.
+        width_px, height_px: of the frames it makes unless told otherwise.
+        prompt: what a stream starts with.
+        note: one line on what this model is, for people.
+    """
+
+    name: str
+    dit: DitParams
+    cache: CacheParams
+    schedule: ScheduleParams
+    motion: MotionParams = MotionParams()
+    noise: NoiseMode = NoiseMode.FRESH
+    codec: str
+    text: str
+    width_px: int
+    height_px: int
+    prompt: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """What to serve and where.
+
+    Args:
+        device: a torch device, e.g. `cpu` or `cuda:0`.
+        dtype: name of the torch dtype of weights and activations, e.g. `float32`.
+        max_streams: streams that may be open at once.
+    """
+
+    preset: Preset
+    device: str = "cpu"
+    dtype: str = "float32"
+    max_streams: int = 1
+
+
+_WAN_1_3B = Preset(
+    name="wan-1.3b",
+    dit=DitParams(dim=1536, heads=12, layers=30, ffn_dim=8960),
+    cache=CacheParams(slots=6, sinks=3, sink_threshold=0.2),
+    schedule=ScheduleParams(step_list=(700, 500, 400, 200), steps=2),
+    codec="wan",
+    text="umt5",
+    width_px=832,
+    height_px=480,
+    prompt="",
+    note="StreamDiffusionV2 on Wan 2.1 T2V 1.3B",
+)
+
+_WAN_14B = replace(
+    _WAN_1_3B,
+    name="wan-14b",
+    dit=DitParams(dim=5120, heads=40, layers=40, ffn_dim=13824),
+    schedule=replace(_WAN_1_3B.schedule, steps=1),
+    note="StreamDiffusionV2 on Wan 2.1 T2V 14B",
+)
+
+_TINY = Preset(
+    name="tiny",
+    dit=DitParams(
+        dim=128,
+        heads=2,
+        layers=4,
+        ffn_dim=512,
+        latent_channels=48,
+        patch=(1, 1, 1),
+        text_dim=128,
+        text_len=16,
+        freq_dim=128,
+        pooled_text=True,
+    ),
+    cache=CacheParams(
+        slots=4,
+        sinks=1,
+        pinning=Pinning.SINKS,
+        positions=Positions.RELATIVE,
+        count_unwritten_sinks=False,
+    ),
+    schedule=ScheduleParams(
+        step_list=(450, 400, 350, 325),
+        steps=1,
+        noise_scale=0.15,
+        noise_scale_range=(0.03, 0.3),
+        timestep_offset=300,
+        renoise_offset=300,
+        first_chunk_from_scale=True,
+    ),
+    noise=NoiseMode.FIXED,
+    codec="taehv",
+    text="tiny",
+    width_px=192,
+    height_px=192,
+    prompt="",
+    note="the embedded demo model: a small style vocabulary, not open-ended text",
+)
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        preset.name: preset
+        for preset in (
+            _TINY,
+            _WAN_1_3B,
+            replace(
+                _WAN_1_3B, name="wan-1.3b-fast", cache=CacheParams(slots=5, sinks=2), codec="taehv"
+            ),
+            _WAN_14B,
+        )
+    }
+)

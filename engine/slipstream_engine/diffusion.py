@@ -1,0 +1,274 @@
+"""The real pipeline: camera frames in, diffused frames out, one chunk at a time."""
+
+import logging
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from weakref import WeakSet
+
+import numpy as np
+import torch
+from msgspec import UNSET
+from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.messages import StageTimes
+from slipstream_protocol.parameters import Parameters, Prompt, Prompts
+from torch import Tensor
+
+from slipstream_engine.cache import RollingCache
+from slipstream_engine.chunk import ChunkMaker
+from slipstream_engine.codec import CHUNK_FRAMES, FIRST_CHUNK_FRAMES, Codec
+from slipstream_engine.color import i420_from_rgb, rgb_from_i420
+from slipstream_engine.config import EngineConfig, Preset
+from slipstream_engine.models.dit import CausalDit
+from slipstream_engine.models.rope import precise
+from slipstream_engine.pipeline import AdmissionError
+from slipstream_engine.prompts import Change, Embeddings, Interpolation, PromptTrack, at_once
+from slipstream_engine.schedule import Schedule
+from slipstream_engine.state import Settings, StreamState
+from slipstream_engine.text import TextEncoder
+from slipstream_engine.text_worker import TextBusyError, TextWorker
+from slipstream_engine.timing import StageClock
+
+logger = logging.getLogger(__name__)
+
+CodecStateT = TypeVar("CodecStateT")
+
+BUSY_RETRY_S = 10.0
+WARM_UP_CHUNKS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Parts(Generic[CodecStateT]):
+    """What a preset names, loaded: on one device, in one dtype, ready for inference.
+
+    Args:
+        text_worker: encodes with `text` in a thread of its own, started by its maker; None where
+            encoding takes no time.
+    """
+
+    model: CausalDit
+    codec: Codec[CodecStateT]
+    text: TextEncoder
+    text_worker: TextWorker | None = None
+
+
+class DiffusionStream(Generic[CodecStateT]):
+    """One viewer's stream; see `pipeline.Stream`."""
+
+    def __init__(
+        self,
+        maker: ChunkMaker[CodecStateT],
+        embeddings: Embeddings,
+        state: StreamState[CodecStateT],
+    ) -> None:
+        self._maker = maker
+        self._embeddings = embeddings
+        self._device = state.steps.device
+        self.state = state
+
+    @property
+    def prompts(self) -> Prompts:
+        change = self.state.change
+        return self.state.prompts.prompts if change is None else change.mixture.prompts
+
+    @torch.inference_mode()
+    def apply(self, parameters: Parameters) -> None:
+        """Change what `parameters` names, from the next chunk on.
+
+        Prompts that still have to be encoded follow as soon as they are; no chunk waits for them.
+        `paused` is for the caller, who sends no chunks meanwhile.
+        """
+        settings = self.state.settings.changed(parameters, self._maker.preset.schedule)
+        change = self._change(parameters)
+        self.state.set(settings)
+        if change is not None:
+            self.state.change = change
+        if parameters.reset_cache is True:
+            self.state.forget()
+
+    def _change(self, parameters: Parameters) -> Change | None:
+        target, transition = parameters.target, parameters.transition
+        if target is UNSET:
+            return None
+        try:
+            mixture = self._embeddings.mixture(target)
+        except TextBusyError as error:
+            raise ValueError(str(error)) from error
+        if transition is UNSET:
+            return Change(mixture=mixture)
+        method = Interpolation(transition.temporal_interpolation_method)
+        return Change(mixture=mixture, chunks=transition.num_steps, method=method)
+
+    def _take_up_change(self) -> None:
+        """Head for new prompts once they are encoded; those that cannot be are given up."""
+        change = self.state.change
+        if change is None or not change.mixture.is_ready:
+            return
+        self.state.change = None
+        try:
+            self.state.prompts.head_for(change)
+        except Exception:  # an encoder may throw anything; the stream goes on with its old prompts
+            logger.exception("prompts could not be encoded: %s", change.mixture.prompts)
+
+    @torch.inference_mode()
+    def step(self, frames_THW: I420, out_THW: I420) -> StageTimes:
+        clock = StageClock(self._device)
+        self._take_up_change()
+        rgb_TCHW = rgb_from_i420(_upload(frames_THW, self._device))
+        noisy = self._maker.encode(rgb_TCHW, self.state)
+        clock.mark()
+        clean_FCHW = self._maker.denoise(noisy, self.state)
+        clock.mark()
+        made_THW = i420_from_rgb(self._maker.decode(clean_FCHW, self.state))
+        clock.mark()
+        out_THW[...] = made_THW.cpu().numpy()
+        encode_ms, denoise_ms, decode_ms = clock.laps_ms()
+        return StageTimes(encode_ms=encode_ms, denoise_ms=denoise_ms, decode_ms=decode_ms)
+
+
+class DiffusionPipeline(Generic[CodecStateT]):
+    """A preset with its parts loaded; see `pipeline.Pipeline`.
+
+    Args:
+        config: what to serve and where.
+        parts: the loaded model, codec and text encoder.
+
+    Raises:
+        ValueError: if the preset's frame size does not divide into the model's tokens.
+    """
+
+    name = "diffusion"
+
+    def __init__(self, config: EngineConfig, parts: Parts[CodecStateT]) -> None:
+        preset = config.preset
+        self._config = config
+        self._device = torch.device(config.device)
+        self._parts = parts
+        self._latent_size = _latent_size(preset, parts.codec.stride)
+        rows, columns = parts.model.grid(*self._latent_size)
+        self._frame_tokens = rows * columns
+        schedule = Schedule(preset.schedule, self._device)
+        self._maker = ChunkMaker(
+            preset=preset, model=parts.model, schedule=schedule, codec=parts.codec
+        )
+        worker = parts.text_worker
+        self._embeddings = Embeddings(at_once(parts.text) if worker is None else worker.submit)
+        self._streams: WeakSet[DiffusionStream[CodecStateT]] = WeakSet()
+
+    @property
+    def preset(self) -> str:
+        return self._config.preset.name
+
+    @property
+    def geometry(self) -> Geometry:
+        return Geometry(
+            width_px=self._config.preset.width_px,
+            height_px=self._config.preset.height_px,
+            first_chunk_frames=FIRST_CHUNK_FRAMES,
+            chunk_frames=CHUNK_FRAMES,
+        )
+
+    @property
+    def defaults(self) -> Parameters:
+        schedule = self._config.preset.schedule
+        return Parameters(
+            prompts=(Prompt(self._config.preset.prompt),),
+            denoising_step_list=schedule.step_list[: schedule.steps],
+            noise_scale=schedule.noise_scale,
+            noise_controller=True,
+            seed=0,
+        )
+
+    @property
+    def step_list(self) -> tuple[int, ...]:
+        return self._config.preset.schedule.step_list
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        return self._parts.text.styles
+
+    @property
+    def note(self) -> str:
+        return self._config.preset.note
+
+    def warm_up(self) -> None:
+        """Make a few chunks of a throw-away stream, so that no viewer gets the slow ones."""
+        stream = self._open(Parameters())
+        for chunk in range(WARM_UP_CHUNKS):
+            frames = np.full(
+                (self.geometry.frames_of(chunk), *self.geometry.frame_shape), 128, dtype=np.uint8
+            )
+            stream.step(frames, np.empty_like(frames))
+
+    def open(self, parameters: Parameters) -> DiffusionStream[CodecStateT]:
+        if len(self._streams) >= self._config.max_streams:
+            raise AdmissionError(
+                f"{len(self._streams)} streams are open, the limit is {self._config.max_streams}",
+                retry_after_s=BUSY_RETRY_S,
+            )
+        stream = self._open(parameters)
+        self._streams.add(stream)
+        return stream
+
+    @torch.inference_mode()
+    def _open(self, parameters: Parameters) -> DiffusionStream[CodecStateT]:
+        preset, model = self._config.preset, self._parts.model
+        settings = _default_settings(preset)
+        # begin with the preset's prompt, which is encoded already; the viewer's own may take time
+        resting = self._embeddings.mixture((Prompt(preset.prompt),))
+        track = PromptTrack.at(resting.prompts, resting.result())
+        cache = RollingCache(
+            model.params,
+            preset.cache,
+            rows=len(preset.schedule.step_list),
+            frame_tokens=self._frame_tokens,
+            device=self._device,
+            dtype=model.dtype,
+        )
+        state = StreamState(
+            cache=cache,
+            codec=self._parts.codec.fresh_state(),
+            prompts=track,
+            conditioning=model.condition(track.embedding_TE[None]),
+            settings=settings,
+            steps=torch.tensor(settings.step_list, device=self._device),
+            noise_scale=torch.tensor(
+                settings.noise_scale, device=self._device, dtype=precise(self._device)
+            ),
+        )
+        stream = DiffusionStream(self._maker, self._embeddings, state)
+        stream.apply(self.defaults.merged(parameters))
+        return stream
+
+
+def _default_settings(preset: Preset) -> Settings:
+    schedule = preset.schedule
+    return Settings(
+        step_list=schedule.step_list[: schedule.steps],
+        noise_scale=schedule.noise_scale,
+        noise_controller=True,
+        seed=0,
+    )
+
+
+def _latent_size(preset: Preset, stride: int) -> tuple[int, int]:
+    """Height and width of a frame's latents."""
+    _, rows, columns = preset.dit.patch
+    for name, size, unit in (
+        ("height", preset.height_px, stride * rows),
+        ("width", preset.width_px, stride * columns),
+    ):
+        if size % unit:
+            raise ValueError(
+                f"{name} is {size} px, it must be a multiple of {unit} for preset {preset.name}"
+            )
+    return preset.height_px // stride, preset.width_px // stride
+
+
+def _upload(frames_THW: I420, device: torch.device) -> Tensor:
+    """A copy of the frames on the device; the ring's slot is free again when this returns."""
+    host = torch.from_numpy(np.array(frames_THW))
+    return (
+        host.pin_memory().to(device, non_blocking=True)
+        if device.type == "cuda"
+        else host.to(device)
+    )

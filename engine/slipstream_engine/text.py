@@ -1,0 +1,33 @@
+"""The seam between words and the diffusion model: what the pipeline needs of a text encoder."""
+
+from typing import Protocol
+
+from torch import Tensor
+
+
+class TextEncoder(Protocol):
+    """Turns one prompt into rows the cross-attention reads."""
+
+    @property
+    def text_len(self) -> int:
+        """Rows of an embedding (512 for umT5)."""
+        ...
+
+    @property
+    def text_dim(self) -> int:
+        """Columns of an embedding (4096 for umT5-xxl)."""
+        ...
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The words a small encoder knows; empty where any text will do."""
+        ...
+
+    def encode(self, text: str) -> Tensor:
+        """Encode one prompt.
+
+        Returns:
+            `[text_len, text_dim]` on the model's device and in its dtype; rows past the text are
+            zero.
+        """
+        ...

@@ -1,0 +1,151 @@
+"""The codec stage: principal components first, then convolutions that add what a linear map cannot.
+
+The convolution branches end in zeros, so training starts exactly at the linear codec and can only
+gain; leaky units keep them alive, and the share of live channels is checked as it goes.
+
+N blocks, B batch, T frames, C channels, H height, W width; RGB in [0, 1].
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from slipstream_engine.models.taehv import TINY, MemBlock, Taehv, TaehvParams, blocks
+from slipstream_engine.train.data import FRAMES, Dataset
+from slipstream_engine.train.fit import Recipe, fit
+
+CROP_PX = 96
+CLIP_FRAMES = 8
+BATCH = 6
+LEAST_LIVE = 0.5
+DULL = 1e-3  # a channel that varies less than this share of the liveliest says nothing
+
+
+def make_codec(dataset: Dataset, params: TaehvParams = TINY, *, seed: int) -> Taehv:
+    """A codec that is its linear path alone: fitted components, convolutions that say nothing yet."""
+    torch.manual_seed(seed)
+    codec = Taehv(params)
+    _quiet(codec)
+    rng = np.random.default_rng([seed, 3])
+    samples = [sample(dataset, rng, batch=16, frames=4, crop_px=64) for _ in range(40)]
+    fit_linear(codec, torch.cat([blocks(x, params.stride).flatten(0, 1) for x in samples]))
+    return codec
+
+
+def _quiet(codec: Taehv) -> None:
+    slope = codec.params.slope
+    for module in codec.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, a=slope)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for module in codec.modules():
+        if isinstance(module, MemBlock):
+            last = module.conv[-1]
+            assert isinstance(last, nn.Conv2d)
+            last.weight.data.mul_(0.1)
+    for branch in (codec.encoder, codec.decoder):
+        last = [module for module in branch.modules() if isinstance(module, nn.Conv2d)][-1]
+        nn.init.zeros_(last.weight)
+
+
+@torch.no_grad()
+def fit_linear(codec: Taehv, blocks_NChw: Tensor) -> None:
+    """Principal components of pixel blocks, latents scaled to the root of their relative spread."""
+    linear = codec.linear
+    assert linear is not None, "the config has no linear path"
+    values_NC = blocks_NChw.permute(0, 2, 3, 1).flatten(0, 2).double()
+    mean_C = values_NC.mean(dim=0)
+    _, vectors = torch.linalg.eigh(torch.cov(values_NC.T))
+    basis_CK = vectors.flip(1)[:, : codec.latent_channels]
+    spread_K = ((values_NC - mean_C) @ basis_CK).std(dim=0)
+    # large components stay larger than small ones, but only by the root
+    gain_K = (spread_K / spread_K.mean()).sqrt() / spread_K
+    down = basis_CK.T * gain_K[:, None]
+    linear.down.weight.copy_(down[:, :, None, None])
+    linear.down.bias.copy_(-(down @ mean_C))
+    linear.up.weight.copy_((basis_CK / gain_K)[:, :, None, None])
+    linear.up.bias.copy_(mean_C)
+    linear.requires_grad_(False)
+
+
+def sample(
+    dataset: Dataset, rng: np.random.Generator, *, batch: int, frames: int, crop_px: int
+) -> Tensor:
+    """Random crops of inputs and targets, `[B, T, 3, crop, crop]`; some begin as a stream does."""
+    clips, targets = dataset.styles.shape
+    height, width = dataset.inputs.shape[2:4]
+    picked = []
+    for _ in range(batch):
+        n, k = int(rng.integers(clips)), int(rng.integers(-2, targets))
+        y, x = (int(rng.integers(0, side - crop_px + 1)) // 8 * 8 for side in (height, width))
+        at = int(rng.integers(0, FRAMES - frames + 1))
+        clip = dataset.inputs[n] if k < 0 else dataset.targets[n, k]
+        cut = clip[at : at + frames, y : y + crop_px, x : x + crop_px]
+        if rng.random() < 0.1:
+            cut = np.concatenate([cut[:1].repeat(4, axis=0), cut[1:]])[:frames]
+        picked.append(cut)
+    return to_tensor(np.stack(picked))
+
+
+def to_tensor(frames_BTHWC: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
+    """uint8 `[..., H, W, 3]` to float `[..., 3, H, W]` in [0, 1]."""
+    return torch.from_numpy(np.array(frames_BTHWC)).movedim(-1, -3).float() / 255
+
+
+def picture_loss(made: Tensor, wanted: Tensor) -> Tensor:
+    """Squared error of pixels and of their differences: the second keeps lines sharp."""
+    error = made - wanted
+    slopes = error.diff(dim=-1).square().mean() + error.diff(dim=-2).square().mean()
+    return 8 * error.square().mean() + 4 * slopes
+
+
+@contextmanager
+def watch_units(model: nn.Module) -> Iterator[list[float]]:
+    """Collect, for each unit of `model` that runs inside, its share of channels that vary."""
+    shares: list[float] = []
+
+    def note(_: nn.Module, __: object, out: Tensor) -> None:
+        spread_C = out.detach().transpose(0, -3).flatten(1).std(dim=1)
+        shares.append(float((spread_C > DULL * spread_C.max()).float().mean()))
+
+    hooks = [m.register_forward_hook(note) for m in model.modules() if isinstance(m, nn.LeakyReLU)]
+    try:
+        yield shares
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def check_alive(codec: Taehv, x_BTCHW: Tensor) -> float:
+    """The least share of live channels in any layer.
+
+    Raises:
+        RuntimeError: if it is too small; training on would be in vain.
+    """
+    with torch.no_grad(), watch_units(codec) as shares:
+        codec.decode_clip(codec.encode_clip(x_BTCHW, {}), {})
+    least = min(shares)
+    if least <= LEAST_LIVE:
+        raise RuntimeError(
+            f"{least:.0%} of the channels of a codec layer are alive, it must be over {LEAST_LIVE:.0%}: "
+            "lower the learning rate"
+        )
+    return least
+
+
+def train_codec(codec: Taehv, dataset: Dataset, recipe: Recipe, checkpoint: Path) -> list[float]:
+    """Train the convolution branches of `codec`; the losses as `fit` returns them."""
+    crop_px = min(CROP_PX, dataset.inputs.shape[2])
+
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
+        x_BTCHW = sample(dataset, rng, batch=BATCH, frames=CLIP_FRAMES, crop_px=crop_px)
+        if step % recipe.log_every == 0 and step:
+            print(f"codec: live channels {check_alive(codec, x_BTCHW):.2f}", flush=True)
+        return picture_loss(codec.decode_clip(codec.encode_clip(x_BTCHW, {}), {}), x_BTCHW)
+
+    return fit("codec", codec, loss, recipe, checkpoint)

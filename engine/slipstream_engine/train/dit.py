@@ -1,0 +1,272 @@
+"""The transformer's stage: it learns to say the styled picture from the camera's, as it will be run.
+
+A sample is three latent frames: what stands in the cache (a sink, the frame before) and the present one, or
+a stream's first chunk and the next. Its noise is as often the same in every frame as fresh, its strength is
+drawn over the whole range of the live control, and the timestep it is fed is the one the pipeline will feed.
+One batch in eight is a second step: the model's own picture, noised again a little.
+
+Two phases: latents against latents, until colours and lines are there; then decoded pictures against pictures, the
+decoder learning along (and kept a codec by plain pairs).
+
+B batch, F latent frames, c latent channels, h w latent size; T frames, H W pixels, S styles, L text rows, E columns.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from slipstream_engine.config import ScheduleParams
+from slipstream_engine.models.dit import CausalDit
+from slipstream_engine.models.taehv import Taehv
+from slipstream_engine.schedule import Schedule, add_noise, mix_noise
+from slipstream_engine.train.codec import picture_loss, to_tensor
+from slipstream_engine.train.data import Dataset
+from slipstream_engine.train.fit import Recipe, fit
+from slipstream_engine.train.latents import Latents
+
+FRAMES = 3
+STARTS = (2, 1)  # frames to a block: a stream's first chunk, then one more
+RUNS = (1, 1, 1)  # a sink, the frame before, the present one
+BETA = 0.3  # where the latent loss turns from square to straight
+
+SECOND_STEP_SHARE = 0.12
+BLEND_SHARE = 0.15
+PLAIN_SHARE = 0.08
+STRANGE_SINK_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crop:
+    """How large a part of how many clips a step sees, in latent pixels."""
+
+    batch: int
+    rows: int
+    columns: int
+
+
+SMALL = Crop(batch=8, rows=12, columns=12)
+WIDE = Crop(batch=3, rows=20, columns=20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """One step's data.
+
+    Args:
+        blocks: frames to a block, for the causal mask.
+        codes_BLE: the words, as the text encoder gives them.
+        weight_BF: 0 where a frame has no target.
+        pixels_BTHW: the target's pictures `[B, 4F, 3, H, W]`, and of the input; None in the latent phase.
+    """
+
+    blocks: tuple[int, ...]
+    input_BFchw: Tensor
+    target_BFchw: Tensor
+    codes_BLE: Tensor
+    weight_BF: Tensor
+    pixels_BTHW: Tensor | None = None
+    plain_BTHW: Tensor | None = None
+
+
+class Sampler:
+    """Draws batches; `codes_SLE` are the text encoder's codes, in the order of the dataset's names."""
+
+    def __init__(self, dataset: Dataset, latents: Latents, codes_SLE: Tensor) -> None:
+        self._dataset = dataset
+        self._latents = latents
+        self._codes_SLE = codes_SLE
+
+    def draw(self, rng: np.random.Generator, crop: Crop, *, pictures: bool) -> Batch:
+        is_start = rng.random() < 0.5
+        rows = [self._row(rng, crop, is_start=is_start, pictures=pictures) for _ in range(crop.batch)]
+        weight_BF = torch.ones(crop.batch, FRAMES)
+        inputs = [row.input for row in rows]
+        if not is_start:
+            for b in np.flatnonzero(rng.random(crop.batch) < STRANGE_SINK_SHARE):
+                other = inputs[int(rng.integers(crop.batch))]
+                inputs[b] = torch.cat([other[:1], inputs[b][1:]])
+                weight_BF[b, 0] = 0
+        return Batch(
+            blocks=STARTS if is_start else RUNS,
+            input_BFchw=torch.stack(inputs).float(),
+            target_BFchw=torch.stack([row.target for row in rows]),
+            codes_BLE=torch.stack([row.code for row in rows]),
+            weight_BF=weight_BF,
+            pixels_BTHW=torch.stack([row.pixels for row in rows if row.pixels is not None])
+            if pictures
+            else None,
+            plain_BTHW=torch.stack([row.plain for row in rows if row.plain is not None])
+            if pictures
+            else None,
+        )
+
+    def _row(
+        self, rng: np.random.Generator, crop: Crop, *, is_start: bool, pictures: bool
+    ) -> "_Row":
+        styles = self._dataset.styles
+        n, k = int(rng.integers(len(styles))), int(rng.integers(styles.shape[1]))
+        frames = self._frames(rng, is_start=is_start)
+        height, width = self._latents.inputs_NFchw.shape[-2:]
+        y, x = (
+            int(rng.integers(side - want + 1))
+            for side, want in ((height, crop.rows), (width, crop.columns))
+        )
+        cut = _Cut(n=n, frames=frames, y=y, x=x, crop=crop)
+        other, share = -1, 1.0  # the input itself
+        chance = rng.random()
+        if chance < PLAIN_SHARE:
+            share = 0.0
+        elif chance < PLAIN_SHARE + BLEND_SHARE:
+            share = float(rng.uniform(0.2, 0.8))
+            other = int(rng.integers(-1, styles.shape[1]))
+        plain_z = self._cut_latents(cut, -1)
+        target = share * self._cut_latents(cut, k) + (1 - share) * self._cut_latents(cut, other)
+        code = share * self._code(n, k) + (1 - share) * self._code(n, other)
+        if not pictures:
+            return _Row(input=plain_z, target=target, code=code)
+        pixels = share * self._cut_pixels(cut, k) + (1 - share) * self._cut_pixels(cut, other)
+        return _Row(
+            input=plain_z, target=target, code=code, pixels=pixels, plain=self._cut_pixels(cut, -1)
+        )
+
+    def _frames(self, rng: np.random.Generator, *, is_start: bool) -> tuple[int, ...]:
+        if is_start:
+            return (0, 1, 2) if rng.random() < 0.7 else (1, 2, 3)
+        return (int(rng.integers(2)), 2, 3)
+
+    def _code(self, n: int, k: int) -> Tensor:
+        return self._codes_SLE[0 if k < 0 else int(self._dataset.styles[n, k])]
+
+    def _cut_latents(self, cut: "_Cut", k: int) -> Tensor:
+        latents = self._latents
+        clip = latents.inputs_NFchw[cut.n] if k < 0 else latents.targets_NKFchw[cut.n, k]
+        rows, columns = cut.crop.rows, cut.crop.columns
+        part = clip[list(cut.frames), :, cut.y : cut.y + rows, cut.x : cut.x + columns]
+        return part.float()
+
+    def _cut_pixels(self, cut: "_Cut", k: int) -> Tensor:
+        clip = self._dataset.inputs[cut.n] if k < 0 else self._dataset.targets[cut.n, k]
+        stride = clip.shape[1] // self._latents.inputs_NFchw.shape[-2]
+        times = [t for f in cut.frames for t in ((0,) * 4 if f == 0 else range(4 * f - 3, 4 * f + 1))]
+        y, x = cut.y * stride, cut.x * stride
+        part = clip[
+            times, y : y + cut.crop.rows * stride, x : x + cut.crop.columns * stride
+        ]
+        return to_tensor(part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cut:
+    n: int
+    frames: tuple[int, ...]
+    y: int
+    x: int
+    crop: Crop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Row:
+    input: Tensor
+    target: Tensor
+    code: Tensor
+    pixels: Tensor | None = None
+    plain: Tensor | None = None
+
+
+class Student(nn.Module):
+    """The transformer with the codec's decoder behind it, run as the pipeline runs them."""
+
+    def __init__(self, dit: CausalDit, codec: Taehv, schedule: ScheduleParams) -> None:
+        super().__init__()
+        self.dit = dit
+        self.codec = codec
+        self.schedule_params = schedule
+        self._schedule = Schedule(schedule, dit.device)
+
+    def first_step(self, batch: Batch, rng: np.random.Generator) -> Tensor:
+        """The clean latents the model says for a batch of noised inputs."""
+        size, frames = batch.input_BFchw.shape[:2]
+        low, high = self.schedule_params.noise_scale_range
+        scale_BF = rng.uniform(low, high, (size, 1)) + rng.uniform(-0.03, 0.03, (size, frames))
+        scale_BF = torch.from_numpy(np.clip(scale_BF, low, high)).to(self.dit.device)
+        noise = self._noise(batch, rng)
+        x_BFchw = mix_noise(batch.input_BFchw, noise, scale_BF[..., None, None, None])
+        return self._clean(x_BFchw, self._schedule.first_timestep(scale_BF), batch)
+
+    def second_step(self, batch: Batch, rng: np.random.Generator) -> Tensor:
+        """The clean latents said for the model's own, noised again as between two steps."""
+        with torch.no_grad():
+            own_BFchw = self.first_step(batch, rng)
+        later = self.schedule_params.step_list[1:]
+        t_BF = torch.from_numpy(rng.choice(later, (len(own_BFchw), 1))).to(self.dit.device)
+        t_BF = t_BF.expand(-1, FRAMES)
+        sigma = self._schedule.renoise_sigma(t_BF)[..., None, None, None]
+        return self._clean(add_noise(own_BFchw, self._noise(batch, rng), sigma), t_BF, batch)
+
+    def _noise(self, batch: Batch, rng: np.random.Generator) -> Tensor:
+        seed = int(rng.integers(2**62))
+        generator = torch.Generator(self.dit.device).manual_seed(seed)
+        noise = torch.randn(batch.input_BFchw.shape, generator=generator, device=self.dit.device)
+        if rng.random() < 0.5:
+            noise = noise[:, :1].expand_as(noise)
+        return noise
+
+    def _clean(self, x_BFchw: Tensor, t_BF: Tensor, batch: Batch) -> Tensor:
+        height, width = x_BFchw.shape[-2:]
+        memory = self.dit.clip_memory(batch.blocks, height=height, width=width)
+        flow = self.dit(x_BFchw, t_BF, self.dit.condition(batch.codes_BLE), memory)
+        return x_BFchw - self._schedule.sigma(t_BF)[..., None, None, None] * flow
+
+
+def latent_loss(said_BFchw: Tensor, batch: Batch) -> Tensor:
+    """Smooth absolute error, so that the many dull blocks do not outweigh the few with lines."""
+    error_BF = F.smooth_l1_loss(said_BFchw, batch.target_BFchw, beta=BETA, reduction="none")
+    error_BF = error_BF.mean(dim=(2, 3, 4))
+    return (error_BF * batch.weight_BF).sum() / batch.weight_BF.sum()
+
+
+def train_latents(
+    student: Student, sampler: Sampler, recipe: Recipe, checkpoint: Path, *, crops: tuple[Crop, Crop]
+) -> list[float]:
+    """The first phase; three steps of four see the first crop."""
+    student.codec.requires_grad_(False)
+
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
+        batch = sampler.draw(rng, crops[step % 4 == 3], pictures=False)
+        return latent_loss(_say(student, batch, rng), batch)
+
+    return fit("dit latents", student, loss, recipe, checkpoint)
+
+
+def train_pictures(
+    student: Student, sampler: Sampler, recipe: Recipe, checkpoint: Path, *, crops: tuple[Crop, Crop]
+) -> list[float]:
+    """The second phase: transformer and decoder together, on decoded pictures."""
+    student.codec.decoder.requires_grad_(True)
+
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
+        batch = sampler.draw(rng, crops[step % 4 == 3], pictures=True)
+        said_BFchw = _say(student, batch, rng)
+        assert batch.pixels_BTHW is not None and batch.plain_BTHW is not None
+        made_BTHW = student.codec.decode_clip(said_BFchw, {})
+        # a frame without a target still says what it likes; its pictures do not count
+        wanted_BTHW = torch.where(
+            batch.weight_BF.repeat_interleave(4, dim=1)[..., None, None, None] > 0,
+            batch.pixels_BTHW,
+            made_BTHW.detach(),
+        )
+        total = picture_loss(made_BTHW, wanted_BTHW) + 0.1 * latent_loss(said_BFchw, batch)
+        plain = student.codec.decode_clip(batch.input_BFchw[:2], {})
+        return total + 0.3 * picture_loss(plain, batch.plain_BTHW[:2])
+
+    return fit("dit pictures", student, loss, recipe, checkpoint)
+
+
+def _say(student: Student, batch: Batch, rng: np.random.Generator) -> Tensor:
+    if rng.random() < SECOND_STEP_SHARE:
+        return student.second_step(batch, rng)
+    return student.first_step(batch, rng)

@@ -1,0 +1,48 @@
+"""Every clip and target as latents, made once: the encoder does not change while the transformer learns.
+
+N clips, K targets, F latent frames, c latent channels, h w latent size.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from slipstream_engine.models.taehv import Taehv
+from slipstream_engine.train.codec import to_tensor
+from slipstream_engine.train.data import Dataset
+from slipstream_engine.train.fit import replace_file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Latents:
+    """A dataset's latents in half precision."""
+
+    inputs_NFchw: Tensor
+    targets_NKFchw: Tensor
+
+
+def encode_dataset(codec: Taehv, dataset: Dataset, cache: Path) -> Latents:
+    """Encode every clip from its first frame on, as a stream does; kept in `cache`."""
+    if cache.is_file():
+        kept = load_file(cache)
+        return Latents(inputs_NFchw=kept["inputs"], targets_NKFchw=kept["targets"])
+    inputs, targets = [], []
+    for n in range(len(dataset.styles)):
+        inputs.append(_encode(codec, dataset.inputs[n]))
+        targets.append(torch.stack([_encode(codec, clip) for clip in dataset.targets[n]]))
+        if (n + 1) % 100 == 0:
+            print(f"latents: {n + 1}/{len(dataset.styles)} clips", flush=True)
+    made = {"inputs": torch.stack(inputs), "targets": torch.stack(targets)}
+    replace_file(cache, lambda temporary: save_file(made, temporary))
+    return Latents(inputs_NFchw=made["inputs"], targets_NKFchw=made["targets"])
+
+
+@torch.inference_mode()
+def _encode(codec: Taehv, clip: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
+    device = next(codec.parameters()).device
+    rgb_TCHW = to_tensor(np.asarray(clip)).to(device) * 2 - 1
+    return codec.encode(rgb_TCHW, codec.fresh_state()).cpu().half()

@@ -1,0 +1,149 @@
+"""Reading checkpoints: every container and prefix is known, every damage is named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from slipstream_engine.checkpoint import CheckpointError, bare_name, open_checkpoint
+from torch import Tensor
+
+
+def tensors(seed: int = 0) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "blocks.0.weight": torch.randn(4, 3, generator=generator),
+        "blocks.1.weight": torch.randn(2, 3, generator=generator).bfloat16(),
+        "head.bias": torch.randn(5, generator=generator),
+    }
+
+
+def prefixed(named: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in named.items()}
+
+
+def assert_holds(path: Path, expected: dict[str, Tensor], *, remap_bytes: int = 1) -> None:
+    checkpoint = open_checkpoint(path)
+    assert checkpoint.shapes == {name: tuple(tensor.shape) for name, tensor in expected.items()}
+    found = dict(checkpoint.tensors(remap_bytes=remap_bytes))
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert checkpoint.entries[name].dtype == tensor.dtype
+        assert torch.equal(found[name], tensor), name
+
+
+@pytest.mark.parametrize("container", ["generator", "generator_ema", "state_dict", None])
+@pytest.mark.parametrize("prefix", ["", "model.", "model._fsdp_wrapped_module.", "_orig_mod."])
+def test_every_container_and_prefix_of_a_torch_file(
+    tmp_path: Path, container: str | None, prefix: str
+) -> None:
+    """a model is found under whatever training wrapped around it."""
+    wrapped: dict[str, Any] = prefixed(tensors(), prefix)
+    if container:
+        wrapped = {"critic": {"other": torch.zeros(1)}, "step": 3, container: wrapped}
+    torch.save(wrapped, tmp_path / "model.pt")
+    assert_holds(tmp_path / "model.pt", tensors())
+
+
+def test_the_first_container_wins(tmp_path: Path) -> None:
+    """`generator` is taken before its average."""
+    both = {"generator_ema": tensors(1), "generator": tensors(2)}
+    torch.save(both, tmp_path / "model.pt")
+    assert_holds(tmp_path / "model.pt", tensors(2))
+
+
+def test_safetensors_single_and_sharded(tmp_path: Path) -> None:
+    """one file and many name the same tensors."""
+    named = prefixed(tensors(), "model.")
+    save_file(named, tmp_path / "one.safetensors")
+    assert_holds(tmp_path / "one.safetensors", tensors())
+    index = write_sharded(tmp_path, named)
+    assert_holds(index, tensors(), remap_bytes=10**9)
+
+
+def write_sharded(folder: Path, named: dict[str, Tensor]) -> Path:
+    weight_map = {}
+    for number, (name, tensor) in enumerate(named.items()):
+        shard = f"model-{number:05}.safetensors"
+        save_file({name: tensor}, folder / shard)
+        weight_map[name] = shard
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    return index
+
+
+@given(
+    st.lists(st.sampled_from(["_fsdp_wrapped_module.", "_orig_mod.", "model."]), max_size=4),
+    st.sampled_from(["patch_embedding.weight", "blocks.0.self_attn.q.weight"]),
+)
+def test_prefixes_in_any_number_and_order(prefixes: list[str], name: str) -> None:
+    """however often a model was wrapped, its tensors keep their names."""
+    assert bare_name("".join(prefixes) + name) == name
+    assert bare_name("model.blocks.0._orig_mod.q._fsdp_wrapped_module.w") == "blocks.0.q.w"
+
+
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
+    """half a download of either kind is an error before anything is read."""
+    save_file(tensors(), tmp_path / "whole.safetensors")
+    torch.save(tensors(), tmp_path / "whole.pt")
+    for suffix in (".safetensors", ".pt"):
+        whole = (tmp_path / f"whole{suffix}").read_bytes()
+        for part in (0, 5, len(whole) // 2, len(whole) - 3):
+            half = tmp_path / f"half{suffix}"
+            half.write_bytes(whole[:part])
+            with pytest.raises(CheckpointError, match=r"half\.\w+ is (truncated|corrupt)"):
+                open_checkpoint(half)
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    """a pickle of anything but tensors is not loaded."""
+    torch.save({"generator": Path("x")}, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match="corrupt or holds more than tensors"):
+        open_checkpoint(tmp_path / "model.pt")
+
+
+def test_what_stands_beside_tensors_is_named(tmp_path: Path) -> None:
+    """a bare file with a counter in it is not a model."""
+    torch.save({**tensors(), "step": 3}, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match="holds 'step', a int, beside its tensors"):
+        open_checkpoint(tmp_path / "model.pt")
+
+
+def test_two_names_for_one_tensor_are_refused(tmp_path: Path) -> None:
+    """prefixes that collapse two tensors into one leave no way to choose."""
+    save_file({"model.a": torch.zeros(1), "a": torch.ones(1)}, tmp_path / "x.safetensors")
+    with pytest.raises(CheckpointError, match="holds a twice"):
+        open_checkpoint(tmp_path / "x.safetensors")
+
+
+def test_a_missing_file_and_an_unknown_kind(tmp_path: Path) -> None:
+    """what cannot be a checkpoint is said to be none."""
+    with pytest.raises(CheckpointError, match="there is no checkpoint at"):
+        open_checkpoint(tmp_path / "none.safetensors")
+    (tmp_path / "x.bin").write_bytes(b"123")
+    with pytest.raises(CheckpointError, match=r"ends in '\.bin', it must be one of"):
+        open_checkpoint(tmp_path / "x.bin")
+
+
+@pytest.mark.parametrize(
+    ("weight_map", "text"),
+    [
+        ("not json", "is not the index of a sharded checkpoint"),
+        ('{"other": 1}', "is not the index of a sharded checkpoint"),
+        ('{"weight_map": {"head.bias": "gone.safetensors"}}', "names gone.safetensors"),
+        (
+            '{"weight_map": {"head.bias": "model-00000.safetensors"}}',
+            "says that blocks.0.weight is in no shard, it is in model-00000.safetensors",
+        ),
+    ],
+)
+def test_an_index_that_lies_is_refused(tmp_path: Path, weight_map: str, text: str) -> None:
+    """shards are compared with what the index says of them."""
+    index = write_sharded(tmp_path, tensors())
+    index.write_text(weight_map)
+    with pytest.raises(CheckpointError, match=text):
+        open_checkpoint(index)

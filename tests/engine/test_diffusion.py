@@ -1,0 +1,381 @@
+"""diffusion.py, chunk.py, state.py: a stream is the same numbers in whatever order and company."""
+
+import gc
+import resource
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from slipstream_engine.config import NoiseMode, Pinning, Positions
+from slipstream_engine.denoise import MicroSteps, denoise, renoise
+from slipstream_engine.diffusion import DiffusionStream
+from slipstream_engine.models.dit import CausalDit
+from slipstream_engine.noise import chunk_noise
+from slipstream_engine.pipeline import AdmissionError
+from slipstream_engine.prompts import Embeddings
+from slipstream_engine.span import span
+from slipstream_protocol.frames import I420
+from slipstream_protocol.parameters import Parameters, Prompt, Transition
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tests.engine.toys import (
+    CACHE,
+    CPU,
+    DIT,
+    SCHEDULE,
+    ToyText,
+    moving_chunk,
+    toy_pipeline,
+    toy_preset,
+)
+
+ADAPTIVE = replace(CACHE, sink_threshold=0.95)
+
+
+def run(stream: DiffusionStream[Any], chunks: range, *, seed: int = 0) -> list[I420]:
+    """What a stream makes of chunks of the endless clip."""
+    made = []
+    for number in chunks:
+        frames = moving_chunk(number, seed=seed)
+        out = np.empty_like(frames)
+        stream.step(frames, out)
+        made.append(out)
+    return made
+
+
+def assert_equal(ours: list[I420], theirs: list[I420]) -> None:
+    assert len(ours) == len(theirs)
+    for chunk, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        assert np.array_equal(a, b), f"chunk {chunk} differs"
+
+
+def test_output_changes_with_everything_it_should() -> None:
+    """Input, prompt, seed, strength and number of steps all show in the picture."""
+    base = run(toy_pipeline().open(Parameters()), range(3))
+    for change in (
+        Parameters(prompt="a dog"),
+        Parameters(seed=1),
+        Parameters(noise_scale=0.5),
+        Parameters(denoising_step_list=(700,)),
+    ):
+        other = run(toy_pipeline().open(change), range(3))
+        assert not np.array_equal(base[2], other[2]), change
+    assert not np.array_equal(base[2], run(toy_pipeline().open(Parameters()), range(3), seed=5)[2])
+
+
+@pytest.mark.parametrize("cache", [CACHE, ADAPTIVE], ids=["plain", "adaptive"])
+@pytest.mark.parametrize("steps", [2, 4])
+def test_steps_at_once_equal_the_stream_batch(cache: Any, steps: int) -> None:
+    """A chunk's steps at once, each with its own row, are step i batched with the next chunk's."""
+    schedule = replace(SCHEDULE, steps=steps)
+    pipeline = toy_pipeline(toy_preset(cache=cache, schedule=schedule))
+    maker = pipeline._maker
+    chunks = 14
+    with torch.inference_mode():
+        at_once, batched = (pipeline.open(Parameters()).state for _ in range(2))
+        fed, made = [], []
+        for number in range(chunks):
+            noisy = maker.encode(torch.randn(5 if number == 0 else 4, 3, 32, 32), at_once)
+            fed.append(noisy)
+            made.append(maker.denoise(noisy, at_once))
+        assert torch.equal(made[0], maker.denoise(fed[0], batched))
+
+        in_flight: list[tuple[int, torch.Tensor]] = []
+        finished: dict[int, torch.Tensor] = {}
+        for call in range(1, chunks + steps - 1):
+            if call < chunks:
+                in_flight.insert(0, (call, fed[call].x_FCHW[None]))
+            rows = [call - number for number, _ in in_flight]
+            timesteps = torch.stack(
+                [
+                    fed[number].timesteps_I[row]
+                    for (number, _), row in zip(in_flight, rows, strict=True)
+                ]
+            )
+            batch = MicroSteps(
+                x_BFchw=torch.cat([x for _, x in in_flight]),
+                timesteps_B=timesteps,
+                spans=[span(cache, past_frames=number + 1, frames=1) for number, _ in in_flight],
+                rows_B=torch.tensor(rows),
+            )
+            clean = denoise(maker.model, maker.schedule, batch, batched.cache, batched.conditioning)
+            advanced = []
+            for sample, ((number, _), row) in enumerate(zip(in_flight, rows, strict=True)):
+                x = clean[sample, None]
+                if row == steps - 1:
+                    finished[number] = x[0]
+                    continue
+                noise = chunk_noise(
+                    NoiseMode.FRESH,
+                    x.shape[1:],
+                    seed=0,
+                    chunk=number,
+                    step=row + 1,
+                    device=CPU,
+                    dtype=x.dtype,
+                )
+                timestep = fed[number].timesteps_I[row + 1, None]
+                advanced.append((number, renoise(maker.schedule, x, noise[None], timestep)))
+            in_flight = advanced
+    for number in range(1, chunks):
+        torch.testing.assert_close(finished[number], made[number], atol=2e-5, rtol=1e-5)
+
+
+def test_a_fresh_stream_in_a_used_process() -> None:
+    """A stream opened after another one ran makes the very frames it would have made first."""
+    pipeline = toy_pipeline(toy_preset(cache=ADAPTIVE))
+    first = run(pipeline.open(Parameters()), range(9))
+    run(pipeline.open(Parameters(prompt="a dog", seed=3)), range(11), seed=7)
+    assert_equal(run(pipeline.open(Parameters()), range(9)), first)
+
+
+def test_two_interleaved_streams_equal_each_alone() -> None:
+    """Streams that take turns on one pipeline never see each other."""
+    mine, yours = Parameters(), Parameters(prompt="a dog", seed=9, denoising_step_list=(600,))
+    preset = toy_preset(cache=ADAPTIVE)
+    alone = [
+        run(toy_pipeline(preset).open(p), range(9), seed=s) for p, s in ((mine, 0), (yours, 4))
+    ]
+    pipeline = toy_pipeline(preset)
+    a, b = pipeline.open(mine), pipeline.open(yours)
+    taken: tuple[list[I420], list[I420]] = ([], [])
+    for number in range(9):
+        taken[0].extend(run(a, range(number, number + 1), seed=0))
+        taken[1].extend(run(b, range(number, number + 1), seed=4))
+    assert_equal(taken[0], alone[0])
+    assert_equal(taken[1], alone[1])
+
+
+class NoHostSync(TorchDispatchMode):
+    """Fails where the host reads a number from the device or the device's data decides a shape."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has no types here
+
+    FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "unique")
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = func.overloadpacket.__name__
+        assert name not in self.FORBIDDEN, f"{func} makes the host wait for the device"
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_tracer_can_fail() -> None:
+    """The mode below does see an `.item()`."""
+    with pytest.raises(AssertionError, match="makes the host wait"), NoHostSync():
+        torch.ones(()).item()
+
+
+@pytest.mark.parametrize(
+    "cache",
+    [
+        ADAPTIVE,
+        replace(CACHE, slots=4, sinks=1, pinning=Pinning.SINKS, positions=Positions.RELATIVE),
+    ],
+    ids=["adaptive", "relative"],
+)
+def test_no_host_sync_in_a_step(cache: Any) -> None:
+    """From encode to decode nothing makes the host wait for the device."""
+    pipeline = toy_pipeline(toy_preset(cache=cache))
+    stream = pipeline.open(Parameters())
+    maker = pipeline._maker
+    with torch.inference_mode():
+        for number in range(9):
+            if number == 7:
+                target = (Prompt("a dog"), Prompt("a cat", 0.5))
+                stream.apply(
+                    Parameters(
+                        transition=Transition(
+                            target, num_steps=2, temporal_interpolation_method="slerp"
+                        )
+                    )
+                )
+            rgb = torch.randn(5 if number == 0 else 4, 3, 32, 32)
+            with NoHostSync():
+                maker.decode(
+                    maker.denoise(maker.encode(rgb, stream.state), stream.state), stream.state
+                )
+
+
+def test_changed_steps_take_over_a_past() -> None:
+    """Steps go 2, 1, 4, 2 without a restart; one that joins takes over the nearest one's cache."""
+    stream = toy_pipeline().open(Parameters())
+    run(stream, range(8))
+    stream.apply(Parameters(denoising_step_list=(700,)))
+    run(stream, range(8, 10))
+    stream.apply(Parameters(denoising_step_list=(700, 500, 400, 200)))
+    cache = stream.state.cache
+    before = cache.k_NRKSHD.clone()
+    with torch.inference_mode():
+        stream.state.catch_up(4)
+    for row in (1, 2, 3):
+        assert torch.equal(cache.k_NRKSHD[:, row], before[:, 0])
+    run(stream, range(10, 13))
+    stream.apply(Parameters(denoising_step_list=(700, 500)))
+    made = run(stream, range(13, 15))
+    assert all(frames.std() > 0 for frames in made)
+
+
+def test_one_step_does_not_depend_on_the_rows_behind_it() -> None:
+    """Cache rows of steps that are not run change nothing."""
+    one = run(toy_pipeline().open(Parameters(denoising_step_list=(700,))), range(8))
+    short = toy_preset(schedule=replace(SCHEDULE, step_list=(700,), steps=1))
+    assert_equal(run(toy_pipeline(short).open(Parameters()), range(8)), one)
+
+
+def test_reset_cache_forgets_the_past_once() -> None:
+    """After a reset the next chunk is a first one for the cache, and only then."""
+    stream = toy_pipeline(toy_preset(cache=ADAPTIVE)).open(Parameters())
+    run(stream, range(8))
+    stream.apply(Parameters(reset_cache=True))
+    assert stream.state.past_frames == 0
+    assert stream.state.cache.k_NRKSHD.abs().sum() == 0
+    run(stream, range(8, 9))
+    assert stream.state.past_frames == 1
+    run(stream, range(9, 18))
+    assert stream.state.past_frames == 10
+
+
+def test_fixed_noise_keeps_a_still_picture_still() -> None:
+    """With fixed noise, one step and a full cache a static input gives a static output."""
+    cache = replace(CACHE, slots=4, sinks=1, pinning=Pinning.SINKS, positions=Positions.RELATIVE)
+    schedule = replace(SCHEDULE, step_list=(450,), steps=1)
+    for mode, is_still in ((NoiseMode.FIXED, True), (NoiseMode.FRESH, False)):
+        stream = toy_pipeline(toy_preset(cache=cache, schedule=schedule, noise=mode)).open(
+            Parameters()
+        )
+        made = []
+        for number in range(30):
+            frames = np.full((5 if number == 0 else 4, 48, 32), 90, dtype=np.uint8)
+            out = np.empty_like(frames)
+            stream.step(frames, out)
+            made.append(out)
+        change = int(np.abs(made[-1].astype(int) - made[-2].astype(int)).max())
+        assert (change <= 1) is is_still, f"{mode}: {change}"
+
+
+def test_prompt_change_is_whole_at_the_next_chunk() -> None:
+    """Without a transition the next chunk has the new prompt; each text is encoded once."""
+    pipeline = toy_pipeline()
+    stream = pipeline.open(Parameters(prompt="a cat"))
+    run(stream, range(3))
+    stream.apply(Parameters(prompt="a dog"))
+    assert stream.prompts == (Prompt("a dog"),)
+    run(stream, range(3, 4))
+    embedding = pipeline._embeddings.of("a dog").result()
+    assert torch.equal(stream.state.prompts.embedding_TE, embedding)
+    model: CausalDit = pipeline._maker.model
+    wanted = model.condition(embedding[None])
+    assert torch.equal(stream.state.conditioning.k_NBTHD, wanted.k_NBTHD)
+    stream.apply(Parameters(prompt="a cat"))
+    run(stream, range(4, 5))
+    assert pipeline._parts.text.asked == ["a cat", "a dog"]  # type: ignore[attr-defined]  # the toy's
+
+
+def test_a_slow_prompt_makes_no_chunk_wait(caplog: pytest.LogCaptureFixture) -> None:
+    """Until a prompt is encoded chunks are made with the old one; one that fails is given up."""
+    waiting: dict[str, Future[torch.Tensor]] = {}
+
+    def submit(text: str) -> Future[torch.Tensor]:
+        return waiting.setdefault(text, Future())
+
+    pipeline = toy_pipeline()
+    pipeline._embeddings = Embeddings(submit)
+    submit("a cat").set_result(ToyText().encode("a cat"))
+    stream, steady = pipeline.open(Parameters()), toy_pipeline().open(Parameters())
+    assert_equal(run(stream, range(2)), run(steady, range(2)))
+    for broken in ("a fish", "a bird"):
+        stream.apply(Parameters(prompt=broken))
+        assert stream.prompts == (Prompt(broken),)
+    waiting["a bird"].set_exception(OSError("no such file"))
+    assert_equal(run(stream, range(2, 4)), run(steady, range(2, 4)))
+    assert stream.prompts == (Prompt("a cat"),)
+    assert "no such file" in caplog.text
+    stream.apply(Parameters(prompt="a dog"))
+    assert_equal(run(stream, range(4, 5)), run(steady, range(4, 5)))
+    submit("a dog").set_result(ToyText().encode("a dog"))
+    steady.apply(Parameters(prompt="a dog"))
+    assert_equal(run(stream, range(5, 8)), run(steady, range(5, 8)))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        (Parameters(denoising_step_list=(900, 800, 700, 600)), None),
+        (Parameters(noise_scale=0.9), "noise_scale is 0.9, this model takes 0.1 to 0.8"),
+        (Parameters(prompts=(Prompt("a", 0.0),)), "weights of 1 prompts are all 0"),
+        (Parameters(denoising_step_list=(90, 50)), "ends at 50, .* lie above 60"),
+        (
+            Parameters(denoising_step_list=(900, 800, 700)),
+            "has 3 steps, the most is 2",
+        ),
+    ],
+)
+def test_what_the_model_cannot_do_is_refused_whole(
+    parameters: Parameters, words: str | None
+) -> None:
+    """A value outside the model's reach is an error that changes nothing."""
+    if words is None:
+        assert toy_pipeline().open(parameters).state.settings.step_list[0] == 900
+        return
+    schedule = replace(
+        SCHEDULE, step_list=(700, 500), noise_scale_range=(0.1, 0.8), renoise_offset=60
+    )
+    stream = toy_pipeline(toy_preset(schedule=schedule)).open(Parameters())
+    before = stream.state.settings, stream.prompts
+    with pytest.raises(ValueError, match=words):
+        stream.apply(parameters.merged(Parameters(seed=77)))
+    assert (stream.state.settings, stream.prompts) == before
+
+
+def test_only_so_many_streams() -> None:
+    """One stream too many is refused with the limit, and a dropped stream makes room."""
+    pipeline = toy_pipeline(max_streams=1)
+    stream = pipeline.open(Parameters())
+    with pytest.raises(AdmissionError, match="1 streams are open, the limit is 1"):
+        pipeline.open(Parameters())
+    del stream
+    pipeline.open(Parameters())
+
+
+def test_size_must_divide_into_tokens() -> None:
+    """A frame that is not a whole number of tokens is an error before any work."""
+    with pytest.raises(ValueError, match="height is 40 px, it must be a multiple of 16"):
+        toy_pipeline(replace(toy_preset(), height_px=40))
+
+
+def test_warm_up_leaves_no_stream() -> None:
+    """Warming up neither takes a place nor changes what a stream makes."""
+    cold, warm = toy_pipeline(max_streams=1), toy_pipeline(max_streams=1)
+    warm.warm_up()
+    assert_equal(run(warm.open(Parameters()), range(4)), run(cold.open(Parameters()), range(4)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("positions", list(Positions))
+def test_three_thousand_chunks(positions: Positions) -> None:
+    """A long stream's memory stays flat, its positions in the table, its numbers finite."""
+    cache = replace(CACHE, positions=positions)
+    dit = replace(DIT, positions=64)  # a position beyond the window's refresh would be an error
+    stream = toy_pipeline(toy_preset(cache=cache, dit=dit)).open(Parameters())
+    chunk, later = moving_chunk(0), moving_chunk(1)
+    out = np.empty_like(later)
+    stream.step(chunk, np.empty_like(chunk))
+
+    def tensors() -> int:
+        gc.collect()
+        return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
+
+    for number in range(3000):
+        if number == 300:
+            alive, kib = tensors(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        stream.step(later, out)
+    assert tensors() == alive
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - kib < 16 * 1024
+    assert torch.isfinite(stream.state.cache.v_NRKSHD).all()
+    assert out.std() > 0

@@ -1,0 +1,104 @@
+"""The text worker: asking never waits, answers come in order, memory goes back when idle."""
+
+import threading
+
+import pytest
+import torch
+from slipstream_engine.text_worker import TextBusyError, TextWorker
+from torch import Tensor
+
+DEADLINE_S = 20
+
+
+class SlowEncoder:
+    """Encodes when `gate` is open; a prompt of `fail` raises."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.entered = threading.Event()
+        self.released = threading.Event()
+        self.encoded: list[str] = []
+        self.threads: set[int] = set()
+
+    def encode(self, text: str) -> Tensor:
+        self.entered.set()
+        assert self.gate.wait(DEADLINE_S)
+        self.threads.add(threading.get_ident())
+        self.encoded.append(text)
+        if text == "fail":
+            raise ValueError("prompt is fail, say something else")
+        return torch.tensor(float(len(text)))
+
+    def release(self) -> None:
+        self.released.set()
+
+
+def test_asking_does_not_wait() -> None:
+    """prompts are taken while one is being encoded, and come back in order from another thread."""
+    encoder = SlowEncoder()
+    worker = TextWorker(encoder)
+    worker.start()
+    waiting = [worker.submit(text) for text in ("a", "bb", "ccc")]
+    assert encoder.entered.wait(DEADLINE_S)
+    assert not any(embedding.done() for embedding in waiting)
+    encoder.gate.set()
+    assert [embedding.result(DEADLINE_S).item() for embedding in waiting] == [1, 2, 3]
+    worker.close()
+    assert encoder.encoded == ["a", "bb", "ccc"]
+    assert encoder.threads.isdisjoint({threading.get_ident()})
+
+
+def test_a_cancelled_prompt_is_not_encoded() -> None:
+    """a prompt that a newer one replaced costs nothing."""
+    encoder = SlowEncoder()
+    worker = TextWorker(encoder)
+    worker.start()
+    first = worker.submit("first")
+    assert encoder.entered.wait(DEADLINE_S)
+    stale, newest = worker.submit("stale"), worker.submit("newest")
+    assert stale.cancel()
+    encoder.gate.set()
+    newest.result(DEADLINE_S)
+    first.result(DEADLINE_S)
+    worker.close()
+    assert encoder.encoded == ["first", "newest"]
+
+
+def test_an_error_goes_to_who_asked() -> None:
+    """a prompt that cannot be encoded fails alone."""
+    encoder = SlowEncoder()
+    encoder.gate.set()
+    worker = TextWorker(encoder)
+    worker.start()
+    failing, fine = worker.submit("fail"), worker.submit("fine")
+    assert fine.result(DEADLINE_S).item() == 4
+    with pytest.raises(ValueError, match="prompt is fail"):
+        failing.result(DEADLINE_S)
+    worker.close()
+
+
+def test_memory_goes_back_when_idle() -> None:
+    """with nothing to do the encoder is released, and used again for the next prompt."""
+    encoder = SlowEncoder()
+    encoder.gate.set()
+    worker = TextWorker(encoder, idle_release_s=0.01)
+    worker.start()
+    for text in ("one", "two"):
+        worker.submit(text).result(DEADLINE_S)
+        assert encoder.released.wait(DEADLINE_S)
+        encoder.released.clear()
+    worker.close()
+
+
+def test_the_queue_is_bounded() -> None:
+    """more prompts than may wait are refused at once."""
+    encoder = SlowEncoder()
+    worker = TextWorker(encoder, max_waiting=2)
+    worker.submit("one")
+    worker.submit("two")
+    with pytest.raises(TextBusyError, match="2 prompts wait to be encoded"):
+        worker.submit("three")
+    worker.start()
+    encoder.gate.set()
+    worker.close()
+    assert encoder.encoded == ["one", "two"]

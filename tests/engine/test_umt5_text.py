@@ -1,0 +1,56 @@
+"""umT5 as a text encoder: loaded only for new prompts, equal with and without the cache."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from slipstream_engine.checkpoint import CheckpointError
+from slipstream_engine.text_cache import EmbeddingCache
+from slipstream_engine.umt5_text import Umt5Files, Umt5Text
+
+from tests.engine.small_text import CONFIG, write_files
+
+
+def encoder(files: Umt5Files, root: Path) -> Umt5Text:
+    return Umt5Text(
+        files,
+        EmbeddingCache(root, model="small", max_bytes=10**7),
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        encoder_device=torch.device("cpu"),
+        config=CONFIG,
+    )
+
+
+def test_a_known_prompt_loads_nothing(tmp_path: Path) -> None:
+    """a second process gives the same without its encoder, however the prompt is spaced."""
+    files = write_files(tmp_path)
+    first = encoder(files, tmp_path / "cache")
+    embedding = first.encode("a cat  sits")
+    assert first.is_loaded
+    assert embedding.shape == (512, CONFIG.dim) and embedding.dtype == torch.float32
+    assert embedding[:4].abs().sum(dim=1).all() and not embedding[4:].any()
+    files.weights.unlink()
+    second = encoder(files, tmp_path / "cache")
+    assert torch.equal(second.encode(" a cat sits\n"), embedding)
+    assert not second.is_loaded
+
+
+def test_release_gives_the_encoder_back(tmp_path: Path) -> None:
+    """after a release the next new prompt loads it again and gives the same."""
+    text = encoder(write_files(tmp_path), tmp_path / "one")
+    before = text.encode("a dog runs")
+    text.release()
+    assert not text.is_loaded
+    again = encoder(write_files(tmp_path), tmp_path / "two").encode("a dog runs")
+    assert torch.equal(again, before)
+    text.encode("a cat")
+    assert text.is_loaded
+
+
+def test_absent_weights_are_named(tmp_path: Path) -> None:
+    """a new prompt without an encoder says what is missing."""
+    files = write_files(tmp_path)
+    files.weights.unlink()
+    with pytest.raises(CheckpointError, match=r"there is no checkpoint at .*umt5\.safetensors"):
+        encoder(files, tmp_path / "cache").encode("a cat")

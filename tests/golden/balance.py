@@ -1,0 +1,43 @@
+"""Family j: the split of blocks over ranks; ours is exact, so it may never be worse."""
+
+from typing import Any
+
+from slipstream_engine.parallel.balance import RankLoad, bottleneck_s, partition
+
+from tests.golden.case import Case, Replay
+
+OTHER_METHOD = "an exact partition instead of one rounding step"
+ROUNDING = 1 + 1e-9
+
+
+def replay(case: Case) -> Replay:
+    claims: dict[str, bool] = {}
+    notes: list[str] = []
+    for number, split in enumerate(case.description["cases"]):
+        ranks = len(split["rank_times"])
+        if len(split["dit_times"]) != ranks or ranks > split["total_blocks"]:
+            notes.append(f"split {number}: refused ({split['note']})")
+            continue
+        ours_s, reference_s = _bottlenecks(split)
+        notes.append(
+            f"split {number}: bottleneck {1e3 * ours_s:.2f} ms, theirs {1e3 * reference_s:.2f} ms"
+        )
+        claims[f"split {number} is worse than the reference's"] = ours_s <= reference_s * ROUNDING
+    return Replay(left_out={"splits": OTHER_METHOD}, claims=claims, notes=tuple(notes))
+
+
+def _bottlenecks(split: dict[str, Any]) -> tuple[float, float]:
+    """Seconds a chunk of the slowest rank, by measured times: our split, the reference's."""
+    total = split["total_blocks"]
+    nominal_s = sum(split["dit_times"]) / total
+    ranks = [
+        RankLoad(fixed_s=rank_s - dit_s, slowness=dit_s / (end - start) / nominal_s)
+        for rank_s, dit_s, (start, end) in zip(
+            split["rank_times"], split["dit_times"], split["current_block_nums"], strict=True
+        )
+    ]
+    block_s = [nominal_s] * total
+    theirs = [range(*ends) for ends in split["expected"]]
+    return bottleneck_s(partition(block_s, ranks), block_s, ranks), bottleneck_s(
+        theirs, block_s, ranks
+    )

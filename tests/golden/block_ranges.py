@@ -1,0 +1,83 @@
+"""Family e: a stream batch whose blocks are cut into ranges, as several devices would hold them."""
+
+import torch
+from einops import repeat
+from slipstream_engine.cache import RollingCache
+from slipstream_engine.denoise import MicroSteps
+from slipstream_engine.schedule import follow
+from slipstream_engine.span import place
+from torch import Tensor
+
+from tests.golden.case import Case, Replay
+from tests.golden.streaming import StreamBatch, load_dit, noises
+
+RING = "the reference's ring of ranks drops chunks; ours hands every result back first"
+
+
+def replay(case: Case) -> Replay:
+    unsplit, _ = _run(case, [])
+    split, stream = _run(case, case.config["block_ranges"])
+    cuts = {
+        name: torch.stack([tokens.flatten(1, 2) for tokens in cut])
+        for name, cut in stream.cuts.items()
+    }
+    return Replay(
+        tensors={
+            "out.prepare": split[0],
+            "out.unsplit.hidden_states": torch.stack(unsplit[1:]),
+            "out.split.hidden_states": torch.stack(split[1:]),
+            "act.input_hidden_states": torch.stack(stream.fed_each_call),
+            **cuts,
+            **stream.cache_tensors(),
+        },
+        left_out={"out.ring.*": RING},
+        claims={
+            "split and unsplit differ": all(map(torch.equal, split, unsplit)),
+        },
+    )
+
+
+class SplitBatch(StreamBatch):
+    """A stream batch that runs range after range and notes what passes from one to the next."""
+
+    ranges: list[range]
+
+    def start_notes(self) -> None:
+        self.cuts: dict[str, list[Tensor]] = {
+            f"act.cut{i}": [] for i in range(len(self.ranges) - 1)
+        }
+        self.fed_each_call: list[Tensor] = []
+
+    def _denoise(self, batch: MicroSteps, cache: RollingCache) -> Tensor:
+        model, x = self.model, batch.x_BFchw
+        time = model.embed_time(
+            repeat(batch.timesteps_B, "b -> b f", f=x.shape[1]), self.conditioning
+        )
+        height, width = x.shape[-2:]
+        placement = place(batch.spans, x.device)
+        memory = model.stream_memory(cache, placement, height=height, width=width)
+        tokens = model.embed(x)
+        for cut, layers in enumerate(self.ranges):
+            tokens = model.run(tokens, time, self.conditioning, memory, layers)
+            if f"act.cut{cut}" in self.cuts:
+                self.cuts[f"act.cut{cut}"].append(tokens)
+        flow = model.unembed(tokens, time, rows=height // model.params.patch[1])
+        sigma = self.schedule.sigma(batch.timesteps_B)[:, None, None, None, None]
+        return follow(x, flow, sigma)
+
+
+def _run(case: Case, ranges: list[tuple[int, int]]) -> tuple[list[Tensor], SplitBatch]:
+    """Chunk 0 and every call's rows."""
+    stream = SplitBatch(load_dit(case), case.config, case.tensor("in.prompt_embeds"))
+    stream.ranges = [range(*ends) for ends in ranges] or [range(stream.model.params.layers)]
+    stream.start_notes()
+    between = len(stream.steps) - 1
+    drawn = noises(case, "noise.prepare", between)
+    results = [stream.prepare(case.tensor("in.noisy_latents.prepare"), drawn)]
+    stream.start_notes()
+    current_steps = case.tensor("in.current_step").tolist()
+    for number, chunk in enumerate(case.tensor("in.noisy_latents.chunks")):
+        drawn = noises(case, f"noise.chunk{number:02}", between)
+        results.append(stream.call(chunk, current_steps[number], drawn))
+        stream.fed_each_call.append(stream.fed)
+    return results, stream

@@ -1,0 +1,148 @@
+"""What streaming families share: the model of a case, and the reference's stream batch."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from slipstream_engine.cache import RollingCache
+from slipstream_engine.config import CacheParams, DitParams, ScheduleParams
+from slipstream_engine.denoise import MicroSteps, denoise, renoise
+from slipstream_engine.models.dit import CausalDit
+from slipstream_engine.models.layers import Conditioning
+from slipstream_engine.schedule import Schedule
+from slipstream_engine.span import Span, span
+from torch import Tensor
+
+from tests.golden.case import Case
+
+STRIDE = 8
+NEVER = 10**6
+
+
+def dit_params(config: dict[str, Any]) -> DitParams:
+    return DitParams(
+        dim=config["dim"],
+        heads=config["num_heads"],
+        layers=config["num_layers"],
+        ffn_dim=config["ffn_dim"],
+        latent_channels=config["in_dim"],
+        patch=tuple(config["patch_size"]),
+        text_dim=config["text_dim"],
+        text_len=config["text_len"],
+        freq_dim=config["freq_dim"],
+    )
+
+
+def cache_params(config: dict[str, Any]) -> CacheParams:
+    threshold = config.get("adapt_sink_threshold", -1)
+    return CacheParams(
+        slots=config["num_kv_cache"],
+        sinks=config["num_sink_tokens"],
+        sink_threshold=threshold if threshold > -1 else None,
+        refresh_frames=config.get("t_refresh", NEVER),
+    )
+
+
+def load_dit(case: Case, prefix: str = "", dtype: torch.dtype = torch.float32) -> CausalDit:
+    with torch.device("meta"):
+        model = CausalDit(dit_params(case.config["dit"]))
+    model.load_state_dict(case.weights(prefix), assign=True)
+    return model.to(dtype).requires_grad_(False)
+
+
+class StreamBatch:
+    """The reference's stream batch on our parts: row i runs step i, one call a chunk.
+
+    Our engine starts no row before its first chunk has come; the reference runs them on zeros, and
+    the vectors hold what those calls leave in the cache. So this harness runs them, too.
+    """
+
+    def __init__(
+        self,
+        model: CausalDit,
+        config: dict[str, Any],
+        prompt_BTE: Tensor,
+        run: Callable[[MicroSteps, RollingCache], Tensor] | None = None,
+    ) -> None:
+        steps = tuple(step for step in config["denoising_step_list"] if step)
+        self.params = cache_params(config)
+        self.size = (config["height"] // STRIDE, config["width"] // STRIDE)
+        self.model = model
+        self.schedule = Schedule(
+            ScheduleParams(step_list=steps, steps=len(steps)), torch.device("cpu")
+        )
+        self.conditioning: Conditioning = model.condition(prompt_BTE)
+        self.steps = torch.tensor(steps)
+        rows, columns = model.grid(*self.size)
+        self.frame_tokens = rows * columns
+        self.cache = RollingCache(
+            model.params,
+            self.params,
+            rows=len(steps),
+            frame_tokens=self.frame_tokens,
+            device=torch.device("cpu"),
+            dtype=model.dtype,
+        )
+        self.spans: list[Span] = []
+        self._run = run or self._denoise
+        self._past_frames = 0
+
+    def _denoise(self, batch: MicroSteps, cache: RollingCache) -> Tensor:
+        return denoise(self.model, self.schedule, batch, cache, self.conditioning)
+
+    def prepare(self, x_BFchw: Tensor, noises: Sequence[Tensor]) -> Tensor:
+        """Chunk 0: every step in one row, then every row a copy of it."""
+        frames = x_BFchw.shape[1]
+        first = span(self.params, past_frames=0, frames=frames)
+        clean = x_BFchw
+        for step, timestep in enumerate(self.steps):
+            x = (
+                x_BFchw
+                if step == 0
+                else renoise(self.schedule, clean, noises[step - 1][None], timestep[None])
+            )
+            clean = self._run(
+                MicroSteps(x_BFchw=x, timesteps_B=timestep[None], spans=[first]),
+                self.cache.rows(0, 1),
+            )
+        for row in range(1, len(self.steps)):
+            self.cache.copy_row(0, row)
+        self.spans = [span(self.params, past_frames=frames, frames=1)] * len(self.steps)
+        self.hidden = torch.zeros(len(self.steps), 1, *x_BFchw.shape[2:], dtype=x_BFchw.dtype)
+        self._past_frames = frames
+        return clean
+
+    def call(self, x_BFchw: Tensor, current_step: int, noises: Sequence[Tensor]) -> Tensor:
+        """One chunk in, all rows one step on; the rows as they stand after the call."""
+        self.spans = [span(self.params, past_frames=self._past_frames, frames=1), *self.spans[:-1]]
+        self._past_frames += 1
+        if current_step >= 0:
+            self.steps = torch.cat([torch.tensor([current_step]), self.steps[1:]])
+        self.fed = torch.cat([x_BFchw, self.hidden[:-1]])
+        clean = self._run(
+            MicroSteps(x_BFchw=self.fed, timesteps_B=self.steps, spans=self.spans), self.cache
+        )
+        noised = [
+            renoise(self.schedule, clean[row : row + 1], noise, self.steps[row + 1 : row + 2])
+            for row, noise in enumerate(noises)
+        ]
+        self.hidden = torch.cat([*noised, clean[-1:]])
+        return self.hidden
+
+    def cache_tensors(self) -> dict[str, Tensor]:
+        """Cache contents and indices by the vectors' names."""
+        tensors: dict[str, Tensor] = {}
+        layers = self.model.params.layers
+        for layer in range(layers):
+            tensors[f"kv.{layer}.k"] = self.cache.k_NRKSHD[layer].flatten(1, 2)
+            tensors[f"kv.{layer}.v"] = self.cache.v_NRKSHD[layer].flatten(1, 2)
+        ends = torch.tensor([s.start + s.frames for s in self.spans]) * self.frame_tokens
+        lengths = torch.tensor([s.length for s in self.spans]) * self.frame_tokens
+        tensors["kv.global_end_index"] = ends.expand(layers, -1)
+        tensors["kv.local_end_index"] = lengths.expand(layers, -1)
+        return tensors
+
+
+def noises(case: Case, prefix: str, count: int) -> list[Tensor]:
+    """The first `count` draws recorded under a prefix."""
+    return [case.tensor(f"{prefix}.{k}") for k in range(count)]

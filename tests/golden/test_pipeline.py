@@ -1,0 +1,115 @@
+"""The pipeline itself, fed with the vectors' noise, gives the reference's chunks."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from einops import rearrange
+from slipstream_engine.cache import RollingCache
+from slipstream_engine.chunk import ChunkMaker
+from slipstream_engine.config import Preset, ScheduleParams
+from slipstream_engine.models.wan_vae import WanVaeState
+from slipstream_engine.prompts import PromptTrack
+from slipstream_engine.schedule import Schedule
+from slipstream_engine.state import Settings, StreamState
+from slipstream_protocol.parameters import Prompt
+from torch import Tensor
+
+from tests.golden.case import Case
+from tests.golden.end_to_end import CHUNK, FIRST_FRAMES
+from tests.golden.families import cases
+from tests.golden.streaming import STRIDE, cache_params, dit_params, load_dit
+from tests.golden.wan_vae import load_vae
+
+CPU = torch.device("cpu")
+VECTORS = Path(__file__).parent / "vectors"
+TOLERANCE = 1e-4
+
+
+class RecordedNoise(ChunkMaker[WanVaeState]):
+    """Noise from the case: the reference makes step s of chunk c in its call c + s."""
+
+    case: Case
+
+    def _noise(self, like_FCHW: Tensor, state: StreamState[WanVaeState], *, step: int) -> Tensor:
+        push = state.chunk - 1 if step == 0 else state.chunk + step - 2
+        name = f"noise.session.{step}" if state.chunk == 0 else f"noise.push{push:02}.{step}"
+        return self.case.tensor(name).reshape(like_FCHW.shape)
+
+
+def session(case: Case) -> tuple[RecordedNoise, StreamState[WanVaeState]]:
+    """The production parts with the case's weights, and a fresh stream."""
+    config = case.config
+    steps = tuple(step for step in config["denoising_step_list"] if step)
+    preset = Preset(
+        name=case.name,
+        dit=dit_params(config["dit"]),
+        cache=cache_params(config),
+        schedule=ScheduleParams(
+            step_list=steps, steps=len(steps), noise_scale=config["noise_scale"]
+        ),
+        codec="wan",
+        text="none",
+        width_px=config["width"],
+        height_px=config["height"],
+        prompt="",
+        note="",
+    )
+    model, codec = load_dit(case, "dit."), load_vae(case, "vae.")
+    maker = RecordedNoise(
+        preset=preset, model=model, schedule=Schedule(preset.schedule, CPU), codec=codec
+    )
+    object.__setattr__(maker, "case", case)
+    rows, columns = model.grid(config["height"] // STRIDE, config["width"] // STRIDE)
+    prompt_TE = case.tensor("in.prompt_embeds")[0]
+    state = StreamState(
+        cache=RollingCache(
+            model.params,
+            preset.cache,
+            rows=len(steps),
+            frame_tokens=rows * columns,
+            device=CPU,
+            dtype=torch.float32,
+        ),
+        codec=codec.fresh_state(),
+        prompts=PromptTrack.at((Prompt(""),), prompt_TE),
+        conditioning=model.condition(prompt_TE[None]),
+        settings=Settings(
+            step_list=steps, noise_scale=config["noise_scale"], noise_controller=True, seed=0
+        ),
+        steps=torch.tensor(steps),
+        noise_scale=torch.tensor(config["noise_scale"], dtype=torch.float64),
+    )
+    return maker, state
+
+
+@pytest.mark.parametrize(
+    "case",
+    [c for c in cases(VECTORS) if c.family == "l" and c.config["frames_per_push"] == CHUNK],
+    ids=lambda c: c.name,
+)
+def test_steps_at_once_are_the_reference(case: Case) -> None:
+    """Pixels in, steps at once, pixels out: the chunks of the stream batch, only sooner."""
+    maker, state = session(case)
+    late = state.cache.row_count - 1  # calls the reference's stream batch is behind
+    frames_TCHW = case.tensor("in.frames").transpose(0, 1).float() / 127.5 - 1
+    hidden, video = case.tensor("out.hidden_states"), case.tensor("out.emitted_video")
+    with torch.inference_mode():
+        first = maker.decode(maker.denoise(maker.encode(frames_TCHW[:5], state), state), state)
+        assert_close(_pixels(first), case.tensor("out.first_video"))
+        for number in range(len(hidden) - late):
+            start = FIRST_FRAMES + CHUNK * number
+            noisy = maker.encode(frames_TCHW[start : start + CHUNK], state)
+            assert noisy.timesteps_I[0] == case.tensor("out.current_steps")[number]
+            clean = maker.denoise(noisy, state)
+            assert_close(clean, hidden[number + late, -1])
+            pixels = _pixels(maker.decode(clean, state))
+            assert_close(pixels, video[CHUNK * number : CHUNK * (number + 1)])
+
+
+def _pixels(rgb_TCHW: Tensor) -> Tensor:
+    return rearrange(rgb_TCHW.clamp(-1, 1) * 0.5 + 0.5, "t c h w -> t h w c")
+
+
+def assert_close(ours: Tensor, theirs: Tensor) -> None:
+    torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=0)

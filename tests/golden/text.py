@@ -1,0 +1,82 @@
+"""Family h: the umT5 encoder, and the cleaning of what it reads."""
+
+import re
+import string
+from typing import cast
+
+import torch
+from slipstream_engine.models.umt5 import (
+    Block,
+    Umt5Config,
+    Umt5Encoder,
+    pad_rows,
+    position_buckets,
+)
+from slipstream_engine.text_cleaning import clean, repair
+from torch import Tensor
+
+from tests.golden.case import Case, Replay
+
+OFFSETS = 512  # the bucket of every offset from 1 - OFFSETS to OFFSETS - 1
+
+
+def replay(case: Case) -> Replay:
+    return _encoder(case) if "weights" in case.description else _cleaning(case)
+
+
+def _encoder(case: Case) -> Replay:
+    sizes = case.config["t5"]
+    encoder = Umt5Encoder(
+        Umt5Config(
+            vocabulary=sizes["vocab_size"],
+            dim=sizes["dim"],
+            attention_dim=sizes["dim_attn"],
+            ffn_dim=sizes["dim_ffn"],
+            heads=sizes["num_heads"],
+            layers=sizes["encoder_layers"],
+        )
+    )
+    encoder.load_state_dict(case.weights())
+    ids_BL, mask_BL = case.tensor("in.ids"), case.tensor("in.mask").bool()
+    first_block = cast(Block, encoder.blocks[0])
+    length = ids_BL.shape[1]
+    buckets_QK = position_buckets(OFFSETS)
+    tensors = {
+        "out.encoder_raw": encoder.forward(ids_BL, mask_BL),
+        "out.prompt_embeds": _real_tokens_alone(encoder, ids_BL, mask_BL),
+        "out.bucket_table": position_buckets(case.config["table_len"]),
+        "out.bucket_by_offset": torch.cat([buckets_QK[-1, :-1], buckets_QK[0]]),
+        "out.block0_pos_bias": first_block.pos_embedding.forward(position_buckets(length)),
+    }
+    return Replay(tensors={name: tensors[name] for name in case.outputs if name in tensors})
+
+
+def _real_tokens_alone(encoder: Umt5Encoder, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+    """Each prompt encoded without its padding, as the engine does it."""
+    return torch.stack(
+        [
+            pad_rows(encoder.forward(ids_L[mask_L][None])[0], len(ids_L))
+            for ids_L, mask_L in zip(ids_BL, mask_BL, strict=True)
+        ]
+    )
+
+
+def _cleaning(case: Case) -> Replay:
+    """`lower` and `canonicalize`, which the reference has but does not use, are built on ours."""
+    claims = {}
+    for example in case.description["cases"]:
+        text = example["input"]
+        ours = {
+            "basic_clean": repair(text),
+            "whitespace": clean(text),
+            "lower": clean(text).lower(),
+            "canonicalize": _canonical(repair(text)),
+        }
+        for name, made in ours.items():
+            claims[f"{name} of {text!r} is {example[name]!r}"] = made == example[name]
+    return Replay(claims=claims)
+
+
+def _canonical(repaired: str) -> str:
+    bare = repaired.replace("_", " ").translate(str.maketrans("", "", string.punctuation))
+    return re.sub(r"\s+", " ", bare.lower()).strip()

@@ -1,0 +1,70 @@
+"""Family f: the Wan VAE, in pieces and at once, both ways."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from einops import rearrange
+from slipstream_engine.models.wan_vae import WanVae, WanVaeConfig, WanVaeState
+from torch import Tensor
+
+from tests.golden.case import Case, Replay
+
+Direction = Callable[[Tensor, WanVaeState], Tensor]
+
+
+def replay(case: Case) -> Replay:
+    raw, normalized = (load_vae(case, normalized=normalized) for normalized in (False, True))
+    frames_TCHW = rearrange(case.tensor("in.frames"), "c t h w -> t c h w").float() / 127.5 - 1
+    latents_FCHW = rearrange(case.tensor("in.z"), "1 c f h w -> f c h w")
+    rounded_FCHW = latents_FCHW.bfloat16().float()  # as the reference's wrapper does to any input
+    encode_pieces, decode_pieces = case.config["encode_pieces"], case.config["decode_pieces"]
+    mean = in_pieces(raw.encode, frames_TCHW, encode_pieces, raw.fresh_state())
+    scaled = in_pieces(normalized.encode, frames_TCHW, encode_pieces, raw.fresh_state())
+    streamed = in_pieces(raw.decode, latents_FCHW, decode_pieces, raw.fresh_state())
+    whole = raw.decode(latents_FCHW, raw.fresh_state())
+    tensors = {
+        "out.stream_encode.mu": _frames_last(mean),
+        "out.stream_encode.scaled": _frames_last(scaled),
+        "out.full_encode.scaled": _frames_last(
+            normalized.encode(frames_TCHW, normalized.fresh_state())
+        ),
+        "out.stream_decode.z": _frames_last(streamed),
+        "out.full_decode.z": _frames_last(whole),
+        "out.roundtrip.stream_decode": _frames_last(
+            in_pieces(raw.decode, scaled, decode_pieces, raw.fresh_state())
+        ),
+        "out.wrapper.stream_decode_to_pixel": in_pieces(
+            raw.decode, rounded_FCHW, decode_pieces, raw.fresh_state()
+        ).clamp(-1, 1)[None],
+        "out.wrapper.decode_to_pixel": whole.clamp(-1, 1)[None],
+        "out.wrapper.stream_encode.default": _frames_last(
+            raw.encode(frames_TCHW[: encode_pieces[0]], raw.fresh_state())
+        ),
+    }
+    return Replay(tensors={name: tensors[name] for name in case.outputs if name in tensors})
+
+
+def load_vae(case: Case, prefix: str = "", *, normalized: bool = False) -> WanVae:
+    """The VAE whose sizes and weights a case names."""
+    sizes = case.config["vae"]
+    config = WanVaeConfig(
+        channels=sizes["dim"],
+        latent_channels=sizes["z_dim"],
+        multipliers=tuple(sizes["dim_mult"]),
+        blocks=sizes["num_res_blocks"],
+        temporal=tuple(sizes["temperal_downsample"]),
+    )
+    vae = WanVae(config, normalize_encoded=normalized)
+    vae.load_state_dict(case.weights(prefix))
+    return vae.requires_grad_(False)
+
+
+def in_pieces(
+    direction: Direction, whole: Tensor, pieces: Sequence[int], state: WanVaeState
+) -> Tensor:
+    """`whole` through `direction` in pieces of the given lengths."""
+    return torch.cat([direction(piece, state) for piece in torch.split(whole, list(pieces))])
+
+
+def _frames_last(x_TCHW: Tensor) -> Tensor:
+    return rearrange(x_TCHW, "t c h w -> 1 c t h w")
