@@ -9,6 +9,10 @@ from pathlib import Path
 from playwright.async_api import Browser, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+HOW_TO_GET_ONE = (
+    "there is no Chromium on the PATH and none from Playwright: run `make test`, which looks for "
+    "one, or install it yourself (apt install chromium, or playwright install chromium)"
+)
 _FLAGS = (
     "--headless=new",
     "--use-fake-device-for-media-stream",

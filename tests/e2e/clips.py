@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tests.barcode import draw
 
 WIDTH_PX, HEIGHT_PX, FPS = 640, 480, 30
+NUMBERED_COUNT = 240
 Luma = NDArray[np.uint8]
 
 
@@ -33,12 +34,12 @@ def filmed(path: Path, *, seconds: float = 6.0, name: str = "bikes.mp4") -> Path
     return write_y4m(path, [*frames, *reversed(frames)])
 
 
-def numbered(path: Path, *, count: int = 240) -> Path:
+def numbered(path: Path) -> Path:
     """Write a camera's file whose every picture carries its number in black and white cells.
 
     Below the code a grey ramp wanders, so that every picture differs from the last all over.
     """
-    return write_y4m(path, (numbered_picture(number) for number in range(count)))
+    return write_y4m(path, (numbered_picture(number) for number in range(NUMBERED_COUNT)))
 
 
 def numbered_picture(number: int) -> av.VideoFrame:
