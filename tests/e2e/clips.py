@@ -29,7 +29,7 @@ def shipped_clip(name: str = "bikes.mp4") -> Path:
 
 
 def filmed(path: Path, *, seconds: float = 6.0, name: str = "bikes.mp4") -> Path:
-    """Write the camera's file from a clip: cut to 4:3, scaled, there and back so that it has no seam."""
+    """Write the camera's file from a clip, cut to 4:3; played there and back it has no seam."""
     frames = list(_decoded(shipped_clip(name), count=round(seconds * FPS / 2)))
     return write_y4m(path, [*frames, *reversed(frames)])
 
@@ -83,9 +83,11 @@ def _decoded(clip: Path, *, count: int) -> Iterator[av.VideoFrame]:
             graph.push(frame)
             while made < count:
                 try:
-                    yield graph.pull()
+                    picture = graph.pull()
                 except (BlockingIOError, EOFError):
                     break
+                assert isinstance(picture, av.VideoFrame), "the graph makes video"
+                yield picture
                 made += 1
             if made >= count:
                 return

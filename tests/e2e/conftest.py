@@ -1,5 +1,6 @@
 """What the browser tests share: a Chromium, and what its camera sees."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,10 @@ from tests.e2e.browser import HOW_TO_GET_ONE, find_chromium
 from tests.e2e.clips import filmed, numbered
 
 
-@pytest.fixture
-async def chromium() -> Path:
+@pytest.fixture(scope="session")
+def chromium() -> Path:
     """Where Chromium is; without one the tests that need it are skipped, and say so."""
-    found = await find_chromium()
+    found = asyncio.run(find_chromium())
     if found is None:
         pytest.skip(HOW_TO_GET_ONE)
     return found

@@ -60,14 +60,18 @@ async def running_server(
                 await _until_ready(server)
         except (TimeoutError, RuntimeError) as error:
             await _stop(process)
-            raise type(error)(f"the server did not get ready:\n{log.read_text()}") from error
+            raise type(error)(f"the server did not get ready:\n{_said(log)}") from error
         try:
             yield server
         except BaseException:
-            print(log.read_text())
+            print(_said(log))
             raise
         finally:
             await _stop(process)
+
+
+def _said(log: Path) -> str:
+    return log.read_text(errors="replace")
 
 
 async def _address(process: asyncio.subprocess.Process) -> str:

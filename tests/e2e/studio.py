@@ -44,7 +44,7 @@ _RECORD = """
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pictures:
-    """Pictures as a video element presented them: `[T, H, W, 3]` RGB, and when each was on the screen."""
+    """What a video element presented: `[T, H, W, 3]` RGB, and when each was on the screen."""
 
     rgb: NDArray[np.uint8]
     at_ms: NDArray[np.float64]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,7 @@ def assert_in_order(pictures: Pictures) -> None:
     """Nearly all can be read, none goes back, and they move on (the clip is a ring)."""
     numbers = numbers_of(pictures)
     assert len(numbers) > 0.9 * len(pictures.rgb) > 10
-    steps = [
-        (after - before) % NUMBERED_COUNT
-        for before, after in zip(numbers, numbers[1:], strict=False)
-    ]
+    steps = [(after - before) % NUMBERED_COUNT for before, after in pairwise(numbers)]
     assert max(steps) < NUMBERED_COUNT / 2, f"a picture came after a later one: {numbers}"
     assert len(set(numbers)) > len(numbers) / 2, f"the picture hardly moves: {numbers}"
 
@@ -52,7 +50,9 @@ async def test_a_call_can_be_made_again(chromium: Path, numbers: Path, tmp_path:
             await studio.start()
             await studio.page.click("#stop")
             await studio.until("idle")
-            assert await studio.page.locator("#input").evaluate("(video) => video.srcObject") is None
+            assert (
+                await studio.page.locator("#input").evaluate("(video) => video.srcObject") is None
+            )
         await studio.start()
         assert_in_order(await studio.record(seconds=1))
 
