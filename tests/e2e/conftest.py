@@ -1,21 +1,10 @@
-"""What the browser tests share: a Chromium, and what its camera sees."""
+"""What the camera of the browser tests sees."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.browser import HOW_TO_GET_ONE, find_chromium
 from tests.e2e.clips import filmed, numbered
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Path:
-    """Where Chromium is; without one the tests that need it are skipped, and say so."""
-    found = asyncio.run(find_chromium())
-    if found is None:
-        pytest.skip(HOW_TO_GET_ONE)
-    return found
 
 
 @pytest.fixture(scope="session")
