@@ -16,12 +16,22 @@ export function watchFrames(video, shown) {
   if ("requestVideoFrameCallback" in video) {
     const next = (/** @type {number} */ _now, /** @type {any} */ metadata) => {
       video.requestVideoFrameCallback(next);
-      shown({ shown_ms: metadata.presentationTime, rtp: metadata.rtpTimestamp ?? null });
+      if (isFed(video)) shown({ shown_ms: metadata.presentationTime, rtp: metadata.rtpTimestamp ?? null });
     };
     video.requestVideoFrameCallback(next);
   } else {
     pollFrames(video, shown);
   }
+}
+
+/**
+ * Whether the element's track brings pictures: a track that has ended, or has not begun, is painted
+ * black, and that counts as a frame too.
+ * @param {HTMLVideoElement} video
+ */
+function isFed(video) {
+  const track = /** @type {MediaStream | null} */ (video.srcObject)?.getVideoTracks()[0];
+  return track?.readyState === "live" && !track.muted;
 }
 
 /** For browsers without the callback: the frame counter, looked at once per screen refresh. */
@@ -30,7 +40,7 @@ function pollFrames(video, shown) {
   const look = (/** @type {number} */ now) => {
     requestAnimationFrame(look);
     const { totalVideoFrames } = video.getVideoPlaybackQuality();
-    if (totalVideoFrames > last) shown({ shown_ms: now, rtp: null });
+    if (totalVideoFrames > last && isFed(video)) shown({ shown_ms: now, rtp: null });
     last = totalVideoFrames;
   };
   requestAnimationFrame(look);

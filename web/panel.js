@@ -18,7 +18,10 @@ const SLIDER_INTERVAL_MS = 80;
 /** The controls; every change goes out at once through `change`. */
 export class Panel {
   #change;
-  /** What was touched before a call, which the call then starts with. */
+  /**
+   * What was touched, before a call or in one; the next call starts with it.
+   * @type {Record<string, unknown>}
+   */
   #touched = {};
   /** @type {number[]} */
   #stepList = [];
@@ -29,7 +32,8 @@ export class Panel {
     this.#change = change;
     this.prompt = input("prompt");
     this.strength = input("strength");
-    this.steps = /** @type {HTMLSelectElement} */ (document.getElementById("steps"));
+    this.steps = select("steps");
+    this.blend = select("blend");
     this.motion = input("motion");
     this.seed = input("seed");
     this.#wire();
@@ -114,9 +118,16 @@ export class Panel {
     this.#change(update, what);
   }
 
+  /** At once, or blended in over some chunks; a call that is yet to come starts with it. */
   #applyPrompt() {
+    const text = this.prompt.value.trim();
+    const num_steps = Number(this.blend.value);
     this.#markStyle();
-    this.#update({ prompt: this.prompt.value.trim() }, "Prompt");
+    this.#touched.prompt = text;
+    this.#change(
+      num_steps ? { transition: { target_prompts: [{ text }], num_steps } } : { prompt: text },
+      "Prompt",
+    );
   }
 
   #applySeed() {
@@ -194,6 +205,11 @@ function byId(id) {
 /** @param {string} id */
 function input(id) {
   return /** @type {HTMLInputElement} */ (document.getElementById(id));
+}
+
+/** @param {string} id */
+function select(id) {
+  return /** @type {HTMLSelectElement} */ (document.getElementById(id));
 }
 
 /** @param {HTMLInputElement} control @param {unknown} value */

@@ -3,6 +3,7 @@
  */
 
 import { milliseconds } from "./figures.js";
+import { sentence } from "./problems.js";
 
 /**
  * @typedef {object} Standing
@@ -27,7 +28,7 @@ function words(/** @type {Standing} */ { state, problem, health }) {
   if (health && !health.ready) {
     return [
       health.engine_state === "starting" ? "The model is loading" : "The engine is not running",
-      `${health.engine_detail || health.engine_state}. Start works as soon as it is ready.`,
+      `${sentence(health.engine_detail || health.engine_state)} Start works as soon as it is ready.`,
     ];
   }
   return [

@@ -8,6 +8,7 @@ import { iceServers, Session } from "./signaling.js";
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 5_000;
 const SILENCE_MS = 6_000;
+const LOOK_MS = 200;
 
 const video = /** @type {HTMLVideoElement} */ (document.getElementById("output"));
 const status = /** @type {HTMLElement} */ (document.getElementById("status"));
@@ -40,11 +41,12 @@ async function watch() {
   const hangUp = () => session.close();
   addEventListener("pagehide", hangUp);
   try {
+    const channel = pc.createDataChannel("parameters");
     const { receiver } = pc.addTransceiver("video", { direction: "recvonly" });
     if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
     video.srcObject = new MediaStream([receiver.track]);
     await session.open(stream ? { view: stream } : {});
-    await over(pc, began_ms);
+    await over(pc, channel, began_ms);
     return shown_ms > began_ms;
   } finally {
     removeEventListener("pagehide", hangUp);
@@ -53,11 +55,16 @@ async function watch() {
   }
 }
 
-/** Until the connection has ended, or nothing was shown for too long while the page is seen. */
-async function over(/** @type {RTCPeerConnection} */ pc, /** @type {number} */ began_ms) {
+/**
+ * Until the server hangs up, the network fails, or nothing was shown for too long while it could be.
+ * @param {RTCPeerConnection} pc
+ * @param {RTCDataChannel} channel
+ * @param {number} began_ms
+ */
+async function over(pc, channel, began_ms) {
   let alive_ms = began_ms;
-  while (!["failed", "closed", "disconnected"].includes(pc.connectionState)) {
-    await wait(250);
+  while (channel.readyState !== "closed" && pc.connectionState !== "failed") {
+    await wait(LOOK_MS);
     const now_ms = performance.now();
     if (document.hidden) alive_ms = now_ms;
     if (now_ms - Math.max(alive_ms, shown_ms) > SILENCE_MS) return;

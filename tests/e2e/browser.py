@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,10 @@ from pathlib import Path
 from playwright.async_api import Browser, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+HOW_TO_GET_ONE = (
+    "there is no Chromium on the PATH and none from Playwright: run `make test`, which looks for "
+    "one, or install it yourself (apt install chromium, or playwright install chromium)"
+)
 _FLAGS = (
     "--headless=new",
     "--use-fake-device-for-media-stream",
@@ -23,21 +28,21 @@ _FLAGS = (
 )
 
 
-def on_path() -> Path | None:
-    """The Chromium that this machine brings."""
-    for name in NAMES:
-        if found := shutil.which(name):
-            return Path(found)
-    return None
-
-
 async def find_chromium() -> Path | None:
     """The Chromium to use: the machine's own, else the one that Playwright has installed."""
-    if found := on_path():
-        return found
+    candidates = [Path(found) for name in NAMES if (found := shutil.which(name))]
     async with async_playwright() as playwright:
-        own = Path(playwright.chromium.executable_path)
-    return own if own.is_file() else None
+        candidates.append(Path(playwright.chromium.executable_path))
+    return next(filter(_runs, candidates), None)
+
+
+def _runs(executable: Path) -> bool:
+    """Whether it is there, and its libraries too."""
+    try:
+        asked = subprocess.run([executable, "--version"], capture_output=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return asked.returncode == 0
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tests.barcode import draw
 
 WIDTH_PX, HEIGHT_PX, FPS = 640, 480, 30
+NUMBERED_COUNT = 240
 Luma = NDArray[np.uint8]
 
 
@@ -28,17 +29,17 @@ def shipped_clip(name: str = "bikes.mp4") -> Path:
 
 
 def filmed(path: Path, *, seconds: float = 6.0, name: str = "bikes.mp4") -> Path:
-    """Write the camera's file from a clip: cut to 4:3, scaled, there and back so that it has no seam."""
+    """Write the camera's file from a clip, cut to 4:3; played there and back it has no seam."""
     frames = list(_decoded(shipped_clip(name), count=round(seconds * FPS / 2)))
     return write_y4m(path, [*frames, *reversed(frames)])
 
 
-def numbered(path: Path, *, count: int = 240) -> Path:
+def numbered(path: Path) -> Path:
     """Write a camera's file whose every picture carries its number in black and white cells.
 
     Below the code a grey ramp wanders, so that every picture differs from the last all over.
     """
-    return write_y4m(path, (numbered_picture(number) for number in range(count)))
+    return write_y4m(path, (numbered_picture(number) for number in range(NUMBERED_COUNT)))
 
 
 def numbered_picture(number: int) -> av.VideoFrame:
@@ -82,9 +83,11 @@ def _decoded(clip: Path, *, count: int) -> Iterator[av.VideoFrame]:
             graph.push(frame)
             while made < count:
                 try:
-                    yield graph.pull()
+                    picture = graph.pull()
                 except (BlockingIOError, EOFError):
                     break
+                assert isinstance(picture, av.VideoFrame), "the graph makes video"
+                yield picture
                 made += 1
             if made >= count:
                 return

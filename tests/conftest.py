@@ -1,0 +1,18 @@
+"""What tests of more than one folder share."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """Where Chromium is; without one the tests that need it are skipped, and say so."""
+    # here, since a machine that runs no browser tests need not have Playwright
+    from tests.e2e.browser import HOW_TO_GET_ONE, find_chromium
+
+    found = asyncio.run(find_chromium())
+    if found is None:
+        pytest.skip(HOW_TO_GET_ONE)
+    return found

@@ -1,0 +1,102 @@
+"""The real server in a process of its own, on a free port."""
+
+import asyncio
+import contextlib
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+START_S = 60.0
+STOP_S = 10.0
+_ADDRESS = re.compile(r"http://\S+")
+_ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningServer:
+    """A server that takes calls; `url` has no slash at its end."""
+
+    url: str
+
+    async def health(self) -> dict[str, Any]:
+        """What it says of itself."""
+        async with aiohttp.ClientSession() as http, http.get(f"{self.url}/health") as response:
+            health: dict[str, Any] = await response.json()
+            return health
+
+
+@asynccontextmanager
+async def running_server(
+    *, pipeline: str, log: Path, max_streams: int = 2
+) -> AsyncIterator[RunningServer]:
+    """A server that is ready while the block runs.
+
+    Args:
+        log: where its standard error goes.
+
+    Raises:
+        TimeoutError: if it is not ready in time; its log is in the message.
+    """
+    with log.open("wb") as errors:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "slipstream_server", "--port", "0", "--pipeline", pipeline),
+            *("--max-streams", str(max_streams)),
+            cwd=_ROOT,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+        )
+        try:
+            async with asyncio.timeout(START_S):
+                server = RunningServer(url=await _address(process))
+                await _until_ready(server)
+        except (TimeoutError, RuntimeError) as error:
+            await _stop(process)
+            raise type(error)(f"the server did not get ready:\n{_said(log)}") from error
+        try:
+            yield server
+        except BaseException:
+            print(_said(log))
+            raise
+        finally:
+            await _stop(process)
+
+
+def _said(log: Path) -> str:
+    return log.read_text(errors="replace")
+
+
+async def _address(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None, "its output is piped"
+    async for line in process.stdout:
+        if found := _ADDRESS.search(line.decode()):
+            return found[0].rstrip("/")
+    raise RuntimeError("it ended before it listened")
+
+
+async def _until_ready(server: RunningServer) -> None:
+    async with aiohttp.ClientSession() as http:
+        while True:
+            async with http.get(f"{server.url}/ready") as response:
+                if response.status == 204:
+                    return
+            await asyncio.sleep(0.1)
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(STOP_S):
+            await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.communicate()

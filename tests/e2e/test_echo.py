@@ -1,0 +1,133 @@
+"""The whole road in a real browser, with an engine that changes nothing: order, ends, refusals."""
+
+import os
+import signal
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.barcode import read
+from tests.e2e.browser import running_chromium
+from tests.e2e.clips import NUMBERED_COUNT
+from tests.e2e.server import running_server
+from tests.e2e.studio import Pictures, opened_page, opened_studio
+
+pytestmark = pytest.mark.browser
+
+
+def numbers_of(pictures: Pictures) -> list[int]:
+    """The numbers in the pictures, of those that can be read."""
+    return [number for luma in pictures.luma if (number := read(luma)) is not None]
+
+
+def assert_in_order(pictures: Pictures) -> None:
+    """Nearly all can be read, none goes back, and they move on (the clip is a ring)."""
+    numbers = numbers_of(pictures)
+    assert len(numbers) > 0.9 * len(pictures.rgb) > 10
+    steps = [(after - before) % NUMBERED_COUNT for before, after in pairwise(numbers)]
+    assert max(steps) < NUMBERED_COUNT / 2, f"a picture came after a later one: {numbers}"
+    assert len(set(numbers)) > len(numbers) / 2, f"the picture hardly moves: {numbers}"
+
+
+async def test_frames_keep_their_order(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+    """What leaves the camera in some order is on the screen in that order."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
+        opened_studio(chromium, server.url, camera=numbers) as studio,
+    ):
+        await studio.start()
+        assert_in_order(await studio.record(seconds=4))
+
+
+async def test_a_call_can_be_made_again(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+    """Stop gives the camera and the server's place back: with one place, the next call gets it."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log", max_streams=1) as server,
+        opened_studio(chromium, server.url, camera=numbers) as studio,
+    ):
+        for _ in range(2):
+            await studio.start()
+            await studio.page.click("#stop")
+            await studio.until("idle")
+            assert (
+                await studio.page.locator("#input").evaluate("(video) => video.srcObject") is None
+            )
+        await studio.start()
+        assert_in_order(await studio.record(seconds=1))
+
+
+async def test_a_dead_engine_is_told(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+    """When the engine is killed the page says so, and what to do, within seconds."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
+        opened_studio(chromium, server.url, camera=numbers) as studio,
+    ):
+        await studio.start()
+        os.kill((await server.health())["engine_pid"], signal.SIGKILL)
+        await studio.until("error", timeout_ms=10_000)
+        status = await studio.status()
+        assert "engine" in status.lower()
+        assert "Start" in status
+
+
+async def test_a_full_server_is_told(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+    """The second viewer of a server for one reads why and what to do; the first notices nothing."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log", max_streams=1) as server,
+        running_chromium(chromium, camera=numbers) as browser,
+        opened_page(browser, server.url) as first,
+        opened_page(browser, server.url) as second,
+    ):
+        await first.start()
+        await second.page.click("#start")
+        await second.until("error")
+        status = await second.status()
+        assert "--max-streams" in status
+        assert "Try again in" in status
+        assert await second.page.is_visible("#again")
+        assert_in_order(await first.record(seconds=1))
+
+
+async def test_a_missing_camera_is_told(chromium: Path, tmp_path: Path) -> None:
+    """Without a camera the page says so and offers what else there is; the server is not asked."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
+        opened_studio(chromium, server.url, camera=None) as studio,
+    ):
+        await studio.page.click("#start")
+        await studio.until("error")
+        assert (await studio.status()).startswith("No camera was found.")
+        assert (await server.health())["sessions"] == 0
+
+
+async def test_the_clean_view_shows_a_stream(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+    """The address for OBS shows the stream's pictures in order, and nothing else."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
+        running_chromium(chromium, camera=numbers) as browser,
+        opened_page(browser, server.url) as studio,
+    ):
+        await studio.start()
+        address = await studio.page.input_value("#view-url")
+        assert address.startswith(f"{server.url}/view/")
+        async with opened_page(browser, address) as view:
+            await view.until("live")
+            assert_in_order(await view.record(seconds=2))
+            assert await view.page.is_hidden("#status")
+
+
+async def test_the_clean_view_comes_back(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+    """Opened before anything is live, and again after a stream has ended, it finds the next one."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
+        running_chromium(chromium, camera=numbers) as browser,
+        opened_page(browser, server.url) as studio,
+        opened_page(browser, f"{server.url}/view") as view,
+    ):
+        await view.page.get_by_text("nothing live, waiting").wait_for()
+        for _ in range(2):
+            await studio.start()
+            await view.until("live")
+            await studio.page.click("#stop")
+            await view.page.get_by_text("nothing live, waiting").wait_for()
