@@ -15,6 +15,7 @@ from tests.golden import (
     scheduler,
     sequential,
     stream_batch,
+    taehv,
 )
 from tests.golden.case import Case, Replay, Verdict, judge
 
@@ -24,6 +25,7 @@ FAMILIES: Mapping[str, Callable[[Case], Replay]] = {
     "c": sequential.replay,
     "d": stream_batch.replay,
     "e": block_ranges.replay,
+    "g": taehv.replay,
     "i": motion.replay,
     "j": balance.replay,
     "k": rotary.replay,
