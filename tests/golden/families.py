@@ -18,6 +18,7 @@ from tests.golden import (
     scheduler,
     sequential,
     stream_batch,
+    taehv,
     text,
     wan_vae,
 )
@@ -32,6 +33,7 @@ FAMILIES: Mapping[str, Callable[[Case], Replay]] = {
     "d": stream_batch.replay,
     "e": block_ranges.replay,
     "f": wan_vae.replay,
+    "g": taehv.replay,
     "h": text.replay,
     "i": motion.replay,
     "j": balance.replay,

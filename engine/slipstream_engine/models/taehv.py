@@ -1,12 +1,12 @@
-"""A TAEHV-class codec: a small streaming video autoencoder, 4 frames to a latent frame, any size by config.
+"""A TAEHV-class codec: a small streaming video autoencoder, 4 frames to a latent frame.
 
-One class serves taew2_1 (Wan's latent space, `spec/05` part B) and the embedded default, whose config adds what makes
-a very small codec learn: pixel blocks instead of pixels, a linear path beside the convolutions, and leaky units.
-Streaming is exact: every memory block keeps the last time step it saw in the stream's state, so a clip in
-pieces gives what the clip at once gives.
+One class serves taew2_1 (Wan's latent space, `spec/05` part B) and the embedded default, whose
+config adds what makes a very small codec learn: pixel blocks instead of pixels, a linear path
+beside the convolutions, and leaky units. Streaming is exact: every memory block keeps the last time
+step it saw in the stream's state, so a clip in pieces gives what the clip at once gives.
 
-B batch, T frames, F latent frames, C channels, H height, W width; pixels are RGB in [0, 1] inside the module and in
-[-1, 1] at the seam (`codec.py`).
+B batch, T frames, F latent frames, C channels, H height, W width; pixels are RGB in [0, 1] inside
+the module and in [-1, 1] at the seam (`codec.py`).
 """
 
 import math
@@ -46,7 +46,8 @@ class TaehvParams:
         tail_blocks: blocks in the decoder after its last stage.
         block_convs: convolutions in a block.
         encoder_memory, decoder_memory: whether blocks see the time step before.
-        fold: grow by one 1x1 convolution to space as well as time, where taew2_1 doubles pixels and convolves.
+        fold: grow by one 1x1 convolution in space as well as time, where taew2_1 doubles pixels
+            and convolves.
         slope: of the units below zero. A small codec beside a linear path dies with 0.
         clamp: latents are squashed to this before the decoder's convolutions.
         linear_skip: a linear map of whole pixel blocks beside encoder and decoder.
@@ -112,7 +113,7 @@ TINY = TaehvParams(
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class TaehvState:
-    """What a stream's codec carries: the last time step each memory block saw, by the block's index."""
+    """What a stream's codec carries: the last time step each memory block saw, by its index."""
 
     encoder: dict[int, Tensor] = field(default_factory=dict)
     decoder: dict[int, Tensor] = field(default_factory=dict)
@@ -168,7 +169,9 @@ class TPool(nn.Module):
         self.conv = nn.Conv2d(wide_in * time, wide_out, 1, bias=False)
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
-        return _framewise(self.conv, rearrange(x_BTCHW, "b (f t) c h w -> b f (t c) h w", t=self.time))
+        return _framewise(
+            self.conv, rearrange(x_BTCHW, "b (f t) c h w -> b f (t c) h w", t=self.time)
+        )
 
 
 class TGrow(nn.Module):
@@ -265,7 +268,7 @@ class Taehv(nn.Module):
         """The next chunk of a stream, as `codec.Codec.encode` says.
 
         Raises:
-            ValueError: if the frames are not a whole number of latents, or not of whole latent pixels.
+            ValueError: if the frames are no whole number of latents, or not of whole latent pixels.
         """
         frames, _, height, width = rgb_TCHW.shape
         first = 0 if state.has_encoded else 1
@@ -289,12 +292,12 @@ class Taehv(nn.Module):
         return pixels_TCHW * 2 - 1
 
     def encode_clip(self, x_BTCHW: Tensor, memory: dict[int, Tensor]) -> Tensor:
-        """Frames `[B, 4F, 3, H, W]` in [0, 1] to latents `[B, F, C, h, w]`; `memory` is read and renewed."""
+        """Frames `[B, 4F, 3, H, W]` in [0, 1] to latents `[B, F, C, h, w]`; renews `memory`."""
         z_BFCHW = _run(self.encoder, x_BTCHW, memory)
         return z_BFCHW if self.linear is None else z_BFCHW + self.linear.encode(x_BTCHW)
 
     def decode_clip(self, z_BFCHW: Tensor, memory: dict[int, Tensor]) -> Tensor:
-        """Latents `[B, F, C, h, w]` to frames `[B, 4F, 3, H, W]`; `memory` is read and renewed."""
+        """Latents `[B, F, C, h, w]` to frames `[B, 4F, 3, H, W]`; renews `memory`."""
         x_BTCHW = _run(self.decoder, z_BFCHW, memory)
         return x_BTCHW if self.linear is None else x_BTCHW + self.linear.decode(z_BFCHW)
 
@@ -357,4 +360,5 @@ def _blocks(params: TaehvParams, width: int, count: int, *, memory: bool) -> lis
 
 
 def _framewise(op: Callable[[Tensor], Tensor], x_BTCHW: Tensor) -> Tensor:
-    return op(x_BTCHW.flatten(0, 1)).unflatten(0, x_BTCHW.shape[:2])
+    batch, frames = x_BTCHW.shape[:2]
+    return rearrange(op(x_BTCHW.flatten(0, 1)), "(b t) c h w -> b t c h w", b=batch, t=frames)

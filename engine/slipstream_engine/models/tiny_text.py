@@ -1,19 +1,21 @@
 """The embedded default's text encoder: words to a mixture of the styles the model knows.
 
-It has no notion of language. Each word, each run of letters inside a word and each pair of neighbours has a row of
-scores, one for each style, found by its hash. A word's rows add up; of all words and pairs of a text the one that
-speaks most for a style and the one that speaks most against it count; a softmax makes shares of that.
-Letters let "sketchy" find "sketch"; a word without any relation to a style says nothing and the picture
-stays as it is. The embedding is the mixture of the styles' codes, so mixtures of prompts are linear.
+It has no notion of language. Every word it was taught, every pair of them and every run of letters
+inside a word has a row of scores, one for each style. A word's rows add up; of all words and pairs
+of a text the one that speaks most for a style and the one that speaks most against it count; a
+softmax makes shares of that. Letters let "sketchy" find "sketch"; a word without any relation to a
+style says nothing, and the picture stays as it is. The embedding is the mixture of the styles'
+codes, so mixtures of prompts are linear.
 
 S styles, N rows of the table, U units of a text, L text rows, E columns.
 """
 
+import itertools
 import json
 import re
 import unicodedata
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -23,7 +25,7 @@ from torch import Tensor
 MAX_WORDS = 64
 LETTERS = (3, 4, 5)  # lengths of the runs
 CAP = 6.0  # the most one word can say
-FAINT = 0.06  # a style below this share was not meant
+FAINT = 0.08  # a style below this share was not meant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,35 +43,47 @@ def words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", plain)[:MAX_WORDS]
 
 
-def units(text: str, rows: int) -> list[Unit]:
-    """What `text` looks up in a table of `rows`."""
-    spoken = words(text)
-    singles = [word_unit(word, rows) for word in spoken]
-    pairs = [
-        Unit(rows=(_row(f"pair {left} {right}", rows),), weights=(1.0,))
-        for left, right in zip(spoken, spoken[1:], strict=False)
-    ]
-    return singles + pairs
+class Index:
+    """Where words, pairs and runs of letters stand in a table: known ones first, then hashed runs.
 
+    Args:
+        known: words, and pairs of words joined by a space, in the order of their rows.
+        rows: of the table in all; what `known` leaves is for the runs.
 
-def word_unit(word: str, rows: int, *, whole: bool = True) -> Unit:
-    """A word by itself (unless not `whole`) and by the runs of letters in it."""
-    padded = f"<{word}>"
-    runs = sorted({padded[i : i + n] for n in LETTERS for i in range(len(padded) - n + 1)})
-    keys = [f"run {run}" for run in runs]
-    weights = [1.0 / len(runs)] * len(runs)
-    if whole:
-        keys.append(f"word {word}")
-        weights.append(1.0)
-    return Unit(rows=tuple(_row(key, rows) for key in keys), weights=tuple(weights))
+    Raises:
+        ValueError: if no row is left.
+    """
 
+    def __init__(self, known: Sequence[str], rows: int) -> None:
+        if len(known) >= rows:
+            raise ValueError(f"the table has {rows} rows, it must have more than {len(known)}")
+        self._row_of = {name: row for row, name in enumerate(known)}
+        self._hashed = rows - len(known)
 
-def _row(key: str, rows: int) -> int:
-    return zlib.crc32(key.encode()) % rows
+    def units(self, text: str) -> list[Unit]:
+        """All that `text` looks up."""
+        spoken = words(text)
+        pairs = [f"{left} {right}" for left, right in itertools.pairwise(spoken)]
+        return [self.word(word) for word in spoken] + [
+            Unit(rows=(self._row_of[pair],), weights=(1.0,))
+            for pair in pairs
+            if pair in self._row_of
+        ]
+
+    def word(self, word: str, *, by_letters: bool = False) -> Unit:
+        """A word by its runs of letters, and by itself if it is known (unless `by_letters`)."""
+        padded = f"<{word}>"
+        runs = sorted({padded[i : i + n] for n in LETTERS for i in range(len(padded) - n + 1)})
+        rows = [len(self._row_of) + zlib.crc32(run.encode()) % self._hashed for run in runs]
+        weights = [1.0 / len(runs)] * len(runs)
+        if word in self._row_of and not by_letters:
+            rows.append(self._row_of[word])
+            weights.append(1.0)
+        return Unit(rows=tuple(rows), weights=tuple(weights))
 
 
 def pool(spoken_US: Tensor) -> Tensor:
-    """What the units of one text say together, `[S]`, each squashed so that no word outshouts the rest."""
+    """What the units of one text say together, `[S]`; squashed, so that no word outshouts."""
     squashed_US = CAP * torch.tanh(spoken_US / CAP)
     return squashed_US.clamp(min=0).amax(dim=0) + squashed_US.clamp(max=0).amin(dim=0)
 
@@ -81,6 +95,7 @@ class TinyText:
         scores_NS: what each row says for each style.
         bias_S: what an empty text says; the first style is the camera's own picture.
         codes_SLE: each style's embedding.
+        known: words and pairs with rows of their own.
         names: of the styles, in the tables' order.
         listed: those that are offered to people.
 
@@ -94,6 +109,7 @@ class TinyText:
         scores_NS: Tensor,
         bias_S: Tensor,
         codes_SLE: Tensor,
+        known: Sequence[str],
         names: tuple[str, ...],
         listed: tuple[str, ...],
     ) -> None:
@@ -101,13 +117,16 @@ class TinyText:
         if len(counts) != 1:
             raise ValueError(f"the tables are of {sorted(counts)} styles, they must agree")
         if unknown := set(listed) - set(names):
-            raise ValueError(f"styles {sorted(unknown)} are listed, but the table has no such names")
+            raise ValueError(
+                f"styles {sorted(unknown)} are listed, but the table has no such names"
+            )
         # small, and read on the host one text at a time
         self._scores_NS = scores_NS.float().cpu()
         self._bias_S = bias_S.float().cpu()
         self._codes_SLE = codes_SLE
+        self._index = Index(known, len(scores_NS))
         self.names = names
-        self.styles = listed
+        self._listed = listed
 
     @classmethod
     def from_weights(
@@ -122,6 +141,7 @@ class TinyText:
             scores_NS=weights["scores"],
             bias_S=weights["bias"],
             codes_SLE=weights["codes"].to(like),
+            known=json.loads(metadata["known"]),
             names=tuple(json.loads(metadata["names"])),
             listed=tuple(json.loads(metadata["listed"])),
         )
@@ -134,20 +154,23 @@ class TinyText:
     def text_dim(self) -> int:
         return self._codes_SLE.shape[2]
 
+    @property
+    def styles(self) -> tuple[str, ...]:
+        return self._listed
+
     def shares(self, text: str) -> Tensor:
         """How much of each style `text` asks for, `[S]`, summing to one."""
-        found = units(text, self._scores_NS.shape[0])
         logits_S = self._bias_S
-        if found:
+        if found := self._index.units(text):
             logits_S = logits_S + pool(torch.stack([self._say(unit) for unit in found]))
         shares_S = logits_S.softmax(dim=0)
         shares_S = torch.where(shares_S < FAINT, 0.0, shares_S)
         return shares_S / shares_S.sum()
 
-    def _say(self, unit: Unit) -> Tensor:
-        return torch.tensor(unit.weights) @ self._scores_NS[list(unit.rows)]
-
     def encode(self, text: str) -> Tensor:
         """The embedding of `text`, `[text_len, text_dim]`."""
         shares_S = self.shares(text).to(self._codes_SLE)
         return torch.einsum("s,sle->le", shares_S, self._codes_SLE)
+
+    def _say(self, unit: Unit) -> Tensor:
+        return torch.tensor(unit.weights) @ self._scores_NS[list(unit.rows)]

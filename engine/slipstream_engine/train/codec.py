@@ -26,12 +26,13 @@ DULL = 1e-3  # a channel that varies less than this share of the liveliest says 
 
 
 def make_codec(dataset: Dataset, params: TaehvParams = TINY, *, seed: int) -> Taehv:
-    """A codec that is its linear path alone: fitted components, convolutions that say nothing yet."""
+    """A codec that is its linear path alone: fitted components, convolutions that say nothing."""
     torch.manual_seed(seed)
     codec = Taehv(params)
     _quiet(codec)
     rng = np.random.default_rng([seed, 3])
-    samples = [sample(dataset, rng, batch=16, frames=4, crop_px=64) for _ in range(40)]
+    crop_px = min(64, dataset.inputs.shape[2])
+    samples = [sample(dataset, rng, batch=16, frames=4, crop_px=crop_px) for _ in range(40)]
     fit_linear(codec, torch.cat([blocks(x, params.stride).flatten(0, 1) for x in samples]))
     return codec
 
@@ -67,6 +68,7 @@ def fit_linear(codec: Taehv, blocks_NChw: Tensor) -> None:
     gain_K = (spread_K / spread_K.mean()).sqrt() / spread_K
     down = basis_CK.T * gain_K[:, None]
     linear.down.weight.copy_(down[:, :, None, None])
+    assert linear.down.bias is not None and linear.up.bias is not None
     linear.down.bias.copy_(-(down @ mean_C))
     linear.up.weight.copy_((basis_CK / gain_K)[:, :, None, None])
     linear.up.bias.copy_(mean_C)
@@ -132,8 +134,8 @@ def check_alive(codec: Taehv, x_BTCHW: Tensor) -> float:
     least = min(shares)
     if least <= LEAST_LIVE:
         raise RuntimeError(
-            f"{least:.0%} of the channels of a codec layer are alive, it must be over {LEAST_LIVE:.0%}: "
-            "lower the learning rate"
+            f"{least:.0%} of the channels of a codec layer are alive, it must be over "
+            f"{LEAST_LIVE:.0%}: lower the learning rate"
         )
     return least
 
@@ -141,9 +143,10 @@ def check_alive(codec: Taehv, x_BTCHW: Tensor) -> float:
 def train_codec(codec: Taehv, dataset: Dataset, recipe: Recipe, checkpoint: Path) -> list[float]:
     """Train the convolution branches of `codec`; the losses as `fit` returns them."""
     crop_px = min(CROP_PX, dataset.inputs.shape[2])
+    device = next(codec.parameters()).device
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
-        x_BTCHW = sample(dataset, rng, batch=BATCH, frames=CLIP_FRAMES, crop_px=crop_px)
+        x_BTCHW = sample(dataset, rng, batch=BATCH, frames=CLIP_FRAMES, crop_px=crop_px).to(device)
         if step % recipe.log_every == 0 and step:
             print(f"codec: live channels {check_alive(codec, x_BTCHW):.2f}", flush=True)
         return picture_loss(codec.decode_clip(codec.encode_clip(x_BTCHW, {}), {}), x_BTCHW)

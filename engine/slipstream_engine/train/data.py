@@ -1,7 +1,7 @@
 """The data stage: clips as a camera gives them, each with what the teachers make of it.
 
-On disk, in one folder: `inputs.npy` uint8 `[N, T, H, W, 3]`, `targets.npy` uint8 `[N, K, T, H, W, 3]`,
-`styles.npy` int64 `[N, K]` (a number in `names`), and `manifest.json`, written last.
+On disk, in one folder: `inputs.npy` uint8 `[N, T, H, W, 3]`, `targets.npy` uint8 `[N, K, T, H, W,
+3]`, `styles.npy` int64 `[N, K]` (a number in `names`), and `manifest.json`, written last.
 """
 
 import json

@@ -1,16 +1,19 @@
-"""The transformer's stage: it learns to say the styled picture from the camera's, as it will be run.
+"""The transformer's stage: it learns to say the styled picture, the way it will be run.
 
-A sample is three latent frames: what stands in the cache (a sink, the frame before) and the present one, or
-a stream's first chunk and the next. Its noise is as often the same in every frame as fresh, its strength is
-drawn over the whole range of the live control, and the timestep it is fed is the one the pipeline will feed.
-One batch in eight is a second step: the model's own picture, noised again a little.
+A sample is three latent frames: what stands in the cache (a sink, the frame before) and the
+present one, or a stream's first chunk and the next. Its noise is as often the same in every frame
+as fresh, its strength is drawn over the whole range of the live control, and the timestep it is
+fed is the one the pipeline will feed. One batch in eight is a second step: the model's own
+picture, noised again a little.
 
-Two phases: latents against latents, until colours and lines are there; then decoded pictures against pictures, the
-decoder learning along (and kept a codec by plain pairs).
+Two phases: latents against latents, until colours and lines are there; then decoded pictures
+against pictures, the decoder learning along (and kept a codec by plain pairs).
 
-B batch, F latent frames, c latent channels, h w latent size; T frames, H W pixels, S styles, L text rows, E columns.
+B batch, F latent frames, c latent channels, h w latent size; T frames, H W pixels, S styles, L text
+rows, E columns.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +51,8 @@ class Crop:
     columns: int
 
 
-SMALL = Crop(batch=8, rows=12, columns=12)
-WIDE = Crop(batch=3, rows=20, columns=20)
+SMALL = Crop(batch=4, rows=12, columns=12)
+WIDE = Crop(batch=2, rows=20, columns=20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,7 +63,7 @@ class Batch:
         blocks: frames to a block, for the causal mask.
         codes_BLE: the words, as the text encoder gives them.
         weight_BF: 0 where a frame has no target.
-        pixels_BTHW: the target's pictures `[B, 4F, 3, H, W]`, and of the input; None in the latent phase.
+        target_BTHW, input_BTHW: their pictures `[B, 4F, 3, H, W]`; None in the latent phase.
     """
 
     blocks: tuple[int, ...]
@@ -68,21 +71,30 @@ class Batch:
     target_BFchw: Tensor
     codes_BLE: Tensor
     weight_BF: Tensor
-    pixels_BTHW: Tensor | None = None
-    plain_BTHW: Tensor | None = None
+    target_BTHW: Tensor | None = None
+    input_BTHW: Tensor | None = None
 
 
 class Sampler:
-    """Draws batches; `codes_SLE` are the text encoder's codes, in the order of the dataset's names."""
+    """Draws batches onto `device`.
 
-    def __init__(self, dataset: Dataset, latents: Latents, codes_SLE: Tensor) -> None:
+    Args:
+        codes_SLE: the text encoder's, in the order of the dataset's names.
+    """
+
+    def __init__(
+        self, dataset: Dataset, latents: Latents, codes_SLE: Tensor, device: torch.device
+    ) -> None:
+        self._device = device
         self._dataset = dataset
         self._latents = latents
         self._codes_SLE = codes_SLE
 
     def draw(self, rng: np.random.Generator, crop: Crop, *, pictures: bool) -> Batch:
         is_start = rng.random() < 0.5
-        rows = [self._row(rng, crop, is_start=is_start, pictures=pictures) for _ in range(crop.batch)]
+        rows = [
+            self._row(rng, crop, is_start=is_start, pictures=pictures) for _ in range(crop.batch)
+        ]
         weight_BF = torch.ones(crop.batch, FRAMES)
         inputs = [row.input for row in rows]
         if not is_start:
@@ -92,17 +104,17 @@ class Sampler:
                 weight_BF[b, 0] = 0
         return Batch(
             blocks=STARTS if is_start else RUNS,
-            input_BFchw=torch.stack(inputs).float(),
-            target_BFchw=torch.stack([row.target for row in rows]),
-            codes_BLE=torch.stack([row.code for row in rows]),
-            weight_BF=weight_BF,
-            pixels_BTHW=torch.stack([row.pixels for row in rows if row.pixels is not None])
-            if pictures
-            else None,
-            plain_BTHW=torch.stack([row.plain for row in rows if row.plain is not None])
-            if pictures
-            else None,
+            input_BFchw=torch.stack(inputs).to(self._device),
+            target_BFchw=torch.stack([row.target for row in rows]).to(self._device),
+            codes_BLE=torch.stack([row.code for row in rows]).to(self._device),
+            weight_BF=weight_BF.to(self._device),
+            target_BTHW=self._stack([row.target_pixels for row in rows]),
+            input_BTHW=self._stack([row.input_pixels for row in rows]),
         )
+
+    def _stack(self, parts: Sequence[Tensor | None]) -> Tensor | None:
+        here = [part for part in parts if part is not None]
+        return torch.stack(here).to(self._device) if here else None
 
     def _row(
         self, rng: np.random.Generator, crop: Crop, *, is_start: bool, pictures: bool
@@ -123,14 +135,18 @@ class Sampler:
         elif chance < PLAIN_SHARE + BLEND_SHARE:
             share = float(rng.uniform(0.2, 0.8))
             other = int(rng.integers(-1, styles.shape[1]))
-        plain_z = self._cut_latents(cut, -1)
+        seen = self._cut_latents(cut, -1)
         target = share * self._cut_latents(cut, k) + (1 - share) * self._cut_latents(cut, other)
         code = share * self._code(n, k) + (1 - share) * self._code(n, other)
         if not pictures:
-            return _Row(input=plain_z, target=target, code=code)
-        pixels = share * self._cut_pixels(cut, k) + (1 - share) * self._cut_pixels(cut, other)
+            return _Row(input=seen, target=target, code=code)
+        wanted = share * self._cut_pixels(cut, k) + (1 - share) * self._cut_pixels(cut, other)
         return _Row(
-            input=plain_z, target=target, code=code, pixels=pixels, plain=self._cut_pixels(cut, -1)
+            input=seen,
+            target=target,
+            code=code,
+            target_pixels=wanted,
+            input_pixels=self._cut_pixels(cut, -1),
         )
 
     def _frames(self, rng: np.random.Generator, *, is_start: bool) -> tuple[int, ...]:
@@ -151,11 +167,11 @@ class Sampler:
     def _cut_pixels(self, cut: "_Cut", k: int) -> Tensor:
         clip = self._dataset.inputs[cut.n] if k < 0 else self._dataset.targets[cut.n, k]
         stride = clip.shape[1] // self._latents.inputs_NFchw.shape[-2]
-        times = [t for f in cut.frames for t in ((0,) * 4 if f == 0 else range(4 * f - 3, 4 * f + 1))]
-        y, x = cut.y * stride, cut.x * stride
-        part = clip[
-            times, y : y + cut.crop.rows * stride, x : x + cut.crop.columns * stride
+        times = [
+            t for f in cut.frames for t in ((0,) * 4 if f == 0 else range(4 * f - 3, 4 * f + 1))
         ]
+        y, x = cut.y * stride, cut.x * stride
+        part = clip[times, y : y + cut.crop.rows * stride, x : x + cut.crop.columns * stride]
         return to_tensor(part)
 
 
@@ -173,8 +189,8 @@ class _Row:
     input: Tensor
     target: Tensor
     code: Tensor
-    pixels: Tensor | None = None
-    plain: Tensor | None = None
+    target_pixels: Tensor | None = None
+    input_pixels: Tensor | None = None
 
 
 class Student(nn.Module):
@@ -191,8 +207,8 @@ class Student(nn.Module):
         """The clean latents the model says for a batch of noised inputs."""
         size, frames = batch.input_BFchw.shape[:2]
         low, high = self.schedule_params.noise_scale_range
-        scale_BF = rng.uniform(low, high, (size, 1)) + rng.uniform(-0.03, 0.03, (size, frames))
-        scale_BF = torch.from_numpy(np.clip(scale_BF, low, high)).to(self.dit.device)
+        drawn = rng.uniform(low, high, (size, 1)) + rng.uniform(-0.03, 0.03, (size, frames))
+        scale_BF = torch.from_numpy(np.clip(drawn, low, high)).to(self.dit.device)
         noise = self._noise(batch, rng)
         x_BFchw = mix_noise(batch.input_BFchw, noise, scale_BF[..., None, None, None])
         return self._clean(x_BFchw, self._schedule.first_timestep(scale_BF), batch)
@@ -218,7 +234,7 @@ class Student(nn.Module):
     def _clean(self, x_BFchw: Tensor, t_BF: Tensor, batch: Batch) -> Tensor:
         height, width = x_BFchw.shape[-2:]
         memory = self.dit.clip_memory(batch.blocks, height=height, width=width)
-        flow = self.dit(x_BFchw, t_BF, self.dit.condition(batch.codes_BLE), memory)
+        flow: Tensor = self.dit(x_BFchw, t_BF, self.dit.condition(batch.codes_BLE), memory)
         return x_BFchw - self._schedule.sigma(t_BF)[..., None, None, None] * flow
 
 
@@ -230,7 +246,12 @@ def latent_loss(said_BFchw: Tensor, batch: Batch) -> Tensor:
 
 
 def train_latents(
-    student: Student, sampler: Sampler, recipe: Recipe, checkpoint: Path, *, crops: tuple[Crop, Crop]
+    student: Student,
+    sampler: Sampler,
+    recipe: Recipe,
+    checkpoint: Path,
+    *,
+    crops: tuple[Crop, Crop],
 ) -> list[float]:
     """The first phase; three steps of four see the first crop."""
     student.codec.requires_grad_(False)
@@ -243,7 +264,12 @@ def train_latents(
 
 
 def train_pictures(
-    student: Student, sampler: Sampler, recipe: Recipe, checkpoint: Path, *, crops: tuple[Crop, Crop]
+    student: Student,
+    sampler: Sampler,
+    recipe: Recipe,
+    checkpoint: Path,
+    *,
+    crops: tuple[Crop, Crop],
 ) -> list[float]:
     """The second phase: transformer and decoder together, on decoded pictures."""
     student.codec.decoder.requires_grad_(True)
@@ -251,17 +277,17 @@ def train_pictures(
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         batch = sampler.draw(rng, crops[step % 4 == 3], pictures=True)
         said_BFchw = _say(student, batch, rng)
-        assert batch.pixels_BTHW is not None and batch.plain_BTHW is not None
+        assert batch.target_BTHW is not None and batch.input_BTHW is not None
         made_BTHW = student.codec.decode_clip(said_BFchw, {})
         # a frame without a target still says what it likes; its pictures do not count
         wanted_BTHW = torch.where(
             batch.weight_BF.repeat_interleave(4, dim=1)[..., None, None, None] > 0,
-            batch.pixels_BTHW,
+            batch.target_BTHW,
             made_BTHW.detach(),
         )
         total = picture_loss(made_BTHW, wanted_BTHW) + 0.1 * latent_loss(said_BFchw, batch)
         plain = student.codec.decode_clip(batch.input_BFchw[:2], {})
-        return total + 0.3 * picture_loss(plain, batch.plain_BTHW[:2])
+        return total + 0.3 * picture_loss(plain, batch.input_BTHW[:2])
 
     return fit("dit pictures", student, loss, recipe, checkpoint)
 

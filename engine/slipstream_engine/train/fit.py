@@ -1,7 +1,7 @@
 """The one training loop: fixed steps, cosine, averaged weights, and a checkpoint it can go on from.
 
-Every step draws its data from a generator of (seed, step), so an interrupted run that goes on sees what an
-uninterrupted one would have seen.
+Every step draws its data from a generator of (seed, step), so an interrupted run that goes on sees
+what an uninterrupted one would have seen.
 """
 
 import math
@@ -99,7 +99,10 @@ def fit(name: str, model: nn.Module, loss: Loss, recipe: Recipe, checkpoint: Pat
             curve.append(float(np.mean(recent)))
             recent.clear()
             pace_s = (time.monotonic() - began) / (step + 1 - first)
-            print(f"{name}: step {step + 1}/{recipe.steps} loss {curve[-1]:.5f} {pace_s:.3f} s/step", flush=True)
+            print(
+                f"{name}: step {step + 1}/{recipe.steps} loss {curve[-1]:.5f} {pace_s:.3f} s/step",
+                flush=True,
+            )
         if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
             _save(checkpoint, model, optimiser, average, recipe, step + 1, curve)
     average.copy_to(model)
@@ -152,7 +155,7 @@ def _resume(
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file beside `path`, then put it in its place: a broken one never stands there."""
+    """Let `write` make a file beside `path`, then put it there: a broken one never stands there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write(temporary)
@@ -170,6 +173,8 @@ def ship(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str])
     half = {name: w.detach().cpu().to(torch.float16).contiguous() for name, w in weights.items()}
     for name, w in half.items():
         if not torch.isfinite(w).all():
-            raise ValueError(f"{name} holds a value that half precision cannot, {path} is left as it was")
+            raise ValueError(
+                f"{name} holds a value that half precision cannot, {path} is left as it was"
+            )
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, lambda temporary: save_file(half, temporary, metadata=dict(metadata)))

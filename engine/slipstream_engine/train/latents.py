@@ -1,4 +1,4 @@
-"""Every clip and target as latents, made once: the encoder does not change while the transformer learns.
+"""Every clip and target as latents, made once: the encoder rests while the transformer learns.
 
 N clips, K targets, F latent frames, c latent channels, h w latent size.
 """

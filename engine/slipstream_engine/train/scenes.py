@@ -1,6 +1,7 @@
-"""Moving scenes to learn from: a camera that travels over pictures and clips, and drawn talking heads.
+"""Moving scenes to learn from: a camera over pictures and clips, drawn talking heads, shapes.
 
-Frames are RGB float32 `[T, H, W, 3]` in [0, 1]. Everything follows from the generator that is handed in.
+Frames are RGB float32 `[T, H, W, 3]` in [0, 1]. Everything follows from the generator that is
+handed in.
 """
 
 from collections.abc import Sequence
@@ -73,11 +74,13 @@ def _play(available: int, wanted: int, rng: np.random.Generator) -> tuple[int, i
     return int(rng.integers(0, available - stride * (wanted - 1))), stride
 
 
-def _view(frame: Frames, middle: NDArray[np.float64], scale: float, turn: float, size: Size) -> Clip:
+def _view(
+    frame: Frames, middle: NDArray[np.float64], scale: float, turn: float, size: Size
+) -> Clip:
     """What a camera at `middle` sees, `scale` source pixels to one of its own."""
     picture = frame.astype(np.float32) / 255
     if scale > 1.2:  # a plain warp would alias
-        picture = cv2.GaussianBlur(picture, (0, 0), 0.45 * scale)
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.45 * scale), np.float32)
     cos, sin = scale * np.cos(turn), scale * np.sin(turn)
     x, y = size.width_px / 2, size.height_px / 2
     back = np.array(
@@ -150,7 +153,9 @@ def _person(
     blob(0, 0.62, 0.3, 0.05 + 0.09 * abs(opening), skin * [0.75, 0.4, 0.4])
 
 
-def _lit(picture: Clip, head: NDArray[np.float64], radius: float, light: NDArray[np.float64]) -> Clip:
+def _lit(
+    picture: Clip, head: NDArray[np.float64], radius: float, light: NDArray[np.float64]
+) -> Clip:
     """Shade by a lamp at one side, so that faces are round rather than flat."""
     rows, columns = picture.shape[:2]
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
@@ -159,7 +164,7 @@ def _lit(picture: Clip, head: NDArray[np.float64], radius: float, light: NDArray
 
 
 def shapes(size: Size, rng: np.random.Generator) -> Clip:
-    """Coloured discs and bars that drift over a gradient: clean edges in every hue and direction."""
+    """Coloured discs and bars that drift over a gradient: clean edges in every hue and turn."""
     y, x = np.mgrid[0 : size.height_px, 0 : size.width_px].astype(np.float32)
     turn = rng.uniform(0, 6.28)
     ramp = (np.cos(turn) * x / size.width_px + np.sin(turn) * y / size.height_px) * 0.7 + 0.5

@@ -1,6 +1,7 @@
-"""Where the training pictures come from: files that Python packages ship, pinned, each with its licence.
+"""Where the pictures come from: files that Python packages ship, pinned, with their licences.
 
-Nothing is downloaded. What is listed as `held out` is shown to the finished model only, and never shipped.
+Nothing is downloaded. What is listed as `held out` is shown to the finished model only, and never
+shipped.
 """
 
 import hashlib
@@ -190,7 +191,9 @@ def load(source: Source, *, max_frames: int = 1000, max_height_px: int = 512) ->
     """The frames of `source`, RGB uint8 `[T, H, W, 3]`; one frame for a picture."""
     path = str(locate(source))
     if not source.is_clip:
-        frames = [cv2.imread(path, cv2.IMREAD_COLOR)]
+        picture = cv2.imread(path, cv2.IMREAD_COLOR)
+        assert picture is not None, f"{path} has the pinned bytes, yet it cannot be read"
+        frames = [picture]
     else:
         frames = []
         clip = cv2.VideoCapture(path)

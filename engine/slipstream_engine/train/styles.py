@@ -1,8 +1,9 @@
-"""The teachers: each style is a local picture operation, so a moving scene stays consistent in time.
+"""The teachers: each style is a local picture operation, so moving scenes stay consistent.
 
-Pictures are RGB float32 `[H, W, 3]` in [0, 1] at the size the model runs at. Lines are two to three pixels
-wide and soft on purpose: the codec keeps 48 of 768 numbers, and thinner lines do not survive it.
-Nothing here depends on the frame's position in time, and only the grid styles on its position in space.
+Pictures are RGB float32 `[H, W, 3]` in [0, 1] at the size the model runs at. Lines are two to three
+pixels wide and soft on purpose: the codec keeps 48 of 768 numbers, and thinner lines do not survive
+it. Nothing here depends on the frame's position in time, and only the grid styles on its position
+in space.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,7 +37,7 @@ def _edges(picture: Picture, *, sigma_px: float = 1.0, gain: float = 4.0) -> Pic
 
 
 def _lines(picture: Picture, *, sigma_px: float = 1.2, gain: float = 14.0) -> Picture:
-    """Dark pen lines in [0, 1], `[H, W]`: where the picture is darker than its surroundings or steep."""
+    """Dark pen lines in [0, 1], `[H, W]`: where it is darker than its surroundings, or steep."""
     soft = _blur(_grey(picture), sigma_px)
     dark = np.clip(gain * (_blur(soft, 2.2 * sigma_px) - soft), 0, 1)
     steep = np.clip(_edges(picture, sigma_px=sigma_px, gain=7.0) - 0.15, 0, 1)
@@ -58,7 +59,7 @@ def _ramp(value: Picture, *stops: tuple[float, tuple[float, float, float]]) -> P
 
 
 def _posterise(value: Picture, levels: int, softness: float = 0.25) -> Picture:
-    """Steps of even tone with short ramps between them: a hard step would flicker with the camera's noise."""
+    """Steps of even tone with short ramps between: a hard step would flicker with the noise."""
     scaled = value * levels
     floor = np.floor(scaled)
     ramp = np.clip((scaled - floor - 0.5) / softness + 0.5, 0, 1)
@@ -110,9 +111,11 @@ def neon(picture: Picture) -> Picture:
     turn = np.arctan2(dy, dx) * 2
     phases = np.array([0.0, 2.1, 4.2], np.float32)
     tube = np.clip(0.55 + 0.5 * np.cos(turn[..., None] - phases), 0, 1).astype(np.float32)
-    lit = core[..., None] * tube
+    lit = np.asarray(core[..., None] * tube, np.float32)
     glow = _blur(lit, 1.0) + 0.9 * _blur(lit, 4.0)
-    return np.asarray(np.clip(np.float32([0.02, 0.0, 0.07]) + 1.25 * glow, 0, 1), np.float32)
+    return np.asarray(
+        np.clip(np.array([0.02, 0.0, 0.07], np.float32) + 1.25 * glow, 0, 1), np.float32
+    )
 
 
 def thermal(picture: Picture) -> Picture:
@@ -180,7 +183,7 @@ def cyberpunk(picture: Picture) -> Picture:
         (1.0, (0.85, 1.0, 1.0)),
     )
     rim = _blur(_edges(picture, sigma_px=1.2, gain=6.0), 1.0)
-    return np.asarray(np.clip(base + rim[..., None] * np.float32([0.1, 0.7, 0.9]), 0, 1))
+    return np.asarray(np.clip(base + rim[..., None] * np.array([0.1, 0.7, 0.9], np.float32), 0, 1))
 
 
 def ice(picture: Picture) -> Picture:
@@ -227,7 +230,7 @@ def gold(picture: Picture) -> Picture:
 def noir(picture: Picture) -> Picture:
     tone = _blur(_grey(picture), 0.8)
     local = tone - 0.55 * (_blur(tone, 12.0) - 0.42)
-    value = 1 / (1 + np.exp(-(local - 0.42) * 14))
+    value = np.asarray(1 / (1 + np.exp(-(local - 0.42) * 14)), np.float32)
     return _ramp(value, (0, (0.02, 0.02, 0.03)), (1, (0.94, 0.94, 0.92)))
 
 
@@ -249,9 +252,7 @@ def xray(picture: Picture) -> Picture:
     tone = 1 - _blur(_grey(picture), 1.5)
     bone = _edges(picture, sigma_px=1.5, gain=7.0)
     value = np.clip(0.55 * tone**1.5 + 0.65 * bone, 0, 1)
-    return _ramp(
-        value, (0, (0.0, 0.01, 0.04)), (0.5, (0.2, 0.42, 0.58)), (1, (0.92, 1.0, 1.0))
-    )
+    return _ramp(value, (0, (0.0, 0.01, 0.04)), (0.5, (0.2, 0.42, 0.58)), (1, (0.92, 1.0, 1.0)))
 
 
 def night_vision(picture: Picture) -> Picture:
@@ -268,9 +269,7 @@ def marble(picture: Picture) -> Picture:
     dx = cv2.Sobel(height, cv2.CV_32F, 1, 0, scale=0.25)
     dy = cv2.Sobel(height, cv2.CV_32F, 0, 1, scale=0.25)
     light = np.clip(0.62 + 5.0 * (dx + dy) + 0.25 * (height - 0.5), 0, 1)
-    return _ramp(
-        light, (0, (0.2, 0.19, 0.2)), (0.6, (0.74, 0.72, 0.7)), (1, (1.0, 0.99, 0.96))
-    )
+    return _ramp(light, (0, (0.2, 0.19, 0.2)), (0.6, (0.74, 0.72, 0.7)), (1, (1.0, 0.99, 0.96)))
 
 
 def pixel_art(picture: Picture) -> Picture:
@@ -316,3 +315,5 @@ STYLES: Mapping[str, Style] = MappingProxyType(
         "toy bricks": bricks,
     }
 )
+
+OFFERED: tuple[str, ...] = tuple(STYLES)  # those that a person looked at and found good

@@ -1,8 +1,9 @@
-"""The text stage: a table of scores learned from sentences made of the styles' words and everyday ones.
+"""The text stage: scores learned from sentences made of the styles' words and everyday ones.
 
 S styles, N rows of the table, U units of a text, B batch.
 """
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slipstream_engine.models.tiny_text import TinyText, Unit, pool, units, word_unit, words
+from slipstream_engine.models.tiny_text import Index, TinyText, Unit, pool, words
 from slipstream_engine.train.data import NAMES
 from slipstream_engine.train.phrases import FAINTLY, FRAMES, JOINTS, NEUTRAL, PHRASES, STRONGLY
 
-ROWS = 8192
+RUN_ROWS = 8192
 TEXT_LEN = 4
 TEXT_DIM = 64
 CODE_SEED = 20_240
@@ -50,12 +51,31 @@ class Scores(nn.Module):
             torch.from_numpy(starts),
             per_sample_weights=torch.tensor([w for unit in flat for w in unit.weights]),
         )
-        pooled = [pool(part_US) for part_US in spoken_US.split([len(text) for text in texts])]
+        parts = torch.split(spoken_US, [len(text) for text in texts])
+        pooled = [pool(part_US) for part_US in parts]
         return torch.stack(pooled) + self.bias
 
 
+def known_words() -> tuple[str, ...]:
+    """Every word of the lessons, and the pairs inside a style's phrase."""
+    taught = [phrase for phrases in PHRASES.values() for phrase in phrases]
+    taught += [*FAINTLY, *STRONGLY]
+    everyday = [
+        *JOINTS,
+        *NEUTRAL,
+        *(frame.replace("{n}", "").replace("{}", "") for frame in FRAMES),
+    ]
+    singles = {word for text in (*taught, *everyday) for word in words(text)}
+    pairs = {
+        f"{left} {right}"
+        for spoken in map(words, taught)
+        for left, right in itertools.pairwise(spoken)
+    }
+    return tuple(sorted(singles | pairs))
+
+
 def style_codes(count: int = len(NAMES)) -> Tensor:
-    """The styles' embeddings, `[S, TEXT_LEN, TEXT_DIM]`: fixed random directions, which the transformer learns to read."""
+    """The styles' embeddings, `[S, TEXT_LEN, TEXT_DIM]`: random directions, fixed for good."""
     generator = torch.Generator().manual_seed(CODE_SEED)
     return torch.randn(count, TEXT_LEN, TEXT_DIM, generator=generator)
 
@@ -66,7 +86,7 @@ def lesson(rng: np.random.Generator) -> Lesson:
     kind = rng.random()
     if kind < 0.35:
         text = " ".join(_pick(rng, NEUTRAL) for _ in range(rng.integers(1, 9)))
-        if rng.random() < 0.3:
+        if rng.random() < 0.5:
             text += " " + _noise_word(rng)
         shares[0] = 1
         return Lesson(text=text, shares=tuple(shares))
@@ -102,7 +122,9 @@ def _noise_word(rng: np.random.Generator) -> str:
 def train_text(*, steps: int, seed: int, batch: int = 64, rate: float = 0.03) -> Scores:
     """Learn the table; minutes of training are seconds here."""
     torch.manual_seed(seed)
-    scores = Scores(ROWS, len(NAMES))
+    known = known_words()
+    index = Index(known, len(known) + RUN_ROWS)
+    scores = Scores(len(known) + RUN_ROWS, len(NAMES))
     optimiser = torch.optim.AdamW(scores.parameters(), lr=rate, weight_decay=2e-3)
     for step in range(steps):
         rng = np.random.default_rng([seed, 4, step])
@@ -110,7 +132,7 @@ def train_text(*, steps: int, seed: int, batch: int = 64, rate: float = 0.03) ->
         for group in optimiser.param_groups:
             group["lr"] = rate * (1 - step / steps)
         loss = F.cross_entropy(
-            scores([_heard(one.text, rng) for one in lessons]),
+            scores([_heard(one.text, index, rng) for one in lessons]),
             torch.tensor([one.shares for one in lessons], dtype=torch.float32),
         )
         optimiser.zero_grad(set_to_none=True)
@@ -121,15 +143,15 @@ def train_text(*, steps: int, seed: int, batch: int = 64, rate: float = 0.03) ->
     return scores
 
 
-def _heard(text: str, rng: np.random.Generator) -> list[Unit]:
+def _heard(text: str, index: Index, rng: np.random.Generator) -> list[Unit]:
     """The text's units; now and then a word is known by its letters only, or has another ending."""
     if rng.random() < 0.6:
-        return units(text, ROWS)
+        return index.units(text)
     spoken = [
         word + str(rng.choice(ENDINGS)) if len(word) > 3 and rng.random() < 0.3 else word
         for word in words(text)
     ]
-    return [word_unit(word, ROWS, whole=rng.random() < 0.5) for word in spoken]
+    return [index.word(word, by_letters=bool(rng.random() < 0.5)) for word in spoken]
 
 
 def weights_of(scores: Scores) -> dict[str, Tensor]:
@@ -143,7 +165,11 @@ def weights_of(scores: Scores) -> dict[str, Tensor]:
 
 def metadata(listed: Sequence[str]) -> Mapping[str, str]:
     """The names that go with the weights; `listed` are the styles offered to people."""
-    return {"names": json.dumps(list(NAMES)), "listed": json.dumps(list(listed))}
+    return {
+        "known": json.dumps(known_words()),
+        "names": json.dumps(NAMES),
+        "listed": json.dumps(list(listed)),
+    }
 
 
 def encoder(scores: Scores, listed: Sequence[str] = NAMES[1:]) -> TinyText:

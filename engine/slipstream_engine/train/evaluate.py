@@ -1,0 +1,145 @@
+"""How good the finished model is, on clips it has never seen, streamed through the real pipeline.
+
+For each style and clip: PSNR to the teacher, how much better that is than the best global affine
+recolouring fitted on those very frames, and how much of the teacher's gradient energy is there
+(PSNR is a poor judge of lines).
+
+T frames, H W size; pictures are RGB float32 in [0, 1].
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from slipstream_protocol.parameters import Parameters
+
+from slipstream_engine.color import i420_from_rgb, rgb_from_i420
+from slipstream_engine.config import EngineConfig
+from slipstream_engine.diffusion import DiffusionPipeline, Parts
+from slipstream_engine.models.taehv import TaehvState
+from slipstream_engine.train.data import stylise
+from slipstream_engine.train.scenes import Clip, Footage, Size, travel
+from slipstream_engine.train.sources import HELD_OUT, Frames, Source, load
+
+SETTLE_FRAMES = 5  # the first chunk is judged like the others, but not for flicker
+STILL_CHUNKS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeldOut:
+    """A clip that no training saw."""
+
+    name: str
+    clip: Clip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One style on one clip.
+
+    Args:
+        psnr_db: of the model's picture to the teacher's.
+        recolour_db: the same of the best global affine recolouring of the camera's picture.
+        gradient_ratio: gradient energy, the model's over the teacher's.
+    """
+
+    style: str
+    clip: str
+    psnr_db: float
+    recolour_db: float
+    gradient_ratio: float
+
+    @property
+    def gain_db(self) -> float:
+        return self.psnr_db - self.recolour_db
+
+
+def held_out(size: Size, sources: Sequence[Source] = HELD_OUT) -> list[HeldOut]:
+    """The clips to judge by: films as they are, photographs under a moving camera."""
+    clips = []
+    for number, source in enumerate(sources):
+        frames = load(source)
+        clip: Clip
+        if source.is_clip:
+            covered = np.stack([_cover(f, size) for f in frames[30 : 30 + size.frames]])
+            clip = np.asarray(covered / 255, np.float32)
+        else:
+            rng = np.random.default_rng([99, number])
+            clip = travel(Footage(frames=frames, focus=None), size, rng)
+        clips.append(HeldOut(name=source.name, clip=clip))
+    return clips
+
+
+def _cover(frame: Frames, size: Size) -> Frames:
+    """The middle of `frame`, of the wanted shape and size."""
+    rows, columns = frame.shape[:2]
+    wide = min(columns, rows * size.width_px // size.height_px)
+    high = min(rows, columns * size.height_px // size.width_px)
+    top, left = (rows - high) // 2, (columns - wide) // 2
+    cut = frame[top : top + high, left : left + wide]
+    way = cv2.INTER_AREA if wide > size.width_px else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(cut, (size.width_px, size.height_px), interpolation=way), np.uint8)
+
+
+def stream(pipeline: DiffusionPipeline[TaehvState], clip: Clip, parameters: Parameters) -> Clip:
+    """What a viewer would see: `clip` through a fresh stream, chunk by chunk."""
+    rgb_TCHW = torch.from_numpy(np.ascontiguousarray(clip.transpose(0, 3, 1, 2))) * 2 - 1
+    frames_THW = i420_from_rgb(rgb_TCHW).numpy()
+    made_THW = np.empty_like(frames_THW)
+    viewer = pipeline.open(parameters)
+    at = chunk = 0
+    while at + (count := pipeline.geometry.frames_of(chunk)) <= len(clip):
+        viewer.step(frames_THW[at : at + count], made_THW[at : at + count])
+        at, chunk = at + count, chunk + 1
+    seen_TCHW = rgb_from_i420(torch.from_numpy(made_THW[:at])) / 2 + 0.5
+    return seen_TCHW.permute(0, 2, 3, 1).numpy()
+
+
+def pipeline_of(parts: Parts[TaehvState], config: EngineConfig) -> DiffusionPipeline[TaehvState]:
+    return DiffusionPipeline(config, parts)
+
+
+def psnr_db(made: Clip, wanted: Clip) -> float:
+    return float(-10 * np.log10(np.mean((made - wanted) ** 2) + 1e-10))
+
+
+def recolour_db(clip: Clip, wanted: Clip) -> float:
+    """PSNR of the affine map of colours that fits `wanted` best: what needs no idea of pictures."""
+    colours = clip.reshape(-1, 3)
+    colours = np.concatenate([colours, np.ones((len(colours), 1), np.float32)], axis=1)
+    flat = wanted.reshape(-1, 3)
+    best, *_ = np.linalg.lstsq(colours, flat, rcond=None)
+    return psnr_db(np.clip(colours @ best, 0, 1), flat)
+
+
+def gradient_energy(clip: Clip) -> float:
+    return float(np.mean(np.diff(clip, axis=1) ** 2) + np.mean(np.diff(clip, axis=2) ** 2))
+
+
+def judge(
+    pipeline: DiffusionPipeline[TaehvState], style: str, held: HeldOut, parameters: Parameters
+) -> tuple[Score, Clip]:
+    """The score of one style on one clip, and the pictures."""
+    made = stream(pipeline, held.clip, parameters)
+    clip = held.clip[: len(made)]
+    wanted = stylise(clip, style)
+    score = Score(
+        style=style,
+        clip=held.name,
+        psnr_db=psnr_db(made, wanted),
+        recolour_db=recolour_db(clip, wanted),
+        gradient_ratio=gradient_energy(made) / gradient_energy(wanted),
+    )
+    return score, made
+
+
+def flicker_levels(
+    pipeline: DiffusionPipeline[TaehvState], frame: NDArray[np.float32], prompt: str
+) -> float:
+    """Mean change from frame to frame, in grey levels of 255, when nothing moves."""
+    frames = SETTLE_FRAMES + 4 * STILL_CHUNKS
+    made = stream(pipeline, np.repeat(frame[None], frames, axis=0), Parameters(prompt=prompt))
+    return float(np.abs(np.diff(made[SETTLE_FRAMES:], axis=0)).mean() * 255)

@@ -1,0 +1,71 @@
+"""How much of everything: the full training, and a tiny one that shows the road is open."""
+
+from dataclasses import dataclass, replace
+
+from slipstream_engine.config import PRESETS, Preset
+from slipstream_engine.train.data import DataConfig
+from slipstream_engine.train.dit import SMALL, WIDE, Crop
+from slipstream_engine.train.fit import Recipe
+from slipstream_engine.train.sources import HELD_OUT, TRAINING, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A whole training.
+
+    Args:
+        preset: the model to make, at the size it is made for.
+        latents, pictures: the two phases of the transformer, each with two crop sizes.
+        styles_judged: how many styles to evaluate; 0 for all.
+        gate_db: the mean gain a style needs to be offered.
+    """
+
+    preset: Preset
+    data: DataConfig
+    training: tuple[Source, ...]
+    held_out: tuple[Source, ...]
+    codec: Recipe
+    text_steps: int
+    latents: Recipe
+    latents_crops: tuple[Crop, Crop]
+    pictures: Recipe
+    pictures_crops: tuple[Crop, Crop]
+    judged_frames: int = 29
+    styles_judged: int = 0
+    gate_db: float = 1.0
+
+
+def full(seed: int) -> Plan:
+    """The training that made the shipped weights, up to its machine's rounding."""
+    return Plan(
+        preset=PRESETS["tiny"],
+        data=DataConfig(clips=520, seed=seed),
+        training=TRAINING,
+        held_out=HELD_OUT,
+        codec=Recipe(steps=1500, rate=1.5e-3, seed=seed),
+        text_steps=5000,
+        latents=Recipe(steps=2400, rate=2e-3, floor=0.1, average=0.995, seed=seed + 1),
+        latents_crops=(SMALL, SMALL),
+        pictures=Recipe(steps=1500, rate=1e-3, average=0.998, seed=seed + 2),
+        pictures_crops=(SMALL, WIDE),
+    )
+
+
+def smoke(seed: int) -> Plan:
+    """Seconds on one core; its model is good for nothing."""
+    crop = Crop(batch=2, rows=4, columns=4)
+    short = Recipe(steps=4, rate=1e-3, warm_up=2, log_every=2, save_every=2, seed=seed)
+    return Plan(
+        preset=replace(PRESETS["tiny"], width_px=64, height_px=48),
+        data=DataConfig(clips=6, targets=2, width_px=64, height_px=48, seed=seed),
+        training=TRAINING[:2],
+        held_out=HELD_OUT[2:3],
+        codec=short,
+        text_steps=20,
+        latents=short,
+        latents_crops=(crop, crop),
+        pictures=short,
+        pictures_crops=(crop, crop),
+        judged_frames=9,
+        styles_judged=2,
+    )

@@ -1,0 +1,141 @@
+"""What the training leaves beside the weights: model card, sheet of pictures, loss curves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from slipstream_engine.train.evaluate import Score
+from slipstream_engine.train.scenes import Clip
+from slipstream_engine.train.sources import HELD_OUT, TRAINING
+
+CURVE_SIZE_PX = (640, 320)
+
+WHAT = (
+    "A small demonstration model for CPUs: a style vocabulary, not open-ended text. It redraws",
+    "the camera's picture in one of the styles below or a mixture of them; it never adds",
+    "objects. Do not judge StreamDiffusionV2 by it.",
+)
+HOW_JUDGED = (
+    "On clips outside the training set, streamed through the pipeline (one step, fixed noise,",
+    "rolling cache). Gain is PSNR to the teacher's picture over the best global affine",
+    "recolouring fitted on those very frames; gradient ratio is gradient energy over the",
+    "teacher's; flicker is the mean change from frame to frame on a still picture, in grey",
+    "levels.",
+)
+LEARNED_FROM = (
+    "Camera moves over these, drawn talking heads and drifting shapes; the targets are classical",
+    "image operations (`slipstream_engine/train/styles.py`). No picture is shipped.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the card says besides the scores, as lines ready to read."""
+
+    how: tuple[str, ...]
+    sizes: tuple[str, ...]
+
+
+def means(scores: Sequence[Score], style: str) -> tuple[float, float]:
+    """Mean gain and mean gradient ratio of a style over the clips."""
+    of_style = [score for score in scores if score.style == style]
+    gain = float(np.mean([score.gain_db for score in of_style]))
+    return gain, float(np.mean([score.gradient_ratio for score in of_style]))
+
+
+def card(
+    scores: Sequence[Score],
+    flicker: Mapping[str, float],
+    listed: Sequence[str],
+    facts: Facts,
+    *,
+    gate_db: float,
+) -> str:
+    """The model card, markdown."""
+    styles = list(dict.fromkeys(score.style for score in scores))
+    clips = list(dict.fromkeys(score.clip for score in scores))
+    table = [
+        "| style | "
+        + " | ".join(f"{clip}, gain dB" for clip in clips)
+        + " | mean gain dB | mean PSNR dB "
+        "| gradient ratio | flicker | listed |",
+        "|---" * (len(clips) + 6) + "|",
+    ]
+    for style in styles:
+        of_style = {score.clip: score for score in scores if score.style == style}
+        gain, ratio = means(scores, style)
+        cells = [f"{of_style[clip].gain_db:+.1f}" for clip in clips]
+        psnr = np.mean([score.psnr_db for score in of_style.values()])
+        cells += [f"{gain:+.1f}", f"{psnr:.1f}", f"{ratio:.2f}", f"{flicker[style]:.2f}"]
+        table.append(
+            f"| {style} | " + " | ".join(cells) + f" | {'yes' if style in listed else 'no'} |"
+        )
+    sources = ["| file | package | licence | used for |", "|---|---|---|---|"]
+    for use, group in (("training", TRAINING), ("evaluation only", HELD_OUT)):
+        sources += [f"| {s.path} | {s.package} {s.version} | {s.licence} | {use} |" for s in group]
+    return "\n".join(
+        [
+            "# Slipstream tiny: the embedded default",
+            "",
+            *WHAT,
+            "",
+            *facts.sizes,
+            "",
+            "## How it was made",
+            "",
+            *facts.how,
+            "",
+            "## Scores",
+            "",
+            *HOW_JUDGED,
+            f"A style is listed if its mean gain is at least {gate_db:g} dB and a person liked it.",
+            "",
+            *table,
+            "",
+            "## Pictures it learned from",
+            "",
+            *LEARNED_FROM,
+            "",
+            *sources,
+            "",
+        ]
+    )
+
+
+def sheet(rows: Sequence[tuple[str, Sequence[Clip]]]) -> NDArray[np.uint8]:
+    """Rows of pictures `[H, W, 3]` in [0, 1], each with its name on the first one; RGB bytes."""
+    lines = []
+    for name, pictures in rows:
+        line = np.concatenate(list(pictures), axis=1)
+        drawn = np.ascontiguousarray(np.clip(line, 0, 1) * 255).astype(np.uint8)
+        cv2.putText(drawn, name, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 3)
+        cv2.putText(drawn, name, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1)
+        lines.append(drawn)
+    return np.concatenate(lines, axis=0)
+
+
+def save_png(path: Path, picture: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), np.ascontiguousarray(picture[..., ::-1])):
+        raise OSError(f"{path} could not be written, is the folder writable?")
+
+
+def curve(losses: Sequence[float]) -> NDArray[np.uint8]:
+    """A loss curve, the first losses cut off where they would flatten the rest."""
+    width, height = CURVE_SIZE_PX
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    if len(losses) < 2:
+        return canvas
+    values = np.array(losses)
+    low, high = float(values.min()), float(np.quantile(values, 0.95))
+    x = np.linspace(40, width - 10, len(values))
+    y = np.interp(values, [low, max(high, low + 1e-9)], [height - 25, 10])
+    points = np.stack([x, y], axis=1).astype(np.int32)
+    cv2.polylines(canvas, [points], False, (30, 60, 200), 2, cv2.LINE_AA)
+    for text, at in ((f"{high:.4f}", (2, 14)), (f"{low:.4f}", (2, height - 20))):
+        cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.35, (0, 0, 0), 1, cv2.LINE_AA)
+    return canvas

@@ -1,0 +1,181 @@
+"""The stages of the training, each a function of what the ones before left in the folder.
+
+out/data/                the clips and what the teachers make of them
+out/checkpoints/         to go on from after an interruption, and the codec as its own stage left it
+out/weights/             codec, dit and text as safetensors, MODEL_CARD.md, scores.json, pictures
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from slipstream_protocol.parameters import Parameters
+
+from slipstream_engine.config import EngineConfig
+from slipstream_engine.diffusion import Parts
+from slipstream_engine.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, load_embedded
+from slipstream_engine.models.dit import CausalDit, initialise
+from slipstream_engine.models.taehv import TINY, Taehv, TaehvState
+from slipstream_engine.train import codec as codec_stage
+from slipstream_engine.train import data, dit, evaluate, report, text
+from slipstream_engine.train.evaluate import HeldOut, Score
+from slipstream_engine.train.fit import replace_file, ship
+from slipstream_engine.train.latents import encode_dataset
+from slipstream_engine.train.plan import Plan
+from slipstream_engine.train.scenes import Clip, Size
+from slipstream_engine.train.styles import OFFERED, STYLES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """A folder, a plan and a device."""
+
+    plan: Plan
+    out: Path
+    device: str
+
+    @property
+    def weights(self) -> Path:
+        return self.out / "weights"
+
+    @property
+    def data_folder(self) -> Path:
+        return self.out / "data"
+
+    @property
+    def first_codec(self) -> Path:
+        """The codec before the transformer's second phase trains its decoder further."""
+        return self.out / "checkpoints" / CODEC_FILE
+
+    def checkpoint(self, name: str) -> Path:
+        return self.out / "checkpoints" / f"{name}.pt"
+
+    def make_data(self) -> None:
+        data.build(self.data_folder, self.plan.data, self.plan.training)
+
+    def make_codec(self) -> None:
+        dataset = data.load_dataset(self.data_folder)
+        codec = codec_stage.make_codec(dataset, seed=self.plan.data.seed).to(self.device)
+        losses = codec_stage.train_codec(codec, dataset, self.plan.codec, self.checkpoint("codec"))
+        ship(self.first_codec, codec.state_dict(), {})
+        report.save_png(self.weights / "codec_loss.png", report.curve(losses))
+
+    def make_text(self) -> None:
+        scores = text.train_text(steps=self.plan.text_steps, seed=self.plan.data.seed)
+        ship(self.weights / TEXT_FILE, text.weights_of(scores), text.metadata(tuple(STYLES)))
+
+    def make_dit(self) -> None:
+        dataset = data.load_dataset(self.data_folder)
+        codec = self._codec()
+        latents = encode_dataset(codec, dataset, self._latents_file())
+        torch.manual_seed(self.plan.data.seed)
+        model = CausalDit(self.plan.preset.dit)
+        initialise(model)
+        student = dit.Student(model.to(self.device), codec, self.plan.preset.schedule)
+        codes = text.style_codes()
+        sampler = dit.Sampler(dataset, latents, codes, torch.device(self.device))
+        plan = self.plan
+        losses = dit.train_latents(
+            student, sampler, plan.latents, self.checkpoint("latents"), crops=plan.latents_crops
+        )
+        report.save_png(self.weights / "latents_loss.png", report.curve(losses))
+        losses = dit.train_pictures(
+            student, sampler, plan.pictures, self.checkpoint("pictures"), crops=plan.pictures_crops
+        )
+        report.save_png(self.weights / "pictures_loss.png", report.curve(losses))
+        ship(self.weights / DIT_FILE, student.dit.state_dict(), {})
+        ship(self.weights / CODEC_FILE, student.codec.state_dict(), {})
+
+    def _codec(self) -> Taehv:
+        if not self.first_codec.is_file():
+            raise FileNotFoundError(
+                f"{self.first_codec} is missing, run train-tiny --stage codec first"
+            )
+        codec = Taehv(TINY)
+        codec.load_state_dict({n: w.float() for n, w in load_file(self.first_codec).items()})
+        return codec.to(self.device).requires_grad_(False)
+
+    def _latents_file(self) -> Path:
+        """Named by the codec, so that another one's latents are never taken for its own."""
+        mark = hashlib.sha256(self.first_codec.read_bytes()).hexdigest()[:12]
+        return self.data_folder / f"latents-{mark}.safetensors"
+
+    def evaluate(self) -> None:
+        """Judge every style on held-out clips; write card, scores, pictures; list what passes."""
+        preset = self.plan.preset
+        config = EngineConfig(preset=preset, device=self.device, max_streams=2)
+        parts = load_embedded(config, self.weights)
+        size = Size(
+            frames=self.plan.judged_frames, width_px=preset.width_px, height_px=preset.height_px
+        )
+        clips = evaluate.held_out(size, self.plan.held_out)
+        styles = list(STYLES)[: self.plan.styles_judged or None]
+        judged = [self._judge(parts, config, style, clips) for style in styles]
+        scores = [score for one in judged for score in one.scores]
+        listed = [
+            style
+            for style in styles
+            if style in OFFERED and report.means(scores, style)[0] >= self.plan.gate_db
+        ]
+        flicker = {one.style: one.flicker for one in judged}
+        card = report.card(scores, flicker, listed, self._facts(), gate_db=self.plan.gate_db)
+        replace_file(self.weights / "MODEL_CARD.md", lambda path: path.write_text(card))
+        lines = json.dumps([asdict(score) for score in scores], indent=1)
+        replace_file(self.weights / "scores.json", lambda path: path.write_text(lines))
+        report.save_png(self.weights / "samples.png", report.sheet([one.row for one in judged]))
+        kept = load_file(self.weights / TEXT_FILE)
+        ship(self.weights / TEXT_FILE, kept, text.metadata(listed))
+        print(f"evaluate: {len(listed)} of {len(styles)} styles are listed: {', '.join(listed)}")
+
+    def _judge(
+        self,
+        parts: Parts[TaehvState],
+        config: EngineConfig,
+        style: str,
+        clips: Sequence[HeldOut],
+    ) -> "_Judged":
+        pipeline = evaluate.pipeline_of(parts, config)
+        scores: list[Score] = []
+        pictures: list[Clip] = []
+        for held in clips:
+            score, made = evaluate.judge(pipeline, style, held, Parameters(prompt=style))
+            scores.append(score)
+            last = len(made) - 1
+            pictures += [held.clip[last], data.stylise(held.clip[last:][:1], style)[0], made[last]]
+        flicker = evaluate.flicker_levels(pipeline, clips[0].clip[0], style)
+        gain = float(np.mean([score.gain_db for score in scores]))
+        print(f"evaluate: {style}: gain {gain:+.2f} dB, flicker {flicker:.2f}", flush=True)
+        return _Judged(style=style, scores=tuple(scores), flicker=flicker, row=(style, pictures))
+
+    def _facts(self) -> report.Facts:
+        preset, plan = self.plan.preset, self.plan
+        weights = [self.weights / name for name in (CODEC_FILE, DIT_FILE, TEXT_FILE)]
+        total = sum(path.stat().st_size for path in weights)
+        return report.Facts(
+            sizes=(
+                f"Frames {preset.width_px}x{preset.height_px}, latents 8x8x4 with "
+                f"{TINY.latent_channels} channels, {preset.dit.layers} layers of width "
+                f"{preset.dit.dim}; weights {total / 1e6:.1f} MB in half precision.",
+            ),
+            how=(
+                f"`slipstream-engine train-tiny --seed {plan.data.seed}`: {plan.data.clips} clips "
+                f"of {data.FRAMES} frames, codec {plan.codec.steps} steps, words "
+                f"{plan.text_steps},",
+                f"transformer {plan.latents.steps} steps on latents and {plan.pictures.steps} on "
+                f"pictures (torch {torch.__version__}, {platform.machine()}, {self.device}).",
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Judged:
+    style: str
+    scores: tuple[Score, ...]
+    flicker: float
+    row: tuple[str, list[Clip]]

@@ -1,0 +1,114 @@
+"""The TAEHV-class codec: real keys, exact streaming, and the embedded default's config of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slipstream_engine.models.taehv import TINY, Stage, Taehv, TaehvParams, TaehvState
+from torch import Tensor
+
+KEYS = Path(__file__).parent.parent / "golden" / "keys" / "taehv_taew2_1.json"
+
+SMALL = TaehvParams(
+    encoder_width=8,
+    encoder=(Stage(width=8, time=2), Stage(width=8, time=2), Stage(width=8, time=1)),
+    decoder=(Stage(width=12, time=1), Stage(width=8, time=2), Stage(width=8, time=2)),
+    decoder_width=8,
+)
+BOTH = pytest.mark.parametrize("params", [SMALL, TINY], ids=["taew", "tiny"])
+
+
+def codec_of(params: TaehvParams) -> Taehv:
+    torch.manual_seed(0)
+    return Taehv(params).eval().requires_grad_(False)
+
+
+def frames(count: int, *, height: int = 16, width: int = 24) -> Tensor:
+    generator = torch.Generator().manual_seed(count)
+    return torch.rand(count, 3, height, width, generator=generator) * 2 - 1
+
+
+def pieces(codec: Taehv, rgb_TCHW: Tensor, chunks: list[int]) -> tuple[Tensor, Tensor]:
+    state = codec.fresh_state()
+    latents = [codec.encode(part, state) for part in rgb_TCHW.split(chunks)]
+    made = [codec.decode(part, state) for part in latents]
+    return torch.cat(latents), torch.cat(made)
+
+
+def test_keys_are_those_of_the_real_checkpoint() -> None:
+    """the default config has exactly the names and shapes of taew2_1."""
+    expected = {name: tuple(shape) for name, shape in json.loads(KEYS.read_text())["keys"].items()}
+    with torch.device("meta"):
+        state = Taehv(TaehvParams()).state_dict()
+    assert {name: tuple(weight.shape) for name, weight in state.items()} == expected
+
+
+@BOTH
+@settings(max_examples=8, deadline=None)
+@given(later=st.lists(st.integers(1, 3), min_size=1, max_size=4))
+def test_in_pieces_is_all_at_once(params: TaehvParams, later: list[int]) -> None:
+    """a clip in chunks gives what it gives in one, for encode and decode."""
+    codec = codec_of(params)
+    chunks = [5, *(4 * count for count in later)]
+    rgb_TCHW = frames(sum(chunks))
+    latents, made = pieces(codec, rgb_TCHW, chunks)
+    latents_whole, made_whole = pieces(codec, rgb_TCHW, [sum(chunks)])
+    torch.testing.assert_close(latents, latents_whole, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(made, made_whole, atol=1e-5, rtol=1e-5)
+
+
+@BOTH
+def test_chunks_are_aligned_like_wan(params: TaehvParams) -> None:
+    """5 frames are 2 latents are 5 frames, then 4 are 1 are 4."""
+    codec = codec_of(params)
+    state = codec.fresh_state()
+    first = codec.encode(frames(5), state)
+    then = codec.encode(frames(4), state)
+    assert (len(first), len(then)) == (2, 1)
+    assert (len(codec.decode(first, state)), len(codec.decode(then, state))) == (5, 4)
+    assert first.shape[1:] == (params.latent_channels, 16 // codec.stride, 24 // codec.stride)
+
+
+@BOTH
+def test_streams_share_nothing(params: TaehvParams) -> None:
+    """what one stream carries does not reach another."""
+    codec = codec_of(params)
+    alone = pieces(codec, frames(13), [5, 4, 4])[1]
+    mine, other = codec.fresh_state(), codec.fresh_state()
+    made = []
+    for part, noise in zip(frames(13).split([5, 4, 4]), frames(26).split([5, 4, 17]), strict=True):
+        codec.decode(codec.encode(noise[: len(part)], other), other)
+        made.append(codec.decode(codec.encode(part, mine), mine))
+    assert torch.equal(torch.cat(made), alone)
+
+
+def test_memory_is_used() -> None:
+    """the decoder's blocks do see the chunk before: without it the next chunk is another one."""
+    codec = codec_of(SMALL)
+    latents = torch.randn(3, 16, 2, 3, generator=torch.Generator().manual_seed(1))
+    state = codec.fresh_state()
+    codec.decode(latents[:2], state)
+    forgetful = TaehvState(has_decoded=True)
+    assert not torch.allclose(
+        codec.decode(latents[2:], state), codec.decode(latents[2:], forgetful)
+    )
+
+
+@pytest.mark.parametrize("shape", [(4, 16, 24), (5, 12, 24), (1, 16, 24)])
+def test_odd_chunks_are_refused(shape: tuple[int, int, int]) -> None:
+    """a first chunk that is not 1 + 4k frames of whole latent pixels is refused in words."""
+    codec = codec_of(SMALL)
+    count, height, width = shape
+    with pytest.raises(ValueError, match=r"it must be 1 \+ 4k frames with sides .* multiples of 8"):
+        codec.encode(frames(count, height=height, width=width), codec.fresh_state())
+
+
+def test_config_must_fit_itself() -> None:
+    """stages that do not make 4 frames, or do not undo each other, are refused."""
+    with pytest.raises(ValueError, match="encoder stages make 2 frames of a latent, it must be 4"):
+        TaehvParams(encoder=(Stage(width=8, time=2),))
+    with pytest.raises(ValueError, match="shrink by 2, decoder stages grow by 8"):
+        TaehvParams(encoder=(Stage(width=8, time=4),))

@@ -1,0 +1,133 @@
+"""The embedded default's words: the shipped table, and its arithmetic on a table made by hand."""
+
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from slipstream_engine.embedded import TEXT_FILE, WEIGHTS
+from slipstream_engine.models.tiny_text import Index, TinyText, words
+
+NAMES = ("original", "pencil", "neon")
+
+
+def by_hand() -> TinyText:
+    """A table that knows `pencil`, `neon` and `night sketch`, and nothing of letters."""
+    known = ("pencil", "neon", "night sketch")
+    scores = torch.zeros(64, 3)
+    scores[0, 1] = scores[1, 2] = scores[2, 1] = 50.0
+    return TinyText(
+        scores_NS=scores,
+        bias_S=torch.tensor([2.0, 0.0, 0.0]),
+        codes_SLE=torch.eye(3)[:, None],
+        known=known,
+        names=NAMES,
+        listed=NAMES[1:],
+    )
+
+
+@pytest.fixture(scope="module")
+def shipped() -> TinyText:
+    path = WEIGHTS / TEXT_FILE
+    with safe_open(path, framework="pt") as opened:
+        metadata = opened.metadata()
+    return TinyText.from_weights(load_file(path), metadata, like=torch.zeros(()))
+
+
+def best(encoder: TinyText, text: str) -> str:
+    return encoder.names[int(encoder.shares(text).argmax())]
+
+
+def test_words_are_plain() -> None:
+    """case, accents, punctuation and hyphens do not matter."""
+    assert words("Café-NOIR, x-ray!") == ["cafe", "noir", "x", "ray"]
+
+
+def test_unknown_words_leave_the_picture() -> None:
+    """a text without any known word, or an empty one, asks for the camera's own picture."""
+    for text in ("", "   ", "qwerty", "!?", "日本語"):
+        assert by_hand().shares(text).tolist() == [1, 0, 0]
+
+
+def test_shouting_does_not_help() -> None:
+    """two styles named in one text weigh the same, however often one is said."""
+    shares = by_hand().shares("neon neon neon pencil")
+    torch.testing.assert_close(shares[1], shares[2])
+
+
+def test_a_pair_is_its_own_word() -> None:
+    """two words side by side can mean what neither means alone."""
+    encoder = by_hand()
+    assert best(encoder, "night sketch") == "pencil"
+    assert best(encoder, "sketch night") == "original"
+
+
+def test_embedding_is_the_mixture_of_codes() -> None:
+    """the embedding is linear in the shares, so weighted prompts blend."""
+    encoder = by_hand()
+    expected = torch.einsum("s,sle->le", encoder.shares("neon pencil"), torch.eye(3)[:, None])
+    assert torch.equal(encoder.encode("neon pencil"), expected)
+
+
+def test_tables_must_agree() -> None:
+    """tables of different numbers of styles, and listed styles without a code, are refused."""
+    with pytest.raises(ValueError, match=r"the tables are of \[2, 3\] styles, they must agree"):
+        TinyText(
+            scores_NS=torch.zeros(8, 3),
+            bias_S=torch.zeros(2),
+            codes_SLE=torch.zeros(3, 1, 1),
+            known=(),
+            names=NAMES,
+            listed=(),
+        )
+    with pytest.raises(ValueError, match=r"styles \['lava'\] are listed"):
+        TinyText(
+            scores_NS=torch.zeros(8, 3),
+            bias_S=torch.zeros(3),
+            codes_SLE=torch.zeros(3, 1, 1),
+            known=(),
+            names=NAMES,
+            listed=("lava",),
+        )
+    with pytest.raises(ValueError, match="the table has 1 rows, it must have more than 1"):
+        Index(("word",), 1)
+
+
+def test_every_listed_style_is_understood(shipped: TinyText) -> None:
+    """each style on the list, typed as it is written there, is that style and nothing else."""
+    for style in shipped.styles:
+        assert shipped.shares(style)[shipped.names.index(style)] == 1, style
+
+
+@pytest.mark.parametrize(
+    ("text", "style"),
+    [
+        ("a pencil sketch of a man", "pencil"),
+        ("sketchy", "pencil"),
+        ("heat vision goggles", "thermal"),
+        ("night vision goggles", "night vision"),
+        ("volcano", "lava"),
+        ("glacier", "ice"),
+        ("lego man", "toy bricks"),
+        ("blueprints", "blueprint"),
+        ("a dog in a garden", "original"),
+        ("steampunk", "original"),
+    ],
+)
+def test_free_text_finds_its_style(shipped: TinyText, text: str, style: str) -> None:
+    """synonyms and other endings are understood; words without a style change nothing."""
+    assert best(shipped, text) == style
+
+
+def test_intensity(shipped: TinyText) -> None:
+    """`slightly` leaves a good part of the camera's picture."""
+    shares = shipped.shares("slightly neon")
+    assert 0.2 < shares[shipped.names.index("neon")] < 0.8
+    assert 0.2 < shares[0] < 0.8
+
+
+def test_metadata_is_plain_json(shipped: TinyText) -> None:
+    """names and list travel in the file itself."""
+    with safe_open(WEIGHTS / TEXT_FILE, framework="pt") as opened:
+        assert json.loads(opened.metadata()["listed"]) == list(shipped.styles)

@@ -1,0 +1,128 @@
+"""The training command: the whole road in small, and what it says when it cannot go on."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from slipstream_engine.config import EngineConfig
+from slipstream_engine.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, load_embedded
+from slipstream_engine.train.command import add_train_tiny
+from torch import Tensor, nn
+
+pytest.importorskip("cv2", reason="the train extra is not installed")
+
+from slipstream_engine.train import fit, plan, sources, styles
+
+
+def train(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    add_train_tiny(parser.add_subparsers(required=True))
+    parsed = parser.parse_args(["train-tiny", "--smoke", *arguments])
+    result: int = parsed.run(parsed)
+    return result
+
+
+@pytest.mark.slow
+def test_the_whole_road(tmp_path: Path) -> None:
+    """every stage runs, and what it ships loads as the model that is served; again is a no-op."""
+    assert train("--out", str(tmp_path)) == 0
+    made = {path.name for path in (tmp_path / "weights").iterdir()}
+    assert {CODEC_FILE, DIT_FILE, TEXT_FILE, "MODEL_CARD.md", "samples.png"} <= made
+    preset = plan.smoke(0).preset
+    load_embedded(EngineConfig(preset=preset), tmp_path / "weights")
+    before = (tmp_path / "weights" / DIT_FILE).read_bytes()
+    assert train("--stage", "dit", "--out", str(tmp_path)) == 0
+    assert (tmp_path / "weights" / DIT_FILE).read_bytes() == before
+
+
+def test_a_stage_without_the_one_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """a stage whose input is missing names the stage to run first."""
+    assert train("--stage", "codec", "--out", str(tmp_path)) == 1
+    assert "holds no finished data, run train-tiny --stage data" in capsys.readouterr().err
+
+
+def test_a_picture_of_another_version() -> None:
+    """a package whose picture is not the pinned one is named, with the version that is."""
+    from dataclasses import replace
+
+    wrong = replace(sources.TRAINING[0], sha256="0" * 64)
+    with pytest.raises(sources.SourceError, match=r"run pip install scikit-image==0\.26\.0"):
+        sources.locate(wrong)
+    absent = replace(sources.TRAINING[0], package="no-such-distribution")
+    with pytest.raises(sources.SourceError, match=r"pip install 'slipstream\[engine,train\]'"):
+        sources.locate(absent)
+
+
+def test_every_style_keeps_to_its_range() -> None:
+    """every teacher gives float32 pictures of the same size in [0, 1], and changes them."""
+    rng = np.random.default_rng(0)
+    picture = rng.uniform(0, 1, (48, 64, 3)).astype(np.float32)
+    for name, style in styles.STYLES.items():
+        made = style(picture)
+        assert made.dtype == np.float32 and made.shape == picture.shape, name
+        assert made.min() >= 0 and made.max() <= 1 + 1e-6, name
+        assert np.abs(made - picture).mean() > 0.02, name
+
+
+class Line(nn.Module):
+    """Something to fit: one number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.zeros(()))
+
+    def loss(self, step: int, rng: np.random.Generator) -> Tensor:
+        x = float(rng.uniform(0.5, 1.5))
+        return (self.slope * x - 2 * x) ** 2
+
+
+def test_an_interrupted_run_is_a_whole_one(tmp_path: Path) -> None:
+    """stopped at a checkpoint and gone on with, a run ends in the weights of an unbroken one."""
+    recipe = fit.Recipe(steps=20, rate=0.1, warm_up=2, log_every=5, save_every=10)
+    whole = Line()
+    fit.fit("line", whole, whole.loss, recipe, tmp_path / "whole.pt")
+
+    broken = Line()
+
+    def stops(step: int, rng: np.random.Generator) -> Tensor:
+        if step == 13:
+            raise KeyboardInterrupt
+        return broken.loss(step, rng)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit.fit("line", broken, stops, recipe, tmp_path / "broken.pt")
+    again = Line()
+    fit.fit("line", again, again.loss, recipe, tmp_path / "broken.pt")
+    assert torch.equal(again.slope, whole.slope)
+
+
+def test_a_checkpoint_of_another_recipe(tmp_path: Path) -> None:
+    """a checkpoint is not gone on with under another recipe."""
+    line = Line()
+    recipe = fit.Recipe(steps=2, rate=0.1)
+    fit.fit("line", line, line.loss, recipe, tmp_path / "line.pt")
+    other = fit.Recipe(steps=3, rate=0.1)
+    with pytest.raises(ValueError, match="is of another model or recipe, remove it"):
+        fit.fit("line", line, line.loss, other, tmp_path / "line.pt")
+
+
+def test_broken_weights_replace_nothing(tmp_path: Path) -> None:
+    """weights that are no numbers, and a write that fails, leave the good file as it was."""
+    path = tmp_path / "weights.safetensors"
+    fit.ship(path, {"w": torch.ones(2)}, {})
+    good = path.read_bytes()
+    with pytest.raises(ValueError, match="w holds a value that half precision cannot"):
+        fit.ship(path, {"w": torch.tensor([1.0, float("nan")])}, {})
+
+    def fails(temporary: Path) -> None:
+        temporary.write_bytes(b"half a fi")
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space left"):
+        fit.replace_file(path, fails)
+    assert path.read_bytes() == good
+    assert list(tmp_path.iterdir()) == [path]

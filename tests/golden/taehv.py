@@ -1,0 +1,77 @@
+"""Family g: TAEHV both ways, and its exact streaming against all latents at once."""
+
+import math
+import zlib
+
+import numpy as np
+import torch
+from einops import rearrange
+from slipstream_engine.models.taehv import Stage, Taehv, TaehvParams
+from torch import Tensor
+
+from tests.golden.case import Case, Replay
+
+TRUNCATED = "the reference's wrapper forgets all but three latents; ours carries its state"
+EXACT = 1e-5  # float32 rounding between one batch of frames and several
+
+
+def replay(case: Case) -> Replay:
+    codec = load_taehv(case)
+    frames_BTCHW = rearrange(case.tensor("in.frames"), "c t h w -> 1 t c h w").float() / 255
+    latents_BFCHW = case.tensor("in.z")
+    whole = codec.decode_clip(latents_BFCHW, {})
+    memory: dict[int, Tensor] = {}
+    pieces = latents_BFCHW.split(case.config["decode_pieces"], dim=1)
+    streamed = torch.cat([codec.decode_clip(piece, memory) for piece in pieces], dim=1)
+    apart = float((streamed - whole).abs().max())
+    return Replay(
+        tensors={
+            "out.encode": codec.encode_clip(frames_BTCHW, {}),
+            "out.decode": streamed,
+            "out.wrapper.decode_to_pixel": (whole * 2 - 1).clamp(-1, 1),
+        },
+        left_out={"out.wrapper.stream_decode": TRUNCATED},
+        claims={"decoding in pieces is not decoding at once": apart < EXACT},
+    )
+
+
+def load_taehv(case: Case) -> Taehv:
+    """The codec whose sizes and weights a case names, or whose weights it tells how to make."""
+    config = case.config
+    if config["structure"] == "real":
+        codec = Taehv(TaehvParams())
+        codec.load_state_dict(_by_recipe(codec, config["weight_recipe_seed"]))
+    else:
+        codec = Taehv(_small(config["enc_width"], *config["dec_widths"]))
+        codec.load_state_dict(case.weights())
+    return codec.requires_grad_(False)
+
+
+def _small(encoder: int, first: int, second: int, third: int, last: int) -> TaehvParams:
+    return TaehvParams(
+        encoder_width=encoder,
+        encoder=tuple(Stage(width=encoder, time=time) for time in (2, 2, 1)),
+        decoder=(
+            Stage(width=first, time=1),
+            Stage(width=second, time=2),
+            Stage(width=third, time=2),
+        ),
+        decoder_width=last,
+    )
+
+
+def _by_recipe(codec: Taehv, seed: int) -> dict[str, Tensor]:
+    """Weights too large to store, drawn as the case's `weight_recipe` says."""
+    weights = {}
+    for name, like in codec.state_dict().items():
+        random = np.random.RandomState((zlib.crc32(name.encode()) + seed) % 2**32)
+        uniform = random.random_sample(like.numel()) * 2 - 1
+        if name.endswith("bias"):
+            reach = 0.05
+        else:
+            reach = 0.4 if name == "decoder.22.weight" else 1.2
+            reach *= math.sqrt(3 / math.prod(like.shape[1:]))
+        offset = 0.5 if name == "decoder.22.bias" else 0.0
+        drawn = (uniform * reach + offset).astype(np.float32)
+        weights[name] = torch.from_numpy(drawn).reshape(like.shape)
+    return weights
