@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from slipstream_protocol.arena import Arena, Layout
 from slipstream_protocol.channel import Channel, ChannelClosed
@@ -40,21 +41,44 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument("--pipeline", choices=("diffusion", "echo"), default="diffusion")
     parser.add_argument("--preset", default="tiny", help="model, for the diffusion pipeline")
     parser.add_argument("--size", type=size_px, help="WxH of a frame, where not the preset's own")
+    parser.add_argument("--device", help="torch device; a GPU where there is one")
+    parser.add_argument("--weights", type=Path, help="folder of pulled weights")
+    parser.add_argument("--threads", type=count, help="of the CPU; torch decides where not given")
     parser.add_argument("--max-streams", type=count, default=1)
     parser.set_defaults(run=serve)
+
+
+def add_tools(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Every command but `serve`."""
+    from slipstream_engine.pull import add_pull
+    from slipstream_engine.train.command import add_train_tiny
+
+    add_pull(commands)
+    add_train_tiny(commands)
 
 
 def load_pipeline(arguments: argparse.Namespace) -> Pipeline:
     """The pipeline asked for, loaded but cold.
 
     Raises:
-        ValueError: if the preset or the size is not possible.
+        ValueError: if the preset, the size or the device is not possible.
         OSError: if weights cannot be read.
     """
     if arguments.pipeline == "echo":
         width_px, height_px = arguments.size or (640, 480)
         return EchoPipeline(width_px=width_px, height_px=height_px)
-    raise ValueError(f"pipeline is {arguments.pipeline}, this build has echo only")
+    from slipstream_engine.load import Wanted, load_diffusion  # the echo engine needs no torch
+
+    return load_diffusion(
+        Wanted(
+            preset=arguments.preset,
+            size_px=arguments.size,
+            device=arguments.device,
+            weights=arguments.weights,
+            max_streams=arguments.max_streams,
+            threads=arguments.threads,
+        )
+    )
 
 
 def serve(arguments: argparse.Namespace) -> int:
@@ -88,8 +112,12 @@ def serve(arguments: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="slipstream-engine", description=__doc__)
-    add_serve(parser.add_subparsers(required=True, metavar="COMMAND"))
-    arguments = parser.parse_args(argv)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_serve(commands)
+    words = sys.argv[1:] if argv is None else argv
+    if list(words[:1]) != ["serve"]:  # an echo engine starts without torch
+        add_tools(commands)
+    arguments = parser.parse_args(words)
     logging.basicConfig(
         level=os.environ.get("SLIPSTREAM_LOG", "INFO"),
         format="%(asctime)s engine %(levelname)s %(name)s: %(message)s",

@@ -96,7 +96,7 @@ def _decoded(clip: Path, *, count: int) -> Iterator[av.VideoFrame]:
 def filmed_pictures(*, seconds: float = 4.0, name: str = "bikes.mp4") -> list[Luma]:
     """The same clip as I420 pictures, for a camera that is not a browser's."""
     frames = [
-        frame.to_ndarray(format="yuv420p")
+        np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)
         for frame in _decoded(shipped_clip(name), count=round(seconds * FPS / 2))
     ]
     return [*frames, *reversed(frames)]

@@ -1,0 +1,95 @@
+"""From what was asked for to a loaded diffusion pipeline; the one place that knows every preset."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from slipstream_engine.artifacts import DEFAULT_WEIGHTS
+from slipstream_engine.config import PRESETS, EngineConfig, Preset
+from slipstream_engine.diffusion import DiffusionPipeline, Parts
+from slipstream_engine.embedded import load_embedded
+from slipstream_engine.real_parts import load_real_parts
+from slipstream_engine.text_cache import EmbeddingCache
+
+EMBEDDED = "tiny"
+_EMBEDDINGS_MAX_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A pipeline as people ask for it.
+
+    Args:
+        preset: name of a model.
+        size_px: width and height of a frame; None for the preset's own.
+        device: a torch device; None for a GPU where there is one.
+        weights: folder of pulled weights; None for the usual one. The embedded model brings its
+            own.
+        max_streams: streams that may be open at once.
+        threads: of the CPU; None leaves it to torch.
+    """
+
+    preset: str = EMBEDDED
+    size_px: tuple[int, int] | None = None
+    device: str | None = None
+    weights: Path | None = None
+    max_streams: int = 1
+    threads: int | None = None
+
+
+def preset_named(name: str) -> Preset:
+    """A row of the presets.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"preset is {name!r}, it must be one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def configure(wanted: Wanted) -> EngineConfig:
+    """What to load, and where.
+
+    Raises:
+        ValueError: if the preset is unknown or the device cannot be had.
+    """
+    preset = preset_named(wanted.preset)
+    if wanted.size_px is not None:
+        width_px, height_px = wanted.size_px
+        preset = replace(preset, width_px=width_px, height_px=height_px)
+    device = wanted.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device is {device}, this machine has no GPU that torch can use")
+    is_real = preset.name != EMBEDDED
+    return EngineConfig(
+        preset=preset,
+        device=device,
+        dtype="bfloat16" if is_real else "float32",
+        max_streams=wanted.max_streams,
+    )
+
+
+def load_diffusion(wanted: Wanted) -> DiffusionPipeline[Any]:
+    """The pipeline, loaded but cold.
+
+    Raises:
+        ValueError: if what is wanted cannot be.
+        OSError: if weights are missing or cannot be read.
+    """
+    if wanted.threads is not None:
+        torch.set_num_threads(wanted.threads)
+    config = configure(wanted)
+    return DiffusionPipeline(config, _parts(config, wanted.weights or DEFAULT_WEIGHTS))
+
+
+def _parts(config: EngineConfig, weights: Path) -> Parts[Any]:
+    if config.preset.name == EMBEDDED:
+        return load_embedded(config)
+    weights = weights.expanduser()
+    cache = EmbeddingCache(
+        weights / "embeddings", model=config.preset.text, max_bytes=_EMBEDDINGS_MAX_BYTES
+    )
+    return load_real_parts(config, weights, cache, encoder_device=torch.device("cpu"))
