@@ -37,9 +37,7 @@ def test_the_whole_road(tmp_path: Path) -> None:
     assert (tmp_path / "weights" / DIT_FILE).read_bytes() == before
 
 
-def test_a_stage_without_the_one_before(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_stage_without_the_one_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """a stage whose input is missing names the stage to run first."""
     assert train("--stage", "codec", "--out", str(tmp_path)) == 1
     assert "holds no finished data, run train-tiny --stage data" in capsys.readouterr().err

@@ -90,7 +90,7 @@ def fit(name: str, model: nn.Module, loss: Loss, recipe: Recipe, checkpoint: Pat
             group["lr"] = recipe.rate_at(step)
         optimiser.zero_grad(set_to_none=True)
         value = loss(step, np.random.default_rng([recipe.seed, step]))
-        value.backward()  # type: ignore[no-untyped-call]  # torch leaves this one untyped
+        value.backward()  # torch leaves this one untyped
         nn.utils.clip_grad_norm_(trained, recipe.clip)
         optimiser.step()
         average.update(model, step)

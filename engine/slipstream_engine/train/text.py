@@ -136,7 +136,7 @@ def train_text(*, steps: int, seed: int, batch: int = 64, rate: float = 0.03) ->
             torch.tensor([one.shares for one in lessons], dtype=torch.float32),
         )
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves this one untyped
+        loss.backward()  # torch leaves this one untyped
         optimiser.step()
         if (step + 1) % 500 == 0 or step + 1 == steps:
             print(f"text: step {step + 1}/{steps} loss {float(loss.detach()):.4f}", flush=True)
