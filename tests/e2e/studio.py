@@ -1,17 +1,17 @@
 """The studio page in a test's hands: press, read, and look at the pixels."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from playwright.async_api import Browser, Page
 
 from tests.e2e.browser import running_chromium
+from tests.e2e.looks import Pictures
 
 LIVE_MS = 30_000
 
@@ -42,20 +42,6 @@ _RECORD = """
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pictures:
-    """What a video element presented: `[T, H, W, 3]` RGB, and when each was on the screen."""
-
-    rgb: NDArray[np.uint8]
-    at_ms: NDArray[np.float64]
-
-    @property
-    def luma(self) -> NDArray[np.uint8]:
-        """`[T, H, W]`, full range."""
-        weights = np.array([0.299, 0.587, 0.114], np.float32)
-        return (self.rgb @ weights).round().astype(np.uint8)
-
-
 class Studio:
     """The page, opened."""
 
@@ -80,6 +66,14 @@ class Studio:
         """Apply a prompt; returns what the page says once its first picture is on the screen."""
         await self.page.fill("#prompt", text)
         await self.page.press("#prompt", "Enter")
+        return await self._on_screen()
+
+    async def choose_style(self, name: str) -> str:
+        """Press a style; returns as `prompt` does."""
+        await self.page.get_by_role("group", name="Styles").get_by_text(name, exact=True).click()
+        return await self._on_screen()
+
+    async def _on_screen(self) -> str:
         await self.page.wait_for_selector("#round-trip[data-stage=shown]", timeout=LIVE_MS)
         return await self.page.text_content("#round-trip") or ""
 
@@ -95,6 +89,15 @@ class Studio:
             rgb=np.frombuffer(raw, np.uint8).reshape(len(taken), height, width, 3),
             at_ms=np.array([picture["at_ms"] for picture in taken]),
         )
+
+    async def record_both(self, *, seconds: float) -> tuple[Pictures, Pictures]:
+        """What the camera shows and what comes back at the same time, small."""
+        async with asyncio.TaskGroup() as recordings:
+            camera, output = (
+                recordings.create_task(self.record(which, seconds=seconds, width=80, height=60))
+                for which in ("#input", "#output")
+            )
+        return camera.result(), output.result()
 
 
 @asynccontextmanager

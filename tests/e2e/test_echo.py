@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.barcode import read
+from tests.e2e import looks
 from tests.e2e.browser import running_chromium
 from tests.e2e.clips import NUMBERED_COUNT
+from tests.e2e.looks import Pictures
 from tests.e2e.server import running_server
-from tests.e2e.studio import Pictures, opened_page, opened_studio
+from tests.e2e.studio import opened_page, opened_studio
 
 pytestmark = pytest.mark.browser
 
@@ -38,6 +40,20 @@ async def test_frames_keep_their_order(chromium: Path, numbers: Path, tmp_path: 
     ):
         await studio.start()
         assert_in_order(await studio.record(seconds=4))
+
+
+async def test_an_echo_is_the_camera_itself(chromium: Path, film: Path, tmp_path: Path) -> None:
+    """What is asked of the diffused picture is not so of an echo: it is like the camera's."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
+        opened_studio(chromium, server.url, camera=film) as studio,
+    ):
+        await studio.start()
+        camera, output = await studio.record_both(seconds=4)
+        assert looks.distance(output, camera) < looks.RESTYLED_LEVELS / 2
+        assert not looks.is_other_character(output, camera)
+        found = looks.following(output, camera)
+        assert found.likeness > found.otherwise + 0.1, found
 
 
 async def test_a_call_can_be_made_again(chromium: Path, numbers: Path, tmp_path: Path) -> None:

@@ -1,0 +1,120 @@
+"""What can be said of pictures without knowing the style: how far, how alike, of what character.
+
+T pictures, H rows, W columns.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LONGEST_DELAY_MS = 2_500.0
+_DELAY_STEP_MS = 50.0
+RESTYLED_LEVELS = 12.0  # an echo is 3 levels from the camera's picture, the mildest style 16
+_OTHER_LEVELS = 8.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """What a video element presented: `[T, H, W, 3]` RGB, and when each was on the screen."""
+
+    rgb: NDArray[np.uint8]
+    at_ms: NDArray[np.float64]
+
+    @property
+    def luma(self) -> NDArray[np.uint8]:
+        """`[T, H, W]`, full range."""
+        return (self.rgb @ _LUMA).round().astype(np.uint8)
+
+    @property
+    def outlines(self) -> NDArray[np.float32]:
+        """How steep the luma is, `[T, H-1, W-1]`: what a change of style leaves in place."""
+        luma = self.rgb.astype(np.float32) @ _LUMA
+        steep: NDArray[np.float32] = np.hypot(
+            np.diff(luma, axis=1)[:, :, 1:], np.diff(luma, axis=2)[:, 1:, :]
+        )
+        return steep
+
+
+def distance(pictures: Pictures, others: Pictures) -> float:
+    """How far `pictures` are from `others`, in levels of 255.
+
+    Every picture is held against the one of the others that is most like it, so that a delay
+    between the two does not count.
+    """
+    values = others.rgb.astype(np.float32)
+    nearest = [np.abs(values - picture).mean((1, 2, 3)).min() for picture in pictures.rgb]
+    return float(np.mean(nearest))
+
+
+def change(pictures: Pictures) -> float:
+    """How far each picture is from the next, in levels, on the average."""
+    return float(np.abs(np.diff(pictures.rgb.astype(np.float32), axis=0)).mean())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Following:
+    """How pictures follow others: how alike they are to what was there some time before.
+
+    Args:
+        delay_ms: with which they are most alike.
+        likeness: correlation of the moving outlines at that delay.
+        otherwise: the same at a delay that is as good as any.
+    """
+
+    delay_ms: float
+    likeness: float
+    otherwise: float
+
+
+def following(pictures: Pictures, others: Pictures) -> Following:
+    """With which delay `pictures` are most like `others`, by what moves in them."""
+    likeness_TS = _moving(pictures.outlines) @ _moving(others.outlines).T
+    delays = np.arange(0.0, LONGEST_DELAY_MS, _DELAY_STEP_MS)
+    means = np.array([_mean_at(likeness_TS, pictures.at_ms - d, others.at_ms) for d in delays])
+    best = int(means.argmax())
+    return Following(
+        delay_ms=float(delays[best]),
+        likeness=float(means[best]),
+        otherwise=float(np.median(means)),
+    )
+
+
+def _moving(edges: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Outlines as unit vectors `[T, pixels]`, without those that stand still."""
+    flat = (edges - edges.mean(0)).reshape(len(edges), -1)
+    flat -= flat.mean(1, keepdims=True)
+    unit: NDArray[np.float32] = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    return unit
+
+
+def _mean_at(
+    likeness_TS: NDArray[np.float32], at_ms: NDArray[np.float64], others_at_ms: NDArray[np.float64]
+) -> float:
+    """Likeness of each picture to the other that was there at its time in `at_ms`."""
+    inside = at_ms >= others_at_ms[0]
+    nearest = np.abs(others_at_ms[None, :] - at_ms[inside, None]).argmin(1)
+    return float(likeness_TS[inside][np.arange(len(nearest)), nearest].mean())
+
+
+def is_other_character(pictures: Pictures, others: Pictures) -> bool:
+    """Whether colour, contrast or drawing differ by more than the scene itself makes them vary."""
+    (mean, spread), (other_mean, other_spread) = _character(pictures), _character(others)
+    shift = np.abs(mean - other_mean)
+    return bool((shift > np.maximum(2 * np.maximum(spread, other_spread), _OTHER_LEVELS)).any())
+
+
+def _character(pictures: Pictures) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean R, G, B, deviation of luma, saturation and mean outline: their mean and their spread."""
+    values = pictures.rgb.astype(np.float32)
+    features = np.stack(
+        [
+            *values.mean((1, 2)).T,
+            (values @ _LUMA).std((1, 2)),
+            (values.max(3) - values.min(3)).mean((1, 2)),
+            pictures.outlines.mean((1, 2)),
+        ],
+        axis=1,
+    )
+    return features.mean(0), features.std(0)

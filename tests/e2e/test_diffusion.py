@@ -1,0 +1,35 @@
+"""The default model in a real browser: it restyles the picture, follows it, and obeys prompts."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import looks
+from tests.e2e.server import running_server
+from tests.e2e.studio import opened_studio
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+async def test_the_picture_is_restyled_live(chromium: Path, film: Path, tmp_path: Path) -> None:
+    """Frames come back, differ from the camera's, follow its motion, and obey a new prompt."""
+    async with (
+        running_server(pipeline="diffusion", log=tmp_path / "server.log") as server,
+        opened_studio(chromium, server.url, camera=film) as studio,
+    ):
+        await studio.start()
+        said = await studio.prompt("pencil")
+        assert re.fullmatch(r"Prompt applied in [\d.]+ m?s, on screen after [\d.]+ m?s", said)
+        camera, pencil = await studio.record_both(seconds=5)
+        assert len(pencil.rgb) > 20
+        assert looks.distance(pencil, camera) > looks.RESTYLED_LEVELS
+        assert looks.change(pencil) > 1
+        found = looks.following(pencil, camera)
+        assert found.likeness > found.otherwise + 0.1, found
+        assert found.delay_ms < looks.LONGEST_DELAY_MS / 2, found
+
+        await studio.choose_style("neon")
+        _, neon = await studio.record_both(seconds=5)
+        assert looks.distance(neon, pencil) > looks.RESTYLED_LEVELS
+        assert looks.is_other_character(neon, pencil)
