@@ -22,7 +22,7 @@ export class Camera {
   #stream = null;
   #lost;
 
-  /** @param {(problem: import("./problems.js").Problem) => void} lost the camera in use went away */
+  /** @param {(problem: import("./problems.js").Problem) => void} lost it went away */
   constructor(lost) {
     this.#lost = lost;
   }
@@ -32,7 +32,7 @@ export class Camera {
   }
 
   /**
-   * Labels are known only after the camera was allowed once; until then there is one nameless entry.
+   * Labels are known only after the camera was allowed once; until then entries are nameless.
    * @returns {Promise<Choice[]>}
    */
   static async choices() {

@@ -2,13 +2,13 @@
  * The call: camera up, picture down, parameters both ways. One state, one exit.
  */
 
+import { Channel } from "./channel.js";
 import {
   asProblem, callClosed, engineStopped, engineTrouble, noMediaPath, setupTooSlow, streamStopped,
 } from "./problems.js";
 import { iceServers, Session } from "./signaling.js";
 
 const SETUP_DEADLINE_S = 20;
-const PING_INTERVAL_MS = 2_000;
 const UPLINK_BITRATE = 2_500_000;
 
 /** @typedef {"idle" | "connecting" | "warming" | "live" | "error"} State */
@@ -48,15 +48,13 @@ export class Connection {
   #pc = null;
   /** @type {Session | null} */
   #session = null;
-  /** @type {RTCDataChannel | null} */
+  /** @type {Channel | null} */
   #channel = null;
-  /** @type {string} */
   #serverState = "connecting";
   #milestones = noMilestones();
   #started_ms = 0;
   #interrupted = false;
-  #timers = [0, 0];
-  #rev = 0;
+  #deadline = 0;
 
   /** @param {Listener} listener */
   constructor(listener) {
@@ -122,10 +120,7 @@ export class Connection {
    * @returns {number | null} the update's number, null if nobody is there to take it
    */
   send(update) {
-    if (this.#channel?.readyState !== "open") return null;
-    this.#rev += 1;
-    this.#channel.send(JSON.stringify({ ...update, rev: this.#rev }));
-    return this.#rev;
+    return this.#channel?.send(update) ?? null;
   }
 
   /** @param {MediaStreamTrack} track another camera for the same call */
@@ -136,14 +131,16 @@ export class Connection {
   /** The first output frame is on the screen. */
   firstShown() {
     if (!this.isOpen || this.#milestones.picture_ms !== null) return;
-    if (this.#channel?.readyState === "open") {
-      this.#channel.send(JSON.stringify({ type: "first_shown" }));
-    }
+    this.#channel?.firstShown();
     this.#reached("picture_ms");
     this.#settle();
   }
 
-  /** @param {AbortSignal} signal */
+  /**
+   * @param {AbortSignal} signal
+   * @param {() => Promise<MediaStreamTrack>} openCamera
+   * @param {object} parameters
+   */
   async #connect(signal, openCamera, parameters) {
     const servers = await iceServers();
     if (signal.aborted) return;
@@ -157,14 +154,18 @@ export class Connection {
     this.#pc = pc;
     this.#session = new Session(pc);
     this.#watch(pc);
-    this.#openChannel(pc);
+    this.#channel = new Channel(pc, {
+      opened: () => this.#opened(),
+      message: (message) => this.#receive(message),
+      closed: () => this.#end("error", callClosed()),
+    });
     const { sender, receiver } = pc.addTransceiver(track, {
       direction: "sendrecv",
       sendEncodings: [{ maxBitrate: UPLINK_BITRATE }],
     });
     if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
     this.#listener.output(new MediaStream([receiver.track]));
-    this.#timers[0] = setTimeout(
+    this.#deadline = setTimeout(
       () => this.#end("error", setupTooSlow(SETUP_DEADLINE_S)), SETUP_DEADLINE_S * 1000,
     );
     await this.#session.open({ initialParameters: parameters });
@@ -184,27 +185,9 @@ export class Connection {
     });
   }
 
-  /** @param {RTCPeerConnection} pc */
-  #openChannel(pc) {
-    const channel = pc.createDataChannel("parameters", { ordered: true });
-    this.#channel = channel;
-    channel.addEventListener("open", () => {
-      clearTimeout(this.#timers[0]);
-      this.#timers[1] = setInterval(() => this.#ping(channel), PING_INTERVAL_MS);
-      this.#settle();
-    });
-    channel.addEventListener("message", ({ data }) => {
-      if (channel === this.#channel) this.#receive(JSON.parse(data));
-    });
-    channel.addEventListener("close", () => {
-      if (channel === this.#channel) this.#end("error", callClosed());
-    });
-  }
-
-  /** @param {RTCDataChannel} channel */
-  #ping(channel) {
-    if (channel.readyState !== "open") return;
-    channel.send(JSON.stringify({ type: "ping", t: performance.now() }));
+  #opened() {
+    clearTimeout(this.#deadline);
+    this.#settle();
   }
 
   /** @param {any} message */
@@ -242,7 +225,7 @@ export class Connection {
       case "error":
         return this.#to("error", this.#problem ?? engineTrouble("it gives no reason"));
       default:
-        return this.#to(this.#channel?.readyState === "open" ? "warming" : "connecting");
+        return this.#to(this.#channel?.isOpen ? "warming" : "connecting");
     }
   }
 
@@ -259,11 +242,15 @@ export class Connection {
     this.#listener.changed();
   }
 
-  /** The only exit: hang up, tidy, and say why. */
-  #end(/** @type {"idle" | "error"} */ state, problem) {
+  /**
+   * The only exit: hang up, tidy, and say why.
+   * @param {"idle" | "error"} state
+   * @param {import("./problems.js").Problem | null} problem
+   */
+  #end(state, problem) {
     this.#attempt?.abort();
-    clearTimeout(this.#timers[0]);
-    clearInterval(this.#timers[1]);
+    clearTimeout(this.#deadline);
+    this.#channel?.leave();
     const [session, pc] = [this.#session, this.#pc];
     this.#attempt = this.#pc = this.#session = this.#channel = null;
     this.#serverState = "connecting";
@@ -289,8 +276,7 @@ async function keepResolution(sender) {
   }
 }
 
-/** @param {unknown} error text, or an object with a `message` */
+/** @param {unknown} error text, in this version of the protocol */
 function reasonOf(error) {
-  if (typeof error === "string") return error;
-  return error?.message ?? error?.reason ?? JSON.stringify(error);
+  return typeof error === "string" ? error : JSON.stringify(error);
 }

@@ -16,7 +16,8 @@ export function watchFrames(video, shown) {
   if ("requestVideoFrameCallback" in video) {
     const next = (/** @type {number} */ _now, /** @type {any} */ metadata) => {
       video.requestVideoFrameCallback(next);
-      if (isFed(video)) shown({ shown_ms: metadata.presentationTime, rtp: metadata.rtpTimestamp ?? null });
+      if (!isFed(video)) return;
+      shown({ shown_ms: metadata.presentationTime, rtp: metadata.rtpTimestamp ?? null });
     };
     video.requestVideoFrameCallback(next);
   } else {
@@ -34,7 +35,11 @@ function isFed(video) {
   return track?.readyState === "live" && !track.muted;
 }
 
-/** For browsers without the callback: the frame counter, looked at once per screen refresh. */
+/**
+ * For browsers without the callback: the frame counter, looked at once per screen refresh.
+ * @param {HTMLVideoElement} video
+ * @param {(frame: Presented) => void} shown
+ */
 function pollFrames(video, shown) {
   let last = 0;
   const look = (/** @type {number} */ now) => {

@@ -124,7 +124,7 @@ function showInput() {
 /** @param {MediaStream} stream */
 function showOutput(stream) {
   outputVideo.srcObject = stream;
-  outputVideo.play().catch((error) => console.info("the output waits to be played:", error.message));
+  outputVideo.play().catch(({ message }) => console.info("the output does not play:", message));
 }
 
 function showMirror() {
@@ -184,7 +184,7 @@ async function listCameras(inUse) {
   const choices = await Camera.choices();
   cameraList.replaceChildren(...choices.map(({ id, label }) => new Option(label, id)));
   if (choices.length === 0) cameraList.add(new Option("No camera found", ""));
-  if (navigator.mediaDevices?.getDisplayMedia) {
+  if (navigator.mediaDevices && "getDisplayMedia" in navigator.mediaDevices) {
     cameraList.add(new Option("Screen or window…", SCREEN));
   }
   const isThere = [...cameraList.options].some(({ value }) => value === chosen);
@@ -197,7 +197,9 @@ async function look() {
   looks += 1;
   if (!connection.isOpen && looks % HEALTH_EVERY === 1) {
     server = await health().catch(() => null);
-    if (!connection.isOpen && server) byId("model").textContent = `${server.pipeline} · ${server.preset}`;
+    if (!connection.isOpen && server) {
+      byId("model").textContent = `${server.pipeline} · ${server.preset}`;
+    }
   }
   showStanding();
 }

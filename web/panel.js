@@ -63,7 +63,9 @@ export class Panel {
       set(this.strength, parameters.noise_scale);
       this.#showStrength();
     }
-    if (parameters.noise_controller !== undefined) this.motion.checked = parameters.noise_controller;
+    if (parameters.noise_controller !== undefined) {
+      this.motion.checked = parameters.noise_controller;
+    }
     if (parameters.denoising_step_list?.length && document.activeElement !== this.steps) {
       this.steps.value = String(parameters.denoising_step_list.length);
     }
@@ -113,6 +115,7 @@ export class Panel {
     byId("reset").addEventListener("click", () => this.#change({ reset_cache: true }, "Reset"));
   }
 
+  /** @param {Record<string, unknown>} update @param {string} what */
   #update(update, what) {
     Object.assign(this.#touched, update);
     this.#change(update, what);
@@ -135,7 +138,7 @@ export class Panel {
     this.#update({ seed: Number(this.seed.value) }, "Seed");
   }
 
-  /** Live while it is dragged, but no faster than a chunk could follow; the last value always goes. */
+  /** Live while it is dragged, no faster than a chunk could follow; the last value always goes. */
   #slide() {
     clearTimeout(this.#slider.timer);
     const send = () => {

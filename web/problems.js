@@ -85,7 +85,7 @@ export function cameraProblem(error, isScreen) {
 export function cameraEnded() {
   return new Problem(
     "The camera stopped giving pictures",
-    `It was unplugged, its program was closed, or the sharing was ended. Choose one. ${PRESS_START}`,
+    `It was unplugged, its program closed, or the sharing ended. Choose another. ${PRESS_START}`,
   );
 }
 
@@ -103,13 +103,13 @@ export function networkProblem(error) {
   }
   return new Problem(
     "The server does not answer",
-    `Look whether it still runs in its terminal, and whether this machine is online. ${PRESS_START}`,
+    `Look in its terminal whether it still runs, and whether you are online. ${PRESS_START}`,
     error,
   );
 }
 
 /**
- * A refusal. The server's own text says the value, the rule and what to do, so it is shown as it is.
+ * A refusal. The server's text says the value, the rule and what to do, so it is shown as it is.
  * @param {number} status
  * @param {string} text what the server says, empty if nothing
  * @param {string | null} retryAfter the header, in seconds
@@ -121,7 +121,7 @@ export function refusal(status, text, retryAfter) {
     return new Problem("The server cannot take this call now", `${said} ${wait}`);
   }
   if (status === 401 || status === 403) {
-    return new Problem("The server wants a token", `${said} Open the page with the link it printed.`);
+    return new Problem("The server wants a token", `${said} Open the page by the link it printed.`);
   }
   if (status >= 500) {
     return new Problem("The server failed", `${said} Its log says more. ${PRESS_START}`);
@@ -133,9 +133,9 @@ export function refusal(status, text, retryAfter) {
 export function noMediaPath() {
   return new Problem(
     "No way for the video to the server",
-    "The page arrives but UDP does not. If the server runs in a container or behind a router, "
-      + "publish its media ports (--media-ports) or give it a TURN server; a VPN or a firewall here "
-      + `may block it too. ${PRESS_START}`,
+    "The page arrives but UDP does not. If the server runs in a container or behind a router, give "
+      + "it the host's network or a TURN server (--turn); a VPN or a firewall here may block it "
+      + `too. ${PRESS_START}`,
   );
 }
 

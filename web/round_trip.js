@@ -59,7 +59,7 @@ export class RoundTrip {
   applied(rev, now_ms) {
     if (this.#trip?.rev !== rev || this.#trip.applied_ms !== null) return;
     this.#trip.applied_ms = now_ms - this.#trip.sent_ms;
-    if (this.#trip.stage === "sent" || this.#trip.stage === "accepted") this.#trip.stage = "applied";
+    if (["sent", "accepted"].includes(this.#trip.stage)) this.#trip.stage = "applied";
   }
 
   /**

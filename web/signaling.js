@@ -96,7 +96,7 @@ export class Session {
     this.#flushSoon();
   }
 
-  /** Tell the server that this call is over; safe to call at any time, also while leaving the page. */
+  /** Tell the server that this call is over; at any time, also while the page is being left. */
   close() {
     if (this.#closed) return;
     this.#closed = true;

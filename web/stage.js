@@ -28,7 +28,7 @@ function words(/** @type {Standing} */ { state, problem, health }) {
   if (health && !health.ready) {
     return [
       health.engine_state === "starting" ? "The model is loading" : "The engine is not running",
-      `${sentence(health.engine_detail || health.engine_state)} Start works as soon as it is ready.`,
+      `${sentence(health.engine_detail || health.engine_state)} Start works once it is ready.`,
     ];
   }
   return [
@@ -80,10 +80,11 @@ export class Stage {
     setText(byId("notice-title"), title);
     setText(byId("notice-advice"), advice);
     for (const item of byId("milestones").children) {
-      const { milestone } = /** @type {HTMLElement} */ (item).dataset;
-      const value = standing.milestones[/** @type {keyof typeof standing.milestones} */ (milestone)];
+      const { milestone } = /** @type {any} */ (item).dataset;
+      const value = /** @type {any} */ (standing.milestones)[milestone];
+      const figure = /** @type {HTMLElement} */ (item.lastElementChild);
       item.classList.toggle("reached", value !== null);
-      setText(/** @type {HTMLElement} */ (item.lastElementChild), value === null ? "" : milliseconds(value));
+      setText(figure, value === null ? "" : milliseconds(value));
     }
   }
 

@@ -1,8 +1,9 @@
 /**
- * The clean page: a stream's output and nothing else; it comes back by itself for as long as it is open.
+ * The clean page: a stream's output and nothing else; while it is open it comes back by itself.
  */
 
 import { watchFrames } from "./frames.js";
+import { Problem } from "./problems.js";
 import { iceServers, Session } from "./signaling.js";
 
 const FIRST_WAIT_MS = 500;
@@ -56,7 +57,7 @@ async function watch() {
 }
 
 /**
- * Until the server hangs up, the network fails, or nothing was shown for too long while it could be.
+ * Until the server hangs up, the network fails, or nothing came for too long though it was seen.
  * @param {RTCPeerConnection} pc
  * @param {RTCDataChannel} channel
  * @param {number} began_ms
@@ -76,7 +77,7 @@ for (let wait_ms = FIRST_WAIT_MS; ;) {
   try {
     if (await watch()) wait_ms = FIRST_WAIT_MS;
   } catch (error) {
-    words = error.advice ? `nothing live, waiting · ${error.advice}` : String(error);
+    words = error instanceof Problem ? `nothing live, waiting · ${error.advice}` : String(error);
   }
   show("connecting", words);
   await wait(wait_ms * (0.75 + Math.random() / 2));

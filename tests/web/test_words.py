@@ -74,7 +74,7 @@ async def test_a_full_server(fake: Fake) -> None:
     ("status", "words"),
     [
         (400, "The server did not accept the call. Sdp is empty, send an offer."),
-        (401, "The server wants a token. Sdp is empty, send an offer. Open the page with"),
+        (401, "The server wants a token. Sdp is empty, send an offer. Open the page by"),
         (500, "The server failed. Sdp is empty, send an offer. Its log says more."),
     ],
 )
@@ -88,7 +88,7 @@ async def test_a_refusal(fake: Fake, status: int, words: str) -> None:
 async def test_a_server_that_is_gone(fake: Fake) -> None:
     """It is told before the camera is asked for."""
     await fake.page.route(f"**{ICE_SERVERS}", lambda route: route.abort())
-    assert (await told(fake)).startswith("The server does not answer. Look whether it still runs")
+    assert (await told(fake)).startswith("The server does not answer. Look in its terminal")
 
 
 @pytest.mark.parametrize(
