@@ -12,7 +12,7 @@ from tests.barcode import draw
 
 WIDTH_PX, HEIGHT_PX, FPS = 640, 480, 30
 NUMBERED_COUNT = 240
-FILM_S = 6.0
+FILM_S = 8.0
 Luma = NDArray[np.uint8]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-LONGEST_DELAY_MS = 2_500.0
+LONGEST_DELAY_MS = 6_000.0  # less than a round of the film, which would be as good
 _DELAY_STEP_MS = 50.0
 RESTYLED_LEVELS = 12.0  # an echo is 3 levels from the camera's picture, the mildest style 16
 _OTHER_LEVELS = 8.0
@@ -94,6 +94,8 @@ def _mean_at(
 ) -> float:
     """Likeness of each picture to the other that was there at its time in `at_ms`."""
     inside = at_ms >= others_at_ms[0]
+    if not inside.any():
+        return 0.0
     nearest = np.abs(others_at_ms[None, :] - at_ms[inside, None]).argmin(1)
     return float(likeness_TS[inside][np.arange(len(nearest)), nearest].mean())
 

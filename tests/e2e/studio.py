@@ -1,6 +1,5 @@
 """The studio page in a test's hands: press, read, and look at the pixels."""
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,31 +12,39 @@ from playwright.async_api import Browser, Page
 from tests.e2e.browser import running_chromium
 from tests.e2e.looks import Pictures
 
-LIVE_MS = 30_000
+LIVE_MS = 60_000
+RECORD_MS = 60_000
 
-# Draws every picture that the element presents onto a small canvas; the last ones are kept.
+# Draws every picture that each element presents onto a small canvas, until the last of them has
+# presented `count`, or the time is over.
 _RECORD = """
-(video, [seconds, width, height]) => new Promise((done) => {
+({ selectors, count, width, height, limit_ms }) => new Promise((done) => {
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  const pictures = [];
-  const began = performance.now();
-  const take = (now, { rtpTimestamp, presentedFrames }) => {
-    context.drawImage(video, 0, 0, width, height);
-    const { data } = context.getImageData(0, 0, width, height);
-    const rgb = new Uint8Array(3 * width * height);
-    for (let from = 0, to = 0; from < data.length; from += 4) {
-      rgb[to++] = data[from];
-      rgb[to++] = data[from + 1];
-      rgb[to++] = data[from + 2];
-    }
-    pictures.push({ at_ms: now, rgb: rgb.toBase64?.() ?? btoa(
-      Array.from(rgb, (value) => String.fromCharCode(value)).join("")) });
-    if (now - began < 1000 * seconds) video.requestVideoFrameCallback(take);
-    else done(pictures);
-  };
-  video.requestVideoFrameCallback(take);
-  setTimeout(() => done(pictures), 1000 * seconds + 3000);
+  const taken = selectors.map(() => []);
+  const last = taken[taken.length - 1];
+  const until_ms = performance.now() + limit_ms;
+  const isOver = () => last.length >= count || performance.now() > until_ms;
+  selectors.forEach((selector, index) => {
+    const video = document.querySelector(selector);
+    const take = (now) => {
+      if (isOver()) return;
+      video.requestVideoFrameCallback(take);
+      context.drawImage(video, 0, 0, width, height);
+      const { data } = context.getImageData(0, 0, width, height);
+      let text = "";
+      for (let at = 0; at < data.length; at += 4) {
+        text += String.fromCharCode(data[at], data[at + 1], data[at + 2]);
+      }
+      taken[index].push({ at_ms: now, rgb: btoa(text) });
+    };
+    video.requestVideoFrameCallback(take);
+  });
+  const watch = setInterval(() => {
+    if (!isOver()) return;
+    clearInterval(watch);
+    done(taken);
+  }, 50);
 })
 """
 
@@ -77,27 +84,36 @@ class Studio:
         await self.page.wait_for_selector("#round-trip[data-stage=shown]", timeout=LIVE_MS)
         return await self.page.text_content("#round-trip") or ""
 
-    async def record(
-        self, selector: str = "#output", *, seconds: float, width: int = 320, height: int = 240
-    ) -> Pictures:
-        """What the video element presents, at the size asked for."""
-        taken: list[dict[str, Any]] = await self.page.locator(selector).evaluate(
-            _RECORD, [seconds, width, height]
-        )
-        raw = b"".join(base64.b64decode(picture["rgb"]) for picture in taken)
-        return Pictures(
-            rgb=np.frombuffer(raw, np.uint8).reshape(len(taken), height, width, 3),
-            at_ms=np.array([picture["at_ms"] for picture in taken]),
-        )
+    async def record(self, selector: str = "#output", *, count: int) -> Pictures:
+        """The next `count` pictures that a video element presents; fewer if they do not come."""
+        (pictures,) = await self._record(selector, count=count, width=320, height=240)
+        return pictures
 
-    async def record_both(self, *, seconds: float) -> tuple[Pictures, Pictures]:
-        """What the camera shows and what comes back at the same time, small."""
-        async with asyncio.TaskGroup() as recordings:
-            camera, output = (
-                recordings.create_task(self.record(which, seconds=seconds, width=80, height=60))
-                for which in ("#input", "#output")
+    async def record_both(self, *, count: int) -> tuple[Pictures, Pictures]:
+        """What the camera shows while `count` pictures come back, and those; all of them small."""
+        camera, output = await self._record("#input", "#output", count=count, width=80, height=60)
+        return camera, output
+
+    async def _record(self, *selectors: str, count: int, width: int, height: int) -> list[Pictures]:
+        recordings: list[list[dict[str, Any]]] = await self.page.evaluate(
+            _RECORD,
+            {
+                "selectors": selectors,
+                "count": count,
+                "width": width,
+                "height": height,
+                "limit_ms": RECORD_MS,
+            },
+        )
+        return [
+            Pictures(
+                rgb=np.frombuffer(
+                    b"".join(base64.b64decode(picture["rgb"]) for picture in taken), np.uint8
+                ).reshape(len(taken), height, width, 3),
+                at_ms=np.array([picture["at_ms"] for picture in taken]),
             )
-        return camera.result(), output.result()
+            for taken in recordings
+        ]
 
 
 @asynccontextmanager

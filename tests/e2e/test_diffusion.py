@@ -11,6 +11,8 @@ from tests.e2e.studio import opened_studio
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
+PICTURES = 48
+
 
 async def test_the_picture_is_restyled_live(chromium: Path, film: Path, tmp_path: Path) -> None:
     """Frames come back, differ from the camera's, follow its motion, and obey a new prompt."""
@@ -21,15 +23,14 @@ async def test_the_picture_is_restyled_live(chromium: Path, film: Path, tmp_path
         await studio.start()
         said = await studio.prompt("pencil")
         assert re.fullmatch(r"Prompt applied in [\d.]+ m?s, on screen after [\d.]+ m?s", said)
-        camera, pencil = await studio.record_both(seconds=5)
-        assert len(pencil.rgb) > 20
+        camera, pencil = await studio.record_both(count=PICTURES)
+        assert len(pencil.rgb) == PICTURES
         assert looks.distance(pencil, camera) > looks.RESTYLED_LEVELS
         assert looks.change(pencil) > 1
         found = looks.following(pencil, camera)
         assert found.likeness > found.otherwise + 0.1, found
-        assert found.delay_ms < looks.LONGEST_DELAY_MS / 2, found
 
         await studio.choose_style("neon")
-        _, neon = await studio.record_both(seconds=5)
+        _, neon = await studio.record_both(count=PICTURES)
         assert looks.distance(neon, pencil) > looks.RESTYLED_LEVELS
         assert looks.is_other_character(neon, pencil)
