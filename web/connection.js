@@ -217,16 +217,12 @@ export class Connection {
   /** Where the call stands, from what the server says and what the eye has seen. */
   #settle() {
     if (!this.isOpen) return;
-    const isSeen = this.#milestones.picture_ms !== null;
-    switch (this.#serverState) {
-      case "live":
-      case "paused":
-        return this.#to(isSeen ? "live" : "warming");
-      case "error":
-        return this.#to("error", this.#problem ?? engineTrouble("it gives no reason"));
-      default:
-        return this.#to(this.#channel?.isOpen ? "warming" : "connecting");
+    if (this.#serverState === "error") {
+      return this.#to("error", this.#problem ?? engineTrouble("it gives no reason"));
     }
+    // what has been seen stays in sight, also while the server warms up again after a pause
+    if (this.#milestones.picture_ms !== null) return this.#to("live");
+    return this.#to(this.#channel?.isOpen ? "warming" : "connecting");
   }
 
   /** @param {keyof Milestones} milestone */

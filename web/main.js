@@ -209,13 +209,15 @@ async function look() {
 byId("start").addEventListener("click", start);
 byId("again").addEventListener("click", start);
 byId("stop").addEventListener("click", () => connection.stop());
-byId("pause").addEventListener("click", () => change({ paused: !connection.isPaused }, "Pause"));
+byId("pause").addEventListener("click", () => connection.send({ paused: !connection.isPaused }));
 cameraList.addEventListener("change", switchCamera);
 mirror.addEventListener("change", () => {
   localStorage.setItem("mirror", String(mirror.checked));
   showMirror();
 });
 byId("copy").addEventListener("click", async () => {
+  byId("view-url").select();
+  if (!navigator.clipboard) return; // plain http: the selection is all that can be done
   await navigator.clipboard.writeText(byId("view-url").value);
   byId("copy").classList.add("done");
   setTimeout(() => byId("copy").classList.remove("done"), COPIED_MS);

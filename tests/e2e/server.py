@@ -83,12 +83,8 @@ async def _address(process: asyncio.subprocess.Process) -> str:
 
 
 async def _until_ready(server: RunningServer) -> None:
-    async with aiohttp.ClientSession() as http:
-        while True:
-            async with http.get(f"{server.url}/ready") as response:
-                if response.status == 204:
-                    return
-            await asyncio.sleep(0.1)
+    while not (await server.health())["ready"]:
+        await asyncio.sleep(0.1)
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -73,6 +73,21 @@ async def test_a_call_can_be_made_again(chromium: Path, numbers: Path, tmp_path:
         assert_in_order(await studio.record(count=20))
 
 
+async def test_a_pause_holds_the_picture(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+    """Pause leaves the last picture in sight and says so; Resume goes on in order."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
+        opened_studio(chromium, server.url, camera=numbers) as studio,
+    ):
+        await studio.start()
+        await studio.page.click("#pause")
+        await studio.page.locator("#status-title").get_by_text("Paused").wait_for()
+        assert await studio.page.is_hidden("#notice")
+        await studio.page.get_by_role("button", name="Resume").click()
+        await studio.page.locator("#status-title").get_by_text("Live").wait_for()
+        assert_in_order(await studio.record(count=20))
+
+
 async def test_a_dead_engine_is_told(chromium: Path, numbers: Path, tmp_path: Path) -> None:
     """When the engine is killed the page says so, and what to do, within seconds."""
     async with (
