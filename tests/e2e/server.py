@@ -83,7 +83,9 @@ async def _address(process: asyncio.subprocess.Process) -> str:
 
 
 async def _until_ready(server: RunningServer) -> None:
-    while not (await server.health())["ready"]:
+    while True:
+        if (await server.health())["ready"]:
+            return
         await asyncio.sleep(0.1)
 
 
