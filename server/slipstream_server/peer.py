@@ -17,6 +17,7 @@ from slipstream_protocol.clock import now_ns
 from slipstream_server.errors import RequestError
 from slipstream_server.events import Event
 from slipstream_server.ice import IceServer, bound_gathering, rtc_configuration
+from slipstream_server.jitter import use_markers
 from slipstream_server.sdp import Offer, with_start_bitrate
 from slipstream_server.track import OutputTrack, last_rtp_timestamp
 
@@ -72,7 +73,9 @@ class Peer:
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
             for transceiver in self._pc.getTransceivers():
-                if transceiver.sender is not self._sender:
+                if transceiver.sender is self._sender:
+                    use_markers(transceiver.receiver)
+                else:
                     transceiver.direction = "inactive"  # sound and further cameras
             bound_gathering(self._pc, loopback=self._loopback)
             await self._pc.setLocalDescription()
