@@ -52,7 +52,6 @@ class Peer:
         self.camera: MediaStreamTrack | None = None
         self.connected = asyncio.Event()
         self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.unsent = 0
         self._loopback = loopback
         self._on_open = on_open
         self._on_message = on_message
@@ -101,7 +100,6 @@ class Peer:
         if channel is None or channel.readyState != "open":
             return
         if channel.bufferedAmount > _UNSENT_MAX_BYTES:
-            self.unsent += 1
             return
         channel.send(msgspec.json.encode(event).decode())
 

@@ -247,7 +247,8 @@ class CameraSession(Session):
     # ---- what the page says
 
     def on_connected(self) -> None:
-        self.monitor.mark(Milestone.ICE, now_ns())
+        self._heard_ns = now_ns()
+        self.monitor.mark(Milestone.ICE, self._heard_ns)
         self._enter("warming")
 
     def on_channel(self) -> None:

@@ -73,11 +73,6 @@ class Supervisor:
             restarts=self._restarts,
         )
 
-    @property
-    def running(self) -> EngineClient | None:
-        """The engine, if it serves."""
-        return self._client
-
     def require(self) -> EngineClient:
         """The engine.
 
@@ -230,6 +225,6 @@ class Supervisor:
         return f"the engine has ended with exit code {code}: {last.strip()}"
 
     def _say(self, state: EngineState, detail: str) -> None:
-        if (state, detail) != (self._state, self._detail):
+        if state is not EngineState.DOWN and (state, detail) != (self._state, self._detail):
             logger.info("engine %s: %s", state, detail)
         self._state, self._detail = state, detail
