@@ -145,5 +145,12 @@ class Peer:
             logger.info("data channel %r is not used", channel.label)
             return
         self._channel = channel
-        channel.on("message", lambda message: self._on_message(message, now_ns()))
+        channel.on("message", self._message_came)
         self._on_open()
+
+    def _message_came(self, message: str | bytes) -> None:
+        try:
+            self._on_message(message, now_ns())
+        except Exception:  # it must not reach aiortc, which would go on half broken
+            logger.exception("a message could not be served")
+            self._leave("the server has failed at a message; its log has the reason")

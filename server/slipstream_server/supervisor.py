@@ -92,7 +92,11 @@ class Supervisor:
         wait_s = FIRST_WAIT_S
         while not self._stopping.is_set():
             began_ns = now_ns()
-            reason = await self._one_life()
+            try:
+                reason = await self._one_life()
+            except Exception as error:  # whatever an engine does, the next one is started
+                logger.exception("the engine could not be served")
+                reason = f"the engine could not be served: {error}"
             if self._stopping.is_set():
                 break
             served_s = (now_ns() - began_ns) / NS_PER_S
