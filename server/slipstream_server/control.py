@@ -64,7 +64,6 @@ class Control:
         shown: Callable[[], None],
     ) -> None:
         self.current = current
-        self.rejected = 0
         self._apply = apply
         self._tell = tell
         self._shown = shown
@@ -152,7 +151,6 @@ class Control:
         self._number += 1
 
     def _reject(self, rev: int | None, reason: str) -> None:
-        self.rejected += 1
         self._tell(Ack(rev=rev, status="rejected", errors=(reason,)))
 
     def _has_credit(self, now_ns: int) -> bool:

@@ -247,16 +247,14 @@ class EngineClient:
         match message:
             case ChunkOut():
                 back = await self._copy_out(message)
-                if not stream.closing:
-                    listener.on_chunk(back)
+                self._notify(stream, lambda: listener.on_chunk(back))
             case SlotFree(slot=slot):
                 stream.slots.give(slot)
-                if not stream.closing:
-                    listener.on_slot_free()
-            case Applied() if not stream.closing:
-                listener.on_applied(message)
-            case UpdateRefused() if not stream.closing:
-                listener.on_update_refused(message)
+                self._notify(stream, listener.on_slot_free)
+            case Applied():
+                self._notify(stream, lambda: listener.on_applied(message))
+            case UpdateRefused():
+                self._notify(stream, lambda: listener.on_update_refused(message))
             case StreamOpened():
                 if not stream.opened.done():
                     stream.opened.set_result(None)
@@ -264,8 +262,18 @@ class EngineClient:
                 self._refused(stream, message)
             case StreamClosed():
                 self._forget(lane)
-            case Failed(reason=reason) if not stream.closing:
-                listener.on_lost(reason)
+            case Failed(reason=reason):
+                self._notify(stream, lambda: listener.on_lost(reason))
+
+    def _notify(self, stream: EngineStream, tell: Callable[[], None]) -> None:
+        if stream.closing:
+            return
+        try:
+            tell()
+        except Exception:  # one viewer's trouble is no other's
+            logger.exception("the stream on lane %s is given up", stream.lane)
+            stream.close()
+            stream.listener.on_lost("the server has failed at this stream; its log has the reason")
 
     async def _copy_out(self, out: ChunkOut) -> ChunkBack:
         received_ns = now_ns()

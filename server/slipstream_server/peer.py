@@ -17,6 +17,7 @@ from slipstream_protocol.clock import now_ns
 from slipstream_server.errors import RequestError
 from slipstream_server.events import Event
 from slipstream_server.ice import IceServer, bound_gathering, rtc_configuration
+from slipstream_server.jitter import use_markers
 from slipstream_server.sdp import Offer, with_start_bitrate
 from slipstream_server.track import OutputTrack, last_rtp_timestamp
 
@@ -51,7 +52,6 @@ class Peer:
         self.camera: MediaStreamTrack | None = None
         self.connected = asyncio.Event()
         self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.unsent = 0
         self._loopback = loopback
         self._on_open = on_open
         self._on_message = on_message
@@ -72,7 +72,9 @@ class Peer:
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
             for transceiver in self._pc.getTransceivers():
-                if transceiver.sender is not self._sender:
+                if transceiver.sender is self._sender:
+                    use_markers(transceiver.receiver)
+                else:
                     transceiver.direction = "inactive"  # sound and further cameras
             bound_gathering(self._pc, loopback=self._loopback)
             await self._pc.setLocalDescription()
@@ -98,7 +100,6 @@ class Peer:
         if channel is None or channel.readyState != "open":
             return
         if channel.bufferedAmount > _UNSENT_MAX_BYTES:
-            self.unsent += 1
             return
         channel.send(msgspec.json.encode(event).decode())
 
@@ -144,5 +145,12 @@ class Peer:
             logger.info("data channel %r is not used", channel.label)
             return
         self._channel = channel
-        channel.on("message", lambda message: self._on_message(message, now_ns()))
+        channel.on("message", self._message_came)
         self._on_open()
+
+    def _message_came(self, message: str | bytes) -> None:
+        try:
+            self._on_message(message, now_ns())
+        except Exception:  # it must not reach aiortc, which would go on half broken
+            logger.exception("a message could not be served")
+            self._leave("the server has failed at a message; its log has the reason")

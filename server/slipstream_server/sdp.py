@@ -24,14 +24,12 @@ class Offer:
         sdp: its text, without the caller's addresses.
         candidates: those addresses; they are added later, since looking up a name may take a second
             and the answer does not need them.
-        sends_video: whether the caller brings a camera.
-        wants_video: whether the caller takes a picture back.
+        sends_video: whether the caller brings a camera; else it only watches.
     """
 
     sdp: str
     candidates: tuple[RTCIceCandidate, ...]
     sends_video: bool
-    wants_video: bool
 
 
 def read_offer(sdp: str, kind: str) -> Offer:
@@ -65,6 +63,8 @@ def read_offer(sdp: str, kind: str) -> Offer:
             raise RequestError(f"m={media.kind} has no ICE user name and password; {_ASK}")
         if media.dtls is None or not media.dtls.fingerprints:
             raise RequestError(f"m={media.kind} has no DTLS fingerprint; {_ASK}")
+    if video.direction == "inactive":
+        raise RequestError("the offer's video is inactive, it must be sendrecv or recvonly")
     candidates = []
     for index, media in enumerate(description.media):
         for candidate in media.ice_candidates:
@@ -74,7 +74,6 @@ def read_offer(sdp: str, kind: str) -> Offer:
         sdp=_ADDRESSES.sub("", sdp),
         candidates=tuple(candidates[:MAX_CANDIDATES]),
         sends_video=video.direction in ("sendrecv", "sendonly"),
-        wants_video=video.direction in ("sendrecv", "recvonly"),
     )
 
 

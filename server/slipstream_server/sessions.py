@@ -11,13 +11,15 @@ from typing import Protocol
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.parameters import Parameters
 
+from slipstream_server.camera_session import CameraSession
 from slipstream_server.config import ServerConfig
 from slipstream_server.engine_client import EngineClient
 from slipstream_server.engine_status import EngineStatus
 from slipstream_server.errors import RequestError, ServerFull, UnknownSession
 from slipstream_server.ice import IceServer, ice_servers
 from slipstream_server.sdp import Offer
-from slipstream_server.session import CameraSession, Session, Surroundings, WatchSession
+from slipstream_server.session import Session, Surroundings
+from slipstream_server.watch_session import WatchSession
 
 logger = logging.getLogger(__name__)
 

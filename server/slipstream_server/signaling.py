@@ -185,6 +185,11 @@ class Signaling:
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
 
 
+def _level(request: web.Request) -> int:
+    """Probes ask every second and are not worth a line each."""
+    return logging.DEBUG if request.method == "GET" else logging.INFO
+
+
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every error as `{"error": reason}`, whatever raised it."""
@@ -194,7 +199,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         logger.info("%s %s: %s", request.method, request.path, error)
         return _error(str(error), error.status)
     except Unavailable as error:
-        logger.info("%s %s: %s", request.method, request.path, error)
+        logger.log(_level(request), "%s %s: %s", request.method, request.path, error)
         response = _error(str(error), error.status)
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
         return response

@@ -73,11 +73,6 @@ class Supervisor:
             restarts=self._restarts,
         )
 
-    @property
-    def running(self) -> EngineClient | None:
-        """The engine, if it serves."""
-        return self._client
-
     def require(self) -> EngineClient:
         """The engine.
 
@@ -97,7 +92,11 @@ class Supervisor:
         wait_s = FIRST_WAIT_S
         while not self._stopping.is_set():
             began_ns = now_ns()
-            reason = await self._one_life()
+            try:
+                reason = await self._one_life()
+            except Exception as error:  # whatever an engine does, the next one is started
+                logger.exception("the engine could not be served")
+                reason = f"the engine could not be served: {error}"
             if self._stopping.is_set():
                 break
             served_s = (now_ns() - began_ns) / NS_PER_S
@@ -230,6 +229,6 @@ class Supervisor:
         return f"the engine has ended with exit code {code}: {last.strip()}"
 
     def _say(self, state: EngineState, detail: str) -> None:
-        if (state, detail) != (self._state, self._detail):
+        if state is not EngineState.DOWN and (state, detail) != (self._state, self._detail):
             logger.info("engine %s: %s", state, detail)
         self._state, self._detail = state, detail

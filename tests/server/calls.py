@@ -129,6 +129,16 @@ class Call:
         assert self.channel is not None
         self.channel.send(message if isinstance(message, str) else json.dumps(message))
 
+    def fall_silent(self) -> None:
+        """Vanish from the network without a goodbye."""
+
+        def lose(data: bytes, address: Any = None) -> None:
+            """Send nothing."""
+
+        for transceiver in self.pc.getTransceivers():
+            for protocol in transceiver.receiver.transport.transport._connection._protocols:
+                setattr(protocol.transport, "sendto", lose)  # noqa: B010  # not ours to type
+
     async def close(self) -> None:
         await self.pc.close()
         if self._reader is not None:

@@ -72,6 +72,11 @@ async def test_bad_offers_are_refused_with_the_reason(tmp_path: Path) -> None:
             400,
             "m=video has no ICE user name and password",
         ),
+        (
+            {"sdp": video.replace("a=sendrecv", "a=inactive"), "type": "offer"},
+            400,
+            "the offer's video is inactive, it must be sendrecv or recvonly",
+        ),
         ({"sdp": strange_codec, "type": "offer"}, 400, "it needs VP8 or H264"),
         (
             {"sdp": video, "type": "offer", "initialParameters": {"noise_scale": -1}},

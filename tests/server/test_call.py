@@ -6,6 +6,9 @@ import signal
 import threading
 from pathlib import Path
 
+import pytest
+from slipstream_protocol.clock import NS_PER_S
+from slipstream_server import camera_session
 from slipstream_server.engine_status import EngineState
 
 from tests.server.calls import Camera, dial, number_of
@@ -207,6 +210,21 @@ async def test_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
             await poll(lambda: free_lanes(server) == 2)
         await poll(lambda: _own_tasks() <= before)
         await poll(lambda: not [t for t in threading.enumerate() if "decoder" in t.name])
+
+
+async def test_a_viewer_who_falls_silent_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """a vanished machine says no goodbye; its lane is free again all the same."""
+    monkeypatch.setattr(camera_session, "SILENT_NS", 3 * NS_PER_S)
+    async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as call:
+        await call.until_frames(4)
+        call.fall_silent()
+        await poll(lambda: server.sessions.count() == {"stream": 0, "viewer": 0})
+        await poll(lambda: free_lanes(server) == 2)
+        async with server.client.delete(f"/api/v1/webrtc/offer/{call.id}") as response:
+            error = (await response.json())["error"]
+        assert "has ended (nothing heard from the viewer for 3 s)" in error
 
 
 async def test_sound_is_answered_inactive(tmp_path: Path) -> None:

@@ -236,6 +236,25 @@ async def test_streams_are_told_apart() -> None:
         assert (len(two.applied), len(two.refused), two.lost) == (1, 0, ["broke"])
 
 
+async def test_a_listener_that_fails_ends_its_own_stream_only() -> None:
+    """the others go on, and its lane is given back."""
+
+    class Broken(Notes):
+        def on_chunk(self, back: ChunkBack) -> None:
+            raise RuntimeError("broken")
+
+    async with played() as engine:
+        broken, sound = Broken(), Notes()
+        await engine.open(broken)
+        await engine.open(sound)
+        await engine.say(engine.chunk(0, 0, 1, lane=0), engine.chunk(0, 0, 2, lane=1))
+        assert broken.lost == ["the server has failed at this stream; its log has the reason"]
+        assert len(sound.chunks) == 1
+        heard = [engine.hear() for _ in range(3)]
+        assert CloseStream(lane=0) in heard
+        assert CloseStream(lane=1) not in heard
+
+
 async def test_a_dead_engine_is_told_to_everybody() -> None:
     """to open streams with the reason, to those being opened and to later callers as an error."""
     async with played(lanes=3) as engine:

@@ -82,6 +82,22 @@ async def test_nonsense_on_the_channel_is_an_end() -> None:
         assert "the engine is down" in await down(supervisor)
 
 
+async def test_a_ready_engine_without_its_memory_is_an_end() -> None:
+    """the descriptor of the pixels must come with the word; the next engine is started."""
+    script = OPENED + (
+        "from slipstream_protocol.messages import Ready\n"
+        "from slipstream_protocol.parameters import Parameters\n"
+        "from slipstream_protocol.frames import Geometry\n"
+        "size = Geometry(width_px=4, height_px=2, first_chunk_frames=4, chunk_frames=4)\n"
+        "channel.send(Ready(pipeline='p', preset='p', geometry=size, lanes=1, in_slots=1,"
+        " out_slots=1, defaults=Parameters(), step_list=(1,), styles=(), note=''))\n"
+        "channel.receive()"
+    )
+    async with supervised(script) as supervisor:
+        assert "the engine could not be served" in await down(supervisor)
+        await poll(lambda: supervisor.status.restarts > 0)
+
+
 async def test_a_command_that_is_not_there_is_said() -> None:
     with ThreadPoolExecutor(1) as pool:
         supervisor = Supervisor(["/none/such"], pool=pool)

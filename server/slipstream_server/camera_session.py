@@ -1,0 +1,218 @@
+"""A viewer with a camera, from offer to close: its frames through the engine, and back."""
+
+import asyncio
+import logging
+
+from aiortc.mediastreams import MediaStreamError
+from msgspec import UNSET
+from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, now_ns
+from slipstream_protocol.messages import Applied, UpdateRefused
+from slipstream_protocol.parameters import Parameters
+
+from slipstream_server.chunker import Captured
+from slipstream_server.control import Control, settled
+from slipstream_server.engine_client import EngineClient
+from slipstream_server.events import PipelineError, State, StateName, StreamStopped, slo_event
+from slipstream_server.ice import IceServer
+from slipstream_server.ingest import Ingest
+from slipstream_server.playout import Playout, Shown
+from slipstream_server.sdp import Offer
+from slipstream_server.session import Session, Surroundings
+from slipstream_server.slo import Milestone, SloMonitor
+from slipstream_server.stream import Stream, Watcher, total_drops
+from slipstream_server.track import OutputTrack
+
+logger = logging.getLogger(__name__)
+
+SILENT_NS = 20 * NS_PER_S
+_REPORT_S = 1.0
+
+
+class CameraSession(Session):
+    """A viewer with a camera: its frames through the engine, and back.
+
+    Args:
+        client: the engine.
+        offered_ns: when the offer came, the zero of its time to first frame.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        client: EngineClient,
+        *,
+        servers: tuple[IceServer, ...],
+        around: Surroundings,
+        offered_ns: int,
+    ) -> None:
+        ready = client.ready
+        playout = Playout(chunk_frames=ready.geometry.chunk_frames)
+        super().__init__(id, OutputTrack(playout, on_sent=self._on_sent), servers, around)
+        self.monitor = SloMonitor(around.targets, offered_ns=offered_ns)
+        self.stream = Stream(id, ready, self.monitor, around.metrics, self)
+        self.stream.watchers.append(
+            Watcher(output=self.output, tell=self.peer.tell, end=self.leave)
+        )
+        self._client = client
+        self._state: StateName = "connecting"
+        self._heard_ns = offered_ns
+        self._sent_ns: int | None = None
+        self._ingest: Ingest | None = None
+        self._control: Control | None = None
+
+    async def answer(self, offer: Offer, parameters: Parameters) -> str:
+        """Take a lane of the engine and make the answer, both at once.
+
+        Raises:
+            RequestError, Unavailable: if either cannot be; nothing is held then.
+        """
+        try:
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(self.stream.open(self._client, parameters), name="open stream")
+                answer = parts.create_task(self.peer.answer(offer), name="answer")
+        except BaseException as error:
+            self.stream.close()
+            await self.peer.close()
+            if isinstance(error, BaseExceptionGroup):
+                raise error.exceptions[0] from None
+            raise
+        self._control = Control(
+            current=settled(self.stream.ready.defaults.merged(parameters)),
+            apply=self._apply,
+            tell=self.peer.tell,
+            shown=self._on_shown,
+        )
+        self.monitor.mark(Milestone.SIGNAL, now_ns())
+        self.stream.pause(self._control.current.paused is True)
+        return answer.result()
+
+    async def serve(self) -> None:
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(self.stream.feed(), name="feed")
+            parts.create_task(self._report(), name="report")
+            await self.peer.connected.wait()
+            if self.peer.camera is None:
+                self.leave("the offer's video brings no camera")
+                return
+            self._ingest = Ingest(
+                self.peer.camera,
+                geometry=self.stream.ready.geometry,
+                pool=self.around.pool,
+                deliver=self._on_frame,
+            )
+            parts.create_task(self._drain(self._ingest), name="drain")
+            parts.create_task(self._ingest.scale(), name="scale")
+
+    async def release(self) -> None:
+        self.stream.close()
+        self.around.metrics.forget(self.id)
+        reason = self.reason or "the server is stopping"
+        self.stream.tell(StreamStopped(error_message=reason))
+        for watcher in self.stream.watchers:
+            watcher.end(f"the stream has ended: {reason}")
+        self.stream.watchers.clear()
+
+    def state_event(self) -> State:
+        """Where the stream stands."""
+        ready = self.stream.ready
+        assert self._control is not None, "a session is answered before its state is told"
+        return State(
+            state=self._state,
+            stream=self.id,
+            pipeline=ready.pipeline,
+            preset=ready.preset,
+            note=ready.note,
+            width_px=ready.geometry.width_px,
+            height_px=ready.geometry.height_px,
+            step_list=ready.step_list,
+            styles=ready.styles,
+            parameters=self._control.current,
+        )
+
+    # ---- what the page says
+
+    def on_connected(self) -> None:
+        self._heard_ns = now_ns()
+        self.monitor.mark(Milestone.ICE, self._heard_ns)
+        self._enter("warming")
+
+    def on_channel(self) -> None:
+        self.peer.tell(self.state_event())
+
+    def on_message(self, raw: str | bytes, now_ns: int) -> None:
+        self._heard_ns = now_ns
+        assert self._control is not None, "a channel opens after the answer"
+        self._control.receive(raw, now_ns)
+
+    # ---- what the engine says
+
+    def on_applied(self, applied: Applied) -> None:
+        assert self._control is not None, "an update is applied after it was sent"
+        self._control.applied(applied)
+
+    def on_update_refused(self, refused: UpdateRefused) -> None:
+        assert self._control is not None, "an update is refused after it was sent"
+        self._control.refused(refused)
+
+    def on_lost(self, reason: str) -> None:
+        self._enter("error")
+        self.stream.tell(PipelineError(error=reason))
+        self.leave(reason)
+
+    # ---- from the camera to the screen
+
+    def _on_frame(self, frame: Captured) -> None:
+        self._heard_ns = frame.arrived_ns
+        self.monitor.observe_input(frame.arrived_ns)
+        self.around.metrics.frame_in()
+        self.stream.push(frame)
+
+    def _on_sent(self, shown: Shown, sent_ns: int) -> None:
+        age_ms = self.monitor.observe_sent(shown, sent_ns)
+        gap_ms = None if self._sent_ns is None else (sent_ns - self._sent_ns) / NS_PER_MS
+        self._sent_ns = sent_ns
+        self.around.metrics.frame_out(age_ms=age_ms, gap_ms=gap_ms)
+        if self._state == "warming":
+            self._enter("live")
+        if self._control is not None:
+            self._control.sent(
+                rev=shown.made.rev,
+                chunk=shown.made.chunk,
+                rtp_timestamp=self.peer.last_rtp_timestamp,
+            )
+
+    def _on_shown(self) -> None:
+        self.monitor.mark(Milestone.FIRST_SHOWN, now_ns())
+
+    def _apply(self, parameters: Parameters) -> None:
+        self.stream.update(parameters)
+        if parameters.paused is not UNSET and parameters.paused != self.stream.paused:
+            self.stream.pause(parameters.paused)
+            self._enter("paused" if parameters.paused else "warming")
+
+    def _enter(self, state: StateName) -> None:
+        if state == "warming" and self.stream.paused:
+            state = "paused"
+        if state != self._state:
+            logger.info("stream %s -> %s", self._state, state)
+            self._state = state
+            self.stream.tell(self.state_event())
+
+    async def _drain(self, ingest: Ingest) -> None:
+        try:
+            await ingest.drain()
+        except MediaStreamError:
+            self.leave("the camera's track has ended")
+
+    async def _report(self) -> None:
+        """Once a second: the figures to page and metrics, and whether anybody is still there."""
+        while True:
+            await asyncio.sleep(_REPORT_S)
+            now = now_ns()
+            report = self.monitor.report(now)
+            ingested = self._ingest.drops if self._ingest else {}
+            drops = total_drops(ingested, self.stream.drops, self.output.playout.drops)
+            self.around.metrics.report(self.id, report, drops)
+            self.stream.tell(slo_event(report, self.around.targets, drops))
+            if now - self._heard_ns > SILENT_NS:
+                self.leave(f"nothing heard from the viewer for {SILENT_NS // NS_PER_S} s")

@@ -1,0 +1,77 @@
+"""One who watches somebody's stream, from offer to close."""
+
+from slipstream_protocol.messages import UpdateRefused
+from slipstream_protocol.parameters import Parameters
+
+from slipstream_server.camera_session import CameraSession
+from slipstream_server.control import Control
+from slipstream_server.ice import IceServer
+from slipstream_server.playout import Playout, Shown
+from slipstream_server.sdp import Offer
+from slipstream_server.session import Session, Surroundings
+from slipstream_server.stream import Watcher
+from slipstream_server.track import OutputTrack
+
+
+class WatchSession(Session):
+    """A viewer of somebody's stream: frames of its own queue, and the stream's events.
+
+    Args:
+        source: whose stream it is.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        source: CameraSession,
+        *,
+        servers: tuple[IceServer, ...],
+        around: Surroundings,
+    ) -> None:
+        playout = Playout(chunk_frames=source.stream.ready.geometry.chunk_frames)
+        super().__init__(id, OutputTrack(playout, on_sent=self._on_sent), servers, around)
+        self._source = source
+        self._watcher = Watcher(output=self.output, tell=self.peer.tell, end=self.leave)
+        self._control = Control(
+            current=source.state_event().parameters,
+            apply=self._refuse,
+            tell=self.peer.tell,
+            shown=lambda: None,
+        )
+
+    async def answer(self, offer: Offer) -> str:
+        """The answer; the stream is watched from now on.
+
+        Raises:
+            RequestError: if the offer cannot be answered.
+        """
+        try:
+            answer = await self.peer.answer(offer)
+        except BaseException:
+            await self.peer.close()
+            raise
+        self._source.stream.watchers.append(self._watcher)
+        if self._source.reason is not None:
+            self.leave(f"the stream has ended: {self._source.reason}")
+        return answer
+
+    async def release(self) -> None:
+        watchers = self._source.stream.watchers
+        if self._watcher in watchers:
+            watchers.remove(self._watcher)
+
+    def on_channel(self) -> None:
+        self.peer.tell(self._source.state_event())
+
+    def on_message(self, raw: str | bytes, now_ns: int) -> None:
+        self._control.receive(raw, now_ns)
+
+    def _on_sent(self, shown: Shown, sent_ns: int) -> None:
+        """A watcher's frames are not the stream's to answer for."""
+
+    def _refuse(self, parameters: Parameters) -> None:
+        self._control.refused(
+            UpdateRefused(
+                lane=-1, rev=-1, reason="this call only watches; its owner sets the style"
+            )
+        )

@@ -1,0 +1,87 @@
+"""The command as people run it: it says where it is, serves, and leaves nothing running."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from slipstream_server.app import web_root
+
+from tests.server.serving import poll
+
+
+@asynccontextmanager
+async def slipstream(*flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A running server and its address."""
+    command = (sys.executable, "-m", "slipstream_server", "--port", "0", "--pipeline", "echo")
+    process = await asyncio.create_subprocess_exec(
+        *command, *flags, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    try:
+        line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+        assert line.startswith("Slipstream is at http://127.0.0.1:")
+        yield process, line.split()[-1]
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def health(address: str) -> dict[str, Any]:
+    """Of the server, once its engine is ready."""
+    async with aiohttp.ClientSession() as http:
+        for _ in range(200):
+            async with http.get(address + "health") as response:
+                answer: dict[str, Any] = await response.json()
+            if answer["ready"]:
+                return answer
+            await asyncio.sleep(0.05)
+    raise AssertionError(f"not ready within 10 s: {answer}")
+
+
+def runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_serves_and_stops_cleanly_when_asked(number: signal.Signals) -> None:
+    """exit code 0, and the engine is gone before the server is."""
+    async with slipstream() as (process, address):
+        answer = await health(address)
+        assert answer["engine_state"] == "ready"
+        assert answer["pipeline"] == "echo"
+        assert runs(answer["engine_pid"])
+        process.send_signal(number)
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert not runs(answer["engine_pid"])
+
+
+async def test_an_engine_does_not_outlive_a_killed_server() -> None:
+    """the closed channel tells it."""
+    async with slipstream() as (process, address):
+        pid = (await health(address))["engine_pid"]
+        process.kill()
+        await process.wait()
+        await poll(lambda: not runs(pid))
+
+
+async def test_the_page_is_served_with_all_it_names() -> None:
+    """the studio, the clean view, and every script and style of the checkout."""
+    async with slipstream() as (_, address), aiohttp.ClientSession() as http:
+        names = ["", "view", "view/some-stream", *(path.name for path in web_root().iterdir())]
+        for name in names:
+            async with http.get(address + name) as response:
+                assert response.status == 200, name
+                kind = response.content_type
+            if name.endswith(".js"):
+                assert kind in ("text/javascript", "application/javascript")
