@@ -19,7 +19,7 @@ def by_hand() -> TinyText:
     scores[0, 1] = scores[1, 2] = scores[2, 1] = 50.0
     return TinyText(
         scores_NS=scores,
-        bias_S=torch.tensor([2.0, 0.0, 0.0]),
+        bias_S=torch.tensor([3.0, 0.0, 0.0]),
         codes_SLE=torch.eye(3)[:, None],
         known=known,
         names=NAMES,
