@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.color import i420_from_rgb, rgb_from_i420
-from slipstream_engine.config import EngineConfig
-from slipstream_engine.diffusion import DiffusionPipeline, Parts
+from slipstream_engine.diffusion import DiffusionPipeline
 from slipstream_engine.models.taehv import TaehvState
 from slipstream_engine.train.data import stylise
 from slipstream_engine.train.scenes import Clip, Footage, Size, travel
@@ -96,10 +95,6 @@ def stream(pipeline: DiffusionPipeline[TaehvState], clip: Clip, parameters: Para
         at, chunk = at + count, chunk + 1
     seen_TCHW = rgb_from_i420(torch.from_numpy(made_THW[:at])) / 2 + 0.5
     return seen_TCHW.permute(0, 2, 3, 1).numpy()
-
-
-def pipeline_of(parts: Parts[TaehvState], config: EngineConfig) -> DiffusionPipeline[TaehvState]:
-    return DiffusionPipeline(config, parts)
 
 
 def psnr_db(made: Clip, wanted: Clip) -> float:

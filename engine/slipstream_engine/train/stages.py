@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.config import EngineConfig
-from slipstream_engine.diffusion import Parts
+from slipstream_engine.diffusion import DiffusionPipeline, Parts
 from slipstream_engine.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, load_embedded
 from slipstream_engine.models.dit import CausalDit, initialise
 from slipstream_engine.models.taehv import TINY, Taehv, TaehvState
@@ -140,7 +140,7 @@ class Workshop:
         style: str,
         clips: Sequence[HeldOut],
     ) -> "_Judged":
-        pipeline = evaluate.pipeline_of(parts, config)
+        pipeline = DiffusionPipeline(config, parts)
         scores: list[Score] = []
         pictures: list[Clip] = []
         for held in clips:
