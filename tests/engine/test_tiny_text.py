@@ -5,8 +5,7 @@ import json
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
-from slipstream_engine.embedded import TEXT_FILE, WEIGHTS
+from slipstream_engine.embedded import TEXT_FILE, WEIGHTS, load_text
 from slipstream_engine.models.tiny_text import Index, TinyText, words
 
 NAMES = ("original", "pencil", "neon")
@@ -29,10 +28,7 @@ def by_hand() -> TinyText:
 
 @pytest.fixture(scope="module")
 def shipped() -> TinyText:
-    path = WEIGHTS / TEXT_FILE
-    with safe_open(path, framework="pt") as opened:
-        metadata = opened.metadata()
-    return TinyText.from_weights(load_file(path), metadata, like=torch.zeros(()))
+    return load_text(WEIGHTS / TEXT_FILE, like=torch.zeros(()))
 
 
 def best(encoder: TinyText, text: str) -> str:
