@@ -24,6 +24,7 @@ from slipstream_engine.models.dit import CausalDit, initialise
 from slipstream_engine.models.taehv import TINY, Taehv, TaehvState
 from slipstream_engine.train import codec as codec_stage
 from slipstream_engine.train import data, dit, evaluate, report, text
+from slipstream_engine.train.batches import Sampler
 from slipstream_engine.train.evaluate import HeldOut, Score
 from slipstream_engine.train.fit import replace_file, ship
 from slipstream_engine.train.latents import encode_dataset
@@ -79,7 +80,7 @@ class Workshop:
         initialise(model)
         student = dit.Student(model.to(self.device), codec, self.plan.preset.schedule)
         codes = text.style_codes()
-        sampler = dit.Sampler(dataset, latents, codes, torch.device(self.device))
+        sampler = Sampler(dataset, latents, codes, torch.device(self.device))
         plan = self.plan
         losses = dit.train_latents(
             student, sampler, plan.latents, self.checkpoint("latents"), crops=plan.latents_crops
