@@ -1,20 +1,18 @@
 """The embedded default: a model for two CPU cores, whose weights lie in the package."""
 
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from torch import nn
 
+from slipstream_engine.checkpoint import CheckpointError
 from slipstream_engine.config import EngineConfig
 from slipstream_engine.diffusion import Parts
 from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.models.taehv import TINY, Taehv, TaehvState
 from slipstream_engine.models.tiny_text import TinyText
-
-ModuleT = TypeVar("ModuleT", bound=nn.Module)
+from slipstream_engine.weights import load
 
 WEIGHTS = Path(__file__).parent / "weights" / "tiny"
 CODEC_FILE, DIT_FILE, TEXT_FILE = "codec.safetensors", "dit.safetensors", "text.safetensors"
@@ -24,26 +22,28 @@ def load_embedded(config: EngineConfig, folder: Path = WEIGHTS) -> Parts[TaehvSt
     """The parts of preset `tiny`, ready for inference.
 
     Raises:
-        OSError: if a file of weights is missing.
-        ValueError: if a file holds the weights of another model.
+        CheckpointError: if a file of weights is missing, damaged or another model's.
     """
-    model = _fill(CausalDit(config.preset.dit), folder / DIT_FILE, config)
-    codec = _fill(Taehv(TINY), folder / CODEC_FILE, config)
-    return Parts(model=model, codec=codec, text=_text(folder / TEXT_FILE, like=model))
+    device = torch.device(config.device)
+    dtype: torch.dtype = getattr(torch, config.dtype)
+    params = config.preset.dit
+    model = load(lambda: CausalDit(params), folder / DIT_FILE, dtype=dtype, device=device)
+    codec = load(lambda: Taehv(TINY), folder / CODEC_FILE, dtype=dtype, device=device)
+    text = load_text(folder / TEXT_FILE, like=torch.zeros((), device=device, dtype=dtype))
+    return Parts(model=model, codec=codec, text=text)
 
 
-def _fill(module: ModuleT, path: Path, config: EngineConfig) -> ModuleT:
-    try:
-        module.load_state_dict(load_file(path))
-    except RuntimeError as error:
-        raise ValueError(f"{path} is of another model: {error}") from error
-    module.to(torch.device(config.device), getattr(torch, config.dtype))
-    return module.eval().requires_grad_(False)
+def load_text(path: Path, *, like: torch.Tensor) -> TinyText:
+    """The text encoder of a file; its embeddings come on `like`'s device and in its dtype.
 
-
-def _text(path: Path, *, like: CausalDit) -> TinyText:
+    Raises:
+        CheckpointError: if the file is missing or not such a one.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"there are no words at {path}, install the package anew")
     with safe_open(path, framework="pt") as opened:
         metadata = opened.metadata()
-    return TinyText.from_weights(
-        load_file(path), metadata, like=torch.zeros((), device=like.device, dtype=like.dtype)
-    )
+    try:
+        return TinyText.from_weights(load_file(path), metadata, like=like)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} is no table of words: {error}") from error

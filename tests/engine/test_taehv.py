@@ -33,7 +33,7 @@ def frames(count: int, *, height: int = 16, width: int = 24) -> Tensor:
 
 def pieces(codec: Taehv, rgb_TCHW: Tensor, chunks: list[int]) -> tuple[Tensor, Tensor]:
     state = codec.fresh_state()
-    latents = [codec.encode(part, state) for part in rgb_TCHW.split(chunks)]
+    latents = [codec.encode(part, state) for part in torch.split(rgb_TCHW, chunks)]
     made = [codec.decode(part, state) for part in latents]
     return torch.cat(latents), torch.cat(made)
 
@@ -79,7 +79,9 @@ def test_streams_share_nothing(params: TaehvParams) -> None:
     alone = pieces(codec, frames(13), [5, 4, 4])[1]
     mine, other = codec.fresh_state(), codec.fresh_state()
     made = []
-    for part, noise in zip(frames(13).split([5, 4, 4]), frames(26).split([5, 4, 17]), strict=True):
+    parts = torch.split(frames(13), [5, 4, 4])
+    noises = torch.split(frames(26), [5, 4, 17])
+    for part, noise in zip(parts, noises, strict=True):
         codec.decode(codec.encode(noise[: len(part)], other), other)
         made.append(codec.decode(codec.encode(part, mine), mine))
     assert torch.equal(torch.cat(made), alone)

@@ -5,8 +5,7 @@ import json
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
-from slipstream_engine.embedded import TEXT_FILE, WEIGHTS
+from slipstream_engine.embedded import TEXT_FILE, WEIGHTS, load_text
 from slipstream_engine.models.tiny_text import Index, TinyText, words
 
 NAMES = ("original", "pencil", "neon")
@@ -19,7 +18,7 @@ def by_hand() -> TinyText:
     scores[0, 1] = scores[1, 2] = scores[2, 1] = 50.0
     return TinyText(
         scores_NS=scores,
-        bias_S=torch.tensor([2.0, 0.0, 0.0]),
+        bias_S=torch.tensor([3.0, 0.0, 0.0]),
         codes_SLE=torch.eye(3)[:, None],
         known=known,
         names=NAMES,
@@ -29,10 +28,7 @@ def by_hand() -> TinyText:
 
 @pytest.fixture(scope="module")
 def shipped() -> TinyText:
-    path = WEIGHTS / TEXT_FILE
-    with safe_open(path, framework="pt") as opened:
-        metadata = opened.metadata()
-    return TinyText.from_weights(load_file(path), metadata, like=torch.zeros(()))
+    return load_text(WEIGHTS / TEXT_FILE, like=torch.zeros(()))
 
 
 def best(encoder: TinyText, text: str) -> str:

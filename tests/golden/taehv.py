@@ -21,7 +21,7 @@ def replay(case: Case) -> Replay:
     latents_BFCHW = case.tensor("in.z")
     whole = codec.decode_clip(latents_BFCHW, {})
     memory: dict[int, Tensor] = {}
-    pieces = latents_BFCHW.split(case.config["decode_pieces"], dim=1)
+    pieces = torch.split(latents_BFCHW, case.config["decode_pieces"], dim=1)
     streamed = torch.cat([codec.decode_clip(piece, memory) for piece in pieces], dim=1)
     apart = float((streamed - whole).abs().max())
     return Replay(

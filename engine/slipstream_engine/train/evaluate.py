@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.color import i420_from_rgb, rgb_from_i420
-from slipstream_engine.config import EngineConfig
-from slipstream_engine.diffusion import DiffusionPipeline, Parts
-from slipstream_engine.models.taehv import TaehvState
+from slipstream_engine.diffusion import DiffusionPipeline
+from slipstream_engine.models.taehv import Taehv, TaehvState
 from slipstream_engine.train.data import stylise
 from slipstream_engine.train.scenes import Clip, Footage, Size, travel
 from slipstream_engine.train.sources import HELD_OUT, Frames, Source, load
@@ -98,8 +97,15 @@ def stream(pipeline: DiffusionPipeline[TaehvState], clip: Clip, parameters: Para
     return seen_TCHW.permute(0, 2, 3, 1).numpy()
 
 
-def pipeline_of(parts: Parts[TaehvState], config: EngineConfig) -> DiffusionPipeline[TaehvState]:
-    return DiffusionPipeline(config, parts)
+@torch.inference_mode()
+def codec_db(codec: Taehv, clip: Clip) -> float:
+    """PSNR of `clip` through the codec alone, streamed in one piece."""
+    device = next(codec.parameters()).device
+    rgb_TCHW = torch.from_numpy(np.ascontiguousarray(clip.transpose(0, 3, 1, 2))).to(device) * 2 - 1
+    state = codec.fresh_state()
+    made_TCHW = codec.decode(codec.encode(rgb_TCHW, state), state).clamp(-1, 1)
+    made, wanted = ((x.cpu() / 2).numpy() for x in (made_TCHW, rgb_TCHW))
+    return psnr_db(made, wanted)
 
 
 def psnr_db(made: Clip, wanted: Clip) -> float:

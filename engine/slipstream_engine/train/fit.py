@@ -159,6 +159,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write(temporary)
+        temporary.chmod(0o644)  # safetensors writes for its owner only
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

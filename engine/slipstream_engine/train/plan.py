@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from slipstream_engine.config import PRESETS, Preset
+from slipstream_engine.train.batches import SMALL, WIDE, Crop
 from slipstream_engine.train.data import DataConfig
-from slipstream_engine.train.dit import SMALL, WIDE, Crop
 from slipstream_engine.train.fit import Recipe
 from slipstream_engine.train.sources import HELD_OUT, TRAINING, Source
 

@@ -18,18 +18,20 @@ from safetensors.torch import load_file
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.config import EngineConfig
-from slipstream_engine.diffusion import Parts
+from slipstream_engine.diffusion import DiffusionPipeline, Parts
 from slipstream_engine.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, load_embedded
 from slipstream_engine.models.dit import CausalDit, initialise
 from slipstream_engine.models.taehv import TINY, Taehv, TaehvState
 from slipstream_engine.train import codec as codec_stage
 from slipstream_engine.train import data, dit, evaluate, report, text
+from slipstream_engine.train.batches import Sampler
 from slipstream_engine.train.evaluate import HeldOut, Score
 from slipstream_engine.train.fit import replace_file, ship
 from slipstream_engine.train.latents import encode_dataset
 from slipstream_engine.train.plan import Plan
 from slipstream_engine.train.scenes import Clip, Size
 from slipstream_engine.train.styles import OFFERED, STYLES
+from slipstream_engine.weights import load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,7 @@ class Workshop:
         initialise(model)
         student = dit.Student(model.to(self.device), codec, self.plan.preset.schedule)
         codes = text.style_codes()
-        sampler = dit.Sampler(dataset, latents, codes, torch.device(self.device))
+        sampler = Sampler(dataset, latents, codes, torch.device(self.device))
         plan = self.plan
         losses = dit.train_latents(
             student, sampler, plan.latents, self.checkpoint("latents"), crops=plan.latents_crops
@@ -97,9 +99,7 @@ class Workshop:
             raise FileNotFoundError(
                 f"{self.first_codec} is missing, run train-tiny --stage codec first"
             )
-        codec = Taehv(TINY)
-        codec.load_state_dict({n: w.float() for n, w in load_file(self.first_codec).items()})
-        return codec.to(self.device).requires_grad_(False)
+        return codec_of(self.first_codec).to(self.device)
 
     def _latents_file(self) -> Path:
         """Named by the codec, so that another one's latents are never taken for its own."""
@@ -124,7 +124,7 @@ class Workshop:
             if style in OFFERED and report.means(scores, style)[0] >= self.plan.gate_db
         ]
         flicker = {one.style: one.flicker for one in judged}
-        card = report.card(scores, flicker, listed, self._facts(), gate_db=self.plan.gate_db)
+        card = report.card(scores, flicker, listed, self._facts(clips), gate_db=self.plan.gate_db)
         replace_file(self.weights / "MODEL_CARD.md", lambda path: path.write_text(card))
         lines = json.dumps([asdict(score) for score in scores], indent=1)
         replace_file(self.weights / "scores.json", lambda path: path.write_text(lines))
@@ -140,7 +140,7 @@ class Workshop:
         style: str,
         clips: Sequence[HeldOut],
     ) -> "_Judged":
-        pipeline = evaluate.pipeline_of(parts, config)
+        pipeline = DiffusionPipeline(config, parts)
         scores: list[Score] = []
         pictures: list[Clip] = []
         for held in clips:
@@ -153,15 +153,18 @@ class Workshop:
         print(f"evaluate: {style}: gain {gain:+.2f} dB, flicker {flicker:.2f}", flush=True)
         return _Judged(style=style, scores=tuple(scores), flicker=flicker, row=(style, pictures))
 
-    def _facts(self) -> report.Facts:
+    def _facts(self, clips: Sequence[HeldOut]) -> report.Facts:
         preset, plan = self.plan.preset, self.plan
         weights = [self.weights / name for name in (CODEC_FILE, DIT_FILE, TEXT_FILE)]
         total = sum(path.stat().st_size for path in weights)
+        codec = codec_of(self.weights / CODEC_FILE)
+        kept = ", ".join(f"{c.name} {evaluate.codec_db(codec, c.clip):.1f}" for c in clips)
         return report.Facts(
             sizes=(
                 f"Frames {preset.width_px}x{preset.height_px}, latents 8x8x4 with "
                 f"{TINY.latent_channels} channels, {preset.dit.layers} layers of width "
                 f"{preset.dit.dim}; weights {total / 1e6:.1f} MB in half precision.",
+                f"The codec alone, there and back, dB on held-out clips: {kept}.",
             ),
             how=(
                 f"`slipstream-engine train-tiny --seed {plan.data.seed}`: {plan.data.clips} clips "
@@ -171,6 +174,12 @@ class Workshop:
                 f"pictures (torch {torch.__version__}, {platform.machine()}, {self.device}).",
             ),
         )
+
+
+def codec_of(path: Path) -> Taehv:
+    """The codec of a file, in float32, at rest."""
+    codec = load(lambda: Taehv(TINY), path, dtype=torch.float32, device=torch.device("cpu"))
+    return codec.requires_grad_(False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

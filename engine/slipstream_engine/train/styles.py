@@ -11,99 +11,25 @@ from types import MappingProxyType
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Picture = NDArray[np.float32]
+from slipstream_engine.train import brushes as brush
+from slipstream_engine.train.brushes import Picture
+
 Style = Callable[[Picture], Picture]
 
 IDENTITY = "original"
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-
-
-def _grey(picture: Picture) -> Picture:
-    return picture @ LUMA
-
-
-def _blur(picture: Picture, sigma_px: float) -> Picture:
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma_px), np.float32)
-
-
-def _edges(picture: Picture, *, sigma_px: float = 1.0, gain: float = 4.0) -> Picture:
-    """Strength of the luma gradient in [0, 1], `[H, W]`."""
-    soft = _blur(_grey(picture), sigma_px)
-    dx = cv2.Sobel(soft, cv2.CV_32F, 1, 0, scale=0.25)
-    dy = cv2.Sobel(soft, cv2.CV_32F, 0, 1, scale=0.25)
-    return np.asarray(np.clip(gain * np.hypot(dx, dy), 0, 1), np.float32)
-
-
-def _lines(picture: Picture, *, sigma_px: float = 1.2, gain: float = 14.0) -> Picture:
-    """Dark pen lines in [0, 1], `[H, W]`: where it is darker than its surroundings, or steep."""
-    soft = _blur(_grey(picture), sigma_px)
-    dark = np.clip(gain * (_blur(soft, 2.2 * sigma_px) - soft), 0, 1)
-    steep = np.clip(_edges(picture, sigma_px=sigma_px, gain=7.0) - 0.15, 0, 1)
-    return np.asarray(np.clip(dark + 0.7 * steep, 0, 1), np.float32)
-
-
-def _flat(picture: Picture) -> Picture:
-    """Areas of even colour with their borders kept."""
-    for _ in range(2):
-        picture = np.asarray(cv2.bilateralFilter(picture, 7, 0.14, 4.0), np.float32)
-    return picture
-
-
-def _ramp(value: Picture, *stops: tuple[float, tuple[float, float, float]]) -> Picture:
-    """A colour for each value by straight lines between `stops` (position, colour)."""
-    at = [position for position, _ in stops]
-    channels = [np.interp(value, at, [colour[c] for _, colour in stops]) for c in range(3)]
-    return np.stack(channels, axis=-1).astype(np.float32)
-
-
-def _posterise(value: Picture, levels: int, softness: float = 0.25) -> Picture:
-    """Steps of even tone with short ramps between: a hard step would flicker with the noise."""
-    scaled = value * levels
-    floor = np.floor(scaled)
-    ramp = np.clip((scaled - floor - 0.5) / softness + 0.5, 0, 1)
-    return np.asarray(np.clip((floor + ramp) / levels, 0, 1), np.float32)
-
-
-def _saturate(picture: Picture, factor: float) -> Picture:
-    grey = _grey(picture)[..., None]
-    return np.asarray(np.clip(grey + factor * (picture - grey), 0, 1), np.float32)
-
-
-def _mix(under: Picture, over: Picture | tuple[float, float, float], cover: Picture) -> Picture:
-    """`over` laid on `under` where `cover` `[H, W]` is one."""
-    cover = cover[..., None]
-    return np.asarray(under * (1 - cover) + np.asarray(over, np.float32) * cover, np.float32)
-
-
-def _cells(picture: Picture, size_px: int) -> Picture:
-    """The mean colour of each cell, `[H / size, W / size, 3]`."""
-    height, width = picture.shape[:2]
-    small = (width // size_px, height // size_px)
-    return np.asarray(cv2.resize(picture, small, interpolation=cv2.INTER_AREA), np.float32)
-
-
-def _tile(cells: Picture, size_px: int) -> Picture:
-    return cells.repeat(size_px, axis=0).repeat(size_px, axis=1)
-
-
-def _cell_radius(size_px: int) -> Picture:
-    """Distance from the middle of its cell for each pixel of one cell, in halves of a cell."""
-    line = (np.arange(size_px, dtype=np.float32) + 0.5) / size_px * 2 - 1
-    return np.hypot(line[:, None], line[None, :])
 
 
 def pencil(picture: Picture) -> Picture:
-    grey = _grey(picture)
-    dodge = np.clip(_blur(grey, 0.7) / (_blur(grey, 5.0) + 0.02), 0, 1) ** 3
-    tone = 0.72 + 0.28 * _blur(grey, 2.0)
-    paper = np.clip(dodge * tone * (1 - 0.75 * _lines(picture)), 0, 1)
-    return _ramp(paper, (0, (0.13, 0.13, 0.15)), (1, (0.98, 0.97, 0.94)))
+    grey = brush.grey(picture)
+    dodge = np.clip(brush.blur(grey, 0.7) / (brush.blur(grey, 5.0) + 0.02), 0, 1) ** 3
+    tone = 0.72 + 0.28 * brush.blur(grey, 2.0)
+    paper = np.clip(dodge * tone * (1 - 0.75 * brush.lines(picture)), 0, 1)
+    return brush.ramp(paper, (0, (0.13, 0.13, 0.15)), (1, (0.98, 0.97, 0.94)))
 
 
 def neon(picture: Picture) -> Picture:
-    soft = _blur(_grey(picture), 1.2)
+    soft = brush.blur(brush.grey(picture), 1.2)
     dx = cv2.Sobel(soft, cv2.CV_32F, 1, 0, scale=0.25)
     dy = cv2.Sobel(soft, cv2.CV_32F, 0, 1, scale=0.25)
     core = np.clip(9.0 * np.hypot(dx, dy) - 0.12, 0, 1)
@@ -112,15 +38,15 @@ def neon(picture: Picture) -> Picture:
     phases = np.array([0.0, 2.1, 4.2], np.float32)
     tube = np.clip(0.55 + 0.5 * np.cos(turn[..., None] - phases), 0, 1).astype(np.float32)
     lit = np.asarray(core[..., None] * tube, np.float32)
-    glow = _blur(lit, 1.0) + 0.9 * _blur(lit, 4.0)
+    glow = brush.blur(lit, 1.0) + 0.9 * brush.blur(lit, 4.0)
     return np.asarray(
         np.clip(np.array([0.02, 0.0, 0.07], np.float32) + 1.25 * glow, 0, 1), np.float32
     )
 
 
 def thermal(picture: Picture) -> Picture:
-    heat = _blur(_grey(picture), 1.5)
-    return _ramp(
+    heat = brush.blur(brush.grey(picture), 1.5)
+    return brush.ramp(
         heat,
         (0.0, (0.0, 0.0, 0.15)),
         (0.2, (0.25, 0.0, 0.6)),
@@ -132,12 +58,12 @@ def thermal(picture: Picture) -> Picture:
 
 
 def comic(picture: Picture) -> Picture:
-    flat = _flat(picture)
-    tone = _grey(flat)
-    stepped = _posterise(np.clip(tone * 1.15, 0, 1), 4, 0.3)
+    flat = brush.flat(picture)
+    tone = brush.grey(flat)
+    stepped = brush.posterise(np.clip(tone * 1.15, 0, 1), 4, 0.3)
     colour = flat * ((stepped + 0.12) / (tone + 0.08))[..., None]
-    ink = np.clip(1.6 * _lines(picture, sigma_px=1.1, gain=18.0), 0, 1)
-    return _mix(_saturate(np.clip(colour, 0, 1), 1.9), (0.03, 0.02, 0.05), ink)
+    ink = np.clip(1.6 * brush.lines(picture, sigma_px=1.1, gain=18.0), 0, 1)
+    return brush.mix(brush.saturate(np.clip(colour, 0, 1), 1.9), (0.03, 0.02, 0.05), ink)
 
 
 def oil(picture: Picture) -> Picture:
@@ -154,27 +80,29 @@ def oil(picture: Picture) -> Picture:
     weight = 1 / (np.stack(spreads) + 1e-4) ** 3
     weight /= weight.sum(axis=0)
     paint = np.einsum("khw,khwc->hwc", weight, np.stack(means)).astype(np.float32)
-    relief = _grey(paint) - _blur(np.roll(_grey(paint), (1, 1), (0, 1)), 1.0)
-    rich = _saturate(np.clip((paint - 0.5) * 1.25 + 0.52, 0, 1), 1.8)
+    relief = brush.grey(paint) - brush.blur(np.roll(brush.grey(paint), (1, 1), (0, 1)), 1.0)
+    rich = brush.saturate(np.clip((paint - 0.5) * 1.25 + 0.52, 0, 1), 1.8)
     return np.asarray(np.clip(rich + 0.9 * relief[..., None], 0, 1), np.float32)
 
 
 def watercolour(picture: Picture) -> Picture:
-    wash = _blur(_flat(picture), 1.2)
-    pale = 0.38 + 0.62 * _saturate(np.clip(wash, 0, 1), 1.5)
-    rim = np.clip(2.2 * _edges(picture, sigma_px=2.0, gain=3.0), 0, 0.55)
+    wash = brush.blur(brush.flat(picture), 1.2)
+    pale = 0.38 + 0.62 * brush.saturate(np.clip(wash, 0, 1), 1.5)
+    rim = np.clip(2.2 * brush.edges(picture, sigma_px=2.0, gain=3.0), 0, 0.55)
     return np.asarray(np.clip(pale * (1 - 0.6 * rim[..., None]), 0, 1), np.float32)
 
 
 def blueprint(picture: Picture) -> Picture:
-    line = np.clip(1.3 * _edges(picture, sigma_px=1.1, gain=8.0) - 0.06, 0, 1)
-    ground = _ramp(_blur(_grey(picture), 2.0), (0, (0.02, 0.1, 0.38)), (1, (0.08, 0.26, 0.62)))
-    return _mix(ground, (0.9, 0.96, 1.0), line)
+    line = np.clip(1.3 * brush.edges(picture, sigma_px=1.1, gain=8.0) - 0.06, 0, 1)
+    ground = brush.ramp(
+        brush.blur(brush.grey(picture), 2.0), (0, (0.02, 0.1, 0.38)), (1, (0.08, 0.26, 0.62))
+    )
+    return brush.mix(ground, (0.9, 0.96, 1.0), line)
 
 
 def cyberpunk(picture: Picture) -> Picture:
-    tone = np.clip((_blur(_grey(picture), 0.8) - 0.45) * 1.5 + 0.45, 0, 1)
-    base = _ramp(
+    tone = np.clip((brush.blur(brush.grey(picture), 0.8) - 0.45) * 1.5 + 0.45, 0, 1)
+    base = brush.ramp(
         tone,
         (0.0, (0.03, 0.0, 0.12)),
         (0.35, (0.25, 0.0, 0.55)),
@@ -182,28 +110,28 @@ def cyberpunk(picture: Picture) -> Picture:
         (0.85, (0.2, 0.85, 0.95)),
         (1.0, (0.85, 1.0, 1.0)),
     )
-    rim = _blur(_edges(picture, sigma_px=1.2, gain=6.0), 1.0)
+    rim = brush.blur(brush.edges(picture, sigma_px=1.2, gain=6.0), 1.0)
     return np.asarray(np.clip(base + rim[..., None] * np.array([0.1, 0.7, 0.9], np.float32), 0, 1))
 
 
 def ice(picture: Picture) -> Picture:
-    tone = _blur(_grey(picture), 1.0)
-    base = _ramp(
+    tone = brush.blur(brush.grey(picture), 1.0)
+    base = brush.ramp(
         tone,
         (0.0, (0.02, 0.12, 0.3)),
         (0.45, (0.25, 0.6, 0.85)),
         (0.8, (0.75, 0.93, 1.0)),
         (1.0, (1.0, 1.0, 1.0)),
     )
-    frost = np.clip(1.2 * _edges(picture, sigma_px=1.0, gain=6.0), 0, 0.9)
-    return _mix(base, (0.97, 1.0, 1.0), frost)
+    frost = np.clip(1.2 * brush.edges(picture, sigma_px=1.0, gain=6.0), 0, 0.9)
+    return brush.mix(base, (0.97, 1.0, 1.0), frost)
 
 
 def lava(picture: Picture) -> Picture:
-    tone = _blur(_grey(picture), 1.2)
-    glow = _blur(_edges(picture, sigma_px=1.4, gain=6.0), 1.2)
+    tone = brush.blur(brush.grey(picture), 1.2)
+    glow = brush.blur(brush.edges(picture, sigma_px=1.4, gain=6.0), 1.2)
     heat = np.clip(0.75 * tone**1.6 + 0.8 * glow, 0, 1)
-    return _ramp(
+    return brush.ramp(
         heat,
         (0.0, (0.04, 0.01, 0.01)),
         (0.25, (0.35, 0.02, 0.0)),
@@ -214,29 +142,29 @@ def lava(picture: Picture) -> Picture:
 
 
 def gold(picture: Picture) -> Picture:
-    tone = _blur(_grey(picture), 1.5)
+    tone = brush.blur(brush.grey(picture), 1.5)
     # a polished metal mirrors bright and dark bands as its surface turns
     shine = np.clip(0.5 + 0.42 * np.sin(tone * 11.0 - 1.2) + 0.25 * (tone - 0.5), 0, 1)
-    base = _ramp(
+    base = brush.ramp(
         shine.astype(np.float32),
         (0.0, (0.16, 0.08, 0.01)),
         (0.4, (0.6, 0.38, 0.06)),
         (0.75, (0.95, 0.76, 0.25)),
         (1.0, (1.0, 0.97, 0.75)),
     )
-    return np.asarray(base * (1 - 0.5 * _lines(picture)[..., None]), np.float32)
+    return np.asarray(base * (1 - 0.5 * brush.lines(picture)[..., None]), np.float32)
 
 
 def noir(picture: Picture) -> Picture:
-    tone = _blur(_grey(picture), 0.8)
-    local = tone - 0.55 * (_blur(tone, 12.0) - 0.42)
+    tone = brush.blur(brush.grey(picture), 0.8)
+    local = tone - 0.55 * (brush.blur(tone, 12.0) - 0.42)
     value = np.asarray(1 / (1 + np.exp(-(local - 0.42) * 14)), np.float32)
-    return _ramp(value, (0, (0.02, 0.02, 0.03)), (1, (0.94, 0.94, 0.92)))
+    return brush.ramp(value, (0, (0.02, 0.02, 0.03)), (1, (0.94, 0.94, 0.92)))
 
 
 def pop_art(picture: Picture) -> Picture:
-    tone = _posterise(np.clip(_blur(_grey(picture), 1.3) * 1.1, 0, 1), 4, 0.2)
-    base = _ramp(
+    tone = brush.posterise(np.clip(brush.blur(brush.grey(picture), 1.3) * 1.1, 0, 1), 4, 0.2)
+    base = brush.ramp(
         tone,
         (0.0, (0.2, 0.05, 0.45)),
         (0.25, (0.1, 0.35, 0.95)),
@@ -244,53 +172,59 @@ def pop_art(picture: Picture) -> Picture:
         (0.75, (1.0, 0.6, 0.1)),
         (1.0, (1.0, 0.95, 0.3)),
     )
-    ink = np.clip(1.3 * _lines(picture), 0, 1)
-    return _mix(base, (0.05, 0.0, 0.15), ink)
+    ink = np.clip(1.3 * brush.lines(picture), 0, 1)
+    return brush.mix(base, (0.05, 0.0, 0.15), ink)
 
 
 def xray(picture: Picture) -> Picture:
-    tone = 1 - _blur(_grey(picture), 1.5)
-    bone = _edges(picture, sigma_px=1.5, gain=7.0)
+    tone = 1 - brush.blur(brush.grey(picture), 1.5)
+    bone = brush.edges(picture, sigma_px=1.5, gain=7.0)
     value = np.clip(0.55 * tone**1.5 + 0.65 * bone, 0, 1)
-    return _ramp(value, (0, (0.0, 0.01, 0.04)), (0.5, (0.2, 0.42, 0.58)), (1, (0.92, 1.0, 1.0)))
+    return brush.ramp(
+        value, (0, (0.0, 0.01, 0.04)), (0.5, (0.2, 0.42, 0.58)), (1, (0.92, 1.0, 1.0))
+    )
 
 
 def night_vision(picture: Picture) -> Picture:
-    tone = _blur(_grey(picture), 0.8)
-    local = np.clip(1.1 * (tone - 0.6 * _blur(tone, 10.0)) + 0.3, 0, 1)
-    bloom = _blur(np.clip(local - 0.55, 0, 1), 4.0)
+    tone = brush.blur(brush.grey(picture), 0.8)
+    local = np.clip(1.1 * (tone - 0.6 * brush.blur(tone, 10.0)) + 0.3, 0, 1)
+    bloom = brush.blur(np.clip(local - 0.55, 0, 1), 4.0)
     value = np.clip(local**1.3 + 1.2 * bloom, 0, 1)
-    return _ramp(value, (0, (0.0, 0.05, 0.01)), (0.6, (0.1, 0.75, 0.2)), (1, (0.8, 1.0, 0.7)))
+    return brush.ramp(value, (0, (0.0, 0.05, 0.01)), (0.6, (0.1, 0.75, 0.2)), (1, (0.8, 1.0, 0.7)))
 
 
 def marble(picture: Picture) -> Picture:
     """A relief in pale stone, lit from the upper left."""
-    height = _blur(_grey(picture), 1.4)
+    height = brush.blur(brush.grey(picture), 1.4)
     dx = cv2.Sobel(height, cv2.CV_32F, 1, 0, scale=0.25)
     dy = cv2.Sobel(height, cv2.CV_32F, 0, 1, scale=0.25)
     light = np.clip(0.62 + 5.0 * (dx + dy) + 0.25 * (height - 0.5), 0, 1)
-    return _ramp(light, (0, (0.2, 0.19, 0.2)), (0.6, (0.74, 0.72, 0.7)), (1, (1.0, 0.99, 0.96)))
+    return brush.ramp(
+        light, (0, (0.2, 0.19, 0.2)), (0.6, (0.74, 0.72, 0.7)), (1, (1.0, 0.99, 0.96))
+    )
 
 
 def pixel_art(picture: Picture) -> Picture:
-    cells = _saturate(_cells(picture, 4), 1.6)
-    stepped = np.stack([_posterise(cells[..., c], 4, 0.35) for c in range(3)], axis=-1)
-    return _tile(stepped, 4)
+    cells = brush.saturate(brush.cells(picture, 4), 1.6)
+    stepped = np.stack([brush.posterise(cells[..., c], 4, 0.35) for c in range(3)], axis=-1)
+    return brush.tile(stepped, 4)
 
 
 def bricks(picture: Picture) -> Picture:
     """Toy bricks seen from above: a stud on each cell, lit from the upper left."""
     size_px = 8
-    cells = _saturate(_cells(picture, size_px), 1.7)
-    cells = np.stack([_posterise(cells[..., c], 5, 0.4) for c in range(3)], axis=-1)
+    cells = brush.saturate(brush.cells(picture, size_px), 1.7)
+    cells = np.stack([brush.posterise(cells[..., c], 5, 0.4) for c in range(3)], axis=-1)
     height, width = cells.shape[:2]
     line = np.linspace(-1, 1, size_px, dtype=np.float32)
     slope = -(line[:, None] + line[None, :]) / 2
-    radius = _cell_radius(size_px)
+    radius = brush.cell_radius(size_px)
     rim = np.exp(-(((radius - 0.62) / 0.22) ** 2)) * slope * 0.55
     seam = np.where((np.abs(line) > 0.99)[:, None] | (np.abs(line) > 0.99)[None, :], -0.14, 0.0)
     relief = np.tile((rim + seam).astype(np.float32), (height, width))
-    return np.asarray(np.clip(_tile(cells, size_px) * 0.95 + relief[..., None], 0, 1), np.float32)
+    return np.asarray(
+        np.clip(brush.tile(cells, size_px) * 0.95 + relief[..., None], 0, 1), np.float32
+    )
 
 
 STYLES: Mapping[str, Style] = MappingProxyType(

@@ -20,7 +20,7 @@ from slipstream_engine.train.phrases import FAINTLY, FRAMES, JOINTS, NEUTRAL, PH
 RUN_ROWS = 8192
 TEXT_LEN = 4
 TEXT_DIM = 64
-CODE_SEED = 20_240
+CODE_SEED = 7
 FAINT_SHARE = 0.5
 ENDINGS = ("s", "y", "ed", "ing", "ish", "like", "er", "ic", "istic")
 

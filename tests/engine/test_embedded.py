@@ -1,0 +1,112 @@
+"""The embedded default as it is shipped: it loads, streams, restyles and stays."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from slipstream_engine.checkpoint import CheckpointError
+from slipstream_engine.config import PRESETS, EngineConfig
+from slipstream_engine.diffusion import DiffusionPipeline
+from slipstream_engine.embedded import DIT_FILE, TEXT_FILE, WEIGHTS, load_embedded
+from slipstream_engine.models.taehv import TaehvState
+from slipstream_protocol.frames import I420
+from slipstream_protocol.parameters import Parameters
+
+CHUNKS = (5, 4, 4)
+CONFIG = EngineConfig(preset=PRESETS["tiny"], max_streams=8)
+MOST_BYTES = 12_000_000
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> DiffusionPipeline[TaehvState]:
+    return DiffusionPipeline(CONFIG, load_embedded(CONFIG))
+
+
+def scene(pipeline: DiffusionPipeline[TaehvState], count: int) -> I420:
+    """A disc that drifts over a ramp."""
+    geometry = pipeline.geometry
+    y, x = np.mgrid[0 : geometry.height_px, 0 : geometry.width_px]
+    frames = np.full((count, *geometry.frame_shape), 128, np.uint8)
+    for t in range(count):
+        disc = (x - 90 - 2 * t) ** 2 + (y - 90) ** 2 < 45**2
+        frames[t, : geometry.height_px] = np.where(disc, 205, 40 + x // 4)
+    return frames
+
+
+def watch(
+    pipeline: DiffusionPipeline[TaehvState],
+    parameters: Parameters,
+    chunks: tuple[int, ...] = CHUNKS,
+) -> I420:
+    """What a viewer sees of the scene."""
+    frames = scene(pipeline, sum(chunks))
+    made = np.zeros_like(frames)
+    stream = pipeline.open(parameters)
+    at = 0
+    for count in chunks:
+        stream.step(frames[at : at + count], made[at : at + count])
+        at += count
+    return made
+
+
+def apart(one: I420, other: I420) -> float:
+    return float(np.abs(one.astype(int) - other.astype(int)).mean())
+
+
+def test_weights_are_small() -> None:
+    """the package carries less than 12 MB of weights."""
+    assert sum(path.stat().st_size for path in WEIGHTS.glob("*.safetensors")) < MOST_BYTES
+
+
+def test_without_a_style_the_picture_stays(pipeline: DiffusionPipeline[TaehvState]) -> None:
+    """a text that names no style gives the camera's picture, nearly."""
+    made = watch(pipeline, Parameters(prompt="a man in his office", noise_scale=0.05))
+    assert apart(made, scene(pipeline, sum(CHUNKS))) < 8
+
+
+def test_every_listed_style_is_a_picture_of_its_own(
+    pipeline: DiffusionPipeline[TaehvState],
+) -> None:
+    """each style changes the picture, and no two make the same of it."""
+    assert pipeline.styles
+    made = {style: watch(pipeline, Parameters(prompt=style), (5,)) for style in pipeline.styles}
+    made["camera"] = scene(pipeline, 5)
+    names = list(made)
+    for i, one in enumerate(names):
+        for other in names[i + 1 :]:
+            assert apart(made[one], made[other]) > 4, (one, other)
+
+
+def test_two_steps_look_like_one(pipeline: DiffusionPipeline[TaehvState]) -> None:
+    """a second step refines the picture, it does not style it again."""
+    style = pipeline.styles[0]
+    camera = scene(pipeline, sum(CHUNKS))
+    one, two = (
+        watch(pipeline, Parameters(prompt=style, denoising_step_list=pipeline.step_list[:steps]))
+        for steps in (1, 2)
+    )
+    assert apart(one, two) < apart(one, camera) / 4
+
+
+def test_a_still_picture_stays_still(pipeline: DiffusionPipeline[TaehvState]) -> None:
+    """with fixed noise nothing moves on the screen when nothing moves before the camera."""
+    frame = scene(pipeline, 1)
+    stream = pipeline.open(Parameters(prompt=pipeline.styles[0]))
+    seen = []
+    for count in (5, 4, 4, 4, 4):
+        chunk = np.repeat(frame, count, axis=0)
+        made = np.zeros_like(chunk)
+        stream.step(chunk, made)
+        seen.append(made[-1])
+    assert apart(seen[-1], seen[-2]) < 1
+
+
+def test_missing_and_wrong_weights(tmp_path: Path) -> None:
+    """weights that are not there, or another model's, are refused with the file's name."""
+    with pytest.raises(CheckpointError, match=f"there is no checkpoint at .*{DIT_FILE}"):
+        load_embedded(CONFIG, tmp_path)
+    shutil.copytree(WEIGHTS, tmp_path, dirs_exist_ok=True)
+    shutil.copy(tmp_path / TEXT_FILE, tmp_path / DIT_FILE)
+    with pytest.raises(CheckpointError, match="is not a checkpoint of this model"):
+        load_embedded(CONFIG, tmp_path)
