@@ -33,6 +33,7 @@ const roundTrip = new RoundTrip();
 
 /** @type {import("./signaling.js").Health | null} */
 let server = null;
+let offered = "";
 let lastShown_ms = 0;
 let looks = 0;
 
@@ -191,6 +192,17 @@ async function listCameras(inUse) {
   if (isThere) cameraList.value = chosen;
 }
 
+/**
+ * What a call would be made with; shown once, so that what is chosen before a call stays.
+ * @param {import("./panel.js").Model | null} model
+ */
+function offer(model) {
+  const described = JSON.stringify(model);
+  if (!model || described === offered) return;
+  offered = described;
+  panel.showModel(model);
+}
+
 /** Once a second: has the picture stopped, and what does the server say while no call is up. */
 async function look() {
   if (document.hidden) return;
@@ -198,6 +210,7 @@ async function look() {
   if (!connection.isOpen && looks % HEALTH_EVERY === 1) {
     server = await health().catch(() => null);
     if (!connection.isOpen && server) {
+      offer(server.model);
       byId("model").textContent = `${server.pipeline} · ${server.preset}`;
     }
   }

@@ -11,6 +11,7 @@ const SLIDER_INTERVAL_MS = 80;
  * @typedef {object} Model
  * @property {string} [note]
  * @property {number[]} [step_list]
+ * @property {[number, number]} [noise_scale_range]
  * @property {string[]} [styles]
  * @property {object} [parameters]
  */
@@ -51,6 +52,7 @@ export class Panel {
     if (model.step_list && model.step_list.join() !== this.#stepList.join()) {
       this.#showSteps(model.step_list);
     }
+    if (model.noise_scale_range) this.#showRange(model.noise_scale_range);
     this.showParameters(model.parameters ?? {});
   }
 
@@ -150,9 +152,20 @@ export class Panel {
     else this.#slider.timer = setTimeout(send, wait_ms);
   }
 
+  /** @param {[number, number]} range of noise that the model can work from */
+  #showRange([least, most]) {
+    this.strength.min = String(least);
+    this.strength.max = String(most);
+    this.strength.step = String((most - least) / 100 || 0.01);
+    this.strength.disabled = most <= least;
+    this.#showStrength();
+  }
+
   #showStrength() {
-    byId("strength-value").textContent = Number(this.strength.value).toFixed(2);
-    this.strength.style.setProperty("--at", `${100 * Number(this.strength.value)}%`);
+    const [least, most] = [Number(this.strength.min), Number(this.strength.max)];
+    const share = most > least ? (Number(this.strength.value) - least) / (most - least) : 0;
+    byId("strength-value").textContent = this.strength.disabled ? "–" : `${Math.round(100 * share)} %`;
+    this.strength.style.setProperty("--at", `${100 * share}%`);
   }
 
   /** @param {number[]} stepList */

@@ -48,6 +48,7 @@ function errorText(text) {
  * @property {string} engine_detail for people
  * @property {string} pipeline
  * @property {string} preset
+ * @property {import("./panel.js").Model | null} model what a call would be made with
  */
 
 /** @returns {Promise<Health>} */

@@ -67,6 +67,9 @@ def load_pipeline(arguments: argparse.Namespace) -> Pipeline:
     if arguments.pipeline == "echo":
         width_px, height_px = arguments.size or (640, 480)
         return EchoPipeline(width_px=width_px, height_px=height_px)
+    # a pool of threads that spins for work starves the server on a machine with few cores; this
+    # must stand before torch is loaded
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
     from slipstream_engine.load import Wanted, load_diffusion  # the echo engine needs no torch
 
     return load_diffusion(
@@ -102,8 +105,6 @@ def serve(arguments: argparse.Namespace) -> int:
         return 1
     try:
         Loop(pipeline, channel, arena).run()
-    except ChannelClosed:
-        logger.info("the server is gone")
     finally:
         arena.close()
         channel.close()

@@ -183,6 +183,10 @@ class DiffusionPipeline(Generic[CodecStateT]):
         return self._config.preset.schedule.step_list
 
     @property
+    def noise_scale_range(self) -> tuple[float, float]:
+        return self._config.preset.schedule.noise_scale_range
+
+    @property
     def styles(self) -> tuple[str, ...]:
         return self._parts.text.styles
 

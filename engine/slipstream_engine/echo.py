@@ -39,6 +39,7 @@ class EchoPipeline:
     name = "echo"
     preset = "none"
     step_list: tuple[int, ...] = (1000,)
+    noise_scale_range = (0.0, 0.0)
     styles: tuple[str, ...] = ()
     note = "echo: the camera's own picture, through the engine and back, without a model"
     defaults = Parameters(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from msgspec import UNSET
 from slipstream_protocol.arena import Arena, Slots
-from slipstream_protocol.channel import Channel
+from slipstream_protocol.channel import Channel, ChannelClosed
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.messages import (
     Applied,
@@ -65,7 +65,14 @@ class Loop:
         self._lanes: dict[int, _Lane] = {}
 
     def run(self) -> None:
-        self._announce()
+        """Serve until told to stop, or until the server is gone."""
+        try:
+            self._announce()
+            self._serve()
+        except ChannelClosed:
+            logger.info("the server is gone")
+
+    def _serve(self) -> None:
         for message in self._channel:
             match message:
                 case ChunkIn(lane=number):
@@ -97,6 +104,7 @@ class Loop:
             out_slots=layout.out_slots,
             defaults=pipeline.defaults,
             step_list=pipeline.step_list,
+            noise_scale_range=pipeline.noise_scale_range,
             styles=pipeline.styles,
             note=pipeline.note,
         )
@@ -140,14 +148,17 @@ class Loop:
         while lane.waiting and (slot := lane.outputs.take()) is not None:
             message = lane.waiting.popleft()
             try:
-                self._step(lane, message, slot)
+                made = self._step(lane, message, slot)
             except Exception as error:  # whatever a model throws ends its own stream only
                 logger.exception("stream on lane %s failed at chunk %s", number, message.chunk)
                 self._lanes.pop(number)
                 self._channel.send(Failed(lane=number, reason=f"{type(error).__name__}: {error}"))
                 return
+            self._channel.send(made)
+            # only now: the server then fills the slot with frames that have come meanwhile
+            self._channel.send(SlotFree(lane=number, slot=message.slot))
 
-    def _step(self, lane: _Lane, message: ChunkIn, slot: int) -> None:
+    def _step(self, lane: _Lane, message: ChunkIn, slot: int) -> ChunkOut:
         if message.chunk != lane.next_chunk:
             raise ValueError(f"chunk is {message.chunk}, {lane.next_chunk} is next")
         taken_ns = now_ns()
@@ -155,17 +166,13 @@ class Loop:
         out_THW = self._arena.output(message.lane, slot)[: message.frames]
         stages = lane.stream.step(frames_THW, out_THW)
         lane.next_chunk += 1
-        self._channel.send(
-            ChunkOut(
-                lane=message.lane,
-                slot=slot,
-                chunk=message.chunk,
-                frames=message.frames,
-                rev=lane.rev,
-                taken_ns=taken_ns,
-                made_ns=now_ns(),
-                stages=stages,
-            )
+        return ChunkOut(
+            lane=message.lane,
+            slot=slot,
+            chunk=message.chunk,
+            frames=message.frames,
+            rev=lane.rev,
+            taken_ns=taken_ns,
+            made_ns=now_ns(),
+            stages=stages,
         )
-        # only now: the server then fills the slot with frames that have come meanwhile
-        self._channel.send(SlotFree(lane=message.lane, slot=message.slot))

@@ -61,6 +61,11 @@ class Pipeline(Protocol):
         ...
 
     @property
+    def noise_scale_range(self) -> tuple[float, float]:
+        """The least and the most share of noise the model can work from."""
+        ...
+
+    @property
     def styles(self) -> tuple[str, ...]:
         """The words a small model knows; empty where any text will do."""
         ...

@@ -81,6 +81,7 @@ class Ready(Message, frozen=True):
         in_slots, out_slots: slots of a lane in each direction.
         defaults: the values of the parameters a stream starts with.
         step_list: all the timesteps this model was made for; n steps are its first n.
+        noise_scale_range: the least and the most noise this model can work from.
         styles: the words a small model knows; empty where any text will do.
         note: one line on what this model is, for the page.
     """
@@ -93,6 +94,7 @@ class Ready(Message, frozen=True):
     out_slots: int
     defaults: Parameters
     step_list: tuple[int, ...]
+    noise_scale_range: tuple[float, float]
     styles: tuple[str, ...]
     note: str
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+import msgspec
 from aiortc.mediastreams import MediaStreamError
 from msgspec import UNSET
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, now_ns
@@ -12,7 +13,14 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.chunker import Captured
 from slipstream_server.control import Control, settled
 from slipstream_server.engine_client import EngineClient
-from slipstream_server.events import PipelineError, State, StateName, StreamStopped, slo_event
+from slipstream_server.events import (
+    PipelineError,
+    State,
+    StateName,
+    StreamStopped,
+    describe,
+    slo_event,
+)
 from slipstream_server.ice import IceServer
 from slipstream_server.ingest import Ingest
 from slipstream_server.playout import Playout, Shown
@@ -114,19 +122,12 @@ class CameraSession(Session):
 
     def state_event(self) -> State:
         """Where the stream stands."""
-        ready = self.stream.ready
         assert self._control is not None, "a session is answered before its state is told"
+        model = msgspec.structs.asdict(describe(self.stream.ready))
         return State(
             state=self._state,
             stream=self.id,
-            pipeline=ready.pipeline,
-            preset=ready.preset,
-            note=ready.note,
-            width_px=ready.geometry.width_px,
-            height_px=ready.geometry.height_px,
-            step_list=ready.step_list,
-            styles=ready.styles,
-            parameters=self._control.current,
+            **(model | {"parameters": self._control.current}),
         )
 
     # ---- what the page says

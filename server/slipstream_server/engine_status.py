@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from slipstream_protocol.messages import Ready
+
 
 class EngineState(StrEnum):
     STARTING = "starting"
@@ -13,9 +15,15 @@ class EngineState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStatus:
-    """What is to be said of the engine at this moment; `detail` is for people."""
+    """What is to be said of the engine at this moment.
+
+    Args:
+        detail: for people.
+        ready: what it said of itself, while it serves.
+    """
 
     state: EngineState
     detail: str
     pid: int | None = None
     restarts: int = 0
+    ready: Ready | None = None

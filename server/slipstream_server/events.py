@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+from slipstream_protocol.messages import Ready
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.slo import Milestone, SloReport, SloTargets
@@ -36,19 +37,40 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
 StateName = Literal["connecting", "warming", "live", "paused", "error"]
 
 
-class State(Event, frozen=True, tag="state"):
-    """Where the stream stands, and what it is made by."""
+class Model(Event, frozen=True, tag="model"):
+    """What makes the pictures; `parameters` are those a stream starts with."""
 
-    state: StateName
-    stream: str
     pipeline: str
     preset: str
     note: str
     width_px: int
     height_px: int
     step_list: tuple[int, ...]
+    noise_scale_range: tuple[float, float]
     styles: tuple[str, ...]
     parameters: Parameters
+
+
+class State(Model, frozen=True, tag="state"):
+    """Where the stream stands, and what makes it; `parameters` are those in force."""
+
+    state: StateName
+    stream: str
+
+
+def describe(ready: Ready) -> Model:
+    """A running engine's model."""
+    return Model(
+        pipeline=ready.pipeline,
+        preset=ready.preset,
+        note=ready.note,
+        width_px=ready.geometry.width_px,
+        height_px=ready.geometry.height_px,
+        step_list=ready.step_list,
+        noise_scale_range=ready.noise_scale_range,
+        styles=ready.styles,
+        parameters=ready.defaults,
+    )
 
 
 class Ack(Event, frozen=True, tag="ack"):

@@ -16,6 +16,7 @@ from slipstream_server.errors import (
     SlipstreamError,
     Unavailable,
 )
+from slipstream_server.events import Model, describe
 from slipstream_server.ice import IceServer
 from slipstream_server.metrics import CONTENT_TYPE, Metrics
 from slipstream_server.sdp import MAX_CANDIDATES, read_candidate, read_offer
@@ -75,6 +76,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     sessions: int
     viewers: int
     max_streams: int
+    model: Model | None
 
 
 class Signaling:
@@ -172,6 +174,7 @@ class Signaling:
                 sessions=calls["stream"],
                 viewers=calls["viewer"],
                 max_streams=self._max_streams,
+                model=describe(engine.ready) if engine.ready else None,
             )
         )
 

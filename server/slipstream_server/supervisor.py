@@ -71,6 +71,7 @@ class Supervisor:
             detail=self._detail,
             pid=process.pid if process and running else None,
             restarts=self._restarts,
+            ready=self._client.ready if self._client else None,
         )
 
     def require(self) -> EngineClient:

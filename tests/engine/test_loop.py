@@ -69,6 +69,7 @@ class PaintPipeline:
     geometry = GEOMETRY
     defaults = Parameters(seed=1)
     step_list = (1000,)
+    noise_scale_range = (0.0, 1.0)
     styles = ("plain",)
     note = "paints"
 

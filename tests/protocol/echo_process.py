@@ -36,6 +36,7 @@ def main(descriptor: int, die_at: int) -> None:
         out_slots=LAYOUT.out_slots,
         defaults=Parameters(),
         step_list=(1000,),
+        noise_scale_range=(0.0, 1.0),
         styles=(),
         note="",
     )

@@ -129,6 +129,7 @@ async def played(geometry: Geometry = SMALL, lanes: int = 2) -> AsyncIterator[Pl
         out_slots=2,
         defaults=Parameters(),
         step_list=(1000,),
+        noise_scale_range=(0.0, 1.0),
         styles=(),
         note="",
     )

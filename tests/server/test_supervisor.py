@@ -90,7 +90,8 @@ async def test_a_ready_engine_without_its_memory_is_an_end() -> None:
         "from slipstream_protocol.frames import Geometry\n"
         "size = Geometry(width_px=4, height_px=2, first_chunk_frames=4, chunk_frames=4)\n"
         "channel.send(Ready(pipeline='p', preset='p', geometry=size, lanes=1, in_slots=1,"
-        " out_slots=1, defaults=Parameters(), step_list=(1,), styles=(), note=''))\n"
+        " out_slots=1, defaults=Parameters(), step_list=(1,), noise_scale_range=(0, 1), styles=(),"
+        " note=''))\n"
         "channel.receive()"
     )
     async with supervised(script) as supervisor:
