@@ -108,6 +108,7 @@ class Chunk:
 
     __slots__ = (
         "deadline_ns",
+        "is_begun",
         "is_running",
         "lane",
         "number",
@@ -127,9 +128,10 @@ class Chunk:
         self.shape = shape
         self.path = path
         self.position = 0
+        self.is_begun = False
         self.is_running = False
         self.slack_ns = 0.0
-        self.urgency_ns = 0.0
+        self.urgency_ns = 0
 
     @property
     def kind(self) -> Kind:
@@ -293,6 +295,7 @@ class Backlog:
             lane = chunk.lane
             if chunk is lane.waiting:
                 lane.waiting = None
+                chunk.is_begun = True
                 lane.pace(chunk)
                 lane.flying.append(chunk)
             chunk.is_running = True

@@ -1,20 +1,20 @@
 """Which micro-steps run next: earliest deadline first, batched as far as deadlines allow. Pure.
 
-The order of micro-steps never changes a number (DESIGN: a step depends on its own cache alone), so
-it is free to choose, and is chosen anew at each decision:
+The order of micro-steps changes no number, for a step depends on its own cache alone; so it is free
+to choose, and is chosen anew at each decision:
 
-* The head is the ready micro-step whose chunk has the earliest deadline among those that can still
-  make theirs; what cannot is served when nothing else waits on it.
-* Others of its kind join the pass, in order of deadline, as long as no chunk that would make its
+* The head is the ready micro-step whose chunk has the earliest deadline.
+* Others of its kind join its pass, in order of deadline, as long as no chunk that would make its
   deadline with a smaller batch loses it: `L(B)`, from the latency model, must fit every slack.
-* With slack the head goes ahead alone, step after step: the lowest latency. Once running one chunk
-  after the other would fill the device, chunks that wait are encoded first, if the head's deadline
-  can bear it, so that they join its steps: the stream batch, and the highest throughput. It never
-  waits for a chunk that has not come.
-* A chunk that cannot make its deadline is dropped while it waits, never once it is begun.
+* With slack the head goes ahead, step after step: the lowest latency. Where one chunk after the
+  other would (nearly) fill the device, chunks that wait are encoded first, if every deadline can
+  bear it, so that they join the head's steps: the stream batch, and the highest throughput. A chunk
+  that has not come is never waited for.
+* A chunk is begun only if it and all that are under way will be in time, and dropped as soon as it
+  cannot be in time even alone. Once begun it is carried to its end.
 
-Fairness: a stream that has something ready at every decision, or loses a chunk to its deadline,
-is part of one of any `patience + streams` batches in a row, whatever the others do.
+Fairness: a stream that at every decision has something ready, or loses a chunk to its deadline, is
+part of one of any `patience + streams` batches in a row, whatever the others send.
 
     scheduler.open(stream, period_ns=...)
     scheduler.offer(stream, chunk, deadline_ns=..., shape=...)
@@ -24,33 +24,24 @@ is part of one of any `patience + streams` batches in a row, whatever the others
     scheduler.take_dropped()
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from slipstream_protocol.clock import NS_PER_MS
 
-from slipstream_engine.backlog import (
-    Backlog,
-    Batch,
-    Chunk,
-    Dropped,
-    Lane,
-    Path,
-    Shape,
-    Stage,
-    Work,
-)
+from slipstream_engine.backlog import Backlog, Batch, Chunk, Dropped, Lane, Shape, Stage, Work
+from slipstream_engine.forecast import Forecast
 from slipstream_engine.latency import LatencyModel
 
 MAX_BATCH = 16
 PATIENCE_BATCHES = 32
+CAUTION = 0.75
 _SATURATED = 0.8  # share of the device that running chunk after chunk would take
 _FULL = 0.9  # share of the device that may be promised to streams
-_WORTHWHILE = 0.05  # of L(1) that a joiner must save
+_WORTHWHILE = 0.05  # share of a lone pass that joining another must save
 _RETRY_AFTER_S = 10.0  # a place opens when a viewer leaves, which nobody can foretell
-_HOPELESS_NS = 1e20  # beyond any deadline
-_STARVING_NS = -1e20
+_BOUNDLESS_NS = 1e20  # beyond any deadline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +49,7 @@ class Admission:
     """Whether one more stream fits.
 
     Args:
-        load: share of the device that all streams would take at its best batches.
+        load: share of the device that all streams would take, their steps sharing passes.
         reason: why not, for people; None where it fits.
         retry_after_s: when to ask again.
     """
@@ -88,6 +79,9 @@ class Scheduler:
         max_batch: most micro-steps the device can take in one pass.
         patience: batches that may pass over a stream before it goes first.
         caution: standard deviations of a pass to allow for when deadlines are checked.
+
+    Raises:
+        ValueError: if `max_batch` or `patience` is below 1, or `caution` below 0.
     """
 
     def __init__(
@@ -96,18 +90,18 @@ class Scheduler:
         *,
         max_batch: int = MAX_BATCH,
         patience: int = PATIENCE_BATCHES,
-        caution: float = 0.5,
+        caution: float = CAUTION,
     ) -> None:
         if max_batch < 1:
             raise ValueError(f"max_batch is {max_batch}, it must be at least 1")
         if patience < 1:
             raise ValueError(f"patience is {patience}, it must be at least 1")
-        self._latency = latency
+        if caution < 0:
+            raise ValueError(f"caution is {caution}, it must not be negative")
+        self._forecast = Forecast(latency, caution=caution)
         self._max_batch = max_batch
         self._patience = patience
-        self._caution = caution
         self._backlog = Backlog()
-        self._rests: dict[Path, list[float]] = {}
 
     def open(self, stream: int, *, period_ns: int) -> None:
         """Make room for a stream; see `Backlog.open`."""
@@ -118,7 +112,7 @@ class Scheduler:
         self._backlog.close(stream)
 
     def hold(self, stream: int) -> None:
-        """The stream has no room for output; see `Backlog.hold`."""
+        """The stream has no room for output: decode and begin nothing of it."""
         self._backlog.hold(stream)
 
     def release(self, stream: int) -> None:
@@ -139,9 +133,8 @@ class Scheduler:
 
     def next_batch(self, now_ns: int) -> Batch | None:
         """What to run now, or None where there is nothing."""
-        chunks, ready, wanting = self._survey(now_ns)
-        for lane in wanting:
-            lane.passed_over += 1
+        chunks, ready = self._survey(now_ns)
+        ready = self._startable(chunks, ready, now_ns)
         if not ready:
             return None
         head = min(ready, key=_urgency)
@@ -153,86 +146,80 @@ class Scheduler:
     def done(self, batch: Batch, *, started_ns: int, ended_ns: int) -> list[Work]:
         """A batch has run; returns the micro-steps that were a chunk's last, see `Backlog.done`."""
         duration_ns = max(1, ended_ns - started_ns)
-        self._latency.observe(batch.kind, items=len(batch.items), duration_ns=duration_ns)
-        self._rests.clear()
+        self._forecast.observe(batch.kind, items=len(batch.items), duration_ns=duration_ns)
         return self._backlog.done(batch)
 
     def admit(self, shape: Shape, *, period_ns: int) -> Admission:
         """Whether a stream of `shape` chunks every `period_ns` fits beside those that are open."""
-        load = self._load(self._batched_ns(shape), period_ns) + sum(
-            self._load(self._batched_ns(lane.shape), lane.period_ns)
-            for lane in self._backlog.lanes.values()
-            if lane.shape
-        )
+        load = self._shared_ns(shape, shape.steps) / period_ns
+        for lane in self._backlog.lanes.values():
+            if lane.shape:
+                more = shape.steps if lane.shape.level == shape.level else 0
+                load += self._shared_ns(lane.shape, more) / lane.period_ns
         if load <= _FULL:
             return Admission(load=load, reason=None, retry_after_s=0.0)
-        alone_ms = self._rest(self._backlog.path(shape))[0] / NS_PER_MS
+        alone_ms = self._forecast.rest(self._backlog.path(shape))[0].mean_ns / NS_PER_MS
         reason = (
-            f"load would be {load:.0%} of this device, it must be at most {_FULL:.0%}: a chunk "
-            f"takes {alone_ms:.0f} ms alone and comes every {period_ns / NS_PER_MS:.0f} ms; "
+            f"load would be {load:.0%} of this device, it must be at most {_FULL:.0%} (a chunk "
+            f"takes {alone_ms:.0f} ms alone and comes every {period_ns / NS_PER_MS:.0f} ms); "
             "ask for fewer steps or frames, or wait until a viewer leaves"
         )
         return Admission(load=load, reason=reason, retry_after_s=_RETRY_AFTER_S)
 
     # ---- the state of things at a decision
 
-    def _survey(self, now_ns: int) -> tuple[list[Chunk], list[Chunk], list[Lane]]:
-        """Refresh slack and urgency, drop what is overdue.
-
-        Returns all chunks, those that are ready, and the streams that want service.
-        """
+    def _survey(self, now_ns: int) -> tuple[list[Chunk], list[Chunk]]:
+        """Drop what is overdue, refresh slack and urgency; all chunks, and those that are ready."""
         chunks: list[Chunk] = []
         ready: list[Chunk] = []
-        wanting: list[Lane] = []
         for lane in self._backlog.lanes.values():
             starving = lane.passed_over >= self._patience
-            lost = self._drop_overdue(lane, now_ns, starving)
-            inherited_ns = _HOPELESS_NS
-            # from the newest on: what stands before a chunk that can make it is as urgent as that
-            for chunk in (lane.waiting, *reversed(lane.flying)):
-                if chunk is None:
-                    continue
-                rest_ns = self._rest(chunk.path)[chunk.position]
-                chunk.slack_ns = chunk.deadline_ns - now_ns - rest_ns
-                if chunk.slack_ns >= 0 and chunk.rank_ns < inherited_ns:
-                    inherited_ns = chunk.rank_ns
-                chunk.urgency_ns = inherited_ns
-                if starving:
-                    chunk.urgency_ns = _STARVING_NS * lane.passed_over
-                elif inherited_ns == _HOPELESS_NS:
-                    chunk.urgency_ns += chunk.rank_ns
-                chunks.append(chunk)
+            lost = not starving and self._drop_overdue(lane, now_ns)
+            for chunk in (*lane.flying, lane.waiting):
+                if chunk is not None:
+                    rest = self._forecast.rest(chunk.path)[chunk.position]
+                    chunk.slack_ns = chunk.deadline_ns - now_ns - rest.careful_ns
+                    chunk.urgency_ns = -lane.passed_over if starving else chunk.rank_ns
+                    chunks.append(chunk)
             could_run = lane.ready()
             ready += could_run
-            if could_run or lost:
-                wanting.append(lane)
-        return chunks, ready, wanting
+            lane.passed_over += bool(could_run or lost)
+        return chunks, ready
 
-    def _drop_overdue(self, lane: Lane, now_ns: int, starving: bool) -> bool:
+    def _drop_overdue(self, lane: Lane, now_ns: int) -> bool:
         """Drop the chunk that waits if it cannot be in time; returns whether it was."""
         chunk = lane.waiting
-        if chunk is None or starving:
+        if chunk is None or not self._forecast.is_known(chunk.path):
             return False
-        if now_ns + self._rest(chunk.path)[0] <= chunk.deadline_ns:
+        if now_ns + self._forecast.rest(chunk.path)[0].careful_ns <= chunk.deadline_ns:
             return False
         self._backlog.drop_overdue(chunk)
         return True
 
-    def _rest(self, path: Path) -> list[float]:
-        """Nanoseconds a chunk still needs, were it alone, by its position; cautiously."""
-        rest = self._rests.get(path)
-        if rest is None:
-            total_ns = 0.0
-            rest = []
-            for kind in reversed(path.kinds):
-                total_ns += self._latency.line(kind).at(1) * self._careful(kind)
-                rest.append(total_ns)
-            rest.reverse()
-            self._rests[path] = rest
-        return rest
+    def _startable(self, chunks: list[Chunk], ready: list[Chunk], now_ns: int) -> list[Chunk]:
+        """The ready chunks without those that had better wait.
 
-    def _careful(self, kind: object) -> float:
-        return 1.0 + self._caution * self._latency.spread(kind)
+        A chunk begins only if it and all that are under way would be in time, in order of deadline
+        and sharing their steps. What does not begin waits until there is room, a newer one comes
+        or it is overdue.
+        """
+        if all(chunk.is_begun for chunk in ready):
+            return ready
+        under_way = [chunk for chunk in chunks if chunk.is_begun and not chunk.lane.is_held]
+        able: list[Chunk] = []
+        for chunk in sorted(ready, key=_urgency):
+            if not chunk.is_begun:
+                together = [*under_way, chunk]
+                if not self._may_begin(chunk, together, now_ns):
+                    continue
+                under_way = together
+            able.append(chunk)
+        return able
+
+    def _may_begin(self, chunk: Chunk, together: list[Chunk], now_ns: int) -> bool:
+        if _is_starving(chunk) or not self._forecast.is_known(chunk.path):
+            return True
+        return self._forecast.all_in_time(together, now_ns)
 
     # ---- the choice
 
@@ -240,15 +227,13 @@ class Scheduler:
         """The head, and as many of its kind as cost no deadline that fewer would keep."""
         kind = head.kind
         peers = [chunk for chunk in ready if chunk.kind is kind and chunk is not head]
-        line = self._latency.line(kind)
-        if not peers or line.base_ns < _WORTHWHILE * line.at(1):
+        if not peers or self._forecast.saves(kind) < _WORTHWHILE:
             return [head]
         peers.sort(key=_urgency)
         batch = [head, *peers[: self._max_batch - 1]]
-        careful = self._careful(kind)
-        alone_ns = line.at(1) * careful
+        alone_ns = self._forecast.pass_ns(kind, 1)
         while len(batch) > 1:
-            if line.at(len(batch)) * careful <= _limit_ns(chunks, batch, alone_ns):
+            if self._forecast.pass_ns(kind, len(batch)) <= _limit_ns(chunks, batch, alone_ns):
                 break
             batch.pop()
         return batch
@@ -256,22 +241,19 @@ class Scheduler:
     def _joiners(self, head: Chunk, chunks: list[Chunk], ready: list[Chunk]) -> list[Chunk]:
         """Chunks to encode first so that they join the head's steps; none unless saturated."""
         kind = head.kind
-        if kind.stage is not Stage.DENOISE or head.urgency_ns < 0:
+        if kind.stage is not Stage.DENOISE or _is_starving(head):
             return []
         waiting = [chunk for chunk in ready if _could_join(chunk, head)]
-        line = self._latency.line(kind)
-        if not waiting or line.base_ns < _WORTHWHILE * line.at(1) or not self._is_saturated():
+        if not waiting or self._forecast.saves(kind) < _WORTHWHILE or not self._is_saturated():
             return []
-        careful = self._careful(kind)
-        limit_ns = _limit_ns(chunks, [head], line.at(1) * careful)
+        limit_ns = _limit_ns(chunks, [head], self._forecast.pass_ns(kind, 1))
         size = sum(chunk.kind is kind for chunk in ready)
         spent_ns = 0.0
         joiners: list[Chunk] = []
         for chunk in sorted(waiting, key=_urgency):
-            rest = self._rest(chunk.path)
-            spent_ns += rest[0] - rest[1]
+            spent_ns += self._forecast.pass_ns(chunk.kind, 1)
             size += 1
-            if size > self._max_batch or spent_ns + line.at(size) * careful > limit_ns:
+            if size > self._max_batch or spent_ns + self._forecast.pass_ns(kind, size) > limit_ns:
                 break
             joiners.append(chunk)
         return self._fill(joiners[0], chunks, joiners) if joiners else []
@@ -283,31 +265,26 @@ class Scheduler:
         load = 0.0
         for lane in self._backlog.lanes.values():
             if lane.shape:
-                path = self._backlog.path(lane.shape)
-                load += self._load(self._rest(path)[0], lane.period_ns)
+                load += self._forecast.shared_ns(self._backlog.path(lane.shape), 1) / lane.period_ns
         return load >= _SATURATED
 
-    def _batched_ns(self, shape: Shape) -> float:
-        """Of one chunk, its steps sharing passes with all there are of its level."""
-        steps = shape.steps + sum(
+    def _shared_ns(self, shape: Shape, more_steps: int) -> float:
+        """Of one chunk, its steps sharing passes with all of its level and `more_steps`."""
+        steps = more_steps + sum(
             lane.shape.steps
             for lane in self._backlog.lanes.values()
             if lane.shape and lane.shape.level == shape.level
         )
-        size = min(max(steps, 1), self._max_batch)
-        total_ns = 0.0
-        for kind in self._backlog.path(shape).kinds:
-            line = self._latency.line(kind)
-            shared = size if kind.stage is Stage.DENOISE else 1
-            total_ns += line.at(shared) / shared
-        return total_ns
-
-    def _load(self, chunk_ns: float, period_ns: float) -> float:
-        return chunk_ns / period_ns
+        items = min(max(steps, 1), self._max_batch)
+        return self._forecast.shared_ns(self._backlog.path(shape), items)
 
 
-def _urgency(chunk: Chunk) -> float:
+def _urgency(chunk: Chunk) -> int:
     return chunk.urgency_ns
+
+
+def _is_starving(chunk: Chunk) -> bool:
+    return chunk.urgency_ns < 0
 
 
 def _could_join(chunk: Chunk, head: Chunk) -> bool:
@@ -318,13 +295,13 @@ def _could_join(chunk: Chunk, head: Chunk) -> bool:
     return not flying or flying[-1].order > 1
 
 
-def _limit_ns(chunks: Sequence[Chunk], batch: Sequence[Chunk], alone_ns: float) -> float:
+def _limit_ns(chunks: Iterable[Chunk], batch: Sequence[Chunk], alone_ns: float) -> float:
     """How long a pass of `batch` may take without costing a deadline that a smaller one keeps.
 
     A chunk in the batch has its next stage done by it; one outside has all its own still to do,
     and is lost already if it could not stand even the smallest pass.
     """
-    limit_ns = _HOPELESS_NS
+    limit_ns = _BOUNDLESS_NS
     for chunk in chunks:
         if chunk.slack_ns < 0:
             continue
