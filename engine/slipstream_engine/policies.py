@@ -28,7 +28,9 @@ class FixedBatch:
     def close(self, stream: int) -> None:
         self._backlog.close(stream)
 
-    def offer(self, stream: int, chunk: int, *, deadline_ns: int, shape: Shape) -> None:
+    def offer(
+        self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: Shape
+    ) -> None:
         self._backlog.offer(stream, chunk, deadline_ns=deadline_ns, shape=shape)
 
     def has_room(self, stream: int) -> bool:
@@ -95,8 +97,10 @@ class PaperRule(FixedBatch):
         self._deadlines_ns: dict[tuple[int, int], int] = {}
         self._chunks = self._lost = self._late = 0
 
-    def offer(self, stream: int, chunk: int, *, deadline_ns: int, shape: Shape) -> None:
-        super().offer(stream, chunk, deadline_ns=deadline_ns, shape=shape)
+    def offer(
+        self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: Shape
+    ) -> None:
+        super().offer(stream, chunk, now_ns=now_ns, deadline_ns=deadline_ns, shape=shape)
         self._deadlines_ns[stream, chunk] = deadline_ns
 
     def take_dropped(self) -> list[Dropped]:

@@ -17,7 +17,7 @@ Fairness: a stream that at every decision has something ready, or loses a chunk 
 part of one of any `patience + streams` batches in a row, whatever the others send.
 
     scheduler.open(stream, period_ns=...)
-    scheduler.offer(stream, chunk, deadline_ns=..., shape=...)
+    scheduler.offer(stream, chunk, now_ns=..., deadline_ns=..., shape=...)
     while batch := scheduler.next_batch(now_ns):
         ...  # run it
         scheduler.done(batch, started_ns=..., ended_ns=...)
@@ -64,7 +64,9 @@ class Policy(Protocol):
 
     def open(self, stream: int, *, period_ns: int) -> None: ...
     def close(self, stream: int) -> None: ...
-    def offer(self, stream: int, chunk: int, *, deadline_ns: int, shape: Shape) -> None: ...
+    def offer(
+        self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: Shape
+    ) -> None: ...
     def has_room(self, stream: int) -> bool: ...
     def next_batch(self, now_ns: int) -> Batch | None: ...
     def done(self, batch: Batch, *, started_ns: int, ended_ns: int) -> list[Work]: ...
@@ -119,8 +121,18 @@ class Scheduler:
         """The stream has room for output again."""
         self._backlog.release(stream)
 
-    def offer(self, stream: int, chunk: int, *, deadline_ns: int, shape: Shape) -> None:
-        """A chunk has come; see `Backlog.offer`."""
+    def offer(
+        self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: Shape
+    ) -> None:
+        """A chunk has come; see `Backlog.offer`.
+
+        One that an idle device could not make in time is late, and no drop can help it: it gets
+        the deadline of what can be done, and waits for a period at most like any other.
+        """
+        path = self._backlog.path(shape)
+        least_ns = self._forecast.rest(path)[0].careful_ns
+        if self._forecast.is_known(path) and now_ns + least_ns > deadline_ns:
+            deadline_ns = round(now_ns + least_ns) + self._backlog.lanes[stream].promised_ns
         self._backlog.offer(stream, chunk, deadline_ns=deadline_ns, shape=shape)
 
     def has_room(self, stream: int) -> bool:

@@ -6,6 +6,7 @@ first, as the SLO monitor does, and so is its deadline. A chunk that is dropped 
 
 import heapq
 import random
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -17,6 +18,7 @@ from slipstream_engine.latency import Line
 from slipstream_engine.scheduler import Policy
 
 CHUNK_FRAMES = 4
+_NEVER_NS = 1_000_000 * NS_PER_S  # beyond any deadline: nothing is dropped half-way
 
 
 class Service(Protocol):
@@ -67,24 +69,31 @@ class NoisyService:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """What of a chunk is done on one device."""
+
+    device: int
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Camera:
-    """A stream's source.
+    """A stream's source, and the way of its chunks.
 
     Args:
         fps: of its frames.
         phase_ns: when its first chunk is complete.
         jitter_ns: mean of what each chunk comes later than complete; exponential.
         target_ns: oldest age of a chunk that is not missed.
-        shape: of its chunks.
-        device: where its state lives.
+        route: one hop, or a chain of devices each of which does a part of every chunk. A chain
+            takes a chunk in only while less than two a device are in it, and drops none on the way.
     """
 
     fps: float
     phase_ns: int
     jitter_ns: int
     target_ns: int
-    shape: Shape
-    device: int = 0
+    route: tuple[Hop, ...]
 
     @property
     def period_ns(self) -> int:
@@ -126,6 +135,32 @@ class Trace:
     passes: list[Pass] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Chunk:
+    """A chunk on its way: its hop, once it is complete."""
+
+    stream: int
+    number: int
+    captured_ns: int
+    hop: int = 0
+
+
+@dataclass(slots=True)
+class _Arrival:
+    """A chunk is complete."""
+
+    chunk: _Chunk
+
+
+@dataclass(slots=True)
+class _End:
+    """A pass ends."""
+
+    device: int
+    batch: Batch
+    started_ns: int
+
+
 class Simulator:
     """Runs cameras against devices, each under a policy of its own.
 
@@ -147,80 +182,113 @@ class Simulator:
         self._services = services
         self._cameras = cameras
         self._rng = rng
-        self._events: list[tuple[int, int, int, Batch | None, int]] = []
+        self._events: list[tuple[int, int, _Arrival | _End]] = []
         self._order = 0
         self._running = [False] * len(policies)
-        self._captured_ns: dict[tuple[int, int], int] = {}
+        self._under_way: dict[tuple[int, int], _Chunk] = {}
+        self._between = {
+            (stream, hop): deque[_Chunk]()
+            for stream, camera in enumerate(cameras)
+            for hop in range(1, len(camera.route))
+        }
         self._trace = Trace()
 
     def run(self, until_ns: int) -> Trace:
         """Simulate; chunks that are not over by then are left out of the trace."""
         for stream, camera in enumerate(self._cameras):
-            self._policies[camera.device].open(stream, period_ns=camera.period_ns)
+            for hop in camera.route:
+                self._policies[hop.device].open(stream, period_ns=camera.period_ns)
             self._await_chunk(stream, 0)
         while self._events and self._events[0][0] <= until_ns:
-            now_ns, _, index, batch, detail = heapq.heappop(self._events)
-            if batch is None:
-                device = self._offer(index, detail, now_ns)
+            now_ns, _, event = heapq.heappop(self._events)
+            if isinstance(event, _Arrival):
+                touched = self._arrive(event.chunk, now_ns)
             else:
-                device = index
-                self._end(device, batch, detail, now_ns)
-            self._start(device, now_ns)
+                touched = self._end(event, now_ns)
+            for device in sorted(touched):
+                self._start(device, now_ns)
         return self._trace
 
-    def _push(self, at_ns: int, index: int, batch: Batch | None, detail: int) -> None:
+    def _push(self, at_ns: int, event: _Arrival | _End) -> None:
         self._order += 1  # events of one time happen in the order they were foreseen
-        heapq.heappush(self._events, (at_ns, self._order, index, batch, detail))
+        heapq.heappush(self._events, (at_ns, self._order, event))
 
-    def _await_chunk(self, stream: int, chunk: int) -> None:
+    def _await_chunk(self, stream: int, number: int) -> None:
         camera = self._cameras[stream]
-        complete_ns = camera.phase_ns + chunk * camera.period_ns
+        complete_ns = camera.phase_ns + number * camera.period_ns
         late_ns = round(self._rng.expovariate(1 / camera.jitter_ns)) if camera.jitter_ns else 0
-        self._captured_ns[stream, chunk] = complete_ns - camera.collecting_ns
-        self._push(complete_ns + late_ns, stream, None, chunk)
+        chunk = _Chunk(stream, number, complete_ns - camera.collecting_ns)
+        self._push(complete_ns + late_ns, _Arrival(chunk))
 
-    def _offer(self, stream: int, chunk: int, now_ns: int) -> int:
-        camera = self._cameras[stream]
-        deadline_ns = self._captured_ns[stream, chunk] + camera.target_ns
-        policy = self._policies[camera.device]
-        policy.offer(stream, chunk, deadline_ns=deadline_ns, shape=camera.shape)
-        self._await_chunk(stream, chunk + 1)
-        return camera.device
+    def _arrive(self, chunk: _Chunk, now_ns: int) -> set[int]:
+        self._await_chunk(chunk.stream, chunk.number + 1)
+        route = self._cameras[chunk.stream].route
+        if len(route) > 1:
+            inside = sum(stream == chunk.stream for stream, _ in self._under_way)
+            if inside >= 2 * len(route):
+                return set()
+        self._under_way[chunk.stream, chunk.number] = chunk
+        self._offer(chunk, now_ns)
+        return {route[0].device}
 
-    def _end(self, device: int, batch: Batch, started_ns: int, now_ns: int) -> None:
+    def _offer(self, chunk: _Chunk, now_ns: int) -> None:
+        """Give a chunk to the device of its hop."""
+        camera = self._cameras[chunk.stream]
+        hop = camera.route[chunk.hop]
+        deadline_ns = chunk.captured_ns + camera.target_ns + bool(chunk.hop) * _NEVER_NS
+        policy = self._policies[hop.device]
+        policy.offer(
+            chunk.stream, chunk.number, now_ns=now_ns, deadline_ns=deadline_ns, shape=hop.shape
+        )
+
+    def _end(self, end: _End, now_ns: int) -> set[int]:
+        device, batch = end.device, end.batch
         self._running[device] = False
         self._trace.passes.append(
             Pass(
                 device=device,
                 stage=batch.kind.stage,
                 items=len(batch.items),
-                started_ns=started_ns,
+                started_ns=end.started_ns,
                 ended_ns=now_ns,
             )
         )
         policy = self._policies[device]
-        for work in policy.done(batch, started_ns=started_ns, ended_ns=now_ns):
-            self._conclude(work.stream, work.chunk, now_ns)
+        touched = {device}
+        for work in policy.done(batch, started_ns=end.started_ns, ended_ns=now_ns):
+            chunk = self._under_way[work.stream, work.chunk]
+            route = self._cameras[chunk.stream].route
+            chunk.hop += 1
+            if chunk.hop == len(route):
+                self._conclude(chunk, now_ns)
+            else:
+                self._between[chunk.stream, chunk.hop].append(chunk)
+                touched.add(route[chunk.hop].device)
+        return touched
 
     def _start(self, device: int, now_ns: int) -> None:
         policy = self._policies[device]
+        for (stream, hop), queue in self._between.items():
+            on_this = queue and self._cameras[stream].route[hop].device == device
+            if on_this and policy.has_room(stream):
+                self._offer(queue.popleft(), now_ns)
         if not self._running[device] and (batch := policy.next_batch(now_ns)):
             self._running[device] = True
             kind, items = batch.kind, len(batch.items)
             duration_ns = self._services[device].duration_ns(kind, items, now_ns)
-            self._push(now_ns + duration_ns, device, batch, now_ns)
+            self._push(now_ns + duration_ns, _End(device, batch, now_ns))
         for dropped in policy.take_dropped():
-            self._conclude(dropped.stream, dropped.chunk, None)
+            self._conclude(self._under_way[dropped.stream, dropped.chunk], None)
 
-    def _conclude(self, stream: int, chunk: int, made_ns: int | None) -> None:
-        captured_ns = self._captured_ns.pop((stream, chunk))
-        age_ns = None if made_ns is None else made_ns - captured_ns
+    def _conclude(self, chunk: _Chunk, made_ns: int | None) -> None:
+        del self._under_way[chunk.stream, chunk.number]
+        age_ns = None if made_ns is None else made_ns - chunk.captured_ns
         self._trace.outcomes.append(
             ChunkOutcome(
-                stream=stream,
-                chunk=chunk,
-                captured_ns=captured_ns,
+                stream=chunk.stream,
+                chunk=chunk.number,
+                captured_ns=chunk.captured_ns,
                 age_ns=age_ns,
-                is_missed=age_ns is None or age_ns > self._cameras[stream].target_ns,
+                is_missed=age_ns is None or age_ns > self._cameras[chunk.stream].target_ns,
             )
         )
