@@ -1,0 +1,133 @@
+"""A device whose passes take exactly what the latency model says, and a scheduler under watch.
+
+Every decision is checked against the rules that hold always: one kind a batch, one stage of a
+stream at a time, steps in order, chunks in order, each chunk over exactly once.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from slipstream_engine.backlog import Batch, Cause, Dropped, Kind, Shape, Stage, Work
+from slipstream_engine.latency import LatencyModel, Line
+from slipstream_engine.scheduler import Scheduler
+
+MS = 1_000_000
+TINY = Shape(level="tiny", steps=2)
+LINES = {
+    Stage.ENCODE: Line(base_ns=0, per_item_ns=10 * MS),
+    Stage.DENOISE: Line(base_ns=30 * MS, per_item_ns=10 * MS),
+    Stage.DECODE: Line(base_ns=0, per_item_ns=20 * MS),
+}
+ALONE_MS = 10 + 2 * 40 + 20  # a TINY chunk, by itself
+
+
+def exact_model(*levels: str, samples: int = 3) -> LatencyModel:
+    """Knows the lines, and has seen each often enough to trust them."""
+    kinds = [Kind(stage=stage, level=level) for stage in Stage for level in levels]
+    model = LatencyModel(
+        Line(base_ns=1, per_item_ns=1), {kind: LINES[kind.stage] for kind in kinds}
+    )
+    for kind in kinds:
+        for _ in range(samples):
+            model.observe(kind, items=1, duration_ns=LINES[kind.stage].at(1))
+    return model
+
+
+@dataclass(slots=True)
+class Seen:
+    """A chunk as the far side knows it: what has run of it."""
+
+    deadline_ns: int
+    shape: Shape
+    done: int = 0
+
+    @property
+    def stages(self) -> list[tuple[Stage, int]]:
+        steps = [(Stage.DENOISE, step) for step in range(self.shape.steps)]
+        return [(Stage.ENCODE, 0), *steps, (Stage.DECODE, 0)]
+
+    @property
+    def rest_ns(self) -> float:
+        return sum(LINES[stage].at(1) for stage, _ in self.stages[self.done :])
+
+
+@dataclass(slots=True)
+class Watched:
+    """A scheduler, its clock, and all that must hold."""
+
+    scheduler: Scheduler
+    now_ns: int = 0
+    chunks: dict[tuple[int, int], Seen] = field(default_factory=dict)
+    finished: list[tuple[int, int, int]] = field(default_factory=list)  # stream, chunk, when
+    dropped: list[Dropped] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
+    order: dict[tuple[int, Stage, int], int] = field(default_factory=dict)
+    ends: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+    def offer(self, stream: int, chunk: int, *, deadline_ms: float, shape: Shape = TINY) -> None:
+        deadline_ns = round(deadline_ms * MS)
+        self.scheduler.offer(
+            stream, chunk, now_ns=self.now_ns, deadline_ns=deadline_ns, shape=shape
+        )
+        self.chunks[stream, chunk] = Seen(deadline_ns, shape)
+        self.collect()
+
+    def step(self) -> Batch | None:
+        """Run the next batch, if there is one."""
+        batch = self.scheduler.next_batch(self.now_ns)
+        self.collect()
+        if batch is not None:
+            self.run(batch)
+        return batch
+
+    def run(self, batch: Batch) -> None:
+        self.check(batch)
+        started_ns = self.now_ns
+        self.now_ns += round(LINES[batch.kind.stage].at(len(batch.items)))
+        over = self.scheduler.done(batch, started_ns=started_ns, ended_ns=self.now_ns)
+        for work in batch.items:
+            if seen := self.chunks.get((work.stream, work.chunk)):
+                seen.done += 1
+        for work in over:
+            key = (work.stream, work.chunk)
+            assert self.chunks[key].done == len(self.chunks[key].stages), "left early"
+            self.end(key)
+            self.finished.append((*key, self.now_ns))
+
+    def drain(self) -> None:
+        while self.step():
+            pass
+
+    def collect(self) -> None:
+        for dropped in self.scheduler.take_dropped():
+            key = (dropped.stream, dropped.chunk)
+            if dropped.cause is not Cause.CLOSED:
+                assert self.chunks[key].done == 0, "dropped half-way"
+            self.end(key)
+            self.dropped.append(dropped)
+
+    def end(self, key: tuple[int, int]) -> None:
+        self.ends[key] += 1
+        assert self.ends[key] == 1, f"{key} ended twice"
+        del self.chunks[key]
+
+    def check(self, batch: Batch) -> None:
+        self.batches.append(batch)
+        assert {work.stage for work in batch.items} == {batch.kind.stage}
+        places = [(work.stream, work.stage, work.step) for work in batch.items]
+        assert len(set(places)) == len(places), "one step cache twice in a batch"
+        for work, place in zip(batch.items, places, strict=True):
+            seen = self.chunks[work.stream, work.chunk]
+            assert seen.shape.level == batch.kind.level
+            assert seen.stages[seen.done] == (work.stage, work.step), "a step out of order"
+            assert work.chunk > self.order.get(place, -1), "a step before an older chunk's"
+            self.order[place] = work.chunk
+
+
+def ran(batch: Batch | None) -> list[tuple[int, int, str]]:
+    """A batch as stream, chunk and stage with step, for comparison."""
+    return [(work.stream, work.chunk, named(work)) for work in batch.items] if batch else []
+
+
+def named(work: Work) -> str:
+    return f"step{work.step}" if work.stage is Stage.DENOISE else work.stage.value

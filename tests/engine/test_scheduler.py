@@ -1,0 +1,435 @@
+"""The scheduler under an exact model: what runs next, what is dropped, and who is never starved."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slipstream_engine.backlog import Batch, Cause, Dropped, Kind, Shape
+from slipstream_engine.latency import LatencyModel, Line
+from slipstream_engine.scheduler import MAX_BATCH, PATIENCE_BATCHES, Scheduler
+
+from tests.engine.exact_device import ALONE_MS, LINES, MS, TINY, Watched, exact_model, ran
+
+OTHER = Shape(level="other", steps=1)
+
+
+def watched(
+    *,
+    streams: int = 1,
+    period_ms: float = 1000,
+    max_batch: int = MAX_BATCH,
+    patience: int = PATIENCE_BATCHES,
+) -> Watched:
+    model = exact_model("tiny", "other")
+    scheduler = Scheduler(model, max_batch=max_batch, patience=patience, caution=0)
+    for stream in range(streams):
+        scheduler.open(stream, period_ns=round(period_ms * MS))
+    return Watched(scheduler)
+
+
+# ---- order
+
+
+def test_a_lone_chunk_runs_through_in_order() -> None:
+    """encode, each step, decode, one after the other, and then nothing."""
+    device = watched()
+    device.offer(0, 0, deadline_ms=500)
+    device.drain()
+    assert [ran(batch) for batch in device.batches] == [
+        [(0, 0, "encode")],
+        [(0, 0, "step0")],
+        [(0, 0, "step1")],
+        [(0, 0, "decode")],
+    ]
+    assert device.finished == [(0, 0, ALONE_MS * MS)]
+
+
+@given(st.permutations(range(6)))
+def test_the_earliest_deadline_goes_first(order: list[int]) -> None:
+    """with slack, chunks of like streams are made one by one in order of their deadlines."""
+    device = watched(streams=6, period_ms=100_000)
+    for stream, place in enumerate(order):
+        device.offer(stream, 0, deadline_ms=50_000 + place)
+    device.drain()
+    assert [order[stream] for stream, _, _ in device.finished] == sorted(order)
+    assert {len(batch.items) for batch in device.batches} == {1}
+
+
+def test_sequential_with_slack() -> None:
+    """a stream slower than the device never shares a pass: the lowest latency."""
+    device = watched(period_ms=200)
+    for chunk in range(20):
+        device.now_ns = max(device.now_ns, chunk * 200 * MS)
+        device.offer(0, chunk, deadline_ms=chunk * 200 + 400)
+        device.drain()
+    assert {len(batch.items) for batch in device.batches} == {1}
+    assert [at_ns - chunk * 200 * MS for _, chunk, at_ns in device.finished] == [ALONE_MS * MS] * 20
+
+
+def run_camera(device: Watched, *, streams: int, period_ms: int, chunks: int, age_ms: int) -> None:
+    """Offer chunks of all streams at their time, whatever the device is busy with."""
+    arrivals = [
+        (chunk * period_ms + stream * period_ms // streams, stream, chunk)
+        for chunk in range(chunks)
+        for stream in range(streams)
+    ]
+    while arrivals or device.chunks:
+        while arrivals and arrivals[0][0] * MS <= device.now_ns:
+            at_ms, stream, chunk = arrivals.pop(0)
+            device.offer(stream, chunk, deadline_ms=at_ms + age_ms)
+        if device.step() is None and arrivals:
+            device.now_ns = max(device.now_ns, arrivals[0][0] * MS)
+
+
+def test_stream_batched_when_saturated() -> None:
+    """a stream faster than chunk after chunk, yet not than the stream batch, loses nothing."""
+    device = watched(period_ms=95)  # alone 110 ms, with the steps of two chunks in a pass 80 ms
+    run_camera(device, streams=1, period_ms=95, chunks=200, age_ms=400)
+    assert device.dropped == []
+    assert max(len(batch.items) for batch in device.batches) == 2
+    shared = [batch for batch in device.batches if len(batch.items) == 2]
+    assert all({work.stream for work in batch.items} == {0} for batch in shared)
+
+
+def test_streams_share_passes_when_saturated() -> None:
+    """four streams that would take 1.1 devices one by one all keep their deadlines together."""
+    device = watched(streams=4, period_ms=400)
+    run_camera(device, streams=4, period_ms=400, chunks=50, age_ms=500)
+    assert device.dropped == []
+    assert any(len({work.stream for work in batch.items}) > 1 for batch in device.batches)
+
+
+def test_levels_do_not_mix() -> None:
+    """chunks that need another forward pass get one of their own."""
+    device = watched(streams=2, period_ms=50)
+    for chunk in range(20):
+        device.offer(0, chunk, deadline_ms=10_000)
+        device.offer(1, chunk, deadline_ms=10_000, shape=OTHER)
+        for _ in range(3):
+            device.step()
+    device.drain()
+    assert {batch.kind.level for batch in device.batches} == {"tiny", "other"}
+
+
+def test_a_pass_is_no_larger_than_the_device_takes() -> None:
+    """`max_batch` bounds every batch."""
+    device = watched(streams=8, period_ms=100, max_batch=3)
+    run_camera(device, streams=8, period_ms=100, chunks=20, age_ms=5000)
+    assert max(len(batch.items) for batch in device.batches) == 3
+
+
+def test_nothing_is_shared_where_sharing_saves_nothing() -> None:
+    """a pass whose time is all arithmetic is not made longer for company."""
+    model = LatencyModel(Line(base_ns=0, per_item_ns=20 * MS))
+    scheduler = Scheduler(model)
+    for stream in range(4):
+        scheduler.open(stream, period_ns=1)
+        scheduler.offer(stream, 0, now_ns=0, deadline_ns=10**12, shape=TINY)
+    while batch := scheduler.next_batch(0):
+        assert len(batch.items) == 1
+        scheduler.done(batch, started_ns=0, ended_ns=20 * MS)
+
+
+def test_the_number_of_steps_may_change_between_chunks() -> None:
+    """four steps, then one, then three: chunks end in order, each with its own steps."""
+    device = watched(period_ms=50)
+    for chunk, steps in enumerate((4, 1, 3, 1)):
+        device.offer(0, chunk, deadline_ms=5000, shape=Shape(level="tiny", steps=steps))
+        while not device.scheduler.has_room(0):
+            device.step()
+    device.drain()
+    assert any(len(batch.items) > 1 for batch in device.batches)
+    assert [chunk for _, chunk, _ in device.finished] == [0, 1, 2, 3]
+
+
+# ---- deadlines
+
+
+def kept(
+    device: Watched, chunks: dict[tuple[int, int], float], batch: Batch, size: int
+) -> set[tuple[int, int]]:
+    """Chunks in time if the first `size` of a batch ran now and each then went on alone."""
+    stage = batch.kind.stage
+    took_ns = LINES[stage].at(size)
+    inside = {(work.stream, work.chunk) for work in batch.items[:size]}
+    return {
+        key
+        for key, slack_ns in chunks.items()
+        if took_ns <= slack_ns + (LINES[stage].at(1) if key in inside else 0)
+    }
+
+
+workloads = st.lists(
+    st.tuples(
+        st.integers(0, 4),  # stream
+        st.integers(20, 900),  # deadline, ms from the offer
+        st.integers(0, 120),  # ms until the next offer, unless the device is busy for longer
+        st.sampled_from([TINY, OTHER, Shape(level="tiny", steps=4)]),
+    ),
+    min_size=1,
+    max_size=80,
+)
+
+
+@given(workloads, st.integers(20, 1000))
+@settings(deadline=None, max_examples=60)
+def test_a_larger_batch_costs_no_deadline(
+    workload: list[tuple[int, int, int, Shape]], period_ms: int
+) -> None:
+    """whatever a smaller batch would have kept, the one that is run keeps; and all rules hold."""
+    device = watched(streams=5, period_ms=period_ms)
+    pending = list(enumerate(workload))
+    next_ns = 0
+    while pending or device.chunks:
+        while pending and next_ns <= device.now_ns:
+            number, (stream, deadline_ms, gap_ms, shape) = pending.pop(0)
+            at_ms = device.now_ns / MS
+            device.offer(stream, number, deadline_ms=at_ms + deadline_ms, shape=shape)
+            next_ns += gap_ms * MS
+        batch = device.scheduler.next_batch(device.now_ns)
+        device.collect()
+        if batch is None:
+            assert pending or not device.chunks, "idle with work to do"
+            device.now_ns = max(device.now_ns, next_ns)
+            continue
+        slacks = {
+            key: seen.deadline_ns - device.now_ns - seen.rest_ns + 1  # a rounding's worth
+            for key, seen in device.chunks.items()
+        }
+        whole = kept(device, slacks, batch, len(batch.items))
+        tight = {key: slack_ns - 2 for key, slack_ns in slacks.items()}
+        for size in range(1, len(batch.items)):
+            assert kept(device, tight, batch, size) <= whole
+        device.run(batch)
+    assert all(count == 1 for count in device.ends.values())
+    assert len(device.ends) == len(workload)
+
+
+def test_a_chunk_that_came_to_wait_too_long_is_dropped_before_it_is_begun() -> None:
+    """what cannot be in time any more is not computed at all."""
+    device = watched(streams=2)
+    device.offer(0, 0, deadline_ms=130)
+    device.offer(1, 0, deadline_ms=150)  # 110 ms after 110 ms is too late
+    device.drain()
+    assert device.dropped == [Dropped(stream=1, chunk=0, cause=Cause.OVERDUE)]
+    assert [batch.items[0].stream for batch in device.batches] == [0] * 4
+
+
+def test_a_chunk_that_was_late_when_it_came_is_made_nevertheless() -> None:
+    """where the target is out of reach, pictures come late rather than not at all."""
+    device = watched()
+    for chunk in range(10):
+        device.offer(0, chunk, deadline_ms=device.now_ns / MS + 50)
+        device.drain()
+    assert len(device.finished) == 10
+
+
+def test_nothing_is_dropped_on_a_guess() -> None:
+    """until every stage has been seen, the prior may say what it likes."""
+    scheduler = Scheduler(LatencyModel(Line(base_ns=0, per_item_ns=10**12)))
+    scheduler.open(0, period_ns=MS)
+    scheduler.offer(0, 0, now_ns=0, deadline_ns=MS, shape=TINY)
+    assert scheduler.next_batch(10 * MS) is not None
+    assert scheduler.take_dropped() == []
+
+
+def test_a_newer_chunk_replaces_the_one_that_waits() -> None:
+    """at most one chunk waits, the newest; what is under way goes on."""
+    device = watched()
+    device.offer(0, 0, deadline_ms=1000)
+    device.step()
+    for chunk in (1, 2, 5):
+        device.offer(0, chunk, deadline_ms=1000 + chunk)
+    device.drain()
+    assert [(item.chunk, item.cause) for item in device.dropped] == [
+        (1, Cause.REPLACED),
+        (2, Cause.REPLACED),
+    ]
+    assert [chunk for _, chunk, _ in device.finished] == [0, 5]
+
+
+# ---- fairness
+
+
+@given(
+    st.integers(2, 5),
+    st.lists(st.tuples(st.integers(1, 400), st.integers(20, 2000)), min_size=5, max_size=5),
+    st.integers(1, 8),
+)
+@settings(deadline=None, max_examples=25)
+def test_no_stream_is_starved(streams: int, cameras: list[tuple[int, int]], patience: int) -> None:
+    """a stream with work at every decision is in one of any `patience + streams` batches."""
+    device = watched(streams=streams, period_ms=1, patience=patience)
+    waited = dict.fromkeys(range(streams), 0)
+    next_ms = dict.fromkeys(range(streams), 0)
+    for _ in range(250):
+        for stream in range(streams):
+            period_ms, age_ms = cameras[stream]
+            if next_ms[stream] * MS <= device.now_ns:
+                at_ms = device.now_ns / MS
+                device.offer(stream, device.now_ns, deadline_ms=at_ms + age_ms)
+                next_ms[stream] = int(at_ms) + period_ms
+        wanting = {stream for stream, _ in device.chunks}
+        batch = device.step()
+        served = {work.stream for work in batch.items} if batch else set()
+        if batch is None:
+            device.now_ns += MS
+        for stream in range(streams):
+            waited[stream] = waited[stream] + 1 if stream in wanting - served else 0
+            assert waited[stream] <= patience + streams
+
+
+def test_a_flood_costs_its_sender_only() -> None:
+    """a stream that sends a hundred times what it promised leaves its neighbour every chunk."""
+    device = watched(streams=2, period_ms=400)
+    flood = 0
+    for chunk in range(30):
+        device.offer(1, chunk, deadline_ms=chunk * 400 + 300)
+        while device.now_ns < (chunk + 1) * 400 * MS:
+            for _ in range(100):
+                device.offer(0, flood, deadline_ms=device.now_ns / MS + 300)
+                flood += 1
+            device.step()
+    lost = [item for item in device.dropped if item.stream == 1]
+    late = [
+        at_ns
+        for stream, chunk, at_ns in device.finished
+        if stream == 1 and at_ns > (chunk * 400 + 300) * MS
+    ]
+    assert lost == [] and late == []
+    assert sum(stream == 1 for stream, _, _ in device.finished) == 30
+
+
+def test_a_viewer_who_takes_nothing_holds_up_only_itself() -> None:
+    """a held stream is not decoded and begins nothing; released, it goes on where it was."""
+    device = watched(streams=2)
+    device.offer(0, 0, deadline_ms=900)
+    device.step()
+    device.scheduler.hold(0)
+    device.offer(0, 1, deadline_ms=950)
+    device.offer(1, 0, deadline_ms=1000)
+    device.drain()
+    assert [(stream, chunk) for stream, chunk, _ in device.finished] == [(1, 0)]
+    assert device.chunks[0, 0].done == 3 and device.chunks[0, 1].done == 0
+    device.scheduler.release(0)
+    device.drain()
+    assert [(stream, chunk) for stream, chunk, _ in device.finished] == [(1, 0), (0, 0), (0, 1)]
+
+
+# ---- opening and closing
+
+
+def test_a_closed_stream_leaves_nothing() -> None:
+    """what runs of it ends unnoticed, the rest is dropped, and its number can be used again."""
+    device = watched()
+    device.offer(0, 0, deadline_ms=900)
+    batch = device.scheduler.next_batch(0)
+    assert batch is not None
+    device.offer(0, 1, deadline_ms=900)
+    device.scheduler.close(0)
+    device.collect()
+    assert [(item.chunk, item.cause) for item in device.dropped] == [
+        (0, Cause.CLOSED),
+        (1, Cause.CLOSED),
+    ]
+    device.scheduler.open(0, period_ns=MS)
+    assert device.scheduler.done(batch, started_ns=0, ended_ns=10 * MS) == []
+    assert device.scheduler.next_batch(0) is None
+    device.scheduler.offer(0, 0, now_ns=0, deadline_ns=10**12, shape=TINY)
+    assert device.scheduler.next_batch(0) is not None
+    device.scheduler.close(7)
+
+
+def test_a_last_step_of_a_closed_stream_is_not_a_result() -> None:
+    """a decode that was running when its stream was closed is to be forgotten."""
+    device = watched()
+    device.offer(0, 0, deadline_ms=900)
+    for _ in range(3):
+        device.step()
+    batch = device.scheduler.next_batch(device.now_ns)
+    assert batch is not None and ran(batch) == [(0, 0, "decode")]
+    device.scheduler.close(0)
+    assert device.scheduler.done(batch, started_ns=0, ended_ns=MS) == []
+
+
+def test_two_batches_may_be_under_way() -> None:
+    """what runs is not given out twice, and a step waits for the one before it."""
+    device = watched(streams=2)
+    device.offer(0, 0, deadline_ms=900)
+    device.offer(1, 0, deadline_ms=950)
+    first = device.scheduler.next_batch(0)
+    second = device.scheduler.next_batch(0)
+    assert ran(first) == [(0, 0, "encode")] and ran(second) == [(1, 0, "encode")]
+    assert device.scheduler.next_batch(0) is None
+    assert first and second
+    device.run(second)
+    assert ran(device.scheduler.next_batch(0)) == [(1, 0, "step0")]
+    device.run(first)
+    assert ran(device.scheduler.next_batch(0)) == [(0, 0, "step0")]
+
+
+def test_mistakes_are_told() -> None:
+    """the value, the rule."""
+    scheduler = Scheduler(exact_model("tiny"))
+    scheduler.open(0, period_ns=MS)
+    with pytest.raises(ValueError, match="stream 0 is open, close it first"):
+        scheduler.open(0, period_ns=MS)
+    with pytest.raises(ValueError, match="period_ns is 0, it must be at least 1"):
+        scheduler.open(1, period_ns=0)
+    scheduler.offer(0, 4, now_ns=0, deadline_ns=10**12, shape=TINY)
+    with pytest.raises(ValueError, match="chunk is 4, it must be above 4"):
+        scheduler.offer(0, 4, now_ns=0, deadline_ns=10**12, shape=TINY)
+    with pytest.raises(KeyError):
+        scheduler.offer(3, 0, now_ns=0, deadline_ns=1, shape=TINY)
+    with pytest.raises(ValueError, match="steps is 0, a chunk must have something to do"):
+        Shape(level="tiny", steps=0, encode=False, decode=False)
+    with pytest.raises(ValueError, match="max_batch is 0, it must be at least 1"):
+        watched(max_batch=0)
+    with pytest.raises(ValueError, match="patience is 0, it must be at least 1"):
+        watched(patience=0)
+    with pytest.raises(ValueError, match=r"caution is -1, it must not be negative"):
+        Scheduler(exact_model("tiny"), caution=-1)
+
+
+# ---- admission
+
+
+def test_streams_are_admitted_up_to_what_the_device_can_do() -> None:
+    """a stream is let in while all together would leave the device a tenth of its time."""
+    scheduler = Scheduler(exact_model("tiny"), caution=0)
+    admitted = 0
+    while (admission := scheduler.admit(TINY, period_ns=400 * MS)).reason is None:
+        scheduler.open(admitted, period_ns=400 * MS)
+        scheduler.offer(admitted, 0, now_ns=0, deadline_ns=10**12, shape=TINY)
+        admitted += 1
+    items = 2 * (admitted + 1)
+    expected = (admitted + 1) * (10 + 20 + 2 * (10 + 30 / items)) / 400
+    assert admission.load == pytest.approx(expected, rel=0.01)
+    assert admission.load > 0.9 >= expected * admitted / (admitted + 1)
+    assert admission.retry_after_s > 0
+    assert admission.reason.startswith("load would be ")
+    assert "a chunk takes 110 ms alone and comes every 400 ms" in admission.reason
+    scheduler.close(0)
+    assert scheduler.admit(TINY, period_ns=400 * MS).reason is None
+
+
+def test_admission_goes_by_what_is_measured() -> None:
+    """a device found to be five times slower takes fewer streams."""
+    model = exact_model("tiny")
+    scheduler = Scheduler(model)
+    assert scheduler.admit(TINY, period_ns=200 * MS).reason is None
+    for _ in range(20):
+        for stage, line in LINES.items():
+            kind = Kind(stage=stage, level="tiny")
+            model.observe(kind, items=1, duration_ns=5 * line.at(1))
+    assert Scheduler(model).admit(TINY, period_ns=200 * MS).reason is not None
+
+
+def test_a_camera_slower_than_promised_counts_for_what_it_sends() -> None:
+    """the period follows the chunks, up only: a promise of 50 ms that turns out to be 500."""
+    scheduler = Scheduler(exact_model("tiny"), caution=0)
+    scheduler.open(0, period_ns=50 * MS)
+    scheduler.offer(0, 0, now_ns=0, deadline_ns=10**12, shape=TINY)
+    assert scheduler.admit(TINY, period_ns=500 * MS).reason is not None
+    for chunk in range(1, 60):
+        scheduler.offer(0, chunk, now_ns=0, deadline_ns=10**12 + chunk * 500 * MS, shape=TINY)
+    assert scheduler.admit(TINY, period_ns=500 * MS).reason is None
