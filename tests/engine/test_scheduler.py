@@ -141,67 +141,126 @@ def test_the_number_of_steps_may_change_between_chunks() -> None:
     assert [chunk for _, chunk, _ in device.finished] == [0, 1, 2, 3]
 
 
+def test_a_stage_is_for_one_chunk_of_a_stream_at_a_time() -> None:
+    """a second chunk waits behind the first in every stage, though several may be under way."""
+    device = watched(period_ms=1)
+    device.offer(0, 0, deadline_ms=5000)
+    encode = device.scheduler.next_batch(0)
+    device.offer(0, 1, deadline_ms=5001)
+    assert encode and device.scheduler.next_batch(0) is None
+    device.run(encode)
+    assert ran(device.step()) == [(0, 0, "step0")]
+    assert ran(device.step()) == [(0, 1, "encode")]
+    assert ran(device.step()) == [(0, 0, "step1"), (0, 1, "step0")]
+    decode = device.scheduler.next_batch(device.now_ns)
+    last = device.scheduler.next_batch(device.now_ns)
+    assert ran(decode) == [(0, 0, "decode")] and ran(last) == [(0, 1, "step1")]
+    assert decode and last
+    device.run(last)
+    assert device.scheduler.next_batch(device.now_ns) is None
+    device.run(decode)
+    assert ran(device.step()) == [(0, 1, "decode")]
+
+
+def test_a_chunk_joins_only_where_its_first_step_is_free() -> None:
+    """with its elder still before step 0, an encode would bring a chunk no nearer to a pass."""
+    device = watched(streams=2, period_ms=1)
+    device.offer(0, 0, deadline_ms=5000)
+    device.step()
+    device.offer(0, 1, deadline_ms=5001)
+    assert ran(device.step()) == [(0, 0, "step0")]
+
+
 # ---- deadlines
 
 
+def test_the_head_is_not_made_late_by_company() -> None:
+    """a pass is as large as the tightest deadline in it can stand."""
+    device = watched(streams=3, period_ms=1)
+    for stream, deadline_ms in enumerate((141, 600, 601)):
+        device.offer(stream, 0, deadline_ms=deadline_ms)
+    device.step()
+    device.drain()
+    sizes = [len(batch.items) for batch in device.batches]
+    assert max(sizes) == 2
+    assert [stream for stream, _, at_ns in device.finished] == [0, 1, 2]
+    assert device.finished[0][2] <= 141 * MS
+
+
+def test_what_cannot_be_finished_is_not_begun() -> None:
+    """of six at once that would be late together, those are begun that will be in time."""
+    device = watched(streams=6, period_ms=1)
+    for stream in range(6):
+        device.offer(stream, 0, deadline_ms=300)
+    device.drain()
+    assert all(at_ns <= 300 * MS for _, _, at_ns in device.finished)
+    assert len(device.finished) >= 3
+    assert {item.cause for item in device.dropped} == {Cause.OVERDUE}
+    assert len(device.finished) + len(device.dropped) == 6
+
+
+def test_after_a_stall_the_pass_shrinks() -> None:
+    """of three that were to share a pass, the first goes alone when only that is in time."""
+    device = watched(streams=3, period_ms=1)
+    for stream, deadline_ms in enumerate((250, 900, 901)):
+        device.offer(stream, 0, deadline_ms=deadline_ms)
+    for _ in range(3):
+        device.step()
+    device.now_ns += 118 * MS
+    assert ran(device.step()) == [(0, 0, "step0")]
+
+
 def kept(
-    device: Watched, chunks: dict[tuple[int, int], float], batch: Batch, size: int
+    slacks_ns: dict[tuple[int, int], float],
+    batch: Batch,
+    size: int,
+    grace_ns: float,
 ) -> set[tuple[int, int]]:
     """Chunks in time if the first `size` of a batch ran now and each then went on alone."""
-    stage = batch.kind.stage
-    took_ns = LINES[stage].at(size)
+    line = LINES[batch.kind.stage]
     inside = {(work.stream, work.chunk) for work in batch.items[:size]}
     return {
         key
-        for key, slack_ns in chunks.items()
-        if took_ns <= slack_ns + (LINES[stage].at(1) if key in inside else 0)
+        for key, slack_ns in slacks_ns.items()
+        if line.at(size) <= slack_ns + grace_ns + (line.at(1) if key in inside else 0)
     }
 
 
-workloads = st.lists(
-    st.tuples(
-        st.integers(0, 4),  # stream
-        st.integers(20, 900),  # deadline, ms from the offer
-        st.integers(0, 120),  # ms until the next offer, unless the device is busy for longer
-        st.sampled_from([TINY, OTHER, Shape(level="tiny", steps=4)]),
-    ),
-    min_size=1,
-    max_size=80,
+offers = st.tuples(
+    st.integers(0, 4),  # stream
+    st.one_of(st.integers(20, 400), st.integers(400, 3000)),  # deadline, ms from the offer
+    st.sampled_from([TINY, TINY, OTHER, Shape(level="tiny", steps=4)]),
 )
+workloads = st.lists(st.lists(offers, max_size=4), min_size=10, max_size=60)
 
 
-@given(workloads, st.integers(20, 1000))
-@settings(deadline=None, max_examples=60)
+@given(workloads, st.sampled_from([20, 2000]))
+@settings(deadline=None, max_examples=80)
 def test_a_larger_batch_costs_no_deadline(
-    workload: list[tuple[int, int, int, Shape]], period_ms: int
+    workload: list[list[tuple[int, int, Shape]]], period_ms: int
 ) -> None:
     """whatever a smaller batch would have kept, the one that is run keeps; and all rules hold."""
     device = watched(streams=5, period_ms=period_ms)
-    pending = list(enumerate(workload))
-    next_ns = 0
-    while pending or device.chunks:
-        while pending and next_ns <= device.now_ns:
-            number, (stream, deadline_ms, gap_ms, shape) = pending.pop(0)
-            at_ms = device.now_ns / MS
-            device.offer(stream, number, deadline_ms=at_ms + deadline_ms, shape=shape)
-            next_ns += gap_ms * MS
+    number = 0
+    for arrivals in [*workload, *([[]] * 200)]:
+        for stream, deadline_ms, shape in arrivals:
+            number += 1
+            device.offer(stream, number, deadline_ms=device.now_ns / MS + deadline_ms, shape=shape)
         batch = device.scheduler.next_batch(device.now_ns)
         device.collect()
         if batch is None:
-            assert pending or not device.chunks, "idle with work to do"
-            device.now_ns = max(device.now_ns, next_ns)
+            assert not device.chunks, "idle with work to do"
+            device.now_ns += 10 * MS
             continue
         slacks = {
-            key: seen.deadline_ns - device.now_ns - seen.rest_ns + 1  # a rounding's worth
+            key: seen.deadline_ns - device.now_ns - seen.rest_ns
             for key, seen in device.chunks.items()
         }
-        whole = kept(device, slacks, batch, len(batch.items))
-        tight = {key: slack_ns - 2 for key, slack_ns in slacks.items()}
+        whole = kept(slacks, batch, len(batch.items), grace_ns=10)
         for size in range(1, len(batch.items)):
-            assert kept(device, tight, batch, size) <= whole
+            assert kept(slacks, batch, size, grace_ns=-10) <= whole
         device.run(batch)
-    assert all(count == 1 for count in device.ends.values())
-    assert len(device.ends) == len(workload)
+    assert len(device.ends) == number and set(device.ends.values()) <= {1}
 
 
 def test_a_chunk_that_came_to_wait_too_long_is_dropped_before_it_is_begun() -> None:
@@ -286,7 +345,7 @@ def test_a_flood_costs_its_sender_only() -> None:
         device.offer(1, chunk, deadline_ms=chunk * 400 + 300)
         while device.now_ns < (chunk + 1) * 400 * MS:
             for _ in range(100):
-                device.offer(0, flood, deadline_ms=device.now_ns / MS + 300)
+                device.offer(0, flood, deadline_ms=device.now_ns / MS + 150)
                 flood += 1
             device.step()
     lost = [item for item in device.dropped if item.stream == 1]
