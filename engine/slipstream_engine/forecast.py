@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from slipstream_engine.backlog import Chunk, Kind, Path, Stage
+from slipstream_engine.backlog import Chunk
 from slipstream_engine.latency import LatencyModel
+from slipstream_engine.work import Kind, Path, Stage
 
 _TRUSTED_SAMPLES = 3
 
@@ -116,14 +117,13 @@ class Forecast:
         for kind in chunk.path.kinds[chunk.position :]:
             alone_ns = self._latency.line(kind).at(1)
             noise_ns2 = (self._latency.spread(kind) * alone_ns) ** 2
-            match kind.stage:
-                case Stage.ENCODE:
-                    leg.before_ns, leg.before_ns2 = alone_ns, noise_ns2
-                case Stage.DENOISE:
-                    leg.kind = kind
-                    leg.steps += 1
-                case Stage.DECODE:
-                    leg.after_ns, leg.after_ns2 = alone_ns, noise_ns2
+            if kind.stage is Stage.ENCODE:
+                leg.before_ns, leg.before_ns2 = alone_ns, noise_ns2
+            elif kind.stage is Stage.DECODE:
+                leg.after_ns, leg.after_ns2 = alone_ns, noise_ns2
+            else:
+                leg.kind = kind
+                leg.steps += 1
         return leg
 
     def _work_out(self, path: Path) -> list[Rest]:

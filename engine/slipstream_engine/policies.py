@@ -4,8 +4,9 @@ All take the oldest deadline first, let one chunk a stream wait and replace it b
 look at the clock: none drops a chunk because it would be late.
 """
 
-from slipstream_engine.backlog import Backlog, Batch, Chunk, Dropped, Shape, Stage, Work
+from slipstream_engine.backlog import Backlog, Chunk
 from slipstream_engine.latency import LatencyModel
+from slipstream_engine.work import Batch, Dropped, Shape, Stage, Work
 
 _WINDOW_CHUNKS = 16
 _KNEE = 1.02  # a batch one larger must raise the rate by this to be tried
@@ -24,9 +25,6 @@ class FixedBatch:
 
     def open(self, stream: int, *, period_ns: int) -> None:
         self._backlog.open(stream, period_ns=period_ns)
-
-    def close(self, stream: int) -> None:
-        self._backlog.close(stream)
 
     def offer(
         self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: Shape

@@ -30,9 +30,10 @@ from typing import Protocol
 
 from slipstream_protocol.clock import NS_PER_MS
 
-from slipstream_engine.backlog import Backlog, Batch, Chunk, Dropped, Lane, Shape, Stage, Work
+from slipstream_engine.backlog import Backlog, Chunk, Lane
 from slipstream_engine.forecast import Forecast
 from slipstream_engine.latency import LatencyModel
+from slipstream_engine.work import Batch, Dropped, Shape, Stage, Work
 
 MAX_BATCH = 16
 PATIENCE_BATCHES = 32
@@ -63,7 +64,6 @@ class Policy(Protocol):
     """What drives a device: the scheduler, and what it is compared with."""
 
     def open(self, stream: int, *, period_ns: int) -> None: ...
-    def close(self, stream: int) -> None: ...
     def offer(
         self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: Shape
     ) -> None: ...

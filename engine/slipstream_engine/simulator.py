@@ -13,9 +13,9 @@ from typing import Protocol
 
 from slipstream_protocol.clock import NS_PER_S
 
-from slipstream_engine.backlog import Batch, Kind, Shape, Stage
 from slipstream_engine.latency import Line
 from slipstream_engine.scheduler import Policy
+from slipstream_engine.work import Batch, Kind, Shape, Stage
 
 CHUNK_FRAMES = 4
 _NEVER_NS = 1_000_000 * NS_PER_S  # beyond any deadline: nothing is dropped half-way

@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slipstream_engine.backlog import Batch, Cause, Dropped, Kind, Shape
 from slipstream_engine.latency import LatencyModel, Line
 from slipstream_engine.scheduler import MAX_BATCH, PATIENCE_BATCHES, Scheduler
+from slipstream_engine.work import Batch, Cause, Dropped, Kind, Shape
 
 from tests.engine.exact_device import ALONE_MS, LINES, MS, TINY, Watched, exact_model, ran
 
@@ -487,6 +487,7 @@ def test_a_camera_slower_than_promised_counts_for_what_it_sends() -> None:
     """the period follows the chunks, up only: a promise of 50 ms that turns out to be 500."""
     scheduler = Scheduler(exact_model("tiny"), caution=0)
     scheduler.open(0, period_ns=50 * MS)
+    assert scheduler.admit(TINY, period_ns=500 * MS).reason is None  # nothing is known of it yet
     scheduler.offer(0, 0, now_ns=0, deadline_ns=10**12, shape=TINY)
     assert scheduler.admit(TINY, period_ns=500 * MS).reason is not None
     for chunk in range(1, 60):
