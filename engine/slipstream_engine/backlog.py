@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from slipstream_engine.work import (
     DECODE_ORDER,
+    FIRST_STEP_ORDER,
     Batch,
     Cause,
     Dropped,
@@ -104,6 +105,11 @@ class Lane:
         self.passed_over = 0
         self.is_held = False
         self.is_closed = False
+
+    @property
+    def is_first_step_free(self) -> bool:
+        """Whether a chunk that were encoded now could take its first step at once."""
+        return not self.flying or self.flying[-1].order > FIRST_STEP_ORDER
 
     def observe_deadline(self, deadline_ns: int) -> None:
         """Follow the distance of the chunks: slower than promised is believed, faster is not."""
@@ -270,7 +276,7 @@ class Backlog:
             self._kinds[shape.level] = kinds
         encode, denoise, decode = kinds
         rows = [(encode, 0, 0)] * shape.encode
-        rows += [(denoise, step, step + 1) for step in range(shape.steps)]
+        rows += [(denoise, step, FIRST_STEP_ORDER + step) for step in range(shape.steps)]
         rows += [(decode, 0, DECODE_ORDER)] * shape.decode
         return Path(
             kinds=tuple(kind for kind, _, _ in rows),

@@ -6,7 +6,7 @@ look at the clock: none drops a chunk because it would be late.
 
 from slipstream_engine.backlog import Backlog, Chunk
 from slipstream_engine.latency import LatencyModel
-from slipstream_engine.work import Batch, Dropped, Shape, Stage, Work
+from slipstream_engine.work import FIRST_STEP_ORDER, Batch, Dropped, Shape, Stage, Work
 
 _WINDOW_CHUNKS = 16
 _KNEE = 1.02  # a batch one larger must raise the rate by this to be tried
@@ -54,8 +54,9 @@ class FixedBatch:
             return stages[Stage.DECODE][:1]
         steps = stages[Stage.DENOISE]
         alike = [chunk for chunk in steps if chunk.kind is steps[0].kind]
-        if len(alike) < self.size and stages[Stage.ENCODE]:
-            return stages[Stage.ENCODE][:1]
+        joiners = [chunk for chunk in stages[Stage.ENCODE] if chunk.lane.is_first_step_free]
+        if len(alike) < self.size and joiners:
+            return joiners[:1]
         return alike[: self.size]
 
 
@@ -69,15 +70,15 @@ class StreamBatch(FixedBatch):
         super().__init__(1)
 
     def _choose(self, ready: list[Chunk]) -> list[Chunk]:
-        for stage in (Stage.DECODE, Stage.DENOISE, Stage.ENCODE):
-            for chunk in ready:
-                if chunk.kind.stage is not stage:
-                    continue
-                if stage is not Stage.DENOISE:
-                    return [chunk]
-                if chunk.path.steps[chunk.position] == 0:
-                    return [peer for peer in ready if _shares(peer, chunk)]
-        return []
+        for chunk in ready:
+            if chunk.kind.stage is Stage.DECODE:
+                return [chunk]
+        for chunk in ready:
+            if chunk.order == FIRST_STEP_ORDER:
+                return [peer for peer in ready if _shares(peer, chunk)]
+        waiting = [chunk for chunk in ready if chunk.kind.stage is Stage.ENCODE]
+        waiting.sort(key=lambda chunk: chunk.lane.paced_ns)  # the longest not served
+        return waiting[:1]
 
 
 class PaperRule(FixedBatch):

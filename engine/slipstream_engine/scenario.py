@@ -168,7 +168,7 @@ def simulate(scenario: Scenario, policy: Callable[[], Policy]) -> Trace:
     return Simulator(policies, [service] * scenario.gpus, cameras, arrivals).run(until_ns)
 
 
-def summarise(name: str, trace: Trace, *, until_ns: int, wall_s: float = 0.0) -> Summary:
+def summarise(name: str, trace: Trace, *, until_ns: int, cpu_s: float = 0.0) -> Summary:
     """The figures of a trace.
 
     Raises:
@@ -188,7 +188,7 @@ def summarise(name: str, trace: Trace, *, until_ns: int, wall_s: float = 0.0) ->
         age_p95_ms=_percentile_ms(ages_ns, 95),
         age_p99_ms=_percentile_ms(ages_ns, 99),
         mean_batch=_mean([taken.items for taken in steps]),
-        decisions_per_minute=len(trace.passes) / wall_s * 60 if wall_s else 0.0,
+        decisions_per_minute=len(trace.passes) / cpu_s * 60 if cpu_s else 0.0,
         batch_by_slice=tuple(
             _mean([taken.items for taken in part])
             for part in _sliced(steps, [taken.started_ns for taken in steps], until_ns)

@@ -303,8 +303,7 @@ def _could_join(chunk: Chunk, head: Chunk) -> bool:
     """Whether an encode would bring the chunk to where it can share a pass with the head."""
     if chunk.order != 0 or chunk.shape.level != head.shape.level or not chunk.shape.steps:
         return False
-    flying = chunk.lane.flying
-    return not flying or flying[-1].order > 1
+    return chunk.lane.is_first_step_free
 
 
 def _limit_ns(chunks: Iterable[Chunk], batch: Sequence[Chunk], alone_ns: float) -> float:

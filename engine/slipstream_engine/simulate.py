@@ -1,6 +1,7 @@
 """The command `simulate`: the scheduler against other policies on devices that are not there."""
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,48 +62,52 @@ def plot(summaries: Sequence[Summary], path: Path) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate all policies and print what came of it."""
-    scenario = Scenario(
-        device=DEVICES[arguments.device],
-        gpus=arguments.gpus,
-        streams=arguments.streams,
-        steps=arguments.steps,
-        load=arguments.load,
-        noise=arguments.noise,
-        jitter_ms=arguments.jitter_ms,
-        target_ms=arguments.target_ms,
-        slow_down=arguments.slow_down,
-        seconds=arguments.seconds,
-        seed=arguments.seed,
-    )
-    print(
-        f"{arguments.device} x {scenario.gpus}, {scenario.streams} streams of "
-        f"{scenario.fps:.1f} fps, {scenario.steps} steps: load {scenario.load:.0%}, noise "
-        f"{scenario.noise:.0%}, target {scenario.target_ms:.0f} ms, slow-down "
-        f"{scenario.slow_down:g}, {scenario.seconds:.0f} s, seed {scenario.seed}\n"
-    )
-    summaries = []
-    for name, policy in POLICIES.items():
-        started_s = time.process_time()
-        trace = simulate(scenario, policy)
-        wall_s = time.process_time() - started_s
-        until_ns = round(scenario.seconds * NS_PER_S)
-        summaries.append(summarise(name, trace, until_ns=until_ns, wall_s=wall_s))
-    print(table(summaries))
-    ours = summaries[0]
-    print(
-        f"\n{ours.name}: {ours.decisions_per_minute:,.0f} decisions a minute, simulation included"
-    )
-    if arguments.plot:
-        plot(summaries, arguments.plot)
-        print(f"picture: {arguments.plot}")
+    try:
+        scenario = Scenario(
+            device=DEVICES[arguments.device],
+            gpus=arguments.gpus,
+            streams=arguments.streams,
+            steps=arguments.steps,
+            load=arguments.load,
+            noise=arguments.noise,
+            jitter_ms=arguments.jitter_ms,
+            target_ms=arguments.target_ms,
+            slow_down=arguments.slow_down,
+            seconds=arguments.seconds,
+            seed=arguments.seed,
+        )
+        print(
+            f"{arguments.device} x {scenario.gpus}, {scenario.streams} streams of "
+            f"{scenario.fps:.1f} fps, {scenario.steps} steps: load {scenario.load:.0%}, noise "
+            f"{scenario.noise:.0%}, target {scenario.target_ms:.0f} ms, slow-down "
+            f"{scenario.slow_down:g}, {scenario.seconds:.0f} s, seed {scenario.seed}\n"
+        )
+        summaries = [_compare(name, scenario) for name in POLICIES]
+        print(table(summaries))
+        ours = summaries[0]
+        print(f"\n{ours.name}: {ours.decisions_per_minute:,.0f} decisions in a minute of CPU")
+        if arguments.plot:
+            plot(summaries, arguments.plot)
+            print(f"picture: {arguments.plot}")
+    except (ValueError, RuntimeError) as error:
+        print(f"simulate: {error}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _compare(name: str, scenario: Scenario) -> Summary:
+    """One policy's figures, and how long they took, the simulation included."""
+    started_s = time.process_time()
+    trace = simulate(scenario, POLICIES[name])
+    cpu_s = time.process_time() - started_s
+    return summarise(name, trace, until_ns=round(scenario.seconds * NS_PER_S), cpu_s=cpu_s)
 
 
 def add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser("simulate", help="compare schedulers on devices that are not here")
-    device = next(iter(DEVICES))
+    device = "h100-1.3b-512"
     default = Scenario(device=DEVICES[device])
-    parser.add_argument("--device", choices=tuple(DEVICES), default="h100-1.3b-512")
+    parser.add_argument("--device", choices=tuple(DEVICES), default=device)
     parser.add_argument("--gpus", type=int, default=default.gpus)
     parser.add_argument("--streams", type=int, default=default.streams)
     parser.add_argument("--steps", type=int, default=default.steps)

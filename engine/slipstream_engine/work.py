@@ -77,7 +77,9 @@ class Dropped:
     cause: Cause
 
 
-DECODE_ORDER = 1 << 30  # of `Path.orders`: after any step
+# of `Path.orders`; encode is 0
+FIRST_STEP_ORDER = 1
+DECODE_ORDER = 1 << 30  # after any step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -309,8 +309,11 @@ def test_without_matplotlib_the_picture_is_refused_in_words(
         plot([], tmp_path / "b.png")
 
 
-def test_nothing_to_simulate_is_refused() -> None:
-    """the value, the rule."""
+def test_nothing_to_simulate_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """the value, the rule; and the command says it without a traceback."""
+    asked = arguments("--load", "0")
+    assert asked.run(asked) == 1
+    assert capsys.readouterr().err == "simulate: load is 0.0, it must be above 0\n"
     with pytest.raises(ValueError, match="streams is 0, it must be above 0"):
         Scenario(device=DEVICE, streams=0)
     with pytest.raises(ValueError, match="noise is -1, it must not be negative"):
