@@ -337,6 +337,17 @@ def test_no_stream_is_starved(streams: int, cameras: list[tuple[int, int]], pati
             assert waited[stream] <= patience + streams
 
 
+def test_who_was_passed_over_waits_for_no_company() -> None:
+    """a stream whose patience is out goes on at once, even where others could join it."""
+    device = watched(streams=3, period_ms=1, patience=1)
+    device.offer(0, 0, deadline_ms=5000)
+    device.step()
+    device.offer(1, 0, deadline_ms=200, shape=OTHER)
+    assert ran(device.step()) == [(1, 0, "encode")]
+    device.offer(2, 0, deadline_ms=5000)
+    assert ran(device.step()) == [(0, 0, "step0")]
+
+
 def test_a_flood_costs_its_sender_only() -> None:
     """a stream that sends a hundred times what it promised leaves its neighbour every chunk."""
     device = watched(streams=2, period_ms=400)
