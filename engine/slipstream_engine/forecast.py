@@ -32,7 +32,6 @@ class Rest:
 class _Leg:
     """The rest of a chunk in three parts: means and variances of the two it has for itself."""
 
-    chunk: Chunk
     kind: Kind | None = None
     steps: int = 0
     before_ns: float = 0.0
@@ -53,11 +52,13 @@ class Forecast:
         self._latency = latency
         self._caution = caution
         self._rests: dict[Path, list[Rest]] = {}
+        self._legs: dict[tuple[Path, int], _Leg] = {}
 
     def observe(self, kind: Kind, *, items: int, duration_ns: int) -> None:
         """A pass has ended."""
         self._latency.observe(kind, items=items, duration_ns=duration_ns)
         self._rests.clear()
+        self._legs.clear()
 
     def rest(self, path: Path) -> list[Rest]:
         """What is left of a chunk of `path`, by its position."""
@@ -91,12 +92,13 @@ class Forecast:
         First those not begun are encoded, then all take their steps in common passes, and each is
         decoded as its last step is done. One that is lost already takes its time but is not judged.
         """
-        left = sorted((self._leg(chunk) for chunk in chunks), key=lambda leg: leg.steps)
-        sharing = Counter(leg.kind for leg in left if leg.kind)
-        mean_ns = sum(leg.before_ns for leg in left)
-        variance_ns2 = sum(leg.before_ns2 for leg in left)
+        left = [(self._leg(chunk.path, chunk.position), chunk) for chunk in chunks]
+        left.sort(key=_first_done)
+        sharing = Counter(leg.kind for leg, _ in left if leg.kind)
+        mean_ns = sum(leg.before_ns for leg, _ in left)
+        variance_ns2 = sum(leg.before_ns2 for leg, _ in left)
         steps = 0
-        for leg in left:
+        for leg, chunk in left:
             for kind, items in sharing.items():
                 pass_ns = self._latency.line(kind).at(items) if items else 0.0
                 mean_ns += (leg.steps - steps) * pass_ns
@@ -107,14 +109,17 @@ class Forecast:
             mean_ns += leg.after_ns
             variance_ns2 += leg.after_ns2
             ends_ns = now_ns + mean_ns + self._caution * variance_ns2**0.5
-            if leg.chunk.slack_ns >= 0 and ends_ns > leg.chunk.deadline_ns:
+            if chunk.slack_ns >= 0 and ends_ns > chunk.deadline_ns:
                 return False
         return True
 
-    def _leg(self, chunk: Chunk) -> "_Leg":
+    def _leg(self, path: Path, position: int) -> "_Leg":
         """What is left of a chunk, before, in and after the passes it shares."""
-        leg = _Leg(chunk)
-        for kind in chunk.path.kinds[chunk.position :]:
+        leg = self._legs.get((path, position))
+        if leg is not None:
+            return leg
+        leg = self._legs[path, position] = _Leg()
+        for kind in path.kinds[position:]:
             alone_ns = self._latency.line(kind).at(1)
             noise_ns2 = (self._latency.spread(kind) * alone_ns) ** 2
             if kind.stage is Stage.ENCODE:
@@ -145,3 +150,8 @@ class Forecast:
             rests.append(rest)
         rests.reverse()
         return rests
+
+
+def _first_done(left: tuple[_Leg, Chunk]) -> tuple[int, int]:
+    leg, chunk = left
+    return leg.steps, chunk.rank_ns
