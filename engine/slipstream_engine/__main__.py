@@ -51,9 +51,11 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 def add_tools(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Every command but `serve`."""
     from slipstream_engine.pull import add_pull
+    from slipstream_engine.simulate import add_simulate
     from slipstream_engine.train.command import add_train_tiny
 
     add_pull(commands)
+    add_simulate(commands)
     add_train_tiny(commands)
 
 
