@@ -1,9 +1,14 @@
 """What tests of more than one folder share."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
+
+# Pools of threads that spin for work make a machine with two cores, a browser and three processes
+# many times slower. This stands before torch is loaded, and processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
