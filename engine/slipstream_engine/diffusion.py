@@ -41,8 +41,8 @@ class Parts(Generic[CodecStateT]):
     """What a preset names, loaded: on one device, in one dtype, ready for inference.
 
     Args:
-        text_worker: encodes with `text` in a thread of its own, started by its maker; None where
-            encoding takes no time.
+        text_worker: encodes with `text` in a thread of its own, started already; the pipeline
+            closes it. None where encoding takes no time.
     """
 
     model: CausalDit
@@ -98,6 +98,15 @@ class DiffusionStream(Generic[CodecStateT]):
         method = Interpolation(transition.temporal_interpolation_method)
         return Change(mixture=mixture, chunks=transition.num_steps, method=method)
 
+    def await_prompts(self) -> None:
+        """Wait until the prompts asked for are encoded: for files, where no viewer waits.
+
+        Raises:
+            Exception: whatever encoding them raised.
+        """
+        if self.state.change is not None:
+            self.state.change.mixture.result()
+
     def _take_up_change(self) -> None:
         """Head for new prompts once they are encoded; those that cannot be are given up."""
         change = self.state.change
@@ -143,7 +152,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
         self._config = config
         self._device = torch.device(config.device)
         self._parts = parts
-        self._latent_size = _latent_size(preset, parts.codec.stride)
+        self._latent_size = latent_size(preset, parts.codec.stride)
         rows, columns = parts.model.grid(*self._latent_size)
         self._frame_tokens = rows * columns
         schedule = Schedule(preset.schedule, self._device)
@@ -152,6 +161,8 @@ class DiffusionPipeline(Generic[CodecStateT]):
         )
         worker = parts.text_worker
         self._embeddings = Embeddings(at_once(parts.text) if worker is None else worker.submit)
+        # every stream begins with it, so it is kept for good
+        self._resting = self._embeddings.mixture((Prompt(preset.prompt),))
         self._streams: WeakSet[DiffusionStream[CodecStateT]] = WeakSet()
 
     @property
@@ -213,13 +224,16 @@ class DiffusionPipeline(Generic[CodecStateT]):
         self._streams.add(stream)
         return stream
 
+    def close(self) -> None:
+        if self._parts.text_worker is not None:
+            self._parts.text_worker.close()
+
     @torch.inference_mode()
     def _open(self, parameters: Parameters) -> DiffusionStream[CodecStateT]:
         preset, model = self._config.preset, self._parts.model
         settings = _default_settings(preset)
-        # begin with the preset's prompt, which is encoded already; the viewer's own may take time
-        resting = self._embeddings.mixture((Prompt(preset.prompt),))
-        track = PromptTrack.at(resting.prompts, resting.result())
+        # begin with the preset's prompt, encoded since warming up; the viewer's own may take time
+        track = PromptTrack.at(self._resting.prompts, self._resting.result())
         cache = RollingCache(
             model.params,
             preset.cache,
@@ -254,8 +268,12 @@ def _default_settings(preset: Preset) -> Settings:
     )
 
 
-def _latent_size(preset: Preset, stride: int) -> tuple[int, int]:
-    """Height and width of a frame's latents."""
+def latent_size(preset: Preset, stride: int) -> tuple[int, int]:
+    """Height and width of a frame's latents.
+
+    Raises:
+        ValueError: if the preset's frame size does not divide into the model's tokens.
+    """
     _, rows, columns = preset.dit.patch
     for name, size, unit in (
         ("height", preset.height_px, stride * rows),
