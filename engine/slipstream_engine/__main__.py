@@ -47,6 +47,12 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument("--codec", help="wan, taehv, or one for each way: wan+taehv")
     parser.add_argument("--threads", type=count, help="of the CPU; torch decides where not given")
     parser.add_argument("--max-streams", type=count, default=1)
+    parser.add_argument(
+        "--compile",
+        choices=("none", "graph", "inductor"),
+        default="none",
+        help="CUDA graphs or torch.compile; runs eagerly, and says why, where it cannot be",
+    )
     parser.set_defaults(run=serve)
 
 
@@ -74,7 +80,9 @@ def load_pipeline(arguments: argparse.Namespace) -> Pipeline:
     # a pool of threads that spins for work starves the server on a machine with few cores; this
     # must stand before torch is loaded
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
-    from slipstream_engine.load import Wanted, load_diffusion  # the echo engine needs no torch
+    # the echo engine needs no torch
+    from slipstream_engine.config import Compilation
+    from slipstream_engine.load import Wanted, load_diffusion
 
     return load_diffusion(
         Wanted(
@@ -85,6 +93,7 @@ def load_pipeline(arguments: argparse.Namespace) -> Pipeline:
             codec=arguments.codec,
             max_streams=arguments.max_streams,
             threads=arguments.threads,
+            compilation=Compilation(arguments.compile),
         )
     )
 

@@ -241,6 +241,14 @@ class Preset:
     note: str
 
 
+class Compilation(StrEnum):
+    """What makes the model's many small kernels cheaper."""
+
+    NONE = "none"
+    GRAPH = "graph"  # CUDA graphs
+    INDUCTOR = "inductor"  # torch.compile
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     """What to serve and where.
@@ -249,12 +257,14 @@ class EngineConfig:
         device: a torch device, e.g. `cpu` or `cuda:0`.
         dtype: name of the torch dtype of weights and activations, e.g. `float32`.
         max_streams: streams that may be open at once.
+        compilation: falls back to eager code where it cannot be.
     """
 
     preset: Preset
     device: str = "cpu"
     dtype: str = "float32"
     max_streams: int = 1
+    compilation: Compilation = Compilation.NONE
 
 
 _WAN_1_3B = Preset(

@@ -8,7 +8,7 @@ import torch
 
 from slipstream_engine.artifacts import DEFAULT_WEIGHTS
 from slipstream_engine.codec_pair import CodecSides
-from slipstream_engine.config import PRESETS, EngineConfig, Preset
+from slipstream_engine.config import PRESETS, Compilation, EngineConfig, Preset
 from slipstream_engine.diffusion import DiffusionPipeline, Parts, latent_size
 from slipstream_engine.embedded import load_embedded
 from slipstream_engine.models.taehv import TINY, TaehvParams
@@ -32,6 +32,7 @@ class Wanted:
         codec: `wan`, `taehv`, or encoder and decoder like `wan+taehv`; None for the preset's own.
         max_streams: streams that may be open at once.
         threads: of the CPU; None leaves it to torch.
+        compilation: eager code runs where it cannot be.
     """
 
     preset: str = EMBEDDED
@@ -41,6 +42,7 @@ class Wanted:
     codec: str | None = None
     max_streams: int = 1
     threads: int | None = None
+    compilation: Compilation = Compilation.NONE
 
 
 def preset_named(name: str) -> Preset:
@@ -80,6 +82,7 @@ def configure(wanted: Wanted) -> EngineConfig:
         device=device,
         dtype="bfloat16" if is_real else "float32",
         max_streams=wanted.max_streams,
+        compilation=wanted.compilation,
     )
 
 
