@@ -118,14 +118,10 @@ class ChunkMaker(Generic[CodecStateT]):
                 self.model, self.schedule, x, timesteps, at, cache, state.conditioning
             )
 
-        return state.runner.run(
-            ("denoise", row, x_BFCHW.shape[1], placement.length),
-            step,
-            x_BFCHW,
-            timesteps_B,
-            placement.frames_BF,
-            placement.slots_BF,
-        )
+        inputs = (x_BFCHW, timesteps_B, placement.frames_BF, placement.slots_BF)
+        if placement.length < self.preset.cache.slots:  # each of these shapes comes only once
+            return step(*inputs)
+        return state.runner.run(("denoise", row), step, *inputs)
 
     def _noise_scale(self, rgb_TCHW: Tensor, state: StreamState[CodecStateT]) -> Tensor:
         base = torch.full_like(state.noise_scale, state.settings.noise_scale)

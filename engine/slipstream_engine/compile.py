@@ -40,9 +40,15 @@ Recorder = Callable[[Callable[[], Tensor]], Recording]
 
 
 class CudaRecorder:
-    """Records CUDA graphs. They share one pool of memory, because no two ever run at once."""
+    """Records CUDA graphs. They share one pool of memory, because no two ever run at once.
 
-    def __init__(self) -> None:
+    Raises:
+        RuntimeError: if the device is no GPU of that kind.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        if device.type != "cuda":
+            raise RuntimeError(f"device is {device}, CUDA graphs need cuda")
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, function: Callable[[], Tensor]) -> Recording:
@@ -57,7 +63,7 @@ class Compiler:
     """What the switch means on this device; one for a pipeline.
 
     Args:
-        recorder: makes graphs; None for CUDA's.
+        recorder: makes graphs where they are wanted; None for CUDA's.
     """
 
     def __init__(
@@ -68,18 +74,19 @@ class Compiler:
         *,
         recorder: Recorder | None = None,
     ) -> None:
-        self.recorder = recorder
+        self.recorder: Recorder | None = None
         self.note = ""
         self._model = model
         self._wanted = compilation
-        if compilation is Compilation.INDUCTOR:
-            model.call_block = torch.compile(call_block)
-            self.note = "blocks compiled by inductor"
-        elif compilation is Compilation.GRAPH and recorder is None and device.type != "cuda":
-            self._say_eager(f"device is {device}, CUDA graphs need a GPU")
-        elif compilation is Compilation.GRAPH:
-            self.recorder = recorder or CudaRecorder()
-            self.note = "CUDA graphs"
+        try:
+            if compilation is Compilation.INDUCTOR:
+                model.call_block = torch.compile(call_block)
+                self.note = "blocks compiled by inductor"
+            elif compilation is Compilation.GRAPH:
+                self.recorder = recorder or CudaRecorder(device)
+                self.note = "CUDA graphs"
+        except Exception as error:  # a machine that cannot compile can still serve
+            self.give_up(error)
 
     @property
     def is_active(self) -> bool:
@@ -87,13 +94,11 @@ class Compiler:
         return self.recorder is not None or self._model.call_block is not call_block
 
     def give_up(self, error: Exception) -> None:
-        """Go on eagerly."""
+        """Go on eagerly, and say why."""
         self.recorder = None
         self._model.call_block = call_block
-        self._say_eager(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
-
-    def _say_eager(self, reason: str) -> None:
-        self.note = f"eager, not {self._wanted}: {reason}"
+        reason = str(error).strip().partition("\n")[0]
+        self.note = f"eager, not {self._wanted}: {type(error).__name__}: {reason}"
         logger.warning("the model runs %s", self.note)
 
 

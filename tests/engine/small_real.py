@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 from slipstream_engine.artifacts import CODECS, GENERATORS, TOKENIZER, UMT5
 from slipstream_engine.codec_pair import CodecName
-from slipstream_engine.config import PRESETS, DitParams, EngineConfig, Preset
+from slipstream_engine.compile import Recorder
+from slipstream_engine.config import PRESETS, Compilation, DitParams, EngineConfig, Preset
 from slipstream_engine.diffusion import DiffusionPipeline, DiffusionStream
 from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.models.taehv import Stage, Taehv, TaehvParams
@@ -56,9 +57,18 @@ def write_weights(folder: Path) -> Path:
     return folder
 
 
-def make(weights: Path, cache: Path, wanted: Preset | None = None) -> DiffusionPipeline[object]:
+def make(
+    weights: Path,
+    cache: Path,
+    wanted: Preset | None = None,
+    *,
+    compilation: Compilation = Compilation.NONE,
+    recorder: Recorder | None = None,
+) -> DiffusionPipeline[object]:
     """The pipeline of a folder of small weights; close it."""
-    config = EngineConfig(preset=wanted or preset(), device="cpu", dtype="float32")
+    config = EngineConfig(
+        preset=wanted or preset(), device="cpu", dtype="float32", compilation=compilation
+    )
     parts = load_real_parts(
         config,
         weights,
@@ -66,7 +76,7 @@ def make(weights: Path, cache: Path, wanted: Preset | None = None) -> DiffusionP
         encoder_device=torch.device("cpu"),
         sizes=SIZES,
     )
-    return DiffusionPipeline(config, parts)
+    return DiffusionPipeline(config, parts, recorder=recorder)
 
 
 def ramp(pipeline: DiffusionPipeline[object], chunk: int) -> I420:
