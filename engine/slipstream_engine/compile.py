@@ -4,7 +4,8 @@ CUDA graphs: the codec's two directions and each denoising step are recorded onc
 replayed from then on. A graph knows addresses only. So whatever a recorded function reads or writes
 beside its inputs stays in its place: cache rows, codec tails, the prompt's keys and values.
 
-Inductor: the transformer's block is compiled once and serves every layer.
+Inductor: the transformer's block is compiled for the first layer, then for any other, with any
+number of cached frames; warming up meets every shape that a stream will.
 """
 
 import logging
@@ -80,7 +81,8 @@ class Compiler:
         self._wanted = compilation
         try:
             if compilation is Compilation.INDUCTOR:
-                model.call_block = torch.compile(call_block)
+                # whole or not at all: a block that falls apart into pieces would only look compiled
+                model.call_block = torch.compile(call_block, fullgraph=True)
                 self.note = "blocks compiled by inductor"
             elif compilation is Compilation.GRAPH:
                 self.recorder = recorder or CudaRecorder(device)

@@ -242,9 +242,17 @@ class DiffusionPipeline(Generic[CodecStateT]):
 
     def _warm_up(self) -> None:
         stream = self._open(Parameters())
-        # every length of the cache is another shape to a compiler
+        if not self._compiler.is_active:
+            self._run_blank(stream, range(WARM_UP_CHUNKS))
+            return
+        # every length of the cache is a shape of its own to a compiler, and so is a past of nothing
         full = self._config.preset.cache.slots + 1
-        for chunk in range(full if self._compiler.is_active else WARM_UP_CHUNKS):
+        self._run_blank(stream, range(full))
+        stream.apply(Parameters(reset_cache=True))
+        self._run_blank(stream, range(full, 2 * full))
+
+    def _run_blank(self, stream: DiffusionStream[CodecStateT], chunks: range) -> None:
+        for chunk in chunks:
             frames = np.full(
                 (self.geometry.frames_of(chunk), *self.geometry.frame_shape), 128, dtype=np.uint8
             )

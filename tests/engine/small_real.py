@@ -62,12 +62,13 @@ def make(
     cache: Path,
     wanted: Preset | None = None,
     *,
+    device: str = "cpu",
     compilation: Compilation = Compilation.NONE,
     recorder: Recorder | None = None,
 ) -> DiffusionPipeline[object]:
     """The pipeline of a folder of small weights; close it."""
     config = EngineConfig(
-        preset=wanted or preset(), device="cpu", dtype="float32", compilation=compilation
+        preset=wanted or preset(), device=device, dtype="float32", compilation=compilation
     )
     parts = load_real_parts(
         config,
