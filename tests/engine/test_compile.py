@@ -1,5 +1,7 @@
 """compile.py: a stream run from recorded graphs makes the frames that eager code makes."""
 
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -216,6 +218,9 @@ def test_a_compiler_that_breaks_is_left_out(caplog: pytest.LogCaptureFixture) ->
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="inductor needs a C++ compiler"
+)
 @IGNORES_INDUCTORS_OWN
 def test_inductor_makes_the_same_frames() -> None:
     """A few compilations serve all layers and lengths; frames differ by rounding alone."""
