@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from slipstream_protocol.arena import Arena, Layout
@@ -43,8 +44,15 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument("--size", type=size_px, help="WxH of a frame, where not the preset's own")
     parser.add_argument("--device", help="torch device; a GPU where there is one")
     parser.add_argument("--weights", type=Path, help="folder of pulled weights")
+    parser.add_argument("--codec", help="wan, taehv, or one for each way: wan+taehv")
     parser.add_argument("--threads", type=count, help="of the CPU; torch decides where not given")
     parser.add_argument("--max-streams", type=count, default=1)
+    parser.add_argument(
+        "--compile",
+        choices=("none", "graph", "inductor"),
+        default="none",
+        help="CUDA graphs or torch.compile; runs eagerly, and says why, where it cannot be",
+    )
     parser.set_defaults(run=serve)
 
 
@@ -72,7 +80,9 @@ def load_pipeline(arguments: argparse.Namespace) -> Pipeline:
     # a pool of threads that spins for work starves the server on a machine with few cores; this
     # must stand before torch is loaded
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
-    from slipstream_engine.load import Wanted, load_diffusion  # the echo engine needs no torch
+    # the echo engine needs no torch
+    from slipstream_engine.config import Compilation
+    from slipstream_engine.load import Wanted, load_diffusion
 
     return load_diffusion(
         Wanted(
@@ -80,8 +90,10 @@ def load_pipeline(arguments: argparse.Namespace) -> Pipeline:
             size_px=arguments.size,
             device=arguments.device,
             weights=arguments.weights,
+            codec=arguments.codec,
             max_streams=arguments.max_streams,
             threads=arguments.threads,
+            compilation=Compilation(arguments.compile),
         )
     )
 
@@ -89,27 +101,27 @@ def load_pipeline(arguments: argparse.Namespace) -> Pipeline:
 def serve(arguments: argparse.Namespace) -> int:
     """Load, warm up, announce, and run until the server hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when to stop
-    channel = Channel(socket.socket(fileno=arguments.channel_fd))
-    try:
-        channel.send(Loading(stage=f"loading {arguments.pipeline} {arguments.preset}"))
-        pipeline = load_pipeline(arguments)
-        channel.send(Loading(stage="warming up"))
-        pipeline.warm_up()
-        layout = Layout(
-            geometry=pipeline.geometry, lanes=arguments.max_streams, in_slots=1, out_slots=2
-        )
-        arena = Arena.create(layout)
-    except ChannelClosed:
-        return 0
-    except Exception as error:  # the server shows the reason to whoever waits
-        logger.exception("the engine could not start")
-        channel.send(Failed(lane=-1, reason=f"{type(error).__name__}: {error}"))
-        return 1
-    try:
+    with ExitStack() as opened:
+        channel = Channel(socket.socket(fileno=arguments.channel_fd))
+        opened.callback(channel.close)
+        try:
+            channel.send(Loading(stage=f"loading {arguments.pipeline} {arguments.preset}"))
+            pipeline = load_pipeline(arguments)
+            opened.callback(pipeline.close)
+            channel.send(Loading(stage="warming up"))
+            pipeline.warm_up()
+            layout = Layout(
+                geometry=pipeline.geometry, lanes=arguments.max_streams, in_slots=1, out_slots=2
+            )
+            arena = Arena.create(layout)
+            opened.callback(arena.close)
+        except ChannelClosed:
+            return 0
+        except Exception as error:  # the server shows the reason to whoever waits
+            logger.exception("the engine could not start")
+            channel.send(Failed(lane=-1, reason=f"{type(error).__name__}: {error}"))
+            return 1
         Loop(pipeline, channel, arena).run()
-    finally:
-        arena.close()
-        channel.close()
     return 0
 
 

@@ -11,7 +11,8 @@ from types import MappingProxyType
 import torch
 from torch import nn
 
-from slipstream_engine.config import PRESETS
+from slipstream_engine.codec_pair import CodecName, CodecSides
+from slipstream_engine.config import PRESETS, Preset
 from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.models.taehv import Taehv, TaehvParams
 from slipstream_engine.models.umt5 import Umt5Config, Umt5Encoder
@@ -82,11 +83,29 @@ TAEHV = Artifact(
 GENERATOR_1_3B = _generator("wan-1.3b", "wan_causal_dmd_v2v")
 GENERATOR_14B = _generator("wan-14b", "wan_causal_dmd_v2v_14b")
 
+GENERATORS: Mapping[str, Artifact] = MappingProxyType(
+    {
+        "wan-1.3b": GENERATOR_1_3B,
+        "wan-1.3b-fast": GENERATOR_1_3B,
+        "wan-14b": GENERATOR_14B,
+    }
+)
+CODECS: Mapping[CodecName, Artifact] = MappingProxyType(
+    {CodecName.WAN: WAN_VAE, CodecName.TAEHV: TAEHV}
+)
+
+
+def files_of(preset: Preset) -> tuple[Artifact, ...]:
+    """What a real preset needs of a weights folder, no more.
+
+    Raises:
+        ValueError: if it names a codec that there is not.
+    """
+    codecs = (CODECS[name] for name in CodecSides.named(preset.codec).used)
+    return GENERATORS[preset.name], *codecs, UMT5, TOKENIZER
+
+
 # what the command line can pull
 BUNDLES: Mapping[str, tuple[Artifact, ...]] = MappingProxyType(
-    {
-        "wan-1.3b": (GENERATOR_1_3B, WAN_VAE, UMT5, TOKENIZER),
-        "wan-14b": (GENERATOR_14B, WAN_VAE, UMT5, TOKENIZER),
-        "taehv": (TAEHV,),
-    }
+    {**{name: files_of(PRESETS[name]) for name in GENERATORS}, "taehv": (TAEHV,)}
 )

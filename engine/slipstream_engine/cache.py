@@ -130,11 +130,14 @@ class RollingCache:
         k_BFSHD = rearrange(k_BLHD, "b (f s) h d -> b f s h d", f=frames)
         v_BFSHD = rearrange(v_BLHD, "b (f s) h d -> b f s h d", f=frames)
         choice = self.ring.choose(layer, order_B, k_BFSHD, v_BFSHD, placement.slots_BF)
-        at = (layer, order_B[:, None], choice.slots_BF)
-        for cached_NRKSHD, new_BFSHD in ((self.k_NRKSHD, k_BFSHD), (self.v_NRKSHD, v_BFSHD)):
+        at = (order_B[:, None], choice.slots_BF)
+        for cached_RKSHD, new_BFSHD in (
+            (self.k_NRKSHD[layer], k_BFSHD),
+            (self.v_NRKSHD[layer], v_BFSHD),
+        ):
             if choice.copies_BJ is not None:
-                self._copy_to_sinks(cached_NRKSHD[layer], order_B, new_BFSHD, choice.copies_BJ)
-            cached_NRKSHD[at] = new_BFSHD
+                self._copy_to_sinks(cached_RKSHD, order_B, new_BFSHD, choice.copies_BJ)
+            cached_RKSHD[at] = new_BFSHD
         seen = Seen(
             k_BLHD=_read(self.k_NRKSHD[layer], rows_B, placement.length),
             v_BLHD=_read(self.v_NRKSHD[layer], rows_B, placement.length),
@@ -145,8 +148,8 @@ class RollingCache:
             self._copy_to_sinks(
                 self.frame_NRK[layer], order_B, placement.frames_BF, choice.copies_BJ
             )
-        self.frame_NRK[at] = placement.frames_BF
-        frame_BK = self.frame_NRK[layer, order_B]
+        self.frame_NRK[layer][at] = placement.frames_BF
+        frame_BK = self.frame_NRK[layer][order_B]
         return replace(
             seen,
             query_age_BF=_count_older(frame_BK, placement.frames_BF),

@@ -7,7 +7,7 @@ made.
 T frames, F latent frames, C channels, H W size, I steps.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import torch
@@ -15,12 +15,12 @@ from torch import Tensor
 
 from slipstream_engine.codec import Codec
 from slipstream_engine.config import Preset
-from slipstream_engine.denoise import MicroSteps, denoise, renoise
+from slipstream_engine.denoise import denoise_at, renoise
 from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.motion import motion_level, next_noise_scale
 from slipstream_engine.noise import chunk_noise
 from slipstream_engine.schedule import Schedule, mix_noise
-from slipstream_engine.span import span
+from slipstream_engine.span import Placement, place, span
 from slipstream_engine.state import StreamState
 
 CodecStateT = TypeVar("CodecStateT")
@@ -54,10 +54,14 @@ class ChunkMaker(Generic[CodecStateT]):
     def encode(self, rgb_TCHW: Tensor, state: StreamState[CodecStateT]) -> NoisyChunk:
         """Pixels in [-1, 1], float32, to noised latents."""
         if state.prompts.advance():
-            state.conditioning = self.model.condition(state.prompts.embedding_TE[None])
+            state.conditioning.take(self.model.condition(state.prompts.embedding_TE[None]))
         state.noise_scale = self._noise_scale(rgb_TCHW, state)
         state.last_frame_CHW = rgb_TCHW[-1]
-        latents_FCHW = self.codec.encode(rgb_TCHW.to(self.model.dtype), state.codec)
+        latents_FCHW = state.runner.run(
+            ("encode", len(rgb_TCHW)),
+            lambda rgb_TCHW: self.codec.encode(rgb_TCHW, state.codec),
+            rgb_TCHW.to(self.model.dtype),
+        )
         noise_FCHW = self._noise(latents_FCHW, state, step=0)
         return NoisyChunk(
             x_FCHW=mix_noise(latents_FCHW, noise_FCHW, state.noise_scale),
@@ -69,6 +73,7 @@ class ChunkMaker(Generic[CodecStateT]):
         frames = chunk.x_FCHW.shape[0]
         is_first = state.past_frames == 0
         here = span(self.preset.cache, past_frames=state.past_frames, frames=frames)
+        placement = place([here], chunk.x_FCHW.device)
         x_BFCHW = chunk.x_FCHW[None]
         if not is_first:
             state.catch_up(len(chunk.timesteps_I))
@@ -77,10 +82,7 @@ class ChunkMaker(Generic[CodecStateT]):
                 noise_FCHW = self._noise(chunk.x_FCHW, state, step=step)
                 x_BFCHW = renoise(self.schedule, x_BFCHW, noise_FCHW[None], timesteps_B)
             row = 0 if is_first else step
-            batch = MicroSteps(x_BFchw=x_BFCHW, timesteps_B=timesteps_B, spans=[here])
-            x_BFCHW = denoise(
-                self.model, self.schedule, batch, state.cache.rows(row, row + 1), state.conditioning
-            )
+            x_BFCHW = self._step(x_BFCHW, timesteps_B, placement, state, row=row)
         if is_first:
             # all rows begin with what the last step made of the first chunk
             state.live_rows = 1
@@ -92,7 +94,34 @@ class ChunkMaker(Generic[CodecStateT]):
 
     def decode(self, latents_FCHW: Tensor, state: StreamState[CodecStateT]) -> Tensor:
         """Clean latents to pixels, about [-1, 1]."""
-        return self.codec.decode(latents_FCHW, state.codec)
+        return state.runner.run(
+            ("decode", len(latents_FCHW)),
+            lambda latents_FCHW: self.codec.decode(latents_FCHW, state.codec),
+            latents_FCHW,
+        )
+
+    def _step(
+        self,
+        x_BFCHW: Tensor,
+        timesteps_B: Tensor,
+        placement: Placement,
+        state: StreamState[CodecStateT],
+        *,
+        row: int,
+    ) -> Tensor:
+        """One denoising step in its own cache row."""
+        cache = state.cache.rows(row, row + 1)
+
+        def step(x: Tensor, timesteps: Tensor, frames_BF: Tensor, slots_BF: Tensor) -> Tensor:
+            at = replace(placement, frames_BF=frames_BF, slots_BF=slots_BF)
+            return denoise_at(
+                self.model, self.schedule, x, timesteps, at, cache, state.conditioning
+            )
+
+        inputs = (x_BFCHW, timesteps_B, placement.frames_BF, placement.slots_BF)
+        if placement.length < self.preset.cache.slots:  # each of these shapes comes only once
+            return step(*inputs)
+        return state.runner.run(("denoise", row), step, *inputs)
 
     def _noise_scale(self, rgb_TCHW: Tensor, state: StreamState[CodecStateT]) -> Tensor:
         base = torch.full_like(state.noise_scale, state.settings.noise_scale)

@@ -217,7 +217,10 @@ class Preset:
     """A model that can be served: its parts, sizes and policies.
 
     Args:
-        codec, text: names of the codec and of the text encoder.
+        codec: names the codec, or that of each side: `wan+taehv` encodes with Wan's.
+        normalised_input: feed the model latents of mean 0 and deviation 1. The reference feeds
+            Wan's raw means, and real checkpoints were tuned with those (`spec/05` section 5).
+        text: name of the text encoder.
         width_px, height_px: of the frames it makes unless told otherwise.
         prompt: what a stream starts with.
         note: one line on what this model is, for people.
@@ -230,11 +233,20 @@ class Preset:
     motion: MotionParams = MotionParams()
     noise: NoiseMode = NoiseMode.FRESH
     codec: str
+    normalised_input: bool = False
     text: str
     width_px: int
     height_px: int
     prompt: str
     note: str
+
+
+class Compilation(StrEnum):
+    """What makes the model's many small kernels cheaper."""
+
+    NONE = "none"
+    GRAPH = "graph"  # CUDA graphs
+    INDUCTOR = "inductor"  # torch.compile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,12 +257,14 @@ class EngineConfig:
         device: a torch device, e.g. `cpu` or `cuda:0`.
         dtype: name of the torch dtype of weights and activations, e.g. `float32`.
         max_streams: streams that may be open at once.
+        compilation: falls back to eager code where it cannot be.
     """
 
     preset: Preset
     device: str = "cpu"
     dtype: str = "float32"
     max_streams: int = 1
+    compilation: Compilation = Compilation.NONE
 
 
 _WAN_1_3B = Preset(
@@ -321,7 +335,10 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             _TINY,
             _WAN_1_3B,
             replace(
-                _WAN_1_3B, name="wan-1.3b-fast", cache=CacheParams(slots=5, sinks=2), codec="taehv"
+                _WAN_1_3B,
+                name="wan-1.3b-fast",
+                cache=CacheParams(slots=5, sinks=2),
+                codec="wan+taehv",
             ),
             _WAN_14B,
         )

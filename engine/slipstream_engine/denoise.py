@@ -13,7 +13,7 @@ from slipstream_engine.cache import RollingCache
 from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.models.layers import Conditioning
 from slipstream_engine.schedule import Schedule, add_noise, follow
-from slipstream_engine.span import Span, place
+from slipstream_engine.span import Placement, Span, place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,13 +41,36 @@ def denoise(
     conditioning: Conditioning,
 ) -> Tensor:
     """The model's estimate of each sample's clean latents; moves the cache rows on."""
-    x_BFchw = batch.x_BFchw
-    timesteps_BF = repeat(batch.timesteps_B, "b -> b f", f=x_BFchw.shape[1])
+    placement = place(batch.spans, batch.x_BFchw.device)
+    return denoise_at(
+        model,
+        schedule,
+        batch.x_BFchw,
+        batch.timesteps_B,
+        placement,
+        cache,
+        conditioning,
+        rows_B=batch.rows_B,
+    )
+
+
+def denoise_at(
+    model: CausalDit,
+    schedule: Schedule,
+    x_BFchw: Tensor,
+    timesteps_B: Tensor,
+    placement: Placement,
+    cache: RollingCache,
+    conditioning: Conditioning,
+    *,
+    rows_B: Tensor | None = None,
+) -> Tensor:
+    """`denoise` once the device knows where the batch stands: no number comes from the host."""
+    timesteps_BF = repeat(timesteps_B, "b -> b f", f=x_BFchw.shape[1])
     height, width = x_BFchw.shape[-2:]
-    placement = place(batch.spans, x_BFchw.device)
-    memory = model.stream_memory(cache, placement, height=height, width=width, rows_B=batch.rows_B)
+    memory = model.stream_memory(cache, placement, height=height, width=width, rows_B=rows_B)
     flow_BFchw = model(x_BFchw, timesteps_BF, conditioning, memory)
-    return follow(x_BFchw, flow_BFchw, _per_sample(schedule.sigma(batch.timesteps_B)))
+    return follow(x_BFchw, flow_BFchw, _per_sample(schedule.sigma(timesteps_B)))
 
 
 def renoise(

@@ -11,12 +11,12 @@ from msgspec import UNSET
 from slipstream_protocol.frames import I420, Geometry
 from slipstream_protocol.messages import StageTimes
 from slipstream_protocol.parameters import Parameters, Prompt, Prompts
-from torch import Tensor
 
 from slipstream_engine.cache import RollingCache
 from slipstream_engine.chunk import ChunkMaker
 from slipstream_engine.codec import CHUNK_FRAMES, FIRST_CHUNK_FRAMES, Codec
 from slipstream_engine.color import i420_from_rgb, rgb_from_i420
+from slipstream_engine.compile import Compiler, GraphRunner, Recorder
 from slipstream_engine.config import EngineConfig, Preset
 from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.models.rope import precise
@@ -27,6 +27,7 @@ from slipstream_engine.state import Settings, StreamState
 from slipstream_engine.text import TextEncoder
 from slipstream_engine.text_worker import TextBusyError, TextWorker
 from slipstream_engine.timing import StageClock
+from slipstream_engine.transfer import Download, Upload
 
 logger = logging.getLogger(__name__)
 
@@ -41,14 +42,22 @@ class Parts(Generic[CodecStateT]):
     """What a preset names, loaded: on one device, in one dtype, ready for inference.
 
     Args:
-        text_worker: encodes with `text` in a thread of its own, started by its maker; None where
-            encoding takes no time.
+        text_worker: encodes with `text` in a thread of its own, started already; the pipeline
+            closes it. None where encoding takes no time.
     """
 
     model: CausalDit
     codec: Codec[CodecStateT]
     text: TextEncoder
     text_worker: TextWorker | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lanes:
+    """The two ways between host and device; streams take turns on them."""
+
+    upload: Upload
+    download: Download
 
 
 class DiffusionStream(Generic[CodecStateT]):
@@ -58,10 +67,12 @@ class DiffusionStream(Generic[CodecStateT]):
         self,
         maker: ChunkMaker[CodecStateT],
         embeddings: Embeddings,
+        lanes: Lanes,
         state: StreamState[CodecStateT],
     ) -> None:
         self._maker = maker
         self._embeddings = embeddings
+        self._lanes = lanes
         self._device = state.steps.device
         self.state = state
 
@@ -98,6 +109,15 @@ class DiffusionStream(Generic[CodecStateT]):
         method = Interpolation(transition.temporal_interpolation_method)
         return Change(mixture=mixture, chunks=transition.num_steps, method=method)
 
+    def await_prompts(self) -> None:
+        """Wait until the prompts asked for are encoded: for files, where no viewer waits.
+
+        Raises:
+            Exception: whatever encoding them raised.
+        """
+        if self.state.change is not None:
+            self.state.change.mixture.result()
+
     def _take_up_change(self) -> None:
         """Head for new prompts once they are encoded; those that cannot be are given up."""
         change = self.state.change
@@ -113,14 +133,15 @@ class DiffusionStream(Generic[CodecStateT]):
     def step(self, frames_THW: I420, out_THW: I420) -> StageTimes:
         clock = StageClock(self._device)
         self._take_up_change()
-        rgb_TCHW = rgb_from_i420(_upload(frames_THW, self._device))
+        with self._lanes.upload.sent(frames_THW) as sent_THW:
+            rgb_TCHW = rgb_from_i420(sent_THW)
         noisy = self._maker.encode(rgb_TCHW, self.state)
         clock.mark()
         clean_FCHW = self._maker.denoise(noisy, self.state)
         clock.mark()
         made_THW = i420_from_rgb(self._maker.decode(clean_FCHW, self.state))
         clock.mark()
-        out_THW[...] = made_THW.cpu().numpy()
+        self._lanes.download.begin(made_THW).take(out_THW)
         encode_ms, denoise_ms, decode_ms = clock.laps_ms()
         return StageTimes(encode_ms=encode_ms, denoise_ms=denoise_ms, decode_ms=decode_ms)
 
@@ -131,6 +152,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
     Args:
         config: what to serve and where.
         parts: the loaded model, codec and text encoder.
+        recorder: makes graphs where they are wanted; None for CUDA's.
 
     Raises:
         ValueError: if the preset's frame size does not divide into the model's tokens.
@@ -138,20 +160,33 @@ class DiffusionPipeline(Generic[CodecStateT]):
 
     name = "diffusion"
 
-    def __init__(self, config: EngineConfig, parts: Parts[CodecStateT]) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        parts: Parts[CodecStateT],
+        *,
+        recorder: Recorder | None = None,
+    ) -> None:
         preset = config.preset
         self._config = config
         self._device = torch.device(config.device)
         self._parts = parts
-        self._latent_size = _latent_size(preset, parts.codec.stride)
+        self._latent_size = latent_size(preset, parts.codec.stride)
         rows, columns = parts.model.grid(*self._latent_size)
         self._frame_tokens = rows * columns
         schedule = Schedule(preset.schedule, self._device)
         self._maker = ChunkMaker(
             preset=preset, model=parts.model, schedule=schedule, codec=parts.codec
         )
+        largest = (FIRST_CHUNK_FRAMES, *self.geometry.frame_shape)
+        self._lanes = Lanes(
+            upload=Upload(largest, self._device), download=Download(largest, self._device)
+        )
+        self._compiler = Compiler(config.compilation, self._device, parts.model, recorder=recorder)
         worker = parts.text_worker
         self._embeddings = Embeddings(at_once(parts.text) if worker is None else worker.submit)
+        # every stream begins with it, so it is kept for good
+        self._resting = self._embeddings.mixture((Prompt(preset.prompt),))
         self._streams: WeakSet[DiffusionStream[CodecStateT]] = WeakSet()
 
     @property
@@ -192,12 +227,32 @@ class DiffusionPipeline(Generic[CodecStateT]):
 
     @property
     def note(self) -> str:
-        return self._config.preset.note
+        return "; ".join(filter(None, (self._config.preset.note, self._compiler.note)))
 
     def warm_up(self) -> None:
         """Make a few chunks of a throw-away stream, so that no viewer gets the slow ones."""
+        try:
+            self._warm_up()
+        except Exception as error:  # a compiler may throw anything; without one it may yet run
+            if not self._compiler.is_active:
+                raise
+            logger.exception("the compiled model does not run")
+            self._compiler.give_up(error)
+            self._warm_up()
+
+    def _warm_up(self) -> None:
         stream = self._open(Parameters())
-        for chunk in range(WARM_UP_CHUNKS):
+        if not self._compiler.is_active:
+            self._run_blank(stream, range(WARM_UP_CHUNKS))
+            return
+        # every length of the cache is a shape of its own to a compiler, and so is a past of nothing
+        full = self._config.preset.cache.slots + 1
+        self._run_blank(stream, range(full))
+        stream.apply(Parameters(reset_cache=True))
+        self._run_blank(stream, range(full, 2 * full))
+
+    def _run_blank(self, stream: DiffusionStream[CodecStateT], chunks: range) -> None:
+        for chunk in chunks:
             frames = np.full(
                 (self.geometry.frames_of(chunk), *self.geometry.frame_shape), 128, dtype=np.uint8
             )
@@ -213,13 +268,16 @@ class DiffusionPipeline(Generic[CodecStateT]):
         self._streams.add(stream)
         return stream
 
+    def close(self) -> None:
+        if self._parts.text_worker is not None:
+            self._parts.text_worker.close()
+
     @torch.inference_mode()
     def _open(self, parameters: Parameters) -> DiffusionStream[CodecStateT]:
         preset, model = self._config.preset, self._parts.model
         settings = _default_settings(preset)
-        # begin with the preset's prompt, which is encoded already; the viewer's own may take time
-        resting = self._embeddings.mixture((Prompt(preset.prompt),))
-        track = PromptTrack.at(resting.prompts, resting.result())
+        # begin with the preset's prompt, encoded since warming up; the viewer's own may take time
+        track = PromptTrack.at(self._resting.prompts, self._resting.result())
         cache = RollingCache(
             model.params,
             preset.cache,
@@ -238,8 +296,9 @@ class DiffusionPipeline(Generic[CodecStateT]):
             noise_scale=torch.tensor(
                 settings.noise_scale, device=self._device, dtype=precise(self._device)
             ),
+            runner=GraphRunner(self._compiler),
         )
-        stream = DiffusionStream(self._maker, self._embeddings, state)
+        stream = DiffusionStream(self._maker, self._embeddings, self._lanes, state)
         stream.apply(self.defaults.merged(parameters))
         return stream
 
@@ -254,8 +313,12 @@ def _default_settings(preset: Preset) -> Settings:
     )
 
 
-def _latent_size(preset: Preset, stride: int) -> tuple[int, int]:
-    """Height and width of a frame's latents."""
+def latent_size(preset: Preset, stride: int) -> tuple[int, int]:
+    """Height and width of a frame's latents.
+
+    Raises:
+        ValueError: if the preset's frame size does not divide into the model's tokens.
+    """
     _, rows, columns = preset.dit.patch
     for name, size, unit in (
         ("height", preset.height_px, stride * rows),
@@ -266,13 +329,3 @@ def _latent_size(preset: Preset, stride: int) -> tuple[int, int]:
                 f"{name} is {size} px, it must be a multiple of {unit} for preset {preset.name}"
             )
     return preset.height_px // stride, preset.width_px // stride
-
-
-def _upload(frames_THW: I420, device: torch.device) -> Tensor:
-    """A copy of the frames on the device; the ring's slot is free again when this returns."""
-    host = torch.from_numpy(np.array(frames_THW))
-    return (
-        host.pin_memory().to(device, non_blocking=True)
-        if device.type == "cuda"
-        else host.to(device)
-    )

@@ -60,3 +60,6 @@ class EchoPipeline:
 
     def open(self, parameters: Parameters) -> EchoStream:
         return EchoStream(parameters)
+
+    def close(self) -> None:
+        """Nothing runs beside the streams."""

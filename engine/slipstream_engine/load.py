@@ -7,9 +7,11 @@ from typing import Any
 import torch
 
 from slipstream_engine.artifacts import DEFAULT_WEIGHTS
-from slipstream_engine.config import PRESETS, EngineConfig, Preset
-from slipstream_engine.diffusion import DiffusionPipeline, Parts
+from slipstream_engine.codec_pair import CodecSides
+from slipstream_engine.config import PRESETS, Compilation, EngineConfig, Preset
+from slipstream_engine.diffusion import DiffusionPipeline, Parts, latent_size
 from slipstream_engine.embedded import load_embedded
+from slipstream_engine.models.taehv import TINY, TaehvParams
 from slipstream_engine.real_parts import load_real_parts
 from slipstream_engine.text_cache import EmbeddingCache
 
@@ -27,16 +29,20 @@ class Wanted:
         device: a torch device; None for a GPU where there is one.
         weights: folder of pulled weights; None for the usual one. The embedded model brings its
             own.
+        codec: `wan`, `taehv`, or encoder and decoder like `wan+taehv`; None for the preset's own.
         max_streams: streams that may be open at once.
         threads: of the CPU; None leaves it to torch.
+        compilation: eager code runs where it cannot be.
     """
 
     preset: str = EMBEDDED
     size_px: tuple[int, int] | None = None
     device: str | None = None
     weights: Path | None = None
+    codec: str | None = None
     max_streams: int = 1
     threads: int | None = None
+    compilation: Compilation = Compilation.NONE
 
 
 def preset_named(name: str) -> Preset:
@@ -51,24 +57,32 @@ def preset_named(name: str) -> Preset:
 
 
 def configure(wanted: Wanted) -> EngineConfig:
-    """What to load, and where.
+    """What to load, and where; reads no weights.
 
     Raises:
-        ValueError: if the preset is unknown or the device cannot be had.
+        ValueError: if the preset is unknown, it cannot have this codec or size, or the device
+            cannot be had.
     """
     preset = preset_named(wanted.preset)
+    is_real = preset.name != EMBEDDED
+    if wanted.codec is not None:
+        if not is_real:
+            raise ValueError(f"codec is {wanted.codec!r}, preset {preset.name} has only its own")
+        CodecSides.named(wanted.codec)
+        preset = replace(preset, codec=wanted.codec)
     if wanted.size_px is not None:
         width_px, height_px = wanted.size_px
         preset = replace(preset, width_px=width_px, height_px=height_px)
+    latent_size(preset, (TaehvParams() if is_real else TINY).stride)
     device = wanted.device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device is {device}, this machine has no GPU that torch can use")
-    is_real = preset.name != EMBEDDED
     return EngineConfig(
         preset=preset,
         device=device,
         dtype="bfloat16" if is_real else "float32",
         max_streams=wanted.max_streams,
+        compilation=wanted.compilation,
     )
 
 
@@ -82,13 +96,13 @@ def load_diffusion(wanted: Wanted) -> DiffusionPipeline[Any]:
     if wanted.threads is not None:
         torch.set_num_threads(wanted.threads)
     config = configure(wanted)
-    return DiffusionPipeline(config, _parts(config, wanted.weights or DEFAULT_WEIGHTS))
+    weights = (wanted.weights or DEFAULT_WEIGHTS).expanduser()
+    return DiffusionPipeline(config, _parts(config, weights))
 
 
 def _parts(config: EngineConfig, weights: Path) -> Parts[Any]:
     if config.preset.name == EMBEDDED:
         return load_embedded(config)
-    weights = weights.expanduser()
     cache = EmbeddingCache(
         weights / "embeddings", model=config.preset.text, max_bytes=_EMBEDDINGS_MAX_BYTES
     )

@@ -87,3 +87,7 @@ class Pipeline(Protocol):
             ValueError: if `parameters` are outside what this model can do.
         """
         ...
+
+    def close(self) -> None:
+        """End what runs beside the streams; nothing may be opened or stepped after it."""
+        ...

@@ -78,7 +78,7 @@ class Embeddings:
     def of(self, text: str) -> "Future[Tensor]":
         """The embedding of one text, `[T, E]`, now or later; one that failed is tried again."""
         known = self._by_text.get(text)
-        if known is None or (known.done() and known.exception() is not None):
+        if known is None or _has_failed(known):
             self._by_text[text] = self._submit(text)
             if len(self._by_text) > self._kept:
                 self._by_text.popitem(last=False)
@@ -97,6 +97,10 @@ class Embeddings:
             )
         embeddings = tuple(self.of(prompt.text) for prompt in prompts)
         return Mixture(prompts=prompts, embeddings=embeddings)
+
+
+def _has_failed(embedding: "Future[Tensor]") -> bool:
+    return embedding.done() and (embedding.cancelled() or embedding.exception() is not None)
 
 
 def blend(here_TE: Tensor, there_TE: Tensor, share: float, method: Interpolation) -> Tensor:

@@ -8,19 +8,16 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import torch
-from torch import nn
-
 from slipstream_engine.artifacts import BUNDLES, DEFAULT_WEIGHTS, Artifact
 from slipstream_engine.atomic import replacing
-from slipstream_engine.checkpoint import Checkpoint, CheckpointError, open_checkpoint
+from slipstream_engine.checkpoint import CheckpointError
 from slipstream_engine.convert import convert
 from slipstream_engine.extras import MissingExtraError, optional
-from slipstream_engine.weights import SurplusRows, check_shapes, shapes_of
+from slipstream_engine.weights import check
 
 DOWNLOADS = "downloads"
 
@@ -147,7 +144,7 @@ def is_whole(artifact: Artifact, weights: Path) -> bool:
         if artifact.build is None:
             _check_json(target)
         else:
-            _check(artifact.build, target, artifact.surplus)
+            check(artifact.build, target, surplus=artifact.surplus)
     except CheckpointError as error:
         _say(f"{error}\n{target} will be replaced")
         return False
@@ -161,7 +158,7 @@ def _keep(artifact: Artifact, fetched: Path, target: Path) -> None:
         with fetched.open("rb") as original, replacing(target) as copy:
             shutil.copyfileobj(original, copy)
     else:
-        checkpoint = _check(artifact.build, fetched, artifact.surplus)
+        checkpoint = check(artifact.build, fetched, surplus=artifact.surplus)
         convert(checkpoint, target, dtype=artifact.dtype, progress=_Percent(target))
 
 
@@ -177,15 +174,6 @@ class _Percent:
         if tenths > self._tenths:
             self._tenths = tenths
             _say(f"{self._target}: {10 * tenths} % of {total_bytes / 1e9:.2f} GB written")
-
-
-def _check(build: Callable[[], nn.Module], file: Path, surplus: SurplusRows) -> Checkpoint:
-    """Open a checkpoint and compare its header with what `build` makes."""
-    checkpoint = open_checkpoint(file)
-    with torch.device("meta"):
-        wanted = shapes_of(build())
-    check_shapes(checkpoint, wanted, surplus=surplus)
-    return checkpoint
 
 
 def _check_json(file: Path) -> None:

@@ -1,43 +1,45 @@
 """The parts of a real preset, from a weights folder."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from slipstream_engine.artifacts import (
     BUNDLES,
-    GENERATOR_1_3B,
-    GENERATOR_14B,
-    TAEHV,
+    CODECS,
+    DEFAULT_WEIGHTS,
+    GENERATORS,
     TOKENIZER,
     UMT5,
-    WAN_VAE,
     Artifact,
+    files_of,
 )
 from slipstream_engine.checkpoint import CheckpointError
 from slipstream_engine.codec import Codec
+from slipstream_engine.codec_pair import CodecName, CodecPair, CodecSides, LatentStatistics
 from slipstream_engine.config import EngineConfig, Preset
 from slipstream_engine.diffusion import Parts
 from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.models.taehv import Taehv, TaehvParams
 from slipstream_engine.models.umt5 import Umt5Config
-from slipstream_engine.models.wan_vae import WanVae, WanVaeConfig
+from slipstream_engine.models.wan_vae import LATENT_MEAN, LATENT_STD, WanVae, WanVaeConfig
 from slipstream_engine.text_cache import EmbeddingCache
+from slipstream_engine.text_worker import TextWorker
 from slipstream_engine.umt5_text import Umt5Files, Umt5Text
-from slipstream_engine.weights import load
-
-GENERATORS = {
-    "wan-1.3b": GENERATOR_1_3B,
-    "wan-1.3b-fast": GENERATOR_1_3B,
-    "wan-14b": GENERATOR_14B,
-}
-CODECS = {"wan": WAN_VAE, "taehv": TAEHV}
+from slipstream_engine.weights import check, load
 
 
-def files_of(preset: Preset) -> tuple[Artifact, ...]:
-    """What a real preset needs of a weights folder."""
-    return GENERATORS[preset.name], CODECS[preset.codec], UMT5, TOKENIZER
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Shapes that no preset holds; the defaults are those of the published files."""
+
+    wan_vae: WanVaeConfig = field(default_factory=WanVaeConfig)
+    taehv: TaehvParams = field(default_factory=TaehvParams)
+    umt5: Umt5Config = field(default_factory=Umt5Config)
 
 
 def load_real_parts(
@@ -46,69 +48,94 @@ def load_real_parts(
     cache: EmbeddingCache,
     *,
     encoder_device: torch.device,
-    wan_vae: WanVaeConfig | None = None,
-    umt5: Umt5Config | None = None,
+    sizes: Sizes | None = None,
 ) -> Parts[Any]:
-    """Load model and codec; the text encoder waits for the first new prompt.
+    """Load model and codec; the text encoder waits, in a thread of its own, for new prompts.
+
+    Every file is compared with what it is for before the first tensor is read. Whoever gets the
+    parts closes `Parts.text_worker`.
 
     Args:
         weights: a folder that `slipstream-engine pull` filled.
         cache: of prompt embeddings.
         encoder_device: where prompts are encoded.
-        wan_vae, umt5: sizes, where not the real ones.
+        sizes: where not the published ones.
 
     Raises:
         CheckpointError: if a file is absent, damaged, or of another model.
+        MissingExtraError: if a package for text is not installed.
+        ValueError: if the preset names a codec that there is not.
     """
-    preset = config.preset
-    generator, codec, *_ = files_of(preset)
+    preset, sizes = config.preset, sizes or Sizes()
     _check_present(preset, weights)
     device, dtype = torch.device(config.device), getattr(torch, config.dtype)
-    return Parts(
-        model=load(
-            lambda: CausalDit(preset.dit), weights / generator.file, dtype=dtype, device=device
-        ),
-        codec=_load_codec(weights / codec.file, codec, dtype, device, wan_vae or WanVaeConfig()),
-        text=Umt5Text(
-            Umt5Files(weights=weights / UMT5.file, tokenizer=weights / TOKENIZER.file),
-            cache,
-            device=device,
-            dtype=dtype,
-            encoder_device=encoder_device,
-            config=umt5 or Umt5Config(),
-        ),
+    text = Umt5Text(
+        Umt5Files(weights=weights / UMT5.file, tokenizer=weights / TOKENIZER.file),
+        cache,
+        device=device,
+        dtype=dtype,
+        encoder_device=encoder_device,
+        config=sizes.umt5,
     )
+    builds = _builds(preset, sizes)
+    for artifact, build in builds.items():
+        check(build, weights / artifact.file, surplus=artifact.surplus)
+    text.check()
+
+    def read(artifact: Artifact) -> Any:
+        file, surplus = weights / artifact.file, artifact.surplus
+        return load(builds[artifact], file, dtype=dtype, device=device, surplus=surplus)
+
+    model = read(GENERATORS[preset.name])
+    codec = _codec(preset, lambda name: read(CODECS[name]), device)
+    worker = TextWorker(text)
+    worker.start()
+    return Parts(model=model, codec=codec, text=text, text_worker=worker)
+
+
+def _builds(preset: Preset, sizes: Sizes) -> Mapping[Artifact, Callable[[], nn.Module]]:
+    """What each file of model and codec is read into."""
+    makes: dict[CodecName, Callable[[], nn.Module]] = {
+        CodecName.WAN: lambda: WanVae(sizes.wan_vae, normalize_encoded=preset.normalised_input),
+        CodecName.TAEHV: lambda: Taehv(sizes.taehv),
+    }
+    return {
+        GENERATORS[preset.name]: lambda: CausalDit(preset.dit),
+        **{CODECS[name]: makes[name] for name in CodecSides.named(preset.codec).used},
+    }
+
+
+def _codec(preset: Preset, read: Callable[[CodecName], Any], device: torch.device) -> Codec[Any]:
+    sides = CodecSides.named(preset.codec)
+    loaded = {name: read(name) for name in sides.used}
+    if CodecName.WAN in loaded:
+        loaded[CodecName.WAN].channels_last()
+    if sides.encoder is CodecName.TAEHV and not preset.normalised_input:
+        statistics = LatentStatistics.of(LATENT_MEAN, LATENT_STD, device)
+    else:
+        statistics = None
+    return CodecPair(loaded[sides.encoder], loaded[sides.decoder], statistics=statistics)
 
 
 def _check_present(preset: Preset, weights: Path) -> None:
     """Name all that is absent, and the bundles that bring it, before anything is read."""
-    needed = files_of(preset)
-    absent = [artifact for artifact in needed if not (weights / artifact.file).is_file()]
+    absent = [artifact for artifact in files_of(preset) if not (weights / artifact.file).is_file()]
     if not absent:
         return
-    of_preset = next(name for name, bundle in BUNDLES.items() if needed[0] in bundle)
-    pulls = [
-        name
-        for name in (of_preset, "taehv")
-        if any(artifact in BUNDLES[name] for artifact in absent)
-    ]
     files = ", ".join(artifact.file for artifact in absent)
-    raise CheckpointError(
-        f"preset {preset.name} needs {files} in {weights}, "
-        f"run: {' && '.join(f'slipstream-engine pull {name}' for name in pulls)}"
+    where = "" if weights == DEFAULT_WEIGHTS.expanduser() else f" --weights {weights}"
+    pulls = " && ".join(
+        f"slipstream-engine pull {bundle}{where}" for bundle in _bundles_with(absent, preset.name)
     )
+    raise CheckpointError(f"preset {preset.name} needs {files} in {weights}, run: {pulls}")
 
 
-def _load_codec(
-    file: Path,
-    artifact: Artifact,
-    dtype: torch.dtype,
-    device: torch.device,
-    wan_vae: WanVaeConfig,
-) -> Codec[Any]:
-    if artifact is WAN_VAE:
-        vae = load(lambda: WanVae(wan_vae), file, dtype=dtype, device=device)
-        return vae.channels_last()
-    return load(
-        lambda: Taehv(TaehvParams()), file, dtype=dtype, device=device, surplus=artifact.surplus
-    )
+def _bundles_with(absent: list[Artifact], first: str) -> list[str]:
+    """Bundles that together hold `absent`: the preset's own, and what it lacks."""
+    chosen: list[str] = []
+    missing = set(absent)
+    for name in (first, *BUNDLES):
+        if missing & set(BUNDLES[name]):
+            chosen.append(name)
+            missing -= set(BUNDLES[name])
+    return chosen

@@ -102,14 +102,14 @@ class Ring:
     ) -> Tensor:
         """The slot of the ring, or of the pending sink before it; moves the head on."""
         fill_B = fill_BF[:, 0]
-        head_B = self.head_NR[layer, rows_B]
+        head_B = self.head_NR[layer][rows_B]
         moves_B = fill_B == RING_CHOOSES
         slot_B = self.params.pinned + head_B
         if pending_B is not None:
             is_pending_B = pending_B >= 0
             slot_B = torch.where(is_pending_B, pending_B, slot_B)
             moves_B = moves_B & ~is_pending_B
-        self.head_NR[layer, rows_B] = (head_B + moves_B.long()) % self.params.ring
+        self.head_NR[layer][rows_B] = (head_B + moves_B.long()) % self.params.ring
         return torch.where(fill_B == RING_CHOOSES, slot_B, fill_B)[:, None]
 
     def _pend(
@@ -120,21 +120,21 @@ class Ring:
         Returns:
             The sink to overwrite now, -1 where there is none.
         """
-        pending_NRP = self.pending_NRP
-        room = pending_NRP.shape[-1]
-        count_B = self.pending_count_NR[layer, rows_B]
+        pending_RP = self.pending_NRP[layer]
+        room = pending_RP.shape[-1]
+        count_B = self.pending_count_NR[layer][rows_B]
         # what lies above the count is never read, so a sink that is not stale may be written there
-        pending_NRP[layer, rows_B, count_B.clamp(max=room - 1)] = sink_B
+        pending_RP[rows_B, count_B.clamp(max=room - 1)] = sink_B
         count_B = (count_B + is_stale_B.long()).clamp(max=room)
-        top_B = pending_NRP[layer, rows_B, (count_B - 1).clamp(min=0)]
+        top_B = pending_RP[rows_B, (count_B - 1).clamp(min=0)]
         takes_B = (fill_B == RING_CHOOSES) & (count_B > 0)
-        self.pending_count_NR[layer, rows_B] = count_B - takes_B.long()
+        self.pending_count_NR[layer][rows_B] = count_B - takes_B.long()
         return torch.where(takes_B, top_B, -1)
 
     def _likeness(self, layer: int, rows_B: Tensor, mean_BF2C: Tensor, fill_BF: Tensor) -> Tensor:
         """Mean of the cosines between each sink's mean key and value and the new frame's."""
         sinks = self.params.sinks
-        sink_BJ2C = self.mean_NRKC[layer, rows_B, :sinks]
+        sink_BJ2C = self.mean_NRKC[layer][rows_B, :sinks]
         likeness_BJ = F.cosine_similarity(sink_BJ2C, mean_BF2C, dim=-1, eps=1e-8).mean(dim=-1)
         if self.params.count_unwritten_sinks:
             return likeness_BJ
@@ -143,12 +143,12 @@ class Ring:
 
     def _remember(self, layer: int, rows_B: Tensor, mean_BF2C: Tensor, choice: Choice) -> None:
         if choice.copies_BJ is not None:
-            sink_BJ2C = self.mean_NRKC[layer, rows_B, : self.params.sinks]
+            sink_BJ2C = self.mean_NRKC[layer][rows_B, : self.params.sinks]
             copies = rearrange(choice.copies_BJ, "b j -> b j 1 1")
-            self.mean_NRKC[layer, rows_B, : self.params.sinks] = torch.where(
+            self.mean_NRKC[layer][rows_B, : self.params.sinks] = torch.where(
                 copies, mean_BF2C, sink_BJ2C
             )
-        self.mean_NRKC[layer, rows_B[:, None], choice.slots_BF] = mean_BF2C
+        self.mean_NRKC[layer][rows_B[:, None], choice.slots_BF] = mean_BF2C
 
 
 def _mean(x_BFSHD: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Everything of a stream that lives between chunks; a fresh state is a reset."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Generic, Self, TypeVar
 
 import torch
@@ -9,6 +9,7 @@ from slipstream_protocol.parameters import Parameters
 from torch import Tensor
 
 from slipstream_engine.cache import RollingCache
+from slipstream_engine.compile import GraphRunner
 from slipstream_engine.config import ScheduleParams
 from slipstream_engine.models.layers import Conditioning
 from slipstream_engine.prompts import Change, PromptTrack
@@ -74,6 +75,7 @@ class StreamState(Generic[CodecStateT]):
         past_frames: latent frames in the cache's epoch so far; 0 makes the next chunk a first one.
         live_rows: cache rows that hold the chunk before; the others must be caught up before they
             run.
+        runner: runs the heavy functions on this state's memory.
     """
 
     cache: RollingCache
@@ -88,6 +90,7 @@ class StreamState(Generic[CodecStateT]):
     chunk: int = 0
     past_frames: int = 0
     live_rows: int = 0
+    runner: GraphRunner = field(default_factory=GraphRunner)
 
     def set(self, settings: Settings) -> None:
         """Change what the viewer chose, from the next chunk on."""

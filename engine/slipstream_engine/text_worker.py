@@ -3,6 +3,7 @@
 import queue
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,7 +80,13 @@ class TextWorker:
         return job.embedding
 
     def close(self) -> None:
-        """Finish what waits, release the encoder and return."""
+        """Cancel what waits, finish what is being encoded, release the encoder and return.
+
+        Nobody may submit any more.
+        """
+        with suppress(queue.Empty):
+            while job := self._jobs.get_nowait():
+                job.embedding.cancel()
         self._jobs.put(None)
         self._thread.join()
 

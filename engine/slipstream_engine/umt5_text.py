@@ -14,7 +14,7 @@ from slipstream_engine.models.umt5 import Umt5Config, Umt5Encoder, pad_rows
 from slipstream_engine.text_cache import EmbeddingCache
 from slipstream_engine.text_cleaning import clean
 from slipstream_engine.tokenizer import Tokenizer
-from slipstream_engine.weights import load
+from slipstream_engine.weights import check, load
 
 TEXT_LEN = 512
 
@@ -70,6 +70,17 @@ class Umt5Text:
     def is_loaded(self) -> bool:
         """Whether the encoder takes memory now."""
         return self._encoder is not None
+
+    def check(self) -> None:
+        """See that new prompts can be encoded, short of loading the encoder.
+
+        Raises:
+            CheckpointError: if the files are not there or not those of this encoder.
+            MissingExtraError: if a package for text is not installed.
+        """
+        clean("")
+        self._tokenizer = Tokenizer(self._files.tokenizer, max_tokens=self.text_len)
+        check(lambda: Umt5Encoder(self._config), self._files.weights)
 
     def encode(self, text: str) -> Tensor:
         """The embedding of one prompt, from the cache where it can be.

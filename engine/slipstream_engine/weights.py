@@ -83,6 +83,21 @@ def load(
     return module.eval()
 
 
+def check(
+    build: Callable[[], nn.Module], source: Path, *, surplus: SurplusRows = NO_SURPLUS
+) -> Checkpoint:
+    """Open a checkpoint and compare its header with what `build` makes; reads no tensor.
+
+    Raises:
+        CheckpointError: if there is no such file, or it is damaged or of another model.
+    """
+    checkpoint = open_checkpoint(source)
+    with torch.device("meta"):
+        wanted = shapes_of(build())
+    check_shapes(checkpoint, wanted, surplus=surplus)
+    return checkpoint
+
+
 def shapes_of(module: nn.Module) -> dict[str, Shape]:
     """Name and shape of every tensor that `module` takes from a checkpoint."""
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}

@@ -81,6 +81,9 @@ class PaintPipeline:
             raise AdmissionError("no memory for another stream", retry_after_s=7.0)
         return PaintStream(parameters)
 
+    def close(self) -> None:
+        pass
+
 
 class FarEnd:
     """The server's side: says things and reads answers, each with a deadline."""

@@ -1,94 +1,199 @@
-"""A real preset, sized down, runs end to end from files: Wan's VAE, umT5 and the same pipeline."""
+"""A real preset, sized down, runs end to end from files: codecs, umT5 and the same pipeline."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
-from slipstream_engine.artifacts import BUNDLES
+from safetensors.torch import load_file, save_file
+from slipstream_engine.artifacts import BUNDLES, GENERATORS, UMT5, WAN_VAE, files_of
 from slipstream_engine.checkpoint import CheckpointError
-from slipstream_engine.config import PRESETS, DitParams, EngineConfig
-from slipstream_engine.diffusion import DiffusionPipeline
+from slipstream_engine.config import PRESETS
 from slipstream_engine.models.dit import CausalDit
-from slipstream_engine.models.wan_vae import WanVae, WanVaeConfig
-from slipstream_engine.real_parts import GENERATORS, files_of, load_real_parts
-from slipstream_engine.text_cache import EmbeddingCache
-from slipstream_protocol.parameters import Parameters
+from slipstream_engine.umt5_text import Umt5Text
+from slipstream_protocol.parameters import Parameters, Prompt
+from torch import Tensor
 
-from tests.engine import small_text
+from tests.engine import small_real
 
-VAE = WanVaeConfig(channels=4)
-DIT = DitParams(dim=64, heads=2, layers=2, ffn_dim=96, text_dim=small_text.CONFIG.dim)
-PRESET = replace(PRESETS["wan-1.3b"], dit=DIT, width_px=48, height_px=32, prompt="a cat sits")
-CONFIG = EngineConfig(preset=PRESET, device="cpu", dtype="float32")
+DEADLINE_S = 20
+CODEC_NAMES = ("wan", "taehv", "wan+taehv", "taehv+wan")
 
 
-def write_weights(folder: Path) -> Path:
-    """A weights folder as `pull` leaves it, with a small model of random numbers."""
-    folder.mkdir()
-    torch.manual_seed(4)
-    text = small_text.write_files(folder)
-    generator, codec, umt5, tokenizer = files_of(PRESET)
-    save_file(CausalDit(DIT).state_dict(), folder / generator.file)
-    save_file(WanVae(VAE).state_dict(), folder / codec.file)
-    text.weights.rename(folder / umt5.file)
-    text.tokenizer.rename(folder / tokenizer.file)
-    return folder
+def refusal(weights: Path, cache: Path, codec: str = "wan") -> str:
+    with pytest.raises(CheckpointError) as caught:
+        small_real.make(weights, cache, small_real.preset(codec=codec))
+    return str(caught.value)
 
 
-def make(weights: Path, cache: Path) -> DiffusionPipeline[object]:
-    parts = load_real_parts(
-        CONFIG,
-        weights,
-        EmbeddingCache(cache, model="small", max_bytes=10**7),
-        encoder_device=torch.device("cpu"),
-        wan_vae=VAE,
-        umt5=small_text.CONFIG,
-    )
-    return DiffusionPipeline(CONFIG, parts)
-
-
-def chunks(pipeline: DiffusionPipeline[object], prompt: str) -> list[np.ndarray]:
-    """Three chunks of a moving ramp."""
-    stream = pipeline.open(Parameters(prompt=prompt, seed=3))
-    made = []
-    for chunk in range(3):
-        shape = (pipeline.geometry.frames_of(chunk), *pipeline.geometry.frame_shape)
-        ramp = np.arange(np.prod(shape), dtype=np.int64).reshape(shape) * (chunk + 3) // 7
-        out = np.empty(shape, dtype=np.uint8)
-        stream.step((ramp % 256).astype(np.uint8), out)
-        made.append(out)
-    return made
-
-
-def test_pictures_come_from_files_and_depend_on_the_prompt(tmp_path: Path) -> None:
+@pytest.mark.parametrize("codec", CODEC_NAMES)
+def test_pictures_come_from_files_and_depend_on_the_prompt(tmp_path: Path, codec: str) -> None:
     """a fresh process makes the same pictures of the same files, others of another prompt."""
-    weights = write_weights(tmp_path / "weights")
-    first = chunks(make(weights, tmp_path / "cache"), "a cat sits")
+    weights = small_real.write_weights(tmp_path / "weights")
+    preset, cache = small_real.preset(codec=codec), tmp_path / "cache"
+    first = small_real.pictures(weights, cache, preset, "a cat sits")
     assert [len(chunk) for chunk in first] == [5, 4, 4]
-    again = chunks(make(weights, tmp_path / "cache"), " a  cat sits")
+    again = small_real.pictures(weights, cache, preset, " a  cat sits")
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
-    other = chunks(make(weights, tmp_path / "cache"), "a dog runs")
+    other = small_real.pictures(weights, cache, preset, "a dog runs")
     assert not np.array_equal(first[0], other[0])
 
 
-def test_absent_files_are_named_before_any_work(tmp_path: Path) -> None:
-    """every absent file stands in one message with the command that brings them."""
-    weights = write_weights(tmp_path / "weights")
-    (weights / "wan-vae.safetensors").unlink()
-    (weights / "umt5-tokenizer.json").unlink()
-    with pytest.raises(CheckpointError) as caught:
-        make(weights, tmp_path / "cache")
-    assert str(caught.value) == (
-        f"preset wan-1.3b needs wan-vae.safetensors, umt5-tokenizer.json in {weights}, "
-        "run: slipstream-engine pull wan-1.3b"
+def test_each_side_shows_in_the_picture(tmp_path: Path) -> None:
+    """four choices of codecs are four pictures; so is the scale of what the model is fed."""
+    weights = small_real.write_weights(tmp_path / "weights")
+    presets = [small_real.preset(codec=codec) for codec in CODEC_NAMES]
+    presets += [replace(preset, normalised_input=True) for preset in presets]
+    made = [small_real.pictures(weights, tmp_path / "cache", p, "a cat sits")[0] for p in presets]
+    assert len({chunk.tobytes() for chunk in made}) == len(presets)
+
+
+def test_the_files_of_a_preset_are_exactly_those_it_reads() -> None:
+    """the reference's fast mode needs both codecs, every other preset one."""
+    names = {name: {a.file for a in files_of(PRESETS[name])} for name in GENERATORS}
+    text = {"umt5-xxl.safetensors", "umt5-tokenizer.json"}
+    wan, taehv = "wan-vae.safetensors", "taew2_1.safetensors"
+    assert names == {
+        "wan-1.3b": {"wan-1.3b.safetensors", wan, *text},
+        "wan-1.3b-fast": {"wan-1.3b.safetensors", wan, taehv, *text},
+        "wan-14b": {"wan-14b.safetensors", wan, *text},
+    }
+    light = files_of(replace(PRESETS["wan-1.3b"], codec="taehv"))
+    assert {a.file for a in light} == {"wan-1.3b.safetensors", taehv, *text}
+
+
+def test_every_real_preset_can_be_pulled_by_its_name() -> None:
+    for name in GENERATORS:
+        assert BUNDLES[name] == files_of(PRESETS[name])
+
+
+@pytest.mark.parametrize(
+    ("codec", "absent", "pulls"),
+    [
+        ("wan", "wan-vae.safetensors, umt5-tokenizer.json", ("wan-1.3b",)),
+        ("taehv", "taew2_1.safetensors, umt5-tokenizer.json", ("wan-1.3b", "wan-1.3b-fast")),
+        ("wan+taehv", "taew2_1.safetensors", ("wan-1.3b-fast",)),
+    ],
+)
+def test_absent_files_are_named_before_any_work(
+    tmp_path: Path, codec: str, absent: str, pulls: tuple[str, ...]
+) -> None:
+    """every absent file stands in one message with the commands that bring them."""
+    weights = small_real.write_weights(tmp_path / "weights")
+    for file in absent.split(", "):
+        (weights / file).unlink()
+    commands = (f"slipstream-engine pull {name} --weights {weights}" for name in pulls)
+    assert refusal(weights, tmp_path / "cache", codec) == (
+        f"preset wan-1.3b needs {absent} in {weights}, run: {' && '.join(commands)}"
     )
 
 
-def test_every_real_preset_can_be_pulled() -> None:
-    """what a preset needs is in the bundles."""
-    pulled = {artifact.file for bundle in BUNDLES.values() for artifact in bundle}
-    for name in GENERATORS:
-        assert {artifact.file for artifact in files_of(PRESETS[name])} <= pulled
+def test_another_models_file_is_refused(tmp_path: Path) -> None:
+    """the wrong checkpoint under the right name is told by its shapes."""
+    weights = small_real.write_weights(tmp_path / "weights")
+    wider = CausalDit(replace(small_real.DIT, dim=128))
+    save_file(wider.state_dict(), weights / "wan-1.3b.safetensors")
+    said = refusal(weights, tmp_path / "cache")
+    assert "wan-1.3b.safetensors is not a checkpoint of this model" in said
+    assert "patch_embedding.bias: the file has [128], the model wants [64]" in said
+
+
+@pytest.mark.parametrize("file", [WAN_VAE.file, UMT5.file])
+def test_half_a_file_is_refused_before_the_model_is_read(tmp_path: Path, file: str) -> None:
+    """headers are compared first: a NaN in the model would show only when it is read."""
+    weights = small_real.write_weights(tmp_path / "weights")
+    _spoil(weights / "wan-1.3b.safetensors", "head.head.bias")
+    content = (weights / file).read_bytes()
+    (weights / file).write_bytes(content[:-100])
+    assert f"{weights / file} is truncated or not a safetensors file, pull it again" in refusal(
+        weights, tmp_path / "cache"
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("wan-1.3b.safetensors", "blocks.1.ffn.0.weight"), (WAN_VAE.file, "decoder.conv1.bias")],
+)
+def test_a_nan_in_a_file_is_refused(tmp_path: Path, file: str, name: str) -> None:
+    """one bad number in model or codec is named with its tensor."""
+    weights = small_real.write_weights(tmp_path / "weights")
+    _spoil(weights / file, name)
+    assert f"{weights / file} holds NaN or infinity in {name}" in refusal(weights, tmp_path / "c")
+
+
+def test_a_broken_tokenizer_is_refused_at_once(tmp_path: Path) -> None:
+    weights = small_real.write_weights(tmp_path / "weights")
+    (weights / "umt5-tokenizer.json").write_text("{")
+    assert "is truncated or not a tokenizer.json, pull it again" in refusal(weights, tmp_path / "c")
+
+
+def _spoil(file: Path, name: str) -> None:
+    tensors = load_file(file)
+    tensors[name].flatten()[0] = torch.nan
+    save_file(tensors, file)
+
+
+class Gate:
+    """Holds umT5 at the door of every new prompt, and tells who knocks."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened = threading.Event()
+        self.knocked = threading.Event()
+        self.threads: set[str] = set()
+        compute = Umt5Text._compute
+
+        def held(text: Umt5Text, cleaned: str) -> Tensor:
+            self.threads.add(threading.current_thread().name)
+            self.knocked.set()
+            assert self.opened.wait(DEADLINE_S)
+            return compute(text, cleaned)
+
+        monkeypatch.setattr(Umt5Text, "_compute", held)
+
+
+def test_no_chunk_waits_for_a_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """while umT5 works in its thread, chunks are made with the old prompt, then with the new."""
+    weights = small_real.write_weights(tmp_path / "weights")
+    pipeline = small_real.make(weights, tmp_path / "cache")
+    pipeline.warm_up()  # encodes the preset's own prompt
+    steady = pipeline._open(Parameters())
+    gate = Gate(monkeypatch)
+    stream = pipeline.open(Parameters(prompt="a dog runs"))
+    assert gate.knocked.wait(DEADLINE_S)
+    assert stream.prompts == (Prompt("a dog runs"),)
+    before = small_real.run(pipeline, stream, range(3))
+    same = small_real.run(pipeline, steady, range(3))
+    assert all(np.array_equal(a, b) for a, b in zip(before, same, strict=True))
+    gate.opened.set()
+    stream.await_prompts()
+    after = small_real.run(pipeline, stream, range(3, 4))[0]
+    assert not np.array_equal(after, small_real.run(pipeline, steady, range(3, 4))[0])
+    assert gate.threads == {"text"}
+    pipeline.close()
+
+
+def test_the_presets_prompt_stays_warm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """opening never waits for the encoder, however many prompts came since."""
+    weights = small_real.write_weights(tmp_path / "weights")
+    pipeline = small_real.make(weights, tmp_path / "cache")
+    pipeline.warm_up()
+    pipeline._embeddings._by_text.clear()  # as 256 other prompts would
+    gate = Gate(monkeypatch)
+    stream = pipeline.open(Parameters(prompt="a cat runs"))
+    small_real.run(pipeline, stream, range(1))
+    gate.opened.set()
+    pipeline.close()
+
+
+def test_closing_ends_the_thread_and_frees_the_encoder(tmp_path: Path) -> None:
+    """after a close nothing of the pipeline runs and umT5 takes no memory."""
+    weights = small_real.write_weights(tmp_path / "weights")
+    pipeline = small_real.make(weights, tmp_path / "cache")
+    pipeline.open(Parameters(prompt="a dog sits")).await_prompts()
+    worker, text = pipeline._parts.text_worker, pipeline._parts.text
+    assert worker is not None and isinstance(text, Umt5Text)
+    assert worker._thread.is_alive() and text.is_loaded
+    pipeline.close()
+    assert not worker._thread.is_alive() and not text.is_loaded

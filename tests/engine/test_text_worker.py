@@ -1,6 +1,7 @@
 """The text worker: asking never waits, answers come in order, memory goes back when idle."""
 
 import threading
+from concurrent.futures import CancelledError
 
 import pytest
 import torch
@@ -94,11 +95,29 @@ def test_the_queue_is_bounded() -> None:
     """more prompts than may wait are refused at once."""
     encoder = SlowEncoder()
     worker = TextWorker(encoder, max_waiting=2)
-    worker.submit("one")
-    worker.submit("two")
+    taken = [worker.submit("one"), worker.submit("two")]
     with pytest.raises(TextBusyError, match="2 prompts wait to be encoded"):
         worker.submit("three")
     worker.start()
     encoder.gate.set()
+    assert [embedding.result(DEADLINE_S) for embedding in taken] == [3, 3]
     worker.close()
-    assert encoder.encoded == ["one", "two"]
+
+
+def test_closing_leaves_nobody_waiting() -> None:
+    """what is being encoded is finished, what waits is cancelled, the memory goes back."""
+    encoder = SlowEncoder()
+    worker = TextWorker(encoder)
+    worker.start()
+    running, waiting = worker.submit("one"), worker.submit("two")
+    assert encoder.entered.wait(DEADLINE_S)
+    closing = threading.Thread(target=worker.close)
+    closing.start()
+    with pytest.raises(CancelledError):
+        waiting.result(DEADLINE_S)
+    encoder.gate.set()
+    assert running.result(DEADLINE_S) == 3
+    closing.join(DEADLINE_S)
+    assert not closing.is_alive()
+    assert encoder.released.is_set()
+    assert encoder.encoded == ["one"]

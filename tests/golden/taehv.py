@@ -35,15 +35,15 @@ def replay(case: Case) -> Replay:
     )
 
 
-def load_taehv(case: Case) -> Taehv:
+def load_taehv(case: Case, prefix: str = "") -> Taehv:
     """The codec whose sizes and weights a case names, or whose weights it tells how to make."""
-    config = case.config
+    config = case.config["taehv"] if prefix else case.config
     if config["structure"] == "real":
         codec = Taehv(TaehvParams())
         codec.load_state_dict(_by_recipe(codec, config["weight_recipe_seed"]))
     else:
         codec = Taehv(_small(config["enc_width"], *config["dec_widths"]))
-        codec.load_state_dict(case.weights())
+        codec.load_state_dict(case.weights(prefix))
     return codec.requires_grad_(False)
 
 

@@ -15,6 +15,7 @@ B batch, F frames, c latent channels, h w latent size, S tokens of a frame, C mo
 rows, H heads, D head dim, N layers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -43,7 +44,24 @@ class TimeEmbedding:
     blocks_BFMC: Tensor
 
 
+def call_block(
+    block: Block,
+    x_BFSC: Tensor,
+    time_BFMC: Tensor,
+    conditioning: Conditioning,
+    layer: int,
+    memory: Memory,
+) -> Tensor:
+    """Apply one block."""
+    out_BFSC: Tensor = block(x_BFSC, time_BFMC, conditioning, layer, memory)
+    return out_BFSC
+
+
 class CausalDit(nn.Module):
+    """See the module; `call_block` may be replaced by a compiled form of itself."""
+
+    call_block: Callable[[Block, Tensor, Tensor, Conditioning, int, Memory], Tensor]
+
     def __init__(self, params: DitParams) -> None:
         super().__init__()
         dim = params.dim
@@ -60,6 +78,7 @@ class CausalDit(nn.Module):
         self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
         self.blocks = nn.ModuleList(Block(params) for _ in range(params.layers))
         self.head = Head(params)
+        self.call_block = call_block
         self._rope: Rope | None = None
 
     @property
@@ -126,7 +145,9 @@ class CausalDit(nn.Module):
     ) -> Tensor:
         """Apply a contiguous range of blocks."""
         for layer in layers:
-            x_BFSC = self.block(layer)(x_BFSC, time.blocks_BFMC, conditioning, layer, memory)
+            x_BFSC = self.call_block(
+                self.block(layer), x_BFSC, time.blocks_BFMC, conditioning, layer, memory
+            )
         return x_BFSC
 
     def unembed(self, x_BFSC: Tensor, time: TimeEmbedding, *, rows: int) -> Tensor:

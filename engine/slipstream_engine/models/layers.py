@@ -30,6 +30,13 @@ class Conditioning:
     v_NBTHD: Tensor
     pooled_BC: Tensor | None = None
 
+    def take(self, other: "Conditioning") -> None:
+        """Become another prompt's, in place: a recorded graph reads these addresses."""
+        self.k_NBTHD.copy_(other.k_NBTHD)
+        self.v_NBTHD.copy_(other.v_NBTHD)
+        if self.pooled_BC is not None and other.pooled_BC is not None:
+            self.pooled_BC.copy_(other.pooled_BC)
+
 
 class RMSNorm(nn.Module):
     """Root mean square norm over all heads together; rounded before the weight."""

@@ -305,15 +305,24 @@ class Taehv(nn.Module):
 def _run(layers: nn.Sequential, x_BTCHW: Tensor, memory: dict[int, Tensor]) -> Tensor:
     for index, layer in enumerate(layers):
         if isinstance(layer, MemBlock) and layer.memory:
-            oldest = memory.get(index)
-            if oldest is None:
-                oldest = torch.zeros_like(x_BTCHW[:, :1])
-            past_BTCHW = torch.cat([oldest, x_BTCHW[:, :-1]], dim=1)
-            memory[index] = x_BTCHW[:, -1:]
+            past_BTCHW = _past(x_BTCHW, memory, index)
             x_BTCHW = layer(x_BTCHW, past_BTCHW)
         else:
             x_BTCHW = layer(x_BTCHW)
     return x_BTCHW
+
+
+def _past(x_BTCHW: Tensor, memory: dict[int, Tensor], index: int) -> Tensor:
+    """The frame before each frame; what is kept for the next piece keeps its address."""
+    newest = x_BTCHW[:, -1:]
+    kept = memory.get(index)
+    oldest = torch.zeros_like(newest) if kept is None else kept
+    past_BTCHW = torch.cat([oldest, x_BTCHW[:, :-1]], dim=1)
+    if kept is None:
+        memory[index] = newest.clone()
+    else:
+        kept.copy_(newest)
+    return past_BTCHW
 
 
 def _encoder(params: TaehvParams) -> list[nn.Module]:

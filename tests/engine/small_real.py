@@ -1,0 +1,110 @@
+"""A real preset sized down, its weights folder, and clips for it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from slipstream_engine.artifacts import CODECS, GENERATORS, TOKENIZER, UMT5
+from slipstream_engine.codec_pair import CodecName
+from slipstream_engine.compile import Recorder
+from slipstream_engine.config import PRESETS, Compilation, DitParams, EngineConfig, Preset
+from slipstream_engine.diffusion import DiffusionPipeline, DiffusionStream
+from slipstream_engine.models.dit import CausalDit
+from slipstream_engine.models.taehv import Stage, Taehv, TaehvParams
+from slipstream_engine.models.wan_vae import WanVae, WanVaeConfig
+from slipstream_engine.real_parts import Sizes, load_real_parts
+from slipstream_engine.text_cache import EmbeddingCache
+from slipstream_protocol.frames import I420
+from slipstream_protocol.parameters import Parameters
+
+from tests.engine import small_text
+
+DIT = DitParams(dim=64, heads=2, layers=2, ffn_dim=96, text_dim=small_text.CONFIG.dim)
+SIZES = Sizes(
+    wan_vae=WanVaeConfig(channels=4),
+    taehv=TaehvParams(
+        encoder_width=8,
+        encoder=tuple(Stage(width=8, time=time) for time in (2, 2, 1)),
+        decoder=tuple(Stage(width=8, time=time) for time in (1, 2, 2)),
+        decoder_width=8,
+    ),
+    umt5=small_text.CONFIG,
+)
+
+
+def preset(name: str = "wan-1.3b", codec: str = "wan") -> Preset:
+    return replace(
+        PRESETS[name], dit=DIT, codec=codec, width_px=48, height_px=32, prompt="a cat sits"
+    )
+
+
+def write_weights(folder: Path) -> Path:
+    """A weights folder as `pull` leaves it, with small models of random numbers."""
+    folder.mkdir()
+    torch.manual_seed(4)
+    text = small_text.write_files(folder)
+    for generator in set(GENERATORS.values()):
+        save_file(CausalDit(DIT).state_dict(), folder / generator.file)
+    codecs = {CodecName.WAN: WanVae(SIZES.wan_vae), CodecName.TAEHV: Taehv(SIZES.taehv)}
+    for parameter in codecs[CodecName.TAEHV].parameters():
+        parameter.data *= 2.5  # or so many convolutions leave nothing of their input
+    for name, codec in codecs.items():
+        save_file(codec.state_dict(), folder / CODECS[name].file)
+    text.weights.rename(folder / UMT5.file)
+    text.tokenizer.rename(folder / TOKENIZER.file)
+    return folder
+
+
+def make(
+    weights: Path,
+    cache: Path,
+    wanted: Preset | None = None,
+    *,
+    device: str = "cpu",
+    compilation: Compilation = Compilation.NONE,
+    recorder: Recorder | None = None,
+) -> DiffusionPipeline[object]:
+    """The pipeline of a folder of small weights; close it."""
+    config = EngineConfig(
+        preset=wanted or preset(), device=device, dtype="float32", compilation=compilation
+    )
+    parts = load_real_parts(
+        config,
+        weights,
+        EmbeddingCache(cache, model="small", max_bytes=10**7),
+        encoder_device=torch.device("cpu"),
+        sizes=SIZES,
+    )
+    return DiffusionPipeline(config, parts, recorder=recorder)
+
+
+def ramp(pipeline: DiffusionPipeline[object], chunk: int) -> I420:
+    """Chunk `chunk` of a moving ramp."""
+    shape = (pipeline.geometry.frames_of(chunk), *pipeline.geometry.frame_shape)
+    values = np.arange(np.prod(shape), dtype=np.int64).reshape(shape) * (chunk + 3) // 7
+    return (values % 256).astype(np.uint8)
+
+
+def run(
+    pipeline: DiffusionPipeline[object], stream: DiffusionStream[object], chunks: range
+) -> list[I420]:
+    """What a stream makes of the ramp."""
+    made = []
+    for chunk in chunks:
+        frames = ramp(pipeline, chunk)
+        out = np.empty_like(frames)
+        stream.step(frames, out)
+        made.append(out)
+    return made
+
+
+def pictures(weights: Path, cache: Path, wanted: Preset, prompt: str) -> list[I420]:
+    """Three chunks of a fresh pipeline."""
+    pipeline = make(weights, cache, wanted)
+    stream = pipeline.open(Parameters(prompt=prompt, seed=3))
+    stream.await_prompts()
+    made = run(pipeline, stream, range(3))
+    pipeline.close()
+    return made

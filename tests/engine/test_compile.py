@@ -1,0 +1,244 @@
+"""compile.py: a stream run from recorded graphs makes the frames that eager code makes."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from slipstream_engine.compile import Compiler, GraphRunner, Recording
+from slipstream_engine.config import Compilation, DitParams, EngineConfig, Pinning, Positions
+from slipstream_engine.diffusion import DiffusionPipeline, DiffusionStream, Parts
+from slipstream_engine.models.dit import call_block
+from slipstream_protocol.frames import I420
+from slipstream_protocol.parameters import Parameters, Prompt, Transition
+from torch import Tensor
+from torch._dynamo.utils import counters
+
+from tests.engine import small_real, tape
+from tests.engine.toys import (
+    CACHE,
+    CPU,
+    DIT,
+    ToyCodec,
+    ToyText,
+    moving_chunk,
+    toy_model,
+    toy_preset,
+)
+
+ADAPTIVE = replace(CACHE, sink_threshold=0.95)
+RELATIVE = replace(CACHE, slots=4, sinks=1, pinning=Pinning.SINKS, positions=Positions.RELATIVE)
+
+# what importing inductor makes torch say to itself
+IGNORES_INDUCTORS_OWN = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method")
+
+
+class SteadyCodec(ToyCodec):
+    """A codec that keeps its state in place, as a graph needs it."""
+
+    def encode(self, rgb_TCHW: Tensor, state: Any) -> Tensor:
+        kept = state.encoded
+        latents = super().encode(rgb_TCHW, state)
+        state.encoded = kept.copy_(state.encoded)
+        return latents
+
+    def decode(self, latents_FCHW: Tensor, state: Any) -> Tensor:
+        kept = state.decoded
+        rgb = super().decode(latents_FCHW, state)
+        state.decoded = kept.copy_(state.decoded)
+        return rgb
+
+
+def toy_pipeline(
+    compilation: Compilation,
+    cache: Any = CACHE,
+    recorder: Callable[[Callable[[], Tensor]], Recording] | None = tape.record,
+    codec: ToyCodec | None = None,
+    dit: DitParams = DIT,
+) -> DiffusionPipeline[Any]:
+    config = EngineConfig(
+        preset=toy_preset(cache=cache, dit=dit), compilation=compilation, max_streams=4
+    )
+    parts = Parts(model=toy_model(dit), codec=codec or SteadyCodec(), text=ToyText())
+    return DiffusionPipeline(config, parts, recorder=recorder)
+
+
+def run(stream: DiffusionStream[Any], chunks: range) -> list[I420]:
+    made = []
+    for number in chunks:
+        frames = moving_chunk(number)
+        out = np.empty_like(frames)
+        stream.step(frames, out)
+        made.append(out)
+    return made
+
+
+def assert_equal(ours: list[I420], theirs: list[I420]) -> None:
+    for chunk, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        assert np.array_equal(a, b), f"chunk {chunk} differs"
+
+
+def eventful(stream: DiffusionStream[Any]) -> list[I420]:
+    """A stream in which everything changes that a viewer can change."""
+    made = run(stream, range(12))
+    stream.apply(Parameters(prompt="a dog", noise_scale=0.6))
+    made += run(stream, range(12, 15))
+    target = (Prompt("a cat"), Prompt("a fish", 0.5))
+    stream.apply(Parameters(transition=Transition(target, num_steps=3), seed=5))
+    made += run(stream, range(15, 20))
+    stream.apply(Parameters(denoising_step_list=(700, 500, 400)))
+    made += run(stream, range(20, 24))
+    stream.apply(Parameters(denoising_step_list=(600,), reset_cache=True))
+    made += run(stream, range(24, 34))
+    return made
+
+
+@pytest.mark.parametrize("cache", [CACHE, ADAPTIVE, RELATIVE], ids=["plain", "adaptive", "rel."])
+def test_graphs_make_the_same_frames(cache: Any) -> None:
+    """Bit for bit, through prompts, transitions, steps, strength, seeds and a reset."""
+    graphed = toy_pipeline(Compilation.GRAPH, cache).open(Parameters())
+    eager = toy_pipeline(Compilation.NONE, cache).open(Parameters())
+    assert_equal(eventful(graphed), eventful(eager))
+    steps = {("denoise", row) for row in range(3)}
+    assert graphed.state.runner.recorded == {("encode", 4), ("decode", 1), *steps}
+    assert not eager.state.runner.recorded
+
+
+@pytest.mark.parametrize("codec", ["wan", "taehv", "wan+taehv"])
+def test_the_real_codecs_can_be_recorded(tmp_path: Path, codec: str) -> None:
+    """All that Wan's VAE, TAEHV and the transformer carry stays in its place."""
+    weights = small_real.write_weights(tmp_path / "weights")
+    made = []
+    for compilation in (Compilation.NONE, Compilation.GRAPH):
+        pipeline = small_real.make(
+            weights,
+            tmp_path / "cache",
+            small_real.preset(codec=codec),
+            compilation=compilation,
+            recorder=tape.record,
+        )
+        stream = pipeline.open(Parameters(seed=3))
+        made.append(small_real.run(pipeline, stream, range(10)))
+        pipeline.close()
+    steps = {("denoise", row) for row in range(2)}
+    assert stream.state.runner.recorded == {("encode", 4), ("decode", 1), *steps}
+    assert_equal(made[1], made[0])
+
+
+def test_streams_have_graphs_of_their_own() -> None:
+    """Two streams that take turns make what each makes alone, and a third starts clean."""
+    pipeline = toy_pipeline(Compilation.GRAPH)
+    one, two = (pipeline.open(Parameters(seed=seed)) for seed in (1, 2))
+    made: tuple[list[I420], list[I420]] = ([], [])
+    for number in range(12):
+        made[0].extend(run(one, range(number, number + 1)))
+        made[1].extend(run(two, range(number, number + 1)))
+    made_last = run(pipeline.open(Parameters(seed=1)), range(12))
+    alone = [
+        run(toy_pipeline(Compilation.NONE).open(Parameters(seed=seed)), range(12))
+        for seed in (1, 2)
+    ]
+    assert_equal(made[0], alone[0])
+    assert_equal(made[1], alone[1])
+    assert_equal(made_last, alone[0])
+
+
+def test_the_tape_can_fail() -> None:
+    """A codec that puts new tensors in its state makes other frames from a graph."""
+    graphed = toy_pipeline(Compilation.GRAPH, codec=ToyCodec()).open(Parameters())
+    eager = toy_pipeline(Compilation.NONE, codec=ToyCodec()).open(Parameters())
+    with pytest.raises(AssertionError, match="differs"):
+        assert_equal(run(graphed, range(6)), run(eager, range(6)))
+
+
+def test_a_result_is_the_callers_own() -> None:
+    """The next replay does not reach into the last one's result; inputs are copied in."""
+    compiler = Compiler(Compilation.GRAPH, CPU, toy_model(), recorder=tape.record)
+    runner = GraphRunner(compiler)
+    made = [runner.run("double", lambda x: x * 2, torch.tensor([float(n)])) for n in range(4)]
+    assert torch.cat(made).tolist() == [0, 2, 4, 6]
+    assert runner.recorded == {"double"}
+
+
+def test_what_cannot_be_recorded_runs_eagerly(caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal costs nothing but the graphs: it is said once, and no chunk is lost or changed."""
+
+    def refuse(function: Callable[[], Tensor]) -> Recording:
+        tape.record(function)
+        raise RuntimeError("operation not permitted when stream is capturing\nmore lines")
+
+    pipeline = toy_pipeline(Compilation.GRAPH, recorder=refuse)
+    stream, other = pipeline.open(Parameters()), pipeline.open(Parameters())
+    eager = run(toy_pipeline(Compilation.NONE).open(Parameters()), range(8))
+    assert_equal(run(stream, range(8)), eager)
+    assert_equal(run(other, range(8)), eager)
+    reason = "eager, not graph: RuntimeError: operation not permitted when stream is capturing"
+    assert pipeline.note == f"a toy; {reason}"
+    said = [
+        record for record in caplog.records if record.getMessage() == f"the model runs {reason}"
+    ]
+    assert len(said) == 1
+
+
+def test_without_a_gpu_there_are_no_graphs(caplog: pytest.LogCaptureFixture) -> None:
+    """On the CPU the switch is answered with the reason, and everything runs."""
+    pipeline = toy_pipeline(Compilation.GRAPH, recorder=None)
+    assert pipeline.note == (
+        "a toy; eager, not graph: RuntimeError: device is cpu, CUDA graphs need cuda"
+    )
+    pipeline.warm_up()
+    assert_equal(
+        run(pipeline.open(Parameters()), range(8)),
+        run(toy_pipeline(Compilation.NONE).open(Parameters()), range(8)),
+    )
+    assert "device is cpu" in caplog.text
+    assert toy_pipeline(Compilation.NONE).note == "a toy"
+
+
+@IGNORES_INDUCTORS_OWN
+def test_a_compiler_that_breaks_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """What the compiled block throws while warming up is logged, and the eager block serves."""
+    pipeline = toy_pipeline(Compilation.INDUCTOR, recorder=None)
+    assert pipeline.note == "a toy; blocks compiled by inductor"
+
+    def broken(*args: Any) -> Tensor:
+        raise RuntimeError("no C++ compiler")
+
+    model = pipeline._parts.model
+    model.call_block = broken
+    pipeline.warm_up()
+    assert model.call_block is call_block
+    assert pipeline.note == "a toy; eager, not inductor: RuntimeError: no C++ compiler"
+    assert "Traceback" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="inductor needs a C++ compiler"
+)
+@IGNORES_INDUCTORS_OWN
+def test_inductor_makes_the_same_frames() -> None:
+    """A few compilations serve all layers and lengths; frames differ by rounding alone."""
+    torch._dynamo.reset()
+    counters.clear()
+    dit = replace(DIT, layers=12)
+    compiled = toy_pipeline(Compilation.INDUCTOR, ADAPTIVE, recorder=None, dit=dit)
+    compiled.warm_up()
+    assert compiled.note == "a toy; blocks compiled by inductor"
+    graphs = counters["stats"]["unique_graphs"]
+    assert 1 <= graphs <= 6  # first layer or not, by first chunk, later, and after a reset
+    eager = toy_pipeline(Compilation.NONE, ADAPTIVE, recorder=None, dit=dit)
+    made = []
+    for pipeline in (compiled, eager):
+        stream = pipeline.open(Parameters())
+        made.append(run(stream, range(9)))
+        stream.apply(Parameters(reset_cache=True))
+        made[-1] += run(stream, range(9, 18))
+    assert counters["stats"]["unique_graphs"] == graphs, "a live stream met a new shape"
+    for ours, theirs in zip(*made, strict=True):
+        assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1

@@ -1,0 +1,93 @@
+"""`slipstream-engine serve`: what cannot be loaded is said on the channel, with what to do."""
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from slipstream_engine.artifacts import UMT5, files_of
+from slipstream_engine.config import PRESETS
+from slipstream_protocol.channel import open_pair
+from slipstream_protocol.messages import Failed, Loading, ToServer
+
+DEADLINE_S = 60
+
+
+def refusal(home: Path, *arguments: str) -> str:
+    """Why an engine whose user's home is `home` did not start."""
+    ours, theirs = open_pair()
+    with theirs:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "slipstream_engine", "serve"),
+                *("--channel-fd", str(theirs.fileno()), *arguments),
+            ],
+            pass_fds=(theirs.fileno(),),
+            env={**os.environ, "HOME": str(home)},
+            stderr=subprocess.PIPE,
+        )
+    with ours, process:
+        ours.settimeout(DEADLINE_S)
+        content = bytearray()
+        while data := ours.recv(65536):
+            content += data
+        assert process.stderr is not None
+        assert b"the engine could not start" in process.stderr.read()
+        assert process.wait(DEADLINE_S) == 1
+    loading, failed = _messages(bytes(content))
+    assert isinstance(loading, Loading)
+    assert isinstance(failed, Failed) and failed.lane == -1
+    return failed.reason
+
+
+def _messages(content: bytes) -> list[ToServer]:
+    messages: list[ToServer] = []
+    while content:
+        (length,) = struct.unpack_from("<I", content)
+        messages.append(msgspec.msgpack.decode(content[4 : 4 + length], type=ToServer))
+        content = content[4 + length :]
+    return messages
+
+
+def test_without_weights_it_says_which_and_how_to_get_them(tmp_path: Path) -> None:
+    """the very text that the server shows: every file, where it was looked for, the command."""
+    files = ", ".join(artifact.file for artifact in files_of(PRESETS["wan-1.3b"]))
+    assert refusal(tmp_path, "--preset", "wan-1.3b") == (
+        f"CheckpointError: preset wan-1.3b needs {files} in "
+        f"{tmp_path}/.cache/slipstream/weights, run: slipstream-engine pull wan-1.3b"
+    )
+
+
+def test_a_file_of_another_model_is_told_by_its_shapes(tmp_path: Path) -> None:
+    """whatever lies under the right name is compared with the model before it is read."""
+    for artifact in files_of(PRESETS["wan-1.3b-fast"]):
+        (tmp_path / artifact.file).write_bytes(b"{}")
+    reason = refusal(tmp_path, "--preset", "wan-1.3b-fast", "--weights", str(tmp_path))
+    assert f"{tmp_path}/wan-1.3b.safetensors is truncated or not a safetensors file" in reason
+    assert UMT5.file not in reason
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--codec", "vae"), "codec is 'vae', it must be wan or taehv, or an encoder and a"),
+        (("--size", "830x480"), "width is 830 px, it must be a multiple of 16"),
+        (("--device", "cuda"), "device is cuda, this machine has no GPU that torch can use"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused_before_any_work(
+    tmp_path: Path, arguments: tuple[str, ...], reason: str
+) -> None:
+    """codec, size and device are looked at before files are."""
+    if arguments[0] == "--device":
+        torch = pytest.importorskip("torch")
+        if torch.cuda.is_available():
+            pytest.skip("this machine has a GPU")
+    assert reason in refusal(tmp_path, "--preset", "wan-1.3b", *arguments)
+
+
+def test_the_embedded_model_has_only_its_own_codec(tmp_path: Path) -> None:
+    assert "codec is 'wan', preset tiny has only its own" in refusal(tmp_path, "--codec", "wan")

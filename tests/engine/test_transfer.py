@@ -1,0 +1,118 @@
+"""transfer.py: chunks arrive as they were sent, and nothing is overwritten while it is read."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from slipstream_engine.transfer import DEPTH, Download, Upload
+
+CPU = torch.device("cpu")
+SHAPE = (5, 48, 32)
+
+
+class LoggedEvent:
+    """Notes where it is recorded and who waits for it."""
+
+    def __init__(self, log: list[str], name: str) -> None:
+        self._log = log
+        self.name = name
+
+    def record(self, stream: "LoggedStream") -> None:
+        self._log.append(f"{stream.name} records {self.name}")
+
+    def synchronize(self) -> None:
+        self._log.append(f"host waits {self.name}")
+
+
+class LoggedStream:
+    def __init__(self, log: list[str], name: str) -> None:
+        self._log = log
+        self.name = name
+
+    def wait_event(self, event: LoggedEvent) -> None:
+        self._log.append(f"{self.name} waits {event.name}")
+
+
+class LoggedStreams:
+    """Streams that note every order they are given."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.copies: Any = LoggedStream(self.log, "copies")
+        self._compute = LoggedStream(self.log, "compute")
+        self._events = 0
+
+    def current(self) -> Any:
+        return self._compute
+
+    def event(self) -> Any:
+        self._events += 1
+        return LoggedEvent(self.log, f"e{self._events}")
+
+    def on_copies(self) -> AbstractContextManager[Any]:
+        @contextmanager
+        def inside() -> Iterator[None]:
+            self.log.append("copies begins")
+            yield
+            self.log.append("copies ends")
+
+        return inside()
+
+
+def chunk(number: int) -> Any:
+    frames = 5 if number == 0 else 4
+    return np.random.default_rng(number).integers(0, 256, (frames, *SHAPE[1:]), dtype=np.uint8)
+
+
+def test_chunks_come_back_as_they_went() -> None:
+    """Any number of chunks, of either length, and the caller's array is free once it is sent."""
+    upload, download = Upload(SHAPE, CPU), Download(SHAPE, CPU)
+    for number in range(7):
+        frames = chunk(number)
+        with upload.sent(frames) as sent_THW:
+            frames[:] = 0
+            made_THW = 255 - sent_THW
+        out = np.empty_like(frames)
+        download.begin(made_THW).take(out)
+        assert np.array_equal(out, 255 - chunk(number))
+
+
+def test_two_chunks_may_be_on_their_way() -> None:
+    """A second chunk does not touch the first; a third has no place until one is taken."""
+    download = Download(SHAPE, CPU)
+    made = [torch.from_numpy(chunk(number)) for number in range(3)]
+    landings = [download.begin(made_THW) for made_THW in made[:DEPTH]]
+    with pytest.raises(AssertionError, match="2 chunks are on their way, take one first"):
+        download.begin(made[2])
+    for number, landing in enumerate(landings):
+        out = np.empty_like(chunk(number))
+        landing.take(out)
+        assert np.array_equal(out, chunk(number))
+
+
+def test_an_upload_waits_for_what_it_would_overwrite() -> None:
+    """The host waits for a buffer's last copy, the copy for its last reader, the reader for it."""
+    streams = LoggedStreams()
+    upload = Upload(SHAPE, CPU, streams)
+    for number in range(DEPTH + 1):
+        with upload.sent(chunk(number)):
+            streams.log.append(f"compute reads {number}")
+    first = ["host waits e1", "copies begins", "copies waits e2", "copies records e1"]
+    first += ["copies ends", "compute waits e1", "compute reads 0", "compute records e2"]
+    second = [line.replace("e1", "e3").replace("e2", "e4") for line in first]
+    second[6] = "compute reads 1"
+    third = [line.replace("reads 0", "reads 2") for line in first]
+    assert streams.log == [*first, *second, *third]
+
+
+def test_a_download_waits_for_the_picture_and_the_host_for_the_download() -> None:
+    """No copy begins before the picture is made; nobody waits before it is wanted."""
+    streams = LoggedStreams()
+    landing = Download(SHAPE, CPU, streams).begin(torch.from_numpy(chunk(0)))
+    begun = ["compute records e2", "copies begins", "copies waits e2", "copies records e1"]
+    assert streams.log == [*begun, "copies ends"]
+    landing.take(np.empty_like(chunk(0)))
+    assert streams.log[5:] == ["host waits e1"]
