@@ -5,10 +5,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Pools of threads that spin for work make a machine with two cores, a browser and three processes
 # many times slower. This stands before torch is loaded, and processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# a property either holds or not; how long an example takes says nothing on a shared machine
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,63 @@
+"""The README's tables, made from what they describe.
+
+    python -m tests.readme            # write them into README.md
+
+Each stands between `<!-- NAME -->` and `<!-- /NAME -->`; a test finds them out of date.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+
+import msgspec
+from slipstream_server.config import ServerConfig
+
+from tests.bench.report import Report, table
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+CALLS = ROOT / "tests" / "benchmarks" / "calls.json"
+
+
+def settings() -> str:
+    """Every setting of the server, its default and what it is."""
+    rows = ["| setting | default | what it is |", "|---|---|---|"]
+    for setting in fields(ServerConfig):
+        default = "" if setting.default in ("", None) else f"`{setting.default}`"
+        rows.append(f"| `{setting.name}` | {default} | {setting.metadata['help']} |")
+    return "\n".join(rows)
+
+
+def calls() -> str:
+    """The benchmark of whole calls."""
+    report = msgspec.json.decode(CALLS.read_bytes(), type=Report)
+    seconds = report.cases[0].seconds
+    heading = (
+        f"`make bench` on {report.date}: {report.cores} cores of {report.machine}, Python "
+        f"{report.python}; calls of {seconds:.0f} s, 640x480 at 30 fps in, the caller on the same "
+        "cores."
+    )
+    return f"{heading}\n\n{table(report)}"
+
+
+TABLES: Mapping[str, Callable[[], str]] = {"settings": settings, "calls": calls}
+
+
+def renewed(text: str) -> str:
+    """The README with every table made again.
+
+    Raises:
+        ValueError: if a table has no place in it.
+    """
+    for name, render in TABLES.items():
+        start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        head, found, rest = text.partition(start)
+        _, closed, tail = rest.partition(end)
+        if not (found and closed):
+            raise ValueError(f"the README has no <!-- {name} --> ... <!-- /{name} -->, add them")
+        text = f"{head}{start}{render()}\n{end}{tail}"
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(renewed(README.read_text()))
