@@ -33,6 +33,14 @@ class ServerConfig:
     token: str = _setting("", "secret that callers must bring, as ?token= or Bearer")
     pipeline: str = _setting("diffusion", "what the engine runs: diffusion or echo")
     preset: str = _setting("tiny", "model of the pipeline")
+    size: str = _setting("", "WIDTHxHEIGHT of the engine's frames; the preset's own unless set")
+    codec: str = _setting(
+        "", "wan, taehv or wan+taehv (encoder+decoder); the preset's own unless set"
+    )
+    device: str = _setting("", "torch device of the engine; a GPU where there is one unless set")
+    weights: str = _setting("", "folder of pulled weights; the usual one unless set")
+    compile: str = _setting("", "graph (CUDA graphs) or inductor (torch.compile); none unless set")
+    threads: int = _setting(0, "CPU threads of the engine's arithmetic; 0 leaves it to the engine")
     max_streams: int = _setting(2, "viewers with a camera at the same time")
     max_viewers: int = _setting(8, "watchers of other people's streams at the same time")
     stun: str = _setting("", "STUN server, stun:host:port; none unless set")
@@ -47,6 +55,7 @@ class ServerConfig:
 
     def __post_init__(self) -> None:
         self._check_range("port", 0, 65535)
+        self._check_range("threads", 0, 1024)
         self._check_range("max_streams", 1, 64)
         self._check_range("max_viewers", 0, 1024)
         self._check_range("ttff_ms_target", 1, 3_600_000)

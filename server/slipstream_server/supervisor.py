@@ -35,11 +35,13 @@ _TAIL_LINES = 30
 
 def engine_command(config: ServerConfig) -> tuple[str, ...]:
     """The child's command line, all but the channel."""
-    return (
-        *(sys.executable, "-m", "slipstream_engine", "serve"),
-        *("--pipeline", config.pipeline, "--preset", config.preset),
-        *("--max-streams", str(config.max_streams)),
-    )
+    command = [sys.executable, "-m", "slipstream_engine", "serve"]
+    command += ["--pipeline", config.pipeline, "--preset", config.preset]
+    command += ["--max-streams", str(config.max_streams)]
+    for name in ("size", "codec", "device", "weights", "compile", "threads"):
+        if value := getattr(config, name):
+            command += [f"--{name}", str(value)]
+    return tuple(command)
 
 
 class Supervisor:

@@ -124,3 +124,12 @@ def test_the_command_says_what_the_settings_say() -> None:
     command = engine_command(ServerConfig(pipeline="echo", preset="p", max_streams=3))
     assert command[1:4] == ("-m", "slipstream_engine", "serve")
     assert command[4:] == ("--pipeline", "echo", "--preset", "p", "--max-streams", "3")
+
+
+def test_the_engine_is_told_what_was_set_and_no_more() -> None:
+    """settings that are the engine's to default do not appear on its command line unless set."""
+    plain = engine_command(ServerConfig())
+    assert not {"--size", "--codec", "--device", "--weights", "--compile", "--threads"} & set(plain)
+    chosen = engine_command(ServerConfig(size="320x240", codec="wan+taehv", threads=2))
+    for flag, value in (("--size", "320x240"), ("--codec", "wan+taehv"), ("--threads", "2")):
+        assert chosen[chosen.index(flag) + 1] == value
