@@ -119,7 +119,8 @@ class ChunkMaker(Generic[CodecStateT]):
             )
 
         inputs = (x_BFCHW, timesteps_B, placement.frames_BF, placement.slots_BF)
-        if placement.length < self.preset.cache.slots:  # each of these shapes comes only once
+        is_full = placement.length == self.preset.cache.slots and x_BFCHW.shape[1] == 1
+        if not is_full:  # each of these shapes comes only once
             return step(*inputs)
         return state.runner.run(("denoise", row), step, *inputs)
 

@@ -53,7 +53,7 @@ class Parts(Generic[CodecStateT]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Lanes:
+class Transfers:
     """The two ways between host and device; streams take turns on them."""
 
     upload: Upload
@@ -67,12 +67,12 @@ class DiffusionStream(Generic[CodecStateT]):
         self,
         maker: ChunkMaker[CodecStateT],
         embeddings: Embeddings,
-        lanes: Lanes,
+        transfers: Transfers,
         state: StreamState[CodecStateT],
     ) -> None:
         self._maker = maker
         self._embeddings = embeddings
-        self._lanes = lanes
+        self._transfers = transfers
         self._device = state.steps.device
         self.state = state
 
@@ -133,7 +133,7 @@ class DiffusionStream(Generic[CodecStateT]):
     def step(self, frames_THW: I420, out_THW: I420) -> StageTimes:
         clock = StageClock(self._device)
         self._take_up_change()
-        with self._lanes.upload.sent(frames_THW) as sent_THW:
+        with self._transfers.upload.sent(frames_THW) as sent_THW:
             rgb_TCHW = rgb_from_i420(sent_THW)
         noisy = self._maker.encode(rgb_TCHW, self.state)
         clock.mark()
@@ -141,7 +141,7 @@ class DiffusionStream(Generic[CodecStateT]):
         clock.mark()
         made_THW = i420_from_rgb(self._maker.decode(clean_FCHW, self.state))
         clock.mark()
-        self._lanes.download.begin(made_THW).take(out_THW)
+        self._transfers.download.begin(made_THW).take(out_THW)
         encode_ms, denoise_ms, decode_ms = clock.laps_ms()
         return StageTimes(encode_ms=encode_ms, denoise_ms=denoise_ms, decode_ms=decode_ms)
 
@@ -179,7 +179,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
             preset=preset, model=parts.model, schedule=schedule, codec=parts.codec
         )
         largest = (FIRST_CHUNK_FRAMES, *self.geometry.frame_shape)
-        self._lanes = Lanes(
+        self._transfers = Transfers(
             upload=Upload(largest, self._device), download=Download(largest, self._device)
         )
         self._compiler = Compiler(config.compilation, self._device, parts.model, recorder=recorder)
@@ -298,7 +298,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
             ),
             runner=GraphRunner(self._compiler),
         )
-        stream = DiffusionStream(self._maker, self._embeddings, self._lanes, state)
+        stream = DiffusionStream(self._maker, self._embeddings, self._transfers, state)
         stream.apply(self.defaults.merged(parameters))
         return stream
 
