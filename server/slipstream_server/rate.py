@@ -1,0 +1,117 @@
+"""What the viewer's side says of the link, turned into bits and frames per second. Pure.
+
+Two voices are heard: the receiver's own estimate of the link (REMB), of which some room is left for
+retransmissions, and the share of packets lost. The lower one counts. There is a floor, and it is
+low: a high one kills the picture where the link cannot carry it.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
+
+FLOOR_BPS = 250_000
+START_BPS = 2_500_000
+_REMB_SHARE = 0.85
+_LOSS_HIGH = 0.10  # above: the link is too full
+_LOSS_LOW = 0.02  # below: it may have room
+_CUT = 0.8
+_CUT_EVERY_NS = 500 * NS_PER_MS
+_GROWTH_PER_S = 1.08
+_FALL = 0.9  # smaller steps than these are left alone
+_RISE = 1.2
+_LEAN_BITS = 0.042  # per pixel; a frame with less falls apart (400 kbit/s at 832x480, 24 fps)
+_SHARES = (Fraction(1), Fraction(1, 2), Fraction(1, 3))  # even gaps only
+_HYSTERESIS = 1.15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What is to be sent.
+
+    Args:
+        pixels: of a frame.
+        fps: as the frames come.
+    """
+
+    pixels: int
+    fps: float
+
+
+class RateControl:
+    """The bitrate of one viewer's picture.
+
+    Args:
+        ceiling_bps: never more; what the picture is worth.
+        floor_bps: never less.
+    """
+
+    def __init__(self, *, ceiling_bps: int, floor_bps: int = FLOOR_BPS) -> None:
+        if not 0 < floor_bps <= ceiling_bps:
+            raise ValueError(
+                f"floor_bps is {floor_bps}, it must be above 0 and at most the ceiling, "
+                f"{ceiling_bps}"
+            )
+        self.ceiling_bps = ceiling_bps
+        self.floor_bps = floor_bps
+        self.bitrate_bps = min(ceiling_bps, max(floor_bps, START_BPS))
+        self._remb_bps: int | None = None
+        self._loss_bps = float(ceiling_bps)  # what the losses allow
+        self._cut_ns: int | None = None
+        self._heard_ns: int | None = None
+
+    def on_remb(self, bitrate_bps: int) -> None:
+        """The receiver's estimate of what the link carries."""
+        self._remb_bps = bitrate_bps
+        self._settle()
+
+    def on_loss(self, share: float, now_ns: int) -> None:
+        """The share of packets lost since the last report, 0 to 1."""
+        since_ns = NS_PER_S if self._heard_ns is None else now_ns - self._heard_ns
+        self._heard_ns = now_ns
+        if share > _LOSS_HIGH:
+            if self._cut_ns is None or now_ns - self._cut_ns >= _CUT_EVERY_NS:
+                self._cut_ns = now_ns
+                self._loss_bps = max(self.floor_bps, self.bitrate_bps * _CUT)
+        elif share < _LOSS_LOW:
+            seconds = min(since_ns / NS_PER_S, 2.0)
+            self._loss_bps = min(self.ceiling_bps, self._loss_bps * _GROWTH_PER_S**seconds)
+        self._settle()
+
+    def _settle(self) -> None:
+        wanted_bps = self._loss_bps
+        if self._remb_bps is not None:
+            wanted_bps = min(wanted_bps, self._remb_bps * _REMB_SHARE)
+        wanted_bps = min(self.ceiling_bps, max(self.floor_bps, wanted_bps))
+        step = wanted_bps / self.bitrate_bps
+        at_an_end = wanted_bps in (self.floor_bps, self.ceiling_bps)
+        if step < _FALL or step > _RISE or at_an_end:
+            self.bitrate_bps = int(wanted_bps)
+
+
+class FrameThinner:
+    """Which frames to leave out so that each of the others has bits enough to be looked at.
+
+    Fewer frames before a smaller size: a smaller size costs a key frame, and comes back as another.
+    """
+
+    def __init__(self) -> None:
+        self.share = Fraction(1)
+        self._owed = Fraction(1)
+
+    def keeps(self, picture: Picture, bitrate_bps: int) -> bool:
+        """Whether the next frame is to be sent."""
+        self.share = self._choose(picture, bitrate_bps)
+        self._owed += self.share
+        if self._owed < 1:
+            return False
+        self._owed -= 1
+        return True
+
+    def _choose(self, picture: Picture, bitrate_bps: int) -> Fraction:
+        lean_bps = _LEAN_BITS * picture.pixels * picture.fps
+        for share in _SHARES:
+            margin = _HYSTERESIS if share > self.share else 1.0
+            if bitrate_bps >= lean_bps * share * margin:
+                return share
+        return _SHARES[-1]
