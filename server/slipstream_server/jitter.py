@@ -260,31 +260,36 @@ class JitterBuffer:
     def _scan(self, now_ns: int) -> tuple[int | None, bool]:
         """Where the next whole key frame begins, if there is one, else whether one is on its way.
 
-        Where none has come for long, any whole frame is taken.
+        Where none has come for long, the last whole frame is taken, of whatever kind.
         """
         assert self._highest is not None, "there are packets"
         since_ns = self._wanting_ns
         any_will_do = since_ns is not None and now_ns - since_ns >= _KEY_PATIENCE_NS
         start = self._next if self._at_boundary else None
-        key = any_will_do
-        coming = False
+        key = coming = False
+        newest: int | None = None
         previous: Packet | None = None
         for sequence in range(self._next, self._highest + 1):
             packet = self._packets.get(sequence)
             if packet is None:
                 coming |= start is not None and key and self._is_young(sequence, now_ns)
-                start, key, previous = None, any_will_do, None
+                start, key, previous = None, False, None
                 continue
             if previous is None:
                 start = sequence if packet.begins else start
             elif self._ends(previous, packet):
                 if start is not None and key:
                     return start, True
-                start, key = sequence, any_will_do
+                newest = start if start is not None else newest
+                start, key = sequence, False
             key |= packet.key
-            if packet.marker and self._trusts_markers and start is not None and key:
-                return start, True
+            if packet.marker and self._trusts_markers and start is not None:
+                if key:
+                    return start, True
+                newest = start
             previous = packet
+        if any_will_do and newest is not None:
+            return newest, True
         return None, coming or (start is not None and key)
 
     def _ends(self, packet: Packet, following: Packet) -> bool:

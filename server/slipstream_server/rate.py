@@ -1,8 +1,9 @@
 """What the viewer's side says of the link, turned into bits and frames per second. Pure.
 
 Two voices are heard: the receiver's own estimate of the link (REMB), of which some room is left for
-retransmissions, and the share of packets lost. The lower one counts. There is a floor, and it is
-low: a high one kills the picture where the link cannot carry it.
+retransmissions, and the share of packets lost. The lower one counts; where no estimate comes, as
+long as little is lost, more is tried. There is a floor, and it is low: a high one kills the picture
+where the link cannot carry it.
 """
 
 from dataclasses import dataclass
@@ -55,14 +56,16 @@ class RateControl:
         self.ceiling_bps = ceiling_bps
         self.floor_bps = floor_bps
         self.bitrate_bps = min(ceiling_bps, max(floor_bps, START_BPS))
-        self._remb_bps: int | None = None
+        self._link_bps = float(START_BPS)  # what the receiver's estimate allows
+        self._estimated = False
         self._loss_bps = float(ceiling_bps)  # what the losses allow
         self._cut_ns: int | None = None
         self._heard_ns: int | None = None
 
     def on_remb(self, bitrate_bps: int) -> None:
         """The receiver's estimate of what the link carries."""
-        self._remb_bps = bitrate_bps
+        self._link_bps = bitrate_bps * _REMB_SHARE
+        self._estimated = True
         self._settle()
 
     def on_loss(self, share: float, now_ns: int) -> None:
@@ -74,15 +77,15 @@ class RateControl:
                 self._cut_ns = now_ns
                 self._loss_bps = max(self.floor_bps, self.bitrate_bps * _CUT)
         elif share < _LOSS_LOW:
-            seconds = min(since_ns / NS_PER_S, 2.0)
-            self._loss_bps = min(self.ceiling_bps, self._loss_bps * _GROWTH_PER_S**seconds)
+            growth = _GROWTH_PER_S ** min(since_ns / NS_PER_S, 2.0)
+            self._loss_bps = min(self.ceiling_bps, self._loss_bps * growth)
+            if not self._estimated:
+                self._link_bps = min(self.ceiling_bps, self._link_bps * growth)
         self._settle()
 
     def _settle(self) -> None:
-        wanted_bps = self._loss_bps
-        if self._remb_bps is not None:
-            wanted_bps = min(wanted_bps, self._remb_bps * _REMB_SHARE)
-        wanted_bps = min(self.ceiling_bps, max(self.floor_bps, wanted_bps))
+        wanted_bps = min(self._loss_bps, self._link_bps, self.ceiling_bps)
+        wanted_bps = max(self.floor_bps, wanted_bps)
         step = wanted_bps / self.bitrate_bps
         at_an_end = wanted_bps in (self.floor_bps, self.ceiling_bps)
         if step < _FALL or step > _RISE or at_an_end:
@@ -97,7 +100,7 @@ class FrameThinner:
 
     def __init__(self) -> None:
         self.share = Fraction(1)
-        self._owed = Fraction(1)
+        self._owed = Fraction(0)
 
     def keeps(self, picture: Picture, bitrate_bps: int) -> bool:
         """Whether the next frame is to be sent."""
