@@ -7,7 +7,6 @@ where the link cannot carry it.
 """
 
 from dataclasses import dataclass
-from fractions import Fraction
 
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 
@@ -22,7 +21,7 @@ _GROWTH_PER_S = 1.08
 _FALL = 0.9  # smaller steps than these are left alone
 _RISE = 1.2
 _LEAN_BITS = 0.042  # per pixel; a frame with less falls apart (400 kbit/s at 832x480, 24 fps)
-_SHARES = (Fraction(1), Fraction(1, 2), Fraction(1, 3))  # even gaps only
+_SPACING_MAX = 3
 _HYSTERESIS = 1.15
 
 
@@ -32,7 +31,7 @@ class Picture:
 
     Args:
         pixels: of a frame.
-        fps: as the frames come.
+        fps: of the frames made, sent or not.
     """
 
     pixels: int
@@ -92,29 +91,21 @@ class RateControl:
             self.bitrate_bps = int(wanted_bps)
 
 
-class FrameThinner:
-    """Which frames to leave out so that each of the others has bits enough to be looked at.
+class FrameSpacing:
+    """How many frames to leave out so that each of the others has bits enough to be looked at.
 
     Fewer frames before a smaller size: a smaller size costs a key frame, and comes back as another.
     """
 
     def __init__(self) -> None:
-        self.share = Fraction(1)
-        self._owed = Fraction(0)
+        self.every_frames = 1
 
-    def keeps(self, picture: Picture, bitrate_bps: int) -> bool:
-        """Whether the next frame is to be sent."""
-        self.share = self._choose(picture, bitrate_bps)
-        self._owed += self.share
-        if self._owed < 1:
-            return False
-        self._owed -= 1
-        return True
-
-    def _choose(self, picture: Picture, bitrate_bps: int) -> Fraction:
+    def choose(self, picture: Picture, bitrate_bps: int) -> int:
+        """One in so many frames is to be sent."""
         lean_bps = _LEAN_BITS * picture.pixels * picture.fps
-        for share in _SHARES:
-            margin = _HYSTERESIS if share > self.share else 1.0
-            if bitrate_bps >= lean_bps * share * margin:
-                return share
-        return _SHARES[-1]
+        for every in range(1, _SPACING_MAX + 1):
+            margin = _HYSTERESIS if every < self.every_frames else 1.0
+            if bitrate_bps * every >= lean_bps * margin:
+                break
+        self.every_frames = every
+        return every

@@ -28,6 +28,7 @@ On the sender, before it is started:
 * `__rtp_header_extensions_map`: a subclass that adds playout-delay to every packet.
 * `_send_keyframe`: the viewer's PLI or FIR comes to our encoder.
 * `_handle_rtcp_packet`: wrapped, to hear REMB and reception reports.
+* `__rtp_timestamp`, `_ssrc`: read.
 * `transport` (by the public `setTransport`): a stand-in that spaces out the packets of large
   frames. `__rtp_task` tells those from retransmissions, sent on another task, which never wait.
 """
@@ -116,16 +117,16 @@ def prefer_h264(transceiver: RTCRtpTransceiver) -> None:
 
 def add_extensions(transceiver: RTCRtpTransceiver, offered: MediaDescription) -> bool:
     """Agree to playout-delay and transport-cc where they are offered; True if the latter is."""
-    extensions: list[RTCRtpHeaderExtensionParameters] = private(transceiver, "_headerExtensions")
-    agreed = {extension.uri for extension in extensions}
-    for extension in offered.rtp.headerExtensions:
-        if extension.uri in (PLAYOUT_DELAY, TRANSPORT_CC) and extension.uri not in agreed:
-            extensions.append(extension)
     feedback = RTCRtcpFeedback(type="transport-cc")
-    asked = [codec for codec in offered.rtp.codecs if feedback in codec.rtcpFeedback]
-    numbered = any(extension.uri == TRANSPORT_CC for extension in extensions)
-    if not (numbered and asked):
+    numbers = {extension.uri: extension for extension in offered.rtp.headerExtensions}
+    agreed: list[RTCRtpHeaderExtensionParameters] = private(transceiver, "_headerExtensions")
+    if PLAYOUT_DELAY in numbers:
+        agreed.append(numbers[PLAYOUT_DELAY])
+    if TRANSPORT_CC not in numbers or not any(
+        feedback in codec.rtcpFeedback for codec in offered.rtp.codecs
+    ):
         return False
+    agreed.append(numbers[TRANSPORT_CC])
     for codec in private(transceiver, "_codecs"):
         if not is_rtx(codec):
             codec.rtcpFeedback.append(feedback)
@@ -285,6 +286,15 @@ def read_remb(fci: bytes, ssrc: int) -> int | None:
     except (ValueError, struct.error):
         return None
     return bitrate_bps if ssrc in ssrcs else None
+
+
+def last_rtp_timestamp(sender: RTCRtpSender) -> int:
+    """The RTP time of the last packet `sender` has sent.
+
+    aiortc adds a random origin to every pts and keeps the sum to itself, for its sender reports.
+    """
+    timestamp: int = private(sender, "_RTCRtpSender__rtp_timestamp")
+    return timestamp
 
 
 class PlayoutDelayMap(HeaderExtensionsMap):

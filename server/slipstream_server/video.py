@@ -1,38 +1,53 @@
 """One call's picture both ways: our parts put into one peer connection of aiortc's."""
 
-from aiortc import RTCPeerConnection, RTCRtpTransceiver
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender
 from aiortc.sdp import SessionDescription
 
 from slipstream_server import seams
-from slipstream_server.encoded import EncodedTrack
+from slipstream_server.encoding import Encoding
 from slipstream_server.reception import Reception
 
 
 class Video:
-    """The picture of one call. The order is: make it, set the offer, `settle`, make the answer.
+    """The picture of one call. The order of calls is::
 
-        video = Video(pc, track, low_delay=True)
+        video = Video(pc, track, encoding)
         await pc.setRemoteDescription(offer)
         video.settle(offer.sdp)
         await pc.setLocalDescription()
-        ... video.run() for as long as the call lasts
+        await video.run()  # as long as the call lasts
 
     Args:
         pc: new.
-        track: to be sent; it belongs to the offer's first video.
-        low_delay: whether the viewer is asked to show each frame at once; "smooth" is without.
+        track: to be sent; it belongs to the offer's first video. Its `recv` gives what
+            `encoding.encode` gives.
+        encoding: of this viewer.
+        low_delay: whether the viewer is asked to show each frame at once. Without it the browser
+            smooths what a bad link makes uneven, and is later.
     """
 
-    def __init__(self, pc: RTCPeerConnection, track: EncodedTrack, *, low_delay: bool) -> None:
-        self.track = track
+    def __init__(
+        self,
+        pc: RTCPeerConnection,
+        track: MediaStreamTrack,
+        encoding: Encoding,
+        *,
+        low_delay: bool = True,
+    ) -> None:
         self.reception: Reception | None = None
+        self._encoding = encoding
         self._low_delay = low_delay
-        self._transceiver: RTCRtpTransceiver = pc.addTransceiver(track)
+        self._transceiver = pc.addTransceiver(track)
         seams.prefer_h264(self._transceiver)
 
     @property
-    def transceiver(self) -> RTCRtpTransceiver:
-        return self._transceiver
+    def sender(self) -> RTCRtpSender:
+        return self._transceiver.sender
+
+    @property
+    def last_rtp_timestamp(self) -> int:
+        """Of the last packet sent."""
+        return seams.last_rtp_timestamp(self.sender)
 
     def settle(self, offer: str) -> None:
         """Agree on what the offer brings, and take our places. Call it once.
@@ -46,17 +61,17 @@ class Video:
         transport_cc = seams.add_extensions(transceiver, offered)
         if transceiver.receiver.track is not None:
             self.reception = Reception(transceiver.receiver, transport_cc=transport_cc)
-        ours = seams.sent_codec(transceiver) == "H264"
-        if ours:
-            self.track.encode_h264()
+        is_ours = seams.sent_codec(transceiver) == "H264"
+        if is_ours:
+            self._encoding.encode_h264()
         seams.SenderSeam(
             transceiver.sender,
-            self.track if ours else None,
-            pacer=self.track.pacer,
+            self._encoding if is_ours else None,
+            pacer=self._encoding.pacer,
             low_delay=self._low_delay,
         )
 
     async def run(self) -> None:
-        """Keep the incoming stream's time, until cancelled."""
+        """Keep the incoming stream's time, until cancelled or, without one, at once over."""
         if self.reception is not None:
             await self.reception.run()

@@ -21,7 +21,7 @@ def packets_of(
 
     The data of a packet says which it is: frame, part, parts.
     """
-    made = []
+    made: list[Packet] = []
     for frame in range(first_frame, first_frame + frames):
         for part in range(packets):
             made.append(

@@ -1,12 +1,10 @@
 """The rate: the link is obeyed, the floor is low, and frames go before size."""
 
-from fractions import Fraction
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_S
-from slipstream_server.rate import FLOOR_BPS, START_BPS, FrameThinner, Picture, RateControl
+from slipstream_server.rate import FLOOR_BPS, START_BPS, FrameSpacing, Picture, RateControl
 
 CEILING_BPS = 4_000_000
 PICTURE = Picture(pixels=832 * 480, fps=24.0)
@@ -91,36 +89,27 @@ def test_whatever_is_heard(ceiling: int, voices: list[int | tuple[float, int]]) 
         assert FLOOR_BPS <= rate.bitrate_bps <= ceiling
 
 
-def kept(thinner: FrameThinner, bitrate_bps: int, frames: int = 60) -> list[bool]:
-    return [thinner.keeps(PICTURE, bitrate_bps) for _ in range(frames)]
-
-
 def test_a_good_link_gets_every_frame() -> None:
     """from 0.4 Mbit/s at 832x480 and 24 fps on."""
-    assert all(kept(FrameThinner(), 450_000))
+    assert FrameSpacing().choose(PICTURE, 450_000) == 1
 
 
-def test_a_poor_link_gets_fewer_frames_evenly() -> None:
-    """every second at the floor; the gaps are all the same."""
-    frames = kept(FrameThinner(), FLOOR_BPS)
-    assert frames == [True, False] * 30 or frames == [False, True] * 30
+def test_a_poor_link_gets_fewer_frames() -> None:
+    """every second at the floor, every third where the picture is larger."""
+    assert FrameSpacing().choose(PICTURE, FLOOR_BPS) == 2
+    assert FrameSpacing().choose(Picture(pixels=1280 * 720, fps=24.0), FLOOR_BPS) == 3
 
 
-def test_the_share_does_not_flutter() -> None:
+def test_the_spacing_does_not_flutter() -> None:
     """a little more bitrate than the threshold is not enough to come back."""
-    thinner = FrameThinner()
-    kept(thinner, 395_000)
-    assert thinner.share == Fraction(1, 2)
-    kept(thinner, 420_000)
-    assert thinner.share == Fraction(1, 2)
-    kept(thinner, 480_000)
-    assert thinner.share == 1
+    spacing = FrameSpacing()
+    chosen = [spacing.choose(PICTURE, bps) for bps in (410_000, 395_000, 420_000, 480_000)]
+    assert chosen == [1, 2, 2, 1]
 
 
-@given(st.integers(1, 10**7), st.integers(100, 10**7), st.floats(1, 120, allow_nan=False))
-def test_frames_never_stop(bitrate_bps: int, pixels: int, fps: float) -> None:
-    """of any three frames in a row at least one is sent."""
-    thinner = FrameThinner()
-    picture = Picture(pixels=pixels, fps=fps)
-    sent = [thinner.keeps(picture, bitrate_bps) for _ in range(30)]
-    assert all(any(sent[at : at + 3]) for at in range(28))
+@given(st.lists(st.integers(1, 10**7)), st.integers(100, 10**7), st.floats(1, 120))
+def test_frames_never_stop(bitrates_bps: list[int], pixels: int, fps: float) -> None:
+    """at least every third frame is sent, whatever the link."""
+    spacing = FrameSpacing()
+    for bitrate_bps in bitrates_bps:
+        assert 1 <= spacing.choose(Picture(pixels=pixels, fps=fps), bitrate_bps) <= 3
