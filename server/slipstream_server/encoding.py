@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Any
 
 import av
@@ -28,6 +29,21 @@ _FPS_SHARE = 8  # a new interval moves the estimate by one part in this many
 _PAUSE_TICKS = RTP_HZ  # a longer interval is a pause, not a frame rate
 _PACE_FACTOR = 8  # packets of a large frame leave at this many times the bitrate
 _PACE_MIN_BPS = 12_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoSettings:
+    """How pictures are sent, to every viewer.
+
+    Args:
+        codec: of H.264.
+        ceiling_bps: the most a picture may take.
+        low_delay: whether viewers are asked to show each frame at once.
+    """
+
+    codec: Codec
+    ceiling_bps: int
+    low_delay: bool
 
 
 class Encoding:

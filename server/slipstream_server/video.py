@@ -71,6 +71,17 @@ class Video:
             low_delay=self._low_delay,
         )
 
+    def summary(self) -> str:
+        """What was sent and received, in a line."""
+        received = self.reception.counts() if self.reception is not None else {}
+        sent = {**self._encoding.counts, "kbps": self._encoding.rate.bitrate_bps // 1000}
+        return ", ".join(
+            f"{direction} {cause} {count}"
+            for direction, counts in (("out", sent), ("in", received))
+            for cause, count in counts.items()
+            if count
+        )
+
     async def run(self) -> None:
         """Keep the incoming stream's time, until cancelled or, without one, at once over."""
         if self.reception is not None:
