@@ -112,8 +112,10 @@ class Encoding:
     def on_remb(self, bitrate_bps: int) -> None:
         self.rate.on_remb(bitrate_bps)
 
-    def on_loss(self, share: float, now_ns: int) -> None:
-        self.rate.on_loss(share, now_ns)
+    def on_report(self, *, packets_lost: int, highest_sequence: int, now_ns: int) -> None:
+        self.rate.on_report(
+            packets_lost=packets_lost, highest_sequence=highest_sequence, now_ns=now_ns
+        )
 
     # ---- a frame into a packet
 

@@ -15,8 +15,10 @@ START_BPS = 2_500_000
 _REMB_SHARE = 0.85
 _LOSS_HIGH = 0.10  # above: the link is too full
 _LOSS_LOW = 0.02  # below: it may have room
-_CUT = 0.8
+_CUT_MIN = 0.5  # what is left of the bitrate after losses, at least
 _CUT_EVERY_NS = 500 * NS_PER_MS
+_WINDOW_NS = 250 * NS_PER_MS  # shorter reports, which a lossy link brings in numbers, add up
+_WINDOW_PACKETS = 20
 _GROWTH_PER_S = 1.08
 _FALL = 0.9  # smaller steps than these are left alone
 _RISE = 1.2
@@ -36,6 +38,13 @@ class Picture:
 
     pixels: int
     fps: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Report:
+    packets_lost: int
+    highest_sequence: int
+    at_ns: int
 
 
 class RateControl:
@@ -59,7 +68,7 @@ class RateControl:
         self._estimated = False
         self._loss_bps = float(ceiling_bps)  # what the losses allow
         self._cut_ns: int | None = None
-        self._heard_ns: int | None = None
+        self._report: _Report | None = None
 
     def on_remb(self, bitrate_bps: int) -> None:
         """The receiver's estimate of what the link carries."""
@@ -67,14 +76,28 @@ class RateControl:
         self._estimated = True
         self._settle()
 
-    def on_loss(self, share: float, now_ns: int) -> None:
-        """The share of packets lost since the last report, 0 to 1."""
-        since_ns = NS_PER_S if self._heard_ns is None else now_ns - self._heard_ns
-        self._heard_ns = now_ns
+    def on_report(self, *, packets_lost: int, highest_sequence: int, now_ns: int) -> None:
+        """A reception report: both counts are of the whole call (RFC 3550, section 6.4.1)."""
+        report = _Report(packets_lost=packets_lost, highest_sequence=highest_sequence, at_ns=now_ns)
+        before = self._report
+        if before is None:
+            self._report = report
+            return
+        expected = highest_sequence - before.highest_sequence
+        since_ns = now_ns - before.at_ns
+        if since_ns < _WINDOW_NS or (expected < _WINDOW_PACKETS and since_ns < NS_PER_S):
+            return
+        self._report = report
+        if expected > 0:
+            self.on_loss(max(0, packets_lost - before.packets_lost) / expected, since_ns, now_ns)
+
+    def on_loss(self, share: float, since_ns: int, now_ns: int) -> None:
+        """The share of packets lost, 0 to 1, in the last `since_ns`."""
         if share > _LOSS_HIGH:
             if self._cut_ns is None or now_ns - self._cut_ns >= _CUT_EVERY_NS:
                 self._cut_ns = now_ns
-                self._loss_bps = max(self.floor_bps, self.bitrate_bps * _CUT)
+                arrived = max(_CUT_MIN, 1 - share)
+                self._loss_bps = max(self.floor_bps, self.bitrate_bps * arrived)
         elif share < _LOSS_LOW:
             growth = _GROWTH_PER_S ** min(since_ns / NS_PER_S, 2.0)
             self._loss_bps = min(self.ceiling_bps, self._loss_bps * growth)

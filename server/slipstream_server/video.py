@@ -61,11 +61,13 @@ class Video:
         transport_cc = seams.add_extensions(transceiver, offered)
         if transceiver.receiver.track is not None:
             self.reception = Reception(transceiver.receiver, transport_cc=transport_cc)
-        is_ours = seams.sent_codec(transceiver) == "H264"
+        codec = seams.sent_codec(transceiver)
+        is_ours = codec == "H264"
         if is_ours:
             self._encoding.encode_h264()
         seams.SenderSeam(
             transceiver.sender,
+            codec,
             self._encoding if is_ours else None,
             pacer=self._encoding.pacer,
             low_delay=self._low_delay,

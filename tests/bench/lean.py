@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from av import VideoFrame
 from slipstream_server.encoder import X264
 from slipstream_server.encoding import Encoding
 from slipstream_server.keyframes import KeyFrames
@@ -32,7 +33,9 @@ class EchoTrack(MediaStreamTrack):
 
     async def recv(self) -> Any:
         assert self.source is not None, "the offer brings a camera"
-        return await self._encoding.encode(await self.source.recv())
+        frame = await self.source.recv()
+        assert isinstance(frame, VideoFrame), "the camera gives pictures"
+        return await self._encoding.encode(frame)
 
 
 class Echo:

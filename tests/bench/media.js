@@ -5,8 +5,8 @@
  * The number is laid into the pixels as in tests/barcode.py.
  *
  * @param {{width: number, height: number, fps: number, seconds: number, url: string,
- *          codec: string | null, hints: boolean}} options `codec`: the first the browser asks for;
- *        `hints`: whether it sets what our page sets
+ *          codec: string | null, hints: boolean}} options `codec`: the only one the browser offers,
+ *        null for all; `hints`: whether it sets what our page sets
  */
 async (options) => {
   const { width, height, fps, seconds, url, codec, hints } = options;
@@ -88,8 +88,8 @@ async (options) => {
   const transceiver = pc.addTransceiver(generator, { direction: "sendrecv" });
   if (codec) {
     const { codecs } = RTCRtpReceiver.getCapabilities("video");
-    const first = (one) => (one.mimeType === `video/${codec}` ? 0 : 1);
-    transceiver.setCodecPreferences([...codecs].sort((a, b) => first(a) - first(b)));
+    const wanted = [`video/${codec}`, "video/rtx"];
+    transceiver.setCodecPreferences(codecs.filter((one) => wanted.includes(one.mimeType)));
   }
   if (hints) transceiver.receiver.jitterBufferTarget = 0;
   const video = document.createElement("video");

@@ -10,6 +10,7 @@ its ratio to the first case. Browser and servers share the machine.
 import argparse
 import asyncio
 import contextlib
+import itertools
 import socket
 import statistics
 import sys
@@ -34,7 +35,7 @@ SCRIPT = Path(__file__).with_name("media.js").read_text()
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A server, and what the page asks for and hints at."""
+    """A server, the only codec the page offers if not all, and whether it gives our hints."""
 
     module: str
     codec: str | None
@@ -47,7 +48,7 @@ CASES = {
     "stock-hints": Case(module="tests.bench.bare", codec=None, hints=True),
     "ours": Case(module="tests.bench.lean", codec=None, hints=True),
     "ours-no-hints": Case(module="tests.bench.lean", codec=None, hints=False),
-    "ours-vp8": Case(module="tests.bench.lean", codec="VP8-only", hints=True),
+    "ours-vp8": Case(module="tests.bench.lean", codec="VP8", hints=True),
 }
 
 
@@ -100,7 +101,7 @@ def figures(result: dict[str, Any], seconds: float, cpu_percent: float) -> Figur
     ages = percentiles([age for _, number, age in shown if number is not None and age is not None])
     if ages is None:
         raise RuntimeError(f"none of {len(result['shown'])} pictures could be read")
-    gaps = [after[0] - before[0] for before, after in zip(shown, shown[1:], strict=False)]
+    gaps = [after[0] - before[0] for before, after in itertools.pairwise(shown)]
     received, sent = result["received"], result["sent"]
     return Figures(
         codec=result["codec"],

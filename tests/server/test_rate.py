@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_protocol.clock import NS_PER_S
+from slipstream_protocol.clock import NS_PER_MS
 from slipstream_server.rate import FLOOR_BPS, START_BPS, FrameSpacing, Picture, RateControl
 
 CEILING_BPS = 4_000_000
@@ -37,27 +37,47 @@ def test_small_changes_are_left_alone() -> None:
     assert rate.bitrate_bps == before_bps
 
 
+def report(rate: RateControl, lost: int, highest: int, at_ms: int) -> int:
+    """A reception report; the bitrate after it."""
+    rate.on_report(packets_lost=lost, highest_sequence=highest, now_ns=at_ms * NS_PER_MS)
+    return rate.bitrate_bps
+
+
 def test_loss_brings_it_down_and_quiet_lets_it_rise() -> None:
-    """a fifth down at each lossy report half a second apart, then up by 8 % a second."""
+    """by the share lost, twice a second at most; then up by 8 % a second."""
     rate = RateControl(ceiling_bps=CEILING_BPS)
-    rate.on_loss(0.2, 0)
-    assert rate.bitrate_bps == int(0.8 * START_BPS)
-    rate.on_loss(0.2, NS_PER_S // 10)
-    assert rate.bitrate_bps == int(0.8 * START_BPS)
-    rate.on_loss(0.2, NS_PER_S)
-    low_bps = rate.bitrate_bps
+    report(rate, 0, 1000, 0)
+    assert report(rate, 20, 1100, 300) == int(0.8 * START_BPS)
+    assert report(rate, 40, 1200, 600) == int(0.8 * START_BPS)
+    low_bps = report(rate, 60, 1300, 900)
     assert low_bps == int(0.64 * START_BPS)
-    for second in range(2, 12):
-        rate.on_loss(0.0, second * NS_PER_S)
+    for second in range(1, 11):
+        report(rate, 60, 1300 + 200 * second, 900 + 1000 * second)
     assert 1.8 * low_bps < rate.bitrate_bps <= 2.17 * low_bps
+
+
+def test_reports_add_up_until_they_say_something() -> None:
+    """a lossy link reports every few packets: three of four lost is no share to act on."""
+    rate = RateControl(ceiling_bps=CEILING_BPS)
+    report(rate, 0, 1000, 0)
+    for n in range(1, 12):
+        assert report(rate, n // 11, 1000 + 4 * n, 20 * n) == START_BPS
+    assert report(rate, 1, 1052, 260) == START_BPS
 
 
 def test_moderate_loss_changes_nothing() -> None:
     """between 2 and 10 percent retransmission does its work."""
     rate = RateControl(ceiling_bps=CEILING_BPS)
     for second in range(10):
-        rate.on_loss(0.05, second * NS_PER_S)
-    assert rate.bitrate_bps == START_BPS
+        assert report(rate, 10 * second, 200 * second, 1000 * second) == START_BPS
+
+
+def test_without_an_estimate_more_is_tried() -> None:
+    """8 % a second as long as nothing is lost, up to the ceiling."""
+    rate = RateControl(ceiling_bps=CEILING_BPS)
+    rates = [report(rate, 0, 200 * second, 1000 * second) for second in range(20)]
+    assert rates == sorted(rates)
+    assert rates[-1] == CEILING_BPS
 
 
 def test_a_floor_above_the_ceiling_is_refused() -> None:
@@ -71,21 +91,21 @@ def test_a_floor_above_the_ceiling_is_refused() -> None:
     voices=st.lists(
         st.one_of(
             st.integers(0, 2**40),
-            st.tuples(st.floats(0, 1), st.integers(0, 5 * NS_PER_S)),
+            st.tuples(st.integers(-100, 1000), st.integers(-10, 1000), st.integers(0, 5000)),
         )
     ),
 )
-def test_whatever_is_heard(ceiling: int, voices: list[int | tuple[float, int]]) -> None:
+def test_whatever_is_heard(ceiling: int, voices: list[int | tuple[int, int, int]]) -> None:
     """the bitrate stays between floor and ceiling, and never above what the receiver allows."""
     rate = RateControl(ceiling_bps=ceiling)
-    now_ns = 0
+    lost = highest = at_ms = 0
     for voice in voices:
         if isinstance(voice, int):
             rate.on_remb(voice)
             assert rate.bitrate_bps <= max(FLOOR_BPS, 0.85 * voice / 0.9)
         else:
-            now_ns += voice[1]
-            rate.on_loss(voice[0], now_ns)
+            lost, highest, at_ms = lost + voice[0], highest + voice[1], at_ms + voice[2]
+            report(rate, lost, highest, at_ms)
         assert FLOOR_BPS <= rate.bitrate_bps <= ceiling
 
 

@@ -35,6 +35,8 @@ SENDER = (
     "_RTCRtpSender__rtp_header_extensions_map",
     "_RTCRtpSender__rtp_task",
     "_RTCRtpSender__rtp_timestamp",
+    "_RTCRtpSender__rtp_history",
+    "_RTCRtpSender__rtt",
     "_send_keyframe",
     "_handle_rtcp_packet",
     "_ssrc",
