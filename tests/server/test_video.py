@@ -107,6 +107,10 @@ class Viewer:
         receiver: Any = self.pc.getReceivers()[0]
         await receiver._send_rtcp_pli(ssrc)
 
+    async def ask_again(self, ssrc: int, sequence: int) -> None:
+        receiver: Any = self.pc.getReceivers()[0]
+        await receiver._send_rtcp_nack(ssrc, [sequence])
+
     async def estimate(self, bitrate_bps: int, ssrc: int) -> None:
         """Say what the link carries."""
         fci = pack_remb_fci(bitrate_bps, [ssrc])
@@ -224,6 +228,15 @@ async def test_a_request_is_met_with_one_key_frame() -> None:
         for _ in range(5):
             await call.viewer.ask_for_key_frame(call.ssrc)
         await call.viewer.shown.until(45)
+        assert call.encoding.counts["key"] == 2
+
+
+async def test_asking_for_what_is_gone_brings_a_key_frame() -> None:
+    """a packet that is kept no longer cannot be sent again: the viewer would wait in vain."""
+    async with video_call() as call:
+        await call.viewer.shown.until(15)
+        await call.viewer.ask_again(call.ssrc, 1 << 15)  # a number that is never used first
+        await call.viewer.shown.until(30)
         assert call.encoding.counts["key"] == 2
 
 
