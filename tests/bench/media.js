@@ -14,18 +14,21 @@ async (options) => {
   const TOP = 0.06, BOTTOM = 0.16, BLACK = 16, WHITE = 235;
   const PICTURES = 24;
 
-  /** Moving blocks with a little noise, as a camera gives it. */
+  /** A head that moves in front of a wall, with a little noise, as a camera gives it. */
   const makePictures = () => {
     let seed = 1;
     const random = () => (seed = (seed * 1103515245 + 12345) & 0x7fffffff) / 0x7fffffff;
     const blocks = Array.from({ length: 64 * 64 }, () => 60 + Math.floor(120 * random()));
     return Array.from({ length: PICTURES }, (_, picture) => {
       const data = new Uint8Array((width * height * 3) / 2).fill(128);
-      const shift = Math.round(12 * Math.sin((2 * Math.PI * picture) / PICTURES));
+      const middle = width / 2 + 40 * Math.sin((2 * Math.PI * picture) / PICTURES);
       for (let y = 0; y < height; y++) {
         for (let x = 0; x < width; x++) {
-          const block = blocks[((y >> 4) & 63) * 64 + (((x + shift + 64) >> 4) & 63)];
-          data[y * width + x] = block + Math.floor(6 * random());
+          const aside = (x - middle) / (height / 3);
+          const isHead = aside * aside + (y / height - 0.6) ** 2 * 6 < 1;
+          const left = isHead ? Math.round(x - middle) + 512 : x;
+          const block = blocks[((y >> 4) & 63) * 64 + ((left >> 4) & 63)];
+          data[y * width + x] = block + Math.floor(4 * random());
         }
       }
       return data;
@@ -123,7 +126,7 @@ async (options) => {
   if (hints) {
     const parameters = transceiver.sender.getParameters();
     parameters.degradationPreference = "maintain-resolution";
-    for (const encoding of parameters.encodings) encoding.maxBitrate = 4e6;
+    for (const encoding of parameters.encodings) encoding.maxBitrate = 2.5e6;
     await transceiver.sender.setParameters(parameters);
   }
   const firstAt = await first;
