@@ -45,7 +45,7 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument("--device", help="torch device; a GPU where there is one")
     parser.add_argument("--weights", type=Path, help="folder of pulled weights")
     parser.add_argument("--codec", help="wan, taehv, or one for each way: wan+taehv")
-    parser.add_argument("--threads", type=count, help="of the CPU; torch decides where not given")
+    parser.add_argument("--threads", type=count, help="of the CPU; half the cores where not given")
     parser.add_argument("--max-streams", type=count, default=1)
     parser.add_argument(
         "--compile",
