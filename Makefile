@@ -53,8 +53,9 @@ bench-media: install  ## glass to glass in a real Chromium: stock aiortc's echo 
 	$(BIN)/python -m tests.e2e.provision
 	$(BIN)/python -m tests.bench.media
 
-picture: install  ## take the README's picture again
-	$(BIN)/python -m tests.e2e.screenshot tests/pictures/studio.png
+pictures: install  ## take the README's pictures again
+	$(BIN)/python -m tests.e2e.screenshot tests/pictures/studio.png --clip bigbuckbunny.mp4
+	$(BIN)/python -m tests.strip tests/pictures/strip.jpg
 
 image:  ## build the container (TARGET=cpu or gpu)
 	docker build --file docker/Dockerfile --target $(or $(TARGET),cpu) --tag slipstream:$(or $(TARGET),cpu) .
