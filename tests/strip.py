@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
 from slipstream_engine.load import Wanted, load_diffusion
 from slipstream_engine.train.evaluate import held_out, stream
 from slipstream_engine.train.scenes import Clip, Size
