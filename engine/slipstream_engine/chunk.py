@@ -62,7 +62,7 @@ class ChunkMaker(Generic[CodecStateT]):
             lambda rgb_TCHW: self.codec.encode(rgb_TCHW, state.codec),
             rgb_TCHW.to(self.model.dtype),
         )
-        noise_FCHW = self._noise(latents_FCHW, state, step=0)
+        noise_FCHW = self.noise(latents_FCHW, state, chunk=state.chunk, step=0)
         return NoisyChunk(
             x_FCHW=mix_noise(latents_FCHW, noise_FCHW, state.noise_scale),
             timesteps_I=self._timesteps(state),
@@ -79,7 +79,7 @@ class ChunkMaker(Generic[CodecStateT]):
             state.catch_up(len(chunk.timesteps_I))
         for step, timesteps_B in enumerate(chunk.timesteps_I.split(1)):
             if step:
-                noise_FCHW = self._noise(chunk.x_FCHW, state, step=step)
+                noise_FCHW = self.noise(chunk.x_FCHW, state, chunk=state.chunk, step=step)
                 x_BFCHW = renoise(self.schedule, x_BFCHW, noise_FCHW[None], timesteps_B)
             row = 0 if is_first else step
             x_BFCHW = self._step(x_BFCHW, timesteps_B, placement, state, row=row)
@@ -137,12 +137,15 @@ class ChunkMaker(Generic[CodecStateT]):
             return state.steps
         return self.schedule.timesteps(self.schedule.first_timestep(state.noise_scale), state.steps)
 
-    def _noise(self, like_FCHW: Tensor, state: StreamState[CodecStateT], *, step: int) -> Tensor:
+    def noise(
+        self, like_FCHW: Tensor, state: StreamState[CodecStateT], *, chunk: int, step: int
+    ) -> Tensor:
+        """What goes into step `step` of chunk `chunk` of this stream."""
         return chunk_noise(
             self.preset.noise,
             like_FCHW.shape,
             seed=state.settings.seed,
-            chunk=state.chunk,
+            chunk=chunk,
             step=step,
             device=like_FCHW.device,
             dtype=like_FCHW.dtype,

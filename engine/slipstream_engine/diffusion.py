@@ -24,6 +24,7 @@ from slipstream_engine.pipeline import AdmissionError
 from slipstream_engine.prompts import Change, Embeddings, Interpolation, PromptTrack, at_once
 from slipstream_engine.schedule import Schedule
 from slipstream_engine.state import Settings, StreamState
+from slipstream_engine.stream_batch import StreamBatch
 from slipstream_engine.text import TextEncoder
 from slipstream_engine.text_worker import TextBusyError, TextWorker
 from slipstream_engine.timing import StageClock
@@ -61,7 +62,11 @@ class Transfers:
 
 
 class DiffusionStream(Generic[CodecStateT]):
-    """One viewer's stream; see `pipeline.Stream`."""
+    """One viewer's stream; see `pipeline.Stream`.
+
+    Args:
+        batch: runs the steps of neighbouring chunks together; None runs a chunk's at once.
+    """
 
     def __init__(
         self,
@@ -69,8 +74,10 @@ class DiffusionStream(Generic[CodecStateT]):
         embeddings: Embeddings,
         transfers: Transfers,
         state: StreamState[CodecStateT],
+        batch: StreamBatch[CodecStateT] | None = None,
     ) -> None:
         self._maker = maker
+        self._denoise = maker.denoise if batch is None else batch.denoise
         self._embeddings = embeddings
         self._transfers = transfers
         self._device = state.steps.device
@@ -131,14 +138,20 @@ class DiffusionStream(Generic[CodecStateT]):
 
     @torch.inference_mode()
     def step(self, frames_THW: I420, out_THW: I420) -> StageTimes:
+        """Generate one chunk; see `pipeline.Stream.step`.
+
+        In a stream batch it is an earlier chunk that becomes ready, or, at the start, none.
+        """
         clock = StageClock(self._device)
         self._take_up_change()
         with self._transfers.upload.sent(frames_THW) as sent_THW:
             rgb_TCHW = rgb_from_i420(sent_THW)
         noisy = self._maker.encode(rgb_TCHW, self.state)
         clock.mark()
-        clean_FCHW = self._maker.denoise(noisy, self.state)
+        clean_FCHW = self._denoise(noisy, self.state)
         clock.mark()
+        if clean_FCHW is None:
+            return StageTimes()
         made_THW = i420_from_rgb(self._maker.decode(clean_FCHW, self.state))
         clock.mark()
         self._transfers.download.begin(made_THW).take(out_THW)
@@ -258,13 +271,16 @@ class DiffusionPipeline(Generic[CodecStateT]):
             )
             stream.step(frames, np.empty_like(frames))
 
-    def open(self, parameters: Parameters) -> DiffusionStream[CodecStateT]:
+    def open(
+        self, parameters: Parameters, *, batched: bool = False
+    ) -> DiffusionStream[CodecStateT]:
+        """A fresh stream, see `pipeline.Pipeline.open`; `batched` makes it a stream batch."""
         if len(self._streams) >= self._config.max_streams:
             raise AdmissionError(
                 f"{len(self._streams)} streams are open, the limit is {self._config.max_streams}",
                 retry_after_s=BUSY_RETRY_S,
             )
-        stream = self._open(parameters)
+        stream = self._open(parameters, batched=batched)
         self._streams.add(stream)
         return stream
 
@@ -273,7 +289,9 @@ class DiffusionPipeline(Generic[CodecStateT]):
             self._parts.text_worker.close()
 
     @torch.inference_mode()
-    def _open(self, parameters: Parameters) -> DiffusionStream[CodecStateT]:
+    def _open(
+        self, parameters: Parameters, *, batched: bool = False
+    ) -> DiffusionStream[CodecStateT]:
         preset, model = self._config.preset, self._parts.model
         settings = _default_settings(preset)
         # begin with the preset's prompt, encoded since warming up; the viewer's own may take time
@@ -298,7 +316,8 @@ class DiffusionPipeline(Generic[CodecStateT]):
             ),
             runner=GraphRunner(self._compiler),
         )
-        stream = DiffusionStream(self._maker, self._embeddings, self._transfers, state)
+        batch = StreamBatch(self._maker) if batched else None
+        stream = DiffusionStream(self._maker, self._embeddings, self._transfers, state, batch)
         stream.apply(self.defaults.merged(parameters))
         return stream
 

@@ -105,10 +105,16 @@ def load_diffusion(wanted: Wanted) -> DiffusionPipeline[Any]:
     torch.set_num_threads(wanted.threads or max(1, usable_cores() // 2))
     config = configure(wanted)
     weights = (wanted.weights or DEFAULT_WEIGHTS).expanduser()
-    return DiffusionPipeline(config, _parts(config, weights))
+    return DiffusionPipeline(config, load_parts(config, weights))
 
 
-def _parts(config: EngineConfig, weights: Path) -> Parts[Any]:
+def load_parts(config: EngineConfig, weights: Path) -> Parts[Any]:
+    """What `config` names, from a weights folder.
+
+    Raises:
+        ValueError: if weights are missing or of another model.
+        OSError: if they cannot be read.
+    """
     if config.preset.name == EMBEDDED:
         return load_embedded(config)
     cache = EmbeddingCache(

@@ -23,7 +23,9 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     """Where a model runs."""
     parser.add_argument("--device", help="torch device; a GPU where there is one")
     parser.add_argument("--weights", type=Path, help="folder of pulled weights")
-    parser.add_argument("--threads", type=count, help="of the CPU; half the cores where not given")
+    parser.add_argument(
+        "--threads", type=count, help="of the CPU; all cores where not given, half to serve"
+    )
     parser.add_argument(
         "--compile",
         choices=("none", "graph", "inductor"),

@@ -22,7 +22,7 @@ from slipstream_engine.atomic import replacing
 from slipstream_engine.codec import FIRST_CHUNK_FRAMES
 from slipstream_engine.config import PRESETS, Compilation
 from slipstream_engine.extras import MissingExtraError, optional
-from slipstream_engine.load import EMBEDDED, Wanted, load_diffusion, preset_named
+from slipstream_engine.load import EMBEDDED, Wanted, load_diffusion, preset_named, usable_cores
 from slipstream_engine.options import add_machine, count, size_px
 from slipstream_engine.pipeline import Stream
 from slipstream_engine.progress import Progress
@@ -230,7 +230,7 @@ def job_of(arguments: argparse.Namespace) -> Job:
             codec=arguments.codec,
             device=arguments.device,
             weights=arguments.weights,
-            threads=arguments.threads,
+            threads=arguments.threads or usable_cores(),
             compilation=Compilation(arguments.compile),
         ),
         parameters=msgspec.convert(named, Parameters),
