@@ -1,4 +1,4 @@
-"""bench.py, bench_report.py, random_parts.py: what is measured is what was asked for."""
+"""bench.py, speed.py, bench_report.py, random_parts.py: what is measured is what was asked for."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 from slipstream_engine.__main__ import main
-from slipstream_engine.bench import Case, Effort, Mode, Scene, measure
 from slipstream_engine.bench_report import Figures, Machine, Report, Spread
 from slipstream_engine.config import EngineConfig
 from slipstream_engine.flops import chunk_flop
 from slipstream_engine.random_parts import random_parts, random_tensor
+from slipstream_engine.speed import Case, Effort, Mode, Scene, measure
 from slipstream_protocol.frames import Geometry
 
 from tests.engine import small_real
@@ -152,5 +152,6 @@ def test_the_table() -> None:
     assert head == "a toy, float32, 1 threads, load 0.2, torch 2, product 2.00 TFLOP/s"
     assert len(columns) == len(row)
     assert " ".join(row.split()) == (
-        "tiny 256x192 taehv 1 sequential 1 20.0 199.6 210.0 220.0 20.0 150.0 25.0 252 450 0.040 40 %"
+        "tiny 256x192 taehv 1 sequential 1 20.0 199.6 210.0 220.0 20.0 150.0 25.0 252 450 "
+        "0.040 40 %"
     )
