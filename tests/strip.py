@@ -24,7 +24,7 @@ GAP_PX = 4
 
 
 def row(label: str, clips: list[Clip]) -> NDArray[np.uint8]:
-    """The shown frames of every clip side by side, `[H, W, 3]` RGB, with the prompt in the corner."""
+    """The shown frames of all clips side by side, `[H, W, 3]` RGB, the prompt in the corner."""
     frames = [np.asarray(clip[at] * 255, np.uint8) for clip in clips for at in SHOWN_FRAMES]
     picture = np.concatenate([np.pad(f, ((0, GAP_PX), (0, GAP_PX), (0, 0))) for f in frames], 1)
     for colour, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
