@@ -48,6 +48,15 @@ def test_training(layer: Linear) -> None:
         torch.testing.assert_close(our, their)
 
 
+def test_frozen_weights(layer: Linear) -> None:
+    """Without a gradient to carry, the numbers do not depend on whether one could be."""
+    x = torch.randn(7, 24)
+    layer.requires_grad_(False)
+    with torch.inference_mode():
+        wanted = layer(x)
+    assert torch.equal(layer(x), wanted)
+
+
 def test_other_dtypes(layer: Linear) -> None:
     """bfloat16 goes torch's own way, to the same result."""
     x = torch.randn(7, 24, dtype=torch.bfloat16)

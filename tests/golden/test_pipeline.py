@@ -31,9 +31,11 @@ class RecordedNoise(ChunkMaker[WanVaeState]):
 
     case: Case
 
-    def _noise(self, like_FCHW: Tensor, state: StreamState[WanVaeState], *, step: int) -> Tensor:
-        push = state.chunk - 1 if step == 0 else state.chunk + step - 2
-        name = f"noise.session.{step}" if state.chunk == 0 else f"noise.push{push:02}.{step}"
+    def noise(
+        self, like_FCHW: Tensor, state: StreamState[WanVaeState], *, chunk: int, step: int
+    ) -> Tensor:
+        push = chunk - 1 if step == 0 else chunk + step - 2
+        name = f"noise.session.{step}" if chunk == 0 else f"noise.push{push:02}.{step}"
         return self.case.tensor(name).reshape(like_FCHW.shape)
 
 
