@@ -9,14 +9,17 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from slipstream_protocol.arena import Arena, Layout
 from slipstream_protocol.channel import Channel, ChannelClosed
+from slipstream_protocol.clock import NS_PER_MS
 from slipstream_protocol.messages import Failed, Loading
 
 from slipstream_engine.echo import EchoPipeline
 from slipstream_engine.loop import Loop
 from slipstream_engine.pipeline import Pipeline
+from slipstream_engine.rehearsal import rehearse
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +39,17 @@ def count(text: str) -> int:
     return int(text)
 
 
+def milliseconds(text: str) -> float:
+    """A time above 0; for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is given, it must be a number above 0")
+    return value
+
+
 def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser("serve", help="serve chunks to the server that started this")
     parser.add_argument("--channel-fd", type=int, required=True, help="inherited socket")
@@ -53,6 +67,12 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         default="none",
         help="CUDA graphs or torch.compile; runs eagerly, and says why, where it cannot be",
     )
+    parser.add_argument(
+        "--age-ms-target",
+        type=milliseconds,
+        default=1000.0,
+        help="age of its oldest frame by which a chunk should be made (default: 1000)",
+    )
     parser.set_defaults(run=serve)
 
 
@@ -67,7 +87,7 @@ def add_tools(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add_train_tiny(commands)
 
 
-def load_pipeline(arguments: argparse.Namespace) -> Pipeline:
+def load_pipeline(arguments: argparse.Namespace) -> Pipeline[Any]:
     """The pipeline asked for, loaded but cold.
 
     Raises:
@@ -110,6 +130,7 @@ def serve(arguments: argparse.Namespace) -> int:
             opened.callback(pipeline.close)
             channel.send(Loading(stage="warming up"))
             pipeline.warm_up()
+            latency = rehearse(pipeline)
             layout = Layout(
                 geometry=pipeline.geometry, lanes=arguments.max_streams, in_slots=1, out_slots=2
             )
@@ -121,7 +142,13 @@ def serve(arguments: argparse.Namespace) -> int:
             logger.exception("the engine could not start")
             channel.send(Failed(lane=-1, reason=f"{type(error).__name__}: {error}"))
             return 1
-        Loop(pipeline, channel, arena).run()
+        Loop(
+            pipeline,
+            channel,
+            arena,
+            age_target_ns=round(arguments.age_ms_target * NS_PER_MS),
+            latency=latency,
+        ).run()
     return 0
 
 

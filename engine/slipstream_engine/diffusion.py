@@ -1,19 +1,21 @@
-"""The real pipeline: camera frames in, diffused frames out, one chunk at a time."""
+"""The real pipeline: camera frames in, diffused frames out, stage by stage."""
 
 import logging
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
-from weakref import WeakSet
 
 import numpy as np
 import torch
 from msgspec import UNSET
 from slipstream_protocol.frames import I420, Geometry
-from slipstream_protocol.messages import StageTimes
 from slipstream_protocol.parameters import Parameters, Prompt, Prompts
 
 from slipstream_engine.cache import RollingCache
-from slipstream_engine.chunk import ChunkMaker
+from slipstream_engine.chunk import Chunk, ChunkMaker
 from slipstream_engine.codec import CHUNK_FRAMES, FIRST_CHUNK_FRAMES, Codec
 from slipstream_engine.color import i420_from_rgb, rgb_from_i420
 from slipstream_engine.compile import Compiler, GraphRunner, Recorder
@@ -21,19 +23,24 @@ from slipstream_engine.config import EngineConfig, Preset
 from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.models.rope import precise
 from slipstream_engine.pipeline import AdmissionError
+from slipstream_engine.pool import CachePool
 from slipstream_engine.prompts import Change, Embeddings, Interpolation, PromptTrack, at_once
 from slipstream_engine.schedule import Schedule
 from slipstream_engine.state import Settings, StreamState
 from slipstream_engine.text import TextEncoder
 from slipstream_engine.text_worker import TextBusyError, TextWorker
-from slipstream_engine.timing import StageClock
+from slipstream_engine.together import JointStep
 from slipstream_engine.transfer import Download, Upload
+from slipstream_engine.work import Shape
 
 logger = logging.getLogger(__name__)
 
 CodecStateT = TypeVar("CodecStateT")
 
 BUSY_RETRY_S = 10.0
+MAX_BATCH = 16
+# levels, see `work.Shape`: what a chunk's latents, or its place in the cache, set apart
+FIRST, RESTART, STEADY = "first", "restart", "steady"
 WARM_UP_CHUNKS = 3
 
 
@@ -53,7 +60,7 @@ class Parts(Generic[CodecStateT]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Lanes:
+class Ways:
     """The two ways between host and device; streams take turns on them."""
 
     upload: Upload
@@ -65,16 +72,19 @@ class DiffusionStream(Generic[CodecStateT]):
 
     def __init__(
         self,
-        maker: ChunkMaker[CodecStateT],
+        joint: JointStep[CodecStateT],
         embeddings: Embeddings,
-        lanes: Lanes,
+        ways: Ways,
         state: StreamState[CodecStateT],
+        give_lane: Callable[[], None],
     ) -> None:
-        self._maker = maker
+        self._joint = joint
+        self._maker = joint.maker
         self._embeddings = embeddings
-        self._lanes = lanes
-        self._device = state.steps.device
+        self._ways = ways
         self.state = state
+        self._lease = weakref.finalize(self, give_lane)
+        self._lease.atexit = False
 
     @property
     def prompts(self) -> Prompts:
@@ -94,7 +104,7 @@ class DiffusionStream(Generic[CodecStateT]):
         if change is not None:
             self.state.change = change
         if parameters.reset_cache is True:
-            self.state.forget()
+            self.state.restarts = True
 
     def _change(self, parameters: Parameters) -> Change | None:
         target, transition = parameters.target, parameters.transition
@@ -129,21 +139,41 @@ class DiffusionStream(Generic[CodecStateT]):
         except Exception:  # an encoder may throw anything; the stream goes on with its old prompts
             logger.exception("prompts could not be encoded: %s", change.mixture.prompts)
 
+    @property
+    def shape(self) -> Shape:
+        state = self.state
+        level = STEADY
+        if state.restarts or not state.past_frames:
+            level = RESTART if state.chunk else FIRST
+        return Shape(level=level, steps=len(state.settings.step_list))
+
+    @property
+    def steady_shape(self) -> Shape:
+        return Shape(level=STEADY, steps=len(self.state.settings.step_list))
+
     @torch.inference_mode()
-    def step(self, frames_THW: I420, out_THW: I420) -> StageTimes:
-        clock = StageClock(self._device)
+    def encode(self, frames_THW: I420) -> Chunk[CodecStateT]:
         self._take_up_change()
-        with self._lanes.upload.sent(frames_THW) as sent_THW:
+        with self._ways.upload.sent(frames_THW) as sent_THW:
             rgb_TCHW = rgb_from_i420(sent_THW)
-        noisy = self._maker.encode(rgb_TCHW, self.state)
-        clock.mark()
-        clean_FCHW = self._maker.denoise(noisy, self.state)
-        clock.mark()
-        made_THW = i420_from_rgb(self._maker.decode(clean_FCHW, self.state))
-        clock.mark()
-        self._lanes.download.begin(made_THW).take(out_THW)
-        encode_ms, denoise_ms, decode_ms = clock.laps_ms()
-        return StageTimes(encode_ms=encode_ms, denoise_ms=denoise_ms, decode_ms=decode_ms)
+        return self._maker.encode(rgb_TCHW, self.state)
+
+    @torch.inference_mode()
+    def decode(self, chunk: Chunk[CodecStateT], out_THW: I420) -> None:
+        made_THW = i420_from_rgb(self._maker.decode(chunk))
+        self._ways.download.begin(made_THW).take(out_THW)
+
+    @torch.inference_mode()
+    def step(self, frames_THW: I420, out_THW: I420) -> None:
+        """A whole chunk, stage after stage: for files, where nobody else waits."""
+        chunk = self.encode(frames_THW)
+        while not chunk.is_clean:
+            self._joint.run([chunk])
+        self.decode(chunk, out_THW)
+
+    def close(self) -> None:
+        """Give its lane back; one that nobody refers to any more does so by itself."""
+        self._lease()
 
 
 class DiffusionPipeline(Generic[CodecStateT]):
@@ -179,7 +209,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
             preset=preset, model=parts.model, schedule=schedule, codec=parts.codec
         )
         largest = (FIRST_CHUNK_FRAMES, *self.geometry.frame_shape)
-        self._lanes = Lanes(
+        self._ways = Ways(
             upload=Upload(largest, self._device), download=Download(largest, self._device)
         )
         self._compiler = Compiler(config.compilation, self._device, parts.model, recorder=recorder)
@@ -187,7 +217,10 @@ class DiffusionPipeline(Generic[CodecStateT]):
         self._embeddings = Embeddings(at_once(parts.text) if worker is None else worker.submit)
         # every stream begins with it, so it is kept for good
         self._resting = self._embeddings.mixture((Prompt(preset.prompt),))
-        self._streams: WeakSet[DiffusionStream[CodecStateT]] = WeakSet()
+        self._pool = self._make_pool()
+        self._joint = JointStep(
+            maker=self._maker, pool=self._pool.cache, runner=GraphRunner(self._compiler)
+        )
 
     @property
     def preset(self) -> str:
@@ -201,6 +234,10 @@ class DiffusionPipeline(Generic[CodecStateT]):
             first_chunk_frames=FIRST_CHUNK_FRAMES,
             chunk_frames=CHUNK_FRAMES,
         )
+
+    @property
+    def max_batch(self) -> int:
+        return MAX_BATCH if self._device.type == "cuda" else self._config.cpu_batch
 
     @property
     def defaults(self) -> Parameters:
@@ -241,7 +278,10 @@ class DiffusionPipeline(Generic[CodecStateT]):
             self._warm_up()
 
     def _warm_up(self) -> None:
-        stream = self._open(Parameters())
+        with closing(self.open(Parameters())) as stream:
+            self._warm_up_with(stream)
+
+    def _warm_up_with(self, stream: DiffusionStream[CodecStateT]) -> None:
         if not self._compiler.is_active:
             self._run_blank(stream, range(WARM_UP_CHUNKS))
             return
@@ -258,39 +298,54 @@ class DiffusionPipeline(Generic[CodecStateT]):
             )
             stream.step(frames, np.empty_like(frames))
 
+    @torch.inference_mode()
     def open(self, parameters: Parameters) -> DiffusionStream[CodecStateT]:
-        if len(self._streams) >= self._config.max_streams:
+        if not self._pool.has_room:
             raise AdmissionError(
-                f"{len(self._streams)} streams are open, the limit is {self._config.max_streams}",
+                f"{self._pool.lanes} streams are open, the limit is {self._pool.lanes}",
                 retry_after_s=BUSY_RETRY_S,
             )
-        stream = self._open(parameters)
-        self._streams.add(stream)
+        try:
+            stream = self._open()
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            reason = str(error).partition("\n")[0]
+            raise AdmissionError(
+                f"no memory for another stream: {reason}", retry_after_s=BUSY_RETRY_S
+            ) from error
+        try:
+            stream.apply(self.defaults.merged(parameters))
+        except BaseException:
+            stream.close()
+            raise
         return stream
+
+    @torch.inference_mode()
+    def denoise(self, chunks: Sequence[Chunk[CodecStateT]]) -> None:
+        self._joint.run(chunks)
+
+    def finish(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.current_stream(self._device).synchronize()
 
     def close(self) -> None:
         if self._parts.text_worker is not None:
             self._parts.text_worker.close()
 
-    @torch.inference_mode()
-    def _open(self, parameters: Parameters) -> DiffusionStream[CodecStateT]:
-        preset, model = self._config.preset, self._parts.model
-        settings = _default_settings(preset)
+    def _open(self) -> DiffusionStream[CodecStateT]:
+        settings = _default_settings(self._config.preset)
         # begin with the preset's prompt, encoded since warming up; the viewer's own may take time
         track = PromptTrack.at(self._resting.prompts, self._resting.result())
-        cache = RollingCache(
-            model.params,
-            preset.cache,
-            rows=len(preset.schedule.step_list),
-            frame_tokens=self._frame_tokens,
-            device=self._device,
-            dtype=model.dtype,
-        )
+        conditioning = self._parts.model.condition(track.embedding_TE[None])
+        codec = self._parts.codec.fresh_state()
+        lane = self._pool.take()
         state = StreamState(
-            cache=cache,
-            codec=self._parts.codec.fresh_state(),
+            cache=lane.cache,
+            first_row=lane.first_row,
+            codec=codec,
             prompts=track,
-            conditioning=model.condition(track.embedding_TE[None]),
+            conditioning=conditioning,
             settings=settings,
             steps=torch.tensor(settings.step_list, device=self._device),
             noise_scale=torch.tensor(
@@ -298,9 +353,28 @@ class DiffusionPipeline(Generic[CodecStateT]):
             ),
             runner=GraphRunner(self._compiler),
         )
-        stream = DiffusionStream(self._maker, self._embeddings, self._lanes, state)
-        stream.apply(self.defaults.merged(parameters))
-        return stream
+        return DiffusionStream(
+            self._joint, self._embeddings, self._ways, state, partial(self._pool.give, lane)
+        )
+
+    @torch.inference_mode()
+    def _make_pool(self) -> CachePool:
+        preset, model, lanes = self._config.preset, self._parts.model, self._config.max_streams
+        cache = RollingCache(
+            model.params,
+            preset.cache,
+            rows=lanes * len(preset.schedule.step_list),
+            frame_tokens=self._frame_tokens,
+            device=self._device,
+            dtype=model.dtype,
+        )
+        return CachePool(cache, lanes=lanes)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether torch has found no memory; on a CPU its error has no class of its own."""
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or "allocate memory" in str(error)
 
 
 def _default_settings(preset: Preset) -> Settings:

@@ -68,7 +68,11 @@ def make(
 ) -> DiffusionPipeline[object]:
     """The pipeline of a folder of small weights; close it."""
     config = EngineConfig(
-        preset=wanted or preset(), device=device, dtype="float32", compilation=compilation
+        preset=wanted or preset(),
+        device=device,
+        dtype="float32",
+        max_streams=2,
+        compilation=compilation,
     )
     parts = load_real_parts(
         config,
