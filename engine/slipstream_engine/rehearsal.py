@@ -1,7 +1,9 @@
 """What a warm pipeline's passes take, before the first viewer comes: admission needs an answer."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Hashable
 from contextlib import closing
+from statistics import median
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,26 +15,50 @@ from slipstream_engine.work import Kind, Stage
 
 CHUNKS = 4  # the first one is of another level, three make a belief
 _GREY = 128
+_SHARED = 0.2  # of a pass, to begin with: what its members would pay only once
+_GUESS_NS = 10 * NS_PER_MS
 
 ResultT = TypeVar("ResultT")
 
 
+class _Record:
+    """How long passes took, by their kind."""
+
+    def __init__(self, pipeline: Pipeline[Any]) -> None:
+        self._pipeline = pipeline
+        self._spent_ns: defaultdict[Kind, list[int]] = defaultdict(list)
+
+    def time(self, kind: Kind, action: Callable[..., ResultT], *inputs: Any) -> ResultT:
+        started_ns = now_ns()
+        result = action(*inputs)
+        self._pipeline.finish()
+        self._spent_ns[kind].append(max(1, now_ns() - started_ns))
+        return result
+
+    def model(self) -> LatencyModel:
+        """Begins at the median of each kind; what was never seen is taken for the slowest."""
+        medians_ns = {kind: median(spent) for kind, spent in self._spent_ns.items()}
+        slowest_ns = max(medians_ns.values())
+        lines: dict[Hashable, Line] = {kind: _line(ns) for kind, ns in medians_ns.items()}
+        model = LatencyModel(_line(slowest_ns), lines)
+        for kind, spent in self._spent_ns.items():
+            for duration_ns in spent:
+                model.observe(kind, items=1, duration_ns=duration_ns)
+        return model
+
+
+def _line(alone_ns: float) -> Line:
+    return Line(base_ns=_SHARED * alone_ns, per_item_ns=(1 - _SHARED) * alone_ns)
+
+
 def nothing_learnt() -> LatencyModel:
-    """A guess for any pass: most of it is work, some of it all its members pay once."""
-    return LatencyModel(Line(base_ns=2 * NS_PER_MS, per_item_ns=8 * NS_PER_MS))
+    """The same guess for any pass."""
+    return LatencyModel(_line(_GUESS_NS))
 
 
 def rehearse(pipeline: Pipeline[Any], chunks: int = CHUNKS) -> LatencyModel:
     """Learn from a throw-away stream of grey pictures with the pipeline's own parameters."""
-    latency = nothing_learnt()
-
-    def timed(kind: Kind, action: Callable[..., ResultT], *inputs: Any) -> ResultT:
-        started_ns = now_ns()
-        result = action(*inputs)
-        pipeline.finish()
-        latency.observe(kind, items=1, duration_ns=max(1, now_ns() - started_ns))
-        return result
-
+    record = _Record(pipeline)
     geometry = pipeline.geometry
     with closing(pipeline.open(pipeline.defaults)) as stream:
         for number in range(chunks):
@@ -41,8 +67,8 @@ def rehearse(pipeline: Pipeline[Any], chunks: int = CHUNKS) -> LatencyModel:
             frames_THW = np.full(
                 (geometry.frames_of(number), *geometry.frame_shape), _GREY, dtype=np.uint8
             )
-            chunk = timed(encode, stream.encode, frames_THW)
+            chunk = record.time(encode, stream.encode, frames_THW)
             for _ in range(shape.steps):
-                timed(denoise, pipeline.denoise, [chunk])
-            timed(decode, stream.decode, chunk, np.empty_like(frames_THW))
-    return latency
+                record.time(denoise, pipeline.denoise, [chunk])
+            record.time(decode, stream.decode, chunk, np.empty_like(frames_THW))
+    return record.model()

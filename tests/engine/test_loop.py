@@ -1,44 +1,40 @@
 """The engine's loop, spoken to over a real channel: order, isolation, bounded work."""
 
 import contextlib
-import threading
 from collections.abc import Iterator, Sequence
 
-import msgspec
 import numpy as np
 import pytest
 from msgspec import UNSET
-from slipstream_engine.loop import Loop
+from slipstream_engine.device import Device
+from slipstream_engine.lane import Flight, Lane
+from slipstream_engine.latency import LatencyModel, Line
 from slipstream_engine.pipeline import AdmissionError
-from slipstream_engine.work import Shape
-from slipstream_protocol.arena import Arena, Layout
-from slipstream_protocol.channel import Channel, open_pair
-from slipstream_protocol.clock import now_ns
+from slipstream_engine.rehearsal import rehearse
+from slipstream_engine.work import Kind, Shape, Stage
+from slipstream_protocol.arena import Layout, Slots
 from slipstream_protocol.frames import I420, Geometry
 from slipstream_protocol.messages import (
     Applied,
-    ChunkIn,
     ChunkOut,
     CloseStream,
     Failed,
-    Message,
     OpenStream,
     Ready,
     SlotFree,
     SlotRead,
     Stop,
     StreamClosed,
-    StreamOpened,
     StreamRefused,
-    ToServer,
     Update,
     UpdateRefused,
 )
 from slipstream_protocol.parameters import Parameters, Prompt, Prompts
 
+from tests.engine.far_end import FarEnd
+
 GEOMETRY = Geometry(width_px=8, height_px=4, first_chunk_frames=5, chunk_frames=4)
 LAYOUT = Layout(geometry=GEOMETRY, lanes=3, in_slots=1, out_slots=2)
-DEADLINE_S = 20
 
 
 class PaintStream:
@@ -103,70 +99,9 @@ class PaintPipeline:
         pass
 
 
-class FarEnd:
-    """The server's side: says things and reads answers, each with a deadline."""
-
-    def __init__(self) -> None:
-        ours, theirs = open_pair()
-        self.arena = Arena.create(LAYOUT)
-        self._channel = Channel(theirs)
-        loop = Loop(PaintPipeline(), self._channel, self.arena)
-        self._thread = threading.Thread(target=loop.run)
-        self._thread.start()
-        ours.settimeout(DEADLINE_S)
-        self._sock = ours
-        self._bytes = b""
-
-    def say(self, *messages: Message) -> None:
-        for message in messages:
-            payload = msgspec.msgpack.encode(message)
-            self._sock.sendall(len(payload).to_bytes(4, "little") + payload)
-
-    def hear(self) -> ToServer:
-        while len(self._bytes) < 4 or len(self._bytes) < 4 + self._length:
-            data = self._sock.recv(65536)
-            assert data, "the engine hung up"
-            self._bytes += data
-        payload, self._bytes = (
-            self._bytes[4 : 4 + self._length],
-            self._bytes[4 + self._length :],
-        )
-        message: ToServer = msgspec.msgpack.decode(payload, type=ToServer)
-        return message
-
-    @property
-    def _length(self) -> int:
-        return int.from_bytes(self._bytes[:4], "little")
-
-    def chunk(self, lane: int, number: int) -> ChunkIn:
-        now = now_ns()
-        return ChunkIn(
-            lane=lane,
-            slot=0,
-            chunk=number,
-            frames=GEOMETRY.frames_of(number),
-            captured_ns=now,
-            submitted_ns=now,
-        )
-
-    def open(self, lane: int, **parameters: object) -> None:
-        self.say(OpenStream(lane=lane, parameters=msgspec.convert(parameters, Parameters)))
-        assert self.hear() == StreamOpened(lane=lane)
-
-    def wait(self) -> None:
-        self._thread.join(DEADLINE_S)
-        assert not self._thread.is_alive()
-
-    def close(self) -> None:
-        self._sock.close()
-        self.wait()
-        self._channel.close()
-        self.arena.close()
-
-
 @pytest.fixture
 def far_end() -> Iterator[FarEnd]:
-    end = FarEnd()
+    end = FarEnd(PaintPipeline(), LAYOUT)
     with contextlib.closing(end):
         ready = end.hear()
         assert isinstance(ready, Ready)
@@ -296,3 +231,48 @@ def test_stop_ends_the_loop(far_end: FarEnd) -> None:
     """the loop returns on request, and by itself when the server hangs up."""
     far_end.say(Stop())
     far_end.wait()
+
+
+def test_a_stream_the_device_cannot_bear_is_refused() -> None:
+    """by what passes take, with the reason and when to ask again; the first one may always try."""
+    second_ns = 1_000_000_000
+    slow = LatencyModel(Line(base_ns=0, per_item_ns=second_ns))
+    end = FarEnd(PaintPipeline(), LAYOUT, age_target_ns=second_ns, latency=slow)
+    with contextlib.closing(end):
+        end.hear()
+        end.open(0)
+        end.say(OpenStream(lane=1, parameters=Parameters()))
+        refused = end.hear()
+        assert isinstance(refused, StreamRefused)
+        assert refused.reason.startswith("load would be ")
+        assert "a chunk takes 4000 ms alone and comes every 500 ms" in refused.reason
+        assert refused.retry_after_s > 0
+        end.say(CloseStream(lane=0))
+        end.hear()
+        end.open(1)
+
+
+def test_streams_that_share_a_pass_share_its_failure(far_end: FarEnd) -> None:
+    """none of their caches can be trusted after it; who was not in it is not touched."""
+    pipeline = PaintPipeline()
+    device = Device(pipeline, far_end.arena)
+    work = []
+    for number, prompt in enumerate(("fine", "fail", "fine")):
+        stream = pipeline.open(Parameters(prompt=prompt))
+        lane = Lane(number=number, stream=stream, outputs=Slots(2, owned=True))
+        work.append((lane, Flight[list[int]](message=far_end.chunk(number, 0))))
+    assert not device.run(Stage.ENCODE, work).failed
+    assert device.run(Stage.DENOISE, work[:2]).failed == dict.fromkeys(
+        (0, 1), "RuntimeError: the model broke"
+    )
+    assert not device.run(Stage.DENOISE, work[2:]).failed
+    assert device.run(Stage.DECODE, work[2:]).failed == {}
+
+
+def test_a_rehearsal_knows_every_stage() -> None:
+    """what a viewer's steady chunks ask for has been seen often enough to be believed."""
+    latency = rehearse(PaintPipeline())
+    for stage in Stage:
+        kind = Kind(stage=stage, level="paint")
+        assert latency.samples(kind) >= 3
+        assert latency.line(kind).at(1) < 1_000_000
