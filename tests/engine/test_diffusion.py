@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from slipstream_engine.config import NoiseMode, Pinning, Positions
-from slipstream_engine.diffusion import DiffusionStream
 from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.pipeline import AdmissionError, Pipeline
 from slipstream_engine.prompts import Embeddings
+from slipstream_engine.stream import DiffusionStream
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters, Prompt, Transition
 from torch.utils._python_dispatch import TorchDispatchMode

@@ -47,8 +47,9 @@ EVENTS = {
     12: Parameters(
         transition=Transition((Prompt("a cat"), Prompt("a fish", 0.5)), num_steps=3), seed=5
     ),
-    16: Parameters(denoising_step_list=(700,)),
-    19: Parameters(denoising_step_list=(700, 500, 400, 200)),
+    15: Parameters(denoising_step_list=(700, 500, 400, 200)),
+    18: Parameters(denoising_step_list=(700, 500)),
+    20: Parameters(denoising_step_list=(700,)),
     22: Parameters(denoising_step_list=(700, 500, 400), reset_cache=True),
     25: Parameters(
         transition=Transition(
