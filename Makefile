@@ -7,7 +7,8 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 SOURCES     := server engine tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check format test test-golden test-gpu bench picture image clean
+.PHONY: help install run check format test test-golden test-gpu bench bench-engine bench-media \
+        pictures image clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -49,8 +50,16 @@ test-gpu: install  ## numerics and latency on a CUDA device
 bench: install  ## 60 s calls over loopback WebRTC: bare aiortc, echo, tiny; JSON and a table
 	$(BIN)/python -m tests.bench
 
-picture: install  ## take the README's picture again
-	$(BIN)/python -m tests.e2e.screenshot tests/pictures/studio.png
+bench-engine: install  ## our micro-step against the specification's text, on the CPU
+	$(BIN)/python -m tests.bench.engine
+
+bench-media: install  ## glass to glass in a real Chromium: stock aiortc's echo against our media edge
+	$(BIN)/python -m tests.e2e.provision
+	$(BIN)/python -m tests.bench.media
+
+pictures: install  ## take the README's pictures again
+	$(BIN)/python -m tests.e2e.screenshot tests/pictures/studio.png --clip bigbuckbunny.mp4
+	$(BIN)/python -m tests.strip tests/pictures/strip.jpg
 
 image:  ## build the container (TARGET=cpu or gpu)
 	docker build --file docker/Dockerfile --target $(or $(TARGET),cpu) --tag slipstream:$(or $(TARGET),cpu) .

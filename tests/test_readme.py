@@ -25,5 +25,5 @@ def test_its_pictures_and_commands_exist() -> None:
     for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text):
         assert (ROOT / picture).is_file(), picture
     makefile = (ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"\bmake ([a-z-]+)", text)):
+    for target in set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

@@ -8,7 +8,6 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from slipstream_protocol.arena import Arena, Layout
@@ -18,25 +17,11 @@ from slipstream_protocol.messages import Failed, Loading
 
 from slipstream_engine.echo import EchoPipeline
 from slipstream_engine.loop import Loop
+from slipstream_engine.options import add_machine, count, size_px
 from slipstream_engine.pipeline import Pipeline
 from slipstream_engine.rehearsal import rehearse
 
 logger = logging.getLogger(__name__)
-
-
-def size_px(text: str) -> tuple[int, int]:
-    """`640x480` as width and height; for argparse."""
-    width, separator, height = text.lower().partition("x")
-    if not (separator and width.isdigit() and height.isdigit()):
-        raise argparse.ArgumentTypeError(f"size is {text!r}, it must be like 640x480")
-    return int(width), int(height)
-
-
-def count(text: str) -> int:
-    """A number of things, at least one; for argparse."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is given, it must be a whole number above 0")
-    return int(text)
 
 
 def milliseconds(text: str) -> float:
@@ -56,17 +41,9 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument("--pipeline", choices=("diffusion", "echo"), default="diffusion")
     parser.add_argument("--preset", default="tiny", help="model, for the diffusion pipeline")
     parser.add_argument("--size", type=size_px, help="WxH of a frame, where not the preset's own")
-    parser.add_argument("--device", help="torch device; a GPU where there is one")
-    parser.add_argument("--weights", type=Path, help="folder of pulled weights")
     parser.add_argument("--codec", help="wan, taehv, or one for each way: wan+taehv")
-    parser.add_argument("--threads", type=count, help="of the CPU; torch decides where not given")
     parser.add_argument("--max-streams", type=count, default=1)
-    parser.add_argument(
-        "--compile",
-        choices=("none", "graph", "inductor"),
-        default="none",
-        help="CUDA graphs or torch.compile; runs eagerly, and says why, where it cannot be",
-    )
+    add_machine(parser)
     parser.add_argument(
         "--age-ms-target",
         type=milliseconds,
@@ -78,13 +55,17 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 def add_tools(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Every command but `serve`."""
+    from slipstream_engine.bench import add_bench
     from slipstream_engine.pull import add_pull
     from slipstream_engine.simulate import add_simulate
     from slipstream_engine.train.command import add_train_tiny
+    from slipstream_engine.v2v import add_v2v
 
+    add_bench(commands)
     add_pull(commands)
     add_simulate(commands)
     add_train_tiny(commands)
+    add_v2v(commands)
 
 
 def load_pipeline(arguments: argparse.Namespace) -> Pipeline[Any]:

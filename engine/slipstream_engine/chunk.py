@@ -128,7 +128,8 @@ class ChunkMaker(Generic[CodecStateT]):
             return denoise_at(self.model, self.schedule, x, timesteps, at, cache, conditioning)
 
         inputs = (x_FCHW[None], chunk.timestep_B, placement.frames_BF, placement.slots_BF)
-        if placement.length < self.preset.cache.slots:  # each of these shapes comes only once
+        is_full = chunk.span.length == self.preset.cache.slots and len(x_FCHW) == 1
+        if not is_full:  # each of these shapes comes only once
             clean_BFCHW = step(*inputs)
         else:
             clean_BFCHW = state.runner.run(("denoise", row), step, *inputs)

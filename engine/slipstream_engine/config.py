@@ -327,7 +327,7 @@ _TINY = Preset(
     text="tiny",
     width_px=256,
     height_px=192,
-    prompt="neon",
+    prompt="cyberpunk",
     note="the embedded demo model: a small style vocabulary, not open-ended text",
 )
 

@@ -24,7 +24,8 @@ from slipstream_engine.pool import CachePool
 from slipstream_engine.prompts import Embeddings, PromptTrack, at_once
 from slipstream_engine.schedule import Schedule
 from slipstream_engine.state import Settings, StreamState
-from slipstream_engine.stream import DiffusionStream, Ways
+from slipstream_engine.stream import DiffusionStream, Transfers
+from slipstream_engine.stream_batch import StreamBatch
 from slipstream_engine.text import TextEncoder
 from slipstream_engine.text_worker import TextWorker
 from slipstream_engine.together import JointStep
@@ -87,7 +88,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
             preset=preset, model=parts.model, schedule=schedule, codec=parts.codec
         )
         largest = (FIRST_CHUNK_FRAMES, *self.geometry.frame_shape)
-        self._ways = Ways(
+        self._transfers = Transfers(
             upload=Upload(largest, self._device), download=Download(largest, self._device)
         )
         self._compiler = Compiler(config.compilation, self._device, parts.model, recorder=recorder)
@@ -177,14 +178,17 @@ class DiffusionPipeline(Generic[CodecStateT]):
             stream.step(frames, np.empty_like(frames))
 
     @torch.inference_mode()
-    def open(self, parameters: Parameters) -> DiffusionStream[CodecStateT]:
+    def open(
+        self, parameters: Parameters, *, batched: bool = False
+    ) -> DiffusionStream[CodecStateT]:
+        """A fresh stream, see `pipeline.Pipeline.open`; `batched` makes it a stream batch."""
         if not self._pool.has_room:
             raise AdmissionError(
                 f"{self._pool.lanes} streams are open, the limit is {self._pool.lanes}",
                 retry_after_s=BUSY_RETRY_S,
             )
         try:
-            stream = self._open()
+            stream = self._open(batched)
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -211,7 +215,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
         if self._parts.text_worker is not None:
             self._parts.text_worker.close()
 
-    def _open(self) -> DiffusionStream[CodecStateT]:
+    def _open(self, batched: bool) -> DiffusionStream[CodecStateT]:
         settings = _default_settings(self._config.preset)
         # begin with the preset's prompt, encoded since warming up; the viewer's own may take time
         track = PromptTrack.at(self._resting.prompts, self._resting.result())
@@ -232,7 +236,12 @@ class DiffusionPipeline(Generic[CodecStateT]):
             runner=GraphRunner(self._compiler),
         )
         return DiffusionStream(
-            self._joint, self._embeddings, self._ways, state, partial(self._pool.give, lane)
+            self._joint,
+            self._embeddings,
+            self._transfers,
+            state,
+            partial(self._pool.give, lane),
+            StreamBatch(self._joint) if batched else None,
         )
 
     @torch.inference_mode()

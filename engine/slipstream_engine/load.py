@@ -1,5 +1,6 @@
 """From what was asked for to a loaded diffusion pipeline; the one place that knows every preset."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ class Wanted:
             own.
         codec: `wan`, `taehv`, or encoder and decoder like `wan+taehv`; None for the preset's own.
         max_streams: streams that may be open at once.
-        threads: of the CPU; None leaves it to torch.
+        threads: of the CPU; None for half the cores: the other half is for the media, whose
+            latency suffers more from waiting than a chunk's does from fewer threads.
         compilation: eager code runs where it cannot be.
     """
 
@@ -43,6 +45,13 @@ class Wanted:
     max_streams: int = 1
     threads: int | None = None
     compilation: Compilation = Compilation.NONE
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def preset_named(name: str) -> Preset:
@@ -93,14 +102,19 @@ def load_diffusion(wanted: Wanted) -> DiffusionPipeline[Any]:
         ValueError: if what is wanted cannot be.
         OSError: if weights are missing or cannot be read.
     """
-    if wanted.threads is not None:
-        torch.set_num_threads(wanted.threads)
+    torch.set_num_threads(wanted.threads or max(1, usable_cores() // 2))
     config = configure(wanted)
     weights = (wanted.weights or DEFAULT_WEIGHTS).expanduser()
-    return DiffusionPipeline(config, _parts(config, weights))
+    return DiffusionPipeline(config, load_parts(config, weights))
 
 
-def _parts(config: EngineConfig, weights: Path) -> Parts[Any]:
+def load_parts(config: EngineConfig, weights: Path) -> Parts[Any]:
+    """What `config` names, from a weights folder.
+
+    Raises:
+        ValueError: if weights are missing or of another model.
+        OSError: if they cannot be read.
+    """
     if config.preset.name == EMBEDDED:
         return load_embedded(config)
     cache = EmbeddingCache(

@@ -77,7 +77,7 @@ def load_real_parts(
         encoder_device=encoder_device,
         config=sizes.umt5,
     )
-    builds = _builds(preset, sizes)
+    builds = builds_of(preset, sizes)
     for artifact, build in builds.items():
         check(build, weights / artifact.file, surplus=artifact.surplus)
     text.check()
@@ -87,13 +87,13 @@ def load_real_parts(
         return load(builds[artifact], file, dtype=dtype, device=device, surplus=surplus)
 
     model = read(GENERATORS[preset.name])
-    codec = _codec(preset, lambda name: read(CODECS[name]), device)
+    codec = pair_codecs(preset, lambda name: read(CODECS[name]), device)
     worker = TextWorker(text)
     worker.start()
     return Parts(model=model, codec=codec, text=text, text_worker=worker)
 
 
-def _builds(preset: Preset, sizes: Sizes) -> Mapping[Artifact, Callable[[], nn.Module]]:
+def builds_of(preset: Preset, sizes: Sizes) -> Mapping[Artifact, Callable[[], nn.Module]]:
     """What each file of model and codec is read into."""
     makes: dict[CodecName, Callable[[], nn.Module]] = {
         CodecName.WAN: lambda: WanVae(sizes.wan_vae, normalize_encoded=preset.normalised_input),
@@ -105,7 +105,10 @@ def _builds(preset: Preset, sizes: Sizes) -> Mapping[Artifact, Callable[[], nn.M
     }
 
 
-def _codec(preset: Preset, read: Callable[[CodecName], Any], device: torch.device) -> Codec[Any]:
+def pair_codecs(
+    preset: Preset, read: Callable[[CodecName], Any], device: torch.device
+) -> Codec[Any]:
+    """The preset's codec, each of its sides from `read`."""
     sides = CodecSides.named(preset.codec)
     loaded = {name: read(name) for name in sides.used}
     if CodecName.WAN in loaded:

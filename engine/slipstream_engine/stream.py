@@ -9,13 +9,16 @@ from typing import Generic, TypeVar
 import torch
 from msgspec import UNSET
 from slipstream_protocol.frames import I420
+from slipstream_protocol.messages import StageTimes
 from slipstream_protocol.parameters import Parameters, Prompts
 
 from slipstream_engine.chunk import Chunk
 from slipstream_engine.color import i420_from_rgb, rgb_from_i420
 from slipstream_engine.prompts import Change, Embeddings, Interpolation
 from slipstream_engine.state import StreamState
+from slipstream_engine.stream_batch import StreamBatch, at_once
 from slipstream_engine.text_worker import TextBusyError
+from slipstream_engine.timing import StageClock
 from slipstream_engine.together import JointStep
 from slipstream_engine.transfer import Download, Upload
 from slipstream_engine.work import Shape
@@ -29,7 +32,7 @@ FIRST, RESTART, STEADY = "first", "restart", "steady"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Ways:
+class Transfers:
     """The two ways between host and device; streams take turns on them."""
 
     upload: Upload
@@ -37,20 +40,28 @@ class Ways:
 
 
 class DiffusionStream(Generic[CodecStateT]):
-    """One viewer's stream; see `pipeline.Stream`."""
+    """One viewer's stream; see `pipeline.Stream`.
+
+    Args:
+        joint: runs passes.
+        give_lane: called once, when the stream is closed or nobody refers to it any more.
+        batch: lets `step` run those of neighbouring chunks together; None runs a chunk's at once.
+    """
 
     def __init__(
         self,
         joint: JointStep[CodecStateT],
         embeddings: Embeddings,
-        ways: Ways,
+        transfers: Transfers,
         state: StreamState[CodecStateT],
         give_lane: Callable[[], None],
+        batch: StreamBatch[CodecStateT] | None = None,
     ) -> None:
         self._joint = joint
         self._maker = joint.maker
         self._embeddings = embeddings
-        self._ways = ways
+        self._transfers = transfers
+        self._batch = batch
         self.state = state
         self._lease = weakref.finalize(self, give_lane)
         self._lease.atexit = False
@@ -123,22 +134,33 @@ class DiffusionStream(Generic[CodecStateT]):
     @torch.inference_mode()
     def encode(self, frames_THW: I420) -> Chunk[CodecStateT]:
         self._take_up_change()
-        with self._ways.upload.sent(frames_THW) as sent_THW:
+        with self._transfers.upload.sent(frames_THW) as sent_THW:
             rgb_TCHW = rgb_from_i420(sent_THW)
         return self._maker.encode(rgb_TCHW, self.state)
 
     @torch.inference_mode()
     def decode(self, chunk: Chunk[CodecStateT], out_THW: I420) -> None:
         made_THW = i420_from_rgb(self._maker.decode(chunk))
-        self._ways.download.begin(made_THW).take(out_THW)
+        self._transfers.download.begin(made_THW).take(out_THW)
 
     @torch.inference_mode()
-    def step(self, frames_THW: I420, out_THW: I420) -> None:
-        """A whole chunk, stage after stage: for files, where nobody else waits."""
+    def step(self, frames_THW: I420, out_THW: I420) -> StageTimes:
+        """A whole chunk, stage after stage: for files, where nobody else waits.
+
+        In a stream batch it is an earlier chunk that becomes ready, or, at the start, none.
+        """
+        clock = StageClock(self.state.steps.device)
         chunk = self.encode(frames_THW)
-        while not chunk.is_clean:
-            self._joint.run([chunk])
-        self.decode(chunk, out_THW)
+        clock.mark()
+        clean = at_once(self._joint, chunk) if self._batch is None else self._batch.denoise(chunk)
+        clock.mark()
+        if clean is None:
+            return StageTimes()
+        made_THW = i420_from_rgb(self._maker.decode(clean))
+        clock.mark()
+        self._transfers.download.begin(made_THW).take(out_THW)
+        encode_ms, denoise_ms, decode_ms = clock.laps_ms()
+        return StageTimes(encode_ms=encode_ms, denoise_ms=denoise_ms, decode_ms=decode_ms)
 
     def close(self) -> None:
         """Give its lane back; one that nobody refers to any more does so by itself."""

@@ -83,6 +83,25 @@ def load(
     return module.eval()
 
 
+def make(
+    build: Callable[[], ModuleT],
+    tensor_of: Callable[[str, Shape], Tensor],
+    *,
+    device: torch.device,
+) -> ModuleT:
+    """Build a module and fill it with tensors made to measure, where there is no checkpoint.
+
+    Args:
+        tensor_of: makes the tensor of a name and a shape, on `device`.
+    """
+    with torch.device("meta"):
+        module = build()
+    for name, shape in shapes_of(module).items():
+        _assign(module, name, tensor_of(name, shape))
+    _move_constants(module, device)
+    return module.eval()
+
+
 def check(
     build: Callable[[], nn.Module], source: Path, *, surplus: SurplusRows = NO_SURPLUS
 ) -> Checkpoint:

@@ -14,6 +14,9 @@ from slipstream_server.sessions import session_id
 
 logger = logging.getLogger("slipstream_server")
 
+# A frame crosses four threads on its way; at Python's own 5 ms each of them may hold it up.
+_SWITCH_S = 0.0005
+
 
 class _SessionFilter(logging.Filter):
     """Puts the session's id into every record."""
@@ -65,6 +68,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    sys.setswitchinterval(_SWITCH_S)
     arguments = sys.argv[1:] if argv is None else list(argv)
     if arguments[:1] == ["serve"]:
         arguments = arguments[1:]

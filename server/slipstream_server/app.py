@@ -15,6 +15,8 @@ from aiohttp import web
 
 from slipstream_server.auth import Guard
 from slipstream_server.config import ServerConfig
+from slipstream_server.encoder import X264, choose_codec
+from slipstream_server.encoding import VideoSettings
 from slipstream_server.errors import ConfigError, PortBusy
 from slipstream_server.metrics import Metrics
 from slipstream_server.session import Surroundings
@@ -64,7 +66,14 @@ def make_app(
         age_ms=config.age_ms_target,
         miss_ratio=config.miss_ratio_target,
     )
-    around = Surroundings(metrics=metrics, targets=targets, pool=pool, loopback=config.is_loopback)
+    video = VideoSettings(
+        codec=choose_codec() if config.video_encoder == "auto" else X264,
+        ceiling_bps=config.video_kbps * 1000,
+        low_delay=not config.smooth,
+    )
+    around = Surroundings(
+        metrics=metrics, targets=targets, pool=pool, loopback=config.is_loopback, video=video
+    )
     sessions = Sessions(config, engine, around)
     signaling = Signaling(
         sessions,

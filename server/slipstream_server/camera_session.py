@@ -55,7 +55,8 @@ class CameraSession(Session):
     ) -> None:
         ready = client.ready
         playout = Playout(chunk_frames=ready.geometry.chunk_frames)
-        super().__init__(id, OutputTrack(playout, on_sent=self._on_sent), servers, around)
+        output = OutputTrack(playout, around.encoding(), on_sent=self._on_sent)
+        super().__init__(id, output, servers, around)
         self.monitor = SloMonitor(around.targets, offered_ns=offered_ns)
         self.stream = Stream(id, ready, self.monitor, around.metrics, self)
         self.stream.watchers.append(

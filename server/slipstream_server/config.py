@@ -13,6 +13,7 @@ import msgspec
 from slipstream_server.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "SLIPSTREAM_"
+_VIDEO_ENCODERS = ("x264", "auto")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -43,6 +44,9 @@ class ServerConfig:
     threads: int = _setting(0, "CPU threads of the engine's arithmetic; 0 leaves it to the engine")
     max_streams: int = _setting(2, "viewers with a camera at the same time")
     max_viewers: int = _setting(8, "watchers of other people's streams at the same time")
+    video_kbps: int = _setting(4000, "the most a picture sent may take, in kbit/s")
+    video_encoder: str = _setting("x264", "x264, or auto: the graphics card's where that works")
+    smooth: bool = _setting(False, "let browsers even out a bad link, at the price of delay")
     stun: str = _setting("", "STUN server, stun:host:port; none unless set")
     turn: str = _setting("", "TURN server, turn:host:port[?transport=tcp]; none unless set")
     turn_username: str = _setting("", "fixed user name for the TURN server")
@@ -58,15 +62,14 @@ class ServerConfig:
         self._check_range("threads", 0, 1024)
         self._check_range("max_streams", 1, 64)
         self._check_range("max_viewers", 0, 1024)
+        self._check_range("video_kbps", 250, 50_000)
+        self._check_choice("video_encoder", _VIDEO_ENCODERS)
         self._check_range("ttff_ms_target", 1, 3_600_000)
         self._check_range("age_ms_target", 1, 3_600_000)
         self._check_range("miss_ratio_target", 0, 1)
         self._check_scheme("stun", ("stun:", "stuns:"))
         self._check_scheme("turn", ("turn:", "turns:"))
-        if self.log_level not in _LOG_LEVELS:
-            raise ConfigError(
-                f"log_level is {self.log_level!r}, it must be one of {', '.join(_LOG_LEVELS)}"
-            )
+        self._check_choice("log_level", _LOG_LEVELS)
         for name in ("host", "pipeline", "preset"):
             if not getattr(self, name):
                 raise ConfigError(f"{name} is empty, it must be given")
@@ -90,6 +93,11 @@ class ServerConfig:
         value = getattr(self, name)
         if not low <= value <= high:
             raise ConfigError(f"{name} is {value}, it must be from {low} to {high}")
+
+    def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
+        value = getattr(self, name)
+        if value not in choices:
+            raise ConfigError(f"{name} is {value!r}, it must be one of {', '.join(choices)}")
 
     def _check_scheme(self, name: str, schemes: tuple[str, ...]) -> None:
         value = getattr(self, name)

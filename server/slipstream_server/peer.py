@@ -17,9 +17,10 @@ from slipstream_protocol.clock import now_ns
 from slipstream_server.errors import RequestError
 from slipstream_server.events import Event
 from slipstream_server.ice import IceServer, bound_gathering, rtc_configuration
-from slipstream_server.jitter import use_markers
 from slipstream_server.sdp import Offer, with_start_bitrate
-from slipstream_server.track import OutputTrack, last_rtp_timestamp
+from slipstream_server.seams import SeamMoved
+from slipstream_server.track import OutputTrack
+from slipstream_server.video import Video
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Peer:
 
     Args:
         output: the picture to send.
+        low_delay: whether the viewer is asked to show each frame at once.
         servers: STUN and TURN, if any.
         loopback: whether 127.0.0.1 is offered too.
         on_open: called when the page's channel is there.
@@ -44,6 +46,7 @@ class Peer:
         self,
         output: OutputTrack,
         *,
+        low_delay: bool,
         servers: tuple[IceServer, ...],
         loopback: bool,
         on_open: Callable[[], None],
@@ -61,31 +64,37 @@ class Peer:
         self._pc.on("track", self._track_came)
         self._pc.on("datachannel", self._channel_came)
         # before the offer is set: it then belongs to the offer's first video
-        self._sender = self._pc.addTrack(output)
+        self._video = Video(self._pc, output, output.encoding, low_delay=low_delay)
 
     async def answer(self, offer: Offer) -> str:
         """The answer's SDP; never waits for a name or for STUN longer than `ice.GATHER_S`.
 
         Raises:
             RequestError: if the offer cannot be answered.
+            SeamMoved: if the aiortc installed is not one we know.
         """
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
+            self._video.settle(offer.sdp)
             for transceiver in self._pc.getTransceivers():
-                if transceiver.sender is self._sender:
-                    use_markers(transceiver.receiver)
-                else:
+                if transceiver.sender is not self._video.sender:
                     transceiver.direction = "inactive"  # sound and further cameras
             bound_gathering(self._pc, loopback=self._loopback)
             await self._pc.setLocalDescription()
+        except SeamMoved:
+            raise
         except Exception as error:  # aiortc meets a bad offer with whatever it runs into
             logger.info("offer refused", exc_info=True)
             raise RequestError(
                 f"the offer cannot be answered: {error or type(error).__name__}; it needs VP8 or "
                 "H264 (baseline, packetization-mode 1) and the usual WebRTC attributes"
             ) from error
-        self._sender.transport.on("statechange", self._transport_changed)
+        self._video.sender.transport.on("statechange", self._transport_changed)
         return with_start_bitrate(self._pc.localDescription.sdp)
+
+    async def run(self) -> None:
+        """Keep the camera's stream in time, until cancelled."""
+        await self._video.run()
 
     async def add_candidate(self, candidate: RTCIceCandidate | None) -> None:
         """Learn of an address of the other side, or that there are no more."""
@@ -106,7 +115,7 @@ class Peer:
     @property
     def last_rtp_timestamp(self) -> int:
         """Of the last packet sent."""
-        return last_rtp_timestamp(self._sender)
+        return self._video.last_rtp_timestamp
 
     async def close(self) -> None:
         """Say what is still to be said, then hang up."""
@@ -118,6 +127,7 @@ class Peer:
                 break
             await asyncio.sleep(_FLUSH_STEP_S)
         await self._pc.close()
+        logger.info("video: %s", self._video.summary())
         self._leave("the connection was closed here")
 
     def _leave(self, reason: str) -> None:
@@ -133,7 +143,7 @@ class Peer:
             self._leave(f"the connection has {state}")
 
     def _transport_changed(self) -> None:
-        if self._sender.transport.state in ("closed", "failed"):
+        if self._video.sender.transport.state in ("closed", "failed"):
             self._leave("the viewer has hung up")
 
     def _track_came(self, track: MediaStreamTrack) -> None:

@@ -66,7 +66,8 @@ class Playout:
     stall: its first frame is then due at once. What waits beyond a chunk is dropped, oldest first.
 
     Drops are counted by cause: `overrun` are those, `overdue` a frame that was due together with
-    a newer one, `disordered` one older than what came before it.
+    a newer one, `disordered` one older than what came before it, `thinned` those left out because
+    the viewer's link carries only one in `every_frames`.
 
     Args:
         chunk_frames: frames of a chunk; that many waiting are a chunk too much.
@@ -76,7 +77,9 @@ class Playout:
     def __init__(self, *, chunk_frames: int, window_chunks: int = _WINDOW_CHUNKS) -> None:
         if chunk_frames < 1:
             raise ValueError(f"chunk_frames is {chunk_frames}, it must be at least 1")
+        self.every_frames = 1
         self._chunk_frames = chunk_frames
+        self._since_shown = 0  # frames, the next one included
         self._waiting: deque[Made] = deque()
         self._window = window_chunks
         self._slack_ns: deque[int] = deque(maxlen=window_chunks)
@@ -126,6 +129,11 @@ class Playout:
             shown = self._waiting.popleft()
         if shown is None:
             return None
+        self._since_shown += 1
+        if self._since_shown < self.every_frames:
+            self._drops["thinned"] += 1
+            return None
+        self._since_shown = 0
         self._played_ns = max(self._due_ns(shown), self._played_ns + _MIN_STEP_NS)
         return Shown(made=shown, play_ns=self._played_ns)
 

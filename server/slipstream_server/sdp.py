@@ -8,7 +8,7 @@ from aiortc.sdp import SessionDescription, candidate_from_sdp
 
 from slipstream_server.errors import RequestError
 
-_START_KBPS = 1500  # what a browser may send at once; without it it begins at 300 and climbs slowly
+_START_KBPS = 2500  # what a browser may send at once; without it it begins at 300 and climbs slowly
 _ASK = "send the text of RTCPeerConnection.localDescription.sdp"
 _MAX_MEDIA = 16
 MAX_CANDIDATES = 64

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 
 from aiortc import RTCIceCandidate
 
+from slipstream_server.encoding import Encoding, VideoSettings
 from slipstream_server.ice import IceServer
+from slipstream_server.keyframes import KeyFrames
 from slipstream_server.metrics import Metrics
 from slipstream_server.peer import Peer
+from slipstream_server.rate import RateControl
 from slipstream_server.sdp import MAX_CANDIDATES, Offer
 from slipstream_server.slo import SloTargets
 from slipstream_server.track import OutputTrack
@@ -29,6 +32,16 @@ class Surroundings:
     targets: SloTargets
     pool: Executor
     loopback: bool
+    video: VideoSettings
+
+    def encoding(self) -> Encoding:
+        """An encoding for one more viewer."""
+        return Encoding(
+            codec=self.video.codec,
+            pool=self.pool,
+            rate=RateControl(ceiling_bps=self.video.ceiling_bps),
+            key_frames=KeyFrames(),
+        )
 
 
 class Session:
@@ -53,6 +66,7 @@ class Session:
         self._addresses_came = asyncio.Event()
         self.peer = Peer(
             output,
+            low_delay=around.video.low_delay,
             servers=servers,
             loopback=around.loopback,
             on_open=self.on_channel,
@@ -97,6 +111,7 @@ class Session:
                 tasks = (
                     parts.create_task(self._add_addresses(), name="addresses"),
                     parts.create_task(self._watch_peer(), name="peer"),
+                    parts.create_task(self.peer.run(), name="video"),
                     parts.create_task(self.serve(), name="serve"),
                 )
                 await self._leaving.wait()

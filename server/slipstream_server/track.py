@@ -2,33 +2,37 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from aiortc import MediaStreamTrack, RTCRtpSender
+from aiortc import MediaStreamTrack
 from aiortc.mediastreams import VIDEO_TIME_BASE, MediaStreamError
-from av import VideoFrame
+from av import Packet, VideoFrame
 from slipstream_protocol.clock import NS_PER_S, now_ns, ns_to_rtp
+from slipstream_protocol.frames import I420
 
+from slipstream_server.encoding import Encoding
 from slipstream_server.playout import Made, Playout, Shown
-
-_RTP_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"
 
 
 class OutputTrack(MediaStreamTrack):
-    """Sleeps until a frame is due and hands it to aiortc's encoder.
+    """Sleeps until a frame is due, encodes it and hands it to aiortc.
 
-    aiortc asks for a frame, encodes it, sends it, and asks again: being asked means that the frame
-    before is on its way, and that is when `on_sent` hears of it.
+    aiortc asks for a frame, sends it, and asks again: being asked means that the frame before is on
+    its way, and that is when `on_sent` hears of it.
 
     Args:
-        playout: of this viewer alone.
+        playout, encoding: of this viewer alone.
         on_sent: is told of each frame and of the time it was sent.
     """
 
     kind = "video"
 
-    def __init__(self, playout: Playout, *, on_sent: Callable[[Shown, int], None]) -> None:
+    def __init__(
+        self, playout: Playout, encoding: Encoding, *, on_sent: Callable[[Shown, int], None]
+    ) -> None:
         super().__init__()
         self.playout = playout
+        self.encoding = encoding
         self._on_sent = on_sent
         self._given: Shown | None = None
         self._first_play_ns: int | None = None
@@ -39,8 +43,8 @@ class OutputTrack(MediaStreamTrack):
         self.playout.push(frames, now_ns())
         self._changed.set()
 
-    async def recv(self) -> VideoFrame:
-        """The next frame, when it is due.
+    async def recv(self) -> "VideoFrame | Packet[Any]":
+        """The next frame, when it is due: encoded, or as it is where the viewer takes no H.264.
 
         Raises:
             MediaStreamError: if the track was stopped.
@@ -50,7 +54,9 @@ class OutputTrack(MediaStreamTrack):
             self._on_sent(given, now_ns())
         shown = await self._next()
         self._given = shown
-        return self._picture(shown)
+        sent = await self.encoding.encode(self._picture(shown))
+        self.playout.every_frames = self.encoding.every_frames
+        return sent
 
     def stop(self) -> None:
         super().stop()
@@ -74,16 +80,14 @@ class OutputTrack(MediaStreamTrack):
     def _picture(self, shown: Shown) -> VideoFrame:
         if self._first_play_ns is None:
             self._first_play_ns = shown.play_ns
-        picture = VideoFrame.from_ndarray(shown.made.frame, format="yuv420p")
+        picture = picture_of(shown.made.frame)
         picture.pts = ns_to_rtp(shown.play_ns - self._first_play_ns)
         picture.time_base = VIDEO_TIME_BASE
         return picture
 
 
-def last_rtp_timestamp(sender: RTCRtpSender) -> int:
-    """The RTP time of the last packet `sender` has sent.
-
-    aiortc adds a random origin to every pts and keeps the sum to itself, for its sender reports.
-    """
-    timestamp: int = getattr(sender, _RTP_TIMESTAMP)
-    return timestamp
+def picture_of(frame: I420) -> VideoFrame:
+    """The same pixels as a picture of PyAV's, where they lie if it can."""
+    if frame.shape[0] % 6:  # PyAV takes a height for a multiple of four, and loses two rows
+        return VideoFrame.from_ndarray(frame, format="yuv420p")
+    return VideoFrame.from_numpy_buffer(frame, format="yuv420p")

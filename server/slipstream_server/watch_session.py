@@ -29,7 +29,8 @@ class WatchSession(Session):
         around: Surroundings,
     ) -> None:
         playout = Playout(chunk_frames=source.stream.ready.geometry.chunk_frames)
-        super().__init__(id, OutputTrack(playout, on_sent=self._on_sent), servers, around)
+        output = OutputTrack(playout, around.encoding(), on_sent=self._on_sent)
+        super().__init__(id, output, servers, around)
         self._source = source
         self._watcher = Watcher(output=self.output, tell=self.peer.tell, end=self.leave)
         self._control = Control(

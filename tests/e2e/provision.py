@@ -19,12 +19,14 @@ _LAST_WORDS = 3  # lines of a failed command that are shown
 
 def ways() -> list[list[list[str]]]:
     """The ways to get one, each a list of commands, best first."""
-    own = [sys.executable, "-m", "playwright", "install"]
+    playwright = [sys.executable, "-m", "playwright"]
+    fetch = [*playwright, "install", "chromium"]
     if not (hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")):
-        return [[[*own, "chromium"]]]
+        return [[fetch]]
     apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=60"]
     return [
-        [[*own, "--with-deps", "chromium"]],
+        # the libraries after the browser: they take minutes, and are for nothing without it
+        [fetch, [*playwright, "install-deps", "chromium"]],
         [[*apt, "update"], [*apt, "install", "--yes", "--no-install-recommends", "chromium"]],
     ]
 

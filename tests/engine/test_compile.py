@@ -169,7 +169,7 @@ def test_shared_passes_have_graphs_for_any_streams() -> None:
                 out.append(np.empty_like(moving_chunk(number)))
                 stream.decode(chunk, out[-1])
         made.append(out)
-    assert pipeline._joint.runner.recorded == {("together", (2, 1))}
+    assert pipeline._joint.runner.recorded == {("together", 2, 2)}
     assert_equal(made[1], made[0])
 
 

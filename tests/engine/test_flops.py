@@ -1,41 +1,46 @@
-"""The transformer does the work the roofline counts, and no more."""
+"""flops.py: a chunk does the work the roofline counts, and no more."""
 
 import pytest
-import torch
-from slipstream_engine.cache import RollingCache
-from slipstream_engine.config import PRESETS
-from slipstream_engine.denoise import MicroSteps, denoise
-from slipstream_engine.models.dit import CausalDit
-from slipstream_engine.schedule import Schedule
-from slipstream_engine.span import span
-from torch.utils.flop_counter import FlopCounterMode
+from slipstream_engine.flops import ChunkFlop, chunk_flop
+from slipstream_engine.load import Wanted, configure
 
-META = torch.device("meta")
-HEIGHT, WIDTH = 60, 104  # latents of 480x832
+SIZES = {"480x832": (832, 480), "512x512": (512, 512)}
 
 
-@pytest.mark.parametrize(("preset", "tera"), [("wan-1.3b", 6.74), ("wan-14b", 49.91)])
-def test_a_step_costs_what_the_roofline_says(preset: str, tera: float) -> None:
-    """One micro-step at 480x832 with a full cache, on meta tensors: 6.74 and 49.91 TFLOP."""
-    sizes = PRESETS[preset]
-    with META:
-        model = CausalDit(sizes.dit).requires_grad_(False)
-    rows, columns = model.grid(HEIGHT, WIDTH)
-    cache = RollingCache(
-        sizes.dit,
-        sizes.cache,
-        rows=1,
-        frame_tokens=rows * columns,
-        device=META,
-        dtype=torch.float32,
-    )
-    schedule = Schedule(sizes.schedule, META)
-    conditioning = model.condition(torch.empty(1, 512, 4096, device=META))
-    batch = MicroSteps(
-        x_BFchw=torch.empty(1, 1, 16, HEIGHT, WIDTH, device=META),
-        timesteps_B=torch.empty(1, dtype=torch.int64, device=META),
-        spans=[span(sizes.cache, past_frames=20, frames=1)],
-    )
-    with FlopCounterMode(display=False) as counter:
-        denoise(model, schedule, batch, cache, conditioning)
-    assert counter.get_total_flops() / 1e12 == pytest.approx(tera, abs=0.006)
+def tera(preset: str, size: str, codec: str | None = None) -> tuple[float, float, float]:
+    flop = chunk_flop(configure(Wanted(preset=preset, codec=codec, size_px=SIZES[size])))
+    encode, step, decode = (round(n / 1e12, 2) for n in (flop.encode, flop.step, flop.decode))
+    return encode, step, decode
+
+
+@pytest.mark.parametrize(
+    ("preset", "size", "step"),
+    [
+        ("wan-1.3b", "480x832", 6.74),
+        ("wan-1.3b", "512x512", 3.82),
+        ("wan-14b", "480x832", 49.91),
+        ("wan-14b", "512x512", 30.07),
+    ],
+)
+def test_a_step(preset: str, size: str, step: float) -> None:
+    """One micro-step over a full cache."""
+    assert tera(preset, size)[1] == step
+
+
+@pytest.mark.parametrize(
+    ("size", "encode", "decode"), [("480x832", 8.05, 13.55), ("512x512", 5.27, 8.88)]
+)
+def test_the_wan_codec(size: str, encode: float, decode: float) -> None:
+    """A chunk in and out of Wan's own codec."""
+    assert tera("wan-1.3b", size)[::2] == (encode, decode)
+
+
+def test_a_codec_for_each_side() -> None:
+    """Wan in, TAEHV out: its decoder is a twenty-fifth of Wan's."""
+    encode, _, decode = tera("wan-1.3b", "480x832", "wan+taehv")
+    assert (encode, decode) == (8.05, 0.54)
+
+
+def test_a_chunk_is_its_parts() -> None:
+    """Steps count as often as they are taken."""
+    assert ChunkFlop(encode=5, step=3, decode=7).total(4) == 24

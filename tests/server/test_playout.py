@@ -163,3 +163,14 @@ def test_one_late_chunk_is_forgiven_a_second_is_not() -> None:
 
 def zip_ages(shown: list[tuple[float, Shown]]) -> list[tuple[float, float]]:
     return [(now_ms, age) for (now_ms, _), age in zip(shown, ages_ms(shown), strict=True)]
+
+
+def test_a_thin_link_gets_evenly_spaced_frames() -> None:
+    """one in `every_frames` is shown, at its own time; the others are counted."""
+    playout = Playout(chunk_frames=12)
+    playout.every_frames = 3
+    playout.push([made(at) for at in range(1000, 1012)], ms(1000))
+    shown = [frame for at in range(1000, 1030) if (frame := playout.pop(ms(at))) is not None]
+    times = [frame.made.captured_ns // NS_PER_MS for frame in shown]
+    assert times == [1002, 1005, 1008, 1011]
+    assert playout.drops["thinned"] == 8

@@ -1,16 +1,22 @@
 """The output track: frames at their times, and word of those that were sent."""
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
-from aiortc import RTCRtpSender
 from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 from slipstream_protocol.clock import NS_PER_MS, now_ns
-from slipstream_server.playout import Made, Playout
-from slipstream_server.track import _RTP_TIMESTAMP, OutputTrack
+from slipstream_server.encoder import X264
+from slipstream_server.encoding import Encoding
+from slipstream_server.keyframes import KeyFrames
+from slipstream_server.playout import Made, Playout, Shown
+from slipstream_server.rate import RateControl
+from slipstream_server.track import OutputTrack, picture_of
 
 from tests.server.stamped import GEOMETRY, made
 
@@ -26,6 +32,16 @@ def chunk(count: int, *, step_ms: float) -> list[Made]:
     ]
 
 
+def new_encoding(pool: Executor) -> Encoding:
+    rate = RateControl(ceiling_bps=1_000_000)
+    return Encoding(codec=X264, pool=pool, rate=rate, key_frames=KeyFrames())
+
+
+def new_track(on_sent: Callable[[Shown, int], None] = lambda shown, at: None) -> OutputTrack:
+    """A track whose viewer takes no H.264: pictures pass as they are."""
+    return OutputTrack(Playout(chunk_frames=4), new_encoding(Executor()), on_sent=on_sent)
+
+
 def index_of(picture: VideoFrame) -> int:
     return int(picture.to_ndarray()[0, 0])
 
@@ -35,13 +51,14 @@ async def shown_of(track: OutputTrack, last: int) -> dict[int, VideoFrame]:
     pictures: dict[int, VideoFrame] = {}
     while last not in pictures:
         picture = await track.recv()
+        assert isinstance(picture, VideoFrame)
         pictures[index_of(picture)] = picture
     return pictures
 
 
 async def test_frames_come_with_their_play_times_as_pts() -> None:
     """in 90 kHz from zero, as far apart as they were captured; never before their time."""
-    track = OutputTrack(Playout(chunk_frames=4), on_sent=lambda shown, at: None)
+    track = new_track()
     began_ns = now_ns()
     track.push(chunk(4, step_ms=20))
     pictures = await shown_of(track, last=3)
@@ -56,9 +73,7 @@ async def test_frames_come_with_their_play_times_as_pts() -> None:
 async def test_a_frame_counts_as_sent_when_the_next_is_asked_for() -> None:
     """aiortc asks for the next one once it has sent the one before."""
     sent: list[int] = []
-    track = OutputTrack(
-        Playout(chunk_frames=4), on_sent=lambda shown, at: sent.append(shown.made.index)
-    )
+    track = new_track(lambda shown, at: sent.append(shown.made.index))
     track.push(chunk(1, step_ms=0))
     await track.recv()
     assert sent == []
@@ -70,7 +85,7 @@ async def test_a_frame_counts_as_sent_when_the_next_is_asked_for() -> None:
 
 async def test_a_waiting_track_wakes_for_frames_and_for_its_end() -> None:
     """without polling."""
-    track = OutputTrack(Playout(chunk_frames=4), on_sent=lambda shown, at: None)
+    track = new_track()
     waiting = asyncio.create_task(track.recv())
     await asyncio.sleep(0)
     track.push([made(1000)])
@@ -82,6 +97,38 @@ async def test_a_waiting_track_wakes_for_frames_and_for_its_end() -> None:
         await waiting
 
 
-def test_aiortc_still_keeps_the_rtp_time_where_it_is_read() -> None:
-    """fails when aiortc moves it; `track.last_rtp_timestamp` must follow."""
-    assert _RTP_TIMESTAMP in RTCRtpSender.__init__.__code__.co_names
+async def test_a_viewer_that_takes_h264_gets_packets() -> None:
+    """with the frame's own time, the first a key frame."""
+    with ThreadPoolExecutor(1) as pool:
+        encoding = new_encoding(pool)
+        encoding.encode_h264()
+        track = OutputTrack(Playout(chunk_frames=4), encoding, on_sent=lambda shown, at: None)
+        track.push([replace(made(1000), frame=np.full((96, 64), 80, np.uint8))])
+        packet = await track.recv()
+    assert isinstance(packet, av.Packet)
+    assert packet.is_keyframe
+    assert packet.pts == 0
+
+
+async def test_a_poor_link_gets_every_other_frame() -> None:
+    """what the encoding asks for, the playout leaves out and counts."""
+    with ThreadPoolExecutor(1) as pool:
+        encoding = new_encoding(pool)
+        encoding.encode_h264()
+        encoding.on_remb(10_000)
+        track = OutputTrack(Playout(chunk_frames=9), encoding, on_sent=lambda shown, at: None)
+        large = np.full((1080, 1280), 80, np.uint8)
+        track.push([replace(made(1000 + 40 * n, index=n), frame=large) for n in range(9)])
+        times = [(await track.recv()).pts for _ in range(3)]
+    assert encoding.every_frames == 3
+    assert times[0] == 0
+    assert track.playout.drops["thinned"] >= 4
+
+
+@pytest.mark.parametrize("height_px", [2, 4, 6, 480, 486])
+def test_a_picture_has_the_frames_pixels(height_px: int) -> None:
+    """at any even height."""
+    frame = np.arange(height_px * 3 // 2 * 8, dtype=np.uint8).reshape(-1, 8)
+    picture = picture_of(frame)
+    assert (picture.width, picture.height) == (8, height_px)
+    assert np.array_equal(picture.to_ndarray(), frame)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from slipstream_engine.config import DitParams
 from slipstream_engine.models.attention import attend
+from slipstream_engine.models.linear import Linear
 from slipstream_engine.models.memory import Memory
 
 
@@ -76,10 +77,10 @@ class Attention(nn.Module):
 
     def __init__(self, params: DitParams) -> None:
         super().__init__()
-        self.q = nn.Linear(params.dim, params.dim)
-        self.k = nn.Linear(params.dim, params.dim)
-        self.v = nn.Linear(params.dim, params.dim)
-        self.o = nn.Linear(params.dim, params.dim)
+        self.q = Linear(params.dim, params.dim)
+        self.k = Linear(params.dim, params.dim)
+        self.v = Linear(params.dim, params.dim)
+        self.o = Linear(params.dim, params.dim)
         self.norm_q = RMSNorm(params.dim, params.eps)
         self.norm_k = RMSNorm(params.dim, params.eps)
         self._heads = params.heads
@@ -113,6 +114,16 @@ class CrossAttention(Attention):
         return out_BLC
 
 
+class FeedForward(nn.Sequential):
+    """Wider, GELU, narrower; a sequence because the checkpoints number its parts."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        widen, _, narrow = self
+        assert isinstance(widen, Linear)
+        out: Tensor = narrow(widen.gelu(x))
+        return out
+
+
 class Block(nn.Module):
     """One transformer block; the timestep shifts, scales and gates all but the cross-attention."""
 
@@ -121,10 +132,10 @@ class Block(nn.Module):
         self.self_attn = SelfAttention(params)
         self.cross_attn = CrossAttention(params)
         self.norm3 = nn.LayerNorm(params.dim, eps=params.eps)
-        self.ffn = nn.Sequential(
-            nn.Linear(params.dim, params.ffn_dim),
+        self.ffn = FeedForward(
+            Linear(params.dim, params.ffn_dim),
             nn.GELU(approximate="tanh"),
-            nn.Linear(params.ffn_dim, params.dim),
+            Linear(params.ffn_dim, params.dim),
         )
         self.modulation = nn.Parameter(torch.randn(1, 6, params.dim) / params.dim**0.5)
         self._eps = params.eps
@@ -161,7 +172,7 @@ class Head(nn.Module):
 
     def __init__(self, params: DitParams) -> None:
         super().__init__()
-        self.head = nn.Linear(params.dim, params.patch_values)
+        self.head = Linear(params.dim, params.patch_values)
         self.modulation = nn.Parameter(torch.randn(1, 2, params.dim) / params.dim**0.5)
         self._eps = params.eps
 

@@ -46,7 +46,7 @@ def full(seed: int) -> Plan:
         text_steps=5000,
         latents=Recipe(steps=2400, rate=2e-3, floor=0.1, average=0.995, seed=seed + 1),
         latents_crops=(SMALL, SMALL),
-        pictures=Recipe(steps=1500, rate=1e-3, average=0.998, seed=seed + 2),
+        pictures=Recipe(steps=3000, rate=1e-3, average=0.998, seed=seed + 2),
         pictures_crops=(SMALL, WIDE),
     )
 

@@ -92,7 +92,7 @@ def card(
             "## Scores",
             "",
             *HOW_JUDGED,
-            f"A style is listed if its mean gain is at least {gate_db:g} dB and a person liked it.",
+            f"Listed are styles of at least {gate_db:g} dB mean gain whose samples look good.",
             "",
             *table,
             "",

@@ -1,0 +1,33 @@
+"""Milliseconds between points of a chunk; neither host nor device waits for it."""
+
+import itertools
+import time
+
+import torch
+
+NS_PER_MS = 1_000_000
+
+
+class StageClock:
+    """Marks points in time; on a GPU as events in the stream, read once all work is done."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._is_cuda = device.type == "cuda"
+        self._events: list[torch.cuda.Event] = []
+        self._stamps_ns: list[int] = []
+        self.mark()
+
+    def mark(self) -> None:
+        if self._is_cuda:
+            event = torch.cuda.Event(enable_timing=True)
+            event.record()
+            self._events.append(event)
+        else:
+            self._stamps_ns.append(time.perf_counter_ns())
+
+    def laps_ms(self) -> list[float]:
+        """Time between neighbouring marks; on a GPU only after the last mark's work is done."""
+        if self._is_cuda:
+            return [a.elapsed_time(b) for a, b in zip(self._events, self._events[1:], strict=False)]
+        stamps_ns = self._stamps_ns
+        return [(b - a) / NS_PER_MS for a, b in itertools.pairwise(stamps_ns)]

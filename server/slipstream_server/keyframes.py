@@ -1,0 +1,47 @@
+"""When the picture sent must be whole again. Pure.
+
+A viewer that has lost a packet asks for a key frame, often several times before one arrives. Each
+costs ten times the bytes of another frame, so a request soon after a key frame waits its turn; it
+is never forgotten, since that key frame may be the one that was lost.
+"""
+
+from slipstream_protocol.clock import NS_PER_MS
+
+_SPACING_NS = 400 * NS_PER_MS
+
+
+class KeyFrames:
+    """Requests for key frames, and whether the next frame shall be one.
+
+    Args:
+        spacing_ns: at least this long from one to the next.
+        every_ns: at most this long, for viewers that never ask; None for no such bound.
+    """
+
+    def __init__(self, *, spacing_ns: int = _SPACING_NS, every_ns: int | None = None) -> None:
+        if every_ns is not None and every_ns < spacing_ns:
+            raise ValueError(f"every_ns is {every_ns}, it must be at least {spacing_ns}")
+        self.requests = 0
+        self._spacing_ns = spacing_ns
+        self._every_ns = every_ns
+        self._wanted = False
+        self._sent_ns: int | None = None
+
+    def request(self) -> None:
+        """A viewer cannot go on without one."""
+        self.requests += 1
+        self._wanted = True
+
+    def due(self, now_ns: int) -> bool:
+        """Whether the frame to be encoded now shall be a key frame."""
+        if self._sent_ns is None:
+            return True
+        since_ns = now_ns - self._sent_ns
+        if self._every_ns is not None and since_ns >= self._every_ns:
+            return True
+        return self._wanted and since_ns >= self._spacing_ns
+
+    def sent(self, now_ns: int) -> None:
+        """A key frame was encoded, asked for or not."""
+        self._wanted = False
+        self._sent_ns = now_ns

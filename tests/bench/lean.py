@@ -1,0 +1,88 @@
+"""Our media edge alone: aiortc with our parts in it, giving every frame straight back.
+
+Run as `python -m tests.bench.lean PORT`; the counterpart of `tests.bench.bare`.
+"""
+
+import asyncio
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from aiohttp import web
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from av import VideoFrame
+from slipstream_server.encoder import X264
+from slipstream_server.encoding import Encoding
+from slipstream_server.keyframes import KeyFrames
+from slipstream_server.rate import RateControl
+from slipstream_server.sdp import with_start_bitrate
+from slipstream_server.video import Video
+
+CEILING_BPS = 4_000_000
+
+
+class EchoTrack(MediaStreamTrack):
+    """The track received, encoded by us."""
+
+    kind = "video"
+
+    def __init__(self, encoding: Encoding) -> None:
+        super().__init__()
+        self.source: MediaStreamTrack | None = None
+        self._encoding = encoding
+
+    async def recv(self) -> Any:
+        assert self.source is not None, "the offer brings a camera"
+        frame = await self.source.recv()
+        assert isinstance(frame, VideoFrame), "the camera gives pictures"
+        return await self._encoding.encode(frame)
+
+
+class Echo:
+    """Answers offers; keeps the calls for as long as the server runs."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(2)
+        self._calls: dict[RTCPeerConnection, asyncio.Task[None]] = {}
+
+    async def offer(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        encoding = Encoding(
+            codec=X264,
+            pool=self._pool,
+            rate=RateControl(ceiling_bps=CEILING_BPS),
+            key_frames=KeyFrames(),
+        )
+        track = EchoTrack(encoding)
+        video = Video(pc, track, encoding)
+        await pc.setRemoteDescription(RTCSessionDescription(body["sdp"], body["type"]))
+        video.settle(body["sdp"])
+        assert video.reception is not None
+        track.source = video.reception.track
+        await pc.setLocalDescription()
+        self._calls[pc] = asyncio.create_task(video.run(), name="video")
+        answer = with_start_bitrate(pc.localDescription.sdp)
+        return web.json_response({"sdp": answer, "type": "answer"})
+
+    async def close(self, app: web.Application) -> None:
+        for pc, running in self._calls.items():
+            running.cancel()
+            await pc.close()
+
+
+async def ready(_request: web.Request) -> web.Response:
+    return web.json_response({"ready": True})
+
+
+def main(port: int) -> None:
+    app = web.Application()
+    echo = Echo()
+    app.router.add_post("/api/v1/webrtc/offer", echo.offer)
+    app.router.add_get("/ready", ready)
+    app.on_shutdown.append(echo.close)
+    web.run_app(app, host="127.0.0.1", port=port, print=None)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

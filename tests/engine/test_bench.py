@@ -1,0 +1,157 @@
+"""bench.py, speed.py, bench_report.py, random_parts.py: what is measured is what was asked for."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from slipstream_engine.__main__ import main
+from slipstream_engine.bench_report import Figures, Machine, Report, Spread
+from slipstream_engine.config import EngineConfig
+from slipstream_engine.flops import chunk_flop
+from slipstream_engine.random_parts import random_parts, random_tensor
+from slipstream_engine.speed import Case, Effort, Mode, Scene, measure
+from slipstream_protocol.frames import Geometry
+
+from tests.engine import small_real
+
+SHORT = Effort(warm_up_chunks=1, chunks=4, seconds=0.0)
+MACHINE = Machine(
+    device="a toy",
+    dtype="float32",
+    cores=2,
+    threads=1,
+    load=0.25,
+    torch="2",
+    cuda=None,
+    matmul_flop_per_s=2e12,
+)
+
+
+def case(codec: str, mode: Mode, *, streams: int = 1, steps: int = 2) -> Case:
+    config = EngineConfig(preset=small_real.preset(codec=codec), max_streams=streams)
+    return Case(config=config, steps=steps, mode=mode, random_weights=True)
+
+
+@pytest.mark.parametrize("codec", ["wan", "taehv", "wan+taehv"])
+@pytest.mark.parametrize("mode", list(Mode))
+def test_random_weights_of_a_real_preset(codec: str, mode: Mode) -> None:
+    """Each codec and mode runs on random weights, and the figures agree with each other."""
+    one = case(codec, mode, streams=2)
+    parts = random_parts(one.config, sizes=small_real.SIZES)
+    found = measure(one, parts, SHORT, MACHINE, sizes=small_real.SIZES)
+    assert (found.codec, found.mode, found.streams, found.steps) == (codec, mode, 2, 2)
+    assert (found.chunks, found.random_weights) == (2 * SHORT.chunks, True)
+    assert found.fps == pytest.approx(4 * (found.chunks - 1) / found.seconds)
+    flop = chunk_flop(one.config, sizes=small_real.SIZES)
+    assert found.flop == flop.encode + 2 * flop.step + flop.decode
+    assert found.flop_per_s == pytest.approx(found.flop * found.fps / 4)
+    assert found.matmul_share == pytest.approx(found.flop_per_s / 2e12)
+    assert 0 < found.chunk_ms.p50 <= found.chunk_ms.p95 <= found.chunk_ms.p99
+    assert found.encode_ms + found.denoise_ms + found.decode_ms > 0
+    assert found.ttff_ms > 0 and found.memory_bytes > 10**6
+
+
+def test_dead_models_are_not_timed() -> None:
+    """Weights that let the picture die out would be faster than any that are alive."""
+    one = case("taehv", Mode.SEQUENTIAL)
+    parts = random_parts(one.config, sizes=small_real.SIZES)
+    for parameter in parts.model.parameters():
+        parameter.data.fill_(torch.nan)
+    with pytest.raises(RuntimeError, match=r"^the model's pictures deviate by 0\.00 levels"):
+        measure(one, parts, SHORT, MACHINE, sizes=small_real.SIZES)
+
+
+def test_random_weights_keep_numbers_alive() -> None:
+    """Products keep the variance of their inputs; gains are one and biases zero; nothing drifts."""
+
+    def made(name: str, *shape: int) -> torch.Tensor:
+        return random_tensor(name, shape, device=torch.device("cpu"), dtype=torch.float32)
+
+    weight = made("blocks.0.ffn.0.weight", 256, 1024)
+    out = torch.nn.functional.linear(torch.randn(64, 1024), weight)
+    assert out.std().item() == pytest.approx(1.0, rel=0.05)
+    assert torch.equal(weight, made("blocks.0.ffn.0.weight", 256, 1024))
+    assert made("blocks.0.norm_q.weight", 8).unique().tolist() == [1.0]
+    assert made("decoder.head.0.gamma", 8, 1, 1, 1).unique().tolist() == [1.0]
+    assert made("blocks.0.ffn.0.bias", 8).unique().tolist() == [0.0]
+    assert made("blocks.0.modulation", 1, 6, 400).std() < 0.06
+
+
+def test_the_scene_moves_and_repeats() -> None:
+    """Chunks have a stream's sizes, differ from their neighbours and never end."""
+    scene = Scene(Geometry(width_px=16, height_px=8, first_chunk_frames=5, chunk_frames=4))
+    sizes = [scene.chunk(number).shape for number in range(20)]
+    assert sizes == [(5, 12, 16), *[(4, 12, 16)] * 19]
+    assert not np.array_equal(scene.chunk(1), scene.chunk(2))
+    assert np.array_equal(scene.chunk(1), scene.chunk(9))
+
+
+def test_a_grid_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Several values make all combinations; JSON and the table hold a line for each."""
+    out = tmp_path / "bench.json"
+    options = "--size 64x48 48x48 --steps 1 2 --mode sequential batch --chunks 3 --seconds 0"
+    assert main(["bench", *options.split(), "--threads", "1", "--out", str(out)]) == 0
+    report = msgspec.json.decode(out.read_bytes(), type=Report)
+    asked = [(f.width_px, f.height_px, f.steps, f.mode) for f in report.figures]
+    assert asked == [
+        (width, 48, steps, mode)
+        for width in (64, 48)
+        for steps in (1, 2)
+        for mode in ("sequential", "batch")
+    ]
+    assert [m.dtype for m in report.machines] == ["float32"]
+    assert report.machines[0].matmul_flop_per_s > 1e8
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + len(asked)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("--steps 5", "steps is 5, preset tiny takes 1 to 4"),
+        ("--codec wan", "codec is 'wan', preset tiny has only its own"),
+        ("--size 60x44", "height is 44 px, it must be a multiple of 8 for preset tiny"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_runs(
+    options: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A grid with one impossible cell is refused whole, with the value, the rule, the choice."""
+    assert main(["bench", *options.split()]) == 1
+    assert capsys.readouterr().err.splitlines() == [f"the benchmark cannot run: {reason}"]
+
+
+def test_the_table() -> None:
+    """People read a head for the machine and a row for each configuration."""
+    figures = Figures(
+        preset="tiny",
+        width_px=256,
+        height_px=192,
+        codec="taehv",
+        steps=1,
+        mode=Mode.SEQUENTIAL,
+        streams=1,
+        random_weights=False,
+        note="",
+        chunks=300,
+        seconds=60.0,
+        fps=20.04,
+        chunk_ms=Spread(p50=199.6, p95=210.0, p99=220.0),
+        encode_ms=20.0,
+        denoise_ms=150.0,
+        decode_ms=25.0,
+        ttff_ms=251.5,
+        memory_bytes=450_000_000,
+        flop=8_000_000_000,
+        flop_per_s=4e10,
+        matmul_share=0.402,
+    )
+    head, columns, row = Report(machines=[MACHINE], figures=[figures]).table().splitlines()
+    assert head == "a toy, float32, 1 threads, load 0.2, torch 2, product 2.00 TFLOP/s"
+    assert len(columns) == len(row)
+    assert " ".join(row.split()) == (
+        "tiny 256x192 taehv 1 sequential 1 20.0 199.6 210.0 220.0 20.0 150.0 25.0 252 450 "
+        "0.040 40 %"
+    )

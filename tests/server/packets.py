@@ -1,0 +1,52 @@
+"""Streams of RTP packets made up for tests, and a link that loses and swaps them."""
+
+from dataclasses import replace
+
+from slipstream_server.jitter import EncodedFrame, Packet
+
+FRAME_TICKS = 3750  # 24 fps
+PAYLOAD_TYPE = 97
+
+
+def packets_of(
+    frames: int,
+    *,
+    packets: int = 3,
+    first: int = 0,
+    first_frame: int = 0,
+    keys: frozenset[int] = frozenset({0}),
+    markers: bool = True,
+) -> list[Packet]:
+    """`frames` frames of `packets` packets each; those in `keys` stand alone and say so.
+
+    The data of a packet says which it is: frame, part, parts.
+    """
+    made: list[Packet] = []
+    for frame in range(first_frame, first_frame + frames):
+        for part in range(packets):
+            made.append(
+                Packet(
+                    sequence=(first + len(made)) % 65536,
+                    timestamp=frame * FRAME_TICKS % (1 << 32),
+                    payload_type=PAYLOAD_TYPE,
+                    marker=markers and part == packets - 1,
+                    begins=part == 0 and frame in keys,
+                    key=part == 0 and frame in keys,
+                    data=f"<{frame}.{part}/{packets}>".encode(),
+                )
+            )
+    return made
+
+
+def padding(after: Packet, sequence: int) -> Packet:
+    """An empty packet, as senders that probe for bandwidth put behind a frame."""
+    return replace(after, sequence=sequence, marker=False, begins=False, key=False, data=b"")
+
+
+def whole(frame: EncodedFrame) -> int:
+    """The number of a frame; fails where a part is missing, foreign or misplaced."""
+    parts = frame.data.decode().strip("<>").split("><")
+    number = int(parts[0].partition(".")[0])
+    count = int(parts[0].partition("/")[2])
+    assert parts == [f"{number}.{part}/{count}" for part in range(count)], "the frame is torn"
+    return number

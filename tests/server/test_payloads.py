@@ -1,0 +1,50 @@
+"""RTP payloads: where pictures begin, and which stand alone; checked on what real encoders make."""
+
+import pytest
+from aiortc.codecs import get_encoder
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from hypothesis import given
+from hypothesis import strategies as st
+from slipstream_server.encoder import TIME_BASE
+from slipstream_server.payloads import Content, content
+
+from tests.server.calls import numbered
+
+
+@pytest.mark.parametrize("codec", ["H264", "VP8"])
+def test_only_a_key_frame_says_so(codec: str) -> None:
+    """the first payload of a key frame begins it, and no payload of another frame is key."""
+    encoder = get_encoder(RTCRtpCodecParameters(mimeType=f"video/{codec}", clockRate=90_000))
+    for number in range(4):
+        frame = numbered(number)
+        frame.pts = number * 3750
+        frame.time_base = TIME_BASE
+        payloads, _ = encoder.encode(frame, force_keyframe=number == 2)
+        found = [content(codec, payload) for payload in payloads]
+        is_key = number in (0, 2)
+        assert any(one.key for one in found) == is_key
+        if codec == "VP8" or is_key:
+            assert found[0].begins
+        assert not any(one.begins for one in found[1:])
+
+
+def test_units_of_h264() -> None:
+    """parameter sets and delimiters begin a picture; slices alone may be its second."""
+    sps, pps, idr, slice_ = b"\x67\x42", b"\x68\xce", b"\x65\x88", b"\x41\x9a"
+
+    def bundle(*units: bytes) -> bytes:
+        return b"\x78" + b"".join(len(unit).to_bytes(2, "big") + unit for unit in units)
+
+    assert content("H264", sps) == Content(begins=True, key=True)
+    assert content("H264", b"\x09\xf0") == Content(begins=True, key=False)
+    assert content("H264", bundle(sps, pps)) == Content(begins=True, key=True)
+    assert content("H264", bundle(pps, idr)) == Content(begins=False, key=True)
+    assert content("H264", slice_) == Content(begins=False, key=False)
+    assert content("H264", b"\x7c\x85\x88") == Content(begins=False, key=True)  # first of FU-A
+    assert content("H264", b"\x7c\x05\x88") == Content(begins=False, key=False)  # not the first
+
+
+@given(codec=st.sampled_from(("H264", "VP8", "other")), payload=st.binary(max_size=40))
+def test_any_bytes_are_looked_at(codec: str, payload: bytes) -> None:
+    """garbage is no reason to fail: the sender may be anybody."""
+    assert content(codec, payload) is not None

@@ -1,0 +1,135 @@
+"""The rate: the link is obeyed, the floor is low, and frames go before size."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from slipstream_protocol.clock import NS_PER_MS
+from slipstream_server.rate import FLOOR_BPS, START_BPS, FrameSpacing, Picture, RateControl
+
+CEILING_BPS = 4_000_000
+PICTURE = Picture(pixels=832 * 480, fps=24.0)
+
+
+def test_it_begins_below_the_ceiling_and_within_reason() -> None:
+    """2.5 Mbit/s, or the ceiling where that is lower."""
+    assert RateControl(ceiling_bps=CEILING_BPS).bitrate_bps == START_BPS
+    assert RateControl(ceiling_bps=1_000_000).bitrate_bps == 1_000_000
+
+
+def test_the_receivers_estimate_is_obeyed_with_some_room() -> None:
+    """0.85 of it, up to the ceiling, down to the floor."""
+    rate = RateControl(ceiling_bps=CEILING_BPS)
+    rate.on_remb(1_590_000)
+    assert rate.bitrate_bps == int(0.85 * 1_590_000)
+    rate.on_remb(50_000_000)
+    assert rate.bitrate_bps == CEILING_BPS
+    rate.on_remb(10_000)
+    assert rate.bitrate_bps == FLOOR_BPS
+
+
+def test_small_changes_are_left_alone() -> None:
+    """a tenth down, a fifth up: below that the bitrate stays."""
+    rate = RateControl(ceiling_bps=CEILING_BPS)
+    rate.on_remb(2_000_000)
+    before_bps = rate.bitrate_bps
+    rate.on_remb(1_850_000)
+    rate.on_remb(2_350_000)
+    assert rate.bitrate_bps == before_bps
+
+
+def report(rate: RateControl, lost: int, highest: int, at_ms: int) -> int:
+    """A reception report; the bitrate after it."""
+    rate.on_report(packets_lost=lost, highest_sequence=highest, now_ns=at_ms * NS_PER_MS)
+    return rate.bitrate_bps
+
+
+def test_loss_brings_it_down_and_quiet_lets_it_rise() -> None:
+    """by the share lost, twice a second at most; then up by 8 % a second."""
+    rate = RateControl(ceiling_bps=CEILING_BPS)
+    report(rate, 0, 1000, 0)
+    assert report(rate, 20, 1100, 300) == int(0.8 * START_BPS)
+    assert report(rate, 40, 1200, 600) == int(0.8 * START_BPS)
+    low_bps = report(rate, 60, 1300, 900)
+    assert low_bps == int(0.64 * START_BPS)
+    for second in range(1, 11):
+        report(rate, 60, 1300 + 200 * second, 900 + 1000 * second)
+    assert 1.8 * low_bps < rate.bitrate_bps <= 2.17 * low_bps
+
+
+def test_reports_add_up_until_they_say_something() -> None:
+    """a lossy link reports every few packets: three of four lost is no share to act on."""
+    rate = RateControl(ceiling_bps=CEILING_BPS)
+    report(rate, 0, 1000, 0)
+    for n in range(1, 12):
+        assert report(rate, n // 11, 1000 + 4 * n, 20 * n) == START_BPS
+    assert report(rate, 1, 1052, 260) == START_BPS
+
+
+def test_moderate_loss_changes_nothing() -> None:
+    """between 2 and 10 percent retransmission does its work."""
+    rate = RateControl(ceiling_bps=CEILING_BPS)
+    for second in range(10):
+        assert report(rate, 10 * second, 200 * second, 1000 * second) == START_BPS
+
+
+def test_without_an_estimate_more_is_tried() -> None:
+    """8 % a second as long as nothing is lost, up to the ceiling."""
+    rate = RateControl(ceiling_bps=CEILING_BPS)
+    rates = [report(rate, 0, 200 * second, 1000 * second) for second in range(20)]
+    assert rates == sorted(rates)
+    assert rates[-1] == CEILING_BPS
+
+
+def test_a_floor_above_the_ceiling_is_refused() -> None:
+    """the message says what is wrong."""
+    with pytest.raises(ValueError, match="floor_bps is 250000, it must be above 0 and at most"):
+        RateControl(ceiling_bps=100_000)
+
+
+@given(
+    ceiling=st.integers(FLOOR_BPS, 20_000_000),
+    voices=st.lists(
+        st.one_of(
+            st.integers(0, 2**40),
+            st.tuples(st.integers(-100, 1000), st.integers(-10, 1000), st.integers(0, 5000)),
+        )
+    ),
+)
+def test_whatever_is_heard(ceiling: int, voices: list[int | tuple[int, int, int]]) -> None:
+    """the bitrate stays between floor and ceiling, and never above what the receiver allows."""
+    rate = RateControl(ceiling_bps=ceiling)
+    lost = highest = at_ms = 0
+    for voice in voices:
+        if isinstance(voice, int):
+            rate.on_remb(voice)
+            assert rate.bitrate_bps <= max(FLOOR_BPS, 0.85 * voice / 0.9)
+        else:
+            lost, highest, at_ms = lost + voice[0], highest + voice[1], at_ms + voice[2]
+            report(rate, lost, highest, at_ms)
+        assert FLOOR_BPS <= rate.bitrate_bps <= ceiling
+
+
+def test_a_good_link_gets_every_frame() -> None:
+    """from 0.4 Mbit/s at 832x480 and 24 fps on."""
+    assert FrameSpacing().choose(PICTURE, 450_000) == 1
+
+
+def test_a_poor_link_gets_fewer_frames() -> None:
+    """every second at the floor, every third where the picture is larger."""
+    assert FrameSpacing().choose(PICTURE, FLOOR_BPS) == 2
+    assert FrameSpacing().choose(Picture(pixels=1280 * 720, fps=24.0), FLOOR_BPS) == 3
+
+
+def test_the_spacing_does_not_flutter() -> None:
+    """a little more bitrate than the threshold is not enough to come back."""
+    spacing = FrameSpacing()
+    chosen = [spacing.choose(PICTURE, bps) for bps in (410_000, 395_000, 420_000, 480_000)]
+    assert chosen == [1, 2, 2, 1]
+
+
+@given(st.lists(st.integers(1, 10**7)), st.integers(100, 10**7), st.floats(1, 120))
+def test_frames_never_stop(bitrates_bps: list[int], pixels: int, fps: float) -> None:
+    """at least every third frame is sent, whatever the link."""
+    spacing = FrameSpacing()
+    for bitrate_bps in bitrates_bps:
+        assert 1 <= spacing.choose(Picture(pixels=pixels, fps=fps), bitrate_bps) <= 3

@@ -1,0 +1,174 @@
+"""The seams: aiortc is as we know it, and says so loudly where it is not."""
+
+import inspect
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import codecs as aiortc_codecs
+from aiortc.codecs import HEADER_EXTENSIONS, h264, vpx
+from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
+from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, RtpPacket, pack_remb_fci
+from aiortc.sdp import SessionDescription
+from hypothesis import given
+from hypothesis import strategies as st
+from slipstream_server import seams
+
+from tests.server.calls import Camera
+from tests.server.test_video import video_call
+
+PINNED = "aiortc>=1.16,<1.17"
+RECEIVER = (
+    "_RTCRtpReceiver__jitter_buffer",
+    "_RTCRtpReceiver__nack_generator",
+    "_RTCRtpReceiver__remote_bitrate_estimator",
+    "_RTCRtpReceiver__decoder_queue",
+    "_RTCRtpReceiver__codecs",
+    "_RTCRtpReceiver__rtcp_ssrc",
+    "_handle_rtp_packet",
+    "_send_rtcp_nack",
+    "_send_rtcp_pli",
+)
+SENDER = (
+    "_RTCRtpSender__rtp_header_extensions_map",
+    "_RTCRtpSender__rtp_task",
+    "_RTCRtpSender__rtp_timestamp",
+    "_RTCRtpSender__rtp_history",
+    "_RTCRtpSender__rtt",
+    "_send_keyframe",
+    "_handle_rtcp_packet",
+    "_ssrc",
+)
+
+
+def test_the_version_is_pinned() -> None:
+    """a minor version of aiortc may move every seam: it comes in only by a change here."""
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    assert PINNED in project["dependencies"]
+    assert version("aiortc").startswith("1.16.")
+
+
+async def test_every_seam_is_where_it_was() -> None:
+    """each name exists on a fresh connection, and what is called takes what we give."""
+    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    transceiver = pc.addTransceiver("video")
+    for owner, names in (
+        (transceiver, ("_codecs", "_headerExtensions")),
+        (transceiver.receiver, RECEIVER),
+        (transceiver.receiver.transport, ("_send_rtp",)),
+        (transceiver.sender, SENDER),
+    ):
+        for name in names:
+            seams.private(owner, name)
+    for method, parameters in (
+        (transceiver.receiver._handle_rtp_packet, ["packet", "arrival_time_ms"]),
+        (transceiver.receiver._send_rtcp_nack, ["media_ssrc", "lost"]),
+        (transceiver.receiver._send_rtcp_pli, ["media_ssrc"]),
+        (transceiver.sender._handle_rtcp_packet, ["packet"]),
+        (transceiver.sender._send_keyframe, []),
+        (transceiver.receiver.transport._send_rtp, ["data"]),
+    ):
+        assert list(inspect.signature(method).parameters) == parameters
+    await pc.close()
+
+
+async def test_a_seam_that_moved_is_named() -> None:
+    """the error says what is missing and what to do."""
+    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    transceiver = pc.addTransceiver(Camera())
+    with pytest.raises(
+        seams.SeamMoved,
+        match=r"RTCRtpSender of aiortc 1\.16\.\d+ has no __encoding, install a version that",
+    ):
+        seams.private(transceiver.sender, "__encoding")
+    await pc.close()
+
+
+async def test_no_module_is_changed() -> None:
+    """after a call the constants that others patch are as they were."""
+    before = (
+        [extension.uri for extension in HEADER_EXTENSIONS["video"]],
+        [str(codec) for codec in aiortc_codecs.CODECS["video"]],
+        (h264.MIN_BITRATE, h264.DEFAULT_BITRATE, h264.MAX_BITRATE),
+        (vpx.MIN_BITRATE, vpx.DEFAULT_BITRATE, vpx.MAX_BITRATE),
+    )
+    async with video_call() as call:
+        await call.viewer.shown.until(3)
+    assert before == (
+        [extension.uri for extension in HEADER_EXTENSIONS["video"]],
+        [str(codec) for codec in aiortc_codecs.CODECS["video"]],
+        (h264.MIN_BITRATE, h264.DEFAULT_BITRATE, h264.MAX_BITRATE),
+        (vpx.MIN_BITRATE, vpx.DEFAULT_BITRATE, vpx.MAX_BITRATE),
+    )
+
+
+CHROMIUM = """v=0
+o=- 1 2 IN IP4 127.0.0.1
+s=-
+t=0 0
+m=video 9 UDP/TLS/RTP/SAVPF 96 103
+c=IN IP4 0.0.0.0
+a=mid:0
+a=extmap:2 http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time
+a=extmap:4 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01
+a=extmap:5 http://www.webrtc.org/experiments/rtp-hdrext/playout-delay
+a=sendrecv
+a=rtcp-mux
+a=ice-ufrag:abcd
+a=ice-pwd:0123456789abcdef012345
+a=fingerprint:sha-256 {fingerprint}
+a=setup:actpass
+a=rtpmap:96 VP8/90000
+a=rtcp-fb:96 transport-cc
+a=rtpmap:103 H264/90000
+a=rtcp-fb:103 transport-cc
+a=rtcp-fb:103 nack pli
+a=fmtp:103 packetization-mode=1;profile-level-id=42e01f
+""".format(fingerprint=":".join(["00"] * 32)).replace("\n", "\r\n")
+
+
+@pytest.mark.parametrize("with_feedback", [True, False])
+async def test_extensions_are_agreed_on_as_offered(with_feedback: bool) -> None:
+    """with the offer's numbers; transport-cc only where its feedback is offered too."""
+    offer = CHROMIUM if with_feedback else CHROMIUM.replace("transport-cc\r", "goog-remb\r")
+    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    transceiver = pc.addTransceiver(Camera())
+    seams.prefer_h264(transceiver)
+    await pc.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
+    offered = SessionDescription.parse(offer).media[0]
+    assert seams.add_extensions(transceiver, offered) is with_feedback
+    answer = (await pc.createAnswer()).sdp
+    assert f"a=extmap:5 {seams.PLAYOUT_DELAY}" in answer
+    assert (f"a=extmap:4 {seams.TRANSPORT_CC}" in answer) is with_feedback
+    assert ("a=rtcp-fb:103 transport-cc" in answer) is with_feedback
+    assert seams.sent_codec(transceiver) == "H264"
+    await pc.close()
+
+
+def test_playout_delay_rides_on_every_packet() -> None:
+    """three zero bytes beside what aiortc sends; nothing where it was not agreed on."""
+    extensions = [
+        RTCRtpHeaderExtensionParameters(id=1, uri="urn:ietf:params:rtp-hdrext:sdes:mid"),
+        RTCRtpHeaderExtensionParameters(id=5, uri=seams.PLAYOUT_DELAY),
+    ]
+    values = HeaderExtensions(mid="0")
+    for agreed in (extensions, extensions[:1]):
+        ours, theirs = seams.PlayoutDelayMap(), HeaderExtensionsMap()
+        for one in (ours, theirs):
+            one.configure(RTCRtpParameters(headerExtensions=agreed))
+        packet = RtpPacket(payload=b"x")
+        packet.extensions = values
+        data = packet.serialize(ours)
+        assert (bytes([0x52, 0, 0, 0]) in data) is (len(agreed) == 2)
+        assert RtpPacket.parse(data, theirs).extensions.mid == "0"
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_for_an_estimate(fci: bytes) -> None:
+    """a message that is none, is cut off or speaks of others is no estimate."""
+    assert seams.read_remb(fci, 7) is None or fci.startswith(b"REMB")
+    assert seams.read_remb(b"REMB" + fci, 7) is None or len(fci) >= 8
+    assert seams.read_remb(pack_remb_fci(1000, [7, 8]), 7) == 1000
+    assert seams.read_remb(pack_remb_fci(1000, [8]), 7) is None
