@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slipstream_engine.backlog import Backlog
 from slipstream_engine.latency import LatencyModel, Line
 from slipstream_engine.scheduler import MAX_BATCH, PATIENCE_BATCHES, Scheduler
 from slipstream_engine.work import Batch, Cause, Dropped, Kind, Shape
@@ -505,3 +506,39 @@ def test_a_camera_slower_than_promised_counts_for_what_it_sends() -> None:
     for chunk in range(1, 60):
         scheduler.offer(0, chunk, now_ns=0, deadline_ns=10**12 + chunk * 500 * MS, shape=TINY)
     assert scheduler.admit(TINY, period_ns=500 * MS).reason is None
+
+
+def test_a_stream_pays_for_haste_with_a_few_periods_at_most() -> None:
+    """one that sends ten times faster than it promised, for long, is soon caught up with."""
+    backlog = Backlog()
+    backlog.open(0, period_ns=100 * MS)
+    for number in range(200):
+        backlog.offer(0, number, deadline_ns=number * 10 * MS, shape=TINY)
+        (chunk,) = [c for c in backlog.lanes[0].ready() if not c.is_begun]
+        batch = backlog.begin([chunk])
+        while not backlog.done(batch):
+            batch = backlog.begin(backlog.lanes[0].ready())
+    assert chunk.rank_ns - chunk.deadline_ns == 4 * 100 * MS
+
+
+def test_company_is_wanted_where_it_helps() -> None:
+    """when chunk after chunk would fill the device, passes gain by it, and there are steps to share
+    them; the rate that counts is the one seen, not the one promised."""
+    shape = Shape(level="tiny", steps=2)
+
+    def wants(
+        shape: Shape = shape, *, gap_ms: int = 30, base_ms: int = 10, max_batch: int = 4
+    ) -> bool:
+        line = Line(base_ns=base_ms * MS, per_item_ns=10 * MS)
+        scheduler = Scheduler(LatencyModel(line), max_batch=max_batch)
+        scheduler.open(0, period_ns=500 * MS)
+        for chunk in range(40):
+            deadline_ns = 10**12 + chunk * gap_ms * MS
+            scheduler.offer(0, chunk, now_ns=0, deadline_ns=deadline_ns, shape=shape)
+        return scheduler.wants_company(0)
+
+    assert wants()
+    assert not wants(gap_ms=200)
+    assert not wants(base_ms=0)
+    assert not wants(max_batch=1)
+    assert not wants(Shape(level="tiny", steps=1))

@@ -1,5 +1,7 @@
 """loop.py over a real model: any mode, any company and any trouble beside it, the same frames."""
 
+import gc
+import resource
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +16,7 @@ from slipstream_engine.pipeline import AdmissionError
 from slipstream_protocol.arena import Layout
 from slipstream_protocol.frames import I420
 from slipstream_protocol.messages import (
+    Applied,
     ChunkDropped,
     ChunkOut,
     CloseStream,
@@ -289,3 +292,35 @@ def test_no_memory_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.raises(AdmissionError, match=r"no memory for another stream: .*allocate"):
                 served.open(Parameters())
         served.open(Parameters()).close()
+
+
+@pytest.mark.slow
+def test_a_thousand_chunks_leave_nothing_behind() -> None:
+    """Two streams that share passes, change prompts and steps: tensors and memory stay flat."""
+    served = pipeline(cpu_batch=4)
+    events = [Parameters(prompt="a dog"), Parameters(denoising_step_list=(700, 500, 400))]
+    events += [Parameters(prompt="a cat", denoising_step_list=(700,)), Parameters(seed=3)]
+    updates = {number: events[number // 25 % 4] for number in range(25, 600, 25)}
+
+    def tensors() -> int:
+        gc.collect()
+        return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
+
+    with serving(served) as end:
+        end.open(0)
+        end.open(1, prompt="a fish")
+        viewers = [Viewer(far_end=end, lane=n, chunks=600, updates=updates) for n in (0, 1)]
+        for viewer in viewers:
+            viewer.feed()
+        made = 0
+        while made < 1200:
+            message = end.hear()
+            if isinstance(message, ChunkOut):
+                made += 1
+                if made == 200:
+                    alive, kib = tensors(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            if not isinstance(message, Applied):
+                viewers[message.lane].take(message)  # type: ignore[union-attr]  # as above
+                viewers[message.lane].made.clear()  # type: ignore[union-attr]  # as above
+        assert tensors() < alive + 100  # those of a chunk or two that are under way
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - kib < 16 * 1024
