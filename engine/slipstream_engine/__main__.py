@@ -8,17 +8,31 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 from slipstream_protocol.arena import Arena, Layout
 from slipstream_protocol.channel import Channel, ChannelClosed
+from slipstream_protocol.clock import NS_PER_MS
 from slipstream_protocol.messages import Failed, Loading
 
 from slipstream_engine.echo import EchoPipeline
 from slipstream_engine.loop import Loop
 from slipstream_engine.options import add_machine, count, size_px
 from slipstream_engine.pipeline import Pipeline
+from slipstream_engine.rehearsal import rehearse
 
 logger = logging.getLogger(__name__)
+
+
+def milliseconds(text: str) -> float:
+    """A time above 0; for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is given, it must be a number above 0")
+    return value
 
 
 def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -30,6 +44,12 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument("--codec", help="wan, taehv, or one for each way: wan+taehv")
     parser.add_argument("--max-streams", type=count, default=1)
     add_machine(parser)
+    parser.add_argument(
+        "--age-ms-target",
+        type=milliseconds,
+        default=1000.0,
+        help="age of its oldest frame by which a chunk should be made (default: 1000)",
+    )
     parser.set_defaults(run=serve)
 
 
@@ -48,7 +68,7 @@ def add_tools(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add_v2v(commands)
 
 
-def load_pipeline(arguments: argparse.Namespace) -> Pipeline:
+def load_pipeline(arguments: argparse.Namespace) -> Pipeline[Any]:
     """The pipeline asked for, loaded but cold.
 
     Raises:
@@ -91,6 +111,7 @@ def serve(arguments: argparse.Namespace) -> int:
             opened.callback(pipeline.close)
             channel.send(Loading(stage="warming up"))
             pipeline.warm_up()
+            latency = rehearse(pipeline)
             layout = Layout(
                 geometry=pipeline.geometry, lanes=arguments.max_streams, in_slots=1, out_slots=2
             )
@@ -102,7 +123,13 @@ def serve(arguments: argparse.Namespace) -> int:
             logger.exception("the engine could not start")
             channel.send(Failed(lane=-1, reason=f"{type(error).__name__}: {error}"))
             return 1
-        Loop(pipeline, channel, arena).run()
+        Loop(
+            pipeline,
+            channel,
+            arena,
+            age_target_ns=round(arguments.age_ms_target * NS_PER_MS),
+            latency=latency,
+        ).run()
     return 0
 
 

@@ -3,6 +3,8 @@
 A chunk passes `encode, step 0, ..., step n-1, decode`. A micro-step reads and writes only what
 belongs to (stream, stage), so it depends on the stage before it and on the same stage of the
 chunk before it, and on nothing else: several chunks of a stream may be under way, one a stage.
+Where a chunk has another shape than the one before it, the stages are not the same: it begins when
+that one has ended.
 
 Dropping means a whole chunk before it is begun. The stream's state has then never met it, as if
 the camera had not sent it; a chunk once begun is carried to its end.
@@ -23,6 +25,8 @@ from slipstream_engine.work import (
     Stage,
     Work,
 )
+
+_MAX_LEAD = 4  # promised periods that a stream may be ahead of itself
 
 
 class Chunk:
@@ -79,6 +83,7 @@ class Lane:
 
     __slots__ = (
         "flying",
+        "gap_ns",
         "is_closed",
         "is_held",
         "last_deadline_ns",
@@ -96,6 +101,7 @@ class Lane:
         self.stream = stream
         self.promised_ns = period_ns
         self.period_ns = float(period_ns)
+        self.gap_ns = float(period_ns)
         self.flying: deque[Chunk] = deque()
         self.waiting: Chunk | None = None
         self.shape: Shape | None = None
@@ -112,9 +118,14 @@ class Lane:
         return not self.flying or self.flying[-1].order > FIRST_STEP_ORDER
 
     def observe_deadline(self, deadline_ns: int) -> None:
-        """Follow the distance of the chunks: slower than promised is believed, faster is not."""
+        """Follow the distance of the chunks.
+
+        `gap_ns` is that distance; to `period_ns`, which is what the stream has a right to, slower
+        than promised is believed, faster is not.
+        """
         if self.last_deadline_ns is not None:
             gap_ns = min(deadline_ns - self.last_deadline_ns, 4 * self.period_ns)
+            self.gap_ns += (max(gap_ns, 1) - self.gap_ns) / 8
             self.period_ns += (gap_ns - self.period_ns) / 8
             self.period_ns = max(self.period_ns, self.promised_ns)
         self.last_deadline_ns = deadline_ns
@@ -124,8 +135,11 @@ class Lane:
 
         Its deadline, but not sooner than a promised period after the chunk begun before it: a
         stream that sends faster than it promised is late in its own queue and in nobody else's.
+        It is `_MAX_LEAD` periods late at most, or it would pay for an hour alone with an hour in
+        company.
         """
-        chunk.rank_ns = max(chunk.deadline_ns, self.paced_ns)
+        latest_ns = chunk.deadline_ns + _MAX_LEAD * self.promised_ns
+        chunk.rank_ns = min(max(chunk.deadline_ns, self.paced_ns), latest_ns)
         self.paced_ns = chunk.rank_ns + self.promised_ns
 
     def ready(self) -> list[Chunk]:
@@ -137,9 +151,14 @@ class Lane:
             if order < free_below and not chunk.is_running and not self._must_hold(chunk):
                 found.append(chunk)
             free_below = order
-        if self.waiting and self.waiting.order < free_below and not self.is_held:
-            found.append(self.waiting)
+        waiting = self.waiting
+        if waiting and waiting.order < free_below and not self.is_held and self._fits(waiting):
+            found.append(waiting)
         return found
+
+    def _fits(self, chunk: Chunk) -> bool:
+        """Whether a chunk has the stages of those under way."""
+        return not self.flying or self.flying[-1].shape == chunk.shape
 
     def _must_hold(self, chunk: Chunk) -> bool:
         return self.is_held and chunk.order == DECODE_ORDER
@@ -200,7 +219,8 @@ class Backlog:
         if lane.waiting is not None:
             self._drop(lane.waiting, Cause.REPLACED)
         lane.waiting = Chunk(lane, chunk, deadline_ns, shape, path)
-        lane.waiting.rank_ns = max(deadline_ns, lane.paced_ns)
+        latest_ns = deadline_ns + _MAX_LEAD * lane.promised_ns
+        lane.waiting.rank_ns = min(max(deadline_ns, lane.paced_ns), latest_ns)
         lane.newest = chunk
         lane.shape = shape
         lane.observe_deadline(deadline_ns)

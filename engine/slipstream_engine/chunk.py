@@ -1,8 +1,10 @@
-"""One chunk of one stream: encode, noise, every denoising step, decode.
+"""One chunk of one stream: encode, noise, one denoising step after the other, decode.
 
-The steps run at once, one after the other, each with the cache row of its own. That is the
-reference's stream batch in another order (`spec/04` section 3): row i only ever sees what step i
-made.
+A chunk takes with it, as it is encoded, whatever its later steps need of its stream. So the next
+chunk of the stream may be encoded and follow one step behind, each step with the cache row of its
+own: that is the reference's stream batch in any order (`spec/04` section 3), for row i only ever
+sees what step i made. Not so the first chunk of an epoch and one with another number of steps:
+these must be alone in their stream (`backlog.py` sees to it, their shapes differ).
 
 T frames, F latent frames, C channels, H W size, I steps.
 """
@@ -17,33 +19,64 @@ from slipstream_engine.codec import Codec
 from slipstream_engine.config import Preset
 from slipstream_engine.denoise import denoise_at, renoise
 from slipstream_engine.models.dit import CausalDit
+from slipstream_engine.models.layers import Conditioning
 from slipstream_engine.motion import motion_level, next_noise_scale
 from slipstream_engine.noise import chunk_noise
 from slipstream_engine.schedule import Schedule, mix_noise
-from slipstream_engine.span import Placement, place, span
+from slipstream_engine.span import Placement, Span, place, span
 from slipstream_engine.state import StreamState
 
 CodecStateT = TypeVar("CodecStateT")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class NoisyChunk:
-    """A chunk ready for its first step.
+@dataclass(slots=True, kw_only=True, eq=False)
+class Chunk(Generic[CodecStateT]):
+    """A chunk under way.
 
     Args:
-        x_FCHW: noised latents.
+        state: of its stream.
+        number: in the stream, counting what was encoded.
+        seed: of its noise.
+        is_first: of its epoch; all its steps then use the first cache row.
+        span, placement: where it stands in its cache rows, for the host and for the device.
+        conditioning: of the prompts it is made with.
         timesteps_I: one for each step, int64, on the device.
+        x_FCHW: noised latents, after each step the clean ones as far as they are known.
+        steps_done: of its steps.
     """
 
-    x_FCHW: Tensor
+    state: StreamState[CodecStateT]
+    number: int
+    seed: int
+    is_first: bool
+    span: Span
+    placement: Placement
+    conditioning: Conditioning
     timesteps_I: Tensor
+    x_FCHW: Tensor
+    steps_done: int = 0
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether all steps are done."""
+        return self.steps_done == len(self.timesteps_I)
+
+    @property
+    def row(self) -> int:
+        """The cache row of its next step."""
+        return 0 if self.is_first else self.steps_done
+
+    @property
+    def timestep_B(self) -> Tensor:
+        """Of its next step, as a batch of one."""
+        return self.timesteps_I[self.steps_done : self.steps_done + 1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChunkMaker(Generic[CodecStateT]):
     """The parts a chunk goes through; all that a stream carries lies in its `StreamState`.
 
-    Call `encode`, `denoise`, `decode`, in this order, once a chunk.
+    Call `encode`, then `step` until the chunk is clean, then `decode`.
     """
 
     preset: Preset
@@ -51,10 +84,12 @@ class ChunkMaker(Generic[CodecStateT]):
     schedule: Schedule
     codec: Codec[CodecStateT]
 
-    def encode(self, rgb_TCHW: Tensor, state: StreamState[CodecStateT]) -> NoisyChunk:
-        """Pixels in [-1, 1], float32, to noised latents."""
+    def encode(self, rgb_TCHW: Tensor, state: StreamState[CodecStateT]) -> Chunk[CodecStateT]:
+        """Pixels in [-1, 1], float32, to noised latents; moves the stream on by a chunk."""
+        if state.restarts:
+            state.forget()
         if state.prompts.advance():
-            state.conditioning.take(self.model.condition(state.prompts.embedding_TE[None]))
+            state.conditioning = self.model.condition(state.prompts.embedding_TE[None])
         state.noise_scale = self._noise_scale(rgb_TCHW, state)
         state.last_frame_CHW = rgb_TCHW[-1]
         latents_FCHW = state.runner.run(
@@ -62,67 +97,76 @@ class ChunkMaker(Generic[CodecStateT]):
             lambda rgb_TCHW: self.codec.encode(rgb_TCHW, state.codec),
             rgb_TCHW.to(self.model.dtype),
         )
-        noise_FCHW = self.noise(latents_FCHW, state, chunk=state.chunk, step=0)
-        return NoisyChunk(
-            x_FCHW=mix_noise(latents_FCHW, noise_FCHW, state.noise_scale),
-            timesteps_I=self._timesteps(state),
-        )
-
-    def denoise(self, chunk: NoisyChunk, state: StreamState[CodecStateT]) -> Tensor:
-        """Noised latents to clean ones; moves the stream's cache on by a chunk."""
-        frames = chunk.x_FCHW.shape[0]
-        is_first = state.past_frames == 0
+        seed, number = state.settings.seed, state.chunk
+        noise_FCHW = self._noise(latents_FCHW, seed=seed, chunk=number, step=0)
+        frames = latents_FCHW.shape[0]
         here = span(self.preset.cache, past_frames=state.past_frames, frames=frames)
-        placement = place([here], chunk.x_FCHW.device)
-        x_BFCHW = chunk.x_FCHW[None]
-        if not is_first:
-            state.catch_up(len(chunk.timesteps_I))
-        for step, timesteps_B in enumerate(chunk.timesteps_I.split(1)):
-            if step:
-                noise_FCHW = self.noise(chunk.x_FCHW, state, chunk=state.chunk, step=step)
-                x_BFCHW = renoise(self.schedule, x_BFCHW, noise_FCHW[None], timesteps_B)
-            row = 0 if is_first else step
-            x_BFCHW = self._step(x_BFCHW, timesteps_B, placement, state, row=row)
-        if is_first:
+        chunk = Chunk(
+            state=state,
+            number=number,
+            seed=seed,
+            is_first=state.past_frames == 0,
+            span=here,
+            placement=place([here], latents_FCHW.device),
+            conditioning=state.conditioning,
+            timesteps_I=self._timesteps(state),
+            x_FCHW=mix_noise(latents_FCHW, noise_FCHW, state.noise_scale),
+        )
+        state.past_frames += frames
+        state.chunk += 1
+        return chunk
+
+    def step(self, chunk: Chunk[CodecStateT]) -> None:
+        """The chunk's next denoising step, in its own cache row."""
+        state, row, placement = chunk.state, chunk.row, chunk.placement
+        x_FCHW = self.feed(chunk)
+        cache = state.cache.rows(row, row + 1)
+        conditioning = state.resident(chunk.conditioning)
+
+        def step(x: Tensor, timesteps: Tensor, frames_BF: Tensor, slots_BF: Tensor) -> Tensor:
+            at = replace(placement, frames_BF=frames_BF, slots_BF=slots_BF)
+            return denoise_at(self.model, self.schedule, x, timesteps, at, cache, conditioning)
+
+        inputs = (x_FCHW[None], chunk.timestep_B, placement.frames_BF, placement.slots_BF)
+        is_full = chunk.span.length == self.preset.cache.slots and len(x_FCHW) == 1
+        if not is_full:  # each of these shapes comes only once
+            clean_BFCHW = step(*inputs)
+        else:
+            clean_BFCHW = state.runner.run(("denoise", row), step, *inputs)
+        self.take(chunk, clean_BFCHW[0])
+
+    def feed(self, chunk: Chunk[CodecStateT]) -> Tensor:
+        """What the chunk's next step is fed, `[F, C, H, W]`."""
+        if not chunk.steps_done:
+            if not chunk.is_first:
+                chunk.state.catch_up(len(chunk.timesteps_I))
+            return chunk.x_FCHW
+        noise_FCHW = self._noise(
+            chunk.x_FCHW, seed=chunk.seed, chunk=chunk.number, step=chunk.steps_done
+        )
+        return renoise(self.schedule, chunk.x_FCHW[None], noise_FCHW[None], chunk.timestep_B)[0]
+
+    def take(self, chunk: Chunk[CodecStateT], clean_FCHW: Tensor) -> None:
+        """Note what the chunk's next step has made."""
+        state = chunk.state
+        chunk.x_FCHW = clean_FCHW
+        chunk.steps_done += 1
+        if not chunk.is_clean:
+            return
+        if chunk.is_first:
             # all rows begin with what the last step made of the first chunk
             state.live_rows = 1
             state.catch_up(state.cache.row_count)
         state.live_rows = len(chunk.timesteps_I)
-        state.past_frames += frames
-        state.chunk += 1
-        return x_BFCHW[0]
 
-    def decode(self, latents_FCHW: Tensor, state: StreamState[CodecStateT]) -> Tensor:
-        """Clean latents to pixels, about [-1, 1]."""
+    def decode(self, chunk: Chunk[CodecStateT]) -> Tensor:
+        """A clean chunk to pixels, about [-1, 1]."""
+        state = chunk.state
         return state.runner.run(
-            ("decode", len(latents_FCHW)),
+            ("decode", len(chunk.x_FCHW)),
             lambda latents_FCHW: self.codec.decode(latents_FCHW, state.codec),
-            latents_FCHW,
+            chunk.x_FCHW,
         )
-
-    def _step(
-        self,
-        x_BFCHW: Tensor,
-        timesteps_B: Tensor,
-        placement: Placement,
-        state: StreamState[CodecStateT],
-        *,
-        row: int,
-    ) -> Tensor:
-        """One denoising step in its own cache row."""
-        cache = state.cache.rows(row, row + 1)
-
-        def step(x: Tensor, timesteps: Tensor, frames_BF: Tensor, slots_BF: Tensor) -> Tensor:
-            at = replace(placement, frames_BF=frames_BF, slots_BF=slots_BF)
-            return denoise_at(
-                self.model, self.schedule, x, timesteps, at, cache, state.conditioning
-            )
-
-        inputs = (x_BFCHW, timesteps_B, placement.frames_BF, placement.slots_BF)
-        is_full = placement.length == self.preset.cache.slots and x_BFCHW.shape[1] == 1
-        if not is_full:  # each of these shapes comes only once
-            return step(*inputs)
-        return state.runner.run(("denoise", row), step, *inputs)
 
     def _noise_scale(self, rgb_TCHW: Tensor, state: StreamState[CodecStateT]) -> Tensor:
         base = torch.full_like(state.noise_scale, state.settings.noise_scale)
@@ -137,14 +181,11 @@ class ChunkMaker(Generic[CodecStateT]):
             return state.steps
         return self.schedule.timesteps(self.schedule.first_timestep(state.noise_scale), state.steps)
 
-    def noise(
-        self, like_FCHW: Tensor, state: StreamState[CodecStateT], *, chunk: int, step: int
-    ) -> Tensor:
-        """What goes into step `step` of chunk `chunk` of this stream."""
+    def _noise(self, like_FCHW: Tensor, *, seed: int, chunk: int, step: int) -> Tensor:
         return chunk_noise(
             self.preset.noise,
             like_FCHW.shape,
-            seed=state.settings.seed,
+            seed=seed,
             chunk=chunk,
             step=step,
             device=like_FCHW.device,

@@ -122,6 +122,11 @@ class GraphRunner:
         self._entries: dict[Hashable, _Entry | None] = {}
 
     @property
+    def records(self) -> bool:
+        """Whether functions run from graphs, once they have run as they are."""
+        return self._compiler is not None and self._compiler.recorder is not None
+
+    @property
     def recorded(self) -> set[Hashable]:
         """The keys that run from a graph."""
         return {key for key, entry in self._entries.items() if entry is not None}

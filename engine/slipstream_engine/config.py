@@ -257,6 +257,8 @@ class EngineConfig:
         device: a torch device, e.g. `cpu` or `cuda:0`.
         dtype: name of the torch dtype of weights and activations, e.g. `float32`.
         max_streams: streams that may be open at once.
+        cpu_batch: most micro-steps of one pass on a CPU, where a pass of two takes twice as long as
+            one, and rounds otherwise; alone every stream makes the same frames in any company.
         compilation: falls back to eager code where it cannot be.
     """
 
@@ -264,6 +266,7 @@ class EngineConfig:
     device: str = "cpu"
     dtype: str = "float32"
     max_streams: int = 1
+    cpu_batch: int = 1
     compilation: Compilation = Compilation.NONE
 
 

@@ -1,33 +1,34 @@
-"""The real pipeline: camera frames in, diffused frames out, one chunk at a time."""
+"""The real pipeline: camera frames in, diffused frames out, stage by stage."""
 
 import logging
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
-from weakref import WeakSet
 
 import numpy as np
 import torch
-from msgspec import UNSET
-from slipstream_protocol.frames import I420, Geometry
-from slipstream_protocol.messages import StageTimes
-from slipstream_protocol.parameters import Parameters, Prompt, Prompts
+from slipstream_protocol.frames import Geometry
+from slipstream_protocol.parameters import Parameters, Prompt
 
 from slipstream_engine.cache import RollingCache
-from slipstream_engine.chunk import ChunkMaker
+from slipstream_engine.chunk import Chunk, ChunkMaker
 from slipstream_engine.codec import CHUNK_FRAMES, FIRST_CHUNK_FRAMES, Codec
-from slipstream_engine.color import i420_from_rgb, rgb_from_i420
 from slipstream_engine.compile import Compiler, GraphRunner, Recorder
 from slipstream_engine.config import EngineConfig, Preset
 from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.models.rope import precise
 from slipstream_engine.pipeline import AdmissionError
-from slipstream_engine.prompts import Change, Embeddings, Interpolation, PromptTrack, at_once
+from slipstream_engine.pool import CachePool
+from slipstream_engine.prompts import Embeddings, PromptTrack, at_once
 from slipstream_engine.schedule import Schedule
 from slipstream_engine.state import Settings, StreamState
+from slipstream_engine.stream import DiffusionStream, Transfers
 from slipstream_engine.stream_batch import StreamBatch
 from slipstream_engine.text import TextEncoder
-from slipstream_engine.text_worker import TextBusyError, TextWorker
-from slipstream_engine.timing import StageClock
+from slipstream_engine.text_worker import TextWorker
+from slipstream_engine.together import JointStep
 from slipstream_engine.transfer import Download, Upload
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 CodecStateT = TypeVar("CodecStateT")
 
 BUSY_RETRY_S = 10.0
+MAX_BATCH = 16
 WARM_UP_CHUNKS = 3
 
 
@@ -51,112 +53,6 @@ class Parts(Generic[CodecStateT]):
     codec: Codec[CodecStateT]
     text: TextEncoder
     text_worker: TextWorker | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Transfers:
-    """The two ways between host and device; streams take turns on them."""
-
-    upload: Upload
-    download: Download
-
-
-class DiffusionStream(Generic[CodecStateT]):
-    """One viewer's stream; see `pipeline.Stream`.
-
-    Args:
-        batch: runs the steps of neighbouring chunks together; None runs a chunk's at once.
-    """
-
-    def __init__(
-        self,
-        maker: ChunkMaker[CodecStateT],
-        embeddings: Embeddings,
-        transfers: Transfers,
-        state: StreamState[CodecStateT],
-        batch: StreamBatch[CodecStateT] | None = None,
-    ) -> None:
-        self._maker = maker
-        self._denoise = maker.denoise if batch is None else batch.denoise
-        self._embeddings = embeddings
-        self._transfers = transfers
-        self._device = state.steps.device
-        self.state = state
-
-    @property
-    def prompts(self) -> Prompts:
-        change = self.state.change
-        return self.state.prompts.prompts if change is None else change.mixture.prompts
-
-    @torch.inference_mode()
-    def apply(self, parameters: Parameters) -> None:
-        """Change what `parameters` names, from the next chunk on.
-
-        Prompts that still have to be encoded follow as soon as they are; no chunk waits for them.
-        `paused` is for the caller, who sends no chunks meanwhile.
-        """
-        settings = self.state.settings.changed(parameters, self._maker.preset.schedule)
-        change = self._change(parameters)
-        self.state.set(settings)
-        if change is not None:
-            self.state.change = change
-        if parameters.reset_cache is True:
-            self.state.forget()
-
-    def _change(self, parameters: Parameters) -> Change | None:
-        target, transition = parameters.target, parameters.transition
-        if target is UNSET:
-            return None
-        try:
-            mixture = self._embeddings.mixture(target)
-        except TextBusyError as error:
-            raise ValueError(str(error)) from error
-        if transition is UNSET:
-            return Change(mixture=mixture)
-        method = Interpolation(transition.temporal_interpolation_method)
-        return Change(mixture=mixture, chunks=transition.num_steps, method=method)
-
-    def await_prompts(self) -> None:
-        """Wait until the prompts asked for are encoded: for files, where no viewer waits.
-
-        Raises:
-            Exception: whatever encoding them raised.
-        """
-        if self.state.change is not None:
-            self.state.change.mixture.result()
-
-    def _take_up_change(self) -> None:
-        """Head for new prompts once they are encoded; those that cannot be are given up."""
-        change = self.state.change
-        if change is None or not change.mixture.is_ready:
-            return
-        self.state.change = None
-        try:
-            self.state.prompts.head_for(change)
-        except Exception:  # an encoder may throw anything; the stream goes on with its old prompts
-            logger.exception("prompts could not be encoded: %s", change.mixture.prompts)
-
-    @torch.inference_mode()
-    def step(self, frames_THW: I420, out_THW: I420) -> StageTimes:
-        """Generate one chunk; see `pipeline.Stream.step`.
-
-        In a stream batch it is an earlier chunk that becomes ready, or, at the start, none.
-        """
-        clock = StageClock(self._device)
-        self._take_up_change()
-        with self._transfers.upload.sent(frames_THW) as sent_THW:
-            rgb_TCHW = rgb_from_i420(sent_THW)
-        noisy = self._maker.encode(rgb_TCHW, self.state)
-        clock.mark()
-        clean_FCHW = self._denoise(noisy, self.state)
-        clock.mark()
-        if clean_FCHW is None:
-            return StageTimes()
-        made_THW = i420_from_rgb(self._maker.decode(clean_FCHW, self.state))
-        clock.mark()
-        self._transfers.download.begin(made_THW).take(out_THW)
-        encode_ms, denoise_ms, decode_ms = clock.laps_ms()
-        return StageTimes(encode_ms=encode_ms, denoise_ms=denoise_ms, decode_ms=decode_ms)
 
 
 class DiffusionPipeline(Generic[CodecStateT]):
@@ -200,7 +96,10 @@ class DiffusionPipeline(Generic[CodecStateT]):
         self._embeddings = Embeddings(at_once(parts.text) if worker is None else worker.submit)
         # every stream begins with it, so it is kept for good
         self._resting = self._embeddings.mixture((Prompt(preset.prompt),))
-        self._streams: WeakSet[DiffusionStream[CodecStateT]] = WeakSet()
+        self._pool = self._make_pool()
+        self._joint = JointStep(
+            maker=self._maker, pool=self._pool.cache, runner=GraphRunner(self._compiler)
+        )
 
     @property
     def preset(self) -> str:
@@ -214,6 +113,10 @@ class DiffusionPipeline(Generic[CodecStateT]):
             first_chunk_frames=FIRST_CHUNK_FRAMES,
             chunk_frames=CHUNK_FRAMES,
         )
+
+    @property
+    def max_batch(self) -> int:
+        return MAX_BATCH if self._device.type == "cuda" else self._config.cpu_batch
 
     @property
     def defaults(self) -> Parameters:
@@ -254,7 +157,10 @@ class DiffusionPipeline(Generic[CodecStateT]):
             self._warm_up()
 
     def _warm_up(self) -> None:
-        stream = self._open(Parameters())
+        with closing(self.open(Parameters())) as stream:
+            self._warm_up_with(stream)
+
+    def _warm_up_with(self, stream: DiffusionStream[CodecStateT]) -> None:
         if not self._compiler.is_active:
             self._run_blank(stream, range(WARM_UP_CHUNKS))
             return
@@ -271,44 +177,57 @@ class DiffusionPipeline(Generic[CodecStateT]):
             )
             stream.step(frames, np.empty_like(frames))
 
+    @torch.inference_mode()
     def open(
         self, parameters: Parameters, *, batched: bool = False
     ) -> DiffusionStream[CodecStateT]:
         """A fresh stream, see `pipeline.Pipeline.open`; `batched` makes it a stream batch."""
-        if len(self._streams) >= self._config.max_streams:
+        if not self._pool.has_room:
             raise AdmissionError(
-                f"{len(self._streams)} streams are open, the limit is {self._config.max_streams}",
+                f"{self._pool.lanes} streams are open, the limit is {self._pool.lanes}",
                 retry_after_s=BUSY_RETRY_S,
             )
-        stream = self._open(parameters, batched=batched)
-        self._streams.add(stream)
+        try:
+            stream = self._open(batched)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            reason = str(error).partition("\n")[0]
+            raise AdmissionError(
+                f"no memory for another stream: {reason}", retry_after_s=BUSY_RETRY_S
+            ) from error
+        try:
+            stream.apply(self.defaults.merged(parameters))
+        except BaseException:
+            stream.close()
+            raise
         return stream
+
+    @torch.inference_mode()
+    def denoise(self, chunks: Sequence[Chunk[CodecStateT]]) -> None:
+        self._joint.run(chunks)
+
+    def finish(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.current_stream(self._device).synchronize()
 
     def close(self) -> None:
         if self._parts.text_worker is not None:
             self._parts.text_worker.close()
 
-    @torch.inference_mode()
-    def _open(
-        self, parameters: Parameters, *, batched: bool = False
-    ) -> DiffusionStream[CodecStateT]:
-        preset, model = self._config.preset, self._parts.model
-        settings = _default_settings(preset)
+    def _open(self, batched: bool) -> DiffusionStream[CodecStateT]:
+        settings = _default_settings(self._config.preset)
         # begin with the preset's prompt, encoded since warming up; the viewer's own may take time
         track = PromptTrack.at(self._resting.prompts, self._resting.result())
-        cache = RollingCache(
-            model.params,
-            preset.cache,
-            rows=len(preset.schedule.step_list),
-            frame_tokens=self._frame_tokens,
-            device=self._device,
-            dtype=model.dtype,
-        )
+        conditioning = self._parts.model.condition(track.embedding_TE[None])
+        codec = self._parts.codec.fresh_state()
+        lane = self._pool.take()
         state = StreamState(
-            cache=cache,
-            codec=self._parts.codec.fresh_state(),
+            cache=lane.cache,
+            first_row=lane.first_row,
+            codec=codec,
             prompts=track,
-            conditioning=model.condition(track.embedding_TE[None]),
+            conditioning=conditioning,
             settings=settings,
             steps=torch.tensor(settings.step_list, device=self._device),
             noise_scale=torch.tensor(
@@ -316,10 +235,33 @@ class DiffusionPipeline(Generic[CodecStateT]):
             ),
             runner=GraphRunner(self._compiler),
         )
-        batch = StreamBatch(self._maker) if batched else None
-        stream = DiffusionStream(self._maker, self._embeddings, self._transfers, state, batch)
-        stream.apply(self.defaults.merged(parameters))
-        return stream
+        return DiffusionStream(
+            self._joint,
+            self._embeddings,
+            self._transfers,
+            state,
+            partial(self._pool.give, lane),
+            StreamBatch(self._joint) if batched else None,
+        )
+
+    @torch.inference_mode()
+    def _make_pool(self) -> CachePool:
+        preset, model, lanes = self._config.preset, self._parts.model, self._config.max_streams
+        cache = RollingCache(
+            model.params,
+            preset.cache,
+            rows=lanes * len(preset.schedule.step_list),
+            frame_tokens=self._frame_tokens,
+            device=self._device,
+            dtype=model.dtype,
+        )
+        return CachePool(cache, lanes=lanes)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether torch has found no memory; on a CPU its error has no class of its own."""
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or "allocate memory" in str(error)
 
 
 def _default_settings(preset: Preset) -> Settings:

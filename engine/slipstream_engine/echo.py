@@ -3,14 +3,22 @@
 It is the floor of the latency, the far end of the tests, and needs neither torch nor weights.
 """
 
+from collections.abc import Sequence
+
 from msgspec import UNSET
 from slipstream_protocol.frames import I420, Geometry
-from slipstream_protocol.messages import StageTimes
 from slipstream_protocol.parameters import Parameters, Prompt, Prompts
+
+from slipstream_engine.work import Shape
+
+_SHAPE = Shape(level="echo", steps=0)
 
 
 class EchoStream:
     """A stream whose output is its input; remembers its prompts like any other."""
+
+    shape = _SHAPE
+    steady_shape = _SHAPE
 
     def __init__(self, parameters: Parameters) -> None:
         self._prompts: Prompts = (Prompt(""),)
@@ -24,9 +32,14 @@ class EchoStream:
         if parameters.target is not UNSET:
             self._prompts = parameters.target
 
-    def step(self, frames_THW: I420, out_THW: I420) -> StageTimes:
-        out_THW[:] = frames_THW
-        return StageTimes()
+    def encode(self, frames_THW: I420) -> I420:
+        return frames_THW.copy()
+
+    def decode(self, chunk: I420, out_THW: I420) -> None:
+        out_THW[:] = chunk
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class EchoPipeline:
@@ -38,6 +51,7 @@ class EchoPipeline:
 
     name = "echo"
     preset = "none"
+    max_batch = 1
     step_list: tuple[int, ...] = (1000,)
     noise_scale_range = (0.0, 0.0)
     styles: tuple[str, ...] = ()
@@ -60,6 +74,12 @@ class EchoPipeline:
 
     def open(self, parameters: Parameters) -> EchoStream:
         return EchoStream(parameters)
+
+    def denoise(self, chunks: Sequence[I420]) -> None:
+        """Never called: a chunk has no steps."""
+
+    def finish(self) -> None:
+        """Nothing is left to be done."""
 
     def close(self) -> None:
         """Nothing runs beside the streams."""

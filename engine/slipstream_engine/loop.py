@@ -1,17 +1,16 @@
-"""The engine's only loop: a message, what it asks for, the answer."""
+"""The engine's only loop: take what the server says, run the next pass, hand over what is done."""
 
 import logging
-from collections import deque
-from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from msgspec import UNSET
 from slipstream_protocol.arena import Arena, Slots
 from slipstream_protocol.channel import Channel, ChannelClosed
-from slipstream_protocol.clock import now_ns
+from slipstream_protocol.clock import NS_PER_S, now_ns
 from slipstream_protocol.messages import (
     Applied,
+    ChunkDropped,
     ChunkIn,
-    ChunkOut,
     CloseStream,
     Failed,
     OpenStream,
@@ -22,47 +21,62 @@ from slipstream_protocol.messages import (
     StreamClosed,
     StreamOpened,
     StreamRefused,
+    ToEngine,
     Update,
     UpdateRefused,
 )
 
+from slipstream_engine.device import Device
+from slipstream_engine.lane import MAX_WAITING, Flight, Lane
+from slipstream_engine.latency import LatencyModel
 from slipstream_engine.pipeline import AdmissionError, Pipeline, Stream
+from slipstream_engine.rehearsal import nothing_learnt
+from slipstream_engine.scheduler import Scheduler
+from slipstream_engine.work import Batch, Cause, Stage
 
 logger = logging.getLogger(__name__)
 
+ChunkT = TypeVar("ChunkT")
 
-@dataclass(slots=True)
-class _Lane:
-    """A stream and where its chunks go.
-
-    `waiting` are chunks that found no free output slot: a viewer who does not take what is made
-    holds up only this lane, and the frames are dropped before they are computed.
-    """
-
-    stream: Stream
-    outputs: Slots
-    rev: int = -1
-    next_chunk: int = 0
-    waiting: deque[ChunkIn] = field(default_factory=deque)
+AGE_TARGET_NS = NS_PER_S
+_READ_AT_ONCE = 32  # messages between two passes: a flood must not hold up the streams
+_LOOK_AGAIN_S = 0.01  # where a chunk waits for its time and nothing runs
 
 
-class Loop:
+class Loop(Generic[ChunkT]):
     """Serves chunks of any number of streams until the server hangs up.
 
-    The channel's order is the order of events: what is sent before a chunk applies to it, what is
-    sent after does not. A stream that fails is closed and reported; the others go on.
+    The channel's order is the order of events of each stream: what is sent before a chunk applies
+    to it, what is sent after does not. Which stream goes next the scheduler says, micro-step by
+    micro-step. A stream that fails is closed and reported; the others go on.
 
     Args:
         pipeline: warm already.
         channel: to the server.
         arena: of the pipeline's geometry.
+        age_target_ns: a chunk should be made before its oldest frame is older. Each stream is
+            promised a chunk in half of that: one is collected while the one before is made.
+        latency: what has been learnt of this pipeline so far, see `rehearsal.py`.
     """
 
-    def __init__(self, pipeline: Pipeline, channel: Channel, arena: Arena) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline[ChunkT],
+        channel: Channel,
+        arena: Arena,
+        *,
+        age_target_ns: int = AGE_TARGET_NS,
+        latency: LatencyModel | None = None,
+    ) -> None:
         self._pipeline = pipeline
         self._channel = channel
         self._arena = arena
-        self._lanes: dict[int, _Lane] = {}
+        self._age_target_ns = age_target_ns
+        self._period_ns = max(age_target_ns // 2, 1)
+        self._scheduler = Scheduler(latency or nothing_learnt(), max_batch=pipeline.max_batch)
+        self._device = Device(pipeline, arena)
+        self._lanes: dict[int, Lane[ChunkT]] = {}
+        self._stopped = False
 
     def run(self) -> None:
         """Serve until told to stop, or until the server is gone."""
@@ -73,25 +87,45 @@ class Loop:
             logger.info("the server is gone")
 
     def _serve(self) -> None:
-        for message in self._channel:
-            match message:
-                case ChunkIn(lane=number):
-                    if lane := self._lanes.get(number):
-                        lane.waiting.append(message)
-                        self._work(number, lane)
-                case SlotRead(lane=number, slot=slot):
-                    if lane := self._lanes.get(number):
-                        lane.outputs.give(slot)
-                        self._work(number, lane)
-                case Update():
-                    self._update(message)
-                case OpenStream():
-                    self._open(message)
-                case CloseStream(lane=number):
-                    self._lanes.pop(number, None)
-                    self._channel.send(StreamClosed(lane=number))
-                case Stop():
-                    return
+        while not self._stopped:
+            batch = self._scheduler.next_batch(now_ns())
+            self._report_drops()
+            if batch is not None:
+                self._run(batch)
+            self._read(self._patience_s(is_busy=batch is not None))
+
+    def _read(self, patience_s: float | None) -> None:
+        for _ in range(_READ_AT_ONCE):
+            message = self._channel.receive(patience_s)
+            if message is None:
+                return
+            self._take(message)
+            patience_s = 0.0
+
+    def _patience_s(self, *, is_busy: bool) -> float | None:
+        if is_busy:
+            return 0.0
+        waits = any(lane.flights for lane in self._lanes.values())
+        return _LOOK_AGAIN_S if waits else None
+
+    # ---- what the server says
+
+    def _take(self, message: ToEngine) -> None:
+        match message:
+            case OpenStream():
+                self._open(message)
+            case CloseStream(lane=number):
+                self._close(number)
+                self._channel.send(StreamClosed(lane=number))
+            case ChunkIn(lane=number) | Update(lane=number):
+                if lane := self._lanes.get(number):
+                    self._enqueue(lane, message)
+            case SlotRead(lane=number, slot=slot):
+                if lane := self._lanes.get(number):
+                    lane.outputs.give(slot)
+                    self._scheduler.release(number)
+            case Stop():
+                self._stopped = True
 
     def _announce(self) -> None:
         pipeline, layout = self._pipeline, self._arena.layout
@@ -115,7 +149,7 @@ class Loop:
         try:
             if number in self._lanes or not 0 <= number < self._arena.layout.lanes:
                 raise ValueError(f"lane {number} is taken or not one of {self._arena.layout.lanes}")
-            stream = self._pipeline.open(self._pipeline.defaults.merged(message.parameters))
+            stream = self._admitted(message)
         except (AdmissionError, ValueError) as error:
             retry_after_s = error.retry_after_s if isinstance(error, AdmissionError) else 0.0
             self._channel.send(
@@ -123,56 +157,126 @@ class Loop:
             )
             return
         outputs = Slots(self._arena.layout.out_slots, owned=True)
-        self._lanes[number] = _Lane(stream, outputs)
+        self._lanes[number] = Lane(number=number, stream=stream, outputs=outputs)
+        self._scheduler.open(number, period_ns=self._period_ns)
         self._channel.send(StreamOpened(lane=number))
         logger.info("stream opened on lane %s", number)
 
-    def _update(self, message: Update) -> None:
-        lane = self._lanes.get(message.lane)
-        if lane is None:
+    def _admitted(self, message: OpenStream) -> Stream[ChunkT]:
+        """A stream that the device can bear beside the others; alone any may try."""
+        stream = self._pipeline.open(self._pipeline.defaults.merged(message.parameters))
+        if self._lanes:
+            asked = self._scheduler.admit(stream.steady_shape, period_ns=self._period_ns)
+            if asked.reason is not None:
+                stream.close()
+                raise AdmissionError(asked.reason, retry_after_s=asked.retry_after_s)
+        return stream
+
+    def _close(self, number: int) -> None:
+        lane = self._lanes.pop(number, None)
+        if lane is not None:
+            self._scheduler.close(number)
+            lane.stream.close()
+
+    def _enqueue(self, lane: Lane[ChunkT], message: ChunkIn | Update) -> None:
+        if len(lane.waiting) < MAX_WAITING:
+            lane.waiting.append(message)
+            self._advance(lane)
             return
+        reason = f"{MAX_WAITING} messages wait for a chunk to begin, send no more until it has"
+        if isinstance(message, ChunkIn):
+            self._fail(lane, reason)
+        else:
+            rev = -1 if message.parameters.rev is UNSET else message.parameters.rev
+            self._channel.send(UpdateRefused(lane=lane.number, rev=rev, reason=reason))
+
+    def _advance(self, lane: Lane[ChunkT]) -> None:
+        """Do what waits on a lane, up to a chunk that has to be begun first."""
+        while lane.waiting and self._scheduler.has_room(lane.number):
+            message = lane.waiting.popleft()
+            if isinstance(message, Update):
+                self._update(lane, message)
+            elif message.chunk == lane.next_chunk:
+                lane.next_chunk += 1
+                self._offer(lane, message, message.captured_ns)
+            else:
+                self._fail(lane, f"ValueError: chunk is {message.chunk}, {lane.next_chunk} is next")
+                return
+
+    def _offer(self, lane: Lane[ChunkT], message: ChunkIn, since_ns: int) -> None:
+        lane.flights[lane.offered] = Flight(message=message)
+        self._scheduler.offer(
+            lane.number,
+            lane.offered,
+            now_ns=now_ns(),
+            deadline_ns=since_ns + self._age_target_ns,
+            shape=lane.stream.shape,
+        )
+        lane.offered += 1
+
+    def _update(self, lane: Lane[ChunkT], message: Update) -> None:
         parameters = message.parameters
         rev = lane.rev if parameters.rev is UNSET else parameters.rev
         try:
             lane.stream.apply(parameters)
         except ValueError as error:
-            self._channel.send(UpdateRefused(lane=message.lane, rev=rev, reason=str(error)))
+            self._channel.send(UpdateRefused(lane=lane.number, rev=rev, reason=str(error)))
             return
         lane.rev = rev
         self._channel.send(
-            Applied(lane=message.lane, rev=rev, chunk=lane.next_chunk, prompts=lane.stream.prompts)
+            Applied(lane=lane.number, rev=rev, chunk=lane.next_chunk, prompts=lane.stream.prompts)
         )
 
-    def _work(self, number: int, lane: _Lane) -> None:
-        """Run what waits on a lane, as long as there is a place for the result."""
-        while lane.waiting and (slot := lane.outputs.take()) is not None:
-            message = lane.waiting.popleft()
-            try:
-                made = self._step(lane, message, slot)
-            except Exception as error:  # whatever a model throws ends its own stream only
-                logger.exception("stream on lane %s failed at chunk %s", number, message.chunk)
-                self._lanes.pop(number)
-                self._channel.send(Failed(lane=number, reason=f"{type(error).__name__}: {error}"))
-                return
-            self._channel.send(made)
-            # only now: the server then fills the slot with frames that have come meanwhile
-            self._channel.send(SlotFree(lane=number, slot=message.slot))
+    def _report_drops(self) -> None:
+        for dropped in self._scheduler.take_dropped():
+            if dropped.cause is Cause.CLOSED:
+                continue
+            lane = self._lanes[dropped.stream]
+            message = lane.flights.pop(dropped.chunk).message
+            if message.chunk == 0:
+                # no other chunk has its length, so a stream cannot begin without it: better late
+                self._offer(lane, message, now_ns())
+                continue
+            self._channel.send(
+                ChunkDropped(lane=lane.number, slot=message.slot, chunk=message.chunk)
+            )
+            self._advance(lane)
 
-    def _step(self, lane: _Lane, message: ChunkIn, slot: int) -> ChunkOut:
-        if message.chunk != lane.next_chunk:
-            raise ValueError(f"chunk is {message.chunk}, {lane.next_chunk} is next")
-        taken_ns = now_ns()
-        frames_THW = self._arena.input(message.lane, message.slot)[: message.frames]
-        out_THW = self._arena.output(message.lane, slot)[: message.frames]
-        stages = lane.stream.step(frames_THW, out_THW)
-        lane.next_chunk += 1
-        return ChunkOut(
-            lane=message.lane,
-            slot=slot,
-            chunk=message.chunk,
-            frames=message.frames,
-            rev=lane.rev,
-            taken_ns=taken_ns,
-            made_ns=now_ns(),
-            stages=stages,
-        )
+    # ---- what is done
+
+    def _run(self, batch: Batch) -> None:
+        lanes = [self._lanes[work.stream] for work in batch.items]
+        work = [
+            (lane, lane.flights[item.chunk]) for lane, item in zip(lanes, batch.items, strict=True)
+        ]
+        done = self._device.run(batch.kind.stage, work)
+        self._scheduler.done(batch, started_ns=done.started_ns, ended_ns=done.ended_ns)
+        for lane, item in zip(lanes, batch.items, strict=True):
+            if lane.number in done.failed:
+                self._fail(lane, done.failed[lane.number])
+            elif item.stage is Stage.ENCODE:
+                self._begun(lane, lane.flights[item.chunk])
+            elif item.stage is Stage.DECODE:
+                self._hand_over(lane, lane.flights.pop(item.chunk), done.ended_ns)
+
+    def _begun(self, lane: Lane[ChunkT], flight: Flight[ChunkT]) -> None:
+        if self._scheduler.wants_company(lane.number):
+            self._free_input(flight)
+        self._advance(lane)
+
+    def _hand_over(self, lane: Lane[ChunkT], flight: Flight[ChunkT], made_ns: int) -> None:
+        self._channel.send(flight.out(made_ns=made_ns))
+        # where it wants no company only now: the server then fills the slot with the newest frames
+        if flight.holds_input:
+            self._free_input(flight)
+        if not len(lane.outputs):
+            self._scheduler.hold(lane.number)
+
+    def _free_input(self, flight: Flight[ChunkT]) -> None:
+        flight.holds_input = False
+        self._channel.send(SlotFree(lane=flight.message.lane, slot=flight.message.slot))
+
+    def _fail(self, lane: Lane[ChunkT], reason: str) -> None:
+        logger.error("stream on lane %s failed: %s", lane.number, reason)
+        self._close(lane.number)
+        self._channel.send(Failed(lane=lane.number, reason=reason))

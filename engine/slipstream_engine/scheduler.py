@@ -139,6 +139,17 @@ class Scheduler:
         """Whether an offer would replace nothing."""
         return self._backlog.has_room(stream)
 
+    def wants_company(self, stream: int) -> bool:
+        """Whether the stream's next chunk had better be here before the present one is done.
+
+        Elsewhere a later chunk is a fresher one: it waits where the frames are, not here.
+        """
+        shape = self._backlog.lanes[stream].shape
+        if shape is None or shape.steps < 2 or self._max_batch < 2:
+            return False
+        kind = self._backlog.path(shape).kinds[shape.encode]
+        return self._forecast.saves(kind) >= _WORTHWHILE and self._is_saturated()
+
     def take_dropped(self) -> list[Dropped]:
         """What has been dropped since the last call."""
         return self._backlog.take_dropped()
@@ -277,7 +288,7 @@ class Scheduler:
         load = 0.0
         for lane in self._backlog.lanes.values():
             if lane.shape:
-                load += self._forecast.shared_ns(self._backlog.path(lane.shape), 1) / lane.period_ns
+                load += self._forecast.shared_ns(self._backlog.path(lane.shape), 1) / lane.gap_ns
         return load >= _SATURATED
 
     def _shared_ns(self, shape: Shape, more_steps: int) -> float:

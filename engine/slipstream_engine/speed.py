@@ -22,9 +22,10 @@ from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.bench_report import Figures, Machine, Spread
 from slipstream_engine.config import EngineConfig
-from slipstream_engine.diffusion import DiffusionPipeline, DiffusionStream, Parts
+from slipstream_engine.diffusion import DiffusionPipeline, Parts
 from slipstream_engine.flops import chunk_flop
 from slipstream_engine.real_parts import Sizes
+from slipstream_engine.stream import DiffusionStream
 
 SCENE_CHUNKS = 8
 TTFF_TRIES = 3

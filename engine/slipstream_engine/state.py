@@ -65,14 +65,17 @@ class StreamState(Generic[CodecStateT]):
 
     Args:
         cache: one row for each step the model may run.
+        first_row: which row of the pool the cache's first one is.
         codec: what the codec carries.
-        prompts, conditioning: the prompts, and what the model reads of them.
+        prompts, conditioning: the prompts, and what the model reads of them; a chunk under way
+            keeps the conditioning that it began with.
         change: new prompts whose embedding may not be there yet.
         settings: what the viewer chose; `steps` is its step list on the device.
         noise_scale: of the last chunk, 0-dim float64 on the device.
         last_frame_CHW: the newest frame seen, in [-1, 1]; None before the first chunk.
         chunk: number of the next chunk.
         past_frames: latent frames in the cache's epoch so far; 0 makes the next chunk a first one.
+        restarts: the next chunk begins a new epoch.
         live_rows: cache rows that hold the chunk before; the others must be caught up before they
             run.
         runner: runs the heavy functions on this state's memory.
@@ -90,7 +93,11 @@ class StreamState(Generic[CodecStateT]):
     chunk: int = 0
     past_frames: int = 0
     live_rows: int = 0
+    first_row: int = 0
+    restarts: bool = False
     runner: GraphRunner = field(default_factory=GraphRunner)
+    _resident: Conditioning | None = None
+    _resident_of: Conditioning | None = None
 
     def set(self, settings: Settings) -> None:
         """Change what the viewer chose, from the next chunk on."""
@@ -103,6 +110,16 @@ class StreamState(Generic[CodecStateT]):
         self.cache.reset()
         self.past_frames = 0
         self.live_rows = 0
+        self.restarts = False
+
+    def resident(self, conditioning: Conditioning) -> Conditioning:
+        """`conditioning` in the one place where a recorded graph of this stream reads it."""
+        if self._resident is None:
+            self._resident = conditioning.clone()
+        elif self._resident_of is not conditioning:
+            self._resident.take(conditioning)
+        self._resident_of = conditioning
+        return self._resident
 
     def catch_up(self, rows: int) -> None:
         """Give rows that did not run at the last chunk a past.

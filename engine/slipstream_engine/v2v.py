@@ -24,7 +24,6 @@ from slipstream_engine.config import PRESETS, Compilation
 from slipstream_engine.extras import MissingExtraError, optional
 from slipstream_engine.load import EMBEDDED, Wanted, load_diffusion, preset_named, usable_cores
 from slipstream_engine.options import add_machine, count, size_px
-from slipstream_engine.pipeline import Stream
 from slipstream_engine.progress import Progress
 
 if TYPE_CHECKING:  # PyAV comes with an extra
@@ -61,6 +60,12 @@ class FilmChunk:
     times: tuple[int, ...]
 
 
+class WholeChunks(Protocol):
+    """A stream as a film needs it."""
+
+    def step(self, frames_THW: I420, out_THW: I420) -> object: ...
+
+
 class Sink(Protocol):
     """Where a new film goes; see `film.Film`."""
 
@@ -91,7 +96,7 @@ def _chunk(pictures: "list[Picture]", frames: int) -> FilmChunk:
 def transform(
     source: "Source",
     film: Sink,
-    stream: Stream,
+    stream: WholeChunks,
     geometry: Geometry,
     on_chunk: Callable[[int], None],
 ) -> None:

@@ -4,8 +4,8 @@ The socket's order is the order of events: what is sent before a chunk applies t
 after does not. Pixels never travel here, only the number of the slot they lie in (see `arena.py`).
 
 A slot belongs to one side at a time. An input slot is the server's until `ChunkIn` names it, and
-again after `SlotFree`; an output slot is the engine's until `ChunkOut` names it, and again after
-`SlotRead`.
+again after `SlotFree` or `ChunkDropped`; an output slot is the engine's until `ChunkOut` names it,
+and again after `SlotRead`.
 """
 
 import msgspec
@@ -42,12 +42,18 @@ class Update(Message, frozen=True):
 
 
 class ChunkIn(Message, frozen=True):
-    """Chunk number `chunk` of a stream lies in input slot `slot`; it holds `frames` frames."""
+    """Chunk number `chunk` of a stream lies in input slot `slot`; it holds `frames` frames.
+
+    Args:
+        captured_ns: when the camera took the oldest of them; how long a chunk may take counts from
+            then.
+    """
 
     lane: int
     slot: int
     chunk: int
     frames: int
+    captured_ns: int
     submitted_ns: int
 
 
@@ -122,6 +128,17 @@ class SlotFree(Message, frozen=True):
     slot: int
 
 
+class ChunkDropped(Message, frozen=True):
+    """Chunk `chunk` is not made: it would have been late. Input slot `slot` is the server's again.
+
+    The stream goes on as if these frames had never been.
+    """
+
+    lane: int
+    slot: int
+    chunk: int
+
+
 class StageTimes(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Milliseconds a chunk spent in each stage of the engine."""
 
@@ -180,6 +197,7 @@ ToServer = (
     | StreamRefused
     | StreamClosed
     | SlotFree
+    | ChunkDropped
     | ChunkOut
     | Applied
     | UpdateRefused

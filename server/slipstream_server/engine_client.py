@@ -18,6 +18,7 @@ from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import I420
 from slipstream_protocol.messages import (
     Applied,
+    ChunkDropped,
     ChunkIn,
     ChunkOut,
     CloseStream,
@@ -60,6 +61,7 @@ class StreamListener(Protocol):
 
     def on_slot_free(self) -> None: ...
     def on_chunk(self, back: ChunkBack) -> None: ...
+    def on_dropped(self, chunk: int) -> None: ...
     def on_applied(self, applied: Applied) -> None: ...
     def on_update_refused(self, refused: UpdateRefused) -> None: ...
     def on_lost(self, reason: str) -> None:
@@ -89,8 +91,11 @@ class EngineStream:
     def has_free_slot(self) -> bool:
         return len(self.slots) > 0 and not self.closing
 
-    async def submit(self, frames: Sequence[I420]) -> tuple[int, int]:
+    async def submit(self, frames: Sequence[I420], *, captured_ns: int) -> tuple[int, int]:
         """Hand over the next chunk; ask `has_free_slot` first.
+
+        Args:
+            captured_ns: when the oldest frame was taken.
 
         Returns:
             its number in the stream, and when it was announced, in ns.
@@ -107,6 +112,7 @@ class EngineStream:
                 slot=slot,
                 chunk=chunk,
                 frames=len(frames),
+                captured_ns=captured_ns,
                 submitted_ns=submitted_ns,
             )
         )
@@ -251,6 +257,9 @@ class EngineClient:
             case SlotFree(slot=slot):
                 stream.slots.give(slot)
                 self._notify(stream, listener.on_slot_free)
+            case ChunkDropped(slot=slot, chunk=chunk):
+                stream.slots.give(slot)
+                self._notify(stream, lambda: listener.on_dropped(chunk))
             case Applied():
                 self._notify(stream, lambda: listener.on_applied(message))
             case UpdateRefused():

@@ -68,10 +68,12 @@ class Stream:
         self._engine: EngineStream | None = None
         self._wake = asyncio.Event()
         self._submitted: dict[int, _Submitted] = {}
+        self._late: Counter[str] = Counter()
 
     @property
     def drops(self) -> Mapping[str, int]:
-        return self._chunker.drops
+        """Frames that were not sent on, by cause; `deadline` is the engine's."""
+        return total_drops(self._chunker.drops, self._late)
 
     async def open(self, client: EngineClient, parameters: Parameters) -> None:
         """Take a lane. Raises what `EngineClient.open` raises."""
@@ -113,7 +115,9 @@ class Stream:
                 if frames is None:
                     break
                 chunked_ns = now_ns()
-                chunk, submitted_ns = await engine.submit([captured.frame for captured in frames])
+                chunk, submitted_ns = await engine.submit(
+                    [captured.frame for captured in frames], captured_ns=frames[0].captured_ns
+                )
                 self._submitted[chunk] = _Submitted(
                     frames=frames, chunked_ns=chunked_ns, submitted_ns=submitted_ns
                 )
@@ -130,6 +134,10 @@ class Stream:
         self._metrics.chunk(back.out.stages, missed=missed)
         for watcher in self.watchers:
             watcher.output.push(chunk)
+
+    def on_dropped(self, chunk: int) -> None:
+        self._late["deadline"] += len(self._submitted.pop(chunk).frames)
+        self._wake.set()
 
     def on_applied(self, applied: Applied) -> None:
         self._owner.on_applied(applied)

@@ -38,6 +38,7 @@ def engine_command(config: ServerConfig) -> tuple[str, ...]:
     command = [sys.executable, "-m", "slipstream_engine", "serve"]
     command += ["--pipeline", config.pipeline, "--preset", config.preset]
     command += ["--max-streams", str(config.max_streams)]
+    command += ["--age-ms-target", str(config.age_ms_target)]
     for name in ("size", "codec", "device", "weights", "compile", "threads"):
         if value := getattr(config, name):
             command += [f"--{name}", str(value)]

@@ -10,11 +10,12 @@ from slipstream_engine.artifacts import CODECS, GENERATORS, TOKENIZER, UMT5
 from slipstream_engine.codec_pair import CodecName
 from slipstream_engine.compile import Recorder
 from slipstream_engine.config import PRESETS, Compilation, DitParams, EngineConfig, Preset
-from slipstream_engine.diffusion import DiffusionPipeline, DiffusionStream
+from slipstream_engine.diffusion import DiffusionPipeline
 from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.models.taehv import Stage, Taehv, TaehvParams
 from slipstream_engine.models.wan_vae import WanVae, WanVaeConfig
 from slipstream_engine.real_parts import Sizes, load_real_parts
+from slipstream_engine.stream import DiffusionStream
 from slipstream_engine.text_cache import EmbeddingCache
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters
@@ -68,7 +69,11 @@ def make(
 ) -> DiffusionPipeline[object]:
     """The pipeline of a folder of small weights; close it."""
     config = EngineConfig(
-        preset=wanted or preset(), device=device, dtype="float32", compilation=compilation
+        preset=wanted or preset(),
+        device=device,
+        dtype="float32",
+        max_streams=2,
+        compilation=compilation,
     )
     parts = load_real_parts(
         config,

@@ -12,8 +12,9 @@ import pytest
 import torch
 from slipstream_engine.compile import Compiler, GraphRunner, Recording
 from slipstream_engine.config import Compilation, DitParams, EngineConfig, Pinning, Positions
-from slipstream_engine.diffusion import DiffusionPipeline, DiffusionStream, Parts
+from slipstream_engine.diffusion import DiffusionPipeline, Parts
 from slipstream_engine.models.dit import call_block
+from slipstream_engine.stream import DiffusionStream
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters, Prompt, Transition
 from torch import Tensor
@@ -146,6 +147,30 @@ def test_streams_have_graphs_of_their_own() -> None:
     assert_equal(made[0], alone[0])
     assert_equal(made[1], alone[1])
     assert_equal(made_last, alone[0])
+
+
+def test_shared_passes_have_graphs_for_any_streams() -> None:
+    """One for a number of chunks, whoever they are of and whichever step they are at; the frames
+    are bit for bit those of the same passes run eagerly."""
+    made: list[list[I420]] = []
+    for compilation in (Compilation.NONE, Compilation.GRAPH):
+        pipeline = toy_pipeline(compilation)
+        streams = [pipeline.open(Parameters(seed=seed, prompt=f"p{seed}")) for seed in range(3)]
+        for stream in streams:
+            run(stream, range(8))
+        out: list[I420] = []
+        for number in range(8, 16):
+            pair = [streams[(number + n) % 3] for n in (0, 1)]
+            chunks = [stream.encode(moving_chunk(number)) for stream in pair]
+            pipeline.denoise(chunks[:1])  # from here on they are a step apart
+            pipeline.denoise(chunks)
+            pipeline.denoise(chunks[1:])
+            for stream, chunk in zip(pair, chunks, strict=True):
+                out.append(np.empty_like(moving_chunk(number)))
+                stream.decode(chunk, out[-1])
+        made.append(out)
+    assert pipeline._joint.runner.recorded == {("together", 2, 2)}
+    assert_equal(made[1], made[0])
 
 
 def test_the_tape_can_fail() -> None:

@@ -1,43 +1,40 @@
 """The engine's loop, spoken to over a real channel: order, isolation, bounded work."""
 
 import contextlib
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-import msgspec
 import numpy as np
 import pytest
 from msgspec import UNSET
-from slipstream_engine.loop import Loop
+from slipstream_engine.device import Device
+from slipstream_engine.lane import Flight, Lane
+from slipstream_engine.latency import LatencyModel, Line
 from slipstream_engine.pipeline import AdmissionError
-from slipstream_protocol.arena import Arena, Layout
-from slipstream_protocol.channel import Channel, open_pair
+from slipstream_engine.rehearsal import rehearse
+from slipstream_engine.work import Kind, Shape, Stage
+from slipstream_protocol.arena import Layout, Slots
 from slipstream_protocol.frames import I420, Geometry
 from slipstream_protocol.messages import (
     Applied,
-    ChunkIn,
     ChunkOut,
     CloseStream,
     Failed,
-    Message,
     OpenStream,
     Ready,
     SlotFree,
     SlotRead,
-    StageTimes,
     Stop,
     StreamClosed,
-    StreamOpened,
     StreamRefused,
-    ToServer,
     Update,
     UpdateRefused,
 )
 from slipstream_protocol.parameters import Parameters, Prompt, Prompts
 
+from tests.engine.far_end import FarEnd
+
 GEOMETRY = Geometry(width_px=8, height_px=4, first_chunk_frames=5, chunk_frames=4)
 LAYOUT = Layout(geometry=GEOMETRY, lanes=3, in_slots=1, out_slots=2)
-DEADLINE_S = 20
 
 
 class PaintStream:
@@ -56,16 +53,26 @@ class PaintStream:
         if parameters.seed is not UNSET:
             self.value = parameters.seed
 
-    def step(self, frames_THW: I420, out_THW: I420) -> StageTimes:
-        if self.prompts[0].text == "fail":
-            raise RuntimeError("the model broke")
-        out_THW[:] = self.value
-        return StageTimes(denoise_ms=1.5)
+    @property
+    def shape(self) -> Shape:
+        return Shape(level="paint", steps=2)
+
+    steady_shape = shape
+
+    def encode(self, frames_THW: I420) -> list[int]:
+        return [self.value, self.prompts[0].text == "fail"]
+
+    def decode(self, chunk: list[int], out_THW: I420) -> None:
+        out_THW[:] = chunk[0]
+
+    def close(self) -> None:
+        pass
 
 
 class PaintPipeline:
     name = "paint"
     preset = "none"
+    max_batch = 1
     geometry = GEOMETRY
     defaults = Parameters(seed=1)
     step_list = (1000,)
@@ -81,68 +88,20 @@ class PaintPipeline:
             raise AdmissionError("no memory for another stream", retry_after_s=7.0)
         return PaintStream(parameters)
 
+    def denoise(self, chunks: Sequence[list[int]]) -> None:
+        if any(fails for _, fails in chunks):
+            raise RuntimeError("the model broke")
+
+    def finish(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
 
-class FarEnd:
-    """The server's side: says things and reads answers, each with a deadline."""
-
-    def __init__(self) -> None:
-        ours, theirs = open_pair()
-        self.arena = Arena.create(LAYOUT)
-        self._channel = Channel(theirs)
-        loop = Loop(PaintPipeline(), self._channel, self.arena)
-        self._thread = threading.Thread(target=loop.run)
-        self._thread.start()
-        ours.settimeout(DEADLINE_S)
-        self._sock = ours
-        self._bytes = b""
-
-    def say(self, *messages: Message) -> None:
-        for message in messages:
-            payload = msgspec.msgpack.encode(message)
-            self._sock.sendall(len(payload).to_bytes(4, "little") + payload)
-
-    def hear(self) -> ToServer:
-        while len(self._bytes) < 4 or len(self._bytes) < 4 + self._length:
-            data = self._sock.recv(65536)
-            assert data, "the engine hung up"
-            self._bytes += data
-        payload, self._bytes = (
-            self._bytes[4 : 4 + self._length],
-            self._bytes[4 + self._length :],
-        )
-        message: ToServer = msgspec.msgpack.decode(payload, type=ToServer)
-        return message
-
-    @property
-    def _length(self) -> int:
-        return int.from_bytes(self._bytes[:4], "little")
-
-    def chunk(self, lane: int, number: int) -> ChunkIn:
-        return ChunkIn(
-            lane=lane, slot=0, chunk=number, frames=GEOMETRY.frames_of(number), submitted_ns=0
-        )
-
-    def open(self, lane: int, **parameters: object) -> None:
-        self.say(OpenStream(lane=lane, parameters=msgspec.convert(parameters, Parameters)))
-        assert self.hear() == StreamOpened(lane=lane)
-
-    def wait(self) -> None:
-        self._thread.join(DEADLINE_S)
-        assert not self._thread.is_alive()
-
-    def close(self) -> None:
-        self._sock.close()
-        self.wait()
-        self._channel.close()
-        self.arena.close()
-
-
 @pytest.fixture
 def far_end() -> Iterator[FarEnd]:
-    end = FarEnd()
+    end = FarEnd(PaintPipeline(), LAYOUT)
     with contextlib.closing(end):
         ready = end.hear()
         assert isinstance(ready, Ready)
@@ -156,7 +115,8 @@ def test_a_chunk_comes_back_and_frees_its_slot(far_end: FarEnd) -> None:
     far_end.say(far_end.chunk(0, 0))
     out = far_end.hear()
     assert isinstance(out, ChunkOut)
-    assert (out.chunk, out.frames, out.rev, out.stages.denoise_ms) == (0, 5, -1, 1.5)
+    assert (out.chunk, out.frames, out.rev) == (0, 5, -1)
+    assert min(out.stages.encode_ms, out.stages.denoise_ms, out.stages.decode_ms) > 0
     assert out.taken_ns <= out.made_ns
     assert np.all(far_end.arena.output(0, out.slot) == 42)
     assert far_end.hear() == SlotFree(lane=0, slot=0)
@@ -177,12 +137,12 @@ def test_an_update_applies_to_chunks_after_it(far_end: FarEnd) -> None:
     first = Update(lane=0, parameters=Parameters(seed=10, prompt="a", rev=1))
     second = Update(lane=0, parameters=Parameters(seed=20, rev=2))
     far_end.say(first, far_end.chunk(0, 0), second, far_end.chunk(0, 1))
-    assert far_end.hear() == Applied(lane=0, rev=1, chunk=0, prompts=(Prompt("a"),))
-    zero = far_end.hear()
-    far_end.hear()
-    assert far_end.hear() == Applied(lane=0, rev=2, chunk=1, prompts=(Prompt("a"),))
-    one = far_end.hear()
-    assert isinstance(zero, ChunkOut) and isinstance(one, ChunkOut)
+    heard = [far_end.hear() for _ in range(6)]
+    assert [message for message in heard if isinstance(message, Applied)] == [
+        Applied(lane=0, rev=1, chunk=0, prompts=(Prompt("a"),)),
+        Applied(lane=0, rev=2, chunk=1, prompts=(Prompt("a"),)),
+    ]
+    zero, one = (message for message in heard if isinstance(message, ChunkOut))
     assert (zero.rev, one.rev) == (1, 2)
     assert np.all(far_end.arena.output(0, zero.slot)[:5] == 10)
     assert np.all(far_end.arena.output(0, one.slot)[:4] == 20)
@@ -271,3 +231,48 @@ def test_stop_ends_the_loop(far_end: FarEnd) -> None:
     """the loop returns on request, and by itself when the server hangs up."""
     far_end.say(Stop())
     far_end.wait()
+
+
+def test_a_stream_the_device_cannot_bear_is_refused() -> None:
+    """by what passes take, with the reason and when to ask again; the first one may always try."""
+    second_ns = 1_000_000_000
+    slow = LatencyModel(Line(base_ns=0, per_item_ns=second_ns))
+    end = FarEnd(PaintPipeline(), LAYOUT, age_target_ns=second_ns, latency=slow)
+    with contextlib.closing(end):
+        end.hear()
+        end.open(0)
+        end.say(OpenStream(lane=1, parameters=Parameters()))
+        refused = end.hear()
+        assert isinstance(refused, StreamRefused)
+        assert refused.reason.startswith("load would be ")
+        assert "a chunk takes 4000 ms alone and comes every 500 ms" in refused.reason
+        assert refused.retry_after_s > 0
+        end.say(CloseStream(lane=0))
+        end.hear()
+        end.open(1)
+
+
+def test_streams_that_share_a_pass_share_its_failure(far_end: FarEnd) -> None:
+    """none of their caches can be trusted after it; who was not in it is not touched."""
+    pipeline = PaintPipeline()
+    device = Device(pipeline, far_end.arena)
+    work = []
+    for number, prompt in enumerate(("fine", "fail", "fine")):
+        stream = pipeline.open(Parameters(prompt=prompt))
+        lane = Lane(number=number, stream=stream, outputs=Slots(2, owned=True))
+        work.append((lane, Flight[list[int]](message=far_end.chunk(number, 0))))
+    assert not device.run(Stage.ENCODE, work).failed
+    assert device.run(Stage.DENOISE, work[:2]).failed == dict.fromkeys(
+        (0, 1), "RuntimeError: the model broke"
+    )
+    assert not device.run(Stage.DENOISE, work[2:]).failed
+    assert device.run(Stage.DECODE, work[2:]).failed == {}
+
+
+def test_a_rehearsal_knows_every_stage() -> None:
+    """what a viewer's steady chunks ask for has been seen often enough to be believed."""
+    latency = rehearse(PaintPipeline())
+    for stage in Stage:
+        kind = Kind(stage=stage, level="paint")
+        assert latency.samples(kind) >= 3
+        assert latency.line(kind).at(1) < 1_000_000

@@ -158,7 +158,7 @@ def test_no_chunk_waits_for_a_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyP
     weights = small_real.write_weights(tmp_path / "weights")
     pipeline = small_real.make(weights, tmp_path / "cache")
     pipeline.warm_up()  # encodes the preset's own prompt
-    steady = pipeline._open(Parameters())
+    steady = pipeline.open(Parameters())
     gate = Gate(monkeypatch)
     stream = pipeline.open(Parameters(prompt="a dog runs"))
     assert gate.knocked.wait(DEADLINE_S)

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slipstream_engine.backlog import Backlog
 from slipstream_engine.latency import LatencyModel, Line
 from slipstream_engine.scheduler import MAX_BATCH, PATIENCE_BATCHES, Scheduler
 from slipstream_engine.work import Batch, Cause, Dropped, Kind, Shape
@@ -130,14 +131,15 @@ def test_nothing_is_shared_where_sharing_saves_nothing() -> None:
 
 
 def test_the_number_of_steps_may_change_between_chunks() -> None:
-    """four steps, then one, then three: chunks end in order, each with its own steps."""
+    """four steps, then one, then three: each begins when the one before has ended."""
     device = watched(period_ms=50)
     for chunk, steps in enumerate((4, 1, 3, 1)):
         device.offer(0, chunk, deadline_ms=5000, shape=Shape(level="tiny", steps=steps))
         while not device.scheduler.has_room(0):
             device.step()
     device.drain()
-    assert any(len(batch.items) > 1 for batch in device.batches)
+    chunks = [work.chunk for batch in device.batches for work in batch.items]
+    assert chunks == sorted(chunks)
     assert [chunk for _, chunk, _ in device.finished] == [0, 1, 2, 3]
 
 
@@ -504,3 +506,39 @@ def test_a_camera_slower_than_promised_counts_for_what_it_sends() -> None:
     for chunk in range(1, 60):
         scheduler.offer(0, chunk, now_ns=0, deadline_ns=10**12 + chunk * 500 * MS, shape=TINY)
     assert scheduler.admit(TINY, period_ns=500 * MS).reason is None
+
+
+def test_a_stream_pays_for_haste_with_a_few_periods_at_most() -> None:
+    """one that sends ten times faster than it promised, for long, is soon caught up with."""
+    backlog = Backlog()
+    backlog.open(0, period_ns=100 * MS)
+    for number in range(200):
+        backlog.offer(0, number, deadline_ns=number * 10 * MS, shape=TINY)
+        (chunk,) = [c for c in backlog.lanes[0].ready() if not c.is_begun]
+        batch = backlog.begin([chunk])
+        while not backlog.done(batch):
+            batch = backlog.begin(backlog.lanes[0].ready())
+    assert chunk.rank_ns - chunk.deadline_ns == 4 * 100 * MS
+
+
+def test_company_is_wanted_where_it_helps() -> None:
+    """when chunk after chunk would fill the device, passes gain by it, and there are steps to share
+    them; the rate that counts is the one seen, not the one promised."""
+    shape = Shape(level="tiny", steps=2)
+
+    def wants(
+        shape: Shape = shape, *, gap_ms: int = 30, base_ms: int = 10, max_batch: int = 4
+    ) -> bool:
+        line = Line(base_ns=base_ms * MS, per_item_ns=10 * MS)
+        scheduler = Scheduler(LatencyModel(line), max_batch=max_batch)
+        scheduler.open(0, period_ns=500 * MS)
+        for chunk in range(40):
+            deadline_ns = 10**12 + chunk * gap_ms * MS
+            scheduler.offer(0, chunk, now_ns=0, deadline_ns=deadline_ns, shape=shape)
+        return scheduler.wants_company(0)
+
+    assert wants()
+    assert not wants(gap_ms=200)
+    assert not wants(base_ms=0)
+    assert not wants(max_batch=1)
+    assert not wants(Shape(level="tiny", steps=1))

@@ -21,9 +21,10 @@ from slipstream_engine import embedded, load
 from slipstream_engine.__main__ import main
 from slipstream_engine.clip import Picture, Source, examine, pictures
 from slipstream_engine.config import EngineConfig
-from slipstream_engine.diffusion import DiffusionStream, Parts
+from slipstream_engine.diffusion import Parts
 from slipstream_engine.film import Film
 from slipstream_engine.models.taehv import TaehvState
+from slipstream_engine.stream import DiffusionStream
 from slipstream_engine.v2v import chunked, transform
 from slipstream_protocol.frames import I420, Geometry
 from slipstream_protocol.messages import StageTimes

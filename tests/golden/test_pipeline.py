@@ -6,7 +6,7 @@ import pytest
 import torch
 from einops import rearrange
 from slipstream_engine.cache import RollingCache
-from slipstream_engine.chunk import ChunkMaker
+from slipstream_engine.chunk import Chunk, ChunkMaker
 from slipstream_engine.config import Preset, ScheduleParams
 from slipstream_engine.models.wan_vae import WanVaeState
 from slipstream_engine.prompts import PromptTrack
@@ -31,9 +31,7 @@ class RecordedNoise(ChunkMaker[WanVaeState]):
 
     case: Case
 
-    def noise(
-        self, like_FCHW: Tensor, state: StreamState[WanVaeState], *, chunk: int, step: int
-    ) -> Tensor:
+    def _noise(self, like_FCHW: Tensor, *, seed: int, chunk: int, step: int) -> Tensor:
         push = chunk - 1 if step == 0 else chunk + step - 2
         name = f"noise.session.{step}" if chunk == 0 else f"noise.push{push:02}.{step}"
         return self.case.tensor(name).reshape(like_FCHW.shape)
@@ -97,16 +95,22 @@ def test_steps_at_once_are_the_reference(case: Case) -> None:
     frames_TCHW = case.tensor("in.frames").transpose(0, 1).float() / 127.5 - 1
     hidden, video = case.tensor("out.hidden_states"), case.tensor("out.emitted_video")
     with torch.inference_mode():
-        first = maker.decode(maker.denoise(maker.encode(frames_TCHW[:5], state), state), state)
-        assert_close(_pixels(first), case.tensor("out.first_video"))
+        first = clean(maker, maker.encode(frames_TCHW[:5], state))
+        assert_close(_pixels(maker.decode(first)), case.tensor("out.first_video"))
         for number in range(len(hidden) - late):
             start = FIRST_FRAMES + CHUNK * number
-            noisy = maker.encode(frames_TCHW[start : start + CHUNK], state)
-            assert noisy.timesteps_I[0] == case.tensor("out.current_steps")[number]
-            clean = maker.denoise(noisy, state)
-            assert_close(clean, hidden[number + late, -1])
-            pixels = _pixels(maker.decode(clean, state))
+            chunk = maker.encode(frames_TCHW[start : start + CHUNK], state)
+            assert chunk.timesteps_I[0] == case.tensor("out.current_steps")[number]
+            assert_close(clean(maker, chunk).x_FCHW, hidden[number + late, -1])
+            pixels = _pixels(maker.decode(chunk))
             assert_close(pixels, video[CHUNK * number : CHUNK * (number + 1)])
+
+
+def clean(maker: RecordedNoise, chunk: Chunk[WanVaeState]) -> Chunk[WanVaeState]:
+    """The chunk after all its steps."""
+    while not chunk.is_clean:
+        maker.step(chunk)
+    return chunk
 
 
 def _pixels(rgb_TCHW: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from slipstream_protocol.channel import AsyncChannel, Channel, open_pair
 from slipstream_protocol.frames import Geometry
 from slipstream_protocol.messages import (
     Applied,
+    ChunkDropped,
     ChunkIn,
     ChunkOut,
     CloseStream,
@@ -46,6 +47,7 @@ class Notes:
     def __init__(self) -> None:
         self.chunks: list[ChunkBack] = []
         self.slots = 0
+        self.dropped: list[int] = []
         self.applied: list[Applied] = []
         self.refused: list[UpdateRefused] = []
         self.lost: list[str] = []
@@ -55,6 +57,9 @@ class Notes:
 
     def on_chunk(self, back: ChunkBack) -> None:
         self.chunks.append(back)
+
+    def on_dropped(self, chunk: int) -> None:
+        self.dropped.append(chunk)
 
     def on_applied(self, applied: Applied) -> None:
         self.applied.append(applied)
@@ -155,10 +160,10 @@ async def test_a_chunk_goes_in_and_comes_back(geometry: Geometry) -> None:
         notes = Notes()
         stream = await engine.open(notes)
         frames = [np.full(geometry.frame_shape, value, np.uint8) for value in (3, 4)]
-        chunk, _ = await stream.submit(frames)
+        chunk, _ = await stream.submit(frames, captured_ns=5)
         said = engine.hear()
         assert isinstance(said, ChunkIn)
-        assert (said.chunk, said.frames, chunk) == (0, 2, 0)
+        assert (said.chunk, said.frames, said.captured_ns, chunk) == (0, 2, 5, 0)
         assert [int(frame.max()) for frame in engine.arena.input(0, said.slot)] == [3, 4]
         assert not stream.has_free_slot
         out = engine.chunk(1, 0, 77)
@@ -168,6 +173,21 @@ async def test_a_chunk_goes_in_and_comes_back(geometry: Geometry) -> None:
         engine.arena.output(0, 1)[:] = 0
         assert (notes.chunks[0].frames_THW == 77).all()
         assert stream.has_free_slot
+
+
+async def test_a_chunk_that_is_dropped_gives_its_slot_back() -> None:
+    """the listener hears which, and the next chunk may go."""
+    async with played() as engine:
+        notes = Notes()
+        stream = await engine.open(notes)
+        frames = [np.zeros(SMALL.frame_shape, np.uint8)] * 2
+        await stream.submit(frames, captured_ns=0)
+        engine.hear()
+        assert not stream.has_free_slot
+        await engine.say(ChunkDropped(lane=0, slot=0, chunk=0))
+        await poll(lambda: notes.dropped == [0])
+        assert stream.has_free_slot
+        assert (await stream.submit(frames, captured_ns=0))[0] == 1
 
 
 async def test_every_lane_is_taken_once() -> None:

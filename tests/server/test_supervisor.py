@@ -123,7 +123,8 @@ def test_the_command_says_what_the_settings_say() -> None:
     """the module by name: the server imports nothing of it."""
     command = engine_command(ServerConfig(pipeline="echo", preset="p", max_streams=3))
     assert command[1:4] == ("-m", "slipstream_engine", "serve")
-    assert command[4:] == ("--pipeline", "echo", "--preset", "p", "--max-streams", "3")
+    assert command[4:10] == ("--pipeline", "echo", "--preset", "p", "--max-streams", "3")
+    assert command[10:] == ("--age-ms-target", "1000.0")
 
 
 def test_the_engine_is_told_what_was_set_and_no_more() -> None:

@@ -4,7 +4,9 @@ B batch, F frames, S tokens of a frame, L = F * S tokens, M = 6 modulation vecto
 text rows, H heads, D head dim.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +32,24 @@ class Conditioning:
     k_NBTHD: Tensor
     v_NBTHD: Tensor
     pooled_BC: Tensor | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence["Conditioning"]) -> Self:
+        """Those of several samples, each of batch 1, as one batch."""
+        pooled = [part.pooled_BC for part in parts if part.pooled_BC is not None]
+        return cls(
+            k_NBTHD=torch.cat([part.k_NBTHD for part in parts], dim=1),
+            v_NBTHD=torch.cat([part.v_NBTHD for part in parts], dim=1),
+            pooled_BC=torch.cat(pooled) if pooled else None,
+        )
+
+    def clone(self) -> Self:
+        """The same in memory of its own."""
+        return type(self)(
+            k_NBTHD=self.k_NBTHD.clone(),
+            v_NBTHD=self.v_NBTHD.clone(),
+            pooled_BC=None if self.pooled_BC is None else self.pooled_BC.clone(),
+        )
 
     def take(self, other: "Conditioning") -> None:
         """Become another prompt's, in place: a recorded graph reads these addresses."""

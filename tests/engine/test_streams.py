@@ -1,0 +1,326 @@
+"""loop.py over a real model: any mode, any company and any trouble beside it, the same frames."""
+
+import gc
+import resource
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from slipstream_engine.config import EngineConfig
+from slipstream_engine.diffusion import DiffusionPipeline, Parts
+from slipstream_engine.pipeline import AdmissionError
+from slipstream_protocol.arena import Layout
+from slipstream_protocol.frames import I420
+from slipstream_protocol.messages import (
+    Applied,
+    ChunkDropped,
+    ChunkOut,
+    CloseStream,
+    Failed,
+    OpenStream,
+    Ready,
+    SlotFree,
+    SlotRead,
+    StreamClosed,
+    StreamOpened,
+    ToServer,
+    Update,
+    UpdateRefused,
+)
+from slipstream_protocol.parameters import Parameters, Prompt, Transition
+
+from tests.engine.far_end import NEVER_NS, FarEnd, Viewer, watch
+from tests.engine.toys import (
+    CACHE,
+    ToyCodec,
+    ToyText,
+    moving_chunk,
+    toy_model,
+    toy_preset,
+)
+
+PRESET = toy_preset(cache=replace(CACHE, sink_threshold=0.95))
+CHUNKS = 30
+EVENTS = {
+    9: Parameters(prompt="a dog", noise_scale=0.6),
+    12: Parameters(
+        transition=Transition((Prompt("a cat"), Prompt("a fish", 0.5)), num_steps=3), seed=5
+    ),
+    15: Parameters(denoising_step_list=(700, 500, 400, 200)),
+    18: Parameters(denoising_step_list=(700, 500)),
+    20: Parameters(denoising_step_list=(700,)),
+    22: Parameters(denoising_step_list=(700, 500, 400), reset_cache=True),
+    25: Parameters(
+        transition=Transition(
+            (Prompt("a bird"),), num_steps=4, temporal_interpolation_method="slerp"
+        )
+    ),
+}
+
+
+def pipeline(*, cpu_batch: int = 1, lanes: int = 3) -> DiffusionPipeline[Any]:
+    config = EngineConfig(preset=PRESET, max_streams=lanes, cpu_batch=cpu_batch)
+    return DiffusionPipeline(config, Parts(model=toy_model(), codec=ToyCodec(), text=ToyText()))
+
+
+@contextmanager
+def serving(served: DiffusionPipeline[Any], **settings: Any) -> Iterator[FarEnd]:
+    lanes = served._config.max_streams
+    layout = Layout(geometry=served.geometry, lanes=lanes, in_slots=1, out_slots=2)
+    end = FarEnd(served, layout, **settings)
+    try:
+        assert isinstance(end.hear(), Ready)
+        yield end
+    finally:
+        end.close()
+
+
+def alone(
+    parameters: Parameters = Parameters(),  # noqa: B008  # frozen
+    events: Mapping[int, Parameters] | None = None,
+    *,
+    chunks: Sequence[int] = range(CHUNKS),
+    seed: int = 0,
+) -> dict[int, I420]:
+    """What a stream makes with nobody else there, chunk after chunk."""
+    stream = pipeline().open(parameters)
+    made = {}
+    for number in chunks:
+        if events and number in events:
+            stream.apply(events[number])
+        frames = moving_chunk(number, seed=seed)
+        made[number] = np.empty_like(frames)
+        stream.step(frames, made[number])
+    return made
+
+
+def assert_equal(ours: Mapping[int, I420], theirs: Mapping[int, I420]) -> None:
+    assert sorted(ours) == sorted(theirs)
+    for chunk, frames in theirs.items():
+        assert np.array_equal(ours[chunk], frames), f"chunk {chunk} differs"
+
+
+def assert_close(ours: Mapping[int, I420], theirs: Mapping[int, I420]) -> None:
+    assert sorted(ours) == sorted(theirs)
+    for chunk, frames in theirs.items():
+        off = np.abs(ours[chunk].astype(int) - frames.astype(int))
+        assert off.max() <= 1 and (off > 0).mean() < 1e-3, f"chunk {chunk}: {off.max()}"
+
+
+def spy(served: DiffusionPipeline[Any], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of all denoising passes."""
+    sizes: list[int] = []
+    denoise = served.denoise
+
+    def counted(chunks: Sequence[Any]) -> None:
+        sizes.append(len(chunks))
+        denoise(chunks)
+
+    monkeypatch.setattr(served, "denoise", counted)
+    return sizes
+
+
+def test_the_loop_makes_a_streams_very_frames() -> None:
+    """Through prompts, transitions, 1 to 4 steps, strength, seeds and a reset, in their order."""
+    with serving(pipeline()) as end:
+        end.open(0)
+        viewer = Viewer(far_end=end, lane=0, chunks=CHUNKS, updates=EVENTS)
+        watch(viewer)
+    assert_equal(viewer.made, alone(events=EVENTS))
+
+
+def test_a_stream_batch_makes_the_same_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saturated, a chunk follows one step behind the other; the frames differ by rounding alone."""
+    served = pipeline(cpu_batch=4)
+    sizes = spy(served, monkeypatch)
+    with serving(served, age_target_ns=1000) as end:  # a period that any chunk exceeds
+        end.open(0)
+        viewer = Viewer(far_end=end, lane=0, chunks=CHUNKS, updates=EVENTS)
+        watch(viewer)
+    assert max(sizes) > 1
+    assert_close(viewer.made, alone(events=EVENTS))
+
+
+def test_streams_that_share_passes_make_the_same_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three viewers with prompts and seeds of their own; to within rounding."""
+    wishes: list[dict[str, Any]] = [{}, {"prompt": "a dog", "seed": 4}, {"prompt": "a fish"}]
+    served = pipeline(cpu_batch=8)
+    sizes = spy(served, monkeypatch)
+    with serving(served) as end:
+        for lane, wish in enumerate(wishes):
+            end.open(lane, **wish)
+        viewers = [Viewer(far_end=end, lane=lane, chunks=CHUNKS, seed=lane) for lane in range(3)]
+        watch(*viewers)
+    assert max(sizes) > 1
+    for lane, wish in enumerate(wishes):
+        assert_close(viewers[lane].made, alone(Parameters(**wish), seed=lane))
+
+
+def test_two_viewers_never_see_each_other() -> None:
+    """In passes of their own each gets, bit for bit, what it gets alone."""
+    with serving(pipeline()) as end:
+        end.open(0)
+        end.open(1, prompt="a dog", seed=9)
+        one = Viewer(far_end=end, lane=0, chunks=CHUNKS, updates=EVENTS)
+        two = Viewer(far_end=end, lane=1, chunks=CHUNKS, seed=3)
+        watch(one, two)
+    assert_equal(one.made, alone(events=EVENTS))
+    assert_equal(two.made, alone(Parameters(prompt="a dog", seed=9), seed=3))
+
+
+def test_streams_that_come_and_go_disturb_nobody() -> None:
+    """Opened, fed and cut off in mid-chunk, over and over, beside one that runs."""
+    with serving(pipeline()) as end:
+        end.open(0)
+        viewer = Viewer(far_end=end, lane=0, chunks=CHUNKS)
+        viewer.feed()
+        lives = 0
+
+        def live() -> None:
+            first = end.chunk(1, 0, ahead_ns=NEVER_NS)
+            end.say(OpenStream(lane=1, parameters=Parameters(seed=lives)), first)
+
+        live()
+        while not viewer.is_done:
+            message = end.hear()
+            if message.lane == 0:  # type: ignore[union-attr]  # of those that come here
+                viewer.take(message)
+            elif isinstance(message, SlotFree):
+                end.say(end.chunk(1, 1, ahead_ns=NEVER_NS), CloseStream(lane=1))
+            elif isinstance(message, StreamClosed):
+                lives += 1
+                live()
+            else:
+                assert isinstance(message, StreamOpened | ChunkOut)
+    assert lives > 5
+    assert_equal(viewer.made, alone())
+
+
+def test_a_flood_of_chunks_ends_its_own_stream() -> None:
+    """Chunks without a slot for them pile up to a bound; the other stream has all its frames."""
+    with serving(pipeline()) as end:
+        end.open(0)
+        end.open(1)
+        viewer = Viewer(far_end=end, lane=0, chunks=12)
+        end.say(*(end.chunk(1, number) for number in range(400)))
+        others = watch(viewer)
+        while not any(isinstance(message, Failed) for message in others):
+            others.append(end.hear())
+    failed = [message for message in others if isinstance(message, Failed)]
+    assert [message.lane for message in failed] == [1]
+    assert "wait for a chunk to begin" in failed[0].reason
+    assert_equal(viewer.made, alone(chunks=range(12)))
+
+
+def until(end: FarEnd, kind: type[ToServer], viewer: Viewer | None = None) -> list[ToServer]:
+    """All that is said until a message of `kind` on lane 1."""
+    heard: list[ToServer] = []
+    while not heard or not isinstance(heard[-1], kind):
+        message = end.hear()
+        if viewer is not None and message.lane == 0:  # type: ignore[union-attr]  # as above
+            viewer.take(message)
+        else:
+            heard.append(message)
+    return heard
+
+
+def test_what_nobody_takes_is_dropped_before_it_is_made() -> None:
+    """A viewer who takes nothing loses the chunk that waits; then it goes on as if that one had
+    never been sent, and nobody else has noticed."""
+    with serving(pipeline(), age_target_ns=200_000_000) as end:
+        end.open(0)
+        end.open(1)
+        viewer = Viewer(far_end=end, lane=0, chunks=CHUNKS)
+        viewer.feed()
+        slots: dict[int, int] = {}
+        made: dict[int, I420] = {}
+        for number in (0, 1, 2):
+            frames = moving_chunk(number, seed=6)
+            end.arena.input(1, 0)[: len(frames)] = frames
+            end.say(end.chunk(1, number, ahead_ns=NEVER_NS if number < 2 else 0))
+            heard = until(end, SlotFree if number < 2 else ChunkDropped, viewer)
+            for message in heard:
+                if isinstance(message, ChunkOut):
+                    slots[message.chunk] = message.slot
+                    made[message.chunk] = end.arena.output(1, message.slot)[: message.frames].copy()
+        assert heard[-1] == ChunkDropped(lane=1, slot=0, chunk=2)
+        assert sorted(made) == [0, 1]
+        frames = moving_chunk(3, seed=6)
+        end.arena.input(1, 0)[: len(frames)] = frames
+        end.say(SlotRead(lane=1, slot=slots[0]), end.chunk(1, 3, ahead_ns=NEVER_NS))
+        for message in until(end, SlotFree, viewer):
+            if isinstance(message, ChunkOut):
+                made[message.chunk] = end.arena.output(1, message.slot)[: message.frames].copy()
+        while not viewer.is_done:
+            viewer.take(end.hear())
+    assert_equal(made, alone(chunks=(0, 1, 3), seed=6))
+    assert_equal(viewer.made, alone())
+
+
+def test_a_flood_of_updates_is_refused_beyond_a_bound() -> None:
+    """Updates behind a chunk that cannot begin wait for it, up to a number; each is answered."""
+    with serving(pipeline()) as end:
+        end.open(1)
+        for number in (0, 1):
+            end.say(end.chunk(1, number))
+            until(end, SlotFree)
+        end.say(end.chunk(1, 2))
+        end.say(*(Update(lane=1, parameters=Parameters(seed=n, rev=n)) for n in range(100)))
+        refused = until(end, UpdateRefused)[-1]
+        assert isinstance(refused, UpdateRefused)
+        assert refused.rev == 64
+        assert refused.reason.startswith("64 messages wait for a chunk to begin")
+
+
+def test_no_memory_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Running out of it while a stream is opened says so, takes no lane, and hurts nobody."""
+    served = pipeline(lanes=1)
+    for error in (
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ):
+
+        def refuse(error: Exception = error) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(served._parts.codec, "fresh_state", refuse)
+            with pytest.raises(AdmissionError, match=r"no memory for another stream: .*allocate"):
+                served.open(Parameters())
+        served.open(Parameters()).close()
+
+
+@pytest.mark.slow
+def test_a_thousand_chunks_leave_nothing_behind() -> None:
+    """Two streams that share passes, change prompts and steps: tensors and memory stay flat."""
+    served = pipeline(cpu_batch=4)
+    events = [Parameters(prompt="a dog"), Parameters(denoising_step_list=(700, 500, 400))]
+    events += [Parameters(prompt="a cat", denoising_step_list=(700,)), Parameters(seed=3)]
+    updates = {number: events[number // 25 % 4] for number in range(25, 600, 25)}
+
+    def tensors() -> int:
+        gc.collect()
+        return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
+
+    with serving(served) as end:
+        end.open(0)
+        end.open(1, prompt="a fish")
+        viewers = [Viewer(far_end=end, lane=n, chunks=600, updates=updates) for n in (0, 1)]
+        for viewer in viewers:
+            viewer.feed()
+        made = 0
+        while made < 1200:
+            message = end.hear()
+            if isinstance(message, ChunkOut):
+                made += 1
+                if made == 200:
+                    alive, kib = tensors(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            if not isinstance(message, Applied):
+                viewers[message.lane].take(message)  # type: ignore[union-attr]  # as above
+                viewers[message.lane].made.clear()  # type: ignore[union-attr]  # as above
+        assert tensors() < alive + 100  # those of a chunk or two that are under way
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - kib < 16 * 1024
