@@ -16,27 +16,34 @@ FALL = 50  # between the timesteps of a chunk whose noise scale is too low for t
 
 
 def sigma_table(
-    *, shift: float, entries: int, sigma_min: float = 0.0, drops_last: bool = True
+    *,
+    shift: float,
+    entries: int,
+    sigma_min: float = 0.0,
+    strength: float = 1.0,
+    drops_last: bool = True,
 ) -> Tensor:
-    """The warped noise levels, falling from 1.
+    """The warped noise levels, falling.
 
     Args:
-        shift: strength of the warp towards high noise.
+        shift: how far the warp goes towards high noise.
+        strength: share of the way from the least to full noise at which the table begins.
         drops_last: make one entry more and leave the last one out.
 
     Returns:
         `[entries]`, float32.
     """
-    u = torch.linspace(1.0, sigma_min, entries + drops_last)[:entries]
+    start = sigma_min + (1.0 - sigma_min) * strength
+    u = torch.linspace(start, sigma_min, entries + drops_last)[:entries]
     return shift * u / (1 + (shift - 1) * u)
 
 
-def nearest(sigmas: Tensor, timesteps: Tensor) -> Tensor:
-    """Index of the table's entry nearest to each timestep, the first one on a tie."""
-    distance = (TIMESTEPS * sigmas - timesteps[..., None]).abs()
+def nearest(table: Tensor, timesteps: Tensor) -> Tensor:
+    """Index of the table's timestep nearest to each of `timesteps`, the first one on a tie."""
+    distance = (table - timesteps[..., None]).abs()
     is_least = distance == distance.amin(dim=-1, keepdim=True)
-    index = torch.arange(len(sigmas), device=sigmas.device)
-    return torch.where(is_least, index, len(sigmas)).amin(dim=-1)
+    index = torch.arange(len(table), device=table.device)
+    return torch.where(is_least, index, len(table)).amin(dim=-1)
 
 
 def add_noise(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
@@ -76,7 +83,7 @@ class Schedule:
     def __init__(self, params: ScheduleParams, device: torch.device) -> None:
         self.params = params
         sigmas = sigma_table(shift=params.shift, entries=params.entries)
-        self._sigma_of = sigmas[nearest(sigmas, torch.arange(TIMESTEPS + 1))].to(device)
+        self._sigma_of = sigmas[nearest(TIMESTEPS * sigmas, torch.arange(TIMESTEPS + 1))].to(device)
 
     def sigma(self, timesteps: Tensor) -> Tensor:
         """The noise level of timesteps 0 to 1000, float32, of the same shape."""

@@ -1,7 +1,14 @@
 """Family a: the sigma table, its lookup, and the way between noise and picture."""
 
 import torch
-from slipstream_engine.schedule import add_noise, flow_between, follow, nearest, sigma_table
+from slipstream_engine.schedule import (
+    TIMESTEPS,
+    add_noise,
+    flow_between,
+    follow,
+    nearest,
+    sigma_table,
+)
 
 from tests.golden.case import Case, Replay
 
@@ -14,30 +21,35 @@ def replay(case: Case) -> Replay:
         shift=config["shift"],
         entries=config["num_inference_steps"],
         sigma_min=config["sigma_min"],
+        strength=config.get("denoising_strength", 1.0),
         drops_last=config["extra_one_step"],
     )
-    at = nearest(sigmas, case.tensor("in.timestep"))
+    table = TIMESTEPS * sigmas
+    at = nearest(table, case.tensor("in.timestep"))
     sigma = sigmas[at][:, None, None, None]
+    # the reference converts flows in float64 throughout, where a tie may fall the other way
+    exact_at = nearest(table.double(), case.tensor("in.timestep"))
+    exact_sigma = sigmas[exact_at][:, None, None, None]
     following = torch.cat([sigmas, torch.zeros(1)])[at + 1]
     # one row at the end of the table sends all rows to the end
     following = torch.zeros_like(following) if (at == len(sigmas) - 1).any() else following
     clean, noise, flow = (case.tensor(f"in.{name}") for name in ("x0", "noise", "flow"))
     x = add_noise(clean, noise, sigma)
-    lookup = nearest(sigmas, case.tensor("in.lookup_timesteps"))
+    lookup = nearest(table, case.tensor("in.lookup_timesteps"))
     tensors = {
         "out.sigmas": sigmas,
-        "out.timesteps": 1000 * sigmas,
+        "out.timesteps": table,
         "out.lookup_index_f32": lookup,
-        "out.lookup_index_f64": nearest(sigmas.double(), case.tensor("in.lookup_timesteps")),
+        "out.lookup_index_f64": nearest(table.double(), case.tensor("in.lookup_timesteps")),
         "out.lookup_sigma": sigmas[lookup],
         "out.add_noise": x,
-        "out.flow_to_x0": follow(x, flow, sigma),
-        "out.x0_to_flow": flow_between(x, clean, sigma),
+        "out.flow_to_x0": follow(x, flow, exact_sigma),
+        "out.x0_to_flow": flow_between(x, clean, exact_sigma),
         "out.step": follow(x, flow, sigma, following[:, None, None, None]),
         "out.step_to_final": follow(x, flow, sigma),
     }
     if "warp_list" in config:
-        ends_at_zero = torch.cat([1000 * sigmas, torch.zeros(1)])
+        ends_at_zero = torch.cat([table, torch.zeros(1)])
         tensors["out.warped_denoising_steps"] = ends_at_zero[
             1000 - torch.tensor(config["warp_list"])
         ]
