@@ -14,9 +14,8 @@ def replay(case: Case) -> Replay:
     claims: dict[str, bool] = {}
     notes: list[str] = []
     for number, split in enumerate(case.description["cases"]):
-        ranks = len(split["rank_times"])
-        if len(split["dit_times"]) != ranks or ranks > split["total_blocks"]:
-            notes.append(f"split {number}: refused ({split['note']})")
+        if not _is_possible(split):
+            notes.append(f"split {number}: refused ({split.get('note') or 'ranks without blocks'})")
             continue
         ours_s, reference_s = _bottlenecks(split)
         notes.append(
@@ -24,6 +23,17 @@ def replay(case: Case) -> Replay:
         )
         claims[f"split {number} is worse than the reference's"] = ours_s <= reference_s * ROUNDING
     return Replay(left_out={"splits": OTHER_METHOD}, claims=claims, notes=tuple(notes))
+
+
+def _is_possible(split: dict[str, Any]) -> bool:
+    """Whether every rank was measured on blocks of its own, and can have some again."""
+    ranks: list[float] = split["rank_times"]
+    held: list[int] = [end - start for start, end in split["current_block_nums"]]
+    return (
+        0 < len(ranks) == len(split["dit_times"]) == len(held) <= split["total_blocks"]
+        and min(held) > 0
+        and min(split["dit_times"]) > 0
+    )
 
 
 def _bottlenecks(split: dict[str, Any]) -> tuple[float, float]:

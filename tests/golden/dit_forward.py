@@ -23,7 +23,8 @@ def _at_once(case: Case, model: CausalDit) -> dict[str, Tensor]:
     x = rearrange(case.tensor("in.x"), "b c f h w -> b f c h w")
     frames, height, width = x.shape[1], *x.shape[-2:]
     block = case.config.get("num_frame_per_block", frames)
-    memory = model.clip_memory((block,) * (frames // block), height=height, width=width)
+    blocks = tuple(min(block, frames - start) for start in range(0, frames, block))
+    memory = model.clip_memory(blocks, height=height, width=width)
     t = case.tensor("in.t")
     t_BF = t[:, None].expand(-1, frames) if t.ndim == 1 else t
     flow = model(x, t_BF, model.condition(case.tensor("in.context")), memory)

@@ -52,7 +52,9 @@ def cases(directory: Path) -> list[Case]:
     if index.is_file():
         names = [entry["case"] for entry in json.loads(index.read_text())["cases"]]
     else:
-        names = sorted(path.stem for path in directory.glob("*.json"))
+        names = sorted(
+            path.stem for path in directory.glob("*.json") if '"family"' in path.read_text()
+        )
     if not names:
         raise ValueError(f"{directory} holds no case, give a directory of golden vectors")
     return [Case(name=name, directory=directory) for name in names]
@@ -61,6 +63,8 @@ def cases(directory: Path) -> list[Case]:
 def run(case: Case) -> Verdict:
     """Replay one case and judge it; a replay that breaks is a fault of its case, not of the run."""
     try:
+        if case.family not in FAMILIES:
+            raise ValueError(f"family is {case.family!r}, known are {', '.join(FAMILIES)}")
         with torch.inference_mode():
             return judge(case, FAMILIES[case.family](case))
     except Exception as error:

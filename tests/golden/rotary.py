@@ -7,6 +7,7 @@ from torch import Tensor
 from tests.golden.case import Case, Replay
 
 POSITIONS = 1024
+WIDTH = 256  # of the timestep sinusoid
 
 
 def replay(case: Case) -> Replay:
@@ -16,11 +17,15 @@ def replay(case: Case) -> Replay:
     rows = config["table_rows"]
 
     def turned(starts_B: Tensor) -> Tensor:
-        frames, height, width = config["grid"]
-        tokens = frames * height * width
         rope = Rope(config["head_dim"], POSITIONS, q_BLHD.device)
-        rotation = rope.rotation(starts_B[:, None] + torch.arange(frames), height, width)
-        return torch.cat([rotate(q_BLHD[:, :tokens], rotation), q_BLHD[:, tokens:]], dim=1)
+        samples = []
+        grids_B = case.tensor("in.grid_sizes").tolist()
+        for q_LHD, start, (frames, height, width) in zip(q_BLHD, starts_B, grids_B, strict=True):
+            tokens = frames * height * width
+            rotation = rope.rotation((start + torch.arange(frames))[None], height, width)
+            turned_LHD = rotate(q_LHD[None, :tokens], rotation)[0]
+            samples.append(torch.cat([turned_LHD, q_LHD[tokens:]]))
+        return torch.stack(samples)
 
     scalar = torch.full((config["B"],), config["scalar_start"])
     tensors = {
@@ -31,7 +36,7 @@ def replay(case: Case) -> Replay:
         "out.freqs_sin": sin_NP[:rows],
         "out.freqs_cos_row1023": cos_NP[1023:],
         "out.freqs_sin_row1023": sin_NP[1023:],
-        "out.sinusoidal_embedding_1d": timestep_sinusoid(case.tensor("in.timesteps"), 256),
+        "out.sinusoidal_embedding_1d": timestep_sinusoid(case.tensor("in.timesteps"), WIDTH),
     }
     return Replay(
         tensors={name: tensor for name, tensor in tensors.items() if name in case.outputs}

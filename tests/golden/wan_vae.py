@@ -1,9 +1,11 @@
 """Family f: the Wan VAE, in pieces and at once, both ways."""
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import torch
 from einops import rearrange
+from slipstream_engine.codec import CHUNK_FRAMES
 from slipstream_engine.models.wan_vae import WanVae, WanVaeConfig, WanVaeState
 from torch import Tensor
 
@@ -17,7 +19,9 @@ def replay(case: Case) -> Replay:
     frames_TCHW = rearrange(case.tensor("in.frames"), "c t h w -> t c h w").float() / 127.5 - 1
     latents_FCHW = rearrange(case.tensor("in.z"), "1 c f h w -> f c h w")
     rounded_FCHW = latents_FCHW.bfloat16().float()  # as the reference's wrapper does to any input
-    encode_pieces, decode_pieces = case.config["encode_pieces"], case.config["decode_pieces"]
+    encode_pieces = whole_latents(case.config["encode_pieces"])
+    whole_TCHW = frames_TCHW[: 1 + (len(frames_TCHW) - 1) // CHUNK_FRAMES * CHUNK_FRAMES]
+    decode_pieces = one_after_another(case.config["decode_pieces"])
     mean = in_pieces(raw.encode, frames_TCHW, encode_pieces, raw.fresh_state())
     scaled = in_pieces(normalized.encode, frames_TCHW, encode_pieces, raw.fresh_state())
     streamed = in_pieces(raw.decode, latents_FCHW, decode_pieces, raw.fresh_state())
@@ -26,7 +30,7 @@ def replay(case: Case) -> Replay:
         "out.stream_encode.mu": _frames_last(mean),
         "out.stream_encode.scaled": _frames_last(scaled),
         "out.full_encode.scaled": _frames_last(
-            normalized.encode(frames_TCHW, normalized.fresh_state())
+            normalized.encode(whole_TCHW, normalized.fresh_state())
         ),
         "out.stream_decode.z": _frames_last(streamed),
         "out.full_decode.z": _frames_last(whole),
@@ -38,7 +42,7 @@ def replay(case: Case) -> Replay:
         ).clamp(-1, 1)[None],
         "out.wrapper.decode_to_pixel": whole.clamp(-1, 1)[None],
         "out.wrapper.stream_encode.default": _frames_last(
-            raw.encode(frames_TCHW[: encode_pieces[0]], raw.fresh_state())
+            raw.encode(frames_TCHW[encode_pieces[0]], raw.fresh_state())
         ),
     }
     return Replay(tensors={name: tensors[name] for name in case.outputs if name in tensors})
@@ -59,11 +63,26 @@ def load_vae(case: Case, prefix: str = "", *, normalized: bool = False) -> WanVa
     return vae.requires_grad_(False)
 
 
+def one_after_another(lengths: Sequence[int]) -> list[slice]:
+    """Where pieces of these lengths lie."""
+    stops = accumulate(lengths)
+    return [slice(stop - length, stop) for length, stop in zip(lengths, stops, strict=True)]
+
+
+def whole_latents(lengths: Sequence[int]) -> list[slice]:
+    """The same for frames, without what is no whole latent: the reference drops it silently."""
+    pieces = one_after_another(lengths)
+    return [
+        slice(piece.start, piece.stop - (length - (piece.start == 0)) % CHUNK_FRAMES)
+        for piece, length in zip(pieces, lengths, strict=True)
+    ]
+
+
 def in_pieces(
-    direction: Direction, whole: Tensor, pieces: Sequence[int], state: WanVaeState
+    direction: Direction, whole: Tensor, pieces: Sequence[slice], state: WanVaeState
 ) -> Tensor:
-    """`whole` through `direction` in pieces of the given lengths."""
-    return torch.cat([direction(piece, state) for piece in torch.split(whole, list(pieces))])
+    """`whole` through `direction` piece by piece, as far as it goes."""
+    return torch.cat([direction(whole[p], state) for p in pieces if len(whole[p])])
 
 
 def _frames_last(x_TCHW: Tensor) -> Tensor:
