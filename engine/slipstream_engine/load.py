@@ -83,16 +83,32 @@ def configure(wanted: Wanted) -> EngineConfig:
         width_px, height_px = wanted.size_px
         preset = replace(preset, width_px=width_px, height_px=height_px)
     latent_size(preset, (TaehvParams() if is_real else TINY).stride)
-    device = wanted.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device is {device}, this machine has no GPU that torch can use")
     return EngineConfig(
         preset=preset,
-        device=device,
+        device=_device(wanted.device or ("cuda" if torch.cuda.is_available() else "cpu")),
         dtype="bfloat16" if is_real else "float32",
         max_streams=wanted.max_streams,
         compilation=wanted.compilation,
     )
+
+
+def _device(name: str) -> str:
+    """`name`, if torch can use it.
+
+    Raises:
+        ValueError: if it cannot.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device is {name!r}, it must be one of torch's, like cpu or cuda:0"
+        ) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device is {name}, this machine has no GPU that torch can use")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device is {name}, this machine has {torch.cuda.device_count()} GPUs")
+    return name
 
 
 def load_diffusion(wanted: Wanted) -> DiffusionPipeline[Any]:

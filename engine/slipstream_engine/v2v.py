@@ -136,6 +136,10 @@ def convert(job: Job) -> None:
     from slipstream_engine.film import Film, film_format
 
     format = film_format(job.target)
+    if not job.target.parent.is_dir():
+        raise ClipError(f"there is no folder {job.target.parent}, make it first")
+    if job.target.is_dir():
+        raise ClipError(f"{job.target} is a folder, name a file to write")
     for path in (job.source, job.reference):
         if path is not None:
             Source(path).close()

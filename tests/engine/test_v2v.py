@@ -220,6 +220,10 @@ def said(capsys: pytest.CaptureFixture[str], source: Path, target: Path, *option
         (("--seed", "-1"), "Expected `int` >= 0 - at `$.seed`"),
         (("--codec", "wan"), "codec is 'wan', preset tiny has only its own"),
         (
+            ("--device", "toaster"),
+            "device is 'toaster', it must be one of torch's, like cpu or cuda:0",
+        ),
+        (
             ("--preset", "wan-1.3b", "--codec", "vq"),
             "codec is 'vq', it must be wan or taehv, or an encoder and a decoder like wan+taehv",
         ),
@@ -246,7 +250,10 @@ def test_impossible_names(film: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert said(capsys, film, avi) == f"{avi} ends in '.avi', it must end in one of .mp4, .mov"
     assert said(capsys, film, film) == f"{film} is what is read, name another file to write"
     nowhere = tmp_path / "no" / "new.mp4"
-    assert "No such file or directory" in said(capsys, film, nowhere)
+    assert said(capsys, film, nowhere) == f"there is no folder {nowhere.parent}, make it first"
+    folder = tmp_path / "folder.mp4"
+    folder.mkdir()
+    assert said(capsys, film, folder) == f"{folder} is a folder, name a file to write"
 
 
 def test_bad_films(film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
