@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 from slipstream_protocol.arena import Arena, Layout
@@ -15,6 +15,7 @@ from slipstream_protocol.channel import Channel, ChannelClosed
 from slipstream_protocol.clock import NS_PER_MS
 from slipstream_protocol.messages import Failed, Loading
 
+from slipstream_engine.atomic import stopped_in_order
 from slipstream_engine.echo import EchoPipeline
 from slipstream_engine.loop import Loop
 from slipstream_engine.options import add_machine, count, size_px
@@ -138,7 +139,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_serve(commands)
     words = sys.argv[1:] if argv is None else argv
-    if list(words[:1]) != ["serve"]:  # an echo engine starts without torch
+    is_tool = list(words[:1]) != ["serve"]
+    if is_tool:  # an echo engine starts without torch
         add_tools(commands)
     arguments = parser.parse_args(words)
     logging.basicConfig(
@@ -146,7 +148,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         format="%(asctime)s engine %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    result: int = arguments.run(arguments)
+    with stopped_in_order() if is_tool else nullcontext():
+        result: int = arguments.run(arguments)
     return result
 
 

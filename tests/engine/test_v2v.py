@@ -2,6 +2,7 @@
 
 import gc
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -181,6 +182,22 @@ def test_what_breaks_off_leaves_nothing(
         v2v(film, target)
     assert target.read_bytes() == b"older"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mp4", "new.mp4"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_that_is_stopped_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    """A request to stop, in the middle of a film, ends the process and takes what it had made."""
+    film = write_film(tmp_path / "film.mp4", times=even_times(600))
+    command = [sys.executable, "-m", "slipstream_engine", "v2v", str(film)]
+    command += [str(tmp_path / "new.mp4"), "--prompt", "neon", "--size", "64x48"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any("600 frames" in line for line in process.stderr)
+        assert len(list(tmp_path.iterdir())) == 2
+        process.send_signal(number)
+        process.stderr.read()
+    assert process.returncode != 0
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
 def test_compared_with_a_reference(
