@@ -167,11 +167,21 @@ def _unpickle(file: Path) -> dict[str, Tensor]:
     try:
         loaded = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"{file} is corrupt or holds more than tensors, pull it again: {reason}"
+            f"{file} is corrupt or holds more than tensors, pull it again: {_reason(error)}"
         ) from error
     return _state_dict(loaded, file)
+
+
+def _reason(error: Exception) -> str:
+    """The line of torch's message that says what it found.
+
+    What stands around it advises to read the file in a way that runs its code.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, pickle.UnpicklingError):
+        lines = [line for line in lines if "GLOBAL" in line or "Unpickler error" in line]
+    return lines[0] if lines else type(error).__name__
 
 
 def _state_dict(loaded: object, file: Path) -> dict[str, Tensor]:
