@@ -29,7 +29,8 @@ def replay(case: Case) -> Replay:
     if is_bf16:
         videos = ("out.first_video", "out.emitted_video")
         notes = [
-            f"{name}: PSNR {_psnr_db(tensors[name], case.tensor(name)):.1f} dB"
+            f"{name}: PSNR {_psnr_db(tensors[name], case.tensor(name)):.1f} dB, "
+            f"theirs to float64 {case.outputs[name].get('psnr_vs_f64_db')} dB"
             for name in videos
             if tensors[name].shape == case.tensor(name).shape  # not the wrapper's TAEHV
         ]
