@@ -2,6 +2,8 @@ VENV        ?= .venv
 PYTHON      ?= python3
 CONSTRAINTS ?= constraints.txt
 PORT        ?= 8080
+# vectors to replay: those beside this checkout, else the subset in tests/golden
+GOLDEN_DIR  ?= $(wildcard ../shared/golden)
 BIN         := $(VENV)/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 SOURCES     := server engine tests
@@ -42,7 +44,7 @@ test: install  ## every test that needs no GPU; finds or installs a Chromium fir
 	$(BIN)/pytest -m 'not gpu'
 
 test-golden: install  ## replay the reference's vectors, one line a case (GOLDEN_DIR=... for others)
-	$(BIN)/python -m tests.golden
+	GOLDEN_DIR='$(GOLDEN_DIR)' $(BIN)/python -m tests.golden
 
 test-gpu: install  ## numerics and latency on a CUDA device
 	$(BIN)/pytest -m gpu

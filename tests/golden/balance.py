@@ -22,6 +22,12 @@ def replay(case: Case) -> Replay:
             f"split {number}: bottleneck {1e3 * ours_s:.2f} ms, theirs {1e3 * reference_s:.2f} ms"
         )
         claims[f"split {number} is worse than the reference's"] = ours_s <= reference_s * ROUNDING
+    for default in case.description.get("default_distribution", ()):
+        blocks, size = default["total_blocks"], default["world_size"]
+        ours = partition([1.0] * blocks, [RankLoad()] * size)
+        claims[f"{blocks} equal blocks over {size} equal ranks are worse than the reference's"] = (
+            max(map(len, ours)) <= max(end - start for start, end in default["expected"])
+        )
     return Replay(left_out={"splits": OTHER_METHOD}, claims=claims, notes=tuple(notes))
 
 
