@@ -129,7 +129,7 @@ def check_shapes(
 
     Raises:
         CheckpointError: if a tensor is missing, too many or of another shape; it lists the first
-            ten.
+            ten. Or if one holds whole numbers, which mean nothing without their scales.
     """
     found = checkpoint.shapes
     problems = [
@@ -139,6 +139,7 @@ def check_shapes(
         and not surplus.may_cut(name, found.get(name, ()), wanted.get(name, ()))
     ]
     if not problems:
+        _check_floating(checkpoint)
         return
     shown = problems[:SHOWN_PROBLEMS]
     if len(problems) > len(shown):
@@ -148,6 +149,15 @@ def check_shapes(
         f"{len(wanted)} are wanted, {len(problems)} do not fit; choose the file of this preset"
         + "".join(f"\n  {line}" for line in shown)
     )
+
+
+def _check_floating(checkpoint: Checkpoint) -> None:
+    for name, entry in checkpoint.entries.items():
+        if not entry.dtype.is_floating_point:
+            raise CheckpointError(
+                f"{checkpoint.source} holds {name} as {entry.dtype}, quantised weights cannot be "
+                "used, choose the file in bfloat16, float16 or float32"
+            )
 
 
 def _show(shape: Shape | None) -> str:

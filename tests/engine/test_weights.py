@@ -93,6 +93,14 @@ def test_a_cast_that_overflows_is_refused(tmp_path: Path) -> None:
         load(Toy, tmp_path / "toy.safetensors", dtype=torch.float16, device=CPU)
 
 
+def test_quantised_weights_are_refused(tmp_path: Path) -> None:
+    """whole numbers of the right shapes would load as a model that makes noise."""
+    weight = torch.ones(4, 4, dtype=torch.int8)
+    write(tmp_path / "toy.safetensors", Toy(), layers__1__weight=weight)
+    with pytest.raises(CheckpointError, match=r"holds layers\.1\.weight as torch\.int8, quantised"):
+        load(Toy, tmp_path / "toy.safetensors", dtype=torch.float32, device=CPU)
+
+
 class Grower(nn.Module):
     """A decoder with one growth in time, as TAEHV names it."""
 
