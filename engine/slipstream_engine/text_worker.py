@@ -32,7 +32,7 @@ class _Job:
 
 
 class TextWorker:
-    """Encodes in the order of asking::
+    """Encodes the newest first: older ones are often what a viewer has typed past::
 
         worker.start()
         waiting = worker.submit("a cat")
@@ -54,7 +54,7 @@ class TextWorker:
     ) -> None:
         self._encoder = encoder
         self._idle_release_s = idle_release_s
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(max_waiting)
+        self._jobs: queue.Queue[_Job | None] = queue.LifoQueue(max_waiting)
         self._thread = threading.Thread(target=self._run, name="text", daemon=True)
 
     def start(self) -> None:
