@@ -13,6 +13,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.chunker import Captured
 from slipstream_server.control import Control, settled
 from slipstream_server.engine_client import EngineClient
+from slipstream_server.errors import EngineUnavailable
 from slipstream_server.events import (
     PipelineError,
     State,
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 SILENT_NS = 20 * NS_PER_S
 _REPORT_S = 1.0
+_RETRY_S = 2.0
 
 
 class CameraSession(Session):
@@ -79,6 +81,8 @@ class CameraSession(Session):
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(self.stream.open(self._client, parameters), name="open stream")
                 answer = parts.create_task(self.peer.answer(offer), name="answer")
+            if self.reason is not None:
+                raise EngineUnavailable(self.reason, retry_after_s=_RETRY_S)
         except BaseException as error:
             self.stream.close()
             await self.peer.close()
@@ -157,9 +161,11 @@ class CameraSession(Session):
         self._control.refused(refused)
 
     def on_lost(self, reason: str) -> None:
+        self.leave(reason)
+        if self._control is None:
+            return  # `answer` says it
         self._enter("error")
         self.stream.tell(PipelineError(error=reason))
-        self.leave(reason)
 
     # ---- from the camera to the screen
 

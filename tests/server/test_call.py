@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 from slipstream_protocol.clock import NS_PER_S
+from slipstream_protocol.parameters import Parameters
 from slipstream_server import camera_session
+from slipstream_server.engine_client import EngineClient
 from slipstream_server.engine_status import EngineState
+from slipstream_server.peer import Peer
+from slipstream_server.sdp import Offer
+from slipstream_server.stream import Stream
 
 from tests.server.calls import Camera, dial, number_of
 from tests.server.serving import Serving, poll, serving
@@ -194,6 +199,37 @@ async def test_a_killed_engine_is_told_and_the_next_call_works(tmp_path: Path) -
         assert server.supervisor.status.restarts == 1
         async with dial(server.client, camera=Camera()) as again:
             await again.until_frames(4)
+
+
+async def test_an_engine_killed_during_an_offer_is_the_offers_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 with the reason, though the stream was open already; other calls hear of it too."""
+    opened = asyncio.Event()
+    open_stream, answer = Stream.open, Peer.answer
+    async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as call:
+        await call.until_frames(4)
+
+        async def open_and_tell(
+            stream: Stream, client: EngineClient, parameters: Parameters
+        ) -> None:
+            await open_stream(stream, client, parameters)
+            opened.set()
+
+        async def answer_too_late(peer: Peer, offer: Offer) -> str:
+            await opened.wait()
+            pid = server.supervisor.status.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            await call.until_event("stream_stopped")
+            return await answer(peer, offer)
+
+        monkeypatch.setattr(Stream, "open", open_and_tell)
+        monkeypatch.setattr(Peer, "answer", answer_too_late)
+        async with dial(server.client, camera=Camera()) as early:
+            assert early.status == 503
+            assert "the engine was ended by SIGKILL" in early.error
+        await poll(lambda: server.sessions.count() == {"stream": 0, "viewer": 0})
 
 
 async def test_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
