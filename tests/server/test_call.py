@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import threading
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,19 @@ async def test_an_engine_killed_during_an_offer_is_the_offers_answer(
             assert early.status == 503
             assert "the engine was ended by SIGKILL" in early.error
         await poll(lambda: server.sessions.count() == {"stream": 0, "viewer": 0})
+
+
+async def test_no_more_watch_than_may_however_many_ask_at_once(tmp_path: Path) -> None:
+    """those who are still being answered count."""
+    async with (
+        serving(tmp_path, max_viewers=1) as server,
+        dial(server.client, camera=Camera()) as owner,
+        AsyncExitStack() as calls,
+    ):
+        await owner.until_frames(1)
+        dials = [dial(server.client, watch=True) for _ in range(3)]
+        asked = await asyncio.gather(*map(calls.enter_async_context, dials))
+        assert sorted(one.status for one in asked) == [200, 503, 503]
 
 
 async def test_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
