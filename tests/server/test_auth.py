@@ -36,7 +36,12 @@ async def test_pages_of_other_sites_may_change_nothing(tmp_path: Path) -> None:
     """a foreign origin is refused; our own, and callers that are no page, are not."""
     async with serving(tmp_path, ready=False) as server:
         own = f"http://127.0.0.1:{server.client.port}"
-        for origin, status in (("https://example.org", 403), ("null", 403), (own, 400)):
+        for origin, status in (
+            ("https://example.org", 403),
+            ("null", 403),
+            ("http://[bad", 403),
+            (own, 400),
+        ):
             headers = {"Origin": origin}
             async with server.client.post(OFFER_PATH, data=b"", headers=headers) as response:
                 assert response.status == status
@@ -47,7 +52,13 @@ async def test_pages_of_other_sites_may_change_nothing(tmp_path: Path) -> None:
 async def test_a_name_that_was_made_to_point_here_is_refused(tmp_path: Path) -> None:
     """DNS rebinding: without a token only this machine's own names are served."""
     async with serving(tmp_path, ready=False) as server:
-        for host, status in (("evil.example", 403), ("localhost:1", 200), ("[::1]:8080", 200)):
+        for host, status in (
+            ("evil.example", 403),
+            ("[bad", 403),
+            ("localhost:99999", 403),
+            ("localhost:1", 200),
+            ("[::1]:8080", 200),
+        ):
             async with server.client.get("/health", headers={"Host": host}) as response:
                 assert response.status == status
 
