@@ -190,6 +190,7 @@ def _page_routes(root: Path) -> list[web.RouteDef]:
     return [
         web.get("/", studio),
         web.get("/view", view),
+        web.get("/view/", view),
         web.get("/view/{stream}", view),
         web.get("/{name}", asset),
     ]

@@ -78,7 +78,13 @@ async def test_an_engine_does_not_outlive_a_killed_server() -> None:
 async def test_the_page_is_served_with_all_it_names() -> None:
     """the studio, the clean view, and every script and style of the checkout."""
     async with slipstream() as (_, address), aiohttp.ClientSession() as http:
-        names = ["", "view", "view/some-stream", *(path.name for path in web_root().iterdir())]
+        names = [
+            "",
+            "view",
+            "view/",
+            "view/some-stream",
+            *(path.name for path in web_root().iterdir()),
+        ]
         for name in names:
             async with http.get(address + name) as response:
                 assert response.status == 200, name
