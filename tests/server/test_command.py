@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yarl
 from slipstream_server.app import web_root
 
 from tests.server.serving import poll
@@ -64,6 +65,20 @@ async def test_it_serves_and_stops_cleanly_when_asked(number: signal.Signals) ->
         process.send_signal(number)
         assert await asyncio.wait_for(process.wait(), 20) == 0
         assert not runs(answer["engine_pid"])
+
+
+async def test_a_caller_who_never_ends_its_request_does_not_hold_up_the_end() -> None:
+    async with slipstream() as (process, address):
+        await health(address)
+        url = yarl.URL(address)
+        _, writer = await asyncio.open_connection(url.host, url.port)
+        head = f"POST /api/v1/webrtc/offer HTTP/1.1\r\nHost: {url.authority}\r\n"
+        writer.write(head.encode() + b"Content-Length: 100\r\n\r\n{")
+        await writer.drain()
+        await health(address)  # the server has had a turn to read it
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+        writer.close()
 
 
 async def test_an_engine_does_not_outlive_a_killed_server() -> None:
