@@ -16,6 +16,7 @@ from slipstream_protocol.clock import NS_PER_MS
 from slipstream_protocol.messages import Failed, Loading
 
 from slipstream_engine.echo import EchoPipeline
+from slipstream_engine.extras import MissingExtraError, optional
 from slipstream_engine.loop import Loop
 from slipstream_engine.options import add_machine, count, size_px
 from slipstream_engine.pipeline import Pipeline
@@ -68,12 +69,19 @@ def add_tools(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add_v2v(commands)
 
 
+def need_models() -> None:
+    """Raise MissingExtraError if what every model is made of is not installed."""
+    for module in ("torch", "einops", "safetensors"):
+        optional(module, extra="engine")
+
+
 def load_pipeline(arguments: argparse.Namespace) -> Pipeline[Any]:
     """The pipeline asked for, loaded but cold.
 
     Raises:
         ValueError: if the preset, the size or the device is not possible.
         OSError: if weights cannot be read.
+        MissingExtraError: if torch is not installed.
     """
     if arguments.pipeline == "echo":
         width_px, height_px = arguments.size or (640, 480)
@@ -82,6 +90,7 @@ def load_pipeline(arguments: argparse.Namespace) -> Pipeline[Any]:
     # must stand before torch is loaded
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     # the echo engine needs no torch
+    need_models()
     from slipstream_engine.config import Compilation
     from slipstream_engine.load import Wanted, load_diffusion
 
@@ -139,6 +148,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_serve(commands)
     words = sys.argv[1:] if argv is None else argv
     if list(words[:1]) != ["serve"]:  # an echo engine starts without torch
+        try:
+            need_models()
+        except MissingExtraError as error:
+            print(f"slipstream-engine: {error}", file=sys.stderr)
+            return 1
         add_tools(commands)
     arguments = parser.parse_args(words)
     logging.basicConfig(
