@@ -7,6 +7,7 @@ number as it likes, or not at all.
 """
 
 import re
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ MESSAGE_MAX_BYTES = 64 << 10
 RATE_PER_S = 100
 BURST = 200
 
+_ON_AIR = 256  # updates whose first frame is waited for; while paused, it may be long
 _PROMPT_KEYS = frozenset({"prompt", "prompts", "transition"})
 _ONCE_KEYS = ("rev", "reset_cache")
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
@@ -70,7 +72,7 @@ class Control:
         self._number = 0
         self._sent: tuple[Parameters, list[_Change]] | None = None
         self._waiting: tuple[Parameters, list[_Change]] | None = None
-        self._on_air: list[tuple[int, int]] = []  # our number, the viewer's
+        self._on_air: deque[tuple[int, int]] = deque(maxlen=_ON_AIR)  # our number, the viewer's
         self._credit = float(BURST)
         self._credited_ns: int | None = None
         self._limited = False
@@ -116,11 +118,8 @@ class Control:
 
     def sent(self, *, rev: int, chunk: int, rtp_timestamp: int) -> None:
         """A frame made with update `rev` (our number) has been sent."""
-        if not self._on_air:
-            return
-        arrived = [viewers for ours, viewers in self._on_air if ours <= rev]
-        self._on_air = [(ours, viewers) for ours, viewers in self._on_air if ours > rev]
-        for viewers in arrived:
+        while self._on_air and self._on_air[0][0] <= rev:
+            _, viewers = self._on_air.popleft()
             self._tell(OnAir(rev=viewers, chunk=chunk, rtp_timestamp=rtp_timestamp))
 
     def _update(self, update: Parameters) -> None:

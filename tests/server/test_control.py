@@ -123,6 +123,17 @@ def test_on_air_comes_once_with_the_first_frame_that_has_it() -> None:
     assert desk.of(OnAir) == [OnAir(rev=40, chunk=6, rtp_timestamp=2)]
 
 
+def test_what_waits_for_its_first_frame_has_a_bound() -> None:
+    """a paused stream may be changed for as long as it likes; the newest changes are told of."""
+    desk = Desk()
+    for rev in range(1000):
+        desk.say({"seed": rev, "rev": rev}, now_ns=rev * NS_PER_S)
+        desk.apply()
+    desk.control.sent(rev=999, chunk=1, rtp_timestamp=0)
+    told = [event.rev for event in desk.of(OnAir) if isinstance(event, OnAir)]
+    assert told == list(range(1000 - 256, 1000))
+
+
 def test_reset_cache_happens_once() -> None:
     """it is not part of what is in force afterwards."""
     desk = Desk()
