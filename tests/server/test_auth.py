@@ -1,5 +1,6 @@
 """Who is let in, and what every answer carries."""
 
+import asyncio
 from pathlib import Path
 
 from tests.server.calls import OFFER_PATH
@@ -30,6 +31,17 @@ async def test_the_api_needs_the_token_in_one_of_three_ways(tmp_path: Path) -> N
             assert "SameSite=Strict" in cookie
         async with get(ICE_SERVERS) as response:  # with the cookie by now
             assert response.status == 200
+
+
+async def test_a_token_that_is_no_text_is_a_wrong_one(tmp_path: Path) -> None:
+    """401 as for any other, not a failure of the server."""
+    async with serving(tmp_path, ready=False, token=TOKEN) as server:
+        for header in (b"Authorization: Bearer \xff", b"Cookie: slipstream_token=\xff"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.client.port)
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\n" + header + b"\r\n\r\n")
+            assert b" 401 " in await reader.readline()
+            writer.close()
+            await writer.wait_closed()
 
 
 async def test_pages_of_other_sites_may_change_nothing(tmp_path: Path) -> None:
