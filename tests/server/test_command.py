@@ -67,6 +67,19 @@ async def test_it_serves_and_stops_cleanly_when_asked(number: signal.Signals) ->
         assert not runs(answer["engine_pid"])
 
 
+async def test_the_address_it_prints_opens_the_api_whatever_the_token() -> None:
+    """signs that mean something in an address are written so that they do not."""
+    async with (
+        slipstream("--token", "a&b#c d+e/f?g%h=i") as (_, address),
+        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http,
+    ):
+        link = yarl.URL(address, encoded=True)
+        async with http.get(link) as response:
+            assert response.status == 200
+        async with http.get(link.origin() / "metrics") as response:
+            assert response.status == 200
+
+
 async def test_a_caller_who_never_ends_its_request_does_not_hold_up_the_end() -> None:
     async with slipstream() as (process, address):
         await health(address)
