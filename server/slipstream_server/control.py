@@ -2,8 +2,9 @@
 
 Pure: texts and times come in, events go out through the callables. At most one update is with the
 engine; what comes meanwhile is merged key by key, the last value winning, and an update of which
-nothing is left is answered `superseded`. The engine sees numbers of our own, so that a viewer may
-number as it likes, or not at all.
+nothing is left is answered `superseded`. Where the engine refuses a merger, its parts are tried one
+by one: a bad update takes no good one along. The engine sees numbers of our own, so that a viewer
+may number as it likes, or not at all.
 """
 
 import re
@@ -43,8 +44,22 @@ _UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`")
 class _Change:
     """A viewer's update on its way; `keys` are those no later one has overwritten."""
 
-    rev: int | None
+    update: Parameters
     keys: set[str]
+
+    @property
+    def rev(self) -> int | None:
+        """The viewer's number for it."""
+        return None if self.update.rev is UNSET else self.update.rev
+
+    def left(self) -> Parameters:
+        """What of it no later one has overwritten."""
+        gone = {
+            name: UNSET
+            for name in self.update.__struct_fields__
+            if ("prompts" if name in _PROMPT_KEYS else name) not in self.keys
+        }
+        return msgspec.structs.replace(self.update, **gone)
 
 
 class Control:
@@ -71,6 +86,7 @@ class Control:
         self._shown = shown
         self._number = 0
         self._sent: tuple[Parameters, list[_Change]] | None = None
+        self._apart: deque[_Change] = deque()  # of a merger that was refused
         self._waiting: tuple[Parameters, list[_Change]] | None = None
         self._on_air: deque[tuple[int, int]] = deque(maxlen=_ON_AIR)  # our number, the viewer's
         self._credit = float(BURST)
@@ -112,8 +128,10 @@ class Control:
         if self._sent is None:
             return
         (_, changes), self._sent = self._sent, None
-        for change in changes:
-            self._reject(change.rev, refused.reason)
+        if len(changes) > 1:
+            self._apart.extend(changes)
+        else:
+            self._reject(changes[0].rev, refused.reason)
         self._send_waiting()
 
     def sent(self, *, rev: int, chunk: int, rtp_timestamp: int) -> None:
@@ -123,14 +141,14 @@ class Control:
             self._tell(OnAir(rev=viewers, chunk=chunk, rtp_timestamp=rtp_timestamp))
 
     def _update(self, update: Parameters) -> None:
-        rev = None if update.rev is UNSET else update.rev
         keys = _keys(update)
+        new = _Change(update, keys)
         if not keys:
-            self._reject(rev, "the update names no parameter, send at least one")
+            self._reject(new.rev, "the update names no parameter, send at least one")
             return
-        self._tell(Ack(rev=rev, status="accepted"))
+        self._tell(Ack(rev=new.rev, status="accepted"))
         if self._waiting is None:
-            self._waiting = update, [_Change(rev, keys)]
+            self._waiting = update, [new]
         else:
             waiting, changes = self._waiting
             for change in changes:
@@ -138,13 +156,19 @@ class Control:
                 if not change.keys and change.rev is not None:
                     self._tell(Ack(rev=change.rev, status="superseded"))
             left = [change for change in changes if change.keys]
-            self._waiting = waiting.merged(update), [*left, _Change(rev, keys)]
+            self._waiting = waiting.merged(update), [*left, new]
         self._send_waiting()
 
     def _send_waiting(self) -> None:
-        if self._sent is not None or self._waiting is None:
+        if self._sent is not None:
             return
-        self._sent, self._waiting = self._waiting, None
+        if self._apart:
+            change = self._apart.popleft()
+            self._sent = change.left(), [change]
+        elif self._waiting is not None:
+            self._sent, self._waiting = self._waiting, None
+        else:
+            return
         parameters, _ = self._sent
         self._apply(msgspec.structs.replace(parameters, rev=self._number))
         self._number += 1

@@ -111,6 +111,32 @@ def test_an_update_the_engine_refuses_changes_nothing_and_the_next_is_sent() -> 
     assert desk.updates[-1].noise_scale == 0.1
 
 
+def test_a_refused_update_takes_no_other_along() -> None:
+    """what was merged with it is tried by itself, what is left of it, before newer ones."""
+    desk = Desk()
+    desk.say({"seed": 0, "rev": 0})
+    desk.say({"prompt": "a", "noise_controller": True, "rev": 1})
+    desk.say({"noise_scale": 0.01, "rev": 2})
+    desk.say({"noise_controller": False, "rev": 3})
+    desk.apply()
+    desk.say({"seed": 9, "rev": 4})
+    desk.control.refused(UpdateRefused(lane=0, rev=1, reason="noise_scale is too low"))
+    assert desk.updates[-1].target == (Prompt("a"),)
+    assert desk.updates[-1].noise_controller is UNSET
+    desk.apply(chunk=5)
+    assert desk.updates[-1] == Parameters(noise_scale=0.01, rev=3)
+    desk.control.refused(UpdateRefused(lane=0, rev=3, reason="noise_scale is too low"))
+    assert desk.of(Ack)[-1] == Ack(rev=2, status="rejected", errors=("noise_scale is too low",))
+    desk.apply(chunk=6)
+    desk.apply(chunk=7)
+    assert desk.of(AppliedRev)[1:] == [
+        AppliedRev(rev=1, chunk=5),
+        AppliedRev(rev=3, chunk=6),
+        AppliedRev(rev=4, chunk=7),
+    ]
+    assert (desk.control.current.noise_scale, desk.control.current.seed) == (0.5, 9)
+
+
 def test_on_air_comes_once_with_the_first_frame_that_has_it() -> None:
     """and not before: frames of older chunks do not count."""
     desk = Desk()
