@@ -5,7 +5,6 @@ import logging
 
 import msgspec
 from aiortc.mediastreams import MediaStreamError
-from msgspec import UNSET
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, now_ns
 from slipstream_protocol.messages import Applied, UpdateRefused
 from slipstream_protocol.parameters import Parameters
@@ -91,7 +90,7 @@ class CameraSession(Session):
             raise
         self._control = Control(
             current=settled(self.stream.ready.defaults.merged(parameters)),
-            apply=self._apply,
+            apply=self.stream.update,
             tell=self.peer.tell,
             shown=self._on_shown,
         )
@@ -155,6 +154,10 @@ class CameraSession(Session):
     def on_applied(self, applied: Applied) -> None:
         assert self._control is not None, "an update is applied after it was sent"
         self._control.applied(applied)
+        paused = self._control.current.paused is True
+        if paused != self.stream.paused:
+            self.stream.pause(paused)
+            self._enter("paused" if paused else "warming")
 
     def on_update_refused(self, refused: UpdateRefused) -> None:
         assert self._control is not None, "an update is refused after it was sent"
@@ -191,12 +194,6 @@ class CameraSession(Session):
 
     def _on_shown(self) -> None:
         self.monitor.mark(Milestone.FIRST_SHOWN, now_ns())
-
-    def _apply(self, parameters: Parameters) -> None:
-        self.stream.update(parameters)
-        if parameters.paused is not UNSET and parameters.paused != self.stream.paused:
-            self.stream.pause(parameters.paused)
-            self._enter("paused" if parameters.paused else "warming")
 
     def _enter(self, state: StateName) -> None:
         if state == "warming" and self.stream.paused:

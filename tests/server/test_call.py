@@ -116,6 +116,20 @@ async def test_pause_stops_the_pictures_and_go_on_brings_new_ones(tmp_path: Path
         assert after - before > 20
 
 
+async def test_an_update_the_engine_refuses_does_not_pause(tmp_path: Path) -> None:
+    """it is refused as a whole."""
+    async with (
+        serving(tmp_path, pipeline="diffusion", threads=1) as server,
+        dial(server.client, camera=Camera()) as call,
+    ):
+        await call.until_event("state", state="live")
+        call.send({"noise_scale": 0.0, "paused": True, "rev": 1})
+        await call.until_event("ack", rev=1, status="rejected")
+        call.send({"seed": 5, "rev": 2})
+        await call.until_event("on_air", rev=2)
+        assert not [event for event in call.events if event.get("state") == "paused"]
+
+
 async def test_a_rejected_update_says_why_and_disturbs_nothing(tmp_path: Path) -> None:
     """value, rule and place; the pictures go on."""
     async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as call:
