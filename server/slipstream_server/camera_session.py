@@ -216,7 +216,9 @@ class CameraSession(Session):
             now = now_ns()
             report = self.monitor.report(now)
             ingested = self._ingest.drops if self._ingest else {}
-            drops = total_drops(ingested, self.stream.drops, self.output.playout.drops)
+            drops = total_drops(
+                self.peer.drops, ingested, self.stream.drops, self.output.playout.drops
+            )
             self.around.metrics.report(self.id, report, drops)
             self.stream.tell(slo_event(report, self.around.targets, drops))
             if now - self._heard_ns > SILENT_NS:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 from aiortc import (
@@ -111,6 +111,11 @@ class Peer:
         if channel.bufferedAmount > _UNSENT_MAX_BYTES:
             return
         channel.send(msgspec.json.encode(event).decode())
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """Frames of the camera that were dropped before anybody saw them, by cause."""
+        return self._video.drops
 
     @property
     def last_rtp_timestamp(self) -> int:

@@ -93,6 +93,8 @@ async def test_figures_come_once_a_second(tmp_path: Path) -> None:
         assert times == sorted(times)
         assert slo["age_ms"]["p50"] <= slo["age_ms"]["p95"] <= slo["age_ms"]["p99"]
         assert slo["fps"]["in"] > 0
+        # one cause of each place: the decoder, the loop, the chunker, the playout
+        assert {"undecoded", "unread", "skipped", "overdue"} <= set(slo["drops"])
         assert slo["targets"] == {"ttff_ms": 1000.0, "age_ms": 1000.0, "miss_ratio": 0.01}
         assert set(slo["holds"]) == {"ttff", "age", "miss"}
 
