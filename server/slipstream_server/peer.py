@@ -131,7 +131,10 @@ class Peer:
             if loop.time() > deadline_s:
                 break
             await asyncio.sleep(_FLUSH_STEP_S)
-        await self._pc.close()
+        try:
+            await self._pc.close()
+        except Exception:  # aiortc meets what it has set up only half with whatever it runs into
+            logger.exception("the connection was not closed as a whole")
         logger.info("video: %s", self._video.summary())
         self._leave("the connection was closed here")
 
