@@ -17,6 +17,7 @@ from slipstream_protocol.messages import Failed, Loading
 
 from slipstream_engine.atomic import stopped_in_order
 from slipstream_engine.echo import EchoPipeline
+from slipstream_engine.extras import MissingExtraError, optional
 from slipstream_engine.loop import Loop
 from slipstream_engine.options import add_machine, count, size_px
 from slipstream_engine.pipeline import Pipeline
@@ -69,20 +70,24 @@ def add_tools(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add_v2v(commands)
 
 
+def need_models() -> None:
+    """Raise MissingExtraError if what every model is made of is not installed."""
+    for module in ("torch", "einops", "safetensors"):
+        optional(module, extra="engine")
+
+
 def load_pipeline(arguments: argparse.Namespace) -> Pipeline[Any]:
     """The pipeline asked for, loaded but cold.
 
     Raises:
         ValueError: if the preset, the size or the device is not possible.
         OSError: if weights cannot be read.
+        MissingExtraError: if torch is not installed.
     """
     if arguments.pipeline == "echo":
         width_px, height_px = arguments.size or (640, 480)
         return EchoPipeline(width_px=width_px, height_px=height_px)
-    # a pool of threads that spins for work starves the server on a machine with few cores; this
-    # must stand before torch is loaded
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
-    # the echo engine needs no torch
+    need_models()
     from slipstream_engine.config import Compilation
     from slipstream_engine.load import Wanted, load_diffusion
 
@@ -135,12 +140,20 @@ def serve(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    # a pool of threads that spins for work starves all else on a machine with few cores; this must
+    # stand before torch is loaded
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
     parser = argparse.ArgumentParser(prog="slipstream-engine", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_serve(commands)
     words = sys.argv[1:] if argv is None else argv
     is_tool = list(words[:1]) != ["serve"]
     if is_tool:  # an echo engine starts without torch
+        try:
+            need_models()
+        except MissingExtraError as error:
+            print(f"slipstream-engine: {error}", file=sys.stderr)
+            return 1
         add_tools(commands)
     arguments = parser.parse_args(words)
     logging.basicConfig(

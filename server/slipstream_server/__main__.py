@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from slipstream_server.app import serve
 from slipstream_server.config import ServerConfig, read_config
@@ -52,7 +53,7 @@ async def run(config: ServerConfig) -> None:
 
     def started(port: int) -> None:
         host = f"[{config.host}]" if ":" in config.host else config.host
-        token = f"?token={config.token}" if config.token else ""
+        token = f"?token={quote(config.token, safe='')}" if config.token else ""
         print(f"Slipstream is at http://{host}:{port}/{token}", flush=True)
 
     await serve(config, stop=stop, started=started)

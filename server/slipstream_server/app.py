@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 SESSIONS = web.AppKey("sessions", Sessions)
 _WEB_SUFFIXES = (".html", ".js", ".css", ".svg", ".png", ".ico", ".webmanifest")
 _BACKLOG = 128
+_LAST_REQUESTS_S = 2.0  # what is still being asked may take so long once the server stops
 
 
 def web_root() -> Path:
@@ -115,7 +116,8 @@ async def serve(
     with contextlib.closing(listener), _worker_pool() as pool:
         page = web_root()
         async with running_engine(config, pool) as supervisor:
-            runner = web.AppRunner(make_app(config, supervisor, pool, page=page), access_log=None)
+            app = make_app(config, supervisor, pool, page=page)
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_REQUESTS_S)
             await runner.setup()
             try:
                 await web.SockSite(runner, listener, backlog=_BACKLOG).start()
@@ -190,6 +192,7 @@ def _page_routes(root: Path) -> list[web.RouteDef]:
     return [
         web.get("/", studio),
         web.get("/view", view),
+        web.get("/view/", view),
         web.get("/view/{stream}", view),
         web.get("/{name}", asset),
     ]

@@ -78,14 +78,17 @@ class Guard:
             )
 
     def _matches(self, text: str) -> bool:
-        return hmac.compare_digest(text.encode(), self._token.encode())
+        # bytes that are no text have come as surrogates, which can be compared all the same
+        given, own = (part.encode(errors="surrogatepass") for part in (text, self._token))
+        return hmac.compare_digest(given, own)
 
     def _check_origin(self, request: web.Request) -> None:
         """Raise Forbidden if a page of another site asks for a change."""
         origin = request.headers.get("Origin")
         if request.method not in _CHANGING or origin is None:
             return
-        if URL(origin).authority != URL(f"{request.scheme}://{request.host}").authority:
+        asking, here = _url(origin), _url(f"{request.scheme}://{request.host}")
+        if asking is None or here is None or asking.authority != here.authority:
             raise Forbidden(
                 f"the request comes from {origin}, only pages of {request.host} may make it"
             )
@@ -94,13 +97,22 @@ class Guard:
         """Raise Forbidden if a foreign name was made to point at this machine (DNS rebinding)."""
         if not self._loopback or self._token:
             return
-        name = URL(f"http://{request.host}").host or ""
+        url = _url(f"http://{request.host}")
+        name = (url.host or "") if url is not None else ""
         if name == "localhost" or name.endswith(".localhost") or _is_loopback(name):
             return
         raise Forbidden(
-            f"the request is for host {name!r}, without a token only localhost is served; "
+            f"the request is for host {request.host!r}, without a token only localhost is served; "
             "open http://localhost, or start the server with --token"
         )
+
+
+def _url(text: str) -> URL | None:
+    """The address, or None if the text is none."""
+    try:
+        return URL(text)
+    except ValueError:
+        return None
 
 
 def _is_loopback(name: str) -> bool:

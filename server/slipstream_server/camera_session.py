@@ -5,7 +5,6 @@ import logging
 
 import msgspec
 from aiortc.mediastreams import MediaStreamError
-from msgspec import UNSET
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, now_ns
 from slipstream_protocol.messages import Applied, UpdateRefused
 from slipstream_protocol.parameters import Parameters
@@ -13,6 +12,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.chunker import Captured
 from slipstream_server.control import Control, settled
 from slipstream_server.engine_client import EngineClient
+from slipstream_server.errors import EngineUnavailable
 from slipstream_server.events import (
     PipelineError,
     State,
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 SILENT_NS = 20 * NS_PER_S
 _REPORT_S = 1.0
+_RETRY_S = 2.0
 
 
 class CameraSession(Session):
@@ -79,6 +80,8 @@ class CameraSession(Session):
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(self.stream.open(self._client, parameters), name="open stream")
                 answer = parts.create_task(self.peer.answer(offer), name="answer")
+            if self.reason is not None:
+                raise EngineUnavailable(self.reason, retry_after_s=_RETRY_S)
         except BaseException as error:
             self.stream.close()
             await self.peer.close()
@@ -87,7 +90,7 @@ class CameraSession(Session):
             raise
         self._control = Control(
             current=settled(self.stream.ready.defaults.merged(parameters)),
-            apply=self._apply,
+            apply=self.stream.update,
             tell=self.peer.tell,
             shown=self._on_shown,
         )
@@ -151,15 +154,21 @@ class CameraSession(Session):
     def on_applied(self, applied: Applied) -> None:
         assert self._control is not None, "an update is applied after it was sent"
         self._control.applied(applied)
+        paused = self._control.current.paused is True
+        if paused != self.stream.paused:
+            self.stream.pause(paused)
+            self._enter("paused" if paused else "warming")
 
     def on_update_refused(self, refused: UpdateRefused) -> None:
         assert self._control is not None, "an update is refused after it was sent"
         self._control.refused(refused)
 
     def on_lost(self, reason: str) -> None:
+        self.leave(reason)
+        if self._control is None:
+            return  # `answer` says it
         self._enter("error")
         self.stream.tell(PipelineError(error=reason))
-        self.leave(reason)
 
     # ---- from the camera to the screen
 
@@ -186,12 +195,6 @@ class CameraSession(Session):
     def _on_shown(self) -> None:
         self.monitor.mark(Milestone.FIRST_SHOWN, now_ns())
 
-    def _apply(self, parameters: Parameters) -> None:
-        self.stream.update(parameters)
-        if parameters.paused is not UNSET and parameters.paused != self.stream.paused:
-            self.stream.pause(parameters.paused)
-            self._enter("paused" if parameters.paused else "warming")
-
     def _enter(self, state: StateName) -> None:
         if state == "warming" and self.stream.paused:
             state = "paused"
@@ -213,7 +216,9 @@ class CameraSession(Session):
             now = now_ns()
             report = self.monitor.report(now)
             ingested = self._ingest.drops if self._ingest else {}
-            drops = total_drops(ingested, self.stream.drops, self.output.playout.drops)
+            drops = total_drops(
+                self.peer.drops, ingested, self.stream.drops, self.output.playout.drops
+            )
             self.around.metrics.report(self.id, report, drops)
             self.stream.tell(slo_event(report, self.around.targets, drops))
             if now - self._heard_ns > SILENT_NS:

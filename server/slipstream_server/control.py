@@ -2,11 +2,13 @@
 
 Pure: texts and times come in, events go out through the callables. At most one update is with the
 engine; what comes meanwhile is merged key by key, the last value winning, and an update of which
-nothing is left is answered `superseded`. The engine sees numbers of our own, so that a viewer may
-number as it likes, or not at all.
+nothing is left is answered `superseded`. Where the engine refuses a merger, its parts are tried one
+by one: a bad update takes no good one along. The engine sees numbers of our own, so that a viewer
+may number as it likes, or not at all.
 """
 
 import re
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,6 +33,7 @@ MESSAGE_MAX_BYTES = 64 << 10
 RATE_PER_S = 100
 BURST = 200
 
+_ON_AIR = 256  # updates whose first frame is waited for; while paused, it may be long
 _PROMPT_KEYS = frozenset({"prompt", "prompts", "transition"})
 _ONCE_KEYS = ("rev", "reset_cache")
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
@@ -41,8 +44,22 @@ _UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`")
 class _Change:
     """A viewer's update on its way; `keys` are those no later one has overwritten."""
 
-    rev: int | None
+    update: Parameters
     keys: set[str]
+
+    @property
+    def rev(self) -> int | None:
+        """The viewer's number for it."""
+        return None if self.update.rev is UNSET else self.update.rev
+
+    def left(self) -> Parameters:
+        """What of it no later one has overwritten."""
+        gone = {
+            name: UNSET
+            for name in self.update.__struct_fields__
+            if ("prompts" if name in _PROMPT_KEYS else name) not in self.keys
+        }
+        return msgspec.structs.replace(self.update, **gone)
 
 
 class Control:
@@ -69,8 +86,9 @@ class Control:
         self._shown = shown
         self._number = 0
         self._sent: tuple[Parameters, list[_Change]] | None = None
+        self._apart: deque[_Change] = deque()  # of a merger that was refused
         self._waiting: tuple[Parameters, list[_Change]] | None = None
-        self._on_air: list[tuple[int, int]] = []  # our number, the viewer's
+        self._on_air: deque[tuple[int, int]] = deque(maxlen=_ON_AIR)  # our number, the viewer's
         self._credit = float(BURST)
         self._credited_ns: int | None = None
         self._limited = False
@@ -110,28 +128,27 @@ class Control:
         if self._sent is None:
             return
         (_, changes), self._sent = self._sent, None
-        for change in changes:
-            self._reject(change.rev, refused.reason)
+        if len(changes) > 1:
+            self._apart.extend(changes)
+        else:
+            self._reject(changes[0].rev, refused.reason)
         self._send_waiting()
 
     def sent(self, *, rev: int, chunk: int, rtp_timestamp: int) -> None:
         """A frame made with update `rev` (our number) has been sent."""
-        if not self._on_air:
-            return
-        arrived = [viewers for ours, viewers in self._on_air if ours <= rev]
-        self._on_air = [(ours, viewers) for ours, viewers in self._on_air if ours > rev]
-        for viewers in arrived:
+        while self._on_air and self._on_air[0][0] <= rev:
+            _, viewers = self._on_air.popleft()
             self._tell(OnAir(rev=viewers, chunk=chunk, rtp_timestamp=rtp_timestamp))
 
     def _update(self, update: Parameters) -> None:
-        rev = None if update.rev is UNSET else update.rev
         keys = _keys(update)
+        new = _Change(update, keys)
         if not keys:
-            self._reject(rev, "the update names no parameter, send at least one")
+            self._reject(new.rev, "the update names no parameter, send at least one")
             return
-        self._tell(Ack(rev=rev, status="accepted"))
+        self._tell(Ack(rev=new.rev, status="accepted"))
         if self._waiting is None:
-            self._waiting = update, [_Change(rev, keys)]
+            self._waiting = update, [new]
         else:
             waiting, changes = self._waiting
             for change in changes:
@@ -139,13 +156,19 @@ class Control:
                 if not change.keys and change.rev is not None:
                     self._tell(Ack(rev=change.rev, status="superseded"))
             left = [change for change in changes if change.keys]
-            self._waiting = waiting.merged(update), [*left, _Change(rev, keys)]
+            self._waiting = waiting.merged(update), [*left, new]
         self._send_waiting()
 
     def _send_waiting(self) -> None:
-        if self._sent is not None or self._waiting is None:
+        if self._sent is not None:
             return
-        self._sent, self._waiting = self._waiting, None
+        if self._apart:
+            change = self._apart.popleft()
+            self._sent = change.left(), [change]
+        elif self._waiting is not None:
+            self._sent, self._waiting = self._waiting, None
+        else:
+            return
         parameters, _ = self._sent
         self._apply(msgspec.structs.replace(parameters, rev=self._number))
         self._number += 1

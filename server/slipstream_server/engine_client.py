@@ -217,11 +217,11 @@ class EngineClient:
         streams, self._streams = list(self._streams.values()), {}
         self._lane_freed.set()
         for stream in streams:
-            stream.closing = True
-            if stream.opened.done():
-                stream.listener.on_lost(reason)
-            else:
+            was_closing, stream.closing = stream.closing, True
+            if not stream.opened.done():
                 stream.opened.set_exception(EngineUnavailable(reason, retry_after_s=2.0))
+            elif not was_closing:
+                stream.listener.on_lost(reason)
 
     async def _free_lane(self) -> int:
         try:

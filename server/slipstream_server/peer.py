@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 from aiortc import (
@@ -113,6 +113,11 @@ class Peer:
         channel.send(msgspec.json.encode(event).decode())
 
     @property
+    def drops(self) -> Mapping[str, int]:
+        """Frames of the camera that were dropped before anybody saw them, by cause."""
+        return self._video.drops
+
+    @property
     def last_rtp_timestamp(self) -> int:
         """Of the last packet sent."""
         return self._video.last_rtp_timestamp
@@ -126,7 +131,10 @@ class Peer:
             if loop.time() > deadline_s:
                 break
             await asyncio.sleep(_FLUSH_STEP_S)
-        await self._pc.close()
+        try:
+            await self._pc.close()
+        except Exception:  # aiortc meets what it has set up only half with whatever it runs into
+            logger.exception("the connection was not closed as a whole")
         logger.info("video: %s", self._video.summary())
         self._leave("the connection was closed here")
 

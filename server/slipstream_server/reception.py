@@ -45,15 +45,17 @@ class Reception:
         """The decoded pictures."""
         return self._seam.track
 
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """Frames dropped: `undecoded` where the decoder, `unread` where the loop was too late."""
+        return {
+            "undecoded": self._seam.decoder_queue.dropped,
+            "unread": self._seam.track_queue.dropped,
+        }
+
     def counts(self) -> Mapping[str, int]:
         """What was asked for (`nack` packets, `pli`), and what was dropped by cause."""
-        return (
-            self._counts
-            | Counter(self._buffer.drops)
-            | Counter(
-                undecoded=self._seam.decoder_queue.dropped, unread=self._seam.track_queue.dropped
-            )
-        )
+        return self._counts | Counter(self._buffer.drops) | Counter(self.drops)
 
     async def run(self) -> None:
         """Ask again for what did not come, and report arrivals, until cancelled."""

@@ -63,6 +63,7 @@ def read_offer(sdp: str, kind: str) -> Offer:
             raise RequestError(f"m={media.kind} has no ICE user name and password; {_ASK}")
         if media.dtls is None or not media.dtls.fingerprints:
             raise RequestError(f"m={media.kind} has no DTLS fingerprint; {_ASK}")
+    _check_names(description)
     if video.direction == "inactive":
         raise RequestError("the offer's video is inactive, it must be sendrecv or recvonly")
     candidates = []
@@ -75,6 +76,28 @@ def read_offer(sdp: str, kind: str) -> Offer:
         candidates=tuple(candidates[:MAX_CANDIDATES]),
         sends_video=video.direction in ("sendrecv", "sendonly"),
     )
+
+
+def _check_names(description: SessionDescription) -> None:
+    """See that each media has a name of its own and that the bundle names no other: aiortc breaks
+    off half-way where it is not so.
+
+    Raises:
+        RequestError: if it is not so.
+    """
+    names = [media.rtp.muxId for media in description.media]
+    if "" in names or len(set(names)) < len(names):
+        raise RequestError(f"a=mid of the media are {names}, each needs one of its own; {_ASK}")
+    bundled = {
+        str(item)
+        for group in description.group
+        if group.semantic == "BUNDLE"
+        for item in group.items
+    }
+    if unknown := sorted(bundled - set(names)):
+        raise RequestError(
+            f"a=group:BUNDLE names {unknown}, a=mid of the media are {names}; {_ASK}"
+        )
 
 
 def read_candidate(text: str, mid: str | None, line: int | None) -> RTCIceCandidate | None:

@@ -54,6 +54,7 @@ class Sessions:
         self._engine = engine
         self._around = around
         self._live: dict[str, tuple[Session, asyncio.Task[None]]] = {}
+        self._arriving = 0  # watchers who are being answered
         self._left: OrderedDict[str, str] = OrderedDict()
         self._stopping = False
 
@@ -148,14 +149,18 @@ class Sessions:
 
     async def _let_watcher_in(self, id: str, offer: Offer, view: str | None) -> tuple[Session, str]:
         source = self._source(view)
-        if self.count()["viewer"] >= self._config.max_viewers:
+        if self.count()["viewer"] + self._arriving >= self._config.max_viewers:
             raise ServerFull(
                 f"{self._config.max_viewers} viewers are watching already; wait until one leaves, "
                 "or start the server with a larger --max-viewers",
                 retry_after_s=10.0,
             )
         session = WatchSession(id, source, servers=self.ice_servers(id), around=self._around)
-        return session, await session.answer(offer)
+        self._arriving += 1
+        try:
+            return session, await session.answer(offer)
+        finally:
+            self._arriving -= 1
 
     def _source(self, view: str | None) -> CameraSession:
         cameras = [s for s, _ in self._live.values() if isinstance(s, CameraSession)]

@@ -1,5 +1,7 @@
 """One call's picture both ways: our parts put into one peer connection of aiortc's."""
 
+from collections.abc import Mapping
+
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender
 from aiortc.sdp import SessionDescription
 
@@ -72,6 +74,11 @@ class Video:
             pacer=self._encoding.pacer,
             low_delay=self._low_delay,
         )
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """Frames of the camera that were dropped before anybody saw them, by cause."""
+        return self.reception.drops if self.reception is not None else {}
 
     def summary(self) -> str:
         """What was sent and received, in a line."""

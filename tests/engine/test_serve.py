@@ -91,3 +91,35 @@ def test_a_wish_that_cannot_be_is_refused_before_any_work(
 
 def test_the_embedded_model_has_only_its_own_codec(tmp_path: Path) -> None:
     assert "codec is 'wan', preset tiny has only its own" in refusal(tmp_path, "--codec", "wan")
+
+
+@pytest.fixture
+def without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs started from now on find no torch, as in a small install."""
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")\n")
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+
+
+@pytest.mark.usefixtures("without_torch")
+def test_without_torch_it_says_what_brings_it(tmp_path: Path) -> None:
+    assert refusal(tmp_path) == (
+        "MissingExtraError: the package torch is not installed, install it with: "
+        "pip install 'slipstream[engine]'"
+    )
+
+
+@pytest.mark.usefixtures("without_torch")
+def test_without_torch_the_command_line_says_what_brings_it() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "slipstream_engine", "v2v", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr == (
+        "slipstream-engine: the package torch is not installed, install it with: "
+        "pip install 'slipstream[engine]'\n"
+    )

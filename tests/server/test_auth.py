@@ -1,5 +1,6 @@
 """Who is let in, and what every answer carries."""
 
+import asyncio
 from pathlib import Path
 
 from tests.server.calls import OFFER_PATH
@@ -32,11 +33,27 @@ async def test_the_api_needs_the_token_in_one_of_three_ways(tmp_path: Path) -> N
             assert response.status == 200
 
 
+async def test_a_token_that_is_no_text_is_a_wrong_one(tmp_path: Path) -> None:
+    """401 as for any other, not a failure of the server."""
+    async with serving(tmp_path, ready=False, token=TOKEN) as server:
+        for header in (b"Authorization: Bearer \xff", b"Cookie: slipstream_token=\xff"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.client.port)
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\n" + header + b"\r\n\r\n")
+            assert b" 401 " in await reader.readline()
+            writer.close()
+            await writer.wait_closed()
+
+
 async def test_pages_of_other_sites_may_change_nothing(tmp_path: Path) -> None:
     """a foreign origin is refused; our own, and callers that are no page, are not."""
     async with serving(tmp_path, ready=False) as server:
         own = f"http://127.0.0.1:{server.client.port}"
-        for origin, status in (("https://example.org", 403), ("null", 403), (own, 400)):
+        for origin, status in (
+            ("https://example.org", 403),
+            ("null", 403),
+            ("http://[bad", 403),
+            (own, 400),
+        ):
             headers = {"Origin": origin}
             async with server.client.post(OFFER_PATH, data=b"", headers=headers) as response:
                 assert response.status == status
@@ -47,7 +64,13 @@ async def test_pages_of_other_sites_may_change_nothing(tmp_path: Path) -> None:
 async def test_a_name_that_was_made_to_point_here_is_refused(tmp_path: Path) -> None:
     """DNS rebinding: without a token only this machine's own names are served."""
     async with serving(tmp_path, ready=False) as server:
-        for host, status in (("evil.example", 403), ("localhost:1", 200), ("[::1]:8080", 200)):
+        for host, status in (
+            ("evil.example", 403),
+            ("[bad", 403),
+            ("localhost:99999", 403),
+            ("localhost:1", 200),
+            ("[::1]:8080", 200),
+        ):
             async with server.client.get("/health", headers={"Host": host}) as response:
                 assert response.status == status
 

@@ -77,6 +77,16 @@ async def test_bad_offers_are_refused_with_the_reason(tmp_path: Path) -> None:
             400,
             "the offer's video is inactive, it must be sendrecv or recvonly",
         ),
+        (
+            {"sdp": video.replace("a=mid:0\r\n", ""), "type": "offer"},
+            400,
+            "a=mid of the media are [''], each needs one of its own",
+        ),
+        (
+            {"sdp": video.replace("a=group:BUNDLE 0", "a=group:BUNDLE 7 0"), "type": "offer"},
+            400,
+            "a=group:BUNDLE names ['7'], a=mid of the media are ['0']",
+        ),
         ({"sdp": strange_codec, "type": "offer"}, 400, "it needs VP8 or H264"),
         (
             {"sdp": video, "type": "offer", "initialParameters": {"noise_scale": -1}},

@@ -4,12 +4,18 @@ import asyncio
 import os
 import signal
 import threading
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from slipstream_protocol.clock import NS_PER_S
+from slipstream_protocol.parameters import Parameters
 from slipstream_server import camera_session
+from slipstream_server.engine_client import EngineClient
 from slipstream_server.engine_status import EngineState
+from slipstream_server.peer import Peer
+from slipstream_server.sdp import Offer
+from slipstream_server.stream import Stream
 
 from tests.server.calls import Camera, dial, number_of
 from tests.server.serving import Serving, poll, serving
@@ -87,6 +93,8 @@ async def test_figures_come_once_a_second(tmp_path: Path) -> None:
         assert times == sorted(times)
         assert slo["age_ms"]["p50"] <= slo["age_ms"]["p95"] <= slo["age_ms"]["p99"]
         assert slo["fps"]["in"] > 0
+        # one cause of each place: the decoder, the loop, the chunker, the playout
+        assert {"undecoded", "unread", "skipped", "overdue"} <= set(slo["drops"])
         assert slo["targets"] == {"ttff_ms": 1000.0, "age_ms": 1000.0, "miss_ratio": 0.01}
         assert set(slo["holds"]) == {"ttff", "age", "miss"}
 
@@ -108,6 +116,20 @@ async def test_pause_stops_the_pictures_and_go_on_brings_new_ones(tmp_path: Path
         assert before is not None
         assert after is not None
         assert after - before > 20
+
+
+async def test_an_update_the_engine_refuses_does_not_pause(tmp_path: Path) -> None:
+    """it is refused as a whole."""
+    async with (
+        serving(tmp_path, pipeline="diffusion", threads=1) as server,
+        dial(server.client, camera=Camera()) as call,
+    ):
+        await call.until_event("state", state="live")
+        call.send({"noise_scale": 0.0, "paused": True, "rev": 1})
+        await call.until_event("ack", rev=1, status="rejected")
+        call.send({"seed": 5, "rev": 2})
+        await call.until_event("on_air", rev=2)
+        assert not [event for event in call.events if event.get("state") == "paused"]
 
 
 async def test_a_rejected_update_says_why_and_disturbs_nothing(tmp_path: Path) -> None:
@@ -194,6 +216,50 @@ async def test_a_killed_engine_is_told_and_the_next_call_works(tmp_path: Path) -
         assert server.supervisor.status.restarts == 1
         async with dial(server.client, camera=Camera()) as again:
             await again.until_frames(4)
+
+
+async def test_an_engine_killed_during_an_offer_is_the_offers_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 with the reason, though the stream was open already; other calls hear of it too."""
+    opened = asyncio.Event()
+    open_stream, answer = Stream.open, Peer.answer
+    async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as call:
+        await call.until_frames(4)
+
+        async def open_and_tell(
+            stream: Stream, client: EngineClient, parameters: Parameters
+        ) -> None:
+            await open_stream(stream, client, parameters)
+            opened.set()
+
+        async def answer_too_late(peer: Peer, offer: Offer) -> str:
+            await opened.wait()
+            pid = server.supervisor.status.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            await call.until_event("stream_stopped")
+            return await answer(peer, offer)
+
+        monkeypatch.setattr(Stream, "open", open_and_tell)
+        monkeypatch.setattr(Peer, "answer", answer_too_late)
+        async with dial(server.client, camera=Camera()) as early:
+            assert early.status == 503
+            assert "the engine was ended by SIGKILL" in early.error
+        await poll(lambda: server.sessions.count() == {"stream": 0, "viewer": 0})
+
+
+async def test_no_more_watch_than_may_however_many_ask_at_once(tmp_path: Path) -> None:
+    """those who are still being answered count."""
+    async with (
+        serving(tmp_path, max_viewers=1) as server,
+        dial(server.client, camera=Camera()) as owner,
+        AsyncExitStack() as calls,
+    ):
+        await owner.until_frames(1)
+        dials = [dial(server.client, watch=True) for _ in range(3)]
+        asked = await asyncio.gather(*map(calls.enter_async_context, dials))
+        assert sorted(one.status for one in asked) == [200, 503, 503]
 
 
 async def test_a_call_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yarl
 from slipstream_server.app import web_root
 
 from tests.server.serving import poll
@@ -66,6 +67,33 @@ async def test_it_serves_and_stops_cleanly_when_asked(number: signal.Signals) ->
         assert not runs(answer["engine_pid"])
 
 
+async def test_the_address_it_prints_opens_the_api_whatever_the_token() -> None:
+    """signs that mean something in an address are written so that they do not."""
+    async with (
+        slipstream("--token", "a&b#c d+e/f?g%h=i") as (_, address),
+        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http,
+    ):
+        link = yarl.URL(address, encoded=True)
+        async with http.get(link) as response:
+            assert response.status == 200
+        async with http.get(link.origin() / "metrics") as response:
+            assert response.status == 200
+
+
+async def test_a_caller_who_never_ends_its_request_does_not_hold_up_the_end() -> None:
+    async with slipstream() as (process, address):
+        await health(address)
+        url = yarl.URL(address)
+        _, writer = await asyncio.open_connection(url.host, url.port)
+        head = f"POST /api/v1/webrtc/offer HTTP/1.1\r\nHost: {url.authority}\r\n"
+        writer.write(head.encode() + b"Content-Length: 100\r\n\r\n{")
+        await writer.drain()
+        await health(address)  # the server has had a turn to read it
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+        writer.close()
+
+
 async def test_an_engine_does_not_outlive_a_killed_server() -> None:
     """the closed channel tells it."""
     async with slipstream() as (process, address):
@@ -78,7 +106,13 @@ async def test_an_engine_does_not_outlive_a_killed_server() -> None:
 async def test_the_page_is_served_with_all_it_names() -> None:
     """the studio, the clean view, and every script and style of the checkout."""
     async with slipstream() as (_, address), aiohttp.ClientSession() as http:
-        names = ["", "view", "view/some-stream", *(path.name for path in web_root().iterdir())]
+        names = [
+            "",
+            "view",
+            "view/",
+            "view/some-stream",
+            *(path.name for path in web_root().iterdir()),
+        ]
         for name in names:
             async with http.get(address + name) as response:
                 assert response.status == 200, name

@@ -111,6 +111,32 @@ def test_an_update_the_engine_refuses_changes_nothing_and_the_next_is_sent() -> 
     assert desk.updates[-1].noise_scale == 0.1
 
 
+def test_a_refused_update_takes_no_other_along() -> None:
+    """what was merged with it is tried by itself, what is left of it, before newer ones."""
+    desk = Desk()
+    desk.say({"seed": 0, "rev": 0})
+    desk.say({"prompt": "a", "noise_controller": True, "rev": 1})
+    desk.say({"noise_scale": 0.01, "rev": 2})
+    desk.say({"noise_controller": False, "rev": 3})
+    desk.apply()
+    desk.say({"seed": 9, "rev": 4})
+    desk.control.refused(UpdateRefused(lane=0, rev=1, reason="noise_scale is too low"))
+    assert desk.updates[-1].target == (Prompt("a"),)
+    assert desk.updates[-1].noise_controller is UNSET
+    desk.apply(chunk=5)
+    assert desk.updates[-1] == Parameters(noise_scale=0.01, rev=3)
+    desk.control.refused(UpdateRefused(lane=0, rev=3, reason="noise_scale is too low"))
+    assert desk.of(Ack)[-1] == Ack(rev=2, status="rejected", errors=("noise_scale is too low",))
+    desk.apply(chunk=6)
+    desk.apply(chunk=7)
+    assert desk.of(AppliedRev)[1:] == [
+        AppliedRev(rev=1, chunk=5),
+        AppliedRev(rev=3, chunk=6),
+        AppliedRev(rev=4, chunk=7),
+    ]
+    assert (desk.control.current.noise_scale, desk.control.current.seed) == (0.5, 9)
+
+
 def test_on_air_comes_once_with_the_first_frame_that_has_it() -> None:
     """and not before: frames of older chunks do not count."""
     desk = Desk()
@@ -121,6 +147,17 @@ def test_on_air_comes_once_with_the_first_frame_that_has_it() -> None:
     desk.control.sent(rev=0, chunk=6, rtp_timestamp=2)
     desk.control.sent(rev=0, chunk=6, rtp_timestamp=3)
     assert desk.of(OnAir) == [OnAir(rev=40, chunk=6, rtp_timestamp=2)]
+
+
+def test_what_waits_for_its_first_frame_has_a_bound() -> None:
+    """a paused stream may be changed for as long as it likes; the newest changes are told of."""
+    desk = Desk()
+    for rev in range(1000):
+        desk.say({"seed": rev, "rev": rev}, now_ns=rev * NS_PER_S)
+        desk.apply()
+    desk.control.sent(rev=999, chunk=1, rtp_timestamp=0)
+    told = [event.rev for event in desk.of(OnAir) if isinstance(event, OnAir)]
+    assert told == list(range(1000 - 256, 1000))
 
 
 def test_reset_cache_happens_once() -> None:

@@ -292,6 +292,18 @@ async def test_a_dead_engine_is_told_to_everybody() -> None:
             await engine.client.open(Parameters(), Notes())
 
 
+async def test_a_stream_that_is_ending_is_not_told_of_a_dead_engine() -> None:
+    """its viewer has left, or was never let in; the others hear of it all the same."""
+    async with played(lanes=2) as engine:
+        leaving, staying = Notes(), Notes()
+        ending = await engine.open(leaving)
+        await engine.open(staying)
+        ending.close()
+        engine.die()
+        engine.client.lose("it was killed")
+        assert (leaving.lost, staying.lost) == ([], ["it was killed"])
+
+
 async def test_an_engine_that_breaks_the_rules_is_lost() -> None:
     """a slot it does not own cannot come back twice."""
     async with played() as engine:
