@@ -34,8 +34,8 @@ def calls() -> str:
     seconds = report.cases[0].seconds
     heading = (
         f"`make bench` on {report.date}: {report.cores} cores of {report.machine}, Python "
-        f"{report.python}; calls of {seconds:.0f} s, 640x480 at 30 fps in, the caller on the same "
-        "cores."
+        f"{report.python}; calls of {seconds:.0f} s, 640x480 at 30 fps in where no "
+        "other rate is named, the callers on the same cores."
     )
     return f"{heading}\n\n{table(report)}"
 

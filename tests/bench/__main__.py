@@ -1,10 +1,11 @@
 """Calls over loopback WebRTC, one case after the other, with the same caller and the same pictures.
 
-    python -m tests.bench [--seconds 60] [--cases bare,echo,tiny] [--out FILE.json]
+    python -m tests.bench [--seconds 60] [--cases "bare;echo;tiny"] [--out FILE.json]
 
 The caller sends 640x480 at 30 fps, each picture with its number in its pixels. It runs on the same
 machine and costs about as much as the server: figures of a machine with two cores are an upper
-bound for a caller far away. `bare` is aiortc alone, giving each frame straight back.
+bound for a caller far away. `bare` is aiortc alone, giving each frame straight back; one case
+has two callers at the same time, with slower cameras.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from tests.bench.figures import Figures, Meter, ProcessUse, figures
+from tests.bench.figures import Figures, Meter, figures
 from tests.bench.peer import place_call
 from tests.bench.report import Report, table
 from tests.e2e.clips import filmed_pictures
@@ -33,7 +34,11 @@ CASES = {
     "bare": ("tests.bench.bare",),
     "echo": ("slipstream_server", "--pipeline", "echo"),
     "tiny": ("slipstream_server", "--pipeline", "diffusion", "--preset", "tiny"),
+    "tiny, 2 at 10 fps": ("slipstream_server", "--preset", "tiny", "--max-streams", "2"),
 }
+CAMERA_FPS = 30
+# two callers at full rate would need the two cores for themselves
+TOGETHER = {"tiny, 2 at 10 fps": (2, 10)}  # callers at the same time, and their cameras' rate
 PROMPTS = ("pencil drawing", "neon", "thermal camera")
 
 
@@ -78,32 +83,41 @@ async def until_ready(url: str, process: asyncio.subprocess.Process) -> None:
     raise SystemExit(f"the server ended with exit code {process.returncode} before it was ready")
 
 
-async def run_case(case: str, seconds: float) -> Figures:
+async def run_case(case: str, seconds: float) -> list[Figures]:
+    """The figures of each caller, and of the processes that served them all."""
     pictures = filmed_pictures()
+    callers, fps = TOGETHER.get(case, (1, CAMERA_FPS))
     async with server(case) as (address, pid):
         meter = Meter(pid)
-        use: dict[str, ProcessUse] = {}
 
         async def script(say: Callable[[dict[str, Any]], None]) -> None:
-            """Change the prompt now and then; read the meter just before the call ends."""
-            meter.read()
-            steps = len(PROMPTS) if case == "tiny" else 0
+            """Change the prompt now and then."""
+            steps = len(PROMPTS) if case.startswith("tiny") else 0
             for rev, prompt in enumerate(PROMPTS[:steps], start=1):
                 await asyncio.sleep(seconds / (steps + 1))
                 say({"prompt": prompt, "rev": rev})
-            await asyncio.sleep(seconds / (steps + 1) - 0.5)
-            use.update(meter.read())
 
         url = f"{address}/api/v1/webrtc/offer"
-        call = await place_call(url, pictures, fps=30, seconds=seconds, script=script)
-    return figures(case, call, seconds, use)
+        async with asyncio.TaskGroup() as tasks:
+            calls = [
+                tasks.create_task(
+                    place_call(url, pictures, fps=fps, seconds=seconds, script=script),
+                    name=f"caller {number}",
+                )
+                for number in range(callers)
+            ]
+        use = meter.read()
+    return [
+        figures(case if callers == 1 else f"{case}: caller {number}", call.result(), seconds, use)
+        for number, call in enumerate(calls, start=1)
+    ]
 
 
 async def run(cases: list[str], seconds: float) -> Report:
-    done = []
+    done: list[Figures] = []
     for case in cases:
         print(f"{case}: {seconds:.0f} s ...", file=sys.stderr, flush=True)
-        done.append(await run_case(case, seconds))
+        done += await run_case(case, seconds)
     return Report(
         date=datetime.now(UTC).date().isoformat(),
         machine=processor(),
@@ -128,10 +142,10 @@ def processor() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="of each call")
-    parser.add_argument("--cases", default=",".join(CASES), help=f"of {', '.join(CASES)}")
+    parser.add_argument("--cases", default=";".join(CASES), help=f"of {'; '.join(CASES)}")
     parser.add_argument("--out", type=Path, help="where to write the JSON")
     arguments = parser.parse_args()
-    cases = arguments.cases.split(",")
+    cases = arguments.cases.split(";")
     if unknown := set(cases) - set(CASES):
         parser.error(f"cases are {', '.join(sorted(unknown))}, they must be of {', '.join(CASES)}")
     report = asyncio.run(run(cases, arguments.seconds))

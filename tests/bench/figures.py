@@ -19,7 +19,7 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessUse(msgspec.Struct, frozen=True, kw_only=True):
-    """One process over the call: share of one core, and resident memory at the end."""
+    """One process over the call: share of one core, and resident memory after it."""
 
     cpu_percent: float
     rss_mib: float
