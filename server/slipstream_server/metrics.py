@@ -58,7 +58,9 @@ class Metrics:
             ["way"],
             registry=registry,
         )
-        self._chunks = Counter("slipstream_chunks", "Chunks made", registry=registry)
+        self._chunks = Counter(
+            "slipstream_chunks", "Chunks made, or given up for their deadline", registry=registry
+        )
         self._misses = Counter(
             "slipstream_chunk_misses", "Chunks later than their deadline", registry=registry
         )
@@ -117,6 +119,11 @@ class Metrics:
         self._stage.labels("encode").observe(stages.encode_ms / _MS_PER_S)
         self._stage.labels("denoise").observe(stages.denoise_ms / _MS_PER_S)
         self._stage.labels("decode").observe(stages.decode_ms / _MS_PER_S)
+
+    def chunk_dropped(self) -> None:
+        """The engine has given a chunk up for its deadline: due, and missed."""
+        self._chunks.inc()
+        self._misses.inc()
 
     def offer(self, status: int) -> None:
         self._offers.labels(str(status)).inc()

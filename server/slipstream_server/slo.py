@@ -3,8 +3,9 @@
 Definitions before numbers. `age` is capture to sent, per frame. `gap` is the time between two
 frames sent; `jitter` per frame is how far that is from the distance of their play times, and per
 chunk how far the distance of two chunks' arrivals is from the distance of their captures. A chunk
-is a `miss` when its oldest frame was already older than the age target on arrival from the engine.
-All of these are over a sliding window; `ttff` is counted from the offer.
+is a `miss` when its oldest frame was already older than the age target on arrival from the engine,
+or when the engine has given it up for its deadline. All of these are over a sliding window; `ttff`
+is counted from the offer.
 """
 
 from collections import deque
@@ -143,6 +144,7 @@ class SloMonitor:
         self._milestones: dict[Milestone, int] = {}
         self._inputs = _Window()
         self._sent = _Window()  # age, gap, frame jitter, wait, playout
+        self._dropped = _Window()  # chunks given up for their deadline, without columns
         self._chunks = _Window()  # missed, chunk jitter, engine time, encode, denoise, decode
         self._last_sent: tuple[int, int] | None = None  # sent, play
         self._last_chunk: tuple[int, int] | None = None  # received, captured
@@ -171,6 +173,10 @@ class SloMonitor:
         self._chunks.add(now_ns, missed, jitter_ms, *_engine_times_ms(stamps))
         return missed
 
+    def observe_dropped(self, now_ns: int) -> None:
+        """The engine has given up a chunk that could not be made in time: that is a miss, too."""
+        self._dropped.add(now_ns)
+
     def observe_sent(self, shown: Shown, now_ns: int) -> float:
         """A frame has been handed to the encoder; returns its age in milliseconds."""
         self.mark(Milestone.FIRST_SENT, now_ns)
@@ -190,7 +196,7 @@ class SloMonitor:
 
     def report(self, now_ns: int) -> SloReport:
         """The figures of now."""
-        for window in (self._inputs, self._sent, self._chunks):
+        for window in (self._inputs, self._sent, self._chunks, self._dropped):
             window.trim(now_ns)
         ttff_ms = {
             milestone: (reached_ns - self._offered_ns) / NS_PER_MS
@@ -200,8 +206,7 @@ class SloMonitor:
         gaps = percentiles(self._sent.column(1))
         frame_jitter = percentiles(self._sent.column(2))
         chunk_jitter = percentiles(self._chunks.column(1))
-        missed = self._chunks.column(0)
-        miss_ratio = sum(missed) / len(missed) if missed else None
+        miss_ratio = self._miss_ratio()
         fps_in = self._rate_hz(self._inputs, Milestone.FIRST_INPUT, now_ns)
         return SloReport(
             ttff_ms=ttff_ms,
@@ -220,6 +225,11 @@ class SloMonitor:
                 miss=miss_ratio <= self._targets.miss_ratio if miss_ratio is not None else None,
             ),
         )
+
+    def _miss_ratio(self) -> float | None:
+        dropped, missed = len(self._dropped.rows), self._chunks.column(0)
+        due = dropped + len(missed)
+        return (dropped + sum(missed)) / due if due else None
 
     def _rate_hz(self, window: _Window, since: Milestone, now_ns: int) -> float:
         return window.rate_hz(now_ns, self._milestones.get(since, now_ns))

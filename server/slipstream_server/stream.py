@@ -137,6 +137,8 @@ class Stream:
 
     def on_dropped(self, chunk: int) -> None:
         self._late["deadline"] += len(self._submitted.pop(chunk).frames)
+        self._monitor.observe_dropped(now_ns())
+        self._metrics.chunk_dropped()
         self._wake.set()
 
     def on_applied(self, applied: Applied) -> None:

@@ -70,6 +70,21 @@ def test_a_late_chunk_is_a_miss() -> None:
     assert report.jitter_chunk_ms == 599
 
 
+def test_a_chunk_given_up_is_a_miss() -> None:
+    """dropping what is late does not make the figures better: it was due, and it did not come."""
+    slo = monitor(age_ms=300, miss_ratio=0.25)
+    for n in range(3):
+        slo.observe_chunk(made(n * 100, received_ms=n * 100 + 200, chunk=n))
+    slo.observe_dropped(ms(450))
+    assert slo.report(ms(500)).miss_ratio == 0.25
+    slo.observe_dropped(ms(550))
+    report = slo.report(ms(600))
+    assert report.miss_ratio == 0.4
+    assert report.holds.miss is False
+    assert slo.report(ms(450 + 10_001)).miss_ratio is not None
+    assert slo.report(ms(550 + 10_001)).miss_ratio is None
+
+
 def test_the_window_forgets() -> None:
     """a stall an hour ago is not in the figures, a stall just now is."""
     slo = monitor(age_ms=300)

@@ -1,0 +1,67 @@
+"""One stream between camera and engine: what becomes of a chunk the engine gives up."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+from slipstream_protocol.clock import now_ns
+from slipstream_protocol.frames import I420
+from slipstream_protocol.messages import Ready
+from slipstream_protocol.parameters import Parameters
+from slipstream_server.engine_client import EngineClient
+from slipstream_server.metrics import Metrics
+from slipstream_server.slo import SloMonitor, SloTargets
+from slipstream_server.stream import Owner, Stream
+
+from tests.server.stamped import GEOMETRY, captured
+from tests.server.test_metrics import samples
+
+READY = Ready(
+    pipeline="p",
+    preset="p",
+    geometry=GEOMETRY,
+    lanes=1,
+    in_slots=1,
+    out_slots=1,
+    defaults=Parameters(),
+    step_list=(1000,),
+    noise_scale_range=(0.0, 1.0),
+    styles=(),
+    note="",
+)
+
+
+class TakingEngine:
+    """Takes every chunk and says nothing of it; stands for the client and for its stream."""
+
+    has_free_slot = True
+
+    def __init__(self) -> None:
+        self.taken = asyncio.Event()
+
+    async def open(self, parameters: Parameters, listener: Any) -> "TakingEngine":
+        return self
+
+    async def submit(self, frames: Sequence[I420], captured_ns: int = 0) -> tuple[int, int]:
+        self.taken.set()
+        return 0, 0
+
+
+async def test_a_chunk_given_up_is_counted_everywhere() -> None:
+    """as dropped frames under its cause, as a miss of the stream, and as a miss of the server."""
+    monitor, metrics = SloMonitor(SloTargets(), offered_ns=0), Metrics()
+    stream = Stream("s", READY, monitor, metrics, cast(Owner, None))
+    engine = TakingEngine()
+    await stream.open(cast(EngineClient, engine), Parameters())
+    for n in range(GEOMETRY.first_chunk_frames):
+        stream.push(captured(n * 30))
+    feeding = asyncio.create_task(stream.feed())
+    async with asyncio.timeout(10):
+        await engine.taken.wait()
+    stream.on_dropped(0)
+    feeding.cancel()
+    await asyncio.gather(feeding, return_exceptions=True)
+    assert stream.drops["deadline"] == GEOMETRY.first_chunk_frames
+    assert samples(metrics)["slipstream_chunk_misses_total"] == 1
+    assert samples(metrics)["slipstream_chunks_total"] == 1
+    assert monitor.report(now_ns()).miss_ratio == 1.0
