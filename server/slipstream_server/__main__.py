@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from urllib.parse import quote
 
+from slipstream_server.addresses import page_addresses
 from slipstream_server.app import serve
+from slipstream_server.certificate import Certificate
 from slipstream_server.config import ServerConfig, read_config
 from slipstream_server.errors import ConfigError, PortBusy
 from slipstream_server.sessions import session_id
+from slipstream_server.tls import certificate_for
 
 logger = logging.getLogger("slipstream_server")
 
@@ -44,7 +46,7 @@ def set_up_logging(level: str) -> None:
     engine.setLevel(level.upper())
 
 
-async def run(config: ServerConfig) -> None:
+async def run(config: ServerConfig, certificate: Certificate | None) -> None:
     """Serve until the process is asked to stop."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -52,11 +54,17 @@ async def run(config: ServerConfig) -> None:
         loop.add_signal_handler(number, stop.set)
 
     def started(port: int) -> None:
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        token = f"?token={quote(config.token, safe='')}" if config.token else ""
-        print(f"Slipstream is at http://{host}:{port}/{token}", flush=True)
+        addresses = page_addresses(config, port, secure=certificate is not None)
+        print("Slipstream is at " + "\n             and ".join(addresses), flush=True)
+        if certificate is not None and certificate.self_signed:
+            print(
+                "Browsers warn of its certificate, which nobody else has signed. It is the right "
+                f"one if its SHA-256 fingerprint is\n  {certificate.fingerprint}",
+                flush=True,
+            )
 
-    await serve(config, stop=stop, started=started)
+    tls = certificate.context() if certificate is not None else None
+    await serve(config, tls=tls, stop=stop, started=started)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -77,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = read_config(arguments, os.environ)
         set_up_logging(config.log_level)
         with asyncio.Runner(loop_factory=_new_loop) as runner:
-            runner.run(run(config))
+            runner.run(run(config, certificate_for(config)))
     except (ConfigError, PortBusy) as error:
         print(f"slipstream: {error}", file=sys.stderr)
         return 1

@@ -7,6 +7,7 @@ import importlib.metadata
 import logging
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +25,7 @@ from slipstream_server.sessions import Engine, Sessions
 from slipstream_server.signaling import BODY_MAX_BYTES, Signaling, errors_as_json
 from slipstream_server.slo import SloTargets
 from slipstream_server.supervisor import Supervisor, engine_command
+from slipstream_server.tls import TlsListener
 
 logger = logging.getLogger(__name__)
 
@@ -101,11 +103,16 @@ def make_app(
 
 
 async def serve(
-    config: ServerConfig, *, stop: asyncio.Event, started: Callable[[int], None]
+    config: ServerConfig,
+    *,
+    tls: ssl.SSLContext | None,
+    stop: asyncio.Event,
+    started: Callable[[int], None],
 ) -> None:
     """Serve until `stop`: first the port is ours, then the engine starts, then calls may come.
 
     Args:
+        tls: of a server of https.
         started: called with the port, once it is listened on.
 
     Raises:
@@ -120,12 +127,26 @@ async def serve(
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_REQUESTS_S)
             await runner.setup()
             try:
-                await web.SockSite(runner, listener, backlog=_BACKLOG).start()
-                started(listener.getsockname()[1])
-                await stop.wait()
-                logger.info("stopping")
+                async with _listening(runner, listener, tls):
+                    started(listener.getsockname()[1])
+                    await stop.wait()
+                    logger.info("stopping")
             finally:
                 await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def _listening(
+    runner: web.AppRunner, listener: socket.socket, tls: ssl.SSLContext | None
+) -> AsyncIterator[None]:
+    """Callers are taken in while the block runs."""
+    if tls is None:
+        await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+        yield
+        return
+    assert runner.server is not None, "the runner is set up before it listens"
+    async with TlsListener(runner.server, listener, tls):
+        yield
 
 
 @contextlib.asynccontextmanager

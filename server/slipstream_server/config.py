@@ -31,6 +31,9 @@ class ServerConfig:
 
     host: str = _setting("127.0.0.1", "address to listen on; any but a loopback one needs a token")
     port: int = _setting(8080, "TCP port of the page and the API; 0 takes any free one")
+    tls: str = _setting("", "self-signed: serve https with a certificate made here, once")
+    tls_cert: str = _setting("", "PEM file of your own certificate chain; serves https")
+    tls_key: str = _setting("", "PEM file of its private key")
     token: str = _setting("", "secret that callers must bring, as ?token= or Bearer")
     pipeline: str = _setting("diffusion", "what the engine runs: diffusion or echo")
     preset: str = _setting("tiny", "model of the pipeline")
@@ -59,6 +62,7 @@ class ServerConfig:
 
     def __post_init__(self) -> None:
         self._check_range("port", 0, 65535)
+        self._check_tls()
         self._check_range("threads", 0, 1024)
         self._check_range("max_streams", 1, 64)
         self._check_range("max_viewers", 0, 1024)
@@ -88,6 +92,22 @@ class ServerConfig:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether pages come over https."""
+        return bool(self.tls or self.tls_cert)
+
+    def _check_tls(self) -> None:
+        if self.tls not in ("", "self-signed"):
+            raise ConfigError(f"tls is {self.tls!r}, it must be 'self-signed', or unset")
+        if bool(self.tls_cert) != bool(self.tls_key):
+            missing = "tls_key" if self.tls_cert else "tls_cert"
+            raise ConfigError(f"{missing} is not set, tls_cert and tls_key go together")
+        if self.tls and self.tls_cert:
+            raise ConfigError(
+                "tls is 'self-signed' and tls_cert is set, only one can be; leave one out"
+            )
 
     def _check_range(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)

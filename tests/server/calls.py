@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from aiohttp import ClientSession
 from aiohttp.test_utils import TestClient
 from aiortc import (
     MediaStreamTrack,
@@ -148,7 +149,7 @@ class Call:
 
 @asynccontextmanager
 async def dial(
-    client: TestClient[Any, Any],
+    client: TestClient[Any, Any] | ClientSession,
     *,
     camera: MediaStreamTrack | None = None,
     watch: bool = False,

@@ -1,7 +1,9 @@
 """The command as people run it: it says where it is, serves, and leaves nothing running."""
 
 import asyncio
+import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -26,7 +28,7 @@ async def slipstream(*flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Proc
     assert process.stdout is not None
     try:
         line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
-        assert line.startswith("Slipstream is at http://127.0.0.1:")
+        assert re.match(r"Slipstream is at https?://127\.0\.0\.1:", line), line
         yield process, line.split()[-1]
     finally:
         if process.returncode is None:
@@ -34,16 +36,16 @@ async def slipstream(*flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Proc
         await process.communicate()
 
 
-async def health(address: str) -> dict[str, Any]:
+async def health(address: str, http: aiohttp.ClientSession | None = None) -> dict[str, Any]:
     """Of the server, once its engine is ready."""
-    async with aiohttp.ClientSession() as http:
-        for _ in range(200):
-            async with http.get(address + "health") as response:
+    async with contextlib.nullcontext(http) if http else aiohttp.ClientSession() as asking:
+        for _ in range(400):
+            async with asking.get(address + "health") as response:
                 answer: dict[str, Any] = await response.json()
             if answer["ready"]:
                 return answer
             await asyncio.sleep(0.05)
-    raise AssertionError(f"not ready within 10 s: {answer}")
+    raise AssertionError(f"not ready within 20 s: {answer}")
 
 
 def runs(pid: int) -> bool:

@@ -1,0 +1,62 @@
+"""Under which addresses the server is found, and what to print of them."""
+
+import ipaddress
+import socket
+from urllib.parse import quote
+
+from aioice.ice import get_host_addresses
+
+from slipstream_server.config import ServerConfig
+
+_MAX_ADDRESSES = 16
+
+
+def lan_addresses() -> tuple[str, ...]:
+    """This machine's addresses that others may reach, IPv4 first; link-local ones are left out."""
+    found = [address.partition("%")[0] for address in get_host_addresses(True, True)]
+    reachable = [text for text in found if not ipaddress.ip_address(text).is_link_local]
+    reachable.sort(key=lambda text: ":" in text)
+    return tuple(reachable[:_MAX_ADDRESSES])
+
+
+def is_wildcard(host: str) -> bool:
+    """Whether `host` stands for every address of the machine."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def names(host: str) -> tuple[str, ...]:
+    """What a caller may type to reach a server that listens on `host`, each once."""
+    reached = lan_addresses() if is_wildcard(host) else (host,)
+    found = ("localhost", "127.0.0.1", "::1", socket.gethostname(), *reached)
+    return tuple(dict.fromkeys(name for text in found if (name := _normal(text))))
+
+
+def page_addresses(config: ServerConfig, port: int, *, secure: bool) -> tuple[str, ...]:
+    """Where a browser finds the page, with the token; one for each address listened on."""
+    hosts: tuple[str, ...] = (config.host,)
+    if is_wildcard(config.host):
+        version = 6 if ":" in config.host else 4
+        lan = [a for a in lan_addresses() if ipaddress.ip_address(a).version == version]
+        hosts = ("localhost", *lan)
+    scheme = "https" if secure else "http"
+    token = f"?token={quote(config.token, safe='')}" if config.token else ""
+    return tuple(f"{scheme}://{_in_url(host)}:{port}/{token}" for host in hosts)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _normal(name: str) -> str:
+    """As a certificate writes it; empty if it can stand in none."""
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        pass
+    try:
+        return name.encode("idna").decode().lower()
+    except UnicodeError:
+        return ""
