@@ -111,6 +111,7 @@ class CameraSession(Session):
                 geometry=self.stream.ready.geometry,
                 pool=self.around.pool,
                 deliver=self._on_frame,
+                origin=self.peer.origin,
             )
             parts.create_task(self._drain(self._ingest), name="drain")
             parts.create_task(self._ingest.scale(), name="scale")
@@ -182,6 +183,7 @@ class CameraSession(Session):
         age_ms = self.monitor.observe_sent(shown, sent_ns)
         gap_ms = None if self._sent_ns is None else (sent_ns - self._sent_ns) / NS_PER_MS
         self._sent_ns = sent_ns
+        self.peer.tell_times(shown, sent_ns)
         self.around.metrics.frame_out(age_ms=age_ms, gap_ms=gap_ms)
         if self._state == "warming":
             self._enter("live")

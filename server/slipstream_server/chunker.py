@@ -19,11 +19,17 @@ MAX_WAITING_FRAMES = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Captured:
-    """One camera frame at the engine's size; its capture and arrival on the monotonic clock."""
+    """One camera frame at the engine's size; its capture and arrival on the monotonic clock.
+
+    Args:
+        came_ns, filmed_unix_ns: see `origin.Origin`; None where it is not known.
+    """
 
     frame: I420
     captured_ns: int
     arrived_ns: int
+    came_ns: int | None = None
+    filmed_unix_ns: int | None = None
 
 
 class Chunker:

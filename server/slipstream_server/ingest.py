@@ -5,6 +5,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from slipstream_protocol.frames import I420, Geometry, i420_planes
 
 from slipstream_server.capture import CaptureClock
 from slipstream_server.chunker import Captured
+from slipstream_server.origin import Origin
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +80,16 @@ def cover_px(width_px: int, height_px: int, geometry: Geometry) -> tuple[int, in
     return geometry.width_px, high + high % 2
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Raw:
+    """A decoded picture that waits for the scaler."""
+
+    frame: VideoFrame
+    captured_ns: int
+    arrived_ns: int
+    origin: Origin | None
+
+
 class Ingest:
     """Reads a track for as long as it lasts.
 
@@ -86,6 +98,7 @@ class Ingest:
         geometry: of the engine.
         pool: where frames are scaled, one of this track at a time.
         deliver: is given each frame, in the camera's order.
+        origin: tells where the picture with a pts comes from, where anybody knows.
     """
 
     def __init__(
@@ -95,14 +108,16 @@ class Ingest:
         geometry: Geometry,
         pool: Executor,
         deliver: Callable[[Captured], None],
+        origin: Callable[[int], Origin | None] = lambda pts: None,
     ) -> None:
         self.drops: Counter[str] = Counter()
         self._track = track
         self._scale = Scaler(geometry)
         self._pool = pool
         self._deliver = deliver
+        self._origin = origin
         self._clock = CaptureClock()
-        self._raw: deque[tuple[VideoFrame, int, int]] = deque()
+        self._raw: deque[_Raw] = deque()
         self._arrived = asyncio.Event()
 
     async def drain(self) -> None:
@@ -121,7 +136,10 @@ class Ingest:
                 self._raw.popleft()
                 self.drops["unscaled"] += 1
             captured_ns = self._clock.captured_ns(frame.pts, arrived_ns)
-            self._raw.append((frame, captured_ns, arrived_ns))
+            origin = self._origin(frame.pts)
+            self._raw.append(
+                _Raw(frame=frame, captured_ns=captured_ns, arrived_ns=arrived_ns, origin=origin)
+            )
             self._arrived.set()
 
     async def scale(self) -> None:
@@ -131,6 +149,14 @@ class Ingest:
             await self._arrived.wait()
             self._arrived.clear()
             while self._raw:
-                raw, captured_ns, arrived_ns = self._raw.popleft()
-                frame = await loop.run_in_executor(self._pool, self._scale, raw)
-                self._deliver(Captured(frame=frame, captured_ns=captured_ns, arrived_ns=arrived_ns))
+                raw = self._raw.popleft()
+                frame = await loop.run_in_executor(self._pool, self._scale, raw.frame)
+                self._deliver(
+                    Captured(
+                        frame=frame,
+                        captured_ns=raw.captured_ns,
+                        arrived_ns=raw.arrived_ns,
+                        came_ns=raw.origin.came_ns if raw.origin else None,
+                        filmed_unix_ns=raw.origin.filmed_unix_ns if raw.origin else None,
+                    )
+                )

@@ -17,15 +17,20 @@ from slipstream_protocol.clock import now_ns
 from slipstream_server.errors import RequestError
 from slipstream_server.events import Event
 from slipstream_server.ice import IceServer, bound_gathering, rtc_configuration
+from slipstream_server.origin import Origin
+from slipstream_server.playout import Shown
 from slipstream_server.sdp import Offer, with_start_bitrate
 from slipstream_server.seams import SeamMoved
+from slipstream_server.timing import FrameTimes, TimingBatch
 from slipstream_server.track import OutputTrack
 from slipstream_server.video import Video
 
 logger = logging.getLogger(__name__)
 
 CHANNEL_LABEL = "parameters"
+TIMING_LABEL = "timing"
 _UNSENT_MAX_BYTES = 1 << 20
+_TIMING_MAX_BYTES = 8 << 10  # some seconds of it: what is older is of no use
 _FLUSH_S = 1.0
 _FLUSH_STEP_S = 0.02
 
@@ -59,6 +64,9 @@ class Peer:
         self._on_open = on_open
         self._on_message = on_message
         self._channel: RTCDataChannel | None = None
+        self._timing: RTCDataChannel | None = None
+        self._timings = TimingBatch()
+        self.timing_dropped = 0  # messages
         self._pc = RTCPeerConnection(rtc_configuration(servers))
         self._pc.on("connectionstatechange", self._state_changed)
         self._pc.on("track", self._track_came)
@@ -112,6 +120,26 @@ class Peer:
             return
         channel.send(msgspec.json.encode(event).decode())
 
+    def tell_times(self, shown: Shown, sent_ns: int) -> None:
+        """The stamps of the frame sent last, for a page that has opened a channel for them."""
+        channel = self._timing
+        if channel is None or channel.readyState != "open":
+            return
+        rtp_timestamp = self.last_rtp_timestamp
+        message = self._timings.add(
+            FrameTimes(rtp_timestamp=rtp_timestamp, shown=shown, sent_ns=sent_ns)
+        )
+        if message is None:
+            return
+        if channel.bufferedAmount > _TIMING_MAX_BYTES:
+            self.timing_dropped += 1
+        else:
+            channel.send(message)
+
+    def origin(self, pts: int) -> Origin | None:
+        """Where the camera's picture with this pts comes from."""
+        return self._video.reception.origin(pts) if self._video.reception is not None else None
+
     @property
     def drops(self) -> Mapping[str, int]:
         """Frames of the camera that were dropped before anybody saw them, by cause."""
@@ -159,6 +187,9 @@ class Peer:
             self.camera = track
 
     def _channel_came(self, channel: RTCDataChannel) -> None:
+        if channel.label == TIMING_LABEL and self._timing is None:
+            self._timing = channel
+            return
         if channel.label != CHANNEL_LABEL or self._channel is not None:
             logger.info("data channel %r is not used", channel.label)
             return

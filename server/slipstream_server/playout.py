@@ -40,11 +40,17 @@ class ChunkStamps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """One generated frame, with the stamps of the camera frame it was made from."""
+    """One generated frame, with the stamps of the camera frame it was made from.
+
+    Args:
+        came_ns, filmed_unix_ns: see `origin.Origin`; None where it is not known.
+    """
 
     frame: I420
     captured_ns: int
     arrived_ns: int
+    came_ns: int | None = None
+    filmed_unix_ns: int | None = None
     chunk: int
     index: int
     rev: int
@@ -53,10 +59,16 @@ class Made:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A frame whose time has come; `play_ns` is that time, and the clock of its pts."""
+    """A frame whose time has come.
+
+    Args:
+        play_ns: that time, and the clock of its pts.
+        popped_ns: when it was taken to be sent.
+    """
 
     made: Made
     play_ns: int
+    popped_ns: int
 
 
 class Playout:
@@ -135,7 +147,7 @@ class Playout:
             return None
         self._since_shown = 0
         self._played_ns = max(self._due_ns(shown), self._played_ns + _MIN_STEP_NS)
-        return Shown(made=shown, play_ns=self._played_ns)
+        return Shown(made=shown, play_ns=self._played_ns, popped_ns=now_ns)
 
     def _due_ns(self, made: Made) -> int:
         return made.captured_ns + self._delay_ns

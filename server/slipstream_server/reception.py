@@ -10,6 +10,7 @@ from aiortc.rtp import RtpPacket
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, now_ns
 
 from slipstream_server.jitter import JitterBuffer, Outcome, Packet
+from slipstream_server.origin import Origin, Origins
 from slipstream_server.payloads import content
 from slipstream_server.seams import ReceiverSeam
 from slipstream_server.twcc import Arrivals
@@ -29,6 +30,7 @@ class Reception:
     def __init__(self, receiver: RTCRtpReceiver, *, transport_cc: bool) -> None:
         self._seam = ReceiverSeam(receiver, self, transport_cc=transport_cc)
         self._buffer = JitterBuffer()
+        self._origins = Origins()
         self._arrivals = Arrivals() if transport_cc else None
         self._report_ns: int | None = None
         self._counts: Counter[str] = Counter()
@@ -52,6 +54,10 @@ class Reception:
             "undecoded": self._seam.decoder_queue.dropped,
             "unread": self._seam.track_queue.dropped,
         }
+
+    def origin(self, pts: int) -> Origin | None:
+        """Where the picture with this pts comes from; None if it is not one of the last."""
+        return self._origins.of(pts)
 
     def counts(self) -> Mapping[str, int]:
         """What was asked for (`nack` packets, `pli`), and what was dropped by cause."""
@@ -82,12 +88,20 @@ class Reception:
         if self._report_ns is None:
             self._report_ns = arrival_ns + _REPORT_EVERY_NS
 
+    def on_sender_report(self, ssrc: int, ntp_timestamp: int, rtp_timestamp: int) -> None:
+        """The sender has told its time."""
+        if ssrc == self._ssrc:
+            self._origins.report(ntp_timestamp, rtp_timestamp)
+
     def take(self, packet: RtpPacket, codec: str, data: bytes) -> None:
         """A packet of the stream came."""
         if packet.ssrc != self._ssrc:  # another stream takes over: nothing of the old one is left
             self._ssrc = packet.ssrc
             self._buffer = JitterBuffer()
+            self._origins = Origins()
         found = content(codec, packet.payload)
+        arrival_ns = now_ns()
+        self._origins.packet(packet.timestamp, arrival_ns)
         outcome = self._buffer.add(
             Packet(
                 sequence=packet.sequence_number,
@@ -98,7 +112,7 @@ class Reception:
                 key=found.key,
                 data=data,
             ),
-            now_ns(),
+            arrival_ns,
         )
         self._act(outcome)
 
@@ -127,7 +141,9 @@ class Reception:
 
     def _act(self, outcome: Outcome) -> None:
         for frame in outcome.frames:
-            if not self._seam.decode(frame, self._map(frame.timestamp)):
+            pts = self._map(frame.timestamp)
+            self._origins.released(frame.timestamp, pts)
+            if not self._seam.decode(frame, pts):
                 self._buffer.need_key()
         self._nack += outcome.nack
         self._pli |= outcome.pli

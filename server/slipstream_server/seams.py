@@ -153,6 +153,8 @@ class PacketTaker(Protocol):
 
     def on_arrival(self, transport_sequence: int | None, arrival_ns: int) -> None: ...
 
+    def on_sender_report(self, ssrc: int, ntp_timestamp: int, rtp_timestamp: int) -> None: ...
+
     def take(self, packet: RtpPacket, codec: str, data: bytes) -> None: ...
 
     async def respond(self) -> None: ...
@@ -183,6 +185,8 @@ class ReceiverSeam:
         _replace(receiver.track, "_queue", self.track_queue)
         self._handle: Callable[..., Awaitable[None]] = private(receiver, "_handle_rtp_packet")
         _replace(receiver, "_handle_rtp_packet", self._handle_and_respond)
+        self._handle_rtcp: Handle = private(receiver, "_handle_rtcp_packet")
+        _replace(receiver, "_handle_rtcp_packet", self._hear)
 
     @property
     def track(self) -> MediaStreamTrack:
@@ -222,6 +226,12 @@ class ReceiverSeam:
         self._taker.on_arrival(packet.extensions.transport_sequence_number, now_ns())
         await self._handle(packet, arrival_time_ms=arrival_time_ms)
         await self._taker.respond()
+
+    async def _hear(self, packet: AnyRtcpPacket) -> None:
+        if isinstance(packet, RtcpSrPacket):
+            told = packet.sender_info
+            self._taker.on_sender_report(packet.ssrc, told.ntp_timestamp, told.rtp_timestamp)
+        await self._handle_rtcp(packet)
 
 
 class _Task:

@@ -166,6 +166,8 @@ def _made(submitted: _Submitted, back: ChunkBack) -> list[Made]:
             frame=frame,
             captured_ns=captured.captured_ns,
             arrived_ns=captured.arrived_ns,
+            came_ns=captured.came_ns,
+            filmed_unix_ns=captured.filmed_unix_ns,
             chunk=out.chunk,
             index=index,
             rev=out.rev,

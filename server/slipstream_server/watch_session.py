@@ -68,7 +68,8 @@ class WatchSession(Session):
         self._control.receive(raw, now_ns)
 
     def _on_sent(self, shown: Shown, sent_ns: int) -> None:
-        """A watcher's frames are not the stream's to answer for."""
+        """Watchers may look at its stamps; their frames are not the stream's to answer for."""
+        self.peer.tell_times(shown, sent_ns)
 
     def _refuse(self, parameters: Parameters) -> None:
         self._control.refused(

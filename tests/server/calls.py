@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from fractions import Fraction
 from typing import Any
@@ -75,6 +75,7 @@ class Call:
     def __init__(self, pc: RTCPeerConnection, channel: RTCDataChannel | None) -> None:
         self.pc = pc
         self.channel = channel
+        self.others: dict[str, RTCDataChannel] = {}
         self.id = ""
         self.status = 0
         self.error = ""
@@ -155,11 +156,18 @@ async def dial(
     watch: bool = False,
     sound: bool = False,
     channel: bool = True,
+    labels: Sequence[str] = (),
     **body: Any,
 ) -> AsyncIterator[Call]:
-    """A call to the server under test, hung up at the end of the block."""
+    """A call to the server under test, hung up at the end of the block.
+
+    Args:
+        labels: of further data channels, as the page would open them for what may be lost.
+    """
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     call = Call(pc, pc.createDataChannel("parameters") if channel else None)
+    for label in labels:
+        call.others[label] = pc.createDataChannel(label, ordered=False, maxRetransmits=0)
     try:
         if camera is not None:
             pc.addTrack(camera)

@@ -1,10 +1,13 @@
 """Real calls over loopback to a real engine process."""
 
 import asyncio
+import math
 import os
 import signal
 import threading
+import time
 from contextlib import AsyncExitStack
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,8 +19,9 @@ from slipstream_server.engine_status import EngineState
 from slipstream_server.peer import Peer
 from slipstream_server.sdp import Offer
 from slipstream_server.stream import Stream
+from slipstream_server.timing import RECORD
 
-from tests.server.calls import Camera, dial, number_of
+from tests.server.calls import DEADLINE_S, Camera, dial, number_of
 from tests.server.serving import Serving, poll, serving
 
 
@@ -71,6 +75,36 @@ async def test_initial_parameters_are_in_force_from_the_first_chunk(tmp_path: Pa
     ):
         live = await call.until_event("state", state="live")
         assert live["parameters"]["prompts"] == [{"text": "dusk", "weight": 1.0}]
+
+
+async def test_stamps_go_to_whoever_opens_a_channel_for_them(tmp_path: Path) -> None:
+    """every frame sent, by its RTP time, from the camera's clock to its last packet."""
+    messages: list[bytes] = []
+    async with serving(tmp_path) as server:
+        async with dial(server.client, camera=Camera(), labels=("timing",)) as call:
+            call.others["timing"].on("message", messages.append)
+            await call.until_event("state", state="live")
+            call.send({"prompt": "a river", "rev": 7})
+            on_air = await call.until_event("on_air", rev=7)
+            await call.until(lambda: len(messages) > 10 and not math.isnan(filmed_ms(messages[-1])))
+        records = list(RECORD.iter_unpack(b"".join(messages)))
+        names = [record[0] for record in records]
+        steps = [(after - before) % (1 << 32) for before, after in pairwise(names)]
+        assert on_air["rtp_timestamp"] in names
+        assert all(0 < step < 90_000 for step in steps)
+        for record in records:
+            _captured, came, *moments = record[3:12]
+            assert came <= 0
+            assert moments == sorted(moments) and moments[0] >= 0
+        # the camera's side has told its clock, which is this machine's
+        here_ms = (time.time() - time.monotonic()) * 1000 + records[-1][2]
+        assert -50 < here_ms - filmed_ms(messages[-1]) < DEADLINE_S * 1000
+
+
+def filmed_ms(message: bytes) -> float:
+    """Of the last frame of a message."""
+    filmed: float = RECORD.unpack(message[-RECORD.size :])[1]
+    return filmed
 
 
 async def test_figures_come_once_a_second(tmp_path: Path) -> None:

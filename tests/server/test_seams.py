@@ -28,6 +28,7 @@ RECEIVER = (
     "_RTCRtpReceiver__codecs",
     "_RTCRtpReceiver__rtcp_ssrc",
     "_handle_rtp_packet",
+    "_handle_rtcp_packet",
     "_send_rtcp_nack",
     "_send_rtcp_pli",
 )
@@ -64,6 +65,7 @@ async def test_every_seam_is_where_it_was() -> None:
             seams.private(owner, name)
     for method, parameters in (
         (transceiver.receiver._handle_rtp_packet, ["packet", "arrival_time_ms"]),
+        (transceiver.receiver._handle_rtcp_packet, ["packet"]),
         (transceiver.receiver._send_rtcp_nack, ["media_ssrc", "lost"]),
         (transceiver.receiver._send_rtcp_pli, ["media_ssrc"]),
         (transceiver.sender._handle_rtcp_packet, ["packet"]),

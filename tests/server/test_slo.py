@@ -11,7 +11,9 @@ from tests.server.stamped import made, ms
 
 
 def shown(captured_ms: float, play_ms: float) -> Shown:
-    return Shown(made=made(captured_ms, received_ms=captured_ms), play_ns=ms(play_ms))
+    return Shown(
+        made=made(captured_ms, received_ms=captured_ms), play_ns=ms(play_ms), popped_ns=ms(play_ms)
+    )
 
 
 def monitor(**targets: float) -> SloMonitor:
@@ -110,7 +112,8 @@ def test_where_the_time_goes() -> None:
     """the engine's stages as it reports them, and the wait for the time to be shown."""
     slo = monitor()
     slo.observe_chunk(made(0, received_ms=100))
-    slo.observe_sent(Shown(made=made(0, received_ms=100), play_ns=ms(130)), ms(130))
+    played = Shown(made=made(0, received_ms=100), play_ns=ms(130), popped_ns=ms(130))
+    slo.observe_sent(played, ms(130))
     stages = slo.report(ms(200)).stages_ms
     assert stages is not None
     assert (stages.encode, stages.denoise, stages.decode, stages.playout) == (1, 2, 3, 30)

@@ -1,0 +1,57 @@
+"""The stamps of every frame, as the page gets them."""
+
+import math
+from dataclasses import replace
+
+from slipstream_server.playout import Shown
+from slipstream_server.timing import RECORD, FrameTimes, TimingBatch
+
+from tests.server.stamped import made, ms
+
+
+def times(number: int, *, fps: int = 30, filmed_ms: float | None = None) -> FrameTimes:
+    at_ms = 1000 * number / fps
+    frame = replace(
+        made(at_ms, received_ms=at_ms + 50),
+        arrived_ns=ms(at_ms + 8),
+        came_ns=ms(at_ms + 2),
+        filmed_unix_ns=None if filmed_ms is None else ms(filmed_ms),
+    )
+    shown = Shown(made=frame, play_ns=ms(at_ms + 60), popped_ns=ms(at_ms + 61))
+    return FrameTimes(rtp_timestamp=3000 * number, shown=shown, sent_ns=ms(at_ms + 64))
+
+
+def test_a_record_says_what_the_stamps_say() -> None:
+    """the frame's name, its filming, its arrival, and the rest counted from there."""
+    record = RECORD.unpack(times(30, filmed_ms=1_700_000_000_123.5).packed())
+    assert record[:3] == (90_000, 1_700_000_000_123.5, 1008.0)
+    captured, came, chunked, submitted, taken, made_, received, played, sent = record[3:12]
+    assert (captured, came, played, sent) == (-8, -6, 53, 56)
+    assert (chunked, submitted, taken, made_, received) == (-8, -8, -8, 42, 42)
+    assert record[12:] == (1.0, 2.0, 3.0)
+
+
+def test_what_is_not_known_is_said() -> None:
+    """no report of the camera's side yet: not a number, rather than a guess."""
+    assert math.isnan(RECORD.unpack(times(1).packed())[1])
+
+
+def test_records_gather_but_do_not_wait() -> None:
+    """four to a message at 30 fps, fewer where frames are rare; in order, none lost or twice."""
+    for fps, most in ((30, 4), (8, 3), (2, 2)):
+        batch = TimingBatch()
+        messages = [batch.add(times(number, fps=fps)) for number in range(24)]
+        sent = [message for message in messages if message is not None]
+        names = [RECORD.unpack(record)[0] for record in records(b"".join(sent))]
+        assert names == [3000 * number for number in range(len(names))]
+        assert len(names) > 24 - most
+        assert {len(message) // RECORD.size for message in sent} == {most}
+
+
+def records(message: bytes) -> list[bytes]:
+    return [message[at : at + RECORD.size] for at in range(0, len(message), RECORD.size)]
+
+
+def test_a_message_fits_a_packet() -> None:
+    """one datagram each: what is lost costs a few frames, and nothing waits for the rest."""
+    assert 4 * RECORD.size < 1100
