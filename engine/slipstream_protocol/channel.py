@@ -1,4 +1,5 @@
-"""Messages over a socket pair: a blocking end for the engine, an asyncio end for the server.
+"""Messages over a socket pair: a blocking end for the engine, an asyncio end for the server's
+processes.
 
 Each message is a little-endian uint32 length and that many bytes of MessagePack. A stream socket
 carries it the same way on every Unix, and file descriptors ride along (SCM_RIGHTS). The socket's
@@ -16,6 +17,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -45,7 +47,7 @@ def open_pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
 
-def _frame(message: Message) -> bytes:
+def _frame(message: msgspec.Struct) -> bytes:
     payload = msgspec.msgpack.encode(message)
     if len(payload) > MESSAGE_MAX_BYTES:
         raise ChannelError(
@@ -87,12 +89,12 @@ class _Parser(Generic[Incoming]):
         except msgspec.MsgspecError as error:
             raise ChannelError(f"not a message of this protocol: {error}") from error
 
-    def take_descriptors(self) -> list[int]:
-        taken, self._descriptors = self._descriptors, []
+    def take_descriptors(self, count: int) -> list[int]:
+        taken, self._descriptors = self._descriptors[:count], self._descriptors[count:]
         return taken
 
     def close(self) -> None:
-        for descriptor in self.take_descriptors():
+        for descriptor in self.take_descriptors(len(self._descriptors)):
             os.close(descriptor)
 
 
@@ -167,31 +169,42 @@ class Channel:
         self._sock.close()
 
 
-class AsyncChannel:
-    """The server's end: never blocks the loop.
+@dataclass(frozen=True, slots=True)
+class _Unsent:
+    """Bytes that wait, and copies of the descriptors that go with the first of them."""
+
+    data: bytes
+    descriptors: tuple[int, ...]
+
+
+class AsyncChannel(Generic[Incoming]):
+    """An end in an asyncio process: never blocks the loop.
 
     One task at a time may wait in `receive`.
 
     Args:
         sock: this process's end of the pair; owned from now on.
+        incoming: the type, or union of types, of what the other end sends.
+        other: who that is, for messages.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, incoming: Any, *, other: str) -> None:
         sock.setblocking(False)
         self._sock = sock
+        self._other = other
         self._loop = asyncio.get_running_loop()
-        self._parser: _Parser[ToServer] = _Parser(ToServer)
-        self._unsent: deque[bytes] = deque()
+        self._parser: _Parser[Incoming] = _Parser(incoming)
+        self._unsent: deque[_Unsent] = deque()
         self._unsent_bytes = 0
         self._closed: str | None = None
         self._readable = asyncio.Event()
         self._loop.add_reader(sock, self._readable.set)
 
-    async def receive(self) -> ToServer:
+    async def receive(self) -> Incoming:
         """The next message.
 
         Raises:
-            ChannelClosed: if the engine is gone, or the channel was closed here.
+            ChannelClosed: if the other end is gone, or the channel was closed here.
             ChannelError: if what arrived is not a message.
         """
         while (message := self._parser.next()) is None:
@@ -204,29 +217,31 @@ class AsyncChannel:
                 await self._readable.wait()
                 continue
             if not data:
-                self._shut("the engine has closed the channel")
+                self._shut(f"{self._other} has closed the channel")
                 continue
             self._parser.feed(data, descriptors)
         return message
 
-    def take_descriptors(self) -> list[int]:
-        """The descriptors received so far; the caller owns them from now on."""
-        return self._parser.take_descriptors()
+    def take_descriptors(self, count: int) -> list[int]:
+        """The first of the descriptors received so far, at most `count`; the caller owns them from
+        now on."""
+        return self._parser.take_descriptors(count)
 
-    def send(self, message: Message) -> None:
-        """Send `message` now, or as soon as the engine reads again.
+    def send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
+        """Send `message` and copies of `descriptors` now, or as soon as the other end reads again.
 
         Raises:
-            ChannelClosed: if the engine is gone, or has left `UNSENT_MAX_BYTES` unread.
+            ChannelClosed: if the other end is gone, or has left `UNSENT_MAX_BYTES` unread.
         """
         if self._closed is not None:
             raise ChannelClosed(self._closed)
         data = _frame(message)
         if self._unsent_bytes + len(data) > UNSENT_MAX_BYTES:
             raise ChannelClosed(
-                f"the engine has left {self._unsent_bytes} bytes unread, at most {UNSENT_MAX_BYTES}"
+                f"{self._other} has left {self._unsent_bytes} bytes unread, "
+                f"at most {UNSENT_MAX_BYTES}"
             )
-        self._unsent.append(data)
+        self._unsent.append(_Unsent(data, tuple(map(os.dup, descriptors))))
         self._unsent_bytes += len(data)
         if len(self._unsent) == 1:
             self._flush()
@@ -238,21 +253,29 @@ class AsyncChannel:
 
     def _flush(self) -> None:
         while self._unsent:
-            data = self._unsent[0]
+            first = self._unsent[0]
             try:
-                sent = self._sock.send(data)
+                sent = self._put(first)
             except BlockingIOError:
-                sent = 0
-            except ConnectionError:
-                self._shut("the engine has closed the channel")
-                return
-            self._unsent_bytes -= sent
-            if sent < len(data):
-                self._unsent[0] = data[sent:]
                 self._loop.add_writer(self._sock, self._flush)
                 return
-            self._unsent.popleft()
+            except ConnectionError:
+                self._shut(f"{self._other} has closed the channel")
+                return
+            self._unsent_bytes -= sent
+            if sent < len(first.data):
+                self._unsent[0] = _Unsent(first.data[sent:], ())
+            else:
+                self._unsent.popleft()
         self._loop.remove_writer(self._sock)
+
+    def _put(self, first: _Unsent) -> int:
+        if not first.descriptors:
+            return self._sock.send(first.data)
+        sent = socket.send_fds(self._sock, [first.data], first.descriptors)
+        for descriptor in first.descriptors:
+            os.close(descriptor)
+        return sent
 
     def _shut(self, reason: str) -> None:
         if self._closed is not None:
@@ -262,3 +285,11 @@ class AsyncChannel:
         self._loop.remove_writer(self._sock)
         self._sock.close()
         self._readable.set()
+        while self._unsent:
+            for descriptor in self._unsent.popleft().descriptors:
+                os.close(descriptor)
+
+
+def to_engine(sock: socket.socket) -> AsyncChannel[ToServer]:
+    """The server's end of a channel to an engine."""
+    return AsyncChannel(sock, ToServer, other="the engine")

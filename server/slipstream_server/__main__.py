@@ -1,7 +1,6 @@
-"""The command `slipstream`: settings, logging, loop, signals. Only here os.environ is read."""
+"""The command `slipstream`: settings and signals. Only here os.environ is read."""
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -12,38 +11,8 @@ from slipstream_server.app import serve
 from slipstream_server.certificate import Certificate
 from slipstream_server.config import ServerConfig, read_config
 from slipstream_server.errors import ConfigError, PortBusy
-from slipstream_server.sessions import session_id
+from slipstream_server.process import run_process, set_up_logging
 from slipstream_server.tls import certificate_for
-
-logger = logging.getLogger("slipstream_server")
-
-# A frame crosses four threads on its way; at Python's own 5 ms each of them may hold it up.
-_SWITCH_S = 0.0005
-
-
-class _SessionFilter(logging.Filter):
-    """Puts the session's id into every record."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.session = session_id.get()
-        return True
-
-
-def set_up_logging(level: str) -> None:
-    """Our records at `level`, the libraries' from warnings on; the engine's lines as they are."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_SessionFilter())
-    handler.setFormatter(
-        logging.Formatter("%(asctime)s server %(levelname)s [%(session)s] %(name)s: %(message)s")
-    )
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logger.setLevel(level.upper())
-    relayed = logging.StreamHandler(sys.stderr)
-    relayed.setFormatter(logging.Formatter("%(message)s"))
-    engine = logging.getLogger("slipstream_engine")
-    engine.addHandler(relayed)
-    engine.propagate = False
-    engine.setLevel(level.upper())
 
 
 async def run(config: ServerConfig, certificate: Certificate | None) -> None:
@@ -67,25 +36,14 @@ async def run(config: ServerConfig, certificate: Certificate | None) -> None:
     await serve(config, tls=tls, stop=stop, started=started)
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where it can be had: half the tail of the latency under load."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    sys.setswitchinterval(_SWITCH_S)
     arguments = sys.argv[1:] if argv is None else list(argv)
     if arguments[:1] == ["serve"]:
         arguments = arguments[1:]
     try:
         config = read_config(arguments, os.environ)
         set_up_logging(config.log_level)
-        with asyncio.Runner(loop_factory=_new_loop) as runner:
-            runner.run(run(config, certificate_for(config)))
+        run_process(run(config, certificate_for(config)))
     except (ConfigError, PortBusy) as error:
         print(f"slipstream: {error}", file=sys.stderr)
         return 1

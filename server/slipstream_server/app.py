@@ -18,13 +18,14 @@ from slipstream_server.auth import Guard
 from slipstream_server.config import ServerConfig
 from slipstream_server.encoder import X264, choose_codec
 from slipstream_server.encoding import VideoSettings
+from slipstream_server.engine_client import EngineClient
 from slipstream_server.errors import ConfigError, PortBusy
 from slipstream_server.metrics import Metrics
 from slipstream_server.session import Surroundings
 from slipstream_server.sessions import Engine, Sessions
 from slipstream_server.signaling import BODY_MAX_BYTES, Signaling, errors_as_json
 from slipstream_server.slo import SloTargets
-from slipstream_server.supervisor import Supervisor, engine_command
+from slipstream_server.supervisor import Supervisor, attach_client, engine_command
 from slipstream_server.tls import TlsListener
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,17 @@ def make_app(
     Args:
         page: the folder of the page's files.
     """
+    guard = Guard(config)
+    app = web.Application(
+        client_max_size=BODY_MAX_BYTES, middlewares=[guard.mark, errors_as_json, guard.check]
+    )
+    add_calls(app, config, engine, pool)
+    app.add_routes(page_routes(page))
+    return app
+
+
+def add_calls(app: web.Application, config: ServerConfig, engine: Engine, pool: Executor) -> None:
+    """Sessions of this process and the routes to them; the application's shutdown ends them."""
     metrics = Metrics()
     targets = SloTargets(
         ttff_ms=config.ttff_ms_target,
@@ -77,7 +89,7 @@ def make_app(
     around = Surroundings(
         metrics=metrics, targets=targets, pool=pool, loopback=config.is_loopback, video=video
     )
-    sessions = Sessions(config, engine, around)
+    app[SESSIONS] = sessions = Sessions(config, engine, around)
     signaling = Signaling(
         sessions,
         engine,
@@ -87,19 +99,12 @@ def make_app(
         preset=config.preset,
         max_streams=config.max_streams,
     )
-    guard = Guard(config)
-    app = web.Application(
-        client_max_size=BODY_MAX_BYTES, middlewares=[guard.mark, errors_as_json, guard.check]
-    )
-    app[SESSIONS] = sessions
     app.add_routes(signaling.routes())
-    app.add_routes(_page_routes(page))
 
     async def end_sessions(_: web.Application) -> None:
         await sessions.close_all("the server is stopping")
 
     app.on_shutdown.append(end_sessions)
-    return app
 
 
 async def serve(
@@ -120,7 +125,7 @@ async def serve(
         ConfigError: if the page's files are missing.
     """
     listener = bind(config.host, config.port)
-    with contextlib.closing(listener), _worker_pool() as pool:
+    with contextlib.closing(listener), pixel_pool() as pool:
         page = web_root()
         async with running_engine(config, pool) as supervisor:
             app = make_app(config, supervisor, pool, page=page)
@@ -150,9 +155,11 @@ async def _listening(
 
 
 @contextlib.asynccontextmanager
-async def running_engine(config: ServerConfig, pool: Executor) -> AsyncIterator[Supervisor]:
+async def running_engine(
+    config: ServerConfig, pool: Executor
+) -> AsyncIterator[Supervisor[EngineClient]]:
     """A supervised engine while the block runs."""
-    supervisor = Supervisor(engine_command(config), pool=pool)
+    supervisor = Supervisor(engine_command(config), attach=attach_client(pool))
     running = asyncio.create_task(supervisor.run(), name="supervisor")
     try:
         yield supervisor
@@ -188,11 +195,11 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _worker_pool() -> ThreadPoolExecutor:
+def pixel_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1), thread_name_prefix="pixels")
 
 
-def _page_routes(root: Path) -> list[web.RouteDef]:
+def page_routes(root: Path) -> list[web.RouteDef]:
     """The studio, the clean view, and the files they are made of."""
     files = {path.name: path for path in root.iterdir() if path.suffix in _WEB_SUFFIXES}
 

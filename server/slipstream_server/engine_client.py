@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from slipstream_protocol.arena import Arena, Slots
+from slipstream_protocol.arena import Arena, Layout, Slots
 from slipstream_protocol.channel import AsyncChannel, ChannelClosed, ChannelError
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import I420
@@ -136,21 +136,54 @@ class EngineClient:
         ready: what the engine said of itself.
         arena: attached to the descriptor that came with it; owned from now on.
         pool: for copies too large for the loop.
+        lanes: those that may be used here; all of the engine's unless given.
     """
 
-    def __init__(self, channel: AsyncChannel, ready: Ready, arena: Arena, pool: Executor) -> None:
+    def __init__(
+        self,
+        channel: AsyncChannel[ToServer],
+        ready: Ready,
+        arena: Arena,
+        pool: Executor,
+        *,
+        lanes: Sequence[int] | None = None,
+    ) -> None:
         self.ready = ready
         self.arena = arena
         self._channel = channel
         self._pool = pool
+        self._lanes = range(ready.lanes) if lanes is None else lanes
         self._streams: dict[int, EngineStream] = {}
         self._lane_freed = asyncio.Event()
         self._inline = ready.geometry.slot_bytes <= _INLINE_COPY_BYTES
         self._gone: str | None = None
 
+    @classmethod
+    def attach(
+        cls,
+        channel: AsyncChannel[ToServer],
+        ready: Ready,
+        descriptor: int,
+        pool: Executor,
+        *,
+        lanes: Sequence[int] | None = None,
+    ) -> "EngineClient":
+        """A client over the shared memory that came with `ready`.
+
+        Args:
+            descriptor: of that memory; owned from now on.
+        """
+        layout = Layout(
+            geometry=ready.geometry,
+            lanes=ready.lanes,
+            in_slots=ready.in_slots,
+            out_slots=ready.out_slots,
+        )
+        return cls(channel, ready, Arena(descriptor, layout), pool, lanes=lanes)
+
     @property
     def free_lanes(self) -> int:
-        return self.ready.lanes - len(self._streams)
+        return len(self._lanes) - len(self._streams)
 
     async def open(self, parameters: Parameters, listener: StreamListener) -> EngineStream:
         """A fresh stream; waits a moment for a lane that is just being given back.
@@ -233,7 +266,7 @@ class EngineClient:
             logger.warning("a lane was not given back within %s s", LANE_WAIT_S)
         if self._gone is not None:
             raise EngineUnavailable(self._gone, retry_after_s=2.0)
-        for lane in range(self.ready.lanes):
+        for lane in self._lanes:
             if lane not in self._streams:
                 return lane
         raise ServerFull(
@@ -293,9 +326,9 @@ class EngineClient:
         return ChunkBack(out=out, frames_THW=frames_THW, received_ns=received_ns)
 
     def _refused(self, stream: EngineStream, message: StreamRefused) -> None:
+        if stream.closing:
+            return  # the lane is free once that is answered too
         self._forget(stream.lane)
-        if stream.opened.done():
-            return
         if message.retry_after_s > 0:
             error: Exception = ServerFull(message.reason, retry_after_s=message.retry_after_s)
         else:

@@ -8,18 +8,24 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
+from typing import Generic, Protocol, TypeVar
 
-from slipstream_protocol.arena import Arena, Layout
-from slipstream_protocol.channel import AsyncChannel, ChannelClosed, ChannelError, open_pair
+from slipstream_protocol.channel import (
+    AsyncChannel,
+    ChannelClosed,
+    ChannelError,
+    open_pair,
+    to_engine,
+)
 from slipstream_protocol.clock import NS_PER_S, now_ns
-from slipstream_protocol.messages import Failed, Loading, Ready
+from slipstream_protocol.messages import Failed, Loading, Ready, ToServer
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.engine_client import EngineClient
 from slipstream_server.engine_status import EngineState, EngineStatus
-from slipstream_server.errors import EngineUnavailable
 
 logger = logging.getLogger(__name__)
 engine_logger = logging.getLogger("slipstream_engine")
@@ -45,23 +51,64 @@ def engine_command(config: ServerConfig) -> tuple[str, ...]:
     return tuple(command)
 
 
-class Supervisor:
+class Client(Protocol):
+    """Who speaks with a running engine, from `Ready` to its end."""
+
+    ready: Ready
+
+    async def serve(self) -> str:
+        """Until the engine is gone; returns why."""
+        ...
+
+    def stop(self) -> None:
+        """Ask the engine to finish and leave."""
+        ...
+
+    def lose(self, reason: str) -> None:
+        """The engine has ended, for this reason."""
+        ...
+
+
+ClientT = TypeVar("ClientT", bound=Client)
+
+Attach = Callable[[AsyncChannel[ToServer], Ready, int], ClientT]
+
+
+def attach_client(pool: Executor) -> Attach[EngineClient]:
+    """For a supervisor whose engine is used in this process.
+
+    Args:
+        pool: for the client's large copies.
+    """
+    return partial(EngineClient.attach, pool=pool)
+
+
+class Supervisor(Generic[ClientT]):
     """Keeps one engine running until told to stop.
 
     Args:
         command: of the child; `--channel-fd N` is added.
-        pool: for the client's large copies.
+        attach: makes the client of an engine that is ready, from its channel, what it says of
+            itself and the descriptor of its shared memory, which is then the client's.
+        changed: called whenever the status has changed.
     """
 
-    def __init__(self, command: Sequence[str], *, pool: Executor) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        attach: Attach[ClientT],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._command = tuple(command)
-        self._pool = pool
+        self._attach = attach
+        self._changed = changed
         self._stopping = asyncio.Event()
         self._state = EngineState.STARTING
         self._detail = "not started yet"
         self._process: asyncio.subprocess.Process | None = None
-        self._client: EngineClient | None = None
-        self._lost: EngineClient | None = None
+        self._client: ClientT | None = None
+        self._lost: ClientT | None = None
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._restarts = 0
 
@@ -77,19 +124,15 @@ class Supervisor:
             ready=self._client.ready if self._client else None,
         )
 
-    def require(self) -> EngineClient:
+    def require(self) -> ClientT:
         """The engine.
 
         Raises:
             EngineUnavailable: with the stage it is loading at, or the reason it is down.
         """
-        if self._client is not None:
-            return self._client
-        if self._state is EngineState.STARTING:
-            raise EngineUnavailable(
-                f"the engine is starting ({self._detail}); try again in a moment", retry_after_s=2.0
-            )
-        raise EngineUnavailable(f"the engine is down: {self._detail}", retry_after_s=5.0)
+        if self._client is None:
+            raise self.status.why_not()
+        return self._client
 
     async def run(self) -> None:
         """Start the engine, again and again if need be, until `stop`."""
@@ -131,7 +174,7 @@ class Supervisor:
             return f"the engine cannot be started: {error}"
         finally:
             theirs.close()
-        channel = AsyncChannel(ours)
+        channel = to_engine(ours)
         reason = "the engine was stopped"
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._relay_output(process), name="engine output")
@@ -165,7 +208,7 @@ class Supervisor:
             start_new_session=True,  # a Ctrl-C in the terminal is the server's to handle
         )
 
-    async def _serve(self, channel: AsyncChannel) -> str:
+    async def _serve(self, channel: AsyncChannel[ToServer]) -> str:
         try:
             ready = await self._wait_ready(channel)
         except TimeoutError:
@@ -174,15 +217,8 @@ class Supervisor:
             return str(error)
         if isinstance(ready, Failed):
             return f"the engine did not start: {ready.reason}"
-        (descriptor,) = channel.take_descriptors()
-        layout = Layout(
-            geometry=ready.geometry,
-            lanes=ready.lanes,
-            in_slots=ready.in_slots,
-            out_slots=ready.out_slots,
-        )
-        arena = Arena(descriptor, layout)
-        self._client = client = EngineClient(channel, ready, arena, self._pool)
+        (descriptor,) = channel.take_descriptors(1)
+        self._client = client = self._attach(channel, ready, descriptor)
         self._say(EngineState.READY, ready.note)
         try:
             return await client.serve()
@@ -190,7 +226,7 @@ class Supervisor:
             self._client, self._lost = None, client
             self._say(EngineState.DOWN, "it has just ended")
 
-    async def _wait_ready(self, channel: AsyncChannel) -> Ready | Failed:
+    async def _wait_ready(self, channel: AsyncChannel[ToServer]) -> Ready | Failed:
         while True:
             async with asyncio.timeout(SILENT_LOADING_S):
                 message = await channel.receive()
@@ -236,3 +272,4 @@ class Supervisor:
         if state is not EngineState.DOWN and (state, detail) != (self._state, self._detail):
             logger.info("engine %s: %s", state, detail)
         self._state, self._detail = state, detail
+        self._changed()

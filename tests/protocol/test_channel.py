@@ -23,6 +23,7 @@ from slipstream_protocol.channel import (
     ChannelClosed,
     ChannelError,
     open_pair,
+    to_engine,
 )
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.messages import (
@@ -33,6 +34,7 @@ from slipstream_protocol.messages import (
     SlotFree,
     SlotRead,
     Stop,
+    ToServer,
     Update,
 )
 from slipstream_protocol.parameters import Parameters
@@ -43,7 +45,7 @@ DEADLINE_S = 60
 
 
 @contextlib.asynccontextmanager
-async def inverter(*, die_at: int = -1) -> AsyncIterator[tuple[AsyncChannel, Arena]]:
+async def inverter(*, die_at: int = -1) -> AsyncIterator[tuple[AsyncChannel[ToServer], Arena]]:
     """A running `echo_process` and its arena; ended when the block ends."""
     ours, theirs = open_pair()
     process = await asyncio.create_subprocess_exec(
@@ -55,12 +57,12 @@ async def inverter(*, die_at: int = -1) -> AsyncIterator[tuple[AsyncChannel, Are
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     theirs.close()
-    channel = AsyncChannel(ours)
+    channel = to_engine(ours)
     arena = None
     try:
         async with asyncio.timeout(DEADLINE_S):
             assert isinstance(await channel.receive(), Ready)
-        (descriptor,) = channel.take_descriptors()
+        (descriptor,) = channel.take_descriptors(1)
         arena = Arena(descriptor, LAYOUT)
         yield channel, arena
     finally:
@@ -121,7 +123,7 @@ async def test_death_is_noticed_at_once() -> None:
 async def test_a_side_that_never_reads_cannot_fill_our_memory() -> None:
     """what the engine leaves unread is bounded; beyond that it counts as gone."""
     ours, theirs = open_pair()
-    channel = AsyncChannel(ours)
+    channel = to_engine(ours)
     update = Update(lane=0, parameters=Parameters(prompt="x" * 2000))
     with pytest.raises(ChannelClosed, match=f"at most {UNSENT_MAX_BYTES}"):
         for _ in range(2 * UNSENT_MAX_BYTES // 2000):
@@ -133,7 +135,7 @@ async def test_a_side_that_never_reads_cannot_fill_our_memory() -> None:
 async def test_what_was_held_back_arrives_in_order() -> None:
     """a full socket delays messages and keeps their order."""
     ours, theirs = open_pair()
-    channel, engine = AsyncChannel(ours), Channel(theirs)
+    channel, engine = to_engine(ours), Channel(theirs)
     sent = [Update(lane=n, parameters=Parameters(prompt="y" * 2000)) for n in range(500)]
     for update in sent:
         channel.send(update)
@@ -146,7 +148,7 @@ async def test_what_was_held_back_arrives_in_order() -> None:
 async def test_closing_wakes_the_one_who_waits() -> None:
     """no task is left behind on a channel that is closed here."""
     ours, theirs = open_pair()
-    channel = AsyncChannel(ours)
+    channel = to_engine(ours)
     waiting = asyncio.create_task(channel.receive())
     await asyncio.sleep(0)
     channel.close()

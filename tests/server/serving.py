@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp.test_utils import TestClient, TestServer
 from slipstream_server.app import SESSIONS, make_app, running_engine
 from slipstream_server.config import ServerConfig
+from slipstream_server.engine_client import EngineClient
 from slipstream_server.engine_status import EngineState
 from slipstream_server.sessions import Sessions
 from slipstream_server.supervisor import Supervisor
@@ -22,7 +23,7 @@ DEADLINE_S = 20.0
 @dataclass(frozen=True, kw_only=True)
 class Serving:
     client: TestClient[Any, Any]
-    supervisor: Supervisor
+    supervisor: Supervisor[EngineClient]
     sessions: Sessions
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 from slipstream_protocol.arena import Arena, Layout
-from slipstream_protocol.channel import AsyncChannel, Channel, open_pair
+from slipstream_protocol.channel import Channel, open_pair, to_engine
 from slipstream_protocol.frames import Geometry
 from slipstream_protocol.messages import (
     Applied,
@@ -121,7 +121,9 @@ class Played:
 
 
 @asynccontextmanager
-async def played(geometry: Geometry = SMALL, lanes: int = 2) -> AsyncIterator[Played]:
+async def played(
+    geometry: Geometry = SMALL, lanes: int = 2, own: tuple[int, ...] | None = None
+) -> AsyncIterator[Played]:
     ours, theirs = open_pair()
     layout = Layout(geometry=geometry, lanes=lanes, in_slots=1, out_slots=2)
     engine_arena = Arena.create(layout)
@@ -138,10 +140,10 @@ async def played(geometry: Geometry = SMALL, lanes: int = 2) -> AsyncIterator[Pl
         styles=(),
         note="",
     )
-    channel = AsyncChannel(ours)
+    channel = to_engine(ours)
     with ThreadPoolExecutor(1) as pool:
         server_arena = Arena(os.dup(engine_arena.descriptor), layout)
-        client = EngineClient(channel, ready, server_arena, pool)
+        client = EngineClient(channel, ready, server_arena, pool, lanes=own)
         serving = asyncio.create_task(client.serve())
         engine = Played(client, Channel(theirs), engine_arena, serving)
         try:
@@ -238,6 +240,28 @@ async def test_a_refusal_is_passed_on(retry_after_s: float, error: type[Exceptio
         with pytest.raises(error, match="no"):
             await opening
         assert engine.client.free_lanes == 2
+
+
+async def test_a_refusal_that_comes_after_giving_up_does_not_free_the_lane() -> None:
+    """the answer to `CloseStream` is still to come, and must not end the lane's next stream."""
+    async with played(lanes=1) as engine:
+        opening = asyncio.create_task(engine.client.open(Parameters(), Notes()))
+        await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        assert [engine.hear(), engine.hear()][1] == CloseStream(lane=0)
+        await engine.say(StreamRefused(lane=0, reason="no", retry_after_s=1.0))
+        assert engine.client.free_lanes == 0
+        await engine.say(StreamClosed(lane=0))
+        assert engine.client.free_lanes == 1
+
+
+async def test_only_the_lanes_given_are_used() -> None:
+    """where an engine is shared, each has its own."""
+    async with played(lanes=4, own=(1, 3)) as engine:
+        assert [(await engine.open(Notes())).lane for _ in range(2)] == [1, 3]
+        with pytest.raises(ServerFull):
+            await engine.client.open(Parameters(), Notes())
 
 
 async def test_streams_are_told_apart() -> None:

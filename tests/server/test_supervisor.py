@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 from slipstream_server.config import ServerConfig
+from slipstream_server.engine_client import EngineClient
 from slipstream_server.engine_status import EngineState
 from slipstream_server.errors import EngineUnavailable
-from slipstream_server.supervisor import Supervisor, engine_command
+from slipstream_server.supervisor import Supervisor, attach_client, engine_command
 
 from tests.server.serving import poll
 
@@ -25,9 +26,9 @@ channel = Channel(socket.socket(fileno=parser.parse_args().channel_fd))
 
 
 @asynccontextmanager
-async def supervised(script: str) -> AsyncIterator[Supervisor]:
+async def supervised(script: str) -> AsyncIterator[Supervisor[EngineClient]]:
     with ThreadPoolExecutor(1) as pool:
-        supervisor = Supervisor([sys.executable, "-c", script], pool=pool)
+        supervisor = Supervisor([sys.executable, "-c", script], attach=attach_client(pool))
         running = asyncio.create_task(supervisor.run())
         try:
             yield supervisor
@@ -38,7 +39,7 @@ async def supervised(script: str) -> AsyncIterator[Supervisor]:
             assert supervisor.status.pid is None
 
 
-async def down(supervisor: Supervisor) -> str:
+async def down(supervisor: Supervisor[EngineClient]) -> str:
     """What a caller is told of an engine that is down."""
     await poll(lambda: supervisor.status.state is EngineState.DOWN)
     with pytest.raises(EngineUnavailable) as caught:
@@ -101,7 +102,7 @@ async def test_a_ready_engine_without_its_memory_is_an_end() -> None:
 
 async def test_a_command_that_is_not_there_is_said() -> None:
     with ThreadPoolExecutor(1) as pool:
-        supervisor = Supervisor(["/none/such"], pool=pool)
+        supervisor = Supervisor(["/none/such"], attach=attach_client(pool))
         running = asyncio.create_task(supervisor.run())
         told = await down(supervisor)
         supervisor.stop()
