@@ -38,10 +38,12 @@ _RETRY_S = 2.0
 
 
 class CameraSession(Session):
-    """A viewer with a camera: its frames through the engine, and back.
+    """One with a camera: its frames through the engine, back, and to all who watch.
 
     Args:
+        name: of the stream, for those who watch it.
         client: the engine.
+        returns: whether the picture goes back on the call; a publisher only brings one.
         offered_ns: when the offer came, the zero of its time to first frame.
     """
 
@@ -50,19 +52,30 @@ class CameraSession(Session):
         id: str,
         client: EngineClient,
         *,
+        name: str,
+        returns: bool,
         servers: tuple[IceServer, ...],
         around: Surroundings,
         offered_ns: int,
     ) -> None:
         ready = client.ready
-        playout = Playout(chunk_frames=ready.geometry.chunk_frames)
-        output = OutputTrack(playout, around.encoding(), on_sent=self._on_sent)
-        super().__init__(id, output, servers, around)
-        self.monitor = SloMonitor(around.targets, offered_ns=offered_ns)
-        self.stream = Stream(id, ready, self.monitor, around.metrics, self)
-        self.stream.watchers.append(
-            Watcher(output=self.output, tell=self.peer.tell, end=self.leave)
+        chunk_frames = ready.geometry.chunk_frames
+        self.broadcast = around.broadcast(
+            chunk_frames=chunk_frames, on_shown=None if returns else self._on_sent
         )
+        self._playout = self.broadcast.pictures.playout
+        output = None
+        if returns:
+            self._playout = Playout(chunk_frames=chunk_frames)
+            output = OutputTrack(self._playout, around.encoding(), on_sent=self._on_sent)
+        super().__init__(id, output, output.encoding if output else None, servers, around)
+        self.name = name
+        self.monitor = SloMonitor(around.targets, offered_ns=offered_ns)
+        self.stream = Stream(name, ready, self.monitor, around.metrics, self)
+        self.stream.outputs.append(self.broadcast)
+        if output is not None:
+            self.stream.outputs.append(output)
+        self.stream.watchers.append(Watcher(tell=self.peer.tell, end=self.leave))
         self._client = client
         self._state: StateName = "connecting"
         self._heard_ns = offered_ns
@@ -102,6 +115,7 @@ class CameraSession(Session):
         async with asyncio.TaskGroup() as parts:
             parts.create_task(self.stream.feed(), name="feed")
             parts.create_task(self._report(), name="report")
+            parts.create_task(self.broadcast.run(), name="broadcast")
             await self.peer.connected.wait()
             if self.peer.camera is None:
                 self.leave("the offer's video brings no camera")
@@ -131,7 +145,7 @@ class CameraSession(Session):
         model = msgspec.structs.asdict(describe(self.stream.ready))
         return State(
             state=self._state,
-            stream=self.id,
+            stream=self.name,
             **(model | {"parameters": self._control.current}),
         )
 
@@ -218,9 +232,7 @@ class CameraSession(Session):
             now = now_ns()
             report = self.monitor.report(now)
             ingested = self._ingest.drops if self._ingest else {}
-            drops = total_drops(
-                self.peer.drops, ingested, self.stream.drops, self.output.playout.drops
-            )
+            drops = total_drops(self.peer.drops, ingested, self.stream.drops, self._playout.drops)
             self.around.metrics.report(self.id, report, drops)
             self.stream.tell(slo_event(report, self.around.targets, drops))
             if now - self._heard_ns > SILENT_NS:

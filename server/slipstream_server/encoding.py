@@ -31,6 +31,11 @@ _PACE_FACTOR = 8  # packets of a large frame leave at this many times the bitrat
 _PACE_MIN_BPS = 12_000_000
 
 
+def pace_of(bitrate_bps: int) -> int:
+    """How fast the packets of a large frame leave, in bit/s."""
+    return max(_PACE_MIN_BPS, _PACE_FACTOR * bitrate_bps)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoSettings:
     """How pictures are sent, to every viewer.
@@ -101,7 +106,7 @@ class Encoding:
             self._counts["key"] += 1
         self._counts["sent"] += 1
         self._counts["bytes"] += encoded.packet.size
-        self.pacer.pace_bps = max(_PACE_MIN_BPS, _PACE_FACTOR * self.rate.bitrate_bps)
+        self.pacer.pace_bps = pace_of(self.rate.bitrate_bps)
         return encoded.packet
 
     # ---- what the viewer's side says

@@ -14,6 +14,7 @@ from aiortc import (
 )
 from slipstream_protocol.clock import now_ns
 
+from slipstream_server import seams
 from slipstream_server.errors import RequestError
 from slipstream_server.events import Event
 from slipstream_server.ice import IceServer, bound_gathering, rtc_configuration
@@ -22,8 +23,7 @@ from slipstream_server.playout import Shown
 from slipstream_server.sdp import Offer, with_start_bitrate
 from slipstream_server.seams import SeamMoved
 from slipstream_server.timing import FrameTimes, TimingBatch
-from slipstream_server.track import OutputTrack
-from slipstream_server.video import Video
+from slipstream_server.video import Outgoing, Video
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +36,11 @@ _FLUSH_STEP_S = 0.02
 
 
 class Peer:
-    """A connection that sends one picture and may bring a camera and a data channel.
+    """A connection that may send a picture, bring a camera and a data channel.
 
     Args:
-        output: the picture to send.
+        output: the picture to send; None if none is.
+        outgoing: how it is sent; None if none is.
         low_delay: whether the viewer is asked to show each frame at once.
         servers: STUN and TURN, if any.
         loopback: whether 127.0.0.1 is offered too.
@@ -49,7 +50,8 @@ class Peer:
 
     def __init__(
         self,
-        output: OutputTrack,
+        output: MediaStreamTrack | None,
+        outgoing: Outgoing | None,
         *,
         low_delay: bool,
         servers: tuple[IceServer, ...],
@@ -72,7 +74,7 @@ class Peer:
         self._pc.on("track", self._track_came)
         self._pc.on("datachannel", self._channel_came)
         # before the offer is set: it then belongs to the offer's first video
-        self._video = Video(self._pc, output, output.encoding, low_delay=low_delay)
+        self._video = Video(self._pc, output, outgoing, low_delay=low_delay)
 
     async def answer(self, offer: Offer) -> str:
         """The answer's SDP; never waits for a name or for STUN longer than `ice.GATHER_S`.
@@ -83,6 +85,7 @@ class Peer:
         """
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
+            seams.answer_passively(self._pc, offer.sdp)
             self._video.settle(offer.sdp)
             for transceiver in self._pc.getTransceivers():
                 if transceiver.sender is not self._video.sender:

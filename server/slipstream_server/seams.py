@@ -6,6 +6,12 @@ places. Only instances are changed, before the call begins; modules and their co
 A name that is gone raises `SeamMoved` when a call begins, and `tests/server/test_seams.py` says so
 before that.
 
+On the connection, between the offer and the answer:
+
+* `_set_role` of the DTLS transports: where the offer leaves the choice, the other side begins the
+  handshake. aiortc's own end takes ECDSA certificates only when it begins itself, and the
+  certificates of GStreamer, of some libdatachannel and OpenSSL builds are RSA.
+
 On the transceiver, between the offer and the answer:
 
 * `_headerExtensions`, `_codecs[].rtcpFeedback`: playout-delay and transport-cc are added, with the
@@ -41,7 +47,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, Protocol
 
-from aiortc import RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
+from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
 from aiortc.codecs import is_rtx
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcrtpparameters import (
@@ -67,7 +73,7 @@ from aiortc.rtp import (
     unpack_header_extensions,
     unpack_remb_fci,
 )
-from aiortc.sdp import MediaDescription
+from aiortc.sdp import MediaDescription, SessionDescription
 from slipstream_protocol.clock import NS_PER_S, now_ns
 
 from slipstream_server.bounded import DecoderQueue, TrackQueue
@@ -105,6 +111,21 @@ def private(owner: object, name: str) -> Any:
 def _replace(owner: object, name: str, part: object) -> None:
     private(owner, name)
     setattr(owner, name, part)
+
+
+# ---- connection
+
+
+def answer_passively(pc: RTCPeerConnection, offer: str) -> None:
+    """Leave the first word of the DTLS handshake to the other side where the offer allows it."""
+    media = SessionDescription.parse(offer).media
+    if any(one.dtls is None or one.dtls.role != "auto" for one in media):
+        return
+    transports = [transceiver.receiver.transport for transceiver in pc.getTransceivers()]
+    if pc.sctp is not None:
+        transports.append(pc.sctp.transport)
+    for transport in transports:
+        private(transport, "_set_role")("server")
 
 
 # ---- transceiver

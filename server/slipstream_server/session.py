@@ -3,21 +3,23 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from aiortc import RTCIceCandidate
+from aiortc import MediaStreamTrack, RTCIceCandidate
 
+from slipstream_server.broadcast import KEY_EVERY_NS, Broadcast
 from slipstream_server.encoding import Encoding, VideoSettings
 from slipstream_server.ice import IceServer
 from slipstream_server.keyframes import KeyFrames
 from slipstream_server.metrics import Metrics
 from slipstream_server.peer import Peer
+from slipstream_server.playout import Shown
 from slipstream_server.rate import RateControl
 from slipstream_server.sdp import MAX_CANDIDATES, Offer
 from slipstream_server.slo import SloTargets
-from slipstream_server.track import OutputTrack
+from slipstream_server.video import Outgoing
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +41,28 @@ class Surroundings:
         return Encoding(
             codec=self.video.codec,
             pool=self.pool,
-            rate=RateControl(ceiling_bps=self.video.ceiling_bps),
+            rate=self.rate(),
             key_frames=KeyFrames(),
+        )
+
+    def rate(self) -> RateControl:
+        """The rate of one more viewer."""
+        return RateControl(ceiling_bps=self.video.ceiling_bps)
+
+    def broadcast(
+        self, *, chunk_frames: int, on_shown: Callable[[Shown, int], None] | None
+    ) -> Broadcast:
+        """One stream's picture for all its watchers."""
+        key_frames = KeyFrames(every_ns=KEY_EVERY_NS)
+        encoding = Encoding(
+            codec=self.video.codec, pool=self.pool, rate=self.rate(), key_frames=key_frames
+        )
+        return Broadcast(
+            chunk_frames=chunk_frames,
+            encoding=encoding,
+            key_frames=key_frames,
+            new_rate=self.rate,
+            on_shown=on_shown,
         )
 
 
@@ -49,23 +71,30 @@ class Session:
 
     Args:
         id: for the caller, and in every line of the log.
-        output: the picture to send.
+        output: the picture to send; None if none is.
+        outgoing: how it is sent; None if none is.
         servers: STUN and TURN, if any.
         around: shared by all sessions.
     """
 
     def __init__(
-        self, id: str, output: OutputTrack, servers: tuple[IceServer, ...], around: Surroundings
+        self,
+        id: str,
+        output: MediaStreamTrack | None,
+        outgoing: Outgoing | None,
+        servers: tuple[IceServer, ...],
+        around: Surroundings,
     ) -> None:
         self.id = id
         self.around = around
-        self.output = output
+        self._output = output
         self.reason: str | None = None
         self._leaving = asyncio.Event()
         self._addresses: deque[RTCIceCandidate | None] = deque()
         self._addresses_came = asyncio.Event()
         self.peer = Peer(
             output,
+            outgoing,
             low_delay=around.video.low_delay,
             servers=servers,
             loopback=around.loopback,
@@ -123,7 +152,8 @@ class Session:
         finally:
             await self.release()
             await self.peer.close()
-            self.output.stop()
+            if self._output is not None:
+                self._output.stop()
             logger.info("session ends: %s", self.reason or "cut off")
 
     async def _add_addresses(self) -> None:

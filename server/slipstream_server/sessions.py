@@ -141,6 +141,8 @@ class Sessions:
         session = CameraSession(
             id,
             self._engine.require(),
+            name=id,
+            returns=True,
             servers=self.ice_servers(id),
             around=self._around,
             offered_ns=offered_ns,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +16,6 @@ from slipstream_server.events import Event
 from slipstream_server.metrics import Metrics
 from slipstream_server.playout import ChunkStamps, Made
 from slipstream_server.slo import SloMonitor
-from slipstream_server.track import OutputTrack
 
 
 class Owner(Protocol):
@@ -27,11 +26,16 @@ class Owner(Protocol):
     def on_lost(self, reason: str) -> None: ...
 
 
+class Output(Protocol):
+    """Where generated frames go."""
+
+    def push(self, frames: Sequence[Made]) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watcher:
-    """One who sees the stream: a track of its own, and where its events go."""
+    """One who sees the stream, and where its events go."""
 
-    output: OutputTrack
     tell: Callable[[Event], None]
     end: Callable[[str], None]
 
@@ -44,7 +48,7 @@ class _Submitted:
 
 
 class Stream:
-    """Frames in by `push`, chunks to the engine by `feed`, generated frames to every watcher.
+    """Frames in by `push`, chunks to the engine by `feed`, generated frames to every output.
 
     Args:
         id: known to the page, part of the address of its clean view.
@@ -60,6 +64,7 @@ class Stream:
         self.id = id
         self.ready = ready
         self.paused = False
+        self.outputs: list[Output] = []
         self.watchers: list[Watcher] = []
         self._monitor = monitor
         self._metrics = metrics
@@ -132,8 +137,8 @@ class Stream:
         chunk = _made(submitted, back)
         missed = self._monitor.observe_chunk(chunk[0])
         self._metrics.chunk(back.out.stages, missed=missed)
-        for watcher in self.watchers:
-            watcher.output.push(chunk)
+        for output in self.outputs:
+            output.push(chunk)
 
     def on_dropped(self, chunk: int) -> None:
         self._late["deadline"] += len(self._submitted.pop(chunk).frames)

@@ -1,19 +1,33 @@
 """One call's picture both ways: our parts put into one peer connection of aiortc's."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender
 from aiortc.sdp import SessionDescription
 
 from slipstream_server import seams
-from slipstream_server.encoding import Encoding
+from slipstream_server.pacer import Pacer
+from slipstream_server.rate import RateControl
 from slipstream_server.reception import Reception
+
+
+class Outgoing(seams.SenderEvents, Protocol):
+    """How a call's picture is sent: encoded for this viewer alone, or for many."""
+
+    rate: RateControl
+    pacer: Pacer
+
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+
+    def encode_h264(self) -> None: ...
 
 
 class Video:
     """The picture of one call. The order of calls is::
 
-        video = Video(pc, track, encoding)
+        video = Video(pc, track, outgoing)
         await pc.setRemoteDescription(offer)
         video.settle(offer.sdp)
         await pc.setLocalDescription()
@@ -21,9 +35,9 @@ class Video:
 
     Args:
         pc: new.
-        track: to be sent; it belongs to the offer's first video. Its `recv` gives what
-            `encoding.encode` gives.
-        encoding: of this viewer.
+        track: to be sent, None if nothing is; it belongs to the offer's first video. Its `recv`
+            gives H.264 packets once `outgoing` was told to encode that, else pictures.
+        outgoing: of this viewer; None if nothing is sent.
         low_delay: whether the viewer is asked to show each frame at once. Without it the browser
             smooths what a bad link makes uneven, and is later.
     """
@@ -31,15 +45,19 @@ class Video:
     def __init__(
         self,
         pc: RTCPeerConnection,
-        track: MediaStreamTrack,
-        encoding: Encoding,
+        track: MediaStreamTrack | None,
+        outgoing: Outgoing | None,
         *,
         low_delay: bool = True,
     ) -> None:
         self.reception: Reception | None = None
-        self._encoding = encoding
+        self._outgoing = outgoing
         self._low_delay = low_delay
-        self._transceiver = pc.addTransceiver(track)
+        self._transceiver = (
+            pc.addTransceiver("video", direction="recvonly")
+            if track is None
+            else pc.addTransceiver(track)
+        )
         seams.prefer_h264(self._transceiver)
 
     @property
@@ -63,15 +81,17 @@ class Video:
         transport_cc = seams.add_extensions(transceiver, offered)
         if transceiver.receiver.track is not None:
             self.reception = Reception(transceiver.receiver, transport_cc=transport_cc)
+        if self._outgoing is None:
+            return
         codec = seams.sent_codec(transceiver)
         is_ours = codec == "H264"
         if is_ours:
-            self._encoding.encode_h264()
+            self._outgoing.encode_h264()
         seams.SenderSeam(
             transceiver.sender,
             codec,
-            self._encoding if is_ours else None,
-            pacer=self._encoding.pacer,
+            self._outgoing if is_ours else None,
+            pacer=self._outgoing.pacer,
             low_delay=self._low_delay,
         )
 
@@ -83,7 +103,10 @@ class Video:
     def summary(self) -> str:
         """What was sent and received, in a line."""
         received = self.reception.counts() if self.reception is not None else {}
-        sent = {**self._encoding.counts, "kbps": self._encoding.rate.bitrate_bps // 1000}
+        sent: dict[str, int] = {}
+        if self._outgoing is not None:
+            kbps = self._outgoing.rate.bitrate_bps // 1000
+            sent = {**self._outgoing.counts, "kbps": kbps}
         return ", ".join(
             f"{direction} {cause} {count}"
             for direction, counts in (("out", sent), ("in", received))

@@ -6,15 +6,14 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.camera_session import CameraSession
 from slipstream_server.control import Control
 from slipstream_server.ice import IceServer
-from slipstream_server.playout import Playout, Shown
+from slipstream_server.playout import Shown
 from slipstream_server.sdp import Offer
 from slipstream_server.session import Session, Surroundings
 from slipstream_server.stream import Watcher
-from slipstream_server.track import OutputTrack
 
 
 class WatchSession(Session):
-    """A viewer of somebody's stream: frames of its own queue, and the stream's events.
+    """A viewer of somebody's stream: a seat at its one picture, and the stream's events.
 
     Args:
         source: whose stream it is.
@@ -28,11 +27,10 @@ class WatchSession(Session):
         servers: tuple[IceServer, ...],
         around: Surroundings,
     ) -> None:
-        playout = Playout(chunk_frames=source.stream.ready.geometry.chunk_frames)
-        output = OutputTrack(playout, around.encoding(), on_sent=self._on_sent)
-        super().__init__(id, output, servers, around)
+        track = source.broadcast.track(self._on_sent)
+        super().__init__(id, track, track, servers, around)
         self._source = source
-        self._watcher = Watcher(output=self.output, tell=self.peer.tell, end=self.leave)
+        self._watcher = Watcher(tell=self.peer.tell, end=self.leave)
         self._control = Control(
             current=source.state_event().parameters,
             apply=self._refuse,

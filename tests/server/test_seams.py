@@ -58,7 +58,7 @@ async def test_every_seam_is_where_it_was() -> None:
     for owner, names in (
         (transceiver, ("_codecs", "_headerExtensions")),
         (transceiver.receiver, RECEIVER),
-        (transceiver.receiver.transport, ("_send_rtp",)),
+        (transceiver.receiver.transport, ("_send_rtp", "_set_role")),
         (transceiver.sender, SENDER),
     ):
         for name in names:
@@ -71,6 +71,7 @@ async def test_every_seam_is_where_it_was() -> None:
         (transceiver.sender._handle_rtcp_packet, ["packet"]),
         (transceiver.sender._send_keyframe, []),
         (transceiver.receiver.transport._send_rtp, ["data"]),
+        (transceiver.receiver.transport._set_role, ["role"]),
     ):
         assert list(inspect.signature(method).parameters) == parameters
     await pc.close()
@@ -147,6 +148,26 @@ async def test_extensions_are_agreed_on_as_offered(with_feedback: bool) -> None:
     assert ("a=rtcp-fb:103 transport-cc" in answer) is with_feedback
     assert seams.sent_codec(transceiver) == "H264"
     await pc.close()
+
+
+@pytest.mark.parametrize(
+    ("offered", "answered"), [("actpass", "passive"), ("active", "passive"), ("passive", "active")]
+)
+async def test_the_other_side_begins_the_handshake(offered: str, answered: str) -> None:
+    """wherever its offer lets us choose, on every media of the call."""
+    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    pc.addTransceiver(Camera())
+    other = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    other.addTransceiver("audio")
+    other.addTransceiver("video")
+    other.createDataChannel("parameters")
+    offer = (await other.createOffer()).sdp.replace("a=setup:actpass", f"a=setup:{offered}")
+    await pc.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
+    seams.answer_passively(pc, offer)
+    answer = (await pc.createAnswer()).sdp
+    assert answer.count("a=setup:") == answer.count(f"a=setup:{answered}") == 3
+    await pc.close()
+    await other.close()
 
 
 def test_playout_delay_rides_on_every_packet() -> None:
