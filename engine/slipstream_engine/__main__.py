@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from typing import Any
 
 from slipstream_protocol.arena import Arena, Layout
@@ -21,7 +22,8 @@ from slipstream_engine.extras import MissingExtraError, optional
 from slipstream_engine.loop import Loop
 from slipstream_engine.options import add_machine, count, size_px
 from slipstream_engine.pipeline import Pipeline
-from slipstream_engine.rehearsal import rehearse
+from slipstream_engine.preparation import prepare
+from slipstream_engine.sizing import SizeChoice
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument("--channel-fd", type=int, required=True, help="inherited socket")
     parser.add_argument("--pipeline", choices=("diffusion", "echo"), default="diffusion")
     parser.add_argument("--preset", default="tiny", help="model, for the diffusion pipeline")
-    parser.add_argument("--size", type=size_px, help="WxH of a frame, where not the preset's own")
+    parser.add_argument("--size", type=size_px, help="WxH of a frame; as preset and machine allow")
     parser.add_argument("--codec", help="wan, taehv, or one for each way: wan+taehv")
     parser.add_argument("--max-streams", type=count, default=1)
     add_machine(parser)
@@ -76,8 +78,13 @@ def need_models() -> None:
         optional(module, extra="engine")
 
 
-def load_pipeline(arguments: argparse.Namespace) -> Pipeline[Any]:
+def load_pipeline(
+    arguments: argparse.Namespace, size_px: tuple[int, int] | None = None
+) -> Pipeline[Any]:
     """The pipeline asked for, loaded but cold.
+
+    Args:
+        size_px: width and height of a frame; what the arguments or the preset say where not given.
 
     Raises:
         ValueError: if the preset, the size or the device is not possible.
@@ -85,7 +92,7 @@ def load_pipeline(arguments: argparse.Namespace) -> Pipeline[Any]:
         MissingExtraError: if torch is not installed.
     """
     if arguments.pipeline == "echo":
-        width_px, height_px = arguments.size or (640, 480)
+        width_px, height_px = size_px or arguments.size or (640, 480)
         return EchoPipeline(width_px=width_px, height_px=height_px)
     need_models()
     from slipstream_engine.config import Compilation
@@ -94,7 +101,7 @@ def load_pipeline(arguments: argparse.Namespace) -> Pipeline[Any]:
     return load_diffusion(
         Wanted(
             preset=arguments.preset,
-            size_px=arguments.size,
+            size_px=size_px or arguments.size,
             device=arguments.device,
             weights=arguments.weights,
             codec=arguments.codec,
@@ -105,6 +112,21 @@ def load_pipeline(arguments: argparse.Namespace) -> Pipeline[Any]:
     )
 
 
+def size_choice(arguments: argparse.Namespace) -> SizeChoice | None:
+    """What a measurement has to decide; None where the size is given or the preset has only one."""
+    if arguments.pipeline == "echo" or arguments.size is not None:
+        return None
+    need_models()
+    from slipstream_engine.codec import CHUNK_FRAMES
+    from slipstream_engine.load import preset_named
+
+    preset = preset_named(arguments.preset)
+    if not preset.lesser_sizes_px:
+        return None
+    sizes_px = ((preset.width_px, preset.height_px), *preset.lesser_sizes_px)
+    return SizeChoice(sizes_px, fps=preset.fps, chunk_frames=CHUNK_FRAMES)
+
+
 def serve(arguments: argparse.Namespace) -> int:
     """Load, warm up, announce, and run until the server hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when to stop
@@ -113,11 +135,13 @@ def serve(arguments: argparse.Namespace) -> int:
         opened.callback(channel.close)
         try:
             channel.send(Loading(stage=f"loading {arguments.pipeline} {arguments.preset}"))
-            pipeline = load_pipeline(arguments)
+            prepared = prepare(
+                partial(load_pipeline, arguments),
+                size_choice(arguments),
+                lambda stage: channel.send(Loading(stage=stage)),
+            )
+            pipeline = prepared.pipeline
             opened.callback(pipeline.close)
-            channel.send(Loading(stage="warming up"))
-            pipeline.warm_up()
-            latency = rehearse(pipeline)
             layout = Layout(
                 geometry=pipeline.geometry, lanes=arguments.max_streams, in_slots=1, out_slots=2
             )
@@ -134,7 +158,8 @@ def serve(arguments: argparse.Namespace) -> int:
             channel,
             arena,
             age_target_ns=round(arguments.age_ms_target * NS_PER_MS),
-            latency=latency,
+            latency=prepared.latency,
+            note=prepared.note,
         ).run()
     return 0
 

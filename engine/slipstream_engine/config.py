@@ -222,6 +222,9 @@ class Preset:
             Wan's raw means, and real checkpoints were tuned with those (`spec/05` section 5).
         text: name of the text encoder.
         width_px, height_px: of the frames it makes unless told otherwise.
+        lesser_sizes_px: width and height of smaller ones, falling, for machines on which it would
+            not keep `fps` at its own.
+        fps: the frame rate that a viewer should get at the least.
         prompt: what a stream starts with.
         note: one line on what this model is, for people.
     """
@@ -239,6 +242,8 @@ class Preset:
     height_px: int
     prompt: str
     note: str
+    lesser_sizes_px: tuple[tuple[int, int], ...] = ()
+    fps: float = 16.0
 
 
 class Compilation(StrEnum):
@@ -326,7 +331,8 @@ _TINY = Preset(
     codec="taehv",
     text="tiny",
     width_px=256,
-    height_px=192,
+    height_px=256,
+    lesser_sizes_px=((192, 192),),
     prompt="cyberpunk",
     note="the embedded demo model: a small style vocabulary, not open-ended text",
 )

@@ -57,6 +57,7 @@ class Loop(Generic[ChunkT]):
         age_target_ns: a chunk should be made before its oldest frame is older. Each stream is
             promised a chunk in half of that: one is collected while the one before is made.
         latency: what has been learnt of this pipeline so far, see `rehearsal.py`.
+        note: what there is to say besides the pipeline's own note, for people.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class Loop(Generic[ChunkT]):
         *,
         age_target_ns: int = AGE_TARGET_NS,
         latency: LatencyModel | None = None,
+        note: str = "",
     ) -> None:
         self._pipeline = pipeline
+        self._note = note
         self._channel = channel
         self._arena = arena
         self._age_target_ns = age_target_ns
@@ -140,7 +143,7 @@ class Loop(Generic[ChunkT]):
             step_list=pipeline.step_list,
             noise_scale_range=pipeline.noise_scale_range,
             styles=pipeline.styles,
-            note=pipeline.note,
+            note="; ".join(filter(None, (pipeline.note, self._note))),
         )
         self._channel.send(ready, [self._arena.descriptor])
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Hashable
 from contextlib import closing
+from dataclasses import dataclass
 from statistics import median
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ from slipstream_protocol.clock import NS_PER_MS, now_ns
 
 from slipstream_engine.latency import LatencyModel, Line
 from slipstream_engine.pipeline import Pipeline
-from slipstream_engine.work import Kind, Stage
+from slipstream_engine.work import Kind, Shape, Stage
 
 CHUNKS = 4  # the first one is of another level, three make a belief
 _GREY = 128
@@ -19,6 +20,18 @@ _SHARED = 0.2  # of a pass, to begin with: what its members would pay only once
 _GUESS_NS = 10 * NS_PER_MS
 
 ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """What was learnt.
+
+    Args:
+        steady_chunk_ns: what most of a stream's chunks take alone, from first stage to last.
+    """
+
+    latency: LatencyModel
+    steady_chunk_ns: float
 
 
 class _Record:
@@ -34,6 +47,15 @@ class _Record:
         self._pipeline.finish()
         self._spent_ns[kind].append(max(1, now_ns() - started_ns))
         return result
+
+    def chunk_ns(self, shape: Shape) -> float:
+        """What a chunk of this shape takes, each of its passes at its median."""
+        passes = {Stage.ENCODE: 1, Stage.DENOISE: shape.steps, Stage.DECODE: 1}
+        return sum(
+            count * median(self._spent_ns[Kind(stage=stage, level=shape.level)])
+            for stage, count in passes.items()
+            if count
+        )
 
     def model(self) -> LatencyModel:
         """Begins at the median of each kind; what was never seen is taken for the slowest."""
@@ -56,7 +78,7 @@ def nothing_learnt() -> LatencyModel:
     return LatencyModel(_line(_GUESS_NS))
 
 
-def rehearse(pipeline: Pipeline[Any], chunks: int = CHUNKS) -> LatencyModel:
+def rehearse(pipeline: Pipeline[Any], chunks: int = CHUNKS) -> Rehearsal:
     """Learn from a throw-away stream of grey pictures with the pipeline's own parameters."""
     record = _Record(pipeline)
     geometry = pipeline.geometry
@@ -71,4 +93,6 @@ def rehearse(pipeline: Pipeline[Any], chunks: int = CHUNKS) -> LatencyModel:
             for _ in range(shape.steps):
                 record.time(denoise, pipeline.denoise, [chunk])
             record.time(decode, stream.decode, chunk, np.empty_like(frames_THW))
-    return record.model()
+        return Rehearsal(
+            latency=record.model(), steady_chunk_ns=record.chunk_ns(stream.steady_shape)
+        )

@@ -37,7 +37,9 @@ class ServerConfig:
     token: str = _setting("", "secret that callers must bring, as ?token= or Bearer")
     pipeline: str = _setting("diffusion", "what the engine runs: diffusion or echo")
     preset: str = _setting("tiny", "model of the pipeline")
-    size: str = _setting("", "WIDTHxHEIGHT of the engine's frames; the preset's own unless set")
+    size: str = _setting(
+        "", "WIDTHxHEIGHT of the engine's frames; as preset and machine allow unless set"
+    )
     codec: str = _setting(
         "", "wan, taehv or wan+taehv (encoder+decoder); the preset's own unless set"
     )

@@ -218,6 +218,10 @@ class Supervisor(Generic[ClientT]):
         if isinstance(ready, Failed):
             return f"the engine did not start: {ready.reason}"
         (descriptor,) = channel.take_descriptors(1)
+        if "--size" not in self._command:
+            # one that chooses its size by what it measures must not choose anew under open calls
+            size = f"{ready.geometry.width_px}x{ready.geometry.height_px}"
+            self._command += ("--size", size)
         self._client = client = self._attach(channel, ready, descriptor)
         self._say(EngineState.READY, ready.note)
         try:

@@ -30,7 +30,7 @@ def scene(pipeline: DiffusionPipeline[TaehvState], count: int) -> I420:
     frames = np.full((count, *geometry.frame_shape), 128, np.uint8)
     for t in range(count):
         disc = (x - 90 - 2 * t) ** 2 + (y - 90) ** 2 < 45**2
-        frames[t, : geometry.height_px] = np.where(disc, 205, 40 + x // 4)
+        frames[t, : geometry.height_px] = np.where(disc, 205, 40 + x // 4 + y // 4)
     return frames
 
 

@@ -271,7 +271,7 @@ def test_streams_that_share_a_pass_share_its_failure(far_end: FarEnd) -> None:
 
 def test_a_rehearsal_knows_every_stage() -> None:
     """what a viewer's steady chunks ask for has been seen often enough to be believed."""
-    latency = rehearse(PaintPipeline())
+    latency = rehearse(PaintPipeline()).latency
     for stage in Stage:
         kind = Kind(stage=stage, level="paint")
         assert latency.samples(kind) >= 3

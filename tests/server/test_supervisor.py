@@ -1,11 +1,14 @@
 """Engines that start late, never, or end; played by small scripts."""
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
+import psutil
 import pytest
 from slipstream_server.config import ServerConfig
 from slipstream_server.engine_client import EngineClient
@@ -135,3 +138,26 @@ def test_the_engine_is_told_what_was_set_and_no_more() -> None:
     chosen = engine_command(ServerConfig(size="320x240", codec="wan+taehv", threads=2))
     for flag, value in (("--size", "320x240"), ("--codec", "wan+taehv"), ("--threads", "2")):
         assert chosen[chosen.index(flag) + 1] == value
+
+
+async def test_the_next_engine_serves_the_size_of_the_first() -> None:
+    """one that chooses by what it measures cannot come back with another size under a call."""
+    config = ServerConfig(pipeline="echo")
+    with ThreadPoolExecutor(1) as pool:
+        supervisor = Supervisor(engine_command(config), attach=attach_client(pool))
+        running = asyncio.create_task(supervisor.run())
+        try:
+            await poll(lambda: supervisor.status.ready is not None)
+            first = supervisor.status.pid
+            assert first is not None and "--size" not in psutil.Process(first).cmdline()
+            os.kill(first, signal.SIGKILL)
+            await poll(
+                lambda: supervisor.status.restarts > 0 and supervisor.status.ready is not None
+            )
+            second = supervisor.status.pid
+            assert second is not None
+            line = psutil.Process(second).cmdline()
+            assert line[line.index("--size") + 1] == "640x480"
+        finally:
+            supervisor.stop()
+            await running
