@@ -60,12 +60,14 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 def add_tools(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Every command but `serve`."""
     from slipstream_engine.bench import add_bench
+    from slipstream_engine.inspection import add_inspect
     from slipstream_engine.pull import add_pull
     from slipstream_engine.simulate import add_simulate
     from slipstream_engine.train.command import add_train_tiny
     from slipstream_engine.v2v import add_v2v
 
     add_bench(commands)
+    add_inspect(commands)
     add_pull(commands)
     add_simulate(commands)
     add_train_tiny(commands)

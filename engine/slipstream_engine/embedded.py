@@ -33,6 +33,19 @@ def load_embedded(config: EngineConfig, folder: Path = WEIGHTS) -> Parts[TaehvSt
     return Parts(model=model, codec=codec, text=text)
 
 
+def check_embedded(folder: Path = WEIGHTS) -> None:
+    """Name the files of weights that are absent.
+
+    Raises:
+        CheckpointError: if any is.
+    """
+    files = (CODEC_FILE, DIT_FILE, TEXT_FILE)
+    if absent := [name for name in files if not (folder / name).is_file()]:
+        raise CheckpointError(
+            f"preset tiny needs {', '.join(absent)} in {folder}, install the package anew"
+        )
+
+
 def load_text(path: Path, *, like: torch.Tensor) -> TinyText:
     """The text encoder of a file; its embeddings come on `like`'s device and in its dtype.
 

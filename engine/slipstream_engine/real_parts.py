@@ -67,7 +67,7 @@ def load_real_parts(
         ValueError: if the preset names a codec that there is not.
     """
     preset, sizes = config.preset, sizes or Sizes()
-    _check_present(preset, weights)
+    check_present(preset, weights)
     device, dtype = torch.device(config.device), getattr(torch, config.dtype)
     text = Umt5Text(
         Umt5Files(weights=weights / UMT5.file, tokenizer=weights / TOKENIZER.file),
@@ -120,8 +120,12 @@ def pair_codecs(
     return CodecPair(loaded[sides.encoder], loaded[sides.decoder], statistics=statistics)
 
 
-def _check_present(preset: Preset, weights: Path) -> None:
-    """Name all that is absent, and the bundles that bring it, before anything is read."""
+def check_present(preset: Preset, weights: Path) -> None:
+    """Name all that is absent, and the bundles that bring it, before anything is read.
+
+    Raises:
+        CheckpointError: if anything is.
+    """
     absent = [artifact for artifact in files_of(preset) if not (weights / artifact.file).is_file()]
     if not absent:
         return

@@ -1,53 +1,24 @@
-"""The command `slipstream`: settings and signals. Only here os.environ is read."""
+"""The command `slipstream`: `serve`, which is meant where nothing is named, and `doctor`.
 
-import asyncio
+Only here os.environ is read. Each command's modules are imported when it is asked for: `doctor`
+must work where a package that `serve` is made of is broken.
+"""
+
 import os
-import signal
 import sys
 from collections.abc import Sequence
-
-from slipstream_server.addresses import page_addresses
-from slipstream_server.app import serve
-from slipstream_server.certificate import Certificate
-from slipstream_server.config import ServerConfig, read_config
-from slipstream_server.errors import ConfigError, PortBusy
-from slipstream_server.process import run_process, set_up_logging
-from slipstream_server.tls import certificate_for
-
-
-async def run(config: ServerConfig, certificate: Certificate | None) -> None:
-    """Serve until the process is asked to stop."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-
-    def started(port: int) -> None:
-        addresses = page_addresses(config, port, secure=certificate is not None)
-        print("Slipstream is at " + "\n             and ".join(addresses), flush=True)
-        if certificate is not None and certificate.self_signed:
-            print(
-                "Browsers warn of its certificate, which nobody else has signed. It is the right "
-                f"one if its SHA-256 fingerprint is\n  {certificate.fingerprint}",
-                flush=True,
-            )
-
-    tls = certificate.context() if certificate is not None else None
-    await serve(config, tls=tls, stop=stop, started=started)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
-    if arguments[:1] == ["serve"]:
-        arguments = arguments[1:]
-    try:
-        config = read_config(arguments, os.environ)
-        set_up_logging(config.log_level)
-        run_process(run(config, certificate_for(config)))
-    except (ConfigError, PortBusy) as error:
-        print(f"slipstream: {error}", file=sys.stderr)
-        return 1
-    return 0
+    command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    if command == "doctor":
+        from slipstream_server.doctor.command import doctor
+
+        return doctor(rest, os.environ)
+    from slipstream_server.serve import serve_command
+
+    return serve_command(rest if command == "serve" else arguments, os.environ)
 
 
 if __name__ == "__main__":

@@ -167,7 +167,8 @@ def _flag(name: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="slipstream",
-        description="Serve live video diffusion over WebRTC.",
+        description="Serve live video diffusion over WebRTC. "
+        "`slipstream doctor` with the same flags checks what that needs.",
         epilog="Flags may also stand in the environment (SLIPSTREAM_PORT) or in the file (port).",
     )
     parser.add_argument("--config", metavar="FILE", help="TOML file with settings")

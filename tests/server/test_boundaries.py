@@ -22,7 +22,10 @@ def test_the_server_brings_no_torch_and_no_engine() -> None:
 
 def test_importing_the_entry_starts_nothing() -> None:
     """the command's module may be imported without effect."""
-    script = "import slipstream_server.__main__, threading; print(threading.active_count())"
+    script = (
+        "import slipstream_server.__main__, slipstream_server.serve, threading\n"
+        "print(threading.active_count())"
+    )
     ran = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
     )

@@ -1,0 +1,213 @@
+"""The engine, in its own process: what it would run on, its weights, and a chunk made by it."""
+
+import asyncio
+import contextlib
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import numpy as np
+from slipstream_protocol.clock import now_ns
+from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.inspection import Inspection
+from slipstream_protocol.messages import Applied, UpdateRefused
+from slipstream_protocol.parameters import Parameters
+
+from slipstream_server.app import running_engine
+from slipstream_server.config import ServerConfig
+from slipstream_server.doctor.finding import Finding, fail, ok, warn
+from slipstream_server.engine_client import ChunkBack, EngineClient
+from slipstream_server.engine_status import EngineState
+from slipstream_server.errors import SlipstreamError
+from slipstream_server.supervisor import Supervisor
+
+_ASK_AGAIN_S = 0.05
+_GIB = 1 << 30
+_INSTALL = "pip install 'slipstream[engine]', or serve without a model: --pipeline echo"
+
+
+class EngineFailed(Exception):
+    """The child has ended in failure; the text is its last line."""
+
+
+async def inspect(config: ServerConfig) -> Inspection:
+    """What the engine says of this machine; ended if it is not waited for.
+
+    Raises:
+        EngineFailed: if it cannot be asked.
+    """
+    command = [sys.executable, "-m", "slipstream_engine", "inspect", "--preset", config.preset]
+    for name in ("size", "codec", "device", "weights"):
+        if value := getattr(config, name):
+            command += [f"--{name}", str(value)]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, err = await process.communicate()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+    if process.returncode:
+        lines = [line for line in err.decode(errors="replace").splitlines() if line.strip()]
+        raise EngineFailed(lines[-1].strip() if lines else f"exit code {process.returncode}")
+    try:
+        return msgspec.json.decode(out, type=Inspection)
+    except msgspec.MsgspecError as error:
+        raise EngineFailed(f"it answered {out[:80]!r} ({error})") from error
+
+
+class EngineChecks:
+    """Checks that share one question to the engine.
+
+    Args:
+        config: what it would be started with.
+    """
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._config = config
+        self._inspection: Inspection | EngineFailed | None = None
+
+    async def check_device(self) -> Finding:
+        """Whether the model has something to run on."""
+        found = await self._ask()
+        if isinstance(found, EngineFailed):
+            return fail(f"the engine cannot be asked: {found}", _INSTALL)
+        if found.device_problem:
+            return fail(found.device_problem, _advice(found))
+        return judge_device(found, self._config, has_driver=shutil.which("nvidia-smi") is not None)
+
+    async def check_weights(self) -> Finding:
+        """Whether the preset's files are there."""
+        found = await self._ask()
+        if isinstance(found, EngineFailed):
+            return fail("not looked for: the engine cannot be asked", _INSTALL)
+        if found.weights is None:
+            return fail("not looked for: the settings cannot be", "see the line above")
+        if found.weights_problem:
+            reason, _, pull = found.weights_problem.partition(", run: ")
+            return fail(reason, pull or "install the package anew")
+        return ok(f"preset {self._config.preset}: all files are in {found.weights}")
+
+    async def _ask(self) -> Inspection | EngineFailed:
+        if self._inspection is None:
+            try:
+                self._inspection = await inspect(self._config)
+            except EngineFailed as error:
+                self._inspection = error
+        return self._inspection
+
+
+def judge_device(found: Inspection, config: ServerConfig, *, has_driver: bool) -> Finding:
+    """Whether what the engine would run on is what the machine could give."""
+    gpus = ", ".join(f"{gpu.name} ({gpu.memory_bytes / _GIB:.0f} GiB)" for gpu in found.gpus)
+    text = f"torch {found.torch} on {found.device}" + (f", GPUs: {gpus}" if gpus else "")
+    if found.device == "cpu" and not config.device:
+        if has_driver and found.cuda is None:
+            return warn(
+                f"{text}; there is an NVIDIA driver, this torch was built without CUDA",
+                "install the torch build for your card (see the README), then ask again",
+            )
+        if has_driver:
+            return warn(
+                f"{text}; there is an NVIDIA driver, torch (CUDA {found.cuda}) sees no card",
+                "update the driver, or give the container its GPU (--gpus all)",
+            )
+        if config.preset != "tiny":
+            return warn(
+                f"{text}: preset {config.preset} will be far from live on a CPU",
+                "use --preset tiny here",
+            )
+    return ok(text)
+
+
+def _advice(found: Inspection) -> str:
+    if found.device is None:
+        return "correct --preset, --size, --codec or --device; slipstream --help lists them"
+    return "update the driver, install the torch build for it, or use --device cpu"
+
+
+class _FirstChunk:
+    """A listener that waits for one chunk."""
+
+    def __init__(self) -> None:
+        self.came: asyncio.Future[ChunkBack] = asyncio.get_running_loop().create_future()
+
+    def on_chunk(self, back: ChunkBack) -> None:
+        if not self.came.done():
+            self.came.set_result(back)
+
+    def on_dropped(self, chunk: int) -> None:
+        self.on_lost("the engine gave the chunk up: it would have been later than --age-ms-target")
+
+    def on_lost(self, reason: str) -> None:
+        if not self.came.done():
+            self.came.set_exception(EngineFailed(reason))
+
+    def on_slot_free(self) -> None:
+        """The next chunk could come."""
+
+    def on_applied(self, applied: Applied) -> None:
+        """Nothing is changed here."""
+
+    def on_update_refused(self, refused: UpdateRefused) -> None:
+        """Nothing is changed here."""
+
+
+async def check_engine(config: ServerConfig) -> Finding:
+    """Whether the engine starts and gives back a chunk."""
+    began_s = time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        async with running_engine(config, pool) as supervisor:
+            try:
+                client = await _started(supervisor)
+                started_s = time.monotonic() - began_s
+                back, took_ms = await _one_chunk(client)
+            except (EngineFailed, SlipstreamError) as error:
+                return fail(str(error), "its log above says more; --pipeline echo needs no model")
+            note = client.ready.note
+    per_frame_ms = took_ms / len(back.frames_THW)
+    return ok(
+        f"starts in {started_s:.1f} s, makes its first chunk of {len(back.frames_THW)} in "
+        f"{took_ms:.0f} ms ({per_frame_ms:.0f} ms a frame); {note}"
+    )
+
+
+async def _started(supervisor: Supervisor[EngineClient]) -> EngineClient:
+    """The engine once it is ready. Raises EngineFailed at its first death."""
+    while True:
+        status = supervisor.status
+        if status.state is EngineState.READY:
+            return supervisor.require()
+        if status.state is EngineState.DOWN:
+            raise EngineFailed(status.detail)
+        await asyncio.sleep(_ASK_AGAIN_S)
+
+
+async def _one_chunk(client: EngineClient) -> tuple[ChunkBack, float]:
+    """A chunk of a moving picture through the engine, and how long it took in ms."""
+    listener = _FirstChunk()
+    stream = await client.open(Parameters(), listener)
+    try:
+        captured_ns = now_ns()
+        await stream.submit(_moving(client.ready.geometry), captured_ns=captured_ns)
+        back = await listener.came
+    finally:
+        stream.close()
+    return back, (now_ns() - captured_ns) / 1e6
+
+
+def _moving(geometry: Geometry) -> list[I420]:
+    """The first chunk of a grey ramp that moves."""
+    rows, width = geometry.frame_shape
+    ramp = np.arange(width, dtype=np.uint16)
+    return [
+        np.broadcast_to(((ramp + 8 * number) % 256).astype(np.uint8), (rows, width)).copy()
+        for number in range(geometry.first_chunk_frames)
+    ]

@@ -1,0 +1,160 @@
+"""STUN and TURN servers: whether they answer, what they see of us, whether they know us.
+
+Source: RFC 8489 (STUN), RFC 8656 (TURN).
+"""
+
+import asyncio
+import contextlib
+import ssl
+import time
+from typing import Any
+
+from aioice import stun, turn
+from aiortc.rtcicetransport import parse_stun_turn_uri
+
+from slipstream_server.doctor.finding import Finding, fail, ok, warn
+from slipstream_server.ice import GATHER_S, IceServer
+
+ANSWER_S = 5.0
+_UNAUTHORIZED = (401, 441)
+_FORBIDDEN = 403
+_QUOTA = (486, 508)
+
+
+class _Client(asyncio.DatagramProtocol):
+    """A STUN client for one question."""
+
+    def __init__(self) -> None:
+        self.error: OSError | None = None
+        self._transport: asyncio.DatagramTransport | None = None
+        self._asked: dict[bytes, stun.Transaction] = {}
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        with contextlib.suppress(Exception):  # what cannot be read is no answer
+            message = stun.parse_message(data)
+            if asked := self._asked.get(message.transaction_id):
+                asked.response_received(message, addr)
+
+    def send_stun(self, message: stun.Message, addr: tuple[str, int]) -> None:
+        assert self._transport is not None, "it is connected before it asks"
+        self._transport.sendto(bytes(message))
+
+    async def ask(self, addr: tuple[str, int]) -> tuple[str, int]:
+        """Our address as the server sees it."""
+        request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+        transaction = stun.Transaction(request, addr, self)
+        self._asked[request.transaction_id] = transaction
+        response, _ = await transaction.run()
+        seen: tuple[str, int] = response.attributes["XOR-MAPPED-ADDRESS"]
+        return seen
+
+
+class _Place(asyncio.DatagramProtocol):
+    """A place on a TURN server."""
+
+    def __init__(self) -> None:
+        self.given_back = asyncio.Event()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.given_back.set()
+
+
+async def check_stun(server: IceServer) -> Finding:
+    """Whether a STUN server answers, how fast, and what it sees."""
+    began_s = time.monotonic()
+    loop = asyncio.get_running_loop()
+    try:
+        where = parse_stun_turn_uri(server.urls)
+        host, port = where["host"], where["port"]
+        async with asyncio.timeout(ANSWER_S):
+            transport, client = await loop.create_datagram_endpoint(
+                _Client, remote_addr=(host, port)
+            )
+            with contextlib.closing(transport):
+                own = transport.get_extra_info("sockname")
+                seen = await client.ask((host, port))
+    except TimeoutError:
+        return fail(
+            f"{server.urls} does not answer within {ANSWER_S:g} s",
+            "a silent STUN server holds up every call: name another, allow UDP, or leave it out",
+        )
+    except (ValueError, KeyError) as error:
+        return fail(f"{server.urls} cannot be asked: {error}", "write it as stun:host:port")
+    except (OSError, stun.TransactionError) as error:
+        return fail(f"{server.urls} cannot be asked: {error}", "name another with --stun")
+    took_ms = (time.monotonic() - began_s) * 1000
+    nat = "as we are" if seen[0] == own[0] else f"behind a NAT ({own[0]} here)"
+    found = f"{server.urls} answers in {took_ms:.0f} ms, sees us at {seen[0]}, {nat}"
+    if took_ms > GATHER_S * 1000:
+        return warn(found, f"answers after {GATHER_S:g} s are left out of calls: name a nearer one")
+    return ok(found)
+
+
+async def check_turn(server: IceServer, *, minted: bool) -> Finding:
+    """Whether a TURN server lets us relay: a place is taken and given back.
+
+    Args:
+        minted: whether the credentials were made from a secret.
+    """
+    began_s = time.monotonic()
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            relayed, seen = await _allocate(server)
+    except TimeoutError:
+        return fail(
+            f"{server.urls} does not answer within {ANSWER_S:g} s",
+            "is it running, and are its port and protocol open? try ?transport=tcp",
+        )
+    except stun.TransactionFailed as error:
+        return _refused(server, error, minted=minted)
+    except ssl.SSLError as error:
+        return fail(f"{server.urls}: its certificate is refused: {error}", "renew it, or use turn:")
+    except (ValueError, KeyError) as error:
+        return fail(f"{server.urls} cannot be asked: {error}", "write it as turn:host:port")
+    except (OSError, stun.TransactionError) as error:
+        return fail(f"{server.urls} cannot be asked: {error}", "is it running on that port?")
+    took_ms = (time.monotonic() - began_s) * 1000
+    return ok(f"{server.urls} relays at {relayed[0]} for us at {seen[0]}, in {took_ms:.0f} ms")
+
+
+async def _allocate(server: IceServer) -> tuple[tuple[str, int], tuple[str, int]]:
+    """Where it relays, and how it sees us; the place is given back."""
+    where = parse_stun_turn_uri(server.urls)
+    transport, place = await turn.create_turn_endpoint(
+        _Place,
+        server_addr=(where["host"], where["port"]),
+        username=server.username,
+        password=server.credential,
+        ssl=where["scheme"] == "turns",
+        transport=where["transport"],
+    )
+    relayed = transport.get_extra_info("sockname")
+    seen = transport.get_extra_info("related_address")
+    transport.close()
+    await place.given_back.wait()
+    return relayed, seen
+
+
+def _refused(server: IceServer, error: stun.TransactionFailed, *, minted: bool) -> Finding:
+    code, reason = error.response.attributes.get("ERROR-CODE", (0, "it does not say why"))
+    said = f"{server.urls} answers {code} {reason}".rstrip()
+    if code in _UNAUTHORIZED and server.username is None:
+        return fail(f"{said}: it wants a user", "set --turn-username and --turn-credential")
+    if code in _UNAUTHORIZED and minted:
+        return fail(
+            f"{said}: it does not know our credentials",
+            "--turn-secret must be its static-auth-secret, and both clocks must be right",
+        )
+    if code in _UNAUTHORIZED:
+        return fail(
+            f"{said}: user name {server.username!r} or its password is wrong",
+            "check --turn-username and --turn-credential",
+        )
+    if code == _FORBIDDEN:
+        return fail(f"{said}: we may not relay", "allow this machine in its settings")
+    if code in _QUOTA:
+        return warn(f"{said}: it is full", "raise its quota (coturn: user-quota, total-quota)")
+    return fail(said, "its log says more")

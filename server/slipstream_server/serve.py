@@ -1,0 +1,52 @@
+"""`slipstream [serve]`: settings, signals, and where it is."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+
+from slipstream_server.addresses import page_addresses
+from slipstream_server.app import serve
+from slipstream_server.certificate import Certificate
+from slipstream_server.config import ServerConfig, read_config
+from slipstream_server.errors import ConfigError, PortBusy
+from slipstream_server.process import run_process, set_up_logging
+from slipstream_server.tls import certificate_for
+
+
+async def run(config: ServerConfig, certificate: Certificate | None) -> None:
+    """Serve until the process is asked to stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+
+    def started(port: int) -> None:
+        addresses = page_addresses(config, port, secure=certificate is not None)
+        print("Slipstream is at " + "\n             and ".join(addresses), flush=True)
+        if certificate is not None and certificate.self_signed:
+            print(
+                "Browsers warn of its certificate, which nobody else has signed. It is the right "
+                f"one if its SHA-256 fingerprint is\n  {certificate.fingerprint}",
+                flush=True,
+            )
+
+    tls = certificate.context() if certificate is not None else None
+    await serve(config, tls=tls, stop=stop, started=started)
+
+
+def serve_command(argv: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Serve until asked to stop; 1 and a reason on stderr where that is not possible.
+
+    Args:
+        argv: the command line after `serve`.
+        environment: where SLIPSTREAM_* may stand.
+    """
+    try:
+        config = read_config(argv, environment)
+        set_up_logging(config.log_level)
+        run_process(run(config, certificate_for(config)))
+    except (ConfigError, PortBusy) as error:
+        print(f"slipstream: {error}", file=sys.stderr)
+        return 1
+    return 0
