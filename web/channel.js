@@ -1,13 +1,17 @@
 /**
- * The data channel `parameters`: updates out, numbered; the server's events in.
+ * The data channels. `parameters`: updates out, numbered; the server's events in. `timing`: the stamps
+ * of every frame, which may be lost and may overtake each other.
  */
 
 const PING_INTERVAL_MS = 2_000;
+const FIRST_PINGS = 10; // close together: the clocks should be known by the first picture
+const FIRST_PING_INTERVAL_MS = 100;
 
 /**
  * @typedef {object} Ears
  * @property {() => void} opened
  * @property {(message: any) => void} message an event from the server
+ * @property {(message: ArrayBuffer) => void} timing stamps of some frames
  * @property {() => void} closed by the other side
  */
 
@@ -16,6 +20,7 @@ export class Channel {
   #channel;
   #rev = 0;
   #pings = 0;
+  #pinged = 0;
   #isOurs = true;
 
   /**
@@ -25,15 +30,20 @@ export class Channel {
   constructor(pc, ears) {
     this.#channel = pc.createDataChannel("parameters", { ordered: true });
     this.#channel.addEventListener("open", () => {
-      this.#pings = setInterval(() => this.#ping(), PING_INTERVAL_MS);
+      this.#ping();
       ears.opened();
     });
     this.#channel.addEventListener("message", ({ data }) => {
       if (this.#isOurs) ears.message(JSON.parse(data));
     });
     this.#channel.addEventListener("close", () => {
-      clearInterval(this.#pings);
+      clearTimeout(this.#pings);
       if (this.#isOurs) ears.closed();
+    });
+    const timing = pc.createDataChannel("timing", { ordered: false, maxRetransmits: 0 });
+    timing.binaryType = "arraybuffer";
+    timing.addEventListener("message", ({ data }) => {
+      if (this.#isOurs) ears.timing(data);
     });
   }
 
@@ -52,20 +62,31 @@ export class Channel {
     return rev;
   }
 
-  /** The server's first picture is on the screen: the last part of its time to first frame. */
-  firstShown() {
-    this.#say({ type: "first_shown" });
+  /**
+   * The server's first picture is on the screen: the last part of its time to first frame.
+   * @param {number | null} server_ms when, on the server's clock, where that is known
+   */
+  firstShown(server_ms) {
+    this.#say({ type: "first_shown", server_ms });
+  }
+
+  /** @param {object} message that changes nothing, and is not answered */
+  tell(message) {
+    this.#say(message);
   }
 
   /** No more news from here on; the connection takes the channel along. */
   leave() {
     this.#isOurs = false;
-    clearInterval(this.#pings);
+    clearTimeout(this.#pings);
   }
 
   /** Answered with a `pong` that carries `t` back. */
   #ping() {
     this.#say({ type: "ping", t: performance.now() });
+    this.#pinged += 1;
+    const wait_ms = this.#pinged < FIRST_PINGS ? FIRST_PING_INTERVAL_MS : PING_INTERVAL_MS;
+    this.#pings = setTimeout(() => this.#ping(), wait_ms);
   }
 
   /** @param {object} message */

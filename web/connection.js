@@ -27,6 +27,7 @@ const UPLINK_BITRATE = 2_500_000;
  * @typedef {object} Listener
  * @property {() => void} changed the state, the problem or a milestone is another
  * @property {(message: any) => void} message an event from the server, as it came
+ * @property {(message: ArrayBuffer) => void} timing stamps of some frames, see `glass.js`
  * @property {(stream: MediaStream) => void} output the stream to show
  */
 
@@ -128,10 +129,23 @@ export class Connection {
     await this.#pc?.getSenders()[0].replaceTrack(track);
   }
 
-  /** The first output frame is on the screen. */
-  firstShown() {
+  /** @param {object} message that changes nothing */
+  tell(message) {
+    this.#channel?.tell(message);
+  }
+
+  /** @returns {Promise<Iterable<any>>} what the browser counts of the call; nothing without one */
+  async stats() {
+    return (await this.#pc?.getStats())?.values() ?? [];
+  }
+
+  /**
+   * The first output frame is on the screen.
+   * @param {number | null} server_ms when, on the server's clock, where that is known
+   */
+  firstShown(server_ms) {
     if (!this.isOpen || this.#milestones.picture_ms !== null) return;
-    this.#channel?.firstShown();
+    this.#channel?.firstShown(server_ms);
     this.#reached("picture_ms");
     this.#settle();
   }
@@ -157,6 +171,7 @@ export class Connection {
     this.#channel = new Channel(pc, {
       opened: () => this.#opened(),
       message: (message) => this.#receive(message),
+      timing: (message) => this.#listener.timing(message),
       closed: () => this.#end("error", callClosed()),
     });
     const { sender, receiver } = pc.addTransceiver(track, {

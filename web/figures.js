@@ -4,7 +4,27 @@
 
 import { Sparkline } from "./sparkline.js";
 
-const STAGES = ["wait", "encode", "denoise", "decode", "playout"];
+/** What each stage of `glass.js` is, for people. */
+const STAGE_WORDS = {
+  to_server: "Camera to server",
+  receive: "Receive, decode",
+  collect: "Wait for a chunk",
+  queue: "Wait for the engine",
+  encode: "Encode",
+  denoise: "Denoise",
+  decode: "Decode",
+  playout: "Playout",
+  send: "Video encode",
+  back: "Server to browser",
+  screen: "Buffer, decode, screen",
+};
+
+const SMALLEST_SHARE = 0.004; // of the bar; less cannot be seen
+
+const COVERS = {
+  glass: "camera to screen",
+  server: "server to screen",
+};
 
 // in the order in which a stream goes through them
 const FIRST_FRAME_PARTS = [
@@ -28,6 +48,7 @@ const FIRST_FRAME_PARTS = [
  * @property {number | null} miss_ratio
  * @property {Record<string, number>} drops
  * @property {Record<string, number | null>} stages_ms
+ * @property {{freezes: number, lost_ratio: number} | null} viewer what this browser has told
  * @property {{ttff_ms: number, age_ms: number, miss_ratio: number}} targets
  * @property {Record<"ttff" | "age" | "miss", boolean | null>} holds
  */
@@ -36,18 +57,23 @@ const FIRST_FRAME_PARTS = [
 export class Figures {
   #root;
   #age;
+  #hasGlass = false;
 
   /** @param {HTMLElement} root */
   constructor(root) {
     this.#root = root;
     this.#age = new Sparkline(this.#part("age-line"));
+    this.#part("bar").replaceChildren(...Object.keys(STAGE_WORDS).map(segment));
+    this.#part("legend").replaceChildren(...Object.entries(STAGE_WORDS).flatMap(legendRow));
     this.clear();
   }
 
   /** Before a call, or after it: dashes keep the places. */
   clear() {
     this.#age.clear();
+    this.#hasGlass = false;
     this.show({});
+    this.showGlass(null);
     this.showRoundTrip(null);
   }
 
@@ -64,9 +90,22 @@ export class Figures {
     this.#text(
       "jitter", [slo.jitter_ms?.frame, slo.jitter_ms?.chunk].map(milliseconds).join(" · "),
     );
-    this.#stages(slo.stages_ms ?? {});
+    this.#text("trouble", trouble(slo.viewer));
+    if (!this.#hasGlass) this.#stages(ofServer(slo.stages_ms ?? {}));
     this.#drops(slo.drops);
     this.#firstFrame(slo.ttff_ms ?? {});
+  }
+
+  /**
+   * Until the page knows a frame's whole way, the server's part of it is all there is to show.
+   * @param {import("./glass.js").GlassFigures | null} glass
+   */
+  showGlass(glass) {
+    this.#hasGlass = glass !== null;
+    this.#text("glass-now", milliseconds(glass?.now_ms));
+    this.#text("glass-covers", glass ? COVERS[glass.covers] : "");
+    this.#text("glass-spread", glass ? `p95 ${milliseconds(glass.p95_ms)}` : "");
+    if (glass) this.#stages(glass.stages_ms);
   }
 
   /** @param {number | null} rtt_ms of the data channel */
@@ -88,10 +127,13 @@ export class Figures {
 
   /** @param {Record<string, number | null>} stages_ms */
   #stages(stages_ms) {
-    const total = STAGES.reduce((sum, stage) => sum + (stages_ms[stage] ?? 0), 0);
-    for (const stage of STAGES) {
+    const total = Object.values(stages_ms).reduce((sum, part) => (sum ?? 0) + (part ?? 0), 0);
+    for (const stage of Object.keys(STAGE_WORDS)) {
       const value = stages_ms[stage] ?? null;
-      this.#part(`bar-${stage}`).style.flexGrow = String(total ? (value ?? 0) / total : 0);
+      const share = total ? (value ?? 0) / total : 0;
+      const segment = this.#part(`bar-${stage}`);
+      segment.style.flexGrow = String(share);
+      segment.hidden = share < SMALLEST_SHARE;
       this.#text(`stage-${stage}`, milliseconds(value));
     }
     this.#text("stage-total", total ? milliseconds(total) : "–");
@@ -127,6 +169,30 @@ export class Figures {
   }
 }
 
+/**
+ * The server's stages among those of the whole way.
+ * @param {Record<string, number | null>} stages_ms
+ */
+function ofServer({ wait = null, ...others }) {
+  return { collect: wait, ...others };
+}
+
+/** @param {string} stage */
+function segment(stage) {
+  const made = document.createElement("i");
+  made.dataset.part = `bar-${stage}`;
+  made.dataset.stage = stage;
+  return made;
+}
+
+/** @param {[string, string]} stage */
+function legendRow([stage, words]) {
+  const [term, value] = [element("dt", words), element("dd", "")];
+  term.dataset.stage = stage;
+  value.dataset.part = `stage-${stage}`;
+  return [term, value];
+}
+
 /** @param {string} tag @param {string} text */
 function element(tag, text) {
   const made = document.createElement(tag);
@@ -150,6 +216,11 @@ export function milliseconds(value) {
 /** @param {number | null | undefined} value */
 function rate(value) {
   return value === null || value === undefined ? "–" : `${value.toFixed(1)} fps`;
+}
+
+/** @param {{freezes: number, lost_ratio: number} | null | undefined} viewer */
+function trouble(viewer) {
+  return viewer ? `${viewer.freezes} · ${percent(viewer.lost_ratio)}` : "–";
 }
 
 /** @param {number | null | undefined} ratio */

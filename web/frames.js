@@ -5,6 +5,8 @@
 /**
  * @typedef {object} Presented
  * @property {number} shown_ms when it went to the screen, on the clock of `performance.now()`
+ * @property {number | null} received_ms when its last packet was there, where the browser tells
+ * @property {number | null} display_ms when it can be seen, where the browser tells
  * @property {number | null} rtp its RTP timestamp, where the browser tells
  */
 
@@ -17,7 +19,12 @@ export function watchFrames(video, shown) {
     const next = (/** @type {number} */ _now, /** @type {any} */ metadata) => {
       video.requestVideoFrameCallback(next);
       if (!isFed(video)) return;
-      shown({ shown_ms: metadata.presentationTime, rtp: metadata.rtpTimestamp ?? null });
+      shown({
+        shown_ms: metadata.presentationTime,
+        received_ms: metadata.receiveTime ?? null,
+        display_ms: metadata.expectedDisplayTime ?? null,
+        rtp: metadata.rtpTimestamp ?? null,
+      });
     };
     video.requestVideoFrameCallback(next);
   } else {
@@ -45,7 +52,9 @@ function pollFrames(video, shown) {
   const look = (/** @type {number} */ now) => {
     requestAnimationFrame(look);
     const { totalVideoFrames } = video.getVideoPlaybackQuality();
-    if (totalVideoFrames > last && isFed(video)) shown({ shown_ms: now, rtp: null });
+    if (totalVideoFrames > last && isFed(video)) {
+      shown({ shown_ms: now, received_ms: null, display_ms: null, rtp: null });
+    }
     last = totalVideoFrames;
   };
   requestAnimationFrame(look);

@@ -3,9 +3,12 @@
  */
 
 import { Camera, SCREEN } from "./camera.js";
+import { ClientStats } from "./client_stats.js";
+import { ServerClock } from "./clock.js";
 import { Connection } from "./connection.js";
 import { Figures } from "./figures.js";
 import { watchFrames } from "./frames.js";
+import { Glass } from "./glass.js";
 import { Panel } from "./panel.js";
 import { asProblem, browserProblem } from "./problems.js";
 import { RoundTrip } from "./round_trip.js";
@@ -25,11 +28,19 @@ const outputVideo = /** @type {HTMLVideoElement} */ (byId("output"));
 const mirror = /** @type {HTMLInputElement} */ (byId("mirror"));
 
 const camera = new Camera((problem) => connection.fail(problem));
-const connection = new Connection({ changed: showStanding, message: hear, output: showOutput });
+const connection = new Connection({
+  changed: showStanding,
+  message: hear,
+  timing: (message) => glass.told(message),
+  output: showOutput,
+});
 const panel = new Panel(change);
 const stage = new Stage();
 const figures = new Figures(byId("figures"));
 const roundTrip = new RoundTrip();
+const clock = new ServerClock();
+const glass = new Glass(clock, performance.timeOrigin);
+const clientStats = new ClientStats();
 
 /** @type {import("./signaling.js").Health | null} */
 let server = null;
@@ -41,7 +52,7 @@ let looks = 0;
 
 async function start() {
   byId("start").disabled = true;
-  roundTrip.reset();
+  for (const each of [roundTrip, clock, glass, clientStats]) each.reset();
   figures.clear();
   panel.showTrip(null);
   await connection.start(openCamera, panel.initial);
@@ -105,11 +116,14 @@ function hear(message) {
       panel.showTrip(roundTrip.trip);
       break;
     case "pong":
+      clock.add(message.t, message.server_ns / 1e6, now_ms);
       figures.showRoundTrip(now_ms - message.t);
       break;
     case "slo":
       figures.show(message);
-      stage.badges(message.age_ms?.p50 ?? null, message.fps?.out ?? null);
+      stage.badges(
+        glass.figures(now_ms)?.now_ms ?? message.age_ms?.p50 ?? null, message.fps?.out ?? null,
+      );
       break;
   }
 }
@@ -135,7 +149,8 @@ function showMirror() {
 
 watchFrames(outputVideo, (frame) => {
   lastShown_ms = frame.shown_ms;
-  connection.firstShown();
+  glass.presented(frame);
+  connection.firstShown(clock.offset_ms === null ? null : frame.shown_ms + clock.offset_ms);
   const before = roundTrip.trip?.stage;
   roundTrip.presented(frame);
   if (roundTrip.trip?.stage !== before) panel.showTrip(roundTrip.trip);
@@ -217,6 +232,17 @@ async function look() {
   showStanding();
 }
 
+/** Once a second, while somebody looks: how old the picture is, to the page and to the server. */
+async function tellFigures() {
+  if (document.hidden || !connection.isOpen) return;
+  const stats = await connection.stats();
+  const now_ms = performance.now();
+  const found = glass.figures(now_ms);
+  figures.showGlass(found);
+  const message = clientStats.message(stats, now_ms, glass.shown, found);
+  if (message) connection.tell(message);
+}
+
 // ---- the hand
 
 byId("start").addEventListener("click", start);
@@ -245,4 +271,5 @@ panel.showTrip(null);
 showView();
 await listCameras();
 setInterval(look, LOOK_INTERVAL_MS);
+setInterval(tellFigures, LOOK_INTERVAL_MS);
 await look();

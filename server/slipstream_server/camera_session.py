@@ -29,6 +29,7 @@ from slipstream_server.session import Session, Surroundings
 from slipstream_server.slo import Milestone, SloMonitor
 from slipstream_server.stream import Stream, Watcher, total_drops
 from slipstream_server.track import OutputTrack
+from slipstream_server.viewed import ClientStats
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,8 @@ class CameraSession(Session):
             current=settled(self.stream.ready.defaults.merged(parameters)),
             apply=self.stream.update,
             tell=self.peer.tell,
-            shown=self._on_shown,
+            shown=self.monitor.observe_first_shown,
+            viewed=self._on_viewed,
         )
         self.monitor.mark(Milestone.SIGNAL, now_ns())
         self.stream.pause(self._control.current.paused is True)
@@ -208,8 +210,9 @@ class CameraSession(Session):
                 rtp_timestamp=self.peer.last_rtp_timestamp,
             )
 
-    def _on_shown(self) -> None:
-        self.monitor.mark(Milestone.FIRST_SHOWN, now_ns())
+    def _on_viewed(self, stats: ClientStats, now_ns: int) -> None:
+        self.monitor.observe_client(stats, now_ns)
+        self.around.metrics.viewed(stats)
 
     def _enter(self, state: StateName) -> None:
         if state == "warming" and self.stream.paused:

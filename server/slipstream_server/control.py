@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import msgspec
 from msgspec import UNSET
-from slipstream_protocol.clock import NS_PER_S
+from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 from slipstream_protocol.messages import Applied, UpdateRefused
 from slipstream_protocol.parameters import Parameters
 
@@ -28,8 +28,10 @@ from slipstream_server.events import (
     Ping,
     Pong,
 )
+from slipstream_server.viewed import ClientStats
 
 MESSAGE_MAX_BYTES = 64 << 10
+STATS_EVERY_NS = NS_PER_S // 2  # once a second is asked for; timers are not exact
 RATE_PER_S = 100
 BURST = 200
 
@@ -37,6 +39,11 @@ _ON_AIR = 256  # updates whose first frame is waited for; while paused, it may b
 _PROMPT_KEYS = frozenset({"prompt", "prompts", "transition"})
 _ONCE_KEYS = ("rev", "reset_cache")
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
+_KINDS: dict[str, type[msgspec.Struct]] = {
+    "ping": Ping,
+    "first_shown": FirstShown,
+    "client_stats": ClientStats,
+}
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`")
 
 
@@ -69,7 +76,9 @@ class Control:
         current: the parameters the stream has started with.
         apply: sends an update to the engine.
         tell: sends an event to the viewer.
-        shown: called when the page says that the first picture is on its screen.
+        shown: called when the page says that the first picture is on its screen, with the time on
+            our clock if it says that too, and with the present.
+        viewed: is given what the page's browser says of the picture, and the present.
     """
 
     def __init__(
@@ -78,12 +87,15 @@ class Control:
         current: Parameters,
         apply: Callable[[Parameters], None],
         tell: Callable[[Event], None],
-        shown: Callable[[], None],
+        shown: Callable[[int | None, int], None],
+        viewed: Callable[[ClientStats, int], None],
     ) -> None:
         self.current = current
         self._apply = apply
         self._tell = tell
         self._shown = shown
+        self._viewed = viewed
+        self._viewed_ns: int | None = None
         self._number = 0
         self._sent: tuple[Parameters, list[_Change]] | None = None
         self._apart: deque[_Change] = deque()  # of a merger that was refused
@@ -105,8 +117,10 @@ class Control:
         match message:
             case Ping(t=t):
                 self._tell(Pong(t=t, server_ns=now_ns))
-            case FirstShown():
-                self._shown()
+            case FirstShown(server_ms=shown_ms):
+                self._shown(None if shown_ms is None else round(shown_ms * NS_PER_MS), now_ns)
+            case ClientStats():
+                self._view(message, now_ns)
             case Parameters():
                 self._update(message)
 
@@ -139,6 +153,16 @@ class Control:
         while self._on_air and self._on_air[0][0] <= rev:
             _, viewers = self._on_air.popleft()
             self._tell(OnAir(rev=viewers, chunk=chunk, rtp_timestamp=rtp_timestamp))
+
+    def _view(self, stats: ClientStats, now_ns: int) -> None:
+        if self._viewed_ns is not None and now_ns - self._viewed_ns < STATS_EVERY_NS:
+            since_ms = (now_ns - self._viewed_ns) // NS_PER_MS
+            self._reject(
+                None, f"client_stats came {since_ms} ms after the last, send them once a second"
+            )
+            return
+        self._viewed_ns = now_ns
+        self._viewed(stats, now_ns)
 
     def _update(self, update: Parameters) -> None:
         keys = _keys(update)
@@ -192,7 +216,7 @@ class Control:
         return True
 
 
-def parse(raw: str | bytes) -> Ping | FirstShown | Parameters:
+def parse(raw: str | bytes) -> Ping | FirstShown | ClientStats | Parameters:
     """One message of the page.
 
     Raises:
@@ -213,7 +237,7 @@ def parse(raw: str | bytes) -> Ping | FirstShown | Parameters:
     try:
         if kind is None:
             return msgspec.convert(content, Parameters)
-        return msgspec.convert(content, Ping | FirstShown)
+        return msgspec.convert(content, Ping | FirstShown | ClientStats)
     except msgspec.ValidationError as error:
         raise ValueError(_explain(str(error), content)) from error
 
@@ -248,7 +272,8 @@ def _rev_of(raw: str | bytes) -> int | None:
 def _explain(error: str, content: dict[str, object]) -> str:
     """msgspec's rule, with the value it was broken by."""
     if unknown := _UNKNOWN.match(error):
-        known = ", ".join(Parameters.__struct_fields__)
+        kind = _KINDS.get(str(content.get("type")), Parameters)
+        known = ", ".join(kind.__struct_fields__)
         return f"key {unknown[1]!r} is unknown; the keys are {known}"
     path = _PATH.search(error)
     if path is None:

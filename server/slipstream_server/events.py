@@ -12,6 +12,7 @@ from slipstream_protocol.messages import Ready
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.slo import Milestone, SloReport, SloTargets
+from slipstream_server.viewed import GlassMs, ViewerReport
 
 
 class FromPage(
@@ -27,7 +28,13 @@ class Ping(FromPage, frozen=True, tag="ping"):
 
 
 class FirstShown(FromPage, frozen=True, tag="first_shown"):
-    """The first generated picture is on the viewer's screen."""
+    """The first generated picture is on the viewer's screen.
+
+    Args:
+        server_ms: since when, on the server's clock as the page knows it from its pings.
+    """
+
+    server_ms: Annotated[float, Meta(ge=0)] | None = None
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -160,6 +167,19 @@ class StagesMs(msgspec.Struct, frozen=True, kw_only=True):
     playout: float | None
 
 
+class Viewer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the viewer's browser says, over the last ten seconds; see `viewed.ViewerReport`."""
+
+    freezes: int
+    frozen_ms: float
+    lost_ratio: float
+    dropped_frames: int
+    shown_fps: float
+    rtt_ms: float | None
+    jitter_buffer_ms: float | None
+    glass_ms: GlassMs | None
+
+
 class Targets(msgspec.Struct, frozen=True, kw_only=True):
     ttff_ms: float
     age_ms: float
@@ -183,6 +203,7 @@ class Slo(Event, frozen=True, tag="slo"):
     miss_ratio: float | None
     drops: dict[str, int]
     stages_ms: StagesMs
+    viewer: Viewer | None
     targets: Targets
     holds: Kept
 
@@ -212,8 +233,15 @@ def slo_event(report: SloReport, targets: SloTargets, drops: Mapping[str, int]) 
             decode=stages.decode if stages else None,
             playout=stages.playout if stages else None,
         ),
+        viewer=_viewer(report.viewer),
         targets=Targets(
             ttff_ms=targets.ttff_ms, age_ms=targets.age_ms, miss_ratio=targets.miss_ratio
         ),
         holds=Kept(ttff=report.holds.ttff, age=report.holds.age, miss=report.holds.miss),
     )
+
+
+def _viewer(report: ViewerReport | None) -> Viewer | None:
+    if report is None:
+        return None
+    return Viewer(**{name: getattr(report, name) for name in Viewer.__struct_fields__})

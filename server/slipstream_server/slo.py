@@ -5,7 +5,7 @@ frames sent; `jitter` per frame is how far that is from the distance of their pl
 chunk how far the distance of two chunks' arrivals is from the distance of their captures. A chunk
 is a `miss` when its oldest frame was already older than the age target on arrival from the engine,
 or when the engine has given it up for its deadline. All of these are over a sliding window; `ttff`
-is counted from the offer.
+is counted from the offer. What the viewer's browser tells (`viewed.py`) is reported beside them.
 """
 
 from collections import deque
@@ -16,6 +16,7 @@ from enum import StrEnum
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 
 from slipstream_server.playout import ChunkStamps, Made, Shown
+from slipstream_server.viewed import ClientStats, ViewerReport, ViewerWindow
 
 WINDOW_NS = 10 * NS_PER_S
 
@@ -93,6 +94,7 @@ class SloReport:
     fps_out: float
     miss_ratio: float | None
     stages_ms: StageShares | None
+    viewer: ViewerReport | None
     holds: Holds
 
 
@@ -146,6 +148,7 @@ class SloMonitor:
         self._sent = _Window()  # age, gap, frame jitter, wait, playout
         self._dropped = _Window()  # chunks given up for their deadline, without columns
         self._chunks = _Window()  # missed, chunk jitter, engine time, encode, denoise, decode
+        self._viewed = ViewerWindow()
         self._last_sent: tuple[int, int] | None = None  # sent, play
         self._last_chunk: tuple[int, int] | None = None  # received, captured
 
@@ -176,6 +179,21 @@ class SloMonitor:
     def observe_dropped(self, now_ns: int) -> None:
         """The engine has given up a chunk that could not be made in time: that is a miss, too."""
         self._dropped.add(now_ns)
+
+    def observe_client(self, stats: ClientStats, now_ns: int) -> None:
+        """The viewer's browser has told of its last second."""
+        self._viewed.add(stats, now_ns)
+
+    def observe_first_shown(self, told_ns: int | None, now_ns: int) -> None:
+        """The page says that the first picture is on the screen.
+
+        Args:
+            told_ns: since when, by the page's knowledge of our clock. What cannot be, before the
+                picture was sent or after it was told, is not believed.
+        """
+        sent_ns = self._milestones.get(Milestone.FIRST_SENT, now_ns)
+        is_possible = told_ns is not None and sent_ns <= told_ns <= now_ns
+        self.mark(Milestone.FIRST_SHOWN, told_ns if told_ns and is_possible else now_ns)
 
     def observe_sent(self, shown: Shown, now_ns: int) -> float:
         """A frame has been handed to the encoder; returns its age in milliseconds."""
@@ -219,6 +237,7 @@ class SloMonitor:
             fps_out=self._rate_hz(self._sent, Milestone.FIRST_SENT, now_ns),
             miss_ratio=miss_ratio,
             stages_ms=self._stages(),
+            viewer=self._viewed.report(now_ns),
             holds=Holds(
                 ttff=self._holds_ttff(ttff_ms, now_ns),
                 age=age.p95 <= self._targets.age_ms if age else None,

@@ -35,7 +35,8 @@ class WatchSession(Session):
             current=source.state_event().parameters,
             apply=self._refuse,
             tell=self.peer.tell,
-            shown=lambda: None,
+            shown=lambda told_ns, now_ns: None,
+            viewed=lambda stats, now_ns: around.metrics.viewed(stats),
         )
 
     async def answer(self, offer: Offer) -> str:

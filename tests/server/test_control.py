@@ -14,6 +14,7 @@ from slipstream_protocol.messages import Applied, UpdateRefused
 from slipstream_protocol.parameters import Parameters, Prompt
 from slipstream_server.control import BURST, MESSAGE_MAX_BYTES, Control, parse, settled
 from slipstream_server.events import Ack, AppliedRev, Event, OnAir, ParametersUpdated, Pong
+from slipstream_server.viewed import ClientStats
 
 
 class Desk:
@@ -22,16 +23,15 @@ class Desk:
     def __init__(self) -> None:
         self.updates: list[Parameters] = []
         self.told: list[Event] = []
-        self.shown = 0
+        self.shown: list[tuple[int | None, int]] = []
+        self.viewed: list[ClientStats] = []
         self.control = Control(
             current=Parameters(prompts=(Prompt("start"),), seed=0, noise_scale=0.5),
             apply=self.updates.append,
             tell=self.told.append,
-            shown=self._show,
+            shown=lambda told_ns, now_ns: self.shown.append((told_ns, now_ns)),
+            viewed=lambda stats, now_ns: self.viewed.append(stats),
         )
-
-    def _show(self) -> None:
-        self.shown += 1
 
     def say(self, message: object, now_ns: int = 0) -> list[Event]:
         """What is answered to a message."""
@@ -172,8 +172,61 @@ def test_reset_cache_happens_once() -> None:
 def test_ping_and_first_shown() -> None:
     desk = Desk()
     assert desk.say({"type": "ping", "t": 3.5}, now_ns=9) == [Pong(t=3.5, server_ns=9)]
-    assert desk.say({"type": "first_shown"}) == []
-    assert desk.shown == 1
+    assert desk.say({"type": "first_shown"}, 8) == []
+    assert desk.say({"type": "first_shown", "server_ms": 0.002}, 9) == []
+    assert desk.shown == [(None, 8), (2000, 9)]
+
+
+STATS = {
+    "type": "client_stats",
+    "freezes": 1,
+    "frozen_ms": 240.5,
+    "received_packets": 300,
+    "lost_packets": 3,
+    "decoded_frames": 29,
+    "dropped_frames": 1,
+    "shown_fps": 28.9,
+    "rtt_ms": 2.0,
+    "jitter_buffer_ms": None,
+    "glass_ms": {"p50": 210.0, "p95": 232.5},
+}
+
+
+def test_client_stats_are_taken_once_a_second() -> None:
+    """not answered, but for one that comes too soon after another, which does not count."""
+    desk = Desk()
+    assert desk.say(STATS, 0) == []
+    assert desk.say(STATS, NS_PER_S) == []
+    (ack,) = desk.say(STATS, NS_PER_S + NS_PER_S // 10)
+    assert ack == Ack(
+        rev=None,
+        status="rejected",
+        errors=("client_stats came 100 ms after the last, send them once a second",),
+    )
+    assert [stats.freezes for stats in desk.viewed] == [1, 1]
+    assert desk.updates == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"freezes": -1}, "freezes is -1: Expected `int` >= 0"),
+        ({"frozen_ms": 1e9}, "frozen_ms is 1000000000.0: Expected `float` <= 600000.0"),
+        ({"glass_ms": {"p50": "x", "p95": 1}}, 'glass_ms.p50 is "x": Expected `float`, got `str`'),
+        ({"decoded_frames": 1.5}, "decoded_frames is 1.5: Expected `int`, got `float`"),
+        (
+            {"mood": 1},
+            "key 'mood' is unknown; the keys are freezes, frozen_ms, received_packets, "
+            "lost_packets, decoded_frames, dropped_frames, shown_fps, rtt_ms, jitter_buffer_ms, "
+            "glass_ms",
+        ),
+    ],
+)
+def test_stats_that_cannot_be_are_refused(change: dict[str, object], reason: str) -> None:
+    """with the value and the rule; nothing is counted."""
+    desk = Desk()
+    assert desk.say(STATS | change) == [Ack(rev=None, status="rejected", errors=(reason,))]
+    assert desk.viewed == []
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ from slipstream_protocol.messages import StageTimes
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.metrics import Metrics
 from slipstream_server.slo import Milestone, SloMonitor, SloTargets
+from slipstream_server.viewed import GlassMs
 
 from tests.server.calls import Camera, dial
 from tests.server.serving import serving
+from tests.server.test_viewed import stats
 
 READY = EngineStatus(state=EngineState.READY, detail="", restarts=3)
 
@@ -57,6 +59,30 @@ def test_the_engine_is_in_one_state() -> None:
     states = {state: got[f"slipstream_engine_state {state}"] for state in EngineState}
     assert states == {state: float(state is EngineState.READY) for state in EngineState}
     assert got["slipstream_engine_restarts"] == 3
+
+
+def test_what_viewers_see_is_counted() -> None:
+    """seconds of any number of viewers add up; no label names one."""
+    metrics = Metrics()
+    for lost in (0, 4):
+        metrics.viewed(
+            stats(
+                freezes=1,
+                frozen_ms=250.0,
+                lost_packets=lost,
+                received_packets=100,
+                rtt_ms=3.0,
+                glass_ms=GlassMs(p50=180.0, p95=260.0),
+            )
+        )
+    got = samples(metrics)
+    assert got["slipstream_viewer_freezes_total"] == 2
+    assert got["slipstream_viewer_frozen_seconds_total"] == 0.5
+    assert got["slipstream_viewer_packets_total lost"] == 4
+    assert got["slipstream_glass_to_glass_seconds_bucket 0.2 50"] == 2
+    assert got["slipstream_glass_to_glass_seconds_bucket 0.2 95"] == 0
+    assert got["slipstream_viewer_rtt_seconds_count"] == 2
+    assert got["slipstream_viewer_jitter_buffer_seconds_count"] == 0
 
 
 async def test_a_call_shows_in_the_metrics(tmp_path: Path) -> None:

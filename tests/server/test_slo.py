@@ -8,6 +8,7 @@ from slipstream_server.playout import Shown
 from slipstream_server.slo import Holds, Milestone, SloMonitor, SloTargets, percentiles
 
 from tests.server.stamped import made, ms
+from tests.server.test_viewed import stats
 
 
 def shown(captured_ms: float, play_ms: float) -> Shown:
@@ -43,6 +44,27 @@ def test_ttff_is_counted_from_the_offer_and_once() -> None:
 def test_a_first_frame_that_never_comes_breaks_the_promise() -> None:
     """waiting longer than the target is a failure already, not an unknown."""
     assert monitor(ttff_ms=1000).report(ms(1001)).holds.ttff is False
+
+
+@pytest.mark.parametrize(
+    ("told_ms", "shown_ms"), [(430, 430), (None, 450), (390, 450), (999, 450), (0, 450)]
+)
+def test_first_shown_is_when_the_page_saw_it(told_ms: float | None, shown_ms: float) -> None:
+    """by the page's word where it can be true, else by when the word came."""
+    slo = monitor()
+    slo.observe_sent(shown(100, 400), ms(400))
+    slo.observe_first_shown(None if told_ms is None else ms(told_ms), ms(450))
+    assert slo.report(ms(500)).ttff_ms[Milestone.FIRST_SHOWN] == shown_ms
+
+
+def test_a_freeze_is_told_but_is_no_miss() -> None:
+    """what the viewer's browser says stands beside the promises, which are the server's."""
+    slo = monitor()
+    slo.observe_chunk(made(0, received_ms=100))
+    slo.observe_client(stats(freezes=2), ms(200))
+    report = slo.report(ms(300))
+    assert report.viewer is not None and report.viewer.freezes == 2
+    assert report.miss_ratio == 0
 
 
 def test_age_gap_and_jitter() -> None:

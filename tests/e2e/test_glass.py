@@ -1,0 +1,41 @@
+"""Glass to glass on the real page: known by itself, shown, and told to the server."""
+
+from pathlib import Path
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.server import running_server
+from tests.e2e.studio import opened_studio
+
+pytestmark = pytest.mark.browser
+
+_WAYS = ("to_server", "collect", "playout", "send", "screen")  # which an echo takes, too
+
+
+async def test_the_page_knows_how_old_its_picture_is(
+    chromium: Path, numbers: Path, tmp_path: Path
+) -> None:
+    """camera to screen by Chromium's own clock, in parts; the server hears of it."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
+        opened_studio(chromium, server.url, camera=numbers) as studio,
+    ):
+        await studio.start()
+        glass = studio.page.locator("#figures [data-part=glass]")
+        await glass.get_by_text("camera to screen").wait_for()
+        assert "ms" in await glass.locator("[data-part=glass-now]").inner_text()
+        for stage in _WAYS:
+            part = studio.page.locator(f"#figures [data-part=stage-{stage}]")
+            assert "ms" in await part.inner_text()
+        await studio.page.locator("[data-part=trouble]").get_by_text("%").wait_for()
+        async with aiohttp.ClientSession() as http, http.get(f"{server.url}/metrics") as response:
+            told = {
+                sample.name + "".join(sample.labels.values()): sample.value
+                for family in text_string_to_metric_families(await response.text())
+                for sample in family.samples
+            }
+        assert told["slipstream_glass_to_glass_seconds_count50"] > 0
+        assert told["slipstream_viewer_frames_totaldecoded"] > 0
+        assert told["slipstream_ttff_seconds_countfirst_shown"] == 1

@@ -1,0 +1,84 @@
+"""`client_stats.js`: the browser's totals become what the server takes, second by second."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from slipstream_server.viewed import ClientStats, GlassMs
+
+from tests.web.conftest import SECURE, Fake
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+_PLAY = """
+async (seconds) => {
+  const { ClientStats } = await import("/client_stats.js");
+  const stats = new ClientStats();
+  return seconds.map((second) => JSON.stringify(stats.message(...second)));
+}
+"""
+GLASS = {"covers": "glass", "now_ms": 200, "p50_ms": 180.5, "p95_ms": 222.0}
+
+
+async def played(fake: Fake, *seconds: list[Any]) -> list[ClientStats | None]:
+    """What is told after each second, as the server reads it."""
+    fake.answer("/empty", 200, {})
+    await fake.page.goto(f"{SECURE}/empty")
+    texts: list[str] = await fake.page.evaluate(_PLAY, list(seconds))
+    return [msgspec.json.decode(text, type=ClientStats | None) for text in texts]
+
+
+def video(**totals: float) -> list[dict[str, Any]]:
+    """What `getStats` gives, of a call that receives video."""
+    return [
+        {"type": "inbound-rtp", "kind": "audio", "id": "A", "packetsReceived": 9},
+        {"type": "inbound-rtp", "kind": "video", "id": "V", **totals},
+        {"type": "candidate-pair", "id": "other", "nominated": True, "currentRoundTripTime": 9},
+        {"type": "candidate-pair", "id": "used", "nominated": True, "currentRoundTripTime": 0.004},
+        {"type": "transport", "id": "T", "selectedCandidatePairId": "used"},
+    ]
+
+
+async def test_the_difference_of_a_second_is_told(fake: Fake) -> None:
+    """totals minus those before; the buffer's stay per frame that left it."""
+    first = video(freezeCount=1, framesDecoded=100, packetsReceived=1000, packetsLost=5)
+    second = video(
+        freezeCount=2,
+        totalFreezesDuration=0.25,
+        framesDecoded=129,
+        framesDropped=1,
+        packetsReceived=1300,
+        packetsLost=8,
+        jitterBufferDelay=0.29,
+        jitterBufferEmittedCount=29,
+    )
+    nothing, told = await played(fake, [first, 1000, 100, None], [second, 2000, 128, GLASS])
+    assert nothing is None
+    assert told == ClientStats(
+        freezes=1,
+        frozen_ms=250.0,
+        received_packets=300,
+        lost_packets=3,
+        decoded_frames=29,
+        dropped_frames=1,
+        shown_fps=28.0,
+        rtt_ms=4.0,
+        jitter_buffer_ms=pytest.approx(10.0),  # type: ignore[arg-type]
+        glass_ms=GlassMs(p50=180.5, p95=222.0),
+    )
+
+
+async def test_what_the_browser_does_not_tell_is_null(fake: Fake) -> None:
+    """no pair of addresses, no buffer, an age that begins at the server: nothing is made up."""
+    bare = [{"type": "inbound-rtp", "kind": "video", "id": "V", "packetsLost": 4}]
+    fewer = [{"type": "inbound-rtp", "kind": "video", "id": "V", "packetsLost": 2}]
+    glass = GLASS | {"covers": "server"}
+    _, told = await played(fake, [bare, 0, 0, None], [fewer, 1000, 0, glass])
+    assert told is not None
+    assert (told.rtt_ms, told.jitter_buffer_ms, told.glass_ms) == (None, None, None)
+    assert told.lost_packets == 0  # packets thought lost may come after all
+
+
+async def test_without_a_picture_nothing_is_told(fake: Fake) -> None:
+    """as before the call stands."""
+    assert await played(fake, [[], 0, 0, None], [[], 1000, 0, None]) == [None, None]

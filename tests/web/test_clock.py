@@ -1,0 +1,65 @@
+"""`clock.js`: the server's clock is known from pings, and the fastest knows best."""
+
+import random
+from typing import Any
+
+import pytest
+
+from tests.web.conftest import SECURE, Fake
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+_PLAY = """
+async (pings) => {
+  const { ServerClock } = await import("/clock.js");
+  const clock = new ServerClock();
+  return pings.map((ping) => {
+    clock.add(...ping);
+    return [clock.offset_ms, clock.error_ms];
+  });
+}
+"""
+
+
+async def played(fake: Fake, pings: list[list[float]]) -> list[list[Any]]:
+    """Offset and error after each ping `[sent, server, came]`; an infinite error comes as None."""
+    fake.answer("/empty", 200, {})
+    await fake.page.goto(f"{SECURE}/empty")
+    seen: list[list[Any]] = await fake.page.evaluate(_PLAY, pings)
+    return seen
+
+
+async def test_the_fastest_ping_counts(fake: Fake) -> None:
+    """its middle is the offset, half its round trip the error; slower ones change nothing."""
+    seen = await played(fake, [[100, 1120, 140], [200, 1207, 204], [300, 1390, 400]])
+    assert seen == [[1000, 20], [1005, 2], [1005, 2]]
+
+
+async def test_an_old_ping_is_overtaken(fake: Fake) -> None:
+    """clocks drift: after a minute a round trip that is 4 ms slower knows better."""
+    seen = await played(fake, [[0, 1000, 2], [60_000, 61_003, 60_006]])
+    assert seen[-1] == [1000, 3]
+
+
+async def test_what_cannot_be_is_left_out(fake: Fake) -> None:
+    """an answer before its question, and one without a time."""
+    seen = await played(fake, [[100, 1000, 99]])
+    assert seen[0][0] is None
+    seen = await played(fake, [[100, 1102, 104], [200, float("nan"), 200]])
+    assert seen[-1] == [1000, 2]
+
+
+async def test_the_truth_is_within_the_error(fake: Fake) -> None:
+    """whatever the network does to each way, with two clocks 50 ppm apart."""
+    dice = random.Random(0)
+    pings, truths = [], []
+    at_ms = 0.0
+    for _ in range(300):
+        at_ms += dice.uniform(100, 2000)
+        out_ms, back_ms = (dice.uniform(0.2, 3) + dice.expovariate(0.1) for _ in range(2))
+        server_ms = 5000 + (at_ms + out_ms) * (1 + 5e-5)
+        pings.append([at_ms, server_ms, at_ms + out_ms + back_ms])
+        truths.append(5000 + at_ms * 5e-5)
+    for (offset_ms, error_ms), truth_ms in zip(await played(fake, pings), truths, strict=True):
+        # what the drift has done since the ping is bounded by how long pings are remembered
+        assert abs(offset_ms - truth_ms) <= error_ms + 40 * 2000 * 5e-5
