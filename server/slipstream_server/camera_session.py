@@ -11,6 +11,7 @@ from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.chunker import Captured
 from slipstream_server.control import Control, settled
+from slipstream_server.counts import MediaCounts
 from slipstream_server.engine_client import EngineClient
 from slipstream_server.errors import EngineUnavailable
 from slipstream_server.events import (
@@ -141,6 +142,10 @@ class CameraSession(Session):
             watcher.end(f"the stream has ended: {reason}")
         self.stream.watchers.clear()
 
+    def counts(self) -> MediaCounts:
+        """Its own call's, and the picture encoded for all who watch."""
+        return super().counts().with_sent(self.broadcast.encoding.counts)
+
     def state_event(self) -> State:
         """Where the stream stands."""
         assert self._control is not None, "a session is answered before its state is told"
@@ -212,7 +217,7 @@ class CameraSession(Session):
 
     def _on_viewed(self, stats: ClientStats, now_ns: int) -> None:
         self.monitor.observe_client(stats, now_ns)
-        self.around.metrics.viewed(stats)
+        self.around.metrics.media.viewed(stats)
 
     def _enter(self, state: StateName) -> None:
         if state == "warming" and self.stream.paused:

@@ -70,6 +70,7 @@ class Encoding:
         self._codec = codec
         self._key_frames = key_frames
         self._encoder: H264Encoder | None = None
+        self._opened = 0  # by encoders that were given up
         self._spacing = FrameSpacing()
         self._counts: Counter[str] = Counter()
         self._fps = _FPS
@@ -86,8 +87,10 @@ class Encoding:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Frames `sent`, `key` frames among them, `bytes`."""
-        return self._counts
+        """Frames `sent`, `key` frames among them, `bytes`; key frames `asked` for; how often an
+        encoder was `opened`."""
+        opened = self._opened + (self._encoder.opened if self._encoder is not None else 0)
+        return self._counts + Counter(asked=self._key_frames.requests, opened=opened)
 
     async def encode(self, frame: VideoFrame) -> "VideoFrame | av.Packet[Any]":
         """The frame's packet where the viewer takes H.264, else the frame. One at a time.
@@ -150,5 +153,6 @@ class Encoding:
                 raise
             logger.exception("%s failed, %s takes over", self._codec.name, X264.name)
         self._codec = X264
+        self._opened += encoder.opened
         self._encoder = H264Encoder(X264, ceiling_bps=self.rate.ceiling_bps)
         return self._encoder.encode(frame, bitrate_bps=bitrate_bps, fps=self._fps, key=True)

@@ -7,15 +7,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from slipstream_protocol.messages import StageTimes
 
 from slipstream_server.engine_status import EngineState, EngineStatus
+from slipstream_server.media_metrics import MediaMetrics
 from slipstream_server.slo import Milestone, SloReport
-from slipstream_server.viewed import ClientStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _MS_PER_S = 1000.0
 _TTFF_S = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 _AGE_S = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0)
 _GAP_S = (0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.25, 0.5, 1.0)
-_NETWORK_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _STAGE_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 
 
@@ -24,6 +23,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
+        self.media = MediaMetrics(registry)
         self._reports: dict[str, SloReport] = {}
         self._counted_drops: dict[str, Counts[str]] = {}
         self._marked: dict[str, set[Milestone]] = {}
@@ -73,43 +73,6 @@ class Metrics:
             "slipstream_offers",
             "Offers by the status they were answered with",
             ["status"],
-            registry=registry,
-        )
-        self._glass = Histogram(
-            "slipstream_glass_to_glass_seconds",
-            "Camera to screen by the viewer's own clock: its percentiles, each second",
-            ["percentile"],
-            registry=registry,
-            buckets=_AGE_S,
-        )
-        self._rtt = Histogram(
-            "slipstream_viewer_rtt_seconds",
-            "Round trip of the media path, each second",
-            registry=registry,
-            buckets=_NETWORK_S,
-        )
-        self._buffered = Histogram(
-            "slipstream_viewer_jitter_buffer_seconds",
-            "A frame's stay in the browser's buffer, each second",
-            registry=registry,
-            buckets=_NETWORK_S,
-        )
-        self._freezes = Counter(
-            "slipstream_viewer_freezes", "Times a viewer's picture stood still", registry=registry
-        )
-        self._frozen = Counter(
-            "slipstream_viewer_frozen_seconds", "That viewers' pictures stood", registry=registry
-        )
-        self._viewer_frames = Counter(
-            "slipstream_viewer_frames",
-            "In the viewers' browsers",
-            ["fate"],
-            registry=registry,
-        )
-        self._viewer_packets = Counter(
-            "slipstream_viewer_packets",
-            "Of the picture, on their way to the viewers",
-            ["fate"],
             registry=registry,
         )
         self._sessions = Gauge(
@@ -164,22 +127,6 @@ class Metrics:
         self._chunks.inc()
         self._misses.inc()
 
-    def viewed(self, stats: ClientStats) -> None:
-        """A viewer's browser has told of its last second."""
-        if stats.glass_ms is not None:
-            self._glass.labels("50").observe(stats.glass_ms.p50 / _MS_PER_S)
-            self._glass.labels("95").observe(stats.glass_ms.p95 / _MS_PER_S)
-        if stats.rtt_ms is not None:
-            self._rtt.observe(stats.rtt_ms / _MS_PER_S)
-        if stats.jitter_buffer_ms is not None:
-            self._buffered.observe(stats.jitter_buffer_ms / _MS_PER_S)
-        self._freezes.inc(stats.freezes)
-        self._frozen.inc(stats.frozen_ms / _MS_PER_S)
-        self._viewer_frames.labels("decoded").inc(stats.decoded_frames)
-        self._viewer_frames.labels("dropped").inc(stats.dropped_frames)
-        self._viewer_packets.labels("received").inc(stats.received_packets)
-        self._viewer_packets.labels("lost").inc(stats.lost_packets)
-
     def offer(self, status: int) -> None:
         self._offers.labels(str(status)).inc()
 
@@ -208,6 +155,7 @@ class Metrics:
         for state in EngineState:
             self._engine.labels(state.value).set(state is engine.state)
         self._restarts.set(engine.restarts)
+        self.media.take_gauges()
         self._take_gauges(list(self._reports.values()))
         return generate_latest(self._registry)
 

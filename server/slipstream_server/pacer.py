@@ -20,6 +20,7 @@ class Pacer:
 
     def __init__(self, *, pace_bps: int, burst_bytes: int = _BURST_BYTES) -> None:
         self.pace_bps = pace_bps
+        self.waited_ns = 0  # as its user says
         self._burst_bytes = burst_bytes
         self._level_bytes = 0.0
         self._at_ns = 0

@@ -15,6 +15,7 @@ from aiortc import (
 from slipstream_protocol.clock import now_ns
 
 from slipstream_server import seams
+from slipstream_server.counts import MediaCounts
 from slipstream_server.errors import RequestError
 from slipstream_server.events import Event
 from slipstream_server.ice import IceServer, bound_gathering, rtc_configuration
@@ -68,7 +69,7 @@ class Peer:
         self._channel: RTCDataChannel | None = None
         self._timing: RTCDataChannel | None = None
         self._timings = TimingBatch()
-        self.timing_dropped = 0  # messages
+        self._untold = 0  # messages that found the channel full
         self._pc = RTCPeerConnection(rtc_configuration(servers))
         self._pc.on("connectionstatechange", self._state_changed)
         self._pc.on("track", self._track_came)
@@ -135,13 +136,18 @@ class Peer:
         if message is None:
             return
         if channel.bufferedAmount > _TIMING_MAX_BYTES:
-            self.timing_dropped += 1
+            self._untold += 1
         else:
             channel.send(message)
 
     def origin(self, pts: int) -> Origin | None:
         """Where the camera's picture with this pts comes from."""
         return self._video.reception.origin(pts) if self._video.reception is not None else None
+
+    @property
+    def counts(self) -> MediaCounts:
+        """What the media have come to so far."""
+        return self._video.counts(untold=self._untold)
 
     @property
     def drops(self) -> Mapping[str, int]:
@@ -166,7 +172,7 @@ class Peer:
             await self._pc.close()
         except Exception:  # aiortc meets what it has set up only half with whatever it runs into
             logger.exception("the connection was not closed as a whole")
-        logger.info("video: %s", self._video.summary())
+        logger.info("video: %s", self.counts.summary())
         self._leave("the connection was closed here")
 
     def _leave(self, reason: str) -> None:

@@ -420,4 +420,5 @@ class PacedTransport:
             ends_frame = data[1] & 0x80
             wait_ns = self._pacer.sent(len(data), now_ns())
             if wait_ns and not ends_frame:
+                self._pacer.waited_ns += wait_ns
                 await asyncio.sleep(wait_ns / NS_PER_S)

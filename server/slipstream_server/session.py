@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiortc import MediaStreamTrack, RTCIceCandidate
 
 from slipstream_server.broadcast import KEY_EVERY_NS, Broadcast
+from slipstream_server.counts import MediaCounts
 from slipstream_server.encoding import Encoding, VideoSettings
 from slipstream_server.ice import IceServer
 from slipstream_server.keyframes import KeyFrames
@@ -24,6 +25,7 @@ from slipstream_server.video import Outgoing
 logger = logging.getLogger(__name__)
 
 CONNECT_S = 20.0
+_COUNT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,10 @@ class Session:
             self._addresses.extend(candidates)
             self._addresses_came.set()
 
+    def counts(self) -> MediaCounts:
+        """What its media have come to so far."""
+        return self.peer.counts
+
     async def serve(self) -> None:
         """Work until cancelled."""
         await asyncio.Event().wait()
@@ -142,6 +148,7 @@ class Session:
                     parts.create_task(self._watch_peer(), name="peer"),
                     parts.create_task(self.peer.run(), name="video"),
                     parts.create_task(self.serve(), name="serve"),
+                    parts.create_task(self._count(), name="count"),
                 )
                 await self._leaving.wait()
                 for task in tasks:
@@ -150,11 +157,18 @@ class Session:
             logger.exception("session failed")
             self.leave("the server has failed in this session; its log has the reason")
         finally:
+            self.around.metrics.media.report(self.id, self.counts())
+            self.around.metrics.media.forget(self.id)
             await self.release()
             await self.peer.close()
             if self._output is not None:
                 self._output.stop()
             logger.info("session ends: %s", self.reason or "cut off")
+
+    async def _count(self) -> None:
+        while True:
+            await asyncio.sleep(_COUNT_S)
+            self.around.metrics.media.report(self.id, self.counts())
 
     async def _add_addresses(self) -> None:
         while True:

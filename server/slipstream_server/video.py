@@ -7,6 +7,7 @@ from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender
 from aiortc.sdp import SessionDescription
 
 from slipstream_server import seams
+from slipstream_server.counts import MediaCounts
 from slipstream_server.pacer import Pacer
 from slipstream_server.rate import RateControl
 from slipstream_server.reception import Reception
@@ -100,18 +101,15 @@ class Video:
         """Frames of the camera that were dropped before anybody saw them, by cause."""
         return self.reception.drops if self.reception is not None else {}
 
-    def summary(self) -> str:
-        """What was sent and received, in a line."""
-        received = self.reception.counts() if self.reception is not None else {}
-        sent: dict[str, int] = {}
-        if self._outgoing is not None:
-            kbps = self._outgoing.rate.bitrate_bps // 1000
-            sent = {**self._outgoing.counts, "kbps": kbps}
-        return ", ".join(
-            f"{direction} {cause} {count}"
-            for direction, counts in (("out", sent), ("in", received))
-            for cause, count in counts.items()
-            if count
+    def counts(self, *, untold: int = 0) -> MediaCounts:
+        """What was sent and received so far."""
+        outgoing = self._outgoing
+        return MediaCounts(
+            received=self.reception.counts() if self.reception is not None else {},
+            sent=outgoing.counts if outgoing is not None else {},
+            bitrate_bps=outgoing.rate.bitrate_bps if outgoing is not None else None,
+            paced_ns=outgoing.pacer.waited_ns if outgoing is not None else 0,
+            untold=untold,
         )
 
     async def run(self) -> None:

@@ -36,7 +36,7 @@ class WatchSession(Session):
             apply=self._refuse,
             tell=self.peer.tell,
             shown=lambda told_ns, now_ns: None,
-            viewed=lambda stats, now_ns: around.metrics.viewed(stats),
+            viewed=lambda stats, now_ns: around.metrics.media.viewed(stats),
         )
 
     async def answer(self, offer: Offer) -> str:

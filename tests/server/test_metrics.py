@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
-from slipstream_protocol.clock import NS_PER_MS
+from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 from slipstream_protocol.messages import StageTimes
+from slipstream_server.counts import MediaCounts
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.metrics import Metrics
 from slipstream_server.slo import Milestone, SloMonitor, SloTargets
@@ -65,7 +66,7 @@ def test_what_viewers_see_is_counted() -> None:
     """seconds of any number of viewers add up; no label names one."""
     metrics = Metrics()
     for lost in (0, 4):
-        metrics.viewed(
+        metrics.media.viewed(
             stats(
                 freezes=1,
                 frozen_ms=250.0,
@@ -85,6 +86,51 @@ def test_what_viewers_see_is_counted() -> None:
     assert got["slipstream_viewer_jitter_buffer_seconds_count"] == 0
 
 
+def counts(
+    *,
+    nack: int = 0,
+    sent: int = 0,
+    size: int = 0,
+    bitrate_bps: int | None = None,
+    paced_ns: int = 0,
+) -> MediaCounts:
+    return MediaCounts(
+        received={"nack": nack, "pli": 0},
+        sent={"sent": sent, "bytes": size},
+        bitrate_bps=bitrate_bps,
+        paced_ns=paced_ns,
+        untold=0,
+    )
+
+
+def test_the_media_of_all_calls_add_up() -> None:
+    """totals are counted once though they are told every second, also where a call comes again."""
+    metrics = Metrics()
+    for told in (counts(nack=3, sent=10, size=1000), counts(nack=5, sent=30, size=4000)):
+        metrics.media.report("a", told)
+        metrics.media.report("a", told)
+    metrics.media.report("b", counts(nack=1, sent=7, size=500, paced_ns=NS_PER_S // 4))
+    metrics.media.forget("a")
+    metrics.media.report("a", counts(nack=2))
+    got = samples(metrics)
+    assert got["slipstream_media_events_total in nack"] == 5 + 1 + 2
+    assert got["slipstream_media_events_total out sent"] == 30 + 7
+    assert got["slipstream_encoded_bytes_total"] == 4500
+    assert got["slipstream_paced_seconds_total"] == 0.25
+    assert "slipstream_media_events_total in pli" not in got
+
+
+def test_the_bitrate_is_that_of_the_calls_now() -> None:
+    """all together, and of the poorest link; a call without a picture has none."""
+    metrics = Metrics()
+    for call, bitrate_bps in (("a", 2_500_000), ("b", 400_000), ("c", None), ("d", 300_000)):
+        metrics.media.report(call, counts(bitrate_bps=bitrate_bps))
+    metrics.media.forget("d")
+    got = samples(metrics)
+    assert got["slipstream_bitrate_bps all"] == 2_900_000
+    assert got["slipstream_bitrate_bps poorest"] == 400_000
+
+
 async def test_a_call_shows_in_the_metrics(tmp_path: Path) -> None:
     """frames, ages, offers and sessions of a real call; its gauges go when it does."""
     async with serving(tmp_path) as server:
@@ -101,7 +147,12 @@ async def test_a_call_shows_in_the_metrics(tmp_path: Path) -> None:
         assert got["slipstream_frames_total in"] > 0
         assert got["slipstream_frame_age_seconds_count"] > 0
         assert got["slipstream_fps in"] > 0
+        assert got["slipstream_media_events_total out sent"] > 0
+        assert got["slipstream_media_events_total out key"] >= 1
+        assert got["slipstream_media_events_total out opened"] == 1
+        assert got["slipstream_bitrate_bps all"] > 0
         async with server.client.get("/metrics") as response:
             after = parsed(await response.text())
         assert after["slipstream_sessions stream"] == 0
         assert after["slipstream_fps in"] == 0
+        assert after["slipstream_bitrate_bps all"] == 0
