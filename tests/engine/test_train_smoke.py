@@ -30,6 +30,9 @@ def test_the_whole_road(tmp_path: Path) -> None:
     assert train("--out", str(tmp_path)) == 0
     made = {path.name for path in (tmp_path / "weights").iterdir()}
     assert {CODEC_FILE, DIT_FILE, TEXT_FILE, "MODEL_CARD.md", "samples.png"} <= made
+    assert {"scores.json", "ablation.json", "drift.json"} <= made
+    card = (tmp_path / "weights" / "MODEL_CARD.md").read_text()
+    assert "## A long stream" in card and "## What the parts are good for" in card
     preset = plan.smoke(0).preset
     load_embedded(EngineConfig(preset=preset), tmp_path / "weights")
     before = (tmp_path / "weights" / DIT_FILE).read_bytes()

@@ -3,8 +3,13 @@
 import argparse
 import importlib.util
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
+
+from slipstream_engine.options import count, size_px
+
+DRIFT_CHUNKS, SMOKE_CHUNKS = 10_000, 60
 
 
 class Stage(StrEnum):
@@ -15,6 +20,8 @@ class Stage(StrEnum):
     TEXT = "text"
     DIT = "dit"
     EVALUATE = "evaluate"
+    ABLATE = "ablate"
+    DRIFT = "drift"
     ALL = "all"
 
 
@@ -30,6 +37,14 @@ def add_train_tiny(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument(
         "--smoke", action="store_true", help="a training of seconds, to try the road"
     )
+    finished = parser.add_argument_group("ablate and drift, which look at finished weights")
+    finished.add_argument(
+        "--weights", type=Path, help="folder of weights to look at (default: those in --out)"
+    )
+    finished.add_argument("--size", type=size_px, help="WxH of a frame (default: the preset's)")
+    finished.add_argument(
+        "--chunks", type=count, help=f"of the long stream (default: {DRIFT_CHUNKS})"
+    )
     parser.set_defaults(run=train_tiny)
 
 
@@ -42,16 +57,32 @@ def train_tiny(arguments: argparse.Namespace) -> int:
         return 1
     # only now: these need packages that serving does not
     from slipstream_engine.train import plan, stages
+    from slipstream_engine.train.examine import Examination
     from slipstream_engine.train.sources import SourceError
 
     chosen = plan.smoke(arguments.seed) if arguments.smoke else plan.full(arguments.seed)
     workshop = stages.Workshop(plan=chosen, out=arguments.out, device=arguments.device)
+    preset = chosen.preset
+    if arguments.size is not None:
+        preset = replace(preset, width_px=arguments.size[0], height_px=arguments.size[1])
+    examination = Examination(
+        weights=arguments.weights or workshop.weights,
+        preset=preset,
+        device=arguments.device,
+        held_out=chosen.held_out,
+        frames=chosen.judged_frames,
+        styles=1 if arguments.smoke else 6,
+        drift_chunks=arguments.chunks or (SMOKE_CHUNKS if arguments.smoke else DRIFT_CHUNKS),
+        arm_chunks=SMOKE_CHUNKS if arguments.smoke else 240,
+    )
     steps = {
         Stage.DATA: workshop.make_data,
         Stage.CODEC: workshop.make_codec,
         Stage.TEXT: workshop.make_text,
         Stage.DIT: workshop.make_dit,
         Stage.EVALUATE: workshop.evaluate,
+        Stage.ABLATE: examination.ablate,
+        Stage.DRIFT: examination.drift,
     }
     wanted = list(steps) if arguments.stage is Stage.ALL else [arguments.stage]
     try:

@@ -143,9 +143,16 @@ def judge(
 
 
 def flicker_levels(
-    pipeline: DiffusionPipeline[TaehvState], frame: NDArray[np.float32], prompt: str
+    pipeline: DiffusionPipeline[TaehvState],
+    frame: NDArray[np.float32],
+    wanted: str | Parameters,
 ) -> float:
-    """Mean change from frame to frame, in grey levels of 255, when nothing moves."""
+    """Mean change from frame to frame, in grey levels of 255, when nothing moves.
+
+    Args:
+        wanted: a prompt, or all that the stream is to start with.
+    """
+    parameters = Parameters(prompt=wanted) if isinstance(wanted, str) else wanted
     frames = SETTLE_FRAMES + 4 * STILL_CHUNKS
-    made = stream(pipeline, np.repeat(frame[None], frames, axis=0), Parameters(prompt=prompt))
+    made = stream(pipeline, np.repeat(frame[None], frames, axis=0), parameters)
     return float(np.abs(np.diff(made[SETTLE_FRAMES:], axis=0)).mean() * 255)

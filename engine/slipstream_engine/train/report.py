@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from slipstream_engine.train.ablation import Ablation
+from slipstream_engine.train.drift import Drift
 from slipstream_engine.train.evaluate import Score
 from slipstream_engine.train.scenes import Clip
 from slipstream_engine.train.sources import HELD_OUT, TRAINING
@@ -38,6 +40,80 @@ class Facts:
 
     how: tuple[str, ...]
     sizes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A part of the card under a heading of its own."""
+
+    title: str
+    lines: tuple[str, ...]
+
+
+def with_section(card: str, section: Section) -> str:
+    """The card with this section in place of the one it had, or before its last one."""
+    parts = card.split("\n## ") if card else [f"# {section.title}"]
+    titles = [part.partition("\n")[0] for part in parts]
+    content = "\n".join([section.title, "", *section.lines, ""])
+    if section.title in titles:
+        parts[titles.index(section.title)] = content
+    else:
+        parts.insert(max(1, len(parts) - 1), content)
+    return "\n## ".join(parts)
+
+
+def drift_section(drift: Drift, machine: str) -> Section:
+    """Where a long stream's pictures went."""
+    units = {"psnr_db": "PSNR to the first round, dB"}
+    table = [
+        "| mean of | first round | last round | slope per 1000 chunks | standard error | drifts |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, course in drift.courses.items():
+        numbers = (course.first, course.last, course.per_1000_chunks, course.standard_error)
+        cells = " | ".join(f"{number:.4g}" for number in numbers)
+        drifts = "no" if course.is_noise else "yes"
+        table.append(f"| {units.get(name, f'{name}, levels')} | {cells} | {drifts} |")
+    memory = drift.memory
+    return Section(
+        title="A long stream",
+        lines=(
+            f"{drift.chunks} chunks of a held-out clip in a loop, {drift.width_px}x"
+            f"{drift.height_px}, *{drift.prompt}*, other sensor noise",
+            "in every frame. A slope within three standard errors of 0 is no drift.",
+            "",
+            *table,
+            "",
+            f"Memory held after two rounds, half way and at the end: {memory.start_mib:.0f}, "
+            f"{memory.middle_mib:.0f} and {memory.end_mib:.0f} MiB.",
+            f"It took {drift.seconds / 60:.0f} minutes ({machine}).",
+        ),
+    )
+
+
+def ablation_section(ablation: Ablation, machine: str) -> Section:
+    """What each part of the streaming is good for."""
+    table = [
+        "| run with | gain dB | gradient ratio | flicker | drift, levels per 1000 chunks |",
+        "|---|---|---|---|---|",
+    ]
+    table += [
+        f"| {one.arm} | {one.gain_db:+.2f} | {one.gradient_ratio:.2f} | {one.flicker_levels:.2f} "
+        f"| {one.drift:+.2f} ± {one.drift_error:.2f} |"
+        for one in ablation.outcomes
+    ]
+    return Section(
+        title="What the parts are good for",
+        lines=(
+            f"Means over {', '.join(ablation.styles)} on {len(ablation.clips)} held-out clips at "
+            f"{ablation.width_px}x{ablation.height_px}, one thing",
+            f"changed at a time; drift is the steepest of mean red, green, blue and contrast over "
+            f"{ablation.drift_chunks} chunks, with its",
+            f"standard error. It took {ablation.seconds / 60:.0f} minutes ({machine}).",
+            "",
+            *table,
+        ),
+    )
 
 
 def means(scores: Sequence[Score], style: str) -> tuple[float, float]:

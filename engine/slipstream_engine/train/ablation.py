@@ -1,0 +1,126 @@
+"""What each part of the streaming is good for: the same judgement with that part changed."""
+
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+from slipstream_protocol.parameters import Parameters
+
+from slipstream_engine.config import EngineConfig, Preset
+from slipstream_engine.diffusion import DiffusionPipeline, Parts
+from slipstream_engine.models.taehv import TaehvState
+from slipstream_engine.train import drift, evaluate
+from slipstream_engine.train.evaluate import HeldOut, Score
+from slipstream_engine.train.scenes import Clip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One way to run the model."""
+
+    name: str
+    preset: Preset
+    parameters: Parameters
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What an arm makes, the mean over styles and clips.
+
+    Args:
+        gain_db: over the best recolouring, see `evaluate.py`.
+        gradient_ratio: energy of gradients over the teacher's.
+        flicker_levels: change from frame to frame when nothing moves.
+        drift: of a stream of the first style, in levels per 1000 chunks, the steepest of mean red,
+            green, blue and contrast; `drift_error` its standard error.
+    """
+
+    arm: str
+    gain_db: float
+    gradient_ratio: float
+    flicker_levels: float
+    drift: float
+    drift_error: float
+
+
+class Ablation(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole table."""
+
+    width_px: int
+    height_px: int
+    styles: tuple[str, ...]
+    clips: tuple[str, ...]
+    drift_chunks: int
+    seconds: float
+    outcomes: tuple[Outcome, ...]
+
+
+def arms(preset: Preset) -> list[Arm]:
+    """As it is served, then with one thing changed each."""
+    no_sinks = replace(preset, cache=replace(preset.cache, sinks=0))
+    steps = preset.schedule.step_list
+    return [
+        Arm(name="as served: 1 step, sinks, motion", preset=preset, parameters=Parameters()),
+        Arm(name="no sinks", preset=no_sinks, parameters=Parameters()),
+        Arm(
+            name="no motion controller",
+            preset=preset,
+            parameters=Parameters(noise_controller=False),
+        ),
+        *(
+            Arm(
+                name=f"{count} steps",
+                preset=preset,
+                parameters=Parameters(denoising_step_list=steps[:count]),
+            )
+            for count in (2, 4)
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trial:
+    """What every arm is judged by.
+
+    Args:
+        config: of the model as it is served.
+        loop, drift_chunks: of the long stream, see `drift.measure`.
+    """
+
+    config: EngineConfig
+    parts: Parts[TaehvState]
+    styles: tuple[str, ...]
+    clips: tuple[HeldOut, ...]
+    loop: Clip
+    drift_chunks: int
+
+    def run(self) -> tuple[Outcome, ...]:
+        """Judge every arm; each is told as it is done."""
+        outcomes = []
+        for arm in arms(self.config.preset):
+            outcomes.append(self.judge(arm))
+            print(f"ablate: {outcomes[-1]}", flush=True)
+        return tuple(outcomes)
+
+    def judge(self, arm: Arm) -> Outcome:
+        """Every style on every clip, as the arm has it."""
+        pipeline = DiffusionPipeline(replace(self.config, preset=arm.preset), self.parts)
+        scores: list[Score] = []
+        flicker: list[float] = []
+        for style in self.styles:
+            parameters = arm.parameters.merged(Parameters(prompt=style))
+            scores += [evaluate.judge(pipeline, style, one, parameters)[0] for one in self.clips]
+            flicker.append(evaluate.flicker_levels(pipeline, self.clips[0].clip[0], parameters))
+        long = drift.measure(
+            pipeline,
+            self.loop,
+            arm.parameters.merged(Parameters(prompt=self.styles[0])),
+            chunks=self.drift_chunks,
+        )
+        return Outcome(
+            arm=arm.name,
+            gain_db=round(float(np.mean([score.gain_db for score in scores])), 2),
+            gradient_ratio=round(float(np.mean([score.gradient_ratio for score in scores])), 3),
+            flicker_levels=round(float(np.mean(flicker)), 2),
+            drift=round(long.steepest.per_1000_chunks, 3),
+            drift_error=round(long.steepest.standard_error, 3),
+        )

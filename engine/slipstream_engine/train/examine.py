@@ -1,0 +1,119 @@
+"""What streaming does to finished weights: the long stream, and the table of its parts.
+
+Both write their figures as JSON beside the weights, and a section of the model card.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import torch
+from slipstream_protocol.parameters import Parameters
+
+from slipstream_engine.config import EngineConfig, Preset
+from slipstream_engine.diffusion import DiffusionPipeline, Parts
+from slipstream_engine.embedded import load_embedded
+from slipstream_engine.models.taehv import TaehvState
+from slipstream_engine.train import evaluate, report
+from slipstream_engine.train.ablation import Ablation, Trial
+from slipstream_engine.train.drift import CLIP_FRAMES, Drift, measure, progress
+from slipstream_engine.train.fit import replace_file
+from slipstream_engine.train.scenes import Clip, Size
+from slipstream_engine.train.sources import Source
+from slipstream_engine.train.styles import STYLES
+
+ABLATION_FILE, DRIFT_FILE, CARD_FILE = "ablation.json", "drift.json", "MODEL_CARD.md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """What is looked at, and how long.
+
+    Args:
+        weights: a folder with the model's files.
+        preset: at the size to examine it at.
+        held_out: clips that no training saw; the long stream shows the first one.
+        frames: of each clip, for the table.
+        styles: of those the model lists (of all, where it lists none), the first so many count in
+            the table; the long stream is of the first one.
+        drift_chunks, arm_chunks: of the long stream, and of that of each arm of the table.
+    """
+
+    weights: Path
+    preset: Preset
+    device: str
+    held_out: Sequence[Source]
+    frames: int = 29
+    styles: int = 6
+    drift_chunks: int = 10_000
+    arm_chunks: int = 240
+
+    def drift(self) -> None:
+        """Stream the loop; writes `drift.json`."""
+        parts = load_embedded(self._config, self.weights)
+        found = measure(
+            DiffusionPipeline(self._config, parts),
+            self._loop(),
+            Parameters(prompt=_styles(parts)[0]),
+            chunks=self.drift_chunks,
+            on_chunk=progress(self.drift_chunks),
+        )
+        self._write(DRIFT_FILE, found, report.drift_section(found, machine()))
+
+    def ablate(self) -> None:
+        """Judge every arm; writes `ablation.json`."""
+        began = time.monotonic()
+        parts, preset = load_embedded(self._config, self.weights), self.preset
+        size = Size(frames=self.frames, width_px=preset.width_px, height_px=preset.height_px)
+        trial = Trial(
+            config=self._config,
+            parts=parts,
+            styles=_styles(parts)[: self.styles],
+            clips=tuple(evaluate.held_out(size, self.held_out)),
+            loop=self._loop(),
+            drift_chunks=self.arm_chunks,
+        )
+        found = Ablation(
+            width_px=preset.width_px,
+            height_px=preset.height_px,
+            styles=trial.styles,
+            clips=tuple(one.name for one in trial.clips),
+            drift_chunks=trial.drift_chunks,
+            outcomes=trial.run(),
+            seconds=round(time.monotonic() - began, 1),
+        )
+        self._write(ABLATION_FILE, found, report.ablation_section(found, machine()))
+
+    @property
+    def _config(self) -> EngineConfig:
+        return EngineConfig(preset=self.preset, device=self.device)
+
+    def _loop(self) -> Clip:
+        size = Size(
+            frames=CLIP_FRAMES, width_px=self.preset.width_px, height_px=self.preset.height_px
+        )
+        return evaluate.held_out(size, self.held_out[:1])[0].clip
+
+    def _write(self, name: str, found: Drift | Ablation, section: report.Section) -> None:
+        content = msgspec.json.format(msgspec.json.encode(found)) + b"\n"
+        replace_file(self.weights / name, lambda path: path.write_bytes(content))
+        card = self.weights / CARD_FILE
+        text = report.with_section(card.read_text() if card.is_file() else "", section)
+        replace_file(card, lambda path: path.write_text(text))
+        print("\n".join(section.lines))
+
+
+def _styles(parts: Parts[TaehvState]) -> tuple[str, ...]:
+    return parts.text.styles or tuple(STYLES)
+
+
+def machine() -> str:
+    """Where this runs, in a few words."""
+    return (
+        f"{os.cpu_count()} cores of {platform.machine()}, {torch.get_num_threads()} of them used, "
+        f"torch {torch.__version__}"
+    )
