@@ -11,7 +11,7 @@ the camera had not sent it; a chunk once begun is carried to its end.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from slipstream_engine.work import (
     DECODE_ORDER,
@@ -88,6 +88,7 @@ class Lane:
         "is_held",
         "last_deadline_ns",
         "newest",
+        "offered_ns",
         "paced_ns",
         "passed_over",
         "period_ns",
@@ -107,6 +108,7 @@ class Lane:
         self.shape: Shape | None = None
         self.newest = -1
         self.last_deadline_ns: int | None = None
+        self.offered_ns = 0
         self.paced_ns = 0
         self.passed_over = 0
         self.is_held = False
@@ -129,6 +131,11 @@ class Lane:
             self.period_ns += (gap_ns - self.period_ns) / 8
             self.period_ns = max(self.period_ns, self.promised_ns)
         self.last_deadline_ns = deadline_ns
+
+    def silent_ns(self, now_ns: int) -> float:
+        """For how long nothing has come of it and nothing of it is here."""
+        is_busy = self.flying or self.waiting is not None
+        return 0.0 if is_busy else now_ns - self.offered_ns
 
     def pace(self, chunk: Chunk) -> None:
         """Give a chunk its place in the order of service as it is begun.
@@ -155,6 +162,10 @@ class Lane:
         if waiting and waiting.order < free_below and not self.is_held and self._fits(waiting):
             found.append(waiting)
         return found
+
+    def has_more(self, chunks: Collection[Chunk]) -> bool:
+        """Whether it has chunks beside these."""
+        return self.waiting is not None or any(chunk not in chunks for chunk in self.flying)
 
     def _fits(self, chunk: Chunk) -> bool:
         """Whether a chunk has the stages of those under way."""
@@ -205,7 +216,9 @@ class Backlog:
         """There is room for the stream's output again."""
         self.lanes[stream].is_held = False
 
-    def offer(self, stream: int, chunk: int, *, deadline_ns: int, shape: Shape) -> None:
+    def offer(
+        self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: Shape
+    ) -> None:
         """A chunk waits to be begun; one that waited before it is dropped.
 
         Raises:
@@ -222,6 +235,7 @@ class Backlog:
         latest_ns = deadline_ns + _MAX_LEAD * lane.promised_ns
         lane.waiting.rank_ns = min(max(deadline_ns, lane.paced_ns), latest_ns)
         lane.newest = chunk
+        lane.offered_ns = now_ns
         lane.shape = shape
         lane.observe_deadline(deadline_ns)
 
@@ -263,6 +277,13 @@ class Backlog:
             for chunk in chosen
         )
         return Batch(number=self._batches, kind=kind, items=items)
+
+    def is_last(self, batch: Batch) -> bool:
+        """Whether nothing is left to run after a batch that is under way, as things stand."""
+        chunks = self._running[batch.number]
+        if any(chunk.position + 1 < len(chunk.path.kinds) for chunk in chunks):
+            return False
+        return not any(lane.has_more(chunks) for lane in self.lanes.values() if not lane.is_held)
 
     def done(self, batch: Batch) -> list[Work]:
         """A batch has run; returns those micro-steps that were a chunk's last.

@@ -17,10 +17,11 @@ from slipstream_engine.chunk import Chunk, ChunkMaker
 from slipstream_engine.codec import CHUNK_FRAMES, FIRST_CHUNK_FRAMES, Codec
 from slipstream_engine.compile import Compiler, GraphRunner, Recorder
 from slipstream_engine.config import EngineConfig, Preset
+from slipstream_engine.memory import Memory, memory_of
 from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.models.rope import precise
 from slipstream_engine.pipeline import AdmissionError
-from slipstream_engine.pool import CachePool
+from slipstream_engine.pool import CacheLane, CachePool
 from slipstream_engine.prompts import Embeddings, PromptTrack, at_once
 from slipstream_engine.schedule import Schedule
 from slipstream_engine.state import Settings, StreamState
@@ -35,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 CodecStateT = TypeVar("CodecStateT")
 
-BUSY_RETRY_S = 10.0
 MAX_BATCH = 16
 WARM_UP_CHUNKS = 3
 
@@ -62,6 +62,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
         config: what to serve and where.
         parts: the loaded model, codec and text encoder.
         recorder: makes graphs where they are wanted; None for CUDA's.
+        memory: of the device; None for its own account.
 
     Raises:
         ValueError: if the preset's frame size does not divide into the model's tokens.
@@ -75,10 +76,13 @@ class DiffusionPipeline(Generic[CodecStateT]):
         parts: Parts[CodecStateT],
         *,
         recorder: Recorder | None = None,
+        memory: Memory | None = None,
     ) -> None:
         preset = config.preset
         self._config = config
         self._device = torch.device(config.device)
+        self._memory = memory or memory_of(self._device)
+        self._stream_bytes = 0
         self._parts = parts
         self._latent_size = latent_size(preset, parts.codec.stride)
         rows, columns = parts.model.grid(*self._latent_size)
@@ -157,8 +161,11 @@ class DiffusionPipeline(Generic[CodecStateT]):
             self._warm_up()
 
     def _warm_up(self) -> None:
+        before = self._memory.used_bytes() if self._memory else 0
         with closing(self.open(Parameters())) as stream:
             self._warm_up_with(stream)
+            # what the first stream took, what is made once for all of them included
+            self._stream_bytes = self._memory.used_bytes() - before if self._memory else 0
 
     def _warm_up_with(self, stream: DiffusionStream[CodecStateT]) -> None:
         if not self._compiler.is_active:
@@ -184,24 +191,28 @@ class DiffusionPipeline(Generic[CodecStateT]):
         """A fresh stream, see `pipeline.Pipeline.open`; `batched` makes it a stream batch."""
         if not self._pool.has_room:
             raise AdmissionError(
-                f"{self._pool.lanes} streams are open, the limit is {self._pool.lanes}",
-                retry_after_s=BUSY_RETRY_S,
+                f"{self._pool.lanes} streams are open, the limit is {self._pool.lanes}; wait until "
+                "a viewer leaves, or start the engine with a larger --max-streams"
             )
+        self._check_memory()
         try:
-            stream = self._open(batched)
+            return self._open(parameters, batched=batched)
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise
-            reason = str(error).partition("\n")[0]
+            reason = str(error).partition("\n")[0] or type(error).__name__
             raise AdmissionError(
-                f"no memory for another stream: {reason}", retry_after_s=BUSY_RETRY_S
+                f"no memory for another stream: {reason}; wait until a viewer leaves"
             ) from error
-        try:
-            stream.apply(self.defaults.merged(parameters))
-        except BaseException:
-            stream.close()
-            raise
-        return stream
+
+    def _check_memory(self) -> None:
+        """Refuse a stream whose chunks would run out of memory later on."""
+        free = self._memory.free_bytes() if self._memory else self._stream_bytes
+        if free < self._stream_bytes:
+            raise AdmissionError(
+                f"a stream takes {self._stream_bytes / 1e6:.0f} MB of memory, {free / 1e6:.0f} MB "
+                "are free; wait until a viewer leaves, or ask for a smaller size"
+            )
 
     @torch.inference_mode()
     def denoise(self, chunks: Sequence[Chunk[CodecStateT]]) -> None:
@@ -215,33 +226,43 @@ class DiffusionPipeline(Generic[CodecStateT]):
         if self._parts.text_worker is not None:
             self._parts.text_worker.close()
 
-    def _open(self, batched: bool) -> DiffusionStream[CodecStateT]:
+    def _open(self, parameters: Parameters, *, batched: bool) -> DiffusionStream[CodecStateT]:
+        lane = self._pool.take()
+        try:
+            stream = DiffusionStream(
+                self._joint,
+                self._embeddings,
+                self._transfers,
+                self._fresh_state(lane),
+                partial(self._pool.give, lane),
+                StreamBatch(self._joint) if batched else None,
+            )
+        except BaseException:
+            self._pool.give(lane)
+            raise
+        try:
+            stream.apply(self.defaults.merged(parameters))
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def _fresh_state(self, lane: CacheLane) -> StreamState[CodecStateT]:
         settings = _default_settings(self._config.preset)
         # begin with the preset's prompt, encoded since warming up; the viewer's own may take time
         track = PromptTrack.at(self._resting.prompts, self._resting.result())
-        conditioning = self._parts.model.condition(track.embedding_TE[None])
-        codec = self._parts.codec.fresh_state()
-        lane = self._pool.take()
-        state = StreamState(
+        return StreamState(
             cache=lane.cache,
             first_row=lane.first_row,
-            codec=codec,
+            codec=self._parts.codec.fresh_state(),
             prompts=track,
-            conditioning=conditioning,
+            conditioning=self._parts.model.condition(track.embedding_TE[None]),
             settings=settings,
             steps=torch.tensor(settings.step_list, device=self._device),
             noise_scale=torch.tensor(
                 settings.noise_scale, device=self._device, dtype=precise(self._device)
             ),
             runner=GraphRunner(self._compiler),
-        )
-        return DiffusionStream(
-            self._joint,
-            self._embeddings,
-            self._transfers,
-            state,
-            partial(self._pool.give, lane),
-            StreamBatch(self._joint) if batched else None,
         )
 
     @torch.inference_mode()

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from slipstream_protocol.arena import Slots
 from slipstream_protocol.clock import NS_PER_MS
-from slipstream_protocol.messages import ChunkIn, ChunkOut, StageTimes, Update
+from slipstream_protocol.messages import ChunkIn, ChunkOut, SlotFree, StageTimes, Update
 
 from slipstream_engine.pipeline import Stream
 from slipstream_engine.work import Stage
@@ -42,6 +42,11 @@ class Flight(Generic[ChunkT]):
         """The pipeline's chunk."""
         assert self.chunk is not None, "a chunk is encoded first"
         return self.chunk
+
+    @property
+    def input_slot(self) -> SlotFree:
+        """What gives its input slot back."""
+        return SlotFree(lane=self.message.lane, slot=self.message.slot)
 
     def spend(self, stage: Stage, duration_ns: int) -> None:
         """A pass that it was part of has taken this long."""

@@ -1,6 +1,7 @@
 """The engine's only loop: take what the server says, run the next pass, hand over what is done."""
 
 import logging
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 from msgspec import UNSET
@@ -25,6 +26,7 @@ from slipstream_protocol.messages import (
     Update,
     UpdateRefused,
 )
+from slipstream_protocol.places import Places
 
 from slipstream_engine.device import Device
 from slipstream_engine.lane import MAX_WAITING, Flight, Lane
@@ -32,7 +34,8 @@ from slipstream_engine.latency import LatencyModel
 from slipstream_engine.pipeline import AdmissionError, Pipeline, Stream
 from slipstream_engine.rehearsal import nothing_learnt
 from slipstream_engine.scheduler import Scheduler
-from slipstream_engine.work import Batch, Cause, Stage
+from slipstream_engine.turns import Turns
+from slipstream_engine.work import Ask, Batch, Cause, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +81,8 @@ class Loop(Generic[ChunkT]):
         self._period_ns = max(age_target_ns // 2, 1)
         self._scheduler = Scheduler(latency or nothing_learnt(), max_batch=pipeline.max_batch)
         self._device = Device(pipeline, arena)
+        self._turns = Turns()
+        self._places = Places(since_ns=now_ns())
         self._lanes: dict[int, Lane[ChunkT]] = {}
         self._stopped = False
 
@@ -94,7 +99,10 @@ class Loop(Generic[ChunkT]):
             batch = self._scheduler.next_batch(now_ns())
             self._report_drops()
             if batch is not None:
+                self._free(self._turns.due(is_last=self._scheduler.is_last(batch)))
                 self._run(batch)
+            else:
+                self._free(self._turns.all_due())
             self._read(self._patience_s(is_busy=batch is not None))
 
     def _read(self, patience_s: float | None) -> None:
@@ -154,7 +162,8 @@ class Loop(Generic[ChunkT]):
                 raise ValueError(f"lane {number} is taken or not one of {self._arena.layout.lanes}")
             stream = self._admitted(message)
         except (AdmissionError, ValueError) as error:
-            retry_after_s = error.retry_after_s if isinstance(error, AdmissionError) else 0.0
+            may_later = isinstance(error, AdmissionError)
+            retry_after_s = self._places.wait_s(now_ns()) if may_later else 0.0
             self._channel.send(
                 StreamRefused(lane=number, reason=str(error), retry_after_s=retry_after_s)
             )
@@ -169,16 +178,20 @@ class Loop(Generic[ChunkT]):
         """A stream that the device can bear beside the others; alone any may try."""
         stream = self._pipeline.open(self._pipeline.defaults.merged(message.parameters))
         if self._lanes:
-            asked = self._scheduler.admit(stream.steady_shape, period_ns=self._period_ns)
+            asked = self._scheduler.admit(
+                stream.steady_shape, now_ns=now_ns(), period_ns=self._period_ns
+            )
             if asked.reason is not None:
                 stream.close()
-                raise AdmissionError(asked.reason, retry_after_s=asked.retry_after_s)
+                raise AdmissionError(asked.reason)
         return stream
 
     def _close(self, number: int) -> None:
         lane = self._lanes.pop(number, None)
         if lane is not None:
             self._scheduler.close(number)
+            self._turns.leave(number)
+            self._places.left(now_ns())
             lane.stream.close()
 
     def _enqueue(self, lane: Lane[ChunkT], message: ChunkIn | Update) -> None:
@@ -263,21 +276,23 @@ class Loop(Generic[ChunkT]):
                 self._hand_over(lane, lane.flights.pop(item.chunk), done.ended_ns)
 
     def _begun(self, lane: Lane[ChunkT], flight: Flight[ChunkT]) -> None:
-        if self._scheduler.wants_company(lane.number):
-            self._free_input(flight)
+        if self._scheduler.asks(lane.number) is Ask.EARLY:
+            flight.holds_input = False
+            self._free([flight.input_slot])
         self._advance(lane)
 
     def _hand_over(self, lane: Lane[ChunkT], flight: Flight[ChunkT], made_ns: int) -> None:
         self._channel.send(flight.out(made_ns=made_ns))
-        # where it wants no company only now: the server then fills the slot with the newest frames
-        if flight.holds_input:
-            self._free_input(flight)
+        if flight.holds_input and self._scheduler.asks(lane.number) is Ask.IN_TURN:
+            self._turns.wait(flight.input_slot)
+        elif flight.holds_input:
+            self._free([flight.input_slot])
         if not len(lane.outputs):
             self._scheduler.hold(lane.number)
 
-    def _free_input(self, flight: Flight[ChunkT]) -> None:
-        flight.holds_input = False
-        self._channel.send(SlotFree(lane=flight.message.lane, slot=flight.message.slot))
+    def _free(self, slots: Iterable[SlotFree]) -> None:
+        for slot in slots:
+            self._channel.send(slot)
 
     def _fail(self, lane: Lane[ChunkT], reason: str) -> None:
         logger.error("stream on lane %s failed: %s", lane.number, reason)

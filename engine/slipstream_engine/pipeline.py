@@ -17,11 +17,7 @@ ChunkT = TypeVar("ChunkT")
 
 
 class AdmissionError(Exception):
-    """A stream cannot be opened now; the text says why, `retry_after_s` when to ask again."""
-
-    def __init__(self, reason: str, *, retry_after_s: float) -> None:
-        super().__init__(reason)
-        self.retry_after_s = retry_after_s
+    """A stream cannot be opened now, though it may be later; the text says why."""
 
 
 class Stream(Protocol[ChunkT]):

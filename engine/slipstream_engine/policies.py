@@ -6,7 +6,7 @@ look at the clock: none drops a chunk because it would be late.
 
 from slipstream_engine.backlog import Backlog, Chunk
 from slipstream_engine.latency import LatencyModel
-from slipstream_engine.work import FIRST_STEP_ORDER, Batch, Dropped, Shape, Stage, Work
+from slipstream_engine.work import FIRST_STEP_ORDER, Ask, Batch, Dropped, Shape, Stage, Work
 
 _WINDOW_CHUNKS = 16
 _KNEE = 1.02  # a batch one larger must raise the rate by this to be tried
@@ -29,10 +29,16 @@ class FixedBatch:
     def offer(
         self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: Shape
     ) -> None:
-        self._backlog.offer(stream, chunk, deadline_ns=deadline_ns, shape=shape)
+        self._backlog.offer(stream, chunk, now_ns=now_ns, deadline_ns=deadline_ns, shape=shape)
 
     def has_room(self, stream: int) -> bool:
         return self._backlog.has_room(stream)
+
+    def asks(self, stream: int) -> Ask:
+        return Ask.MADE
+
+    def is_last(self, batch: Batch) -> bool:
+        return self._backlog.is_last(batch)
 
     def take_dropped(self) -> list[Dropped]:
         return self._backlog.take_dropped()
@@ -68,6 +74,9 @@ class StreamBatch(FixedBatch):
 
     def __init__(self) -> None:
         super().__init__(1)
+
+    def asks(self, stream: int) -> Ask:
+        return Ask.EARLY
 
     def _choose(self, ready: list[Chunk]) -> list[Chunk]:
         for chunk in ready:

@@ -76,6 +76,7 @@ class Scenario:
         slow_down: factor on all passes in the middle third; 1 for none.
         seconds: simulated time.
         seed: of all chance.
+        is_asked: chunks wait at the camera until the device asks, as the server's do.
 
     Raises:
         ValueError: if there is nothing to simulate.
@@ -92,6 +93,7 @@ class Scenario:
     slow_down: float = 1.0
     seconds: float = 1800.0
     seed: int = 1
+    is_asked: bool = False
 
     def __post_init__(self) -> None:
         for name in ("gpus", "streams", "steps", "load", "target_ms", "slow_down", "seconds"):
@@ -150,6 +152,7 @@ def simulate(scenario: Scenario, policy: Callable[[], Policy]) -> Trace:
             phase_ns=round(period_ns * (1 + chance.random())),
             jitter_ns=round(scenario.jitter_ms * NS_PER_MS),
             target_ns=round(scenario.target_ms * NS_PER_MS),
+            is_asked=scenario.is_asked,
             route=(
                 Hop(
                     device=stream % scenario.gpus,

@@ -33,15 +33,15 @@ from slipstream_protocol.clock import NS_PER_MS
 from slipstream_engine.backlog import Backlog, Chunk, Lane
 from slipstream_engine.forecast import Forecast
 from slipstream_engine.latency import LatencyModel
-from slipstream_engine.work import Batch, Dropped, Shape, Stage, Work
+from slipstream_engine.work import Ask, Batch, Dropped, Shape, Stage, Work
 
 MAX_BATCH = 16
 PATIENCE_BATCHES = 32
-CAUTION = 0.75
+CAUTION = 0.5
 _SATURATED = 0.8  # share of the device that running chunk after chunk would take
 _FULL = 0.9  # share of the device that may be promised to streams
 _WORTHWHILE = 0.05  # share of a lone pass that joining another must save
-_RETRY_AFTER_S = 10.0  # a place opens when a viewer leaves, which nobody can foretell
+_SILENT = 4  # gaps without a chunk after which a stream is company to nobody
 _BOUNDLESS_NS = 1e20  # beyond any deadline
 
 
@@ -52,12 +52,10 @@ class Admission:
     Args:
         load: share of the device that all streams would take, their steps sharing passes.
         reason: why not, for people; None where it fits.
-        retry_after_s: when to ask again.
     """
 
     load: float
     reason: str | None
-    retry_after_s: float
 
 
 class Policy(Protocol):
@@ -68,6 +66,8 @@ class Policy(Protocol):
         self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: Shape
     ) -> None: ...
     def has_room(self, stream: int) -> bool: ...
+    def asks(self, stream: int) -> Ask: ...
+    def is_last(self, batch: Batch) -> bool: ...
     def next_batch(self, now_ns: int) -> Batch | None: ...
     def done(self, batch: Batch, *, started_ns: int, ended_ns: int) -> list[Work]: ...
     def take_dropped(self) -> list[Dropped]: ...
@@ -104,6 +104,7 @@ class Scheduler:
         self._max_batch = max_batch
         self._patience = patience
         self._backlog = Backlog()
+        self._now_ns = 0  # of the last call that told it
 
     def open(self, stream: int, *, period_ns: int) -> None:
         """Make room for a stream; see `Backlog.open`."""
@@ -129,26 +130,35 @@ class Scheduler:
         One that an idle device could not make in time is late, and no drop can help it: it gets
         the deadline of what can be done, and waits for a period at most like any other.
         """
+        self._now_ns = now_ns
         path = self._backlog.path(shape)
         least_ns = self._forecast.rest(path)[0].careful_ns
         if self._forecast.is_known(path) and now_ns + least_ns > deadline_ns:
             deadline_ns = round(now_ns + least_ns) + self._backlog.lanes[stream].promised_ns
-        self._backlog.offer(stream, chunk, deadline_ns=deadline_ns, shape=shape)
+        self._backlog.offer(stream, chunk, now_ns=now_ns, deadline_ns=deadline_ns, shape=shape)
 
     def has_room(self, stream: int) -> bool:
         """Whether an offer would replace nothing."""
         return self._backlog.has_room(stream)
 
-    def wants_company(self, stream: int) -> bool:
-        """Whether the stream's next chunk had better be here before the present one is done.
+    def asks(self, stream: int) -> Ask:
+        """When the stream's next chunk is wanted; its frames are freshest where they wait.
 
-        Elsewhere a later chunk is a fresher one: it waits where the frames are, not here.
+        Where passes are shared and the device is full, a chunk had better be here: before its elder
+        is done if no other stream could share a pass with that, else as soon as that is made.
         """
-        shape = self._backlog.lanes[stream].shape
-        if shape is None or shape.steps < 2 or self._max_batch < 2:
-            return False
+        lane = self._backlog.lanes[stream]
+        shape = lane.shape
+        if shape is None or not shape.steps or self._max_batch < 2:
+            return Ask.IN_TURN
         kind = self._backlog.path(shape).kinds[shape.encode]
-        return self._forecast.saves(kind) >= _WORTHWHILE and self._is_saturated()
+        if self._forecast.saves(kind) < _WORTHWHILE or not self._is_saturated():
+            return Ask.IN_TURN
+        for other in self._backlog.lanes.values():
+            is_sending = other.shape and other.silent_ns(self._now_ns) < _SILENT * other.gap_ns
+            if is_sending and other is not lane:
+                return Ask.MADE
+        return Ask.EARLY if shape.steps > 1 else Ask.IN_TURN
 
     def take_dropped(self) -> list[Dropped]:
         """What has been dropped since the last call."""
@@ -156,6 +166,7 @@ class Scheduler:
 
     def next_batch(self, now_ns: int) -> Batch | None:
         """What to run now, or None where there is nothing."""
+        self._now_ns = now_ns
         chunks, ready = self._survey(now_ns)
         ready = self._startable(chunks, ready, now_ns)
         if not ready:
@@ -166,28 +177,36 @@ class Scheduler:
             chunk.lane.passed_over = 0
         return self._backlog.begin(chosen)
 
+    def is_last(self, batch: Batch) -> bool:
+        """Whether nothing is left to run after a batch that is under way; see `Backlog.is_last`."""
+        return self._backlog.is_last(batch)
+
     def done(self, batch: Batch, *, started_ns: int, ended_ns: int) -> list[Work]:
         """A batch has run; returns the micro-steps that were a chunk's last, see `Backlog.done`."""
         duration_ns = max(1, ended_ns - started_ns)
         self._forecast.observe(batch.kind, items=len(batch.items), duration_ns=duration_ns)
         return self._backlog.done(batch)
 
-    def admit(self, shape: Shape, *, period_ns: int) -> Admission:
-        """Whether a stream of `shape` chunks every `period_ns` fits beside those that are open."""
+    def admit(self, shape: Shape, *, now_ns: int, period_ns: int) -> Admission:
+        """Whether a stream of `shape` chunks every `period_ns` fits beside those that are open.
+
+        One that is paused, or whose camera has stopped, weighs less the longer it sends nothing.
+        """
         load = self._shared_ns(shape, shape.steps) / period_ns
         for lane in self._backlog.lanes.values():
             if lane.shape:
                 more = shape.steps if lane.shape.level == shape.level else 0
-                load += self._shared_ns(lane.shape, more) / lane.period_ns
+                distance_ns = max(lane.period_ns, lane.silent_ns(now_ns))
+                load += self._shared_ns(lane.shape, more) / distance_ns
         if load <= _FULL:
-            return Admission(load=load, reason=None, retry_after_s=0.0)
+            return Admission(load=load, reason=None)
         alone_ms = self._forecast.rest(self._backlog.path(shape))[0].mean_ns / NS_PER_MS
         reason = (
             f"load would be {load:.0%} of this device, it must be at most {_FULL:.0%} (a chunk "
             f"takes {alone_ms:.0f} ms alone and comes every {period_ns / NS_PER_MS:.0f} ms); "
             "ask for fewer steps or frames, or wait until a viewer leaves"
         )
-        return Admission(load=load, reason=reason, retry_after_s=_RETRY_AFTER_S)
+        return Admission(load=load, reason=reason)
 
     # ---- the state of things at a decision
 
@@ -288,7 +307,8 @@ class Scheduler:
         load = 0.0
         for lane in self._backlog.lanes.values():
             if lane.shape:
-                load += self._forecast.shared_ns(self._backlog.path(lane.shape), 1) / lane.gap_ns
+                distance_ns = max(lane.gap_ns, lane.silent_ns(self._now_ns))
+                load += self._forecast.shared_ns(self._backlog.path(lane.shape), 1) / distance_ns
         return load >= _SATURATED
 
     def _shared_ns(self, shape: Shape, more_steps: int) -> float:

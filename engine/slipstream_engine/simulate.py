@@ -75,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
             slow_down=arguments.slow_down,
             seconds=arguments.seconds,
             seed=arguments.seed,
+            is_asked=arguments.asked,
         )
         print(
             f"{arguments.device} x {scenario.gpus}, {scenario.streams} streams of "
@@ -118,5 +119,8 @@ def add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--slow-down", type=float, default=default.slow_down, help="middle third")
     parser.add_argument("--seconds", type=float, default=default.seconds, help="simulated")
     parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument(
+        "--asked", action="store_true", help="frames wait until asked for, as the server's do"
+    )
     parser.add_argument("--plot", type=Path, help="write B and misses over time to this PNG")
     parser.set_defaults(run=run)

@@ -1,7 +1,8 @@
 """Devices, cameras and chance in a heap of events: the scheduler's code, without a device. Pure.
 
-Chunks are four frames. A chunk is offered when its last frame is there; its age is counted from its
-first, as the SLO monitor does, and so is its deadline. A chunk that is dropped or late is missed.
+Chunks are four frames. A chunk is offered when its last frame is there, or, where the frames wait
+for the engine to ask, when it has asked; its age is counted from its first frame, as the SLO
+monitor does, and so is its deadline. A chunk that is dropped or late is missed.
 """
 
 import heapq
@@ -11,14 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from slipstream_protocol.clock import NS_PER_S
+from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
+from slipstream_protocol.messages import SlotFree
 
 from slipstream_engine.latency import Line
 from slipstream_engine.scheduler import Policy
-from slipstream_engine.work import Batch, Kind, Shape, Stage
+from slipstream_engine.turns import Turns
+from slipstream_engine.work import Ask, Batch, Kind, Shape, Stage, Work
 
 CHUNK_FRAMES = 4
 _NEVER_NS = 1_000_000 * NS_PER_S  # beyond any deadline: nothing is dropped half-way
+_HAND_OVER_NS = 3 * NS_PER_MS  # from asking for a chunk to having it, where its frames are there
 
 
 class Service(Protocol):
@@ -87,6 +91,8 @@ class Camera:
         target_ns: oldest age of a chunk that is not missed.
         route: one hop, or a chain of devices each of which does a part of every chunk. A chain
             takes a chunk in only while less than two a device are in it, and drops none on the way.
+        is_asked: chunks do not come by themselves; frames wait until one is asked for, and it holds
+            frames taken evenly from all that came since the one before it, as the server's chunks.
     """
 
     fps: float
@@ -94,6 +100,11 @@ class Camera:
     jitter_ns: int
     target_ns: int
     route: tuple[Hop, ...]
+    is_asked: bool = False
+
+    @property
+    def frame_ns(self) -> float:
+        return NS_PER_S / self.fps
 
     @property
     def period_ns(self) -> int:
@@ -143,6 +154,7 @@ class _Chunk:
     number: int
     captured_ns: int
     hop: int = 0
+    has_asked: bool = False
 
 
 @dataclass(slots=True)
@@ -185,6 +197,8 @@ class Simulator:
         self._events: list[tuple[int, int, _Arrival | _End]] = []
         self._order = 0
         self._running = [False] * len(policies)
+        self._turns = [Turns() for _ in policies]
+        self._taken = [0] * len(cameras)  # frames of each stream that are in chunks
         self._under_way: dict[tuple[int, int], _Chunk] = {}
         self._between = {
             (stream, hop): deque[_Chunk]()
@@ -198,7 +212,10 @@ class Simulator:
         for stream, camera in enumerate(self._cameras):
             for hop in camera.route:
                 self._policies[hop.device].open(stream, period_ns=camera.period_ns)
-            self._await_chunk(stream, 0)
+            if camera.is_asked:
+                self._ask(stream, 0, 0)
+            else:
+                self._await_chunk(stream, 0)
         while self._events and self._events[0][0] <= until_ns:
             now_ns, _, event = heapq.heappop(self._events)
             if isinstance(event, _Arrival):
@@ -220,9 +237,26 @@ class Simulator:
         chunk = _Chunk(stream, number, complete_ns - camera.collecting_ns)
         self._push(complete_ns + late_ns, _Arrival(chunk))
 
+    def _ask(self, stream: int, number: int, now_ns: int) -> None:
+        """The newest frames are wanted as chunk `number`, as soon as there are enough."""
+        camera = self._cameras[stream]
+        enough_ns = camera.phase_ns + round((self._taken[stream] + 3) * camera.frame_ns)
+        chunk = _Chunk(stream, number, 0)
+        self._push(max(enough_ns, now_ns) + _HAND_OVER_NS, _Arrival(chunk))
+
+    def _take_frames(self, chunk: _Chunk, now_ns: int) -> None:
+        camera, taken = self._cameras[chunk.stream], self._taken[chunk.stream]
+        there = int((now_ns - _HAND_OVER_NS - camera.phase_ns) / camera.frame_ns) + 1
+        oldest = taken + round((there - taken) / CHUNK_FRAMES) - 1
+        chunk.captured_ns = camera.phase_ns + round(oldest * camera.frame_ns)
+        self._taken[chunk.stream] = there
+
     def _arrive(self, chunk: _Chunk, now_ns: int) -> set[int]:
-        self._await_chunk(chunk.stream, chunk.number + 1)
         route = self._cameras[chunk.stream].route
+        if self._cameras[chunk.stream].is_asked:
+            self._take_frames(chunk, now_ns)
+        else:
+            self._await_chunk(chunk.stream, chunk.number + 1)
         if len(route) > 1:
             inside = sum(stream == chunk.stream for stream, _ in self._under_way)
             if inside >= 2 * len(route):
@@ -255,12 +289,16 @@ class Simulator:
         )
         policy = self._policies[device]
         touched = {device}
-        for work in policy.done(batch, started_ns=end.started_ns, ended_ns=now_ns):
+        finished = policy.done(batch, started_ns=end.started_ns, ended_ns=now_ns)
+        for work in batch.items if batch.kind.stage is Stage.ENCODE else ():
+            self._begun(work, policy, now_ns)
+        for work in finished:
             chunk = self._under_way[work.stream, work.chunk]
             route = self._cameras[chunk.stream].route
             chunk.hop += 1
             if chunk.hop == len(route):
                 self._conclude(chunk, now_ns)
+                self._made(chunk, policy, now_ns)
             else:
                 self._between[chunk.stream, chunk.hop].append(chunk)
                 touched.add(route[chunk.hop].device)
@@ -272,13 +310,42 @@ class Simulator:
             on_this = queue and self._cameras[stream].route[hop].device == device
             if on_this and policy.has_room(stream):
                 self._offer(queue.popleft(), now_ns)
-        if not self._running[device] and (batch := policy.next_batch(now_ns)):
+        if self._running[device]:
+            return
+        if batch := policy.next_batch(now_ns):
             self._running[device] = True
+            self._give(self._turns[device].due(is_last=policy.is_last(batch)), now_ns)
             kind, items = batch.kind, len(batch.items)
             duration_ns = self._services[device].duration_ns(kind, items, now_ns)
             self._push(now_ns + duration_ns, _End(device, batch, now_ns))
+        else:
+            self._give(self._turns[device].all_due(), now_ns)
         for dropped in policy.take_dropped():
-            self._conclude(self._under_way[dropped.stream, dropped.chunk], None)
+            chunk = self._under_way[dropped.stream, dropped.chunk]
+            self._conclude(chunk, None)
+            if self._cameras[chunk.stream].is_asked:
+                self._ask(chunk.stream, chunk.number + 1, now_ns)
+
+    def _give(self, slots: Sequence[SlotFree], now_ns: int) -> None:
+        for slot in slots:
+            self._ask(slot.lane, slot.slot, now_ns)  # the number of the chunk serves as its slot
+
+    def _begun(self, work: Work, policy: Policy, now_ns: int) -> None:
+        """A chunk is encoded; its successor may be wanted already."""
+        if self._cameras[work.stream].is_asked and policy.asks(work.stream) is Ask.EARLY:
+            self._under_way[work.stream, work.chunk].has_asked = True
+            self._ask(work.stream, work.chunk + 1, now_ns)
+
+    def _made(self, chunk: _Chunk, policy: Policy, now_ns: int) -> None:
+        """A chunk is made; its successor is wanted now or in its turn, if it is not on its way."""
+        camera = self._cameras[chunk.stream]
+        if not camera.is_asked or chunk.has_asked:
+            return
+        if policy.asks(chunk.stream) is Ask.IN_TURN:
+            turns = self._turns[camera.route[0].device]
+            turns.wait(SlotFree(lane=chunk.stream, slot=chunk.number + 1))
+        else:
+            self._ask(chunk.stream, chunk.number + 1, now_ns)
 
     def _conclude(self, chunk: _Chunk, made_ns: int | None) -> None:
         del self._under_way[chunk.stream, chunk.number]

@@ -18,6 +18,14 @@ class Cause(StrEnum):
     CLOSED = "closed"  # its stream is gone
 
 
+class Ask(StrEnum):
+    """When a stream is to send its next chunk."""
+
+    EARLY = "early"  # before the present one is done: it follows a step behind
+    MADE = "made"  # when the present one is made: it waits for others to share passes with
+    IN_TURN = "in turn"  # when the device is about to begin it: the later, the fresher
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """Work that can share a forward pass: the same stage of the same level."""

@@ -37,6 +37,7 @@ from slipstream_protocol.messages import (
     UpdateRefused,
 )
 from slipstream_protocol.parameters import Parameters
+from slipstream_protocol.places import Places
 
 from slipstream_server.errors import EngineUnavailable, RequestError, ServerFull
 
@@ -155,6 +156,7 @@ class EngineClient:
         self._lanes = range(ready.lanes) if lanes is None else lanes
         self._streams: dict[int, EngineStream] = {}
         self._lane_freed = asyncio.Event()
+        self._places = Places(since_ns=now_ns())
         self._inline = ready.geometry.slot_bytes <= _INLINE_COPY_BYTES
         self._gone: str | None = None
 
@@ -272,7 +274,7 @@ class EngineClient:
         raise ServerFull(
             f"all {self.ready.lanes} streams are in use; wait until one ends, or start the server "
             "with a larger --max-streams",
-            retry_after_s=10.0,
+            retry_after_s=self._places.wait_s(now_ns()),
         )
 
     async def _take(self, message: ToServer) -> None:
@@ -303,6 +305,7 @@ class EngineClient:
             case StreamRefused():
                 self._refused(stream, message)
             case StreamClosed():
+                self._places.left(now_ns())
                 self._forget(lane)
             case Failed(reason=reason):
                 self._notify(stream, lambda: listener.on_lost(reason))

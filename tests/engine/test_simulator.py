@@ -4,6 +4,8 @@ import argparse
 import random
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,7 @@ from slipstream_engine.simulator import (
     SlowDown,
     Trace,
 )
-from slipstream_engine.work import Kind, Shape, Stage
+from slipstream_engine.work import Ask, Kind, Shape, Stage
 
 from tests.engine.paper_tables import TABLES, PaperTable
 
@@ -252,6 +254,55 @@ def test_overload_makes_few_late_chunks() -> None:
     assert ours.missed - ours.dropped < 0.05
     for name in POLICIES:
         assert ours.missed <= measured(name, scenario).missed
+
+
+class AsksAtOnce(Scheduler):
+    """Asks for the next chunk as soon as one is made, whoever else waits."""
+
+    def asks(self, stream: int) -> Ask:
+        return Ask.MADE
+
+
+def alone(policy: Callable[..., Scheduler]) -> Scheduler:
+    """A scheduler whose device gains nothing from company."""
+    return policy(LatencyModel(Line(base_ns=20 * MS, per_item_ns=20 * MS)), max_batch=1)
+
+
+@pytest.mark.parametrize("load", [1.1, 1.5, 3.0])
+@pytest.mark.parametrize("streams", [2, 4])
+def test_pictures_stay_fresh_past_capacity(streams: int, load: float) -> None:
+    """where passes are not shared a chunk waits for the rest of one other, not for all others: as
+    many are made, none is given up, and they are a fifth younger with two streams, a third with
+    four."""
+    scenario = Scenario(
+        device=Device(encode_ms=12, pass_ms=5, step_ms=75, decode_ms=18),
+        streams=streams,
+        steps=1,
+        load=load,
+        seconds=100,
+        is_asked=True,
+    )
+    in_turn, at_once = (
+        summarise(
+            "",
+            simulate(scenario, partial(alone, policy)),
+            until_ns=100 * S,
+        )
+        for policy in (Scheduler, AsksAtOnce)
+    )
+    assert in_turn.chunks >= 0.995 * at_once.chunks
+    assert in_turn.dropped == 0
+    assert in_turn.age_p95_ms <= (0.8 if streams == 2 else 0.67) * at_once.age_p95_ms
+
+
+def test_asked_cameras_lose_no_capacity_to_sharing() -> None:
+    """where passes are shared, streams that wait to be asked are made as often as pushed ones, at a
+    lower age."""
+    pushed = Scenario(device=DEVICES["h100-1.3b-512"], load=1.1, streams=4, target_ms=1500)
+    asked = replace(pushed, is_asked=True)
+    theirs, ours = (measured("slo-aware", replace(s, seconds=200)) for s in (pushed, asked))
+    assert ours.chunks * (1 - ours.dropped) >= theirs.chunks * (1 - theirs.dropped)
+    assert ours.mean_batch > 1.5
 
 
 def test_a_slow_down_is_met_with_larger_batches_and_forgotten() -> None:

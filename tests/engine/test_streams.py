@@ -12,7 +12,7 @@ import pytest
 import torch
 from slipstream_engine.config import EngineConfig
 from slipstream_engine.diffusion import DiffusionPipeline, Parts
-from slipstream_engine.pipeline import AdmissionError
+from slipstream_engine.stream import DiffusionStream
 from slipstream_protocol.arena import Layout
 from slipstream_protocol.frames import I420
 from slipstream_protocol.messages import (
@@ -27,6 +27,7 @@ from slipstream_protocol.messages import (
     SlotRead,
     StreamClosed,
     StreamOpened,
+    StreamRefused,
     ToServer,
     Update,
     UpdateRefused,
@@ -276,22 +277,59 @@ def test_a_flood_of_updates_is_refused_beyond_a_bound() -> None:
         assert refused.reason.startswith("64 messages wait for a chunk to begin")
 
 
-def test_no_memory_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Running out of it while a stream is opened says so, takes no lane, and hurts nobody."""
-    served = pipeline(lanes=1)
-    for error in (
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore"),
-        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
-    ):
+OUT_OF_MEMORY = (
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    MemoryError(),
+)
 
-        def refuse(error: Exception = error) -> None:
-            raise error
 
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("where", ["fresh_state", "condition", "apply"])
+def test_no_memory_is_a_refusal(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
+) -> None:
+    """Running out of it anywhere while a stream opens is said, with when to ask again. It takes no
+    lane and leaves no tensor, the stream beside it has its very frames, the next is let in."""
+    served = pipeline(lanes=2)
+    owner = {
+        "fresh_state": served._parts.codec,
+        "condition": served._parts.model,
+        "apply": DiffusionStream,
+    }[where]
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    with serving(served) as end:
+        end.open(0)
+        viewer = Viewer(far_end=end, lane=0, chunks=6)
+        watch(viewer)
+        viewer.chunks = 12
+        alive = tensors()
         with monkeypatch.context() as patch:
-            patch.setattr(served._parts.codec, "fresh_state", refuse)
-            with pytest.raises(AdmissionError, match=r"no memory for another stream: .*allocate"):
-                served.open(Parameters())
-        served.open(Parameters()).close()
+            patch.setattr(owner, where, refuse)
+            for _ in range(5):
+                end.say(OpenStream(lane=1, parameters=Parameters()))
+                refused = end.hear()
+                while isinstance(refused, SlotFree):
+                    refused = end.hear()
+                assert isinstance(refused, StreamRefused)
+                assert refused.reason.startswith("no memory for another stream: ")
+                assert refused.reason.endswith("; wait until a viewer leaves")
+                assert refused.retry_after_s > 0
+        error.__traceback__ = None
+        assert tensors() <= alive
+        end.open(1)
+        other = Viewer(far_end=end, lane=1, chunks=6, seed=3)
+        watch(viewer, other)
+    assert_equal(viewer.made, alone(chunks=range(12)))
+    assert_equal(other.made, alone(chunks=range(6), seed=3))
+
+
+def tensors() -> int:
+    gc.collect()
+    return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
 
 
 @pytest.mark.slow
@@ -301,10 +339,6 @@ def test_a_thousand_chunks_leave_nothing_behind() -> None:
     events = [Parameters(prompt="a dog"), Parameters(denoising_step_list=(700, 500, 400))]
     events += [Parameters(prompt="a cat", denoising_step_list=(700,)), Parameters(seed=3)]
     updates = {number: events[number // 25 % 4] for number in range(25, 600, 25)}
-
-    def tensors() -> int:
-        gc.collect()
-        return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
 
     with serving(served) as end:
         end.open(0)
