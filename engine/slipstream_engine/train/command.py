@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +11,11 @@ from pathlib import Path
 from slipstream_engine.options import count, size_px
 
 DRIFT_CHUNKS, SMOKE_CHUNKS = 10_000, 60
+HOW_TO_INSTALL = "run pip install 'slipstream[engine,train]'"
+WITHOUT_NETWORK = (
+    "without a network, fetch the wheels where there is one (pip download -d wheels ...) "
+    "and install them here (pip install --no-index --find-links wheels ...)"
+)
 
 
 class Stage(StrEnum):
@@ -51,14 +57,35 @@ def add_train_tiny(commands: "argparse._SubParsersAction[argparse.ArgumentParser
 def train_tiny(arguments: argparse.Namespace) -> int:
     """Run the stages asked for; 1 and a line on standard error where one cannot run."""
     if importlib.util.find_spec("cv2") is None:
-        print(
-            "opencv is not installed, run pip install 'slipstream[engine,train]'", file=sys.stderr
-        )
+        print(f"opencv is not installed, {HOW_TO_INSTALL}", file=sys.stderr)
         return 1
     # only now: these need packages that serving does not
+    from slipstream_engine.checkpoint import CheckpointError
+    from slipstream_engine.train.sources import SourceError
+
+    steps = _steps(arguments)
+    wanted = list(steps) if arguments.stage is Stage.ALL else [arguments.stage]
+    try:
+        for stage in wanted:
+            steps[stage]()
+    except SourceError as error:
+        reason = f"{error}; {WITHOUT_NETWORK}"
+    except CheckpointError as error:
+        reason = f"{error}; make it anew, or name another folder with --out or --weights"
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error)
+    except KeyboardInterrupt:
+        reason = "stopped; the same command goes on from the last checkpoint"
+    else:
+        return 0
+    print(f"train-tiny {stage}: {reason}", file=sys.stderr)
+    return 1
+
+
+def _steps(arguments: argparse.Namespace) -> Mapping[Stage, Callable[[], None]]:
+    """What each stage runs, in their order."""
     from slipstream_engine.train import plan, stages
     from slipstream_engine.train.examine import Examination
-    from slipstream_engine.train.sources import SourceError
 
     chosen = plan.smoke(arguments.seed) if arguments.smoke else plan.full(arguments.seed)
     workshop = stages.Workshop(plan=chosen, out=arguments.out, device=arguments.device)
@@ -75,7 +102,7 @@ def train_tiny(arguments: argparse.Namespace) -> int:
         drift_chunks=arguments.chunks or (SMOKE_CHUNKS if arguments.smoke else DRIFT_CHUNKS),
         arm_chunks=SMOKE_CHUNKS if arguments.smoke else 240,
     )
-    steps = {
+    return {
         Stage.DATA: workshop.make_data,
         Stage.CODEC: workshop.make_codec,
         Stage.TEXT: workshop.make_text,
@@ -84,11 +111,3 @@ def train_tiny(arguments: argparse.Namespace) -> int:
         Stage.ABLATE: examination.ablate,
         Stage.DRIFT: examination.drift,
     }
-    wanted = list(steps) if arguments.stage is Stage.ALL else [arguments.stage]
-    try:
-        for stage in wanted:
-            steps[stage]()
-    except (SourceError, FileNotFoundError, ValueError, RuntimeError) as error:
-        print(f"train-tiny {stage}: {error}", file=sys.stderr)
-        return 1
-    return 0

@@ -1,0 +1,203 @@
+"""A training that cannot go on says what to do, and never leaves a broken file for a good one."""
+
+import argparse
+import importlib.metadata
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from slipstream_engine.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, WEIGHTS
+from slipstream_engine.train.command import add_train_tiny
+
+pytest.importorskip("cv2", reason="the train extra is not installed")
+
+from slipstream_engine.train import fit, sources
+
+DEADLINE_S = 120
+KILLS = 6
+# writes weights over and over; each file holds one number only
+_WRITER = """
+import sys, torch
+from pathlib import Path
+from slipstream_engine.train.fit import ship
+path = Path(sys.argv[1])
+for number in range(1, 1000):
+    ship(path, {"w": torch.full((1 << 20,), float(number))}, {})
+    print(number, flush=True)
+"""
+
+
+def train(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    add_train_tiny(parser.add_subparsers(required=True))
+    parsed = parser.parse_args(["train-tiny", "--smoke", *arguments])
+    result: int = parsed.run(parsed)
+    return result
+
+
+@contextmanager
+def running(*command: str) -> Iterator["subprocess.Popen[str]"]:
+    """A program whose lines can be read; killed if it is still there at the end."""
+    line = [sys.executable, *command]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until(process: "subprocess.Popen[str]", words: str) -> None:
+    """Read its lines until one begins with `words`."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(words):
+            return
+    raise AssertionError(f"it ended without saying {words}")
+
+
+def test_a_kill_while_weights_are_written(tmp_path: Path) -> None:
+    """whenever SIGKILL comes, the file is a whole one: the last that was written, or the next."""
+    path = tmp_path / "w.safetensors"
+    for kill in range(KILLS):
+        with running("-c", _WRITER, str(path)) as process:
+            until(process, str(3 + kill))
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait(DEADLINE_S)
+        values = load_file(path)["w"]
+        assert torch.equal(values, values[:1].expand_as(values))
+        assert values[0] >= 3 + kill
+
+
+@pytest.mark.slow
+def test_a_kill_in_the_middle_of_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """good weights stay until better ones are whole, and the same command ends where an unbroken
+    run does."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for stage in ("data", "codec", "text"):
+        assert train("--stage", stage, "--out", str(whole)) == 0
+    shutil.copytree(whole, broken)
+    assert train("--stage", "dit", "--out", str(whole)) == 0
+    for name in (CODEC_FILE, DIT_FILE):
+        shutil.copy(WEIGHTS / name, broken / "weights" / name)
+    command = ("-m", "slipstream_engine", "train-tiny", "--smoke", "--stage", "dit")
+    with running(*command, "--out", str(broken)) as process:
+        until(process, "dit pictures: step 2/4")
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(DEADLINE_S)
+    for name in (CODEC_FILE, DIT_FILE):
+        assert (broken / "weights" / name).read_bytes() == (WEIGHTS / name).read_bytes()
+    capsys.readouterr()
+    assert train("--stage", "dit", "--out", str(broken)) == 0
+    assert f"going on from step 4 of {broken}/checkpoints/latents.pt" in capsys.readouterr().out
+    for name in (CODEC_FILE, DIT_FILE, TEXT_FILE):
+        ours, theirs = (load_file(out / "weights" / name) for out in (broken, whole))
+        for key, value in theirs.items():
+            torch.testing.assert_close(ours[key], value, atol=1e-3, rtol=1e-3)
+
+
+def test_an_interrupt_is_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C ends with a line that says how to go on."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("slipstream_engine.train.data.build", interrupted)
+    assert train("--stage", "data", "--out", str(tmp_path)) == 1
+    assert capsys.readouterr().err == (
+        "train-tiny data: stopped; the same command goes on from the last checkpoint\n"
+    )
+
+
+def test_a_package_that_is_not_installed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """it is named with the picture that comes with it, and what to do, also without a network."""
+    real = importlib.metadata.distribution
+
+    def distribution(name: str) -> importlib.metadata.Distribution:
+        if name == "scikit-image":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", distribution)
+    assert train("--stage", "data", "--out", str(tmp_path / "new")) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "train-tiny data: scikit-image is not installed, the picture astronaut comes with it: "
+        "run pip install 'slipstream[engine,train]'; without a network, fetch the wheels"
+    )
+    assert not (tmp_path / "new").exists()
+
+
+def test_without_opencv(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """the package that every stage needs is named before any work."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert train("--stage", "data") == 1
+    assert capsys.readouterr().err == (
+        "opencv is not installed, run pip install 'slipstream[engine,train]'\n"
+    )
+
+
+def test_a_folder_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """what the system says of it is shown, with the path."""
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    assert train("--stage", "text", "--out", str(taken)) == 1
+    assert str(taken) in capsys.readouterr().err
+    assert taken.read_text() == "a file"
+
+
+def test_weights_of_another_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """weights of another shape are named with the tensor that does not fit, and what to do."""
+    for name in (CODEC_FILE, DIT_FILE, TEXT_FILE):
+        shutil.copy(WEIGHTS / name, tmp_path / name)
+    fit.ship(tmp_path / DIT_FILE, {"patch_embedding.weight": torch.ones(3, 3)}, {})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert train("--stage", "drift", "--weights", str(tmp_path)) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path / DIT_FILE} is not a checkpoint of this model" in said
+    assert said.endswith("make it anew, or name another folder with --out or --weights\n")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_picture_of_another_version() -> None:
+    """a package whose picture is not the pinned one is named, with the version that is."""
+    wrong = replace(sources.TRAINING[0], sha256="0" * 64)
+    with pytest.raises(sources.SourceError, match=r"run pip install scikit-image==0\.26\.0"):
+        sources.locate(wrong)
+    absent = replace(sources.TRAINING[0], package="no-such-distribution")
+    with pytest.raises(sources.SourceError, match=r"pip install 'slipstream\[engine,train\]'"):
+        sources.locate(absent)
+
+
+def test_broken_weights_replace_nothing(tmp_path: Path) -> None:
+    """weights that are no numbers, and a write that fails, leave the good file as it was."""
+    path = tmp_path / "weights.safetensors"
+    fit.ship(path, {"w": torch.ones(2)}, {})
+    good = path.read_bytes()
+    with pytest.raises(ValueError, match="w holds a value that half precision cannot"):
+        fit.ship(path, {"w": torch.tensor([1.0, float("nan")])}, {})
+
+    def fails(temporary: Path) -> None:
+        temporary.write_bytes(b"half a fi")
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space left"):
+        fit.replace_file(path, fails)
+    assert path.read_bytes() == good
+    assert list(tmp_path.iterdir()) == [path]
