@@ -2,7 +2,6 @@
 
 import logging
 import math
-import time
 from typing import TypeVar
 
 import msgspec
@@ -16,7 +15,6 @@ from slipstream_server.errors import (
     SlipstreamError,
     Unavailable,
 )
-from slipstream_server.events import Model, describe
 from slipstream_server.ice import IceServer
 from slipstream_server.metrics import CONTENT_TYPE, Metrics
 from slipstream_server.sdp import MAX_CANDIDATES, read_candidate, read_offer
@@ -60,51 +58,13 @@ class IceServersAnswer(msgspec.Struct, frozen=True, kw_only=True):
     iceServers: tuple[IceServer, ...]
 
 
-class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """How the server is, for people and probes."""
-
-    status: str
-    version: str
-    uptime_s: float
-    ready: bool
-    engine_state: str
-    engine_detail: str
-    engine_pid: int | None
-    engine_restarts: int
-    pipeline: str
-    preset: str
-    sessions: int
-    viewers: int
-    max_streams: int
-    model: Model | None
-
-
 class Signaling:
-    """The handlers of the API.
+    """The handlers of the API."""
 
-    Args:
-        version, pipeline, preset, max_streams: told by /health.
-    """
-
-    def __init__(
-        self,
-        sessions: Sessions,
-        engine: Engine,
-        metrics: Metrics,
-        *,
-        version: str,
-        pipeline: str,
-        preset: str,
-        max_streams: int,
-    ) -> None:
+    def __init__(self, sessions: Sessions, engine: Engine, metrics: Metrics) -> None:
         self._sessions = sessions
         self._engine = engine
         self._metrics = metrics
-        self._version = version
-        self._pipeline = pipeline
-        self._preset = preset
-        self._max_streams = max_streams
-        self._began_s = time.monotonic()
 
     def routes(self) -> list[web.RouteDef]:
         offer = "/api/v1/webrtc/offer"
@@ -113,8 +73,6 @@ class Signaling:
             web.patch(offer + "/{id}", self.candidates),
             web.delete(offer + "/{id}", self.hang_up),
             web.get("/api/v1/webrtc/ice-servers", self.ice_servers),
-            web.get("/health", self.health),
-            web.get("/ready", self.ready),
             web.get("/metrics", self.metrics),
         ]
 
@@ -154,34 +112,6 @@ class Signaling:
 
     async def ice_servers(self, request: web.Request) -> web.Response:
         return _json(IceServersAnswer(iceServers=self._sessions.ice_servers("page")))
-
-    async def health(self, request: web.Request) -> web.Response:
-        """200 as long as the server itself answers; `ready` says whether a call can begin."""
-        engine, calls = self._engine.status, self._sessions.count()
-        ready = engine.state == "ready"
-        return _json(
-            Health(
-                status="ok" if ready else "degraded",
-                version=self._version,
-                uptime_s=round(time.monotonic() - self._began_s, 1),
-                ready=ready,
-                engine_state=engine.state,
-                engine_detail=engine.detail,
-                engine_pid=engine.pid,
-                engine_restarts=engine.restarts,
-                pipeline=self._pipeline,
-                preset=self._preset,
-                sessions=calls["stream"],
-                viewers=calls["viewer"],
-                max_streams=self._max_streams,
-                model=describe(engine.ready) if engine.ready else None,
-            )
-        )
-
-    async def ready(self, request: web.Request) -> web.Response:
-        """204 when a call can begin; else 503 with what is in the way."""
-        self._engine.require()
-        return web.Response(status=204)
 
     async def metrics(self, request: web.Request) -> web.Response:
         text = self._metrics.render(self._engine.status, self._sessions.count())

@@ -1,9 +1,7 @@
 """The engine as a supervised child: started, waited for, watched, started again, stopped."""
 
 import asyncio
-import contextlib
 import logging
-import signal
 import socket
 import subprocess
 import sys
@@ -20,22 +18,18 @@ from slipstream_protocol.channel import (
     open_pair,
     to_engine,
 )
-from slipstream_protocol.clock import NS_PER_S, now_ns
 from slipstream_protocol.messages import Failed, Loading, Ready, ToServer
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.engine_client import EngineClient
 from slipstream_server.engine_status import EngineState, EngineStatus
+from slipstream_server.lives import Lives, how_it_ended, see_out
 
 logger = logging.getLogger(__name__)
 engine_logger = logging.getLogger("slipstream_engine")
 
 SILENT_LOADING_S = 300.0  # a large checkpoint from a slow disk says nothing for minutes
-FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 30.0
-STEADY_S = 10.0  # an engine that has served this long is started again without delay
 _STOP_S = 5.0
-_TERMINATE_S = 2.0
 _TAIL_LINES = 30
 
 
@@ -103,14 +97,17 @@ class Supervisor(Generic[ClientT]):
         self._command = tuple(command)
         self._attach = attach
         self._changed = changed
-        self._stopping = asyncio.Event()
+        self._lives = Lives(
+            "the engine",
+            self._one_life,
+            down=lambda reason: self._say(EngineState.DOWN, reason),
+        )
         self._state = EngineState.STARTING
         self._detail = "not started yet"
         self._process: asyncio.subprocess.Process | None = None
         self._client: ClientT | None = None
         self._lost: ClientT | None = None
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._restarts = 0
 
     @property
     def status(self) -> EngineStatus:
@@ -120,7 +117,7 @@ class Supervisor(Generic[ClientT]):
             state=self._state,
             detail=self._detail,
             pid=process.pid if process and running else None,
-            restarts=self._restarts,
+            restarts=self._lives.restarts,
             ready=self._client.ready if self._client else None,
         )
 
@@ -136,29 +133,12 @@ class Supervisor(Generic[ClientT]):
 
     async def run(self) -> None:
         """Start the engine, again and again if need be, until `stop`."""
-        wait_s = FIRST_WAIT_S
-        while not self._stopping.is_set():
-            began_ns = now_ns()
-            try:
-                reason = await self._one_life()
-            except Exception as error:  # whatever an engine does, the next one is started
-                logger.exception("the engine could not be served")
-                reason = f"the engine could not be served: {error}"
-            if self._stopping.is_set():
-                break
-            served_s = (now_ns() - began_ns) / NS_PER_S
-            wait_s = FIRST_WAIT_S if served_s > STEADY_S else wait_s
-            self._say(EngineState.DOWN, reason)
-            logger.error("%s; it is started again in %.1f s", reason, wait_s)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), wait_s)
-            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
-            self._restarts += 1
+        await self._lives.run()
         self._say(EngineState.STOPPED, "the server is stopping")
 
     def stop(self) -> None:
         """Begin the clean end; `run` returns when the child is gone."""
-        self._stopping.set()
+        self._lives.stopping.set()
         if self._client is not None:
             self._client.stop()
 
@@ -179,7 +159,7 @@ class Supervisor(Generic[ClientT]):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._relay_output(process), name="engine output")
             serving = tasks.create_task(self._serve(channel), name="engine serve")
-            stopped = tasks.create_task(self._stopping.wait(), name="engine stop")
+            stopped = tasks.create_task(self._lives.stopping.wait(), name="engine stop")
             try:
                 await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
                 if self._client is not None and not serving.done():
@@ -190,7 +170,7 @@ class Supervisor(Generic[ClientT]):
                 serving.cancel()
                 stopped.cancel()
                 channel.close()
-                await self._end(process)
+                await see_out(process)
         reason = self._account(process, reason)
         if self._lost is not None:
             self._lost.lose(reason)
@@ -252,25 +232,14 @@ class Supervisor(Generic[ClientT]):
         if rest:
             self._tail.append(rest)
 
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
-        """See the child out: it has been told, or its channel is closed; then less gently."""
-        for ask, patience_s in ((None, _TERMINATE_S), (signal.SIGTERM, _TERMINATE_S)):
-            if ask is not None and process.returncode is None:
-                process.send_signal(ask)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), patience_s)
-                return
-        process.kill()
-        await process.wait()
-
     def _account(self, process: asyncio.subprocess.Process, reason: str) -> str:
-        code = process.returncode
         if reason.startswith("the engine did not start"):
             return reason
-        if code is not None and code < 0:
-            return f"the engine was ended by {signal.Signals(-code).name}"
+        ended = how_it_ended("the engine", process)
+        if process.returncode is not None and process.returncode < 0:
+            return ended
         last = next((line for line in reversed(self._tail) if line.strip()), "it printed nothing")
-        return f"the engine has ended with exit code {code}: {last.strip()}"
+        return f"{ended}: {last.strip()}"
 
     def _say(self, state: EngineState, detail: str) -> None:
         if state is not EngineState.DOWN and (state, detail) != (self._state, self._detail):
