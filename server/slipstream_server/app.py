@@ -8,8 +8,10 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from aiohttp import web
@@ -21,6 +23,7 @@ from slipstream_server.encoding import VideoSettings
 from slipstream_server.engine_client import EngineClient
 from slipstream_server.errors import ConfigError, PortBusy
 from slipstream_server.metrics import Metrics
+from slipstream_server.probes import Probes
 from slipstream_server.session import Surroundings
 from slipstream_server.sessions import Engine, Sessions
 from slipstream_server.signaling import BODY_MAX_BYTES, Signaling, errors_as_json
@@ -33,7 +36,7 @@ logger = logging.getLogger(__name__)
 SESSIONS = web.AppKey("sessions", Sessions)
 _WEB_SUFFIXES = (".html", ".js", ".css", ".svg", ".png", ".ico", ".webmanifest")
 _BACKLOG = 128
-_LAST_REQUESTS_S = 2.0  # what is still being asked may take so long once the server stops
+LAST_REQUESTS_S = 2.0  # what is still being asked may take so long once the server stops
 
 
 def web_root() -> Path:
@@ -68,13 +71,32 @@ def make_app(
     app = web.Application(
         client_max_size=BODY_MAX_BYTES, middlewares=[guard.mark, errors_as_json, guard.check]
     )
-    add_calls(app, config, engine, pool)
+    sessions = add_calls(app, config, engine, pool)
+
+    async def count() -> Mapping[str, int]:
+        return sessions.count()
+
+    probes = Probes(
+        engine=engine, count=count, config=config, version=version(), began_s=time.monotonic()
+    )
+    app.add_routes(probes.routes())
     app.add_routes(page_routes(page))
     return app
 
 
-def add_calls(app: web.Application, config: ServerConfig, engine: Engine, pool: Executor) -> None:
-    """Sessions of this process and the routes to them; the application's shutdown ends them."""
+def add_calls(
+    app: web.Application,
+    config: ServerConfig,
+    engine: Engine,
+    pool: Executor,
+    *,
+    mark: str = "",
+) -> Sessions:
+    """Sessions of this process and the routes to them; the application's shutdown ends them.
+
+    Args:
+        mark: what their ids begin with.
+    """
     metrics = Metrics()
     targets = SloTargets(
         ttff_ms=config.ttff_ms_target,
@@ -89,26 +111,22 @@ def add_calls(app: web.Application, config: ServerConfig, engine: Engine, pool: 
     around = Surroundings(
         metrics=metrics, targets=targets, pool=pool, loopback=config.is_loopback, video=video
     )
-    app[SESSIONS] = sessions = Sessions(config, engine, around)
-    signaling = Signaling(
-        sessions,
-        engine,
-        metrics,
-        version=version(),
-        pipeline=config.pipeline,
-        preset=config.preset,
-        max_streams=config.max_streams,
-    )
-    app.add_routes(signaling.routes())
+    app[SESSIONS] = sessions = Sessions(config, engine, around, mark=mark)
+    app.add_routes(Signaling(sessions, engine, metrics).routes())
 
     async def end_sessions(_: web.Application) -> None:
         await sessions.close_all("the server is stopping")
 
     app.on_shutdown.append(end_sessions)
+    return sessions
+
+
+House = Callable[[ServerConfig, Path], AbstractAsyncContextManager[web.Application]]
 
 
 async def serve(
     config: ServerConfig,
+    house: House,
     *,
     tls: ssl.SSLContext | None,
     stop: asyncio.Event,
@@ -117,6 +135,8 @@ async def serve(
     """Serve until `stop`: first the port is ours, then the engine starts, then calls may come.
 
     Args:
+        house: the application, from the settings and the folder of the page's files, with all that
+            has to run for it.
         tls: of a server of https.
         started: called with the port, once it is listened on.
 
@@ -125,11 +145,9 @@ async def serve(
         ConfigError: if the page's files are missing.
     """
     listener = bind(config.host, config.port)
-    with contextlib.closing(listener), pixel_pool() as pool:
-        page = web_root()
-        async with running_engine(config, pool) as supervisor:
-            app = make_app(config, supervisor, pool, page=page)
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LAST_REQUESTS_S)
+    with contextlib.closing(listener):
+        async with house(config, web_root()) as app:
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=LAST_REQUESTS_S)
             await runner.setup()
             try:
                 async with _listening(runner, listener, tls):
@@ -138,6 +156,14 @@ async def serve(
                     logger.info("stopping")
             finally:
                 await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def alone(config: ServerConfig, page: Path) -> AsyncIterator[web.Application]:
+    """All calls in this process, and an engine for them."""
+    with pixel_pool() as pool:
+        async with running_engine(config, pool) as supervisor:
+            yield make_app(config, supervisor, pool, page=page)
 
 
 @contextlib.asynccontextmanager

@@ -18,6 +18,26 @@ _GAP_S = (0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.25, 0.5, 1.0)
 _STAGE_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 
 
+class EngineGauges:
+    """How the engine is, taken when somebody asks."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._state = Gauge(
+            "slipstream_engine_state",
+            "1 for the state the engine is in",
+            ["state"],
+            registry=registry,
+        )
+        self._restarts = Gauge(
+            "slipstream_engine_restarts", "Times the engine was started again", registry=registry
+        )
+
+    def take(self, engine: EngineStatus) -> None:
+        for state in EngineState:
+            self._state.labels(state.value).set(state is engine.state)
+        self._restarts.set(engine.restarts)
+
+
 class Metrics:
     """Counters and histograms over all streams, and gauges taken when somebody asks."""
 
@@ -96,15 +116,7 @@ class Metrics:
             ["slo"],
             registry=registry,
         )
-        self._engine = Gauge(
-            "slipstream_engine_state",
-            "1 for the state the engine is in",
-            ["state"],
-            registry=registry,
-        )
-        self._restarts = Gauge(
-            "slipstream_engine_restarts", "Times the engine was started again", registry=registry
-        )
+        self._engine = EngineGauges(registry)
 
     def frame_in(self) -> None:
         self._frames.labels("in").inc()
@@ -152,9 +164,7 @@ class Metrics:
         """All of it in Prometheus' text format."""
         for kind, count in sessions.items():
             self._sessions.labels(kind).set(count)
-        for state in EngineState:
-            self._engine.labels(state.value).set(state is engine.state)
-        self._restarts.set(engine.restarts)
+        self._engine.take(engine)
         self.media.take_gauges()
         self._take_gauges(list(self._reports.values()))
         return generate_latest(self._registry)
@@ -171,3 +181,35 @@ class Metrics:
         for name in ("ttff", "age", "miss"):
             told = [kept for r in reports if (kept := getattr(r.holds, name)) is not None]
             self._holds.labels(name).set(sum(told) / len(told) if told else 1.0)
+
+
+class FrontMetrics:
+    """What a front knows that no worker does."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._engine = EngineGauges(registry)
+        self._refused = Counter(
+            "slipstream_refused_offers",
+            "Offers that no media worker has answered, by status",
+            ["status"],
+            registry=registry,
+        )
+        self._up = Gauge(
+            "slipstream_media_workers", "Media workers that take calls", registry=registry
+        )
+        self._restarts = Gauge(
+            "slipstream_media_worker_restarts",
+            "Times that media workers were started again",
+            registry=registry,
+        )
+
+    def refused(self, status: int) -> None:
+        self._refused.labels(str(status)).inc()
+
+    def render(self, engine: EngineStatus, *, up: int, restarts: int) -> bytes:
+        """All of it in Prometheus' text format."""
+        self._engine.take(engine)
+        self._up.set(up)
+        self._restarts.set(restarts)
+        return generate_latest(self._registry)

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from slipstream_server.addresses import page_addresses
-from slipstream_server.app import serve
+from slipstream_server.app import alone, serve
 from slipstream_server.certificate import Certificate
 from slipstream_server.config import ServerConfig, read_config
 from slipstream_server.errors import ConfigError, PortBusy
+from slipstream_server.front import sharded
 from slipstream_server.process import run_process, set_up_logging
 from slipstream_server.tls import certificate_for
 
@@ -32,7 +33,8 @@ async def run(config: ServerConfig, certificate: Certificate | None) -> None:
             )
 
     tls = certificate.context() if certificate is not None else None
-    await serve(config, tls=tls, stop=stop, started=started)
+    house = sharded if config.media_workers > 1 else alone
+    await serve(config, house, tls=tls, stop=stop, started=started)
 
 
 def serve_command(argv: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from aiortc import MediaStreamTrack, RTCIceCandidate
+from slipstream_protocol.clock import now_ns
 
 from slipstream_server.broadcast import KEY_EVERY_NS, Broadcast
 from slipstream_server.counts import MediaCounts
@@ -90,6 +91,7 @@ class Session:
         self.id = id
         self.around = around
         self._output = output
+        self.since_ns = now_ns()
         self.reason: str | None = None
         self._leaving = asyncio.Event()
         self._addresses: deque[RTCIceCandidate | None] = deque()

@@ -19,6 +19,7 @@ from slipstream_server.errors import RequestError, ServerFull, UnknownSession
 from slipstream_server.ice import IceServer, ice_servers
 from slipstream_server.sdp import Offer
 from slipstream_server.session import Session, Surroundings
+from slipstream_server.trunk import Census, StreamTold
 from slipstream_server.watch_session import WatchSession
 
 logger = logging.getLogger(__name__)
@@ -47,10 +48,14 @@ class Sessions:
         config: the limits, and STUN and TURN.
         engine: where streams are made.
         around: shared by all sessions.
+        mark: what ids begin with.
     """
 
-    def __init__(self, config: ServerConfig, engine: Engine, around: Surroundings) -> None:
+    def __init__(
+        self, config: ServerConfig, engine: Engine, around: Surroundings, *, mark: str = ""
+    ) -> None:
         self._config = config
+        self._mark = mark
         self._engine = engine
         self._around = around
         self._live: dict[str, tuple[Session, asyncio.Task[None]]] = {}
@@ -62,6 +67,16 @@ class Sessions:
         """Calls now, by kind."""
         watching = sum(isinstance(session, WatchSession) for session, _ in self._live.values())
         return {"stream": len(self._live) - watching, "viewer": watching}
+
+    def census(self) -> Census:
+        """Who is here, for another process."""
+        streams = [one for one, _ in self._live.values() if isinstance(one, CameraSession)]
+        calls = self.count()
+        return Census(
+            streams=tuple(StreamTold(name=s.id, since_ns=s.since_ns) for s in streams),
+            cameras=calls["stream"],
+            viewers=calls["viewer"],
+        )
 
     async def offer(
         self, offer: Offer, parameters: Parameters, *, view: str | None
@@ -80,7 +95,7 @@ class Sessions:
         if self._stopping:
             raise ServerFull("the server is stopping; start it again first", retry_after_s=10.0)
         offered_ns = now_ns()
-        id = secrets.token_urlsafe(9)
+        id = self._mark + secrets.token_urlsafe(9)
         token = session_id.set(id)
         try:
             session: Session

@@ -1,59 +1,15 @@
 """The command as people run it: it says where it is, serves, and leaves nothing running."""
 
 import asyncio
-import contextlib
-import os
-import re
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import aiohttp
 import pytest
 import yarl
 from slipstream_server.app import web_root
 
+from tests.server.command import health, runs, slipstream
 from tests.server.serving import poll
-
-
-@asynccontextmanager
-async def slipstream(*flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A running server and its address."""
-    command = (sys.executable, "-m", "slipstream_server", "--port", "0", "--pipeline", "echo")
-    process = await asyncio.create_subprocess_exec(
-        *command, *flags, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
-    assert process.stdout is not None
-    try:
-        line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
-        assert re.match(r"Slipstream is at https?://127\.0\.0\.1:", line), line
-        yield process, line.split()[-1]
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def health(address: str, http: aiohttp.ClientSession | None = None) -> dict[str, Any]:
-    """Of the server, once its engine is ready."""
-    async with contextlib.nullcontext(http) if http else aiohttp.ClientSession() as asking:
-        for _ in range(400):
-            async with asking.get(address + "health") as response:
-                answer: dict[str, Any] = await response.json()
-            if answer["ready"]:
-                return answer
-            await asyncio.sleep(0.05)
-    raise AssertionError(f"not ready within 20 s: {answer}")
-
-
-def runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -21,8 +21,8 @@ from slipstream_server.doctor import engine, machine, media, network
 from slipstream_server.doctor.examination import examine, exit_code, summary
 from slipstream_server.doctor.finding import Check, Finding, Verdict, fail, ok, warn
 
+from tests.server.command import slipstream
 from tests.server.test_certificate import pair
-from tests.server.test_command import slipstream
 
 DEADLINE_S = 120
 TOKEN = "0123456789abcdef"

@@ -17,9 +17,9 @@ from slipstream_server.certificate import Certificate, self_signed
 from slipstream_server.tls import TlsListener, plain_answer
 
 from tests.server.calls import Camera, dial
+from tests.server.command import health, slipstream
 from tests.server.serving import poll
 from tests.server.test_certificate import pair
-from tests.server.test_command import health, slipstream
 
 NOW_NAMES = ("localhost", "127.0.0.1", "::1")
 

@@ -1,0 +1,195 @@
+"""Lanes of one engine spread over workers, against an engine that answers when it likes."""
+
+from collections import deque
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from slipstream_protocol.messages import (
+    ChunkIn,
+    CloseStream,
+    Failed,
+    Loading,
+    OpenStream,
+    SlotFree,
+    Stop,
+    StreamClosed,
+    StreamOpened,
+    StreamRefused,
+    ToServer,
+)
+from slipstream_protocol.parameters import Parameters
+from slipstream_server.switchboard import Breach, Switchboard
+
+
+def opening(lane: int) -> OpenStream:
+    return OpenStream(lane=lane, parameters=Parameters())
+
+
+def chunk(lane: int) -> ChunkIn:
+    return ChunkIn(lane=lane, slot=0, chunk=0, frames=4, captured_ns=0, submitted_ns=0)
+
+
+@given(lanes=st.integers(1, 64), workers=st.integers(1, 16))
+def test_every_lane_is_one_workers_own(lanes: int, workers: int) -> None:
+    """none is left over, none is shared, and no worker has two more than another."""
+    board = Switchboard(lanes, workers)
+    shares = [board.lanes_of(worker) for worker in range(workers)]
+    assert sorted(lane for share in shares for lane in share) == list(range(lanes))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_each_hears_of_its_own_lanes_only() -> None:
+    board = Switchboard(4, 2)
+    for lane in range(4):
+        assert board.from_worker(lane % 2, opening(lane))
+        assert board.from_engine(StreamOpened(lane=lane)) == lane % 2
+        assert board.from_engine(SlotFree(lane=lane, slot=0)) == lane % 2
+        assert board.from_engine(Failed(lane=lane, reason="it broke")) == lane % 2
+
+
+@pytest.mark.parametrize("message", [Loading(stage="weights"), Failed(lane=-1, reason="broke")])
+def test_what_is_said_of_no_lane_is_for_no_worker(message: ToServer) -> None:
+    assert Switchboard(2, 2).from_engine(message) is None
+
+
+def test_a_worker_may_not_speak_of_anothers_lane() -> None:
+    board = Switchboard(2, 2)
+    with pytest.raises(Breach, match=r"speaks of lane 1, its own are \(0,\)"):
+        board.from_worker(0, opening(1))
+    with pytest.raises(Breach, match="speaks of lane 7"):
+        board.from_worker(0, chunk(7))
+
+
+def test_a_worker_may_not_stop_the_engine() -> None:
+    with pytest.raises(Breach, match="would stop the engine"):
+        Switchboard(1, 1).from_worker(0, Stop())
+
+
+def test_a_lane_is_opened_once() -> None:
+    board = Switchboard(1, 1)
+    board.from_worker(0, opening(0))
+    with pytest.raises(Breach, match="opens lane 0, which is open"):
+        board.from_worker(0, opening(0))
+
+
+def test_a_refused_lane_can_be_asked_for_again() -> None:
+    board = Switchboard(1, 1)
+    board.from_worker(0, opening(0))
+    refusal = StreamRefused(lane=0, reason="no room", retry_after_s=1.0)
+    assert board.from_engine(refusal) == 0
+    assert board.from_worker(0, opening(0))
+
+
+def test_a_lane_is_closed_until_the_engine_has_said_so() -> None:
+    """a refusal that crosses the closing frees nothing; what crosses the end goes nowhere."""
+    board = Switchboard(1, 1)
+    board.from_worker(0, opening(0))
+    assert board.from_worker(0, CloseStream(lane=0))
+    assert not board.from_worker(0, CloseStream(lane=0)), "the engine answers each"
+    refusal = StreamRefused(lane=0, reason="no room", retry_after_s=1.0)
+    assert board.from_engine(refusal) == 0
+    with pytest.raises(Breach, match="which is closing"):
+        board.from_worker(0, opening(0))
+    assert board.from_engine(StreamClosed(lane=0)) == 0
+    assert not board.from_worker(0, chunk(0))
+    assert board.from_worker(0, opening(0))
+
+
+def test_a_dead_workers_lanes_are_closed_and_its_successor_waits_for_that() -> None:
+    board = Switchboard(6, 2)
+    for lane in (0, 2, 1):
+        board.from_worker(lane % 2, opening(lane))
+    board.from_worker(0, CloseStream(lane=2))
+    assert board.hang_up(0) == [CloseStream(lane=0)], "lane 2 is being closed, 4 was never open"
+    assert not board.is_clear(0)
+    assert board.is_clear(1)
+    assert board.from_engine(SlotFree(lane=0, slot=0)) is None
+    assert board.from_engine(StreamClosed(lane=0)) is None
+    assert not board.is_clear(0)
+    assert board.from_engine(StreamClosed(lane=2)) is None
+    assert board.is_clear(0)
+    assert board.from_engine(SlotFree(lane=1, slot=0)) == 1, "the other has noticed nothing"
+
+
+class Engine:
+    """Answers as the real one does, in order, whenever the test lets it."""
+
+    def __init__(self) -> None:
+        self.streams: set[int] = set()
+        self.heard: deque[OpenStream | CloseStream] = deque()
+
+    def answer(self, admits: bool) -> ToServer:
+        message = self.heard.popleft()
+        if isinstance(message, CloseStream):
+            self.streams.discard(message.lane)
+            return StreamClosed(lane=message.lane)
+        assert message.lane not in self.streams, "a lane is opened while it is in use"
+        if not admits:
+            return StreamRefused(lane=message.lane, reason="no", retry_after_s=1.0)
+        self.streams.add(message.lane)
+        return StreamOpened(lane=message.lane)
+
+
+class Worker:
+    """Follows the rules of the engine's client on its lanes."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, bool] = {}  # lane -> whether it is closing
+
+
+@given(data=st.data(), workers=st.integers(1, 4), lanes=st.integers(1, 8))
+def test_whatever_happens_nothing_is_left_open_and_nobody_hears_of_anothers_stream(
+    data: st.DataObject, workers: int, lanes: int
+) -> None:
+    """any order of opens, closes, answers, refusals and deaths of workers."""
+    board, engine = Switchboard(lanes, workers), Engine()
+    staff = {index: Worker() for index in range(workers)}  # those that have a line
+    waiting: set[int] = set()
+    for _ in range(data.draw(st.integers(0, 60))):
+        action = data.draw(st.sampled_from(["open", "close", "answer", "answer", "die"]))
+        index = data.draw(st.integers(0, workers - 1))
+        worker = staff.get(index)
+        if action == "answer" and engine.heard:
+            message = engine.answer(data.draw(st.booleans()))
+            lane: int = message.lane  # type: ignore[union-attr]  # these three have one
+            to = board.from_engine(message)
+            if to is not None:
+                hears = staff[to]
+                assert lane in hears.open, "it is told of a stream it does not have"
+                closing = hears.open[lane]
+                if isinstance(message, StreamClosed) or (
+                    isinstance(message, StreamRefused) and not closing
+                ):
+                    del hears.open[lane]
+            for back in [one for one in waiting if board.is_clear(one)]:
+                waiting.remove(back)
+                staff[back] = Worker()
+        elif worker is None:
+            continue
+        elif action == "open":
+            free = [lane for lane in board.lanes_of(index) if lane not in worker.open]
+            if free:
+                assert board.from_worker(index, opening(free[0]))
+                worker.open[free[0]] = False
+                engine.heard.append(opening(free[0]))
+        elif action == "close":
+            for lane, closing in worker.open.items():
+                if not closing:
+                    worker.open[lane] = True
+                    assert board.from_worker(index, CloseStream(lane=lane))
+                    engine.heard.append(CloseStream(lane=lane))
+                    break
+        elif action == "die":
+            del staff[index]
+            engine.heard.extend(board.hang_up(index))
+            waiting.add(index)
+            if board.is_clear(index):
+                waiting.remove(index)
+                staff[index] = Worker()
+    for index in staff:
+        engine.heard.extend(board.hang_up(index))
+    while engine.heard:
+        assert board.from_engine(engine.answer(True)) is None
+    assert not engine.streams
+    assert all(board.is_clear(index) for index in range(workers))
