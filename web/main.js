@@ -102,6 +102,7 @@ function hear(message) {
       break;
     case "parameters_updated":
       panel.showParameters(message.parameters);
+      panel.showUnderstood(message.understood);
       break;
     case "ack":
       roundTrip.acknowledged(message.rev, message.status, message.errors ?? []);

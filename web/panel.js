@@ -14,6 +14,7 @@ const SLIDER_INTERVAL_MS = 80;
  * @property {[number, number]} [noise_scale_range]
  * @property {string[]} [styles]
  * @property {object} [parameters]
+ * @property {string} [understood]
  */
 
 /** The controls; every change goes out at once through `change`. */
@@ -54,6 +55,14 @@ export class Panel {
     }
     if (model.noise_scale_range) this.#showRange(model.noise_scale_range);
     this.showParameters(model.parameters ?? {});
+    this.showUnderstood(model.understood);
+  }
+
+  /** @param {string} [text] what the model makes of the prompt; nothing where it takes any text */
+  showUnderstood(text = "") {
+    const line = byId("understood");
+    line.hidden = !text;
+    line.textContent = text && `${text[0].toUpperCase()}${text.slice(1)}`;
   }
 
   /** @param {any} parameters in force; a control in the user's hand is left alone */
@@ -181,6 +190,7 @@ export class Panel {
   /** @param {string[]} styles */
   #showStyles(styles) {
     const list = byId("styles");
+    byId("vocabulary").hidden = !styles.length;
     if (styles.join() === list.dataset.shown) return;
     list.dataset.shown = styles.join();
     list.replaceChildren(...styles.map((style) => {

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import torch
 from slipstream_protocol.frames import Geometry
-from slipstream_protocol.parameters import Parameters, Prompt
+from slipstream_protocol.parameters import Parameters, Prompt, Prompts
 
 from slipstream_engine.cache import RollingCache
 from slipstream_engine.chunk import Chunk, ChunkMaker
@@ -148,6 +148,9 @@ class DiffusionPipeline(Generic[CodecStateT]):
     @property
     def note(self) -> str:
         return "; ".join(filter(None, (self._config.preset.note, self._compiler.note)))
+
+    def understood(self, prompts: Prompts) -> str:
+        return self._parts.text.understood(prompts)
 
     def warm_up(self) -> None:
         """Make a few chunks of a throw-away stream, so that no viewer gets the slow ones."""

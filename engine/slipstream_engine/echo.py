@@ -69,6 +69,10 @@ class EchoPipeline:
             width_px=width_px, height_px=height_px, first_chunk_frames=4, chunk_frames=4
         )
 
+    def understood(self, prompts: Prompts) -> str:
+        """Nothing to say: prompts change nothing."""
+        return ""
+
     def warm_up(self) -> None:
         """Nothing is slow the first time."""
 

@@ -171,7 +171,8 @@ class Loop(Generic[ChunkT]):
         outputs = Slots(self._arena.layout.out_slots, owned=True)
         self._lanes[number] = Lane(number=number, stream=stream, outputs=outputs)
         self._scheduler.open(number, period_ns=self._period_ns)
-        self._channel.send(StreamOpened(lane=number))
+        understood = self._pipeline.understood(stream.prompts)
+        self._channel.send(StreamOpened(lane=number, understood=understood))
         logger.info("stream opened on lane %s", number)
 
     def _admitted(self, message: OpenStream) -> Stream[ChunkT]:
@@ -239,8 +240,15 @@ class Loop(Generic[ChunkT]):
             self._channel.send(UpdateRefused(lane=lane.number, rev=rev, reason=str(error)))
             return
         lane.rev = rev
+        prompts = lane.stream.prompts
         self._channel.send(
-            Applied(lane=lane.number, rev=rev, chunk=lane.next_chunk, prompts=lane.stream.prompts)
+            Applied(
+                lane=lane.number,
+                rev=rev,
+                chunk=lane.next_chunk,
+                prompts=prompts,
+                understood=self._pipeline.understood(prompts),
+            )
         )
 
     def _report_drops(self) -> None:

@@ -108,6 +108,10 @@ class Pipeline(Protocol[ChunkT]):
         """One line on what this model is, for people."""
         ...
 
+    def understood(self, prompts: Prompts) -> str:
+        """What the model makes of `prompts`, for people; empty where it takes them as they are."""
+        ...
+
     def warm_up(self) -> None:
         """Do once, on a throw-away stream, whatever is slow the first time."""
         ...

@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import torch
+from slipstream_protocol.parameters import Prompts
 from torch import Tensor
 
 from slipstream_engine.artifacts import CODECS
@@ -31,6 +32,10 @@ class RandomText:
         self.text_len = text_len
         self.text_dim = text_dim
         self._rows_TE = torch.randn(text_len, text_dim, device=like.device, dtype=like.dtype)
+
+    def understood(self, prompts: Prompts) -> str:
+        """Nothing to say: any text will do."""
+        return ""
 
     def encode(self, text: str) -> Tensor:
         return self._rows_TE

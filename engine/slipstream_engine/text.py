@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from slipstream_protocol.parameters import Prompts
 from torch import Tensor
 
 
@@ -21,6 +22,10 @@ class TextEncoder(Protocol):
     @property
     def styles(self) -> tuple[str, ...]:
         """The words a small encoder knows; empty where any text will do."""
+        ...
+
+    def understood(self, prompts: Prompts) -> str:
+        """What it makes of `prompts`, for people; empty where it takes them as they are."""
         ...
 
     def encode(self, text: str) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from slipstream_protocol.parameters import Prompts
 from torch import Tensor
 
 from slipstream_engine.models.umt5 import Umt5Config, Umt5Encoder, pad_rows
@@ -81,6 +82,10 @@ class Umt5Text:
         clean("")
         self._tokenizer = Tokenizer(self._files.tokenizer, max_tokens=self.text_len)
         check(lambda: Umt5Encoder(self._config), self._files.weights)
+
+    def understood(self, prompts: Prompts) -> str:
+        """Nothing to say: any text will do."""
+        return ""
 
     def encode(self, text: str) -> Tensor:
         """The embedding of one prompt, from the cache where it can be.

@@ -106,7 +106,14 @@ class Ready(Message, frozen=True):
 
 
 class StreamOpened(Message, frozen=True):
+    """A stream has begun.
+
+    Args:
+        understood: see `Applied`.
+    """
+
     lane: int
+    understood: str = ""
 
 
 class StreamRefused(Message, frozen=True):
@@ -166,12 +173,17 @@ class ChunkOut(Message, frozen=True):
 
 
 class Applied(Message, frozen=True):
-    """Update `rev` takes effect with chunk `chunk`; `prompts` are in force, or on their way."""
+    """Update `rev` takes effect with chunk `chunk`; `prompts` are in force, or on their way.
+
+    Args:
+        understood: what the model makes of them, for people; empty where it takes any text.
+    """
 
     lane: int
     rev: int
     chunk: int
     prompts: Prompts
+    understood: str = ""
 
 
 class UpdateRefused(Message, frozen=True):

@@ -105,6 +105,7 @@ class CameraSession(Session):
             raise
         self._control = Control(
             current=settled(self.stream.ready.defaults.merged(parameters)),
+            understood=self.stream.understood,
             apply=self.stream.update,
             tell=self.peer.tell,
             shown=self.monitor.observe_first_shown,
@@ -153,6 +154,7 @@ class CameraSession(Session):
         return State(
             state=self._state,
             stream=self.name,
+            understood=self._control.understood,
             **(model | {"parameters": self._control.current}),
         )
 

@@ -74,6 +74,7 @@ class Control:
 
     Args:
         current: the parameters the stream has started with.
+        understood: what the model made of its prompts, for people.
         apply: sends an update to the engine.
         tell: sends an event to the viewer.
         shown: called when the page says that the first picture is on its screen, with the time on
@@ -85,12 +86,14 @@ class Control:
         self,
         *,
         current: Parameters,
+        understood: str = "",
         apply: Callable[[Parameters], None],
         tell: Callable[[Event], None],
         shown: Callable[[int | None, int], None],
         viewed: Callable[[ClientStats, int], None],
     ) -> None:
         self.current = current
+        self.understood = understood
         self._apply = apply
         self._tell = tell
         self._shown = shown
@@ -130,11 +133,12 @@ class Control:
             return
         (parameters, changes), self._sent = self._sent, None
         self.current = settled(self.current.merged(parameters))
+        self.understood = applied.understood
         for change in changes:
             if change.rev is not None:
                 self._tell(AppliedRev(rev=change.rev, chunk=applied.chunk))
                 self._on_air.append((applied.rev, change.rev))
-        self._tell(ParametersUpdated(parameters=self.current))
+        self._tell(ParametersUpdated(parameters=self.current, understood=self.understood))
         self._send_waiting()
 
     def refused(self, refused: UpdateRefused) -> None:

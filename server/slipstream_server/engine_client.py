@@ -85,6 +85,7 @@ class EngineStream:
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.slots = Slots(client.ready.in_slots, owned=True)
         self.closing = False
+        self.understood = ""  # what the engine made of the prompts it began with
         self._client = client
         self._chunks = 0
 
@@ -299,7 +300,8 @@ class EngineClient:
                 self._notify(stream, lambda: listener.on_applied(message))
             case UpdateRefused():
                 self._notify(stream, lambda: listener.on_update_refused(message))
-            case StreamOpened():
+            case StreamOpened(understood=understood):
+                stream.understood = understood
                 if not stream.opened.done():
                     stream.opened.set_result(None)
             case StreamRefused():

@@ -59,10 +59,15 @@ class Model(Event, frozen=True, tag="model"):
 
 
 class State(Model, frozen=True, tag="state"):
-    """Where the stream stands, and what makes it; `parameters` are those in force."""
+    """Where the stream stands, and what makes it; `parameters` are those in force.
+
+    Args:
+        understood: what the model makes of the prompts, for people; empty where it takes any text.
+    """
 
     state: StateName
     stream: str
+    understood: str = ""
 
 
 def describe(ready: Ready) -> Model:
@@ -109,9 +114,10 @@ class Pong(Event, frozen=True, tag="pong"):
 
 
 class ParametersUpdated(Event, frozen=True, tag="parameters_updated"):
-    """All parameters now in force."""
+    """All parameters now in force; `understood` as in `State`."""
 
     parameters: Parameters
+    understood: str = ""
 
 
 class PipelineError(Event, frozen=True, tag="pipeline_error"):

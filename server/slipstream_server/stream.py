@@ -99,6 +99,11 @@ class Stream:
         self.paused = paused
         self._chunker.flush()
 
+    @property
+    def understood(self) -> str:
+        """What the model made of the prompts it was opened with, for people."""
+        return "" if self._engine is None else self._engine.understood
+
     def update(self, parameters: Parameters) -> None:
         assert self._engine is not None, "a stream is opened before it is changed"
         self._engine.update(parameters)

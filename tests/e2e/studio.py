@@ -16,7 +16,7 @@ LIVE_MS = 60_000
 RECORD_MS = 60_000
 
 # Draws every picture that each element presents onto a small canvas, until the last of them has
-# presented `count`, or the time is over.
+# presented `count`, or the time is over. All are cut to the last one's shape, as the server cuts.
 _RECORD = """
 ({ selectors, count, width, height, limit_ms }) => new Promise((done) => {
   const canvas = new OffscreenCanvas(width, height);
@@ -24,13 +24,21 @@ _RECORD = """
   const taken = selectors.map(() => []);
   const last = taken[taken.length - 1];
   const until_ms = performance.now() + limit_ms;
+  const end = document.querySelector(selectors[selectors.length - 1]);
+  const draw = (video) => {
+    const shape = end.videoWidth / end.videoHeight || width / height;
+    const wide = Math.min(video.videoWidth, video.videoHeight * shape);
+    const high = Math.min(video.videoHeight, video.videoWidth / shape);
+    const [left, top] = [(video.videoWidth - wide) / 2, (video.videoHeight - high) / 2];
+    context.drawImage(video, left, top, wide, high, 0, 0, width, height);
+  };
   const isOver = () => last.length >= count || performance.now() > until_ms;
   selectors.forEach((selector, index) => {
     const video = document.querySelector(selector);
     const take = (now) => {
       if (isOver()) return;
       video.requestVideoFrameCallback(take);
-      context.drawImage(video, 0, 0, width, height);
+      draw(video);
       const { data } = context.getImageData(0, 0, width, height);
       let text = "";
       for (let at = 0; at < data.length; at += 4) {
@@ -77,7 +85,8 @@ class Studio:
 
     async def choose_style(self, name: str) -> str:
         """Press a style; returns as `prompt` does."""
-        await self.page.get_by_role("group", name="Styles").get_by_text(name, exact=True).click()
+        styles = self.page.get_by_role("group", name="Style vocabulary")
+        await styles.get_by_text(name, exact=True).click()
         return await self._on_screen()
 
     async def _on_screen(self) -> str:

@@ -30,7 +30,10 @@ async def test_the_picture_is_restyled_live(chromium: Path, film: Path, tmp_path
         found = looks.following(pencil, camera)
         assert found.likeness > found.otherwise + 0.1, found
 
+        await studio.prompt("a dog in a garden, slightly neon")
+        assert (await studio.page.inner_text("#understood")).startswith("Understood as ")
         await studio.choose_style("neon")
+        assert not await studio.page.is_visible("#understood")
         _, neon = await studio.record_both(count=PICTURES)
         assert looks.distance(neon, pencil) > looks.RESTYLED_LEVELS
         assert looks.is_other_character(neon, pencil)

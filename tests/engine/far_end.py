@@ -92,7 +92,8 @@ class FarEnd:
 
     def open(self, lane: int, **parameters: object) -> None:
         self.say(OpenStream(lane=lane, parameters=msgspec.convert(parameters, Parameters)))
-        assert self.hear() == StreamOpened(lane=lane)
+        opened = self.hear()
+        assert isinstance(opened, StreamOpened) and opened.lane == lane
 
     def wait(self) -> None:
         self._thread.join(DEADLINE_S)

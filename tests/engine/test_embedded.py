@@ -11,7 +11,7 @@ from slipstream_engine.diffusion import DiffusionPipeline
 from slipstream_engine.embedded import DIT_FILE, TEXT_FILE, WEIGHTS, load_embedded
 from slipstream_engine.models.taehv import TaehvState
 from slipstream_protocol.frames import I420
-from slipstream_protocol.parameters import Parameters
+from slipstream_protocol.parameters import Parameters, Prompt
 
 CHUNKS = (5, 4, 4)
 CONFIG = EngineConfig(preset=PRESETS["tiny"], max_streams=8)
@@ -76,6 +76,26 @@ def test_every_listed_style_is_a_picture_of_its_own(
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
             assert apart(made[one], made[other]) > 4, (one, other)
+
+
+def test_weighted_prompts_blend(pipeline: DiffusionPipeline[TaehvState]) -> None:
+    """a mixture lies between its parts, nearer to the heavier one; so does a style asked softly."""
+    one, other = pipeline.styles[:2]
+
+    def mixed(share: float) -> I420:
+        return watch(pipeline, Parameters(prompts=(Prompt(one, share), Prompt(other, 1 - share))))
+
+    ends = watch(pipeline, Parameters(prompt=one)), watch(pipeline, Parameters(prompt=other))
+    whole = apart(*ends)
+    for share in (0.3, 0.5, 0.7):
+        made = mixed(share)
+        assert 0.1 * whole < apart(made, ends[0]) < whole
+        assert 0.1 * whole < apart(made, ends[1]) < whole
+    assert apart(mixed(0.8), ends[0]) < apart(mixed(0.8), ends[1])
+    assert apart(mixed(0.2), ends[1]) < apart(mixed(0.2), ends[0])
+    camera = scene(pipeline, sum(CHUNKS))
+    softly = watch(pipeline, Parameters(prompt=f"slightly {one}"))
+    assert apart(softly, camera) < apart(ends[0], camera)
 
 
 def test_two_steps_look_like_one(pipeline: DiffusionPipeline[TaehvState]) -> None:

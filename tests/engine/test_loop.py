@@ -81,6 +81,9 @@ class PaintPipeline:
     styles = ("plain",)
     note = "paints"
 
+    def understood(self, prompts: Prompts) -> str:
+        return f"paints {prompts[0].text}"
+
     def warm_up(self) -> None:
         pass
 
@@ -140,8 +143,8 @@ def test_an_update_applies_to_chunks_after_it(far_end: FarEnd) -> None:
     far_end.say(first, far_end.chunk(0, 0), second, far_end.chunk(0, 1))
     heard = [far_end.hear() for _ in range(6)]
     assert [message for message in heard if isinstance(message, Applied)] == [
-        Applied(lane=0, rev=1, chunk=0, prompts=(Prompt("a"),)),
-        Applied(lane=0, rev=2, chunk=1, prompts=(Prompt("a"),)),
+        Applied(lane=0, rev=1, chunk=0, prompts=(Prompt("a"),), understood="paints a"),
+        Applied(lane=0, rev=2, chunk=1, prompts=(Prompt("a"),), understood="paints a"),
     ]
     zero, one = (message for message in heard if isinstance(message, ChunkOut))
     assert (zero.rev, one.rev) == (1, 2)

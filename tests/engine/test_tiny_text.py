@@ -7,11 +7,12 @@ import torch
 from safetensors import safe_open
 from slipstream_engine.embedded import TEXT_FILE, WEIGHTS, load_text
 from slipstream_engine.models.tiny_text import Index, TinyText, words
+from slipstream_protocol.parameters import Prompt
 
 NAMES = ("original", "pencil", "neon")
 
 
-def by_hand() -> TinyText:
+def by_hand(listed: tuple[str, ...] = NAMES[1:]) -> TinyText:
     """A table that knows `pencil`, `neon` and `night sketch`, and nothing of letters."""
     known = ("pencil", "neon", "night sketch")
     scores = torch.zeros(64, 3)
@@ -22,7 +23,7 @@ def by_hand() -> TinyText:
         codes_SLE=torch.eye(3)[:, None],
         known=known,
         names=NAMES,
-        listed=NAMES[1:],
+        listed=listed,
     )
 
 
@@ -64,6 +65,30 @@ def test_embedding_is_the_mixture_of_codes() -> None:
     encoder = by_hand()
     expected = torch.einsum("s,sle->le", encoder.shares("neon pencil"), torch.eye(3)[:, None])
     assert torch.equal(encoder.encode("neon pencil"), expected)
+
+
+def told(*prompts: tuple[str, float]) -> str:
+    return by_hand().understood(tuple(Prompt(text, weight) for text, weight in prompts))
+
+
+def test_it_says_what_it_understood() -> None:
+    """where the picture will not simply be the style that was asked for by its name."""
+    assert told(("neon", 1)) == told(("Neon ", 1)) == told(("original", 1)) == ""
+    assert told(("night sketch", 1)) == "understood as pencil"
+    assert told(("neon pencil", 1)) == "understood as 50% pencil, 50% neon"
+    assert told(("neon", 3), ("qwerty", 1)) == (
+        "understood as 75% neon, 25% the camera's own picture"
+    )
+    nothing = "no style of the vocabulary is named: the camera's own picture stays"
+    assert told(("a dog in a garden", 1)) == told(("", 1)) == nothing
+
+
+def test_a_style_that_is_not_offered_is_told_as_such() -> None:
+    """whoever asks for one by its name gets it, with a word on why it is not on the list."""
+    encoder = by_hand(listed=("pencil",))
+    assert encoder.understood((Prompt("neon"),)) == (
+        "understood as neon (not offered: it does not look good)"
+    )
 
 
 def test_tables_must_agree() -> None:

@@ -18,6 +18,7 @@ from slipstream_engine.config import (
 from slipstream_engine.diffusion import DiffusionPipeline, Parts
 from slipstream_engine.models.dit import CausalDit
 from slipstream_protocol.frames import I420
+from slipstream_protocol.parameters import Prompts
 from torch import Tensor
 
 STRIDE = 8
@@ -112,6 +113,9 @@ class ToyText:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+
+    def understood(self, prompts: Prompts) -> str:
+        return ""
 
     def encode(self, text: str) -> Tensor:
         self.asked.append(text)

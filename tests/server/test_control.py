@@ -44,7 +44,9 @@ class Desk:
         """The engine takes over the update that is with it."""
         rev = self.updates[-1].rev
         assert rev is not UNSET
-        self.control.applied(Applied(lane=0, rev=rev, chunk=chunk, prompts=(Prompt("x"),)))
+        self.control.applied(
+            Applied(lane=0, rev=rev, chunk=chunk, prompts=(Prompt("x"),), understood="x, I see")
+        )
 
     def of(self, kind: type[Event]) -> list[Event]:
         return [event for event in self.told if isinstance(event, kind)]
@@ -58,6 +60,9 @@ def test_an_update_goes_to_the_engine_and_comes_into_force() -> None:
     assert desk.control.current.prompts == (Prompt("start"),)
     desk.apply(chunk=3)
     assert desk.of(AppliedRev) == [AppliedRev(rev=5, chunk=3)]
+    (updated,) = desk.of(ParametersUpdated)
+    assert isinstance(updated, ParametersUpdated)
+    assert updated.understood == desk.control.understood == "x, I see"
     assert desk.control.current.prompts == (Prompt("a"),)
     assert isinstance(desk.told[-1], ParametersUpdated)
 

@@ -102,7 +102,7 @@ class Played:
         await asyncio.sleep(0)
         message = self.hear()
         assert isinstance(message, OpenStream)
-        await self.say(StreamOpened(lane=message.lane))
+        await self.say(StreamOpened(lane=message.lane, understood="understood"))
         return await opening
 
     def chunk(self, slot: int, number: int, value: int, lane: int = 0) -> ChunkOut:

@@ -20,12 +20,15 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
+from slipstream_protocol.parameters import Prompts
 from torch import Tensor
 
 MAX_WORDS = 64
 LETTERS = (3, 4, 5)  # lengths of the runs
 CAP = 6.0  # the most one word can say
 FAINT = 0.08  # a style below this share was not meant
+TOLD = 0.05  # of a mixture; less does not show
+NOTHING_NAMED = "no style of the vocabulary is named: the camera's own picture stays"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +169,32 @@ class TinyText:
         shares_S = logits_S.softmax(dim=0)
         shares_S = torch.where(shares_S < FAINT, 0.0, shares_S)
         return shares_S / shares_S.sum()
+
+    def understood(self, prompts: Prompts) -> str:
+        """The styles that `prompts` come to, where they are not simply one of the names."""
+        total = sum(prompt.weight for prompt in prompts)
+        shares_S = torch.stack([self.shares(p.text) * (p.weight / total) for p in prompts]).sum(0)
+        said = [
+            (share, name)
+            for share, name in zip(shares_S.tolist(), self.names, strict=True)
+            if share >= TOLD
+        ]
+        said.sort(reverse=True)
+        asked = [prompt.text.strip().lower() for prompt in prompts]
+        names = [name for _, name in said]
+        if names == [self.names[0]]:
+            return "" if asked == names else NOTHING_NAMED
+        if names == asked and names[0] in self._listed:
+            return ""
+        if len(names) == 1:
+            return f"understood as {self._described(names[0])}"
+        parts = [f"{share:.0%} {self._described(name)}" for share, name in said]
+        return f"understood as {', '.join(parts)}"
+
+    def _described(self, name: str) -> str:
+        if name == self.names[0]:
+            return "the camera's own picture"
+        return name if name in self._listed else f"{name} (not offered: it does not look good)"
 
     def encode(self, text: str) -> Tensor:
         """The embedding of `text`, `[text_len, text_dim]`."""
