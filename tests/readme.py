@@ -12,11 +12,12 @@ from pathlib import Path
 import msgspec
 from slipstream_server.config import ServerConfig
 
+from tests.bench.edge import EdgeReport, edge_table
 from tests.bench.report import Report, table
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-CALLS = ROOT / "tests" / "benchmarks" / "calls.json"
+BENCHMARKS = ROOT / "tests" / "benchmarks"
 
 
 def settings() -> str:
@@ -30,17 +31,41 @@ def settings() -> str:
 
 def calls() -> str:
     """The benchmark of whole calls."""
-    report = msgspec.json.decode(CALLS.read_bytes(), type=Report)
+    return _calls("make bench", "calls.json")
+
+
+def long() -> str:
+    """The one call that is long."""
+    return _calls("make bench-long", "long.json")
+
+
+def edge() -> str:
+    """What the media edge makes of bursts and of a poor link."""
+    report = msgspec.json.decode((BENCHMARKS / "edge.json").read_bytes(), type=EdgeReport)
+    heading = (
+        f"`make bench-edge` on {report.date}: {report.cores} cores of {report.machine}, Chromium "
+        f"on the same cores; calls of {report.cases[0].seconds:.0f} s at {report.size}."
+    )
+    return f"{heading}\n\n{edge_table(report)}"
+
+
+def _calls(command: str, file: str) -> str:
+    report = msgspec.json.decode((BENCHMARKS / file).read_bytes(), type=Report)
     seconds = report.cases[0].seconds
     heading = (
-        f"`make bench` on {report.date}: {report.cores} cores of {report.machine}, Python "
+        f"`{command}` on {report.date}: {report.cores} cores of {report.machine}, Python "
         f"{report.python}; calls of {seconds:.0f} s, 640x480 at 30 fps in where no "
         "other rate is named, the callers on the same cores."
     )
     return f"{heading}\n\n{table(report)}"
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"settings": settings, "calls": calls}
+TABLES: Mapping[str, Callable[[], str]] = {
+    "settings": settings,
+    "calls": calls,
+    "long": long,
+    "edge": edge,
+}
 
 
 def renewed(text: str) -> str:

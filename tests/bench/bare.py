@@ -1,6 +1,6 @@
 """The yardstick: aiortc by itself, giving every frame straight back.
 
-Run as `python -m tests.bench.bare PORT`; speaks the offer of the real server.
+Run as `python -m tests.bench.bare PORT [HOST]`; speaks the offer of the real server.
 """
 
 import sys
@@ -36,14 +36,14 @@ async def hang_up(app: web.Application) -> None:
         await peer.close()
 
 
-def main(port: int) -> None:
+def main(port: int, host: str = "127.0.0.1") -> None:
     app = web.Application()
     app[PEERS] = set()
     app.router.add_post("/api/v1/webrtc/offer", offer)
     app.router.add_get("/ready", ready)
     app.on_shutdown.append(hang_up)
-    web.run_app(app, host="127.0.0.1", port=port, print=None)
+    web.run_app(app, host=host, port=port, print=None)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])

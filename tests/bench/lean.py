@@ -1,6 +1,6 @@
 """Our media edge alone: aiortc with our parts in it, giving every frame straight back.
 
-Run as `python -m tests.bench.lean PORT`; the counterpart of `tests.bench.bare`.
+Run as `python -m tests.bench.lean PORT [HOST]`; the counterpart of `tests.bench.bare`.
 """
 
 import asyncio
@@ -75,14 +75,14 @@ async def ready(_request: web.Request) -> web.Response:
     return web.json_response({"ready": True})
 
 
-def main(port: int) -> None:
+def main(port: int, host: str = "127.0.0.1") -> None:
     app = web.Application()
     echo = Echo()
     app.router.add_post("/api/v1/webrtc/offer", echo.offer)
     app.router.add_get("/ready", ready)
     app.on_shutdown.append(echo.close)
-    web.run_app(app, host="127.0.0.1", port=port, print=None)
+    web.run_app(app, host=host, port=port, print=None)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])

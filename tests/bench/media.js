@@ -5,11 +5,13 @@
  * The number is laid into the pixels as in tests/barcode.py.
  *
  * @param {{width: number, height: number, fps: number, seconds: number, url: string,
- *          codec: string | null, hints: boolean}} options `codec`: the only one the browser offers,
- *        null for all; `hints`: whether it sets what our page sets
+ *          codec: string | null, hints: boolean, stamps: boolean}} options `codec`: the only one the
+ *        browser offers, null for all; `hints`: whether it sets what our page sets; `stamps`: whether
+ *        the server's stamps are asked for, which only the whole server has
  */
 async (options) => {
-  const { width, height, fps, seconds, url, codec, hints } = options;
+  const { width, height, fps, seconds, url, codec, hints, stamps } = options;
+  const PING_MS = 250;
   const CELLS = 20;
   const TOP = 0.06, BOTTOM = 0.16, BLACK = 16, WHITE = 235;
   const PICTURES = 24;
@@ -99,11 +101,34 @@ async (options) => {
   Object.assign(video, { muted: true, autoplay: true, playsInline: true });
   document.body.append(video);
 
+  const told = { frames: [], presented: [], clock: null, origin_ms: performance.timeOrigin };
+  let pings;
+  if (stamps) {
+    const { ServerClock } = await import("/clock.js");
+    const { readStamps } = await import("/glass.js");
+    const clock = new ServerClock();
+    const parameters = pc.createDataChannel("parameters");
+    parameters.onmessage = ({ data }) => {
+      const { type, t, server_ns } = JSON.parse(data);
+      if (type !== "pong") return;
+      clock.add(t, server_ns / 1e6, performance.now());
+      told.clock = { offset_ms: clock.offset_ms, error_ms: clock.error_ms };
+    };
+    parameters.onopen = () => {
+      const ping = () => parameters.send(JSON.stringify({ type: "ping", t: performance.now() }));
+      pings = setInterval(ping, PING_MS);
+    };
+    const timing = pc.createDataChannel("timing", { ordered: false, maxRetransmits: 0 });
+    timing.binaryType = "arraybuffer";
+    timing.onmessage = ({ data }) => told.frames.push(...readStamps(data));
+  }
+
   const shown = [];
   let firstFrame;
   const first = new Promise((resolve) => (firstFrame = resolve));
-  const look = () => {
+  const look = (_, { rtpTimestamp }) => {
     const now = performance.now();
+    told.presented.push([now, rtpTimestamp]);
     const number = read(video);
     shown.push([now, number, number === null ? null : now - (drawnAt[number] ?? NaN)]);
     firstFrame(now);
@@ -138,11 +163,13 @@ async (options) => {
   }
   filming = false;
   await filmed;
+  clearInterval(pings);
   pc.close();
   return {
     firstFrameMs: firstAt - offered,
     firstAt,
     shown,
+    told,
     codec: stats[stats["inbound-rtp"].codecId],
     received: stats["inbound-rtp"],
     sent: stats["outbound-rtp"],

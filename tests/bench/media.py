@@ -35,11 +35,20 @@ SCRIPT = Path(__file__).with_name("media.js").read_text()
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A server, the only codec the page offers if not all, and whether it gives our hints."""
+    """A server and how it is called.
+
+    Args:
+        module: run with `options` and the port.
+        codec: the only one the page offers; None for all it has.
+        hints: whether the page sets what our own page sets.
+        stamps: whether it asks for the server's stamps, which only the whole server has.
+    """
 
     module: str
     codec: str | None
     hints: bool
+    stamps: bool = False
+    options: tuple[str, ...] = ()
 
 
 CASES = {
@@ -120,16 +129,21 @@ def figures(result: dict[str, Any], seconds: float, cpu_percent: float) -> Figur
 
 
 @contextlib.asynccontextmanager
-async def echo_server(module: str) -> AsyncIterator[tuple[str, psutil.Process]]:
-    """A server of this module: its address and its process."""
+async def running_server(
+    case: Case, host: str = "127.0.0.1"
+) -> AsyncIterator[tuple[str, psutil.Process]]:
+    """The case's server: its address and its process."""
     with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
+        sock.bind((host, 0))
         port: int = sock.getsockname()[1]
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, str(port), stdout=log, stderr=log
+            *(sys.executable, "-m", case.module, *case.options, str(port)),
+            *(() if host == "127.0.0.1" else (host,)),
+            stdout=log,
+            stderr=log,
         )
-        address = f"http://127.0.0.1:{port}"
+        address = f"http://{host}:{port}"
         try:
             await until_ready(f"{address}/ready")
             yield address, psutil.Process(process.pid)
@@ -147,16 +161,28 @@ async def until_ready(url: str) -> None:
         while True:
             with contextlib.suppress(aiohttp.ClientConnectorError):
                 async with http.get(url) as response:
-                    if response.status == 200:
+                    if response.ok:
                         return
             await asyncio.sleep(0.1)
 
 
 async def run_case(browser: Browser, case: Case, size: Size, seconds: float) -> Figures:
-    async with echo_server(case.module) as (address, process):
+    result, cpu_percent = await record(browser, case, size, seconds)
+    return figures(result, seconds, cpu_percent)
+
+
+async def record(
+    browser: Browser, case: Case, size: Size, seconds: float, *, host: str = "127.0.0.1"
+) -> tuple[dict[str, Any], float]:
+    """What the page saw in one call, and the server's use of a core in percent.
+
+    Args:
+        host: the server's address, where the browser finds it.
+    """
+    async with running_server(case, host) as (address, process):
         page = await browser.new_page()
         try:
-            await page.goto(f"{address}/ready")
+            await page.goto(f"{address}/{'health' if case.stamps else 'ready'}")
             process.cpu_percent()
             result = await page.evaluate(
                 SCRIPT,
@@ -168,12 +194,13 @@ async def run_case(browser: Browser, case: Case, size: Size, seconds: float) -> 
                     "url": f"{address}/api/v1/webrtc/offer",
                     "codec": case.codec,
                     "hints": case.hints,
+                    "stamps": case.stamps,
                 },
             )
             cpu_percent = process.cpu_percent()
         finally:
             await page.close()
-    return figures(result, seconds, cpu_percent)
+    return result, cpu_percent
 
 
 def median(runs: list[Figures]) -> Figures:

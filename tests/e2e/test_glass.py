@@ -6,6 +6,9 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.bench.edge import CASES, SIZE, edge_figures
+from tests.bench.media import record
+from tests.e2e.browser import running_chromium
 from tests.e2e.server import running_server
 from tests.e2e.studio import opened_studio
 
@@ -39,3 +42,14 @@ async def test_the_page_knows_how_old_its_picture_is(
         assert told["slipstream_glass_to_glass_seconds_count50"] > 0
         assert told["slipstream_viewer_frames_totaldecoded"] > 0
         assert told["slipstream_ttff_seconds_countfirst_shown"] == 1
+
+
+async def test_the_reckoning_is_that_of_the_pixels(chromium: Path) -> None:
+    """what the stamps say of a picture's age is what the number in it says, and nearly every
+    picture has its stamps."""
+    async with running_chromium(chromium, camera=None) as browser:
+        result, _ = await record(browser, CASES["echo"], SIZE, 6.0)
+    figures = edge_figures("echo", result, 6.0)
+    assert figures.joined is not None and figures.joined > 0.5
+    assert figures.reckoned_off_ms is not None
+    assert figures.reckoned_off_ms.p50 < figures.glass_ms.p50 / 2

@@ -1,0 +1,60 @@
+"""The whole server in front of an engine that only takes time, see `stub_engine.py`.
+
+python -m tests.bench.stub [--size WxH] [--chunk-ms MS] [--jitter-ms MS] PORT
+"""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+
+from aiohttp import web
+from slipstream_server.app import make_app, pixel_pool, web_root
+from slipstream_server.config import ServerConfig
+from slipstream_server.process import run_process, set_up_logging
+from slipstream_server.supervisor import Supervisor, attach_client
+
+
+async def serve(config: ServerConfig, command: tuple[str, ...]) -> None:
+    """Until the process is asked to stop.
+
+    Args:
+        command: of the engine.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with pixel_pool() as pool:
+        supervisor = Supervisor(command, attach=attach_client(pool))
+        running = asyncio.create_task(supervisor.run(), name="supervisor")
+        runner = web.AppRunner(make_app(config, supervisor, pool, page=web_root()))
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, config.host, config.port).start()
+            await stop.wait()
+        finally:
+            await runner.cleanup()
+            supervisor.stop()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.stub", description=__doc__)
+    parser.add_argument("port", type=int)
+    parser.add_argument("--size", default="640x480", help="WIDTHxHEIGHT")
+    parser.add_argument("--chunk-ms", type=float, default=250.0, help="mean")
+    parser.add_argument("--jitter-ms", type=float, default=0.0, help="standard deviation")
+    asked = parser.parse_args()
+    command = (
+        *(sys.executable, "-m", "tests.bench.stub_engine", "--size", asked.size),
+        *("--chunk-ms", str(asked.chunk_ms), "--jitter-ms", str(asked.jitter_ms)),
+    )
+    config = ServerConfig(port=asked.port, pipeline="stub", max_streams=1)
+    set_up_logging(config.log_level)
+    run_process(serve(config, command))
+
+
+if __name__ == "__main__":
+    main()
