@@ -97,8 +97,12 @@ class Trial:
         """Judge every arm; each is told as it is done."""
         outcomes = []
         for arm in arms(self.config.preset):
-            outcomes.append(self.judge(arm))
-            print(f"ablate: {outcomes[-1]}", flush=True)
+            one = self.judge(arm)
+            outcomes.append(one)
+            print(
+                f"ablate: {one.arm}: gain {one.gain_db:+.2f} dB, flicker {one.flicker_levels:.2f}",
+                flush=True,
+            )
         return tuple(outcomes)
 
     def judge(self, arm: Arm) -> Outcome:
