@@ -103,3 +103,26 @@ def test_a_checkpoint_of_another_recipe(tmp_path: Path) -> None:
     other = fit.Recipe(steps=3, rate=0.1)
     with pytest.raises(ValueError, match="is of another model or recipe, remove it"):
         fit.fit("line", line, line.loss, other, tmp_path / "line.pt")
+
+
+def test_a_checkpoint_of_another_shape(tmp_path: Path) -> None:
+    """a model that has grown since does not go on from a smaller one's checkpoint."""
+    line = Line()
+    recipe = fit.Recipe(steps=2, rate=0.1)
+    fit.fit("line", line, line.loss, recipe, tmp_path / "line.pt")
+    grown = Line()
+    grown.slope = nn.Parameter(torch.zeros(3))
+    with pytest.raises(ValueError, match="is of another model or recipe, remove it"):
+        fit.fit("line", grown, grown.loss, recipe, tmp_path / "line.pt")
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, 600])
+def test_a_damaged_checkpoint(tmp_path: Path, kept: int) -> None:
+    """one that was cut off, by a full disk say, is named, with what to do."""
+    line = Line()
+    recipe = fit.Recipe(steps=2, rate=0.1)
+    path = tmp_path / "line.pt"
+    fit.fit("line", line, line.loss, recipe, path)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=f"{path} is damaged, remove it to begin this stage anew"):
+        fit.fit("line", line, line.loss, recipe, path)

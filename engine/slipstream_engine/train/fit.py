@@ -6,6 +6,7 @@ what an uninterrupted one would have seen.
 
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -140,7 +141,10 @@ def _resume(
     """Go on from `path` if it is there; the step to start with and the losses so far."""
     if not path.is_file():
         return 0, []
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is damaged, remove it to begin this stage anew") from error
     shapes = {name: tuple(p.shape) for name, p in model.state_dict().items()}
     if content["recipe"] != asdict(recipe) or shapes != {
         name: tuple(p.shape) for name, p in content["model"].items()
