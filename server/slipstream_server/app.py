@@ -25,9 +25,10 @@ from slipstream_server.errors import ConfigError, PortBusy
 from slipstream_server.metrics import Metrics
 from slipstream_server.probes import Probes
 from slipstream_server.session import Surroundings
-from slipstream_server.sessions import Engine, Sessions
+from slipstream_server.sessions import Sessions
 from slipstream_server.signaling import BODY_MAX_BYTES, Signaling, errors_as_json
 from slipstream_server.slo import SloTargets
+from slipstream_server.stay import Engine
 from slipstream_server.supervisor import Supervisor, attach_client, engine_command
 from slipstream_server.tls import TlsListener
 

@@ -89,3 +89,8 @@ class Chunker:
         """Throw away what waits, as while a stream is paused."""
         self._drops["flushed"] += len(self._waiting)
         self._waiting.clear()
+
+    def restart(self) -> None:
+        """Begin with a first chunk again, as a new engine wants it."""
+        self.flush()
+        self.chunks = 0

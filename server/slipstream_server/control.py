@@ -94,6 +94,7 @@ class Control:
     ) -> None:
         self.current = current
         self.understood = understood
+        self.pinged = False
         self._apply = apply
         self._tell = tell
         self._shown = shown
@@ -107,6 +108,7 @@ class Control:
         self._credit = float(BURST)
         self._credited_ns: int | None = None
         self._limited = False
+        self._has_engine = True
 
     def receive(self, raw: str | bytes, now_ns: int) -> None:
         """Answer one message of the page."""
@@ -119,6 +121,7 @@ class Control:
             return
         match message:
             case Ping(t=t):
+                self.pinged = True
                 self._tell(Pong(t=t, server_ns=now_ns))
             case FirstShown(server_ms=shown_ms):
                 self._shown(None if shown_ms is None else round(shown_ms * NS_PER_MS), now_ns)
@@ -150,6 +153,19 @@ class Control:
             self._apart.extend(changes)
         else:
             self._reject(changes[0].rev, refused.reason)
+        self._send_waiting()
+
+    def engine_lost(self) -> None:
+        """What was with the engine has gone down with it, and is sent again to the next one."""
+        self._has_engine = False
+        if self._sent is not None:
+            (_, changes), self._sent = self._sent, None
+            self._apart.extendleft(reversed(changes))
+
+    def engine_found(self) -> None:
+        """A new engine has opened the stream with `current`: all that was applied is in force."""
+        self._has_engine = True
+        self._on_air = deque(((-1, viewers) for _, viewers in self._on_air), maxlen=_ON_AIR)
         self._send_waiting()
 
     def sent(self, *, rev: int, chunk: int, rtp_timestamp: int) -> None:
@@ -188,7 +204,7 @@ class Control:
         self._send_waiting()
 
     def _send_waiting(self) -> None:
-        if self._sent is not None:
+        if self._sent is not None or not self._has_engine:
             return
         if self._apart:
             change = self._apart.popleft()

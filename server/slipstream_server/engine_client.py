@@ -185,6 +185,11 @@ class EngineClient:
         return cls(channel, ready, Arena(descriptor, layout), pool, lanes=lanes)
 
     @property
+    def lanes(self) -> int:
+        """How many may be used here."""
+        return len(self._lanes)
+
+    @property
     def free_lanes(self) -> int:
         return len(self._lanes) - len(self._streams)
 

@@ -1,5 +1,6 @@
 """The engine as a media worker sees it: somebody else's child, reached over a line of its own."""
 
+import asyncio
 import socket
 from concurrent.futures import Executor
 
@@ -25,6 +26,7 @@ class EngineLine:
         )
         self._channel: AsyncChannel[ToServer] | None = None
         self._client: EngineClient | None = None
+        self._serving = asyncio.Event()
         self._lost: EngineClient | None = None
 
     @property
@@ -47,6 +49,12 @@ class EngineLine:
             raise self.status.why_not()
         return self._client
 
+    async def running(self) -> EngineClient:
+        """The engine, as soon as there is a line to one."""
+        while self._client is None:
+            await self._serving.wait()
+        return self._client
+
     def tell(self, told: EngineIs) -> None:
         """What the front says of the engine now."""
         self._told = told
@@ -60,10 +68,12 @@ class EngineLine:
         self._channel = channel = to_engine(socket.socket(fileno=sock))
         client = EngineClient.attach(channel, line.ready, memory, self._pool, lanes=line.lanes)
         self._client = client
+        self._serving.set()
         try:
             await client.serve()
         finally:
             self._client, self._lost = None, client
+            self._serving.clear()
             channel.close()
 
     def lose(self, reason: str) -> None:
@@ -72,6 +82,7 @@ class EngineLine:
             if client is not None:
                 client.lose(reason)
         self._client = self._lost = None
+        self._serving.clear()
 
     def close(self) -> None:
         """Hang up; `serve` then ends."""

@@ -41,7 +41,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """The root of what the server says."""
 
 
-StateName = Literal["connecting", "warming", "live", "paused", "error"]
+StateName = Literal["connecting", "warming", "live", "paused", "held", "restarting"]
 
 
 class Model(Event, frozen=True, tag="model"):
@@ -61,12 +61,16 @@ class Model(Event, frozen=True, tag="model"):
 class State(Model, frozen=True, tag="state"):
     """Where the stream stands, and what makes it; `parameters` are those in force.
 
+    `held`: its viewer is gone and may come back. `restarting`: its engine is gone, the next one is
+    waited for; `epoch` then grows, since what the engine knew of the stream is lost.
+
     Args:
         understood: what the model makes of the prompts, for people; empty where it takes any text.
     """
 
     state: StateName
     stream: str
+    epoch: int
     understood: str = ""
 
 

@@ -96,7 +96,10 @@ class Metrics:
             registry=registry,
         )
         self._sessions = Gauge(
-            "slipstream_sessions", "Calls now, by kind", ["kind"], registry=registry
+            "slipstream_sessions",
+            "Calls now, by kind; held: streams without one",
+            ["kind"],
+            registry=registry,
         )
         self._fps = Gauge(
             "slipstream_fps", "Frames a second now, over all streams", ["way"], registry=registry

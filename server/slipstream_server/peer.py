@@ -159,6 +159,11 @@ class Peer:
         """Of the last packet sent."""
         return self._video.last_rtp_timestamp
 
+    @property
+    def received_packets(self) -> int:
+        """Of all kinds, but STUN."""
+        return self._video.received_packets
+
     async def close(self) -> None:
         """Say what is still to be said, then hang up."""
         channel = self._channel

@@ -39,6 +39,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     preset: str
     sessions: int
     viewers: int
+    held: int
     max_streams: int
     model: Model | None
 
@@ -80,6 +81,7 @@ class Probes:
             preset=self.config.preset,
             sessions=calls["stream"],
             viewers=calls["viewer"],
+            held=calls["held"],
             max_streams=self.config.max_streams,
             model=describe(engine.ready) if engine.ready else None,
         )

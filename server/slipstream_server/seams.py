@@ -36,6 +36,7 @@ On the sender, before it is started:
 * `_handle_rtcp_packet`: wrapped, to hear REMB and reception reports, and to leave out requests for
   packets that would only fill the link.
 * `__rtp_history`, `__rtt`, `__rtp_timestamp`, `_ssrc`: read.
+* `transport.__rx_packets`: read, since a peer that sends nothing at all has vanished.
 * `transport` (by the public `setTransport`): a stand-in that spaces out the packets of large
   frames. `__rtp_task` tells those from retransmissions, sent on another task, which never wait.
 """
@@ -366,6 +367,12 @@ def last_rtp_timestamp(sender: RTCRtpSender) -> int:
     """
     timestamp: int = private(sender, "_RTCRtpSender__rtp_timestamp")
     return timestamp
+
+
+def received_packets(sender: RTCRtpSender) -> int:
+    """Packets of all kinds, but STUN, that the sender's transport has brought so far."""
+    count: int = private(sender.transport, "_RTCDtlsTransport__rx_packets")
+    return count
 
 
 class PlayoutDelayMap(HeaderExtensionsMap):

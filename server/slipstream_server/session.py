@@ -8,7 +8,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from aiortc import MediaStreamTrack, RTCIceCandidate
-from slipstream_protocol.clock import now_ns
 
 from slipstream_server.broadcast import KEY_EVERY_NS, Broadcast
 from slipstream_server.counts import MediaCounts
@@ -27,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 CONNECT_S = 20.0
 _COUNT_S = 1.0
+SILENT_S = 4.0
+_LISTEN_S = 0.5  # how often is looked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +92,8 @@ class Session:
         self.id = id
         self.around = around
         self._output = output
-        self.since_ns = now_ns()
         self.reason: str | None = None
+        self.for_good = False
         self._leaving = asyncio.Event()
         self._addresses: deque[RTCIceCandidate | None] = deque()
         self._addresses_came = asyncio.Event()
@@ -106,10 +107,14 @@ class Session:
             on_message=self.on_message,
         )
 
-    def leave(self, reason: str) -> None:
-        """Begin the end; the first reason counts."""
+    def leave(self, reason: str, *, for_good: bool = False) -> None:
+        """Begin the end; the first reason counts.
+
+        Args:
+            for_good: nobody is going to come back to what this call was about.
+        """
         if self.reason is None:
-            self.reason = reason
+            self.reason, self.for_good = reason, for_good
             self._leaving.set()
 
     def on_channel(self) -> None:
@@ -120,6 +125,11 @@ class Session:
 
     def on_connected(self) -> None:
         """The peers can hear each other."""
+
+    @property
+    def silent_s(self) -> float:
+        """A peer that sends nothing at all for so long has vanished."""
+        return SILENT_S
 
     def trickle(self, candidates: Sequence[RTCIceCandidate | None]) -> None:
         """Learn of further addresses of the viewer; those that come faster than they can be
@@ -148,6 +158,7 @@ class Session:
                 tasks = (
                     parts.create_task(self._add_addresses(), name="addresses"),
                     parts.create_task(self._watch_peer(), name="peer"),
+                    parts.create_task(self._listen(), name="listen"),
                     parts.create_task(self.peer.run(), name="video"),
                     parts.create_task(self.serve(), name="serve"),
                     parts.create_task(self._count(), name="count"),
@@ -188,3 +199,15 @@ class Session:
             return
         self.on_connected()
         self.leave(await asyncio.shield(self.peer.gone))
+
+    async def _listen(self) -> None:
+        """Notice a peer that has vanished; what counts is how often we found nothing new, so that
+        a stall of our own is not taken for its silence."""
+        await self.peer.connected.wait()
+        heard, silent_s = -1, 0.0
+        while silent_s < self.silent_s:
+            received = self.peer.received_packets
+            silent_s = silent_s + _LISTEN_S if received == heard else 0.0
+            heard = received
+            await asyncio.sleep(_LISTEN_S)
+        self.leave(f"nothing heard from the viewer for {self.silent_s:g} s")

@@ -6,19 +6,20 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from typing import Protocol
+from dataclasses import dataclass
 
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.camera_session import CameraSession
 from slipstream_server.config import ServerConfig
-from slipstream_server.engine_client import EngineClient
-from slipstream_server.engine_status import EngineStatus
 from slipstream_server.errors import RequestError, ServerFull, UnknownSession
 from slipstream_server.ice import IceServer, ice_servers
+from slipstream_server.roster import Roster
 from slipstream_server.sdp import Offer
 from slipstream_server.session import Session, Surroundings
+from slipstream_server.slo import Milestone
+from slipstream_server.stay import Engine, Stay
 from slipstream_server.trunk import Census, StreamTold
 from slipstream_server.watch_session import WatchSession
 
@@ -30,15 +31,21 @@ _REMEMBERED = 256
 _CLOSE_S = 3.0
 
 
-class Engine(Protocol):
-    """What is asked of the supervisor."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What a caller is told.
 
-    @property
-    def status(self) -> EngineStatus: ...
+    Args:
+        session: the id of this call.
+        sdp: the answer.
+        stream: the id of the stream it carries or watches.
+        resume: the secret to come back with, for the one who brings the camera.
+    """
 
-    def require(self) -> EngineClient:
-        """The running engine. Raises EngineUnavailable."""
-        ...
+    session: str
+    sdp: str
+    stream: str
+    resume: str | None
 
 
 class Sessions:
@@ -56,60 +63,74 @@ class Sessions:
     ) -> None:
         self._config = config
         self._mark = mark
-        self._engine = engine
         self._around = around
+        self._roster = Roster(engine, around, hold_s=config.hold_s)
         self._live: dict[str, tuple[Session, asyncio.Task[None]]] = {}
         self._arriving = 0  # watchers who are being answered
         self._left: OrderedDict[str, str] = OrderedDict()
         self._stopping = False
 
+    @property
+    def hold_s(self) -> float:
+        """How long a stream is kept for its viewer to come back."""
+        return self._config.hold_s
+
     def count(self) -> dict[str, int]:
-        """Calls now, by kind."""
+        """Calls now, by kind; `held` are streams whose viewers may come back."""
         watching = sum(isinstance(session, WatchSession) for session, _ in self._live.values())
-        return {"stream": len(self._live) - watching, "viewer": watching}
+        return {
+            "stream": len(self._live) - watching,
+            "viewer": watching,
+            "held": self._roster.count_held(),
+        }
 
     def census(self) -> Census:
         """Who is here, for another process."""
-        streams = [one for one, _ in self._live.values() if isinstance(one, CameraSession)]
         calls = self.count()
         return Census(
-            streams=tuple(StreamTold(name=s.id, since_ns=s.since_ns) for s in streams),
+            streams=tuple(
+                StreamTold(name=stay.id, since_ns=stay.since_ns) for stay in self._roster.all()
+            ),
             cameras=calls["stream"],
             viewers=calls["viewer"],
+            held=calls["held"],
         )
 
     async def offer(
-        self, offer: Offer, parameters: Parameters, *, view: str | None
-    ) -> tuple[str, str]:
+        self,
+        offer: Offer,
+        parameters: Parameters,
+        *,
+        view: str | None = None,
+        resume: str | None = None,
+    ) -> Answered:
         """Let a caller in.
 
         Args:
             view: the stream to watch, for a caller without a camera; the newest if None.
-
-        Returns:
-            the session's id and the answer's SDP.
+            resume: the token of the stream to come back to, for one with a camera.
 
         Raises:
             RequestError, Unavailable: why not.
         """
         if self._stopping:
             raise ServerFull("the server is stopping; start it again first", retry_after_s=10.0)
-        offered_ns = now_ns()
         id = self._mark + secrets.token_urlsafe(9)
         token = session_id.set(id)
         try:
-            session: Session
-            if offer.sends_video:
-                session, answer = await self._let_camera_in(id, offer, parameters, offered_ns)
+            if not offer.sends_video:
+                session, answered = await self._let_watcher_in(id, offer, view)
+            elif resume is not None:
+                session, answered = await self._let_back_in(id, offer, resume)
             else:
-                session, answer = await self._let_watcher_in(id, offer, view)
+                session, answered = await self._let_camera_in(id, offer, parameters)
             self._live[id] = (
                 session,
                 asyncio.create_task(self._run(session, offer), name=f"session {id}"),
             )
         finally:
             session_id.reset(token)
-        return id, answer
+        return answered
 
     def find(self, id: str) -> Session:
         """The session.
@@ -126,45 +147,77 @@ class Sessions:
         raise UnknownSession(f"session {id!r} is unknown; POST an offer to get a session")
 
     async def close(self, id: str, reason: str = "closed by the viewer") -> None:
-        """End a session and wait until it has given everything back.
+        """End a session, with the stream it carries, and wait until all is given back.
 
         Raises:
             UnknownSession: as `find`.
         """
-        self.find(id).leave(reason)
-        _, task = self._live[id]
-        await asyncio.wait((task,), timeout=_CLOSE_S)
+        live = self._live.get(id)
+        if live is not None:
+            session, task = live
+            session.leave(reason, for_good=True)
+            await asyncio.wait((task,), timeout=_CLOSE_S)
+        if not await self._roster.end_held(id, reason) and live is None:
+            self.find(id)
 
     async def close_all(self, reason: str) -> None:
         """End every session; no more are let in."""
         self._stopping = True
         tasks = []
         for session, task in self._live.values():
-            session.leave(reason)
+            session.leave(reason, for_good=True)
             tasks.append(task)
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_CLOSE_S)
             for task in late:
                 task.cancel()
+        await self._roster.end_all(reason)
 
     def ice_servers(self, name: str) -> tuple[IceServer, ...]:
         return ice_servers(self._config, name=name, now_s=int(time.time()))
 
     async def _let_camera_in(
-        self, id: str, offer: Offer, parameters: Parameters, offered_ns: int
-    ) -> tuple[Session, str]:
-        session = CameraSession(
-            id,
-            self._engine.require(),
-            name=id,
-            returns=True,
-            servers=self.ice_servers(id),
-            around=self._around,
-            offered_ns=offered_ns,
-        )
-        return session, await session.answer(offer, parameters)
+        self, id: str, offer: Offer, parameters: Parameters
+    ) -> tuple[Session, Answered]:
+        """A new stream, opened while the answer is made."""
+        stay = self._roster.prepare(id, returns=True, offered_ns=now_ns())
+        session = self._camera_session(id, stay)
+        try:
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(self._roster.open(stay, parameters), name="open stream")
+                answer = parts.create_task(session.answer(offer), name="answer")
+        except BaseException as error:
+            stay.stream.close()
+            await session.peer.close()
+            if isinstance(error, BaseExceptionGroup):
+                raise error.exceptions[0] from None
+            raise
+        stay.monitor.mark(Milestone.SIGNAL, now_ns())
+        stay.carry(session)
+        self._roster.begin(stay)
+        return session, self._answered(session, answer.result())
 
-    async def _let_watcher_in(self, id: str, offer: Offer, view: str | None) -> tuple[Session, str]:
+    async def _let_back_in(self, id: str, offer: Offer, resume: str) -> tuple[Session, Answered]:
+        """A new call for a stream that is there."""
+        session = self._camera_session(id, self._roster.resumed(resume))
+        answer = await session.answer(offer)
+        try:
+            self._roster.resumed(resume).carry(session)  # it may have ended meanwhile
+        except BaseException:
+            await session.peer.close()
+            raise
+        return session, self._answered(session, answer)
+
+    def _camera_session(self, id: str, stay: Stay) -> CameraSession:
+        return CameraSession(id, stay, servers=self.ice_servers(id), around=self._around)
+
+    def _answered(self, session: CameraSession, answer: str) -> Answered:
+        stay = session.stay
+        return Answered(session=session.id, sdp=answer, stream=stay.id, resume=stay.token)
+
+    async def _let_watcher_in(
+        self, id: str, offer: Offer, view: str | None
+    ) -> tuple[Session, Answered]:
         source = self._source(view)
         if self.count()["viewer"] + self._arriving >= self._config.max_viewers:
             raise ServerFull(
@@ -175,20 +228,17 @@ class Sessions:
         session = WatchSession(id, source, servers=self.ice_servers(id), around=self._around)
         self._arriving += 1
         try:
-            return session, await session.answer(offer)
+            answer = await session.answer(offer)
         finally:
             self._arriving -= 1
+        return session, Answered(session=id, sdp=answer, stream=source.id, resume=None)
 
-    def _source(self, view: str | None) -> CameraSession:
-        cameras = [s for s, _ in self._live.values() if isinstance(s, CameraSession)]
-        if view is not None:
-            session = self.find(view)
-            if not isinstance(session, CameraSession):
-                raise RequestError(f"session {view!r} only watches itself; name a stream")
-            return session
-        if not cameras:
-            raise UnknownSession("there is no stream to watch; start one on the studio page first")
-        return cameras[-1]
+    def _source(self, view: str | None) -> Stay:
+        if view is None:
+            return self._roster.newest()
+        if view in self._live and isinstance(self._live[view][0], WatchSession):
+            raise RequestError(f"session {view!r} only watches itself; name a stream")
+        return self._roster.find(view)
 
     async def _run(self, session: Session, offer: Offer) -> None:
         try:

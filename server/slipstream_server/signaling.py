@@ -18,7 +18,8 @@ from slipstream_server.errors import (
 from slipstream_server.ice import IceServer
 from slipstream_server.metrics import CONTENT_TYPE, Metrics
 from slipstream_server.sdp import MAX_CANDIDATES, read_candidate, read_offer
-from slipstream_server.sessions import Engine, Sessions
+from slipstream_server.sessions import Sessions
+from slipstream_server.stay import Engine
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +35,19 @@ class OfferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     type: str
     initialParameters: Parameters | UnsetType | None = UNSET
     view: str | None = None
+    resume: str | None = None
 
 
 class OfferAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """`resumeToken` brings the caller back to `streamId` within `resumeSeconds` of a break; it is
+    null for one who only watches."""
+
     sdp: str
     type: str
     sessionId: str
+    streamId: str
+    resumeToken: str | None
+    resumeSeconds: float
 
 
 class CandidateRequest(msgspec.Struct, frozen=True):
@@ -89,10 +97,24 @@ class Signaling:
     async def _answer(self, request: web.Request) -> web.Response:
         asked = await _read(request, OfferRequest)
         offer = read_offer(asked.sdp, asked.type)
-        id, answer = await self._sessions.offer(
-            offer, asked.initialParameters or Parameters(), view=asked.view
+        if asked.resume is not None and (asked.initialParameters or not offer.sends_video):
+            raise RequestError(
+                "resume brings a camera back to a stream as it is: offer a video to send, and no "
+                "initialParameters"
+            )
+        answered = await self._sessions.offer(
+            offer, asked.initialParameters or Parameters(), view=asked.view, resume=asked.resume
         )
-        return _json(OfferAnswer(sdp=answer, type="answer", sessionId=id))
+        return _json(
+            OfferAnswer(
+                sdp=answered.sdp,
+                type="answer",
+                sessionId=answered.session,
+                streamId=answered.stream,
+                resumeToken=answered.resume,
+                resumeSeconds=self._sessions.hold_s,
+            )
+        )
 
     async def candidates(self, request: web.Request) -> web.Response:
         """Addresses of the caller that it has learnt of after its offer."""

@@ -176,6 +176,10 @@ class SloMonitor:
         self._chunks.add(now_ns, missed, jitter_ms, *_engine_times_ms(stamps))
         return missed
 
+    def interrupted(self) -> None:
+        """What comes next does not follow what was before: neither gap nor jitter lies between."""
+        self._last_sent = self._last_chunk = None
+
     def observe_dropped(self, now_ns: int) -> None:
         """The engine has given up a chunk that could not be made in time: that is a miss, too."""
         self._dropped.add(now_ns)

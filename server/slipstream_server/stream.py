@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.messages import Applied, ChunkOut, Ready, UpdateRefused
 from slipstream_protocol.parameters import Parameters
@@ -23,7 +24,9 @@ class Owner(Protocol):
 
     def on_applied(self, applied: Applied) -> None: ...
     def on_update_refused(self, refused: UpdateRefused) -> None: ...
-    def on_lost(self, reason: str) -> None: ...
+    def on_lost(self, reason: str) -> None:
+        """Its engine is gone, or has failed at it; `open` may be called again."""
+        ...
 
 
 class Output(Protocol):
@@ -50,6 +53,8 @@ class _Submitted:
 class Stream:
     """Frames in by `push`, chunks to the engine by `feed`, generated frames to every output.
 
+    Chunks are numbered through, whatever becomes of the engine; `epoch` counts the engines.
+
     Args:
         id: known to the page, part of the address of its clean view.
         ready: what the engine makes it with.
@@ -64,6 +69,8 @@ class Stream:
         self.id = id
         self.ready = ready
         self.paused = False
+        self.epoch = 0
+        self.epoch_chunks = 0
         self.outputs: list[Output] = []
         self.watchers: list[Watcher] = []
         self._monitor = monitor
@@ -71,18 +78,33 @@ class Stream:
         self._owner = owner
         self._chunker = Chunker(ready.geometry)
         self._engine: EngineStream | None = None
+        self._held = False
+        self._past_chunks = 0  # of the epochs before
         self._wake = asyncio.Event()
         self._submitted: dict[int, _Submitted] = {}
         self._late: Counter[str] = Counter()
 
     @property
+    def is_idle(self) -> bool:
+        """Whether no chunk is to be made now."""
+        return self.paused or self._held
+
+    @property
     def drops(self) -> Mapping[str, int]:
-        """Frames that were not sent on, by cause; `deadline` is the engine's."""
+        """Frames that were not sent on, by cause; `deadline` is the engine's, `engine_lost` went
+        down with it."""
         return total_drops(self._chunker.drops, self._late)
 
     async def open(self, client: EngineClient, parameters: Parameters) -> None:
-        """Take a lane. Raises what `EngineClient.open` raises."""
+        """Take a lane, also anew after the one before was lost.
+
+        Raises what `EngineClient.open` raises.
+        """
         self._engine = await client.open(parameters, self)
+        self.epoch += 1
+        self.epoch_chunks = 0
+        self._chunker.restart()
+        self._wake.set()
 
     def close(self) -> None:
         """Give the lane back."""
@@ -97,6 +119,11 @@ class Stream:
     def pause(self, paused: bool) -> None:
         """Make no more chunks, or again; what came meanwhile is thrown away."""
         self.paused = paused
+        self._chunker.flush()
+
+    def hold(self, held: bool) -> None:
+        """As `pause`, while there is nobody to show it to."""
+        self._held = held
         self._chunker.flush()
 
     @property
@@ -115,22 +142,23 @@ class Stream:
 
     async def feed(self) -> None:
         """Hand the newest frames over whenever the engine wants a chunk."""
-        engine = self._engine
-        assert engine is not None, "a stream is opened before it is fed"
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while engine.has_free_slot and not self.paused:
-                frames = self._chunker.take()
+            while (engine := self._engine) is not None and engine.has_free_slot:
+                frames = None if self.is_idle else self._chunker.take()
                 if frames is None:
                     break
                 chunked_ns = now_ns()
                 chunk, submitted_ns = await engine.submit(
                     [captured.frame for captured in frames], captured_ns=frames[0].captured_ns
                 )
-                self._submitted[chunk] = _Submitted(
-                    frames=frames, chunked_ns=chunked_ns, submitted_ns=submitted_ns
-                )
+                if engine is self._engine:
+                    self._submitted[chunk] = _Submitted(
+                        frames=frames, chunked_ns=chunked_ns, submitted_ns=submitted_ns
+                    )
+                else:
+                    self._late["engine_lost"] += len(frames)
 
     # ---- what the engine says
 
@@ -139,11 +167,12 @@ class Stream:
 
     def on_chunk(self, back: ChunkBack) -> None:
         submitted = self._submitted.pop(back.out.chunk)
-        chunk = _made(submitted, back)
+        chunk = _made(submitted, back, chunk=self._past_chunks + back.out.chunk)
         missed = self._monitor.observe_chunk(chunk[0])
         self._metrics.chunk(back.out.stages, missed=missed)
         for output in self.outputs:
             output.push(chunk)
+        self.epoch_chunks = back.out.chunk + 1
 
     def on_dropped(self, chunk: int) -> None:
         self._late["deadline"] += len(self._submitted.pop(chunk).frames)
@@ -152,16 +181,22 @@ class Stream:
         self._wake.set()
 
     def on_applied(self, applied: Applied) -> None:
-        self._owner.on_applied(applied)
+        chunk = self._past_chunks + applied.chunk
+        self._owner.on_applied(msgspec.structs.replace(applied, chunk=chunk))
 
     def on_update_refused(self, refused: UpdateRefused) -> None:
         self._owner.on_update_refused(refused)
 
     def on_lost(self, reason: str) -> None:
+        self.close()
+        self._engine = None
+        self._late["engine_lost"] += sum(len(gone.frames) for gone in self._submitted.values())
+        self._submitted.clear()
+        self._past_chunks += self.epoch_chunks
         self._owner.on_lost(reason)
 
 
-def _made(submitted: _Submitted, back: ChunkBack) -> list[Made]:
+def _made(submitted: _Submitted, back: ChunkBack, *, chunk: int) -> list[Made]:
     out: ChunkOut = back.out
     stamps = ChunkStamps(
         chunked_ns=submitted.chunked_ns,
@@ -178,7 +213,7 @@ def _made(submitted: _Submitted, back: ChunkBack) -> list[Made]:
             arrived_ns=captured.arrived_ns,
             came_ns=captured.came_ns,
             filmed_unix_ns=captured.filmed_unix_ns,
-            chunk=out.chunk,
+            chunk=chunk,
             index=index,
             rev=out.rev,
             stamps=stamps,

@@ -106,6 +106,7 @@ class Supervisor(Generic[ClientT]):
         self._detail = "not started yet"
         self._process: asyncio.subprocess.Process | None = None
         self._client: ClientT | None = None
+        self._serving = asyncio.Event()
         self._lost: ClientT | None = None
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
@@ -129,6 +130,12 @@ class Supervisor(Generic[ClientT]):
         """
         if self._client is None:
             raise self.status.why_not()
+        return self._client
+
+    async def running(self) -> ClientT:
+        """The engine, as soon as one runs."""
+        while self._client is None:
+            await self._serving.wait()
         return self._client
 
     async def run(self) -> None:
@@ -204,10 +211,12 @@ class Supervisor(Generic[ClientT]):
             self._command += ("--size", size)
         self._client = client = self._attach(channel, ready, descriptor)
         self._say(EngineState.READY, ready.note)
+        self._serving.set()
         try:
             return await client.serve()
         finally:
             self._client, self._lost = None, client
+            self._serving.clear()
             self._say(EngineState.DOWN, "it has just ended")
 
     async def _wait_ready(self, channel: AsyncChannel[ToServer]) -> Ready | Failed:

@@ -70,6 +70,11 @@ class Video:
         """Of the last packet sent."""
         return seams.last_rtp_timestamp(self.sender)
 
+    @property
+    def received_packets(self) -> int:
+        """Of all kinds, but STUN, from the viewer's side."""
+        return seams.received_packets(self.sender)
+
     def settle(self, offer: str) -> None:
         """Agree on what the offer brings, and take our places. Call it once.
 

@@ -1,14 +1,16 @@
 """One who watches somebody's stream, from offer to close."""
 
+import math
+
 from slipstream_protocol.messages import UpdateRefused
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_server.camera_session import CameraSession
 from slipstream_server.control import Control
 from slipstream_server.ice import IceServer
 from slipstream_server.playout import Shown
 from slipstream_server.sdp import Offer
-from slipstream_server.session import Session, Surroundings
+from slipstream_server.session import SILENT_S, Session, Surroundings
+from slipstream_server.stay import Stay
 from slipstream_server.stream import Watcher
 
 
@@ -22,7 +24,7 @@ class WatchSession(Session):
     def __init__(
         self,
         id: str,
-        source: CameraSession,
+        source: Stay,
         *,
         servers: tuple[IceServer, ...],
         around: Surroundings,
@@ -54,6 +56,12 @@ class WatchSession(Session):
         if self._source.reason is not None:
             self.leave(f"the stream has ended: {self._source.reason}")
         return answer
+
+    @property
+    def silent_s(self) -> float:
+        """One who pings goes on doing so. Another may have nothing to say while no picture comes:
+        ICE's own consent notices, after half a minute, when it is gone."""
+        return SILENT_S if self._control.pinged else math.inf
 
     async def release(self) -> None:
         watchers = self._source.stream.watchers

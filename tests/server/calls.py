@@ -77,6 +77,8 @@ class Call:
         self.channel = channel
         self.others: dict[str, RTCDataChannel] = {}
         self.id = ""
+        self.stream = ""
+        self.resume: str | None = None
         self.status = 0
         self.error = ""
         self.retry_after_s: str | None = None
@@ -112,6 +114,10 @@ class Call:
 
     async def until_frames(self, count: int) -> None:
         await self.until(lambda: len(self.frames) >= count)
+
+    async def until_more_frames(self, count: int) -> None:
+        """Wait for so many beyond those that are here."""
+        await self.until_frames(len(self.frames) + count)
 
     async def until_event(self, kind: str, **fields: Any) -> dict[str, Any]:
         """The first event of this kind with these fields."""
@@ -184,6 +190,7 @@ async def dial(
             call.retry_after_s = response.headers.get("Retry-After")
         if call.status == 200:
             call.id = answer["sessionId"]
+            call.stream, call.resume = answer["streamId"], answer["resumeToken"]
             await pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))
         else:
             call.error = answer["error"]

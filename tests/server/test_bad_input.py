@@ -171,7 +171,7 @@ async def test_nothing_to_watch_is_said(tmp_path: Path) -> None:
             assert "there is no stream to watch" in call.error
         async with dial(server.client, watch=True, view="nobody") as call:
             assert call.status == 404
-            assert "session 'nobody' is unknown" in call.error
+            assert "stream 'nobody' is unknown" in call.error
 
 
 async def test_http_errors_are_json(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""Who carries a stream and how long it is kept, under a scripted clock."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from slipstream_protocol.clock import NS_PER_S
+from slipstream_server.lease import Lease
+
+HOLD_NS = 30 * NS_PER_S
+
+# what happens, to which of three calls, and how long after what was before
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(("take", "drop")),
+        st.sampled_from("abc"),
+        st.integers(min_value=0, max_value=2 * HOLD_NS),
+    ),
+    max_size=30,
+)
+
+
+@given(EVENTS)
+def test_the_newest_carries_and_only_its_going_counts(events: list[tuple[str, str, int]]) -> None:
+    """whoever came last carries until it goes itself; what older ones do later changes nothing."""
+    lease: Lease[str] = Lease(hold_ns=HOLD_NS, now_ns=0)
+    newest: str | None = None
+    now_ns = since_ns = 0
+    for event, call, step_ns in events:
+        now_ns += step_ns
+        if event == "take":
+            assert lease.take(call) == (newest if newest != call else None)
+            newest = call
+        else:
+            assert lease.drop(call, now_ns) is (call == newest)
+            if call == newest:
+                newest, since_ns = None, now_ns
+        assert lease.carrier == newest
+        left_s = lease.left_s(now_ns)
+        if newest is not None:
+            assert left_s is None
+            assert lease.held_s(now_ns) == 0
+        else:
+            assert left_s == max(0, since_ns + HOLD_NS - now_ns) / NS_PER_S
+            assert lease.held_s(now_ns) == (now_ns - since_ns) / NS_PER_S
+
+
+def test_it_is_over_exactly_when_its_time_is() -> None:
+    """a nanosecond before it is not, and taking it again winds the clock up anew."""
+    lease: Lease[str] = Lease(hold_ns=HOLD_NS, now_ns=0)
+    lease.take("a")
+    lease.drop("a", 5)
+    assert lease.left_s(5 + HOLD_NS - 1) == 1 / NS_PER_S
+    assert lease.left_s(5 + HOLD_NS) == 0
+    lease.take("b")
+    assert lease.left_s(10 * HOLD_NS) is None
+    lease.drop("b", 10 * HOLD_NS)
+    assert lease.left_s(10 * HOLD_NS) == HOLD_NS / NS_PER_S
+
+
+def test_a_hold_before_now_is_refused() -> None:
+    with pytest.raises(ValueError, match="hold_ns is -1, it must be at least 0"):
+        Lease(hold_ns=-1, now_ns=0)

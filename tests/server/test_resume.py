@@ -1,0 +1,210 @@
+"""A stream outlives the call that broke off, and its engine: real calls, a real engine process."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from slipstream_server.engine_status import EngineState
+
+from tests.server.calls import Call, Camera, dial, number_of
+from tests.server.serving import Serving, poll, serving
+
+OFFER_PATH = "/api/v1/webrtc/offer"
+
+
+async def update(call: Call, rev: int, **parameters: Any) -> int:
+    """Change parameters; returns the chunk they are in force from."""
+    call.send(parameters | {"rev": rev})
+    return int((await call.until_event("applied", rev=rev))["chunk"])
+
+
+def kill_engine(server: Serving) -> None:
+    pid = server.supervisor.status.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+async def test_a_viewer_who_comes_back_finds_the_stream_as_it_was(tmp_path: Path) -> None:
+    """same stream, parameters and caches, chunks are numbered on; whoever watches stays."""
+    async with serving(tmp_path) as server:
+        async with dial(server.client, camera=Camera(fps=20)) as first:
+            await first.until_frames(8)
+            before = await update(first, 1, prompt="dusk", seed=7)
+            async with dial(server.client, watch=True, view=first.stream) as watcher:
+                await watcher.until_frames(4)
+                await first.pc.close()
+                await watcher.until_event("state", state="held")
+                assert server.sessions.count()["held"] == 1
+                async with dial(
+                    server.client, camera=Camera(first=20_000), resume=first.resume
+                ) as second:
+                    assert second.status == 200, second.error
+                    assert (second.stream, second.resume) == (first.stream, first.resume)
+                    assert second.id != first.id
+                    live = await second.until_event("state", state="live")
+                    assert live["epoch"] == 1
+                    assert live["parameters"]["prompts"] == [{"text": "dusk", "weight": 1.0}]
+                    assert live["parameters"]["seed"] == 7
+                    after = await update(second, 1, noise_scale=0.5)
+                    assert after > before
+                    await watcher.until(lambda: (number_of(watcher.frames[-1]) or 0) >= 20_000)
+                    assert server.sessions.count()["held"] == 0
+        assert not [event for event in watcher.events if event["type"] == "stream_stopped"]
+
+
+async def test_a_vanished_viewer_is_noticed_and_its_stream_held(tmp_path: Path) -> None:
+    """no goodbye comes, yet the stream is held; after its time the lane is free, the end told."""
+    async with serving(tmp_path, hold_s=1, max_streams=1) as server:
+        async with dial(server.client, camera=Camera(fps=20)) as call:
+            await call.until_frames(4)
+            async with dial(server.client, watch=True) as watcher:
+                await watcher.until_frames(1)
+                call.fall_silent()
+                await watcher.until_event("state", state="held")
+                stopped = await watcher.until_event("stream_stopped")
+            assert stopped["error_message"] == "its viewer did not come back within 1 s"
+        client = server.supervisor.require()
+        await poll(lambda: client.free_lanes == 1)
+        await poll(lambda: server.sessions.count() == {"stream": 0, "viewer": 0, "held": 0})
+        async with server.client.delete(f"{OFFER_PATH}/{call.id}") as response:
+            error = (await response.json())["error"]
+        assert "has ended (nothing heard from the viewer for 4 s)" in error
+        async with dial(server.client, camera=Camera(), resume=call.resume) as late:
+            assert late.status == 404
+            assert "did not come back within 1 s" in late.error
+
+
+async def test_the_newest_call_takes_a_stream_over(tmp_path: Path) -> None:
+    """the older one is told and ends; its later farewell does not end what it no longer has."""
+    async with (
+        serving(tmp_path, max_streams=1) as server,
+        dial(server.client, camera=Camera(fps=20)) as older,
+    ):
+        await older.until_frames(4)
+        async with dial(server.client, camera=Camera(fps=20), resume=older.resume) as newer:
+            stopped = await older.until_event("stream_stopped")
+            assert "taken over by a newer one" in stopped["error_message"]
+            async with server.client.delete(f"{OFFER_PATH}/{older.id}") as response:
+                assert response.status in (204, 404)
+            await newer.until_event("state", state="live")
+            await newer.until_more_frames(8)
+            assert server.sessions.count() == {"stream": 1, "viewer": 0, "held": 0}
+
+
+async def test_a_wrong_token_disturbs_nothing(tmp_path: Path) -> None:
+    """404 for a stream that never was, 403 for another's secret, 400 for what makes no sense."""
+    async with (
+        serving(tmp_path) as server,
+        dial(server.client, camera=Camera(fps=20)) as call,
+    ):
+        await call.until_frames(4)
+        for token, status, said in (
+            ("nothing", 404, "is unknown"),
+            (f"{call.stream}.guess", 403, "is not that of stream"),
+            (call.stream, 403, "is not that of stream"),
+        ):
+            async with dial(server.client, camera=Camera(), resume=token) as other:
+                assert (other.status, said in other.error) == (status, True), other.error
+        async with dial(server.client, watch=True, resume=call.resume) as other:
+            assert other.status == 400
+        async with dial(
+            server.client, camera=Camera(), resume=call.resume, initialParameters={"seed": 1}
+        ) as other:
+            assert other.status == 400
+        await call.until_more_frames(8)
+        assert server.sessions.count() == {"stream": 1, "viewer": 0, "held": 0}
+
+
+async def test_a_held_stream_makes_room_for_a_newcomer(tmp_path: Path) -> None:
+    """the one that has been held the longest goes first; those with a viewer never."""
+    async with serving(tmp_path, max_streams=2) as server:
+        gone = []
+        for _ in range(2):
+            async with dial(server.client, camera=Camera(fps=20)) as call:
+                await call.until_frames(1)
+                gone.append(call)
+            await poll(lambda: server.sessions.count()["held"] == len(gone))
+        async with dial(server.client, camera=Camera(fps=20)) as newcomer:
+            assert newcomer.status == 200, newcomer.error
+            await newcomer.until_frames(4)
+            async with dial(server.client, camera=Camera(), resume=gone[0].resume) as longest:
+                assert longest.status == 404
+                assert "the place was needed for another" in longest.error
+            async with dial(server.client, camera=Camera(fps=20), resume=gone[1].resume) as other:
+                assert other.status == 200, other.error
+                await other.until_frames(4)
+                async with dial(server.client, camera=Camera()) as third:
+                    assert third.status == 503
+
+
+async def test_a_farewell_during_the_break_ends_the_stream(tmp_path: Path) -> None:
+    """who presses Stop while the network is away gives the place back all the same."""
+    async with serving(tmp_path) as server:
+        async with dial(server.client, camera=Camera(fps=20)) as call:
+            await call.until_frames(1)
+        await poll(lambda: server.sessions.count()["held"] == 1)
+        async with server.client.delete(f"{OFFER_PATH}/{call.id}") as response:
+            assert response.status == 204
+        assert server.sessions.count()["held"] == 0
+        async with dial(server.client, camera=Camera(), resume=call.resume) as late:
+            assert late.status == 404
+            assert "closed by the viewer" in late.error
+
+
+async def test_calls_stay_up_when_the_engine_is_killed(tmp_path: Path) -> None:
+    """the reason is told, frames go on with the same parameters, for the viewer and the watcher."""
+    async with (
+        serving(tmp_path) as server,
+        dial(server.client, camera=Camera(fps=20)) as call,
+        dial(server.client, watch=True) as watcher,
+    ):
+        await call.until_frames(8)
+        await watcher.until_frames(1)
+        before = await update(call, 1, prompt="dusk", seed=7)
+        for restart in (1, 2):
+            await call.until_more_frames(4)
+            kill_engine(server)
+            for one in (call, watcher):
+                await one.until_event("state", state="restarting", epoch=restart)
+                await one.until_event("pipeline_error", error="the engine was ended by SIGKILL")
+                live = await one.until_event("state", state="live", epoch=restart + 1)
+                assert live["parameters"]["prompts"] == [{"text": "dusk", "weight": 1.0}]
+                assert live["parameters"]["seed"] == 7
+                await one.until_more_frames(8)
+                assert number_of(one.frames[-1]) is not None
+            assert server.supervisor.status.restarts == restart
+        assert await update(call, 2, seed=8) > before
+        drops = [event["drops"] for event in call.events if event["type"] == "slo"][-1]
+        assert "engine_lost" in drops
+        assert not [event for event in call.events if event["type"] == "stream_stopped"]
+
+
+async def test_an_update_that_went_down_with_the_engine_is_sent_again(tmp_path: Path) -> None:
+    """what was asked for while no engine ran is applied by the next one, nothing is lost."""
+    async with serving(tmp_path) as server, dial(server.client, camera=Camera(fps=20)) as call:
+        await call.until_frames(8)
+        kill_engine(server)
+        await call.until_event("state", state="restarting")
+        call.send({"prompt": "dawn", "rev": 5})
+        await call.until_event("applied", rev=5)
+        await call.until_event("on_air", rev=5)
+
+
+async def test_a_held_stream_survives_the_engine_too(tmp_path: Path) -> None:
+    """both at once: its viewer comes back to its parameters on the new engine."""
+    async with serving(tmp_path) as server:
+        async with dial(server.client, camera=Camera(fps=20)) as call:
+            await call.until_frames(4)
+            await update(call, 1, prompt="dusk")
+        await poll(lambda: server.sessions.count()["held"] == 1)
+        kill_engine(server)
+        await poll(lambda: server.supervisor.status.state is EngineState.DOWN)
+        async with dial(server.client, camera=Camera()) as early:
+            assert early.status == 503
+            assert "the engine" in early.error
+        async with dial(server.client, camera=Camera(fps=20), resume=call.resume) as back:
+            assert back.status == 200, back.error
+            live = await back.until_event("state", state="live")
+            assert live["epoch"] == 2
+            assert live["parameters"]["prompts"] == [{"text": "dusk", "weight": 1.0}]
