@@ -3,9 +3,12 @@
  * of every frame, which may be lost and may overtake each other.
  */
 
-const PING_INTERVAL_MS = 2_000;
+const PING_INTERVAL_MS = 1_000;
 const FIRST_PINGS = 10; // close together: the clocks should be known by the first picture
 const FIRST_PING_INTERVAL_MS = 100;
+/** The server says something every second, and this many looks in a row have found nothing. */
+const SILENT_LOOKS = 8;
+const LOOK_MS = 500;
 
 /**
  * @typedef {object} Ears
@@ -13,6 +16,7 @@ const FIRST_PING_INTERVAL_MS = 100;
  * @property {(message: any) => void} message an event from the server
  * @property {(message: ArrayBuffer) => void} timing stamps of some frames
  * @property {() => void} closed by the other side
+ * @property {() => void} silent the other side has vanished: nothing was heard for 4 s
  */
 
 /** Lives as long as the connection it was made for. */
@@ -21,6 +25,8 @@ export class Channel {
   #rev = 0;
   #pings = 0;
   #pinged = 0;
+  #looks = 0;
+  #silentLooks = 0;
   #isOurs = true;
 
   /**
@@ -31,13 +37,15 @@ export class Channel {
     this.#channel = pc.createDataChannel("parameters", { ordered: true });
     this.#channel.addEventListener("open", () => {
       this.#ping();
+      this.#looks = setInterval(() => this.#look(ears), LOOK_MS);
       ears.opened();
     });
     this.#channel.addEventListener("message", ({ data }) => {
+      this.#silentLooks = 0;
       if (this.#isOurs) ears.message(JSON.parse(data));
     });
     this.#channel.addEventListener("close", () => {
-      clearTimeout(this.#pings);
+      this.#rest();
       if (this.#isOurs) ears.closed();
     });
     const timing = pc.createDataChannel("timing", { ordered: false, maxRetransmits: 0 });
@@ -78,7 +86,20 @@ export class Channel {
   /** No more news from here on; the connection takes the channel along. */
   leave() {
     this.#isOurs = false;
+    this.#rest();
+  }
+
+  #rest() {
     clearTimeout(this.#pings);
+    clearInterval(this.#looks);
+  }
+
+  /** Looks are counted, not time: a page that was asleep itself has heard nothing either. */
+  #look(/** @type {Ears} */ ears) {
+    this.#silentLooks += 1;
+    if (this.#silentLooks < SILENT_LOOKS) return;
+    this.#rest();
+    ears.silent();
   }
 
   /** Answered with a `pong` that carries `t` back. */

@@ -3,12 +3,17 @@
  */
 
 import { Channel } from "./channel.js";
+import { Comeback, leaveTicket } from "./comeback.js";
 import {
-  asProblem, callClosed, engineStopped, engineTrouble, noMediaPath, setupTooSlow, streamStopped,
+  asProblem, callClosed, engineStopped, noMediaPath, sentence, serverSilent, setupTooSlow,
+  streamStopped,
 } from "./problems.js";
 import { iceServers, Session } from "./signaling.js";
 
 const SETUP_DEADLINE_S = 20;
+const COMEBACK_DEADLINE_S = 8;
+/** The server has no stream for this token (any more): only a fresh call can help. */
+const NO_SUCH_STREAM = [403, 404];
 const UPLINK_BITRATE = 2_500_000;
 
 /** @typedef {"idle" | "connecting" | "warming" | "live" | "error"} State */
@@ -54,8 +59,24 @@ export class Connection {
   #serverState = "connecting";
   #milestones = noMilestones();
   #started_ms = 0;
-  #interrupted = false;
+  #disconnected = false;
   #deadline = 0;
+  /** @type {RTCIceServer[] | null} for the first connection */
+  #servers = null;
+  /** @type {MediaStreamTrack | null} */
+  #track = null;
+  /** @type {object} those in force, as far as is known here */
+  #parameters = {};
+  #engineTrouble = "";
+
+  // of the way back to its stream
+  /** @type {import("./comeback.js").Ticket | null} */
+  #ticket = null;
+  /** @type {Comeback | null} */
+  #comeback = null;
+  /** @type {Session | null} the call that broke off */
+  #brokenOff = null;
+  #retry = 0;
 
   /** @param {Listener} listener */
   constructor(listener) {
@@ -83,9 +104,14 @@ export class Connection {
     return this.#serverState === "paused";
   }
 
-  /** The network went quiet and may come back. */
-  get isInterrupted() {
-    return this.#interrupted;
+  /** Why no new picture comes though the call goes on, in words; empty where nothing is wrong. */
+  get interruption() {
+    if (this.#comeback) return "The connection broke off, coming back to the same stream…";
+    if (this.#disconnected) return "The network is interrupted, waiting for it to come back";
+    if (this.#serverState === "restarting") {
+      return "The engine stopped and is being started again, the call stays up…";
+    }
+    return "";
   }
 
   /**
@@ -94,17 +120,42 @@ export class Connection {
    * @param {object} parameters the stream starts with
    */
   async start(openCamera, parameters) {
-    this.#end("idle", null);
-    const attempt = new AbortController();
-    this.#attempt = attempt;
-    this.#milestones = noMilestones();
-    this.#started_ms = performance.now();
-    this.#to("connecting");
+    const { signal } = this.#begin();
+    this.#parameters = parameters;
     try {
-      await this.#connect(attempt.signal, openCamera, parameters);
+      this.#servers = await iceServers(); // first: a server that is gone needs no camera
+      if (signal.aborted) return;
+      if (await this.#filmed(signal, openCamera)) await this.#dialAfresh(signal);
     } catch (error) {
-      if (!attempt.signal.aborted) this.#end("error", asProblem(error));
+      if (!signal.aborted) this.#end("error", asProblem(error));
     }
+  }
+
+  /**
+   * Come back to the stream of a page before this one; as `start` where it is gone.
+   * @param {() => Promise<MediaStreamTrack>} openCamera
+   * @param {object} parameters for a stream that has to start anew
+   * @param {import("./comeback.js").Ticket} ticket
+   */
+  async resume(openCamera, parameters, ticket) {
+    const { signal } = this.#begin();
+    this.#parameters = parameters;
+    try {
+      if (!await this.#filmed(signal, openCamera)) return;
+      this.#ticket = ticket;
+      this.#broke(callClosed());
+    } catch (error) {
+      if (!signal.aborted) this.#end("error", asProblem(error));
+    }
+  }
+
+  /** The page is being left: the next one in this tab may come back to the stream. */
+  suspend() {
+    if (!this.#ticket) return this.stop();
+    leaveTicket(this.#ticket);
+    this.#dropLeg();
+    this.#brokenOff = null;
+    return this.#end("idle", null);
   }
 
   stop() {
@@ -127,6 +178,17 @@ export class Connection {
   /** @param {MediaStreamTrack} track another camera for the same call */
   async replaceTrack(track) {
     await this.#pc?.getSenders()[0].replaceTrack(track);
+    this.#track = track;
+  }
+
+  /** The browser says that the network is back, perhaps another one. */
+  networkChanged() {
+    if (this.#comeback) {
+      this.#comeback.hurry();
+      this.#retryLater();
+    } else if (this.#disconnected) {
+      this.#broke(serverSilent());
+    }
   }
 
   /** @param {object} message that changes nothing */
@@ -150,20 +212,45 @@ export class Connection {
     this.#settle();
   }
 
+  #begin() {
+    this.#end("idle", null);
+    this.#attempt = new AbortController();
+    this.#milestones = noMilestones();
+    this.#started_ms = performance.now();
+    this.#to("connecting");
+    return this.#attempt;
+  }
+
   /**
    * @param {AbortSignal} signal
    * @param {() => Promise<MediaStreamTrack>} openCamera
-   * @param {object} parameters
+   * @returns {Promise<boolean>} whether there is a camera and the call is still wanted
    */
-  async #connect(signal, openCamera, parameters) {
-    const servers = await iceServers();
-    if (signal.aborted) return;
+  async #filmed(signal, openCamera) {
     const track = await openCamera();
     if (signal.aborted) {
       track.stop();
-      return;
+      return false;
     }
+    this.#track = track;
     this.#reached("camera_ms");
+    return true;
+  }
+
+  /** @param {AbortSignal} signal */
+  async #dialAfresh(signal) {
+    await this.#dial(signal, { initialParameters: this.#parameters }, SETUP_DEADLINE_S);
+  }
+
+  /**
+   * @param {AbortSignal} signal
+   * @param {object} extra of the offer
+   * @param {number} deadline_s
+   */
+  async #dial(signal, extra, deadline_s) {
+    const servers = this.#servers ?? await iceServers();
+    if (signal.aborted || !this.#track) return;
+    this.#servers = null;
     const pc = new RTCPeerConnection({ iceServers: servers });
     this.#pc = pc;
     this.#session = new Session(pc);
@@ -172,19 +259,20 @@ export class Connection {
       opened: () => this.#opened(),
       message: (message) => this.#receive(message),
       timing: (message) => this.#listener.timing(message),
-      closed: () => this.#end("error", callClosed()),
+      closed: () => this.#broke(callClosed()),
+      silent: () => this.#broke(serverSilent()),
     });
-    const { sender, receiver } = pc.addTransceiver(track, {
+    const { sender, receiver } = pc.addTransceiver(this.#track, {
       direction: "sendrecv",
       sendEncodings: [{ maxBitrate: UPLINK_BITRATE }],
     });
     if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
     this.#listener.output(new MediaStream([receiver.track]));
-    this.#deadline = setTimeout(
-      () => this.#end("error", setupTooSlow(SETUP_DEADLINE_S)), SETUP_DEADLINE_S * 1000,
-    );
-    await this.#session.open({ initialParameters: parameters });
-    if (signal.aborted) return;
+    this.#deadline = setTimeout(() => this.#broke(setupTooSlow(deadline_s)), deadline_s * 1000);
+    const session = this.#session;
+    await session.open(extra);
+    if (signal.aborted || session !== this.#session) return;
+    this.#ticket = session.ticket;
     this.#reached("answer_ms");
     await keepResolution(sender);
   }
@@ -193,15 +281,78 @@ export class Connection {
   #watch(pc) {
     pc.addEventListener("connectionstatechange", () => {
       if (pc !== this.#pc) return;
-      this.#interrupted = pc.connectionState === "disconnected";
+      this.#disconnected = pc.connectionState === "disconnected";
       if (pc.connectionState === "connected") this.#reached("path_ms");
-      else if (pc.connectionState === "failed") this.#end("error", noMediaPath());
+      else if (pc.connectionState === "failed") this.#broke(noMediaPath());
       else this.#listener.changed();
     });
   }
 
+  // ---- the way back
+
+  /**
+   * The call has broken off: come back to its stream, or end where there is none to come back to.
+   * @param {import("./problems.js").Problem} problem
+   */
+  #broke(problem) {
+    if (!this.isOpen) return;
+    const hold_ms = this.#ticket?.hold_ms;
+    if (hold_ms === undefined && !this.#comeback) return this.#end("error", problem);
+    console.info("the call has broken off:", problem.title);
+    this.#dropLeg();
+    this.#comeback ??= new Comeback(performance.now(), hold_ms ?? 0);
+    this.#listener.changed();
+    this.#retryLater();
+  }
+
+  #retryLater() {
+    clearTimeout(this.#retry);
+    const wait_ms = this.#comeback?.next(performance.now()) ?? null;
+    if (wait_ms === null) this.#ticket = this.#comeback = null; // one fresh call is left to try
+    this.#retry = setTimeout(() => this.#dialBack(), wait_ms ?? 0);
+  }
+
+  /** To the stream as it was; where it is gone, to a new one with its parameters. */
+  async #dialBack() {
+    const signal = this.#attempt?.signal;
+    if (!signal || signal.aborted || this.#pc) return;
+    try {
+      if (this.#ticket) {
+        await this.#dial(signal, { resume: this.#ticket.token }, COMEBACK_DEADLINE_S);
+      } else {
+        await this.#dialAfresh(signal);
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      const problem = asProblem(error);
+      if (!this.#comeback) return this.#end("error", problem);
+      console.info("not back yet:", problem.title, problem.advice);
+      this.#dropLeg();
+      if (problem.status && NO_SUCH_STREAM.includes(problem.status)) {
+        this.#ticket = null;
+        this.#comeback.hurry();
+      }
+      this.#retryLater();
+    }
+  }
+
+  /** Close the connection and say nothing to the server. */
+  #dropLeg() {
+    clearTimeout(this.#deadline);
+    this.#channel?.leave();
+    this.#session?.abandon();
+    this.#brokenOff = this.#session ?? this.#brokenOff;
+    this.#pc?.close();
+    this.#channel = this.#session = this.#pc = null;
+    this.#serverState = "connecting";
+    this.#disconnected = false;
+  }
+
+  // ---- what is heard
+
   #opened() {
     clearTimeout(this.#deadline);
+    this.#comeback = this.#brokenOff = null;
     this.#settle();
   }
 
@@ -210,10 +361,16 @@ export class Connection {
     switch (message.type) {
       case "state":
         this.#serverState = message.state;
+        this.#parameters = message.parameters;
+        if (message.state === "live") this.#engineTrouble = "";
         this.#settle();
         break;
+      case "parameters_updated":
+        this.#parameters = message.parameters;
+        break;
       case "pipeline_error":
-        this.#to("error", engineTrouble(reasonOf(message.error)));
+        this.#engineTrouble = reasonOf(message.error);
+        console.warn(sentence(this.#engineTrouble));
         break;
       case "stream_stopped":
         this.#stopped(message.error_message);
@@ -225,16 +382,12 @@ export class Connection {
   /** @param {string | null} reason */
   #stopped(reason) {
     if (!reason) return this.#end("idle", null);
-    const engineFailed = this.#state === "error";
-    return this.#end("error", engineFailed ? engineStopped(reason) : streamStopped(reason));
+    return this.#end("error", this.#engineTrouble ? engineStopped(reason) : streamStopped(reason));
   }
 
   /** Where the call stands, from what the server says and what the eye has seen. */
   #settle() {
     if (!this.isOpen) return;
-    if (this.#serverState === "error") {
-      return this.#to("error", this.#problem ?? engineTrouble("it gives no reason"));
-    }
     // what has been seen stays in sight, also while the server warms up again after a pause
     if (this.#milestones.picture_ms !== null) return this.#to("live");
     return this.#to(this.#channel?.isOpen ? "warming" : "connecting");
@@ -260,14 +413,13 @@ export class Connection {
    */
   #end(state, problem) {
     this.#attempt?.abort();
-    clearTimeout(this.#deadline);
-    this.#channel?.leave();
-    const [session, pc] = [this.#session, this.#pc];
-    this.#attempt = this.#pc = this.#session = this.#channel = null;
-    this.#serverState = "connecting";
-    this.#interrupted = false;
-    session?.close();
-    pc?.close();
+    clearTimeout(this.#retry);
+    if (this.#session) this.#session.close();
+    else this.#brokenOff?.farewell();
+    this.#dropLeg();
+    this.#attempt = this.#servers = this.#track = null;
+    this.#ticket = this.#comeback = this.#brokenOff = null;
+    this.#engineTrouble = "";
     this.#to(state, problem);
   }
 }

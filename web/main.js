@@ -5,6 +5,7 @@
 import { Camera, SCREEN } from "./camera.js";
 import { ClientStats } from "./client_stats.js";
 import { ServerClock } from "./clock.js";
+import { keepPicture, takeTicket } from "./comeback.js";
 import { Connection } from "./connection.js";
 import { Figures } from "./figures.js";
 import { watchFrames } from "./frames.js";
@@ -56,6 +57,12 @@ async function start() {
   figures.clear();
   panel.showTrip(null);
   await connection.start(openCamera, panel.initial);
+}
+
+/** A call of the page before this one in this tab, where there was one. */
+async function comeBack() {
+  const ticket = takeTicket();
+  if (ticket) await connection.resume(openCamera, panel.initial, ticket);
 }
 
 async function openCamera() {
@@ -139,6 +146,8 @@ function showInput() {
 
 /** @param {MediaStream} stream */
 function showOutput(stream) {
+  keepPicture(outputVideo);
+  for (const each of [glass, clientStats]) each.reset(); // they count from a call's beginning
   outputVideo.srcObject = stream;
   outputVideo.play().catch(({ message }) => console.info("the output does not play:", message));
 }
@@ -160,14 +169,14 @@ watchFrames(outputVideo, (frame) => {
 // ---- what is said
 
 function showStanding() {
-  const { state, problem, milestones, isOpen, isPaused, isInterrupted } = connection;
+  const { state, problem, milestones, isOpen, isPaused, interruption } = connection;
   const since_s = Math.floor((performance.now() - lastShown_ms) / 1000);
   stage.show({
     state,
     problem: problem ?? (state === "idle" ? browserProblem() : null),
     milestones,
     isPaused,
-    isInterrupted,
+    interruption,
     stale_s: since_s >= STALE_AFTER_S && !document.hidden ? since_s : null,
     health: server,
   });
@@ -264,7 +273,9 @@ byId("copy").addEventListener("click", async () => {
 });
 byId("view-url").addEventListener("focus", () => byId("view-url").select());
 navigator.mediaDevices?.addEventListener?.("devicechange", () => listCameras());
-addEventListener("pagehide", () => connection.stop());
+addEventListener("online", () => connection.networkChanged());
+addEventListener("pagehide", () => connection.suspend());
+addEventListener("pageshow", ({ persisted }) => persisted && comeBack());
 
 mirror.checked = localStorage.getItem("mirror") !== "false";
 showMirror();
@@ -274,3 +285,4 @@ await listCameras();
 setInterval(look, LOOK_INTERVAL_MS);
 setInterval(tellFigures, LOOK_INTERVAL_MS);
 await look();
+await comeBack();

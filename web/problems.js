@@ -8,12 +8,14 @@ export class Problem extends Error {
    * @param {string} title
    * @param {string} advice
    * @param {unknown} [cause]
+   * @param {number} [status] that the server answered with
    */
-  constructor(title, advice, cause) {
+  constructor(title, advice, cause, status) {
     super(title, { cause });
     this.name = "Problem";
     this.title = title;
     this.advice = advice;
+    this.status = status;
   }
 }
 
@@ -118,15 +120,17 @@ export function refusal(status, text, retryAfter) {
   const said = text ? sentence(text) : `It answered with status ${status} and no reason.`;
   if (status === 503) {
     const wait = retryAfter ? `Try again in ${retryAfter} s.` : "Try again in a few seconds.";
-    return new Problem("The server cannot take this call now", `${said} ${wait}`);
+    return new Problem("The server cannot take this call now", `${said} ${wait}`, null, status);
   }
   if (status === 401 || status === 403) {
-    return new Problem("The server wants a token", `${said} Open the page by the link it printed.`);
+    const advice = `${said} Open the page by the link it printed.`;
+    return new Problem("The server wants a token", advice, null, status);
   }
   if (status >= 500) {
-    return new Problem("The server failed", `${said} Its log says more. ${PRESS_START}`);
+    const advice = `${said} Its log says more. ${PRESS_START}`;
+    return new Problem("The server failed", advice, null, status);
   }
-  return new Problem("The server did not accept the call", said);
+  return new Problem("The server did not accept the call", said, null, status);
 }
 
 /** Signalling went through, media does not. */
@@ -160,12 +164,11 @@ export function streamStopped(reason) {
   return new Problem("The server ended the stream", `${sentence(reason)} ${PRESS_START}`);
 }
 
-/** @param {string} reason the server's text for a trouble in the engine */
-export function engineTrouble(reason) {
+/** The server was there and says nothing any more. */
+export function serverSilent() {
   return new Problem(
-    "The engine is in trouble",
-    `${sentence(reason)} The call stays up; if no picture comes back, press Stop and Start, and `
-      + "look at the server's log.",
+    "The server has fallen silent",
+    `Look whether you are online and whether it still runs. ${PRESS_START}`,
   );
 }
 

@@ -66,6 +66,9 @@ export class Session {
   #pc;
   #id = "";
   #closed = false;
+  #abandoned = false;
+  /** @type {import("./comeback.js").Ticket | null} */
+  ticket = null;
   /** @type {RTCIceCandidate[]} */
   #candidates = [];
   #timer = 0;
@@ -91,10 +94,20 @@ export class Session {
       body: { sdp, type, ...extra },
     });
     this.#id = answer.sessionId;
+    if (answer.resumeToken && answer.resumeSeconds > 0) {
+      this.ticket = { token: answer.resumeToken, hold_ms: 1000 * answer.resumeSeconds };
+    }
     // closed meanwhile: only now there is an address to say it to
-    if (this.#closed) return this.#farewell();
+    if (this.#closed) return this.#abandoned ? undefined : this.farewell();
     await this.#pc.setRemoteDescription({ sdp: answer.sdp, type: answer.type });
     this.#flushSoon();
+  }
+
+  /** Say nothing more to the server: this call has broken off, another one may follow it. */
+  abandon() {
+    if (this.#closed) return;
+    this.#closed = this.#abandoned = true;
+    clearTimeout(this.#timer);
   }
 
   /** Tell the server that this call is over; at any time, also while the page is being left. */
@@ -102,10 +115,12 @@ export class Session {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#timer);
-    if (this.#id) this.#farewell();
+    this.farewell();
   }
 
-  #farewell() {
+  /** The call, or the stream that it has left behind, is not wanted any more. */
+  farewell() {
+    if (!this.#id) return;
     ask(`${API}/offer/${this.#id}`, { method: "DELETE", keepalive: true }).catch((error) => {
       console.info("the server did not take the farewell:", error.title);
     });

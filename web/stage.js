@@ -11,7 +11,7 @@ import { sentence } from "./problems.js";
  * @property {import("./problems.js").Problem | null} problem
  * @property {import("./connection.js").Milestones} milestones
  * @property {boolean} isPaused
- * @property {boolean} isInterrupted
+ * @property {string} interruption why no new picture comes though the call goes on, else empty
  * @property {number | null} stale_s since the last picture, where that is too long
  * @property {import("./signaling.js").Health | null} health null where the server does not answer
  */
@@ -40,10 +40,10 @@ function words(/** @type {Standing} */ { state, problem, health }) {
 
 /** @param {Standing} standing @returns {string} one line, also read aloud */
 function statusWords(standing) {
-  const { state, problem, milestones, isPaused, isInterrupted, stale_s } = standing;
+  const { state, problem, milestones, isPaused, interruption, stale_s } = standing;
   if (problem) return `${problem.title}.`;
+  if (interruption) return interruption;
   if (state === "live") {
-    if (isInterrupted) return "The network is interrupted, waiting for it to come back";
     if (isPaused) return "Paused";
     if (stale_s !== null) return `No new picture for ${stale_s} s`;
     return `Live, first picture after ${milliseconds(milestones.picture_ms)}`;

@@ -8,7 +8,9 @@ import { iceServers, Session } from "./signaling.js";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 5_000;
-const SILENCE_MS = 6_000;
+const SILENCE_MS = 4_000;
+const FIRST_PATH_MS = 4_000; // to find a way for the media takes longer than the media do
+const PING_MS = 1_000;
 const LOOK_MS = 200;
 
 const video = /** @type {HTMLVideoElement} */ (document.getElementById("output"));
@@ -39,10 +41,14 @@ async function watch() {
   const pc = new RTCPeerConnection({ iceServers: await iceServers() });
   const session = new Session(pc);
   const began_ms = performance.now();
+  let pings = 0;
   const hangUp = () => session.close();
   addEventListener("pagehide", hangUp);
   try {
     const channel = pc.createDataChannel("parameters");
+    pings = setInterval(() => {
+      if (channel.readyState === "open") channel.send(`{"type":"ping","t":${performance.now()}}`);
+    }, PING_MS);
     const { receiver } = pc.addTransceiver("video", { direction: "recvonly" });
     if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
     video.srcObject = new MediaStream([receiver.track]);
@@ -50,6 +56,7 @@ async function watch() {
     await over(pc, channel, began_ms);
     return shown_ms > began_ms;
   } finally {
+    clearInterval(pings);
     removeEventListener("pagehide", hangUp);
     hangUp();
     pc.close();
@@ -57,13 +64,17 @@ async function watch() {
 }
 
 /**
- * Until the server hangs up, the network fails, or nothing came for too long though it was seen.
+ * Until the server hangs up, the network fails, or nothing came for too long though it was seen. A
+ * server that only has no picture now, as while its viewer is away, still speaks every second.
  * @param {RTCPeerConnection} pc
  * @param {RTCDataChannel} channel
  * @param {number} began_ms
  */
 async function over(pc, channel, began_ms) {
-  let alive_ms = began_ms;
+  let alive_ms = began_ms + FIRST_PATH_MS;
+  channel.addEventListener("message", () => {
+    alive_ms = performance.now();
+  });
   while (channel.readyState !== "closed" && pc.connectionState !== "failed") {
     await wait(LOOK_MS);
     const now_ms = performance.now();

@@ -120,7 +120,9 @@ class Roster:
             UnknownSession: if it has ended, or never was.
             Forbidden: if the token is not its own.
         """
-        id, _, secret = token.rpartition(".")
+        id, dot, secret = token.rpartition(".")
+        if not dot:
+            id, secret = token, ""
         stay = self.find(id)
         given, own = (text.encode(errors="surrogatepass") for text in (secret, stay.secret))
         if not hmac.compare_digest(given, own):

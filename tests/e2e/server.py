@@ -21,9 +21,10 @@ _ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningServer:
-    """A server that takes calls; `url` has no slash at its end."""
+    """A server that takes calls; `url` has no slash at its end, `pid` is the process."""
 
     url: str
+    pid: int
 
     async def health(self) -> dict[str, Any]:
         """What it says of itself."""
@@ -34,12 +35,13 @@ class RunningServer:
 
 @asynccontextmanager
 async def running_server(
-    *, pipeline: str, log: Path, max_streams: int = 2
+    *, pipeline: str, log: Path, max_streams: int = 2, port: int = 0
 ) -> AsyncIterator[RunningServer]:
     """A server that is ready while the block runs.
 
     Args:
         log: where its standard error goes.
+        port: to listen on; any free one if 0.
 
     Raises:
         TimeoutError: if it is not ready in time; its log is in the message.
@@ -47,7 +49,7 @@ async def running_server(
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "slipstream_server", "--port", "0", "--pipeline", pipeline),
+            *("-m", "slipstream_server", "--port", str(port), "--pipeline", pipeline),
             *("--max-streams", str(max_streams)),
             cwd=_ROOT,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
@@ -56,7 +58,7 @@ async def running_server(
         )
         try:
             async with asyncio.timeout(START_S):
-                server = RunningServer(url=await _address(process))
+                server = RunningServer(url=await _address(process), pid=process.pid)
                 await _until_ready(server)
         except (TimeoutError, RuntimeError) as error:
             await _stop(process)

@@ -1,7 +1,5 @@
 """The whole road in a real browser, with an engine that changes nothing: order, ends, refusals."""
 
-import os
-import signal
 from itertools import pairwise
 from pathlib import Path
 
@@ -86,20 +84,6 @@ async def test_a_pause_holds_the_picture(chromium: Path, numbers: Path, tmp_path
         await studio.page.get_by_role("button", name="Resume").click()
         await studio.page.locator("#status-title").get_by_text("Live").wait_for()
         assert_in_order(await studio.record(count=20))
-
-
-async def test_a_dead_engine_is_told(chromium: Path, numbers: Path, tmp_path: Path) -> None:
-    """When the engine is killed the page says so, and what to do, within seconds."""
-    async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        opened_studio(chromium, server.url, camera=numbers) as studio,
-    ):
-        await studio.start()
-        os.kill((await server.health())["engine_pid"], signal.SIGKILL)
-        await studio.until("error", timeout_ms=10_000)
-        status = await studio.status()
-        assert "engine" in status.lower()
-        assert "Start" in status
 
 
 async def test_a_full_server_is_told(chromium: Path, numbers: Path, tmp_path: Path) -> None:
