@@ -142,7 +142,7 @@ class Front:
             return await relay(request, self._up()[0])  # which says what is wrong with it
         answering = await self._refresh()
         if asked.resume is not None:  # the stream's worker knows it, held or not
-            return await relay(request, self._of_id(asked.resume))
+            return await relay(request, self._of_id(asked.resume.rpartition(".")[0]))
         if offer.sends_video:
             worker = self._for_camera(answering)
             return await self._arrive(

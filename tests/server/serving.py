@@ -18,6 +18,7 @@ from slipstream_server.supervisor import Supervisor
 
 STEP_S = 0.01
 DEADLINE_S = 20.0
+START_S = 120.0  # a real engine loads torch, and measures this machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,5 +48,5 @@ async def serving(page: Path, *, ready: bool = True, **settings: Any) -> AsyncIt
             app = make_app(config, supervisor, pool, page=page)
             async with TestClient(TestServer(app)) as client:
                 if ready:
-                    await poll(lambda: supervisor.status.state is EngineState.READY)
+                    await poll(lambda: supervisor.status.state is EngineState.READY, START_S)
                 yield Serving(client=client, supervisor=supervisor, sessions=app[SESSIONS])

@@ -249,3 +249,23 @@ async def test_requests_are_answered_as_by_one_process() -> None:
             assert response.status == 413
         async with server.http.get("/ready", headers={"Host": "elsewhere.example"}) as response:
             assert response.status == 403
+
+
+async def test_a_caller_comes_back_to_the_worker_that_holds_its_stream() -> None:
+    """though another has fewer calls; the token of a worker's earlier life says what was lost."""
+    async with sharded() as server:
+        async with dial(server.http, camera=Camera(fps=10)) as call:
+            await call.until_frames(STEADY_FRAMES)
+        await server.until(sessions=0, held=1)
+        async with dial(server.http, camera=Camera(fps=10), resume=call.resume) as back:
+            assert back.status == 200, back.error
+            assert (back.stream, worker_of(back)) == (call.stream, worker_of(call))
+            assert (await back.until_event("state", state="live"))["epoch"] == 1
+            await server.until(sessions=1, held=0)
+            for pid in server.workers():
+                os.kill(pid, signal.SIGKILL)
+        await server.until(sessions=0, held=0)
+        await server.until_up()
+        async with dial(server.http, camera=Camera(), resume=call.resume) as late:
+            assert late.status == 404
+            assert "was lost when the process that served it ended" in late.error
