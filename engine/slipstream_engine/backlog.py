@@ -4,7 +4,7 @@ A chunk passes `encode, step 0, ..., step n-1, decode`. A micro-step reads and w
 belongs to (stream, stage), so it depends on the stage before it and on the same stage of the
 chunk before it, and on nothing else: several chunks of a stream may be under way, one a stage.
 Where a chunk has another shape than the one before it, the stages are not the same: it begins when
-that one has ended.
+that one has ended. So does one that must be alone.
 
 Dropping means a whole chunk before it is begun. The stream's state has then never met it, as if
 the camera had not sent it; a chunk once begun is carried to its end.
@@ -168,8 +168,8 @@ class Lane:
         return self.waiting is not None or any(chunk not in chunks for chunk in self.flying)
 
     def _fits(self, chunk: Chunk) -> bool:
-        """Whether a chunk has the stages of those under way."""
-        return not self.flying or self.flying[-1].shape == chunk.shape
+        """Whether a chunk has the stages of those under way, and may be beside them."""
+        return not self.flying or (self.flying[-1].shape == chunk.shape and not chunk.shape.alone)
 
     def _must_hold(self, chunk: Chunk) -> bool:
         return self.is_held and chunk.order == DECODE_ORDER

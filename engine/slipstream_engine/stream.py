@@ -125,7 +125,8 @@ class DiffusionStream(Generic[CodecStateT]):
         level = STEADY
         if state.restarts or not state.past_frames:
             level = RESTART if state.chunk else FIRST
-        return Shape(level=level, steps=len(state.settings.step_list))
+        # one epoch's first chunk empties the cache under whatever is left of the one before
+        return Shape(level=level, steps=len(state.settings.step_list), alone=level is not STEADY)
 
     @property
     def steady_shape(self) -> Shape:

@@ -42,6 +42,7 @@ class Shape:
         level: names everything that must agree within a forward pass: preset, size, codec, latents.
         steps: denoising steps.
         encode, decode: False where another device of a chain does that part.
+        alone: nothing of its stream may be under way beside it.
 
     Raises:
         ValueError: if there is nothing to do.
@@ -51,6 +52,7 @@ class Shape:
     steps: int
     encode: bool = True
     decode: bool = True
+    alone: bool = False
 
     def __post_init__(self) -> None:
         if self.steps < 0 or not (self.steps or self.encode or self.decode):

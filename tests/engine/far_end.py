@@ -78,12 +78,12 @@ class FarEnd:
     def _length(self) -> int:
         return int.from_bytes(self._bytes[:4], "little")
 
-    def chunk(self, lane: int, number: int, *, ahead_ns: int = 0) -> ChunkIn:
+    def chunk(self, lane: int, number: int, *, slot: int = 0, ahead_ns: int = 0) -> ChunkIn:
         """A chunk whose oldest frame is taken `ahead_ns` from now."""
         now = now_ns()
         return ChunkIn(
             lane=lane,
-            slot=0,
+            slot=slot,
             chunk=number,
             frames=self.geometry.frames_of(number),
             captured_ns=now + ahead_ns,
@@ -110,6 +110,8 @@ class FarEnd:
 class Viewer:
     """One lane's clip: the next chunk is sent as soon as there is a slot for it.
 
+    With two slots a chunk is always there before its elder is done.
+
     Args:
         updates: said before the chunk of that number.
         seed: of the clip.
@@ -120,6 +122,7 @@ class Viewer:
     chunks: int
     updates: Mapping[int, Parameters] = field(default_factory=dict)
     seed: int = 0
+    slots: int = 1
     made: dict[int, I420] = field(default_factory=dict)
     sent: int = 0
 
@@ -132,9 +135,9 @@ class Viewer:
             return
         if self.sent in self.updates:
             self.far_end.say(Update(lane=self.lane, parameters=self.updates[self.sent]))
-        frames = moving_chunk(self.sent, seed=self.seed)
-        self.far_end.arena.input(self.lane, 0)[: len(frames)] = frames
-        self.far_end.say(self.far_end.chunk(self.lane, self.sent, ahead_ns=NEVER_NS))
+        frames, slot = moving_chunk(self.sent, seed=self.seed), self.sent % self.slots
+        self.far_end.arena.input(self.lane, slot)[: len(frames)] = frames
+        self.far_end.say(self.far_end.chunk(self.lane, self.sent, slot=slot, ahead_ns=NEVER_NS))
         self.sent += 1
 
     def take(self, message: ToServer) -> None:
@@ -153,7 +156,8 @@ def watch(*viewers: Viewer) -> list[ToServer]:
     by_lane = {viewer.lane: viewer for viewer in viewers}
     others: list[ToServer] = []
     for viewer in viewers:
-        viewer.feed()
+        for _ in range(viewer.slots):
+            viewer.feed()
     while not all(viewer.is_done for viewer in viewers):
         message = viewers[0].far_end.hear()
         viewer_of = by_lane.get(getattr(message, "lane", -1))

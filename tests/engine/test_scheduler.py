@@ -142,6 +142,19 @@ def test_the_number_of_steps_may_change_between_chunks() -> None:
     assert [chunk for _, chunk, _ in device.finished] == [0, 1, 2, 3]
 
 
+def test_chunks_that_must_be_alone_are() -> None:
+    """even where each has the shape of the one before it."""
+    device = watched(period_ms=50)
+    lonely = Shape(level="tiny", steps=2, alone=True)
+    for chunk in range(4):
+        device.offer(0, chunk, deadline_ms=5000, shape=lonely)
+        while not device.scheduler.has_room(0):
+            device.step()
+    device.drain()
+    chunks = [work.chunk for batch in device.batches for work in batch.items]
+    assert chunks == sorted(chunks)
+
+
 def test_a_stage_is_for_one_chunk_of_a_stream_at_a_time() -> None:
     """a second chunk waits behind the first in every stage, though several may be under way."""
     device = watched(period_ms=1)

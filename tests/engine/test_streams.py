@@ -69,9 +69,11 @@ def pipeline(*, cpu_batch: int = 1, lanes: int = 3) -> DiffusionPipeline[Any]:
 
 
 @contextmanager
-def serving(served: DiffusionPipeline[Any], **settings: Any) -> Iterator[FarEnd]:
+def serving(
+    served: DiffusionPipeline[Any], *, in_slots: int = 1, **settings: Any
+) -> Iterator[FarEnd]:
     lanes = served._config.max_streams
-    layout = Layout(geometry=served.geometry, lanes=lanes, in_slots=1, out_slots=2)
+    layout = Layout(geometry=served.geometry, lanes=lanes, in_slots=in_slots, out_slots=2)
     end = FarEnd(served, layout, **settings)
     try:
         assert isinstance(end.hear(), Ready)
@@ -144,6 +146,28 @@ def test_a_stream_batch_makes_the_same_frames(monkeypatch: pytest.MonkeyPatch) -
         watch(viewer)
     assert max(sizes) > 1
     assert_close(viewer.made, alone(events=EVENTS))
+
+
+def test_a_chunk_of_another_shape_waits_for_its_elder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saturated, with the next chunk always there: where the number of steps changes or a new epoch
+    begins it does not follow a step behind; no frame is lost, and all are what they are alone."""
+    steps = (4, 1, 3, 2, 2, 1, 4)
+    every = PRESET.schedule.step_list
+    events = {
+        number: Parameters(
+            denoising_step_list=every[: steps[number % 7]], reset_cache=number in (13, 14, 20)
+        )
+        for number in range(5, CHUNKS)
+    }
+    served = pipeline(cpu_batch=4)
+    sizes = spy(served, monkeypatch)
+    with serving(served, in_slots=2, age_target_ns=1000) as end:
+        end.open(0)
+        viewer = Viewer(far_end=end, lane=0, chunks=CHUNKS, updates=events, slots=2)
+        watch(viewer)
+    assert max(sizes) > 1
+    assert list(viewer.made) == list(range(CHUNKS))
+    assert_close(viewer.made, alone(events=events))
 
 
 def test_streams_that_share_passes_make_the_same_frames(monkeypatch: pytest.MonkeyPatch) -> None:
