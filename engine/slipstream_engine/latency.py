@@ -139,6 +139,11 @@ class LatencyModel:
         self._prior = prior
         self._fits = {kind: _Fit(line) for kind, line in (priors or {}).items()}
 
+    @property
+    def kinds(self) -> set[Hashable]:
+        """Those of which something is known."""
+        return set(self._fits)
+
     def line(self, kind: Hashable) -> Line:
         """The present belief about `kind`."""
         fit = self._fits.get(kind)

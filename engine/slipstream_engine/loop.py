@@ -32,7 +32,7 @@ from slipstream_engine.device import Device
 from slipstream_engine.lane import MAX_WAITING, Flight, Lane
 from slipstream_engine.latency import LatencyModel
 from slipstream_engine.pipeline import AdmissionError, Pipeline, Stream
-from slipstream_engine.rehearsal import nothing_learnt
+from slipstream_engine.rehearsal import longest_chunk_ms, nothing_learnt
 from slipstream_engine.scheduler import Scheduler
 from slipstream_engine.turns import Turns
 from slipstream_engine.work import Ask, Batch, Cause, Stage
@@ -79,7 +79,9 @@ class Loop(Generic[ChunkT]):
         self._arena = arena
         self._age_target_ns = age_target_ns
         self._period_ns = max(age_target_ns // 2, 1)
-        self._scheduler = Scheduler(latency or nothing_learnt(), max_batch=pipeline.max_batch)
+        latency = latency or nothing_learnt()
+        self._chunk_ms = longest_chunk_ms(latency, steps=len(pipeline.step_list))
+        self._scheduler = Scheduler(latency, max_batch=pipeline.max_batch)
         self._device = Device(pipeline, arena)
         self._turns = Turns()
         self._places = Places(since_ns=now_ns())

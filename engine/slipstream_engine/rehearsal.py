@@ -78,6 +78,16 @@ def nothing_learnt() -> LatencyModel:
     return LatencyModel(_line(_GUESS_NS))
 
 
+def longest_chunk_ms(latency: LatencyModel, steps: int) -> float:
+    """What a chunk of the slowest level takes alone with so many steps; 0 if nothing is known."""
+    spent_ns: defaultdict[str, float] = defaultdict(float)
+    for kind in latency.kinds:
+        assert isinstance(kind, Kind), "a pipeline's passes are of kinds"
+        times = steps if kind.stage is Stage.DENOISE else 1
+        spent_ns[kind.level] += times * latency.line(kind).at(1)
+    return max(spent_ns.values(), default=0.0) / NS_PER_MS
+
+
 def rehearse(pipeline: Pipeline[Any], chunks: int = CHUNKS) -> Rehearsal:
     """Learn from a throw-away stream of grey pictures with the pipeline's own parameters."""
     record = _Record(pipeline)

@@ -90,6 +90,7 @@ class Ready(Message, frozen=True):
         noise_scale_range: the least and the most noise this model can work from.
         styles: the words a small model knows; empty where any text will do.
         note: one line on what this model is, for the page.
+        chunk_ms: what a chunk takes at most, with all steps, as measured; 0 where it was not.
     """
 
     pipeline: str
@@ -103,6 +104,7 @@ class Ready(Message, frozen=True):
     noise_scale_range: tuple[float, float]
     styles: tuple[str, ...]
     note: str
+    chunk_ms: float = 0.0
 
 
 class StreamOpened(Message, frozen=True):

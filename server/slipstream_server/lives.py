@@ -8,16 +8,15 @@ from collections.abc import Awaitable, Callable
 
 from slipstream_protocol.clock import NS_PER_S, now_ns
 
+from slipstream_server.pauses import Pauses
+
 logger = logging.getLogger(__name__)
 
-FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 30.0
-STEADY_S = 10.0  # a child that has served this long is started again without delay
 _LEAVE_S = 2.0
 
 
 class Lives:
-    """Runs one life after the other, with a pause that grows while they are short.
+    """Runs one life after the other, with a pause between them; see `pauses.py`.
 
     Args:
         what: the child is, for messages.
@@ -36,7 +35,7 @@ class Lives:
 
     async def run(self) -> None:
         """Until `stopping` is set and the last life has ended."""
-        wait_s = FIRST_WAIT_S
+        pauses = Pauses()
         while not self.stopping.is_set():
             began_ns = now_ns()
             try:
@@ -47,12 +46,11 @@ class Lives:
             if self.stopping.is_set():
                 break
             served_s = (now_ns() - began_ns) / NS_PER_S
-            wait_s = FIRST_WAIT_S if served_s > STEADY_S else wait_s
-            self._down(reason)
-            logger.error("%s; it is started again in %.1f s", reason, wait_s)
+            pause = pauses.after(reason, served_s=served_s)
+            self._down(pause.word)
+            logger.error("%s; it is started again in %.1f s", pause.word, pause.wait_s)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.stopping.wait(), wait_s)
-            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+                await asyncio.wait_for(self.stopping.wait(), pause.wait_s)
             self.restarts += 1
 
 

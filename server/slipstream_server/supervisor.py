@@ -16,7 +16,6 @@ from slipstream_protocol.channel import (
     ChannelClosed,
     ChannelError,
     open_pair,
-    to_engine,
 )
 from slipstream_protocol.messages import Failed, Loading, Ready, ToServer
 
@@ -24,6 +23,7 @@ from slipstream_server.config import ServerConfig
 from slipstream_server.engine_client import EngineClient
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.lives import Lives, how_it_ended, see_out
+from slipstream_server.watched_channel import WatchedChannel
 
 logger = logging.getLogger(__name__)
 engine_logger = logging.getLogger("slipstream_engine")
@@ -108,6 +108,7 @@ class Supervisor(Generic[ClientT]):
         self._client: ClientT | None = None
         self._serving = asyncio.Event()
         self._lost: ClientT | None = None
+        self._hangs = False
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
     @property
@@ -153,6 +154,7 @@ class Supervisor(Generic[ClientT]):
         """Run one child from start to end; returns what to say of its end."""
         self._say(EngineState.STARTING, "the process starts")
         self._tail.clear()
+        self._hangs = False
         ours, theirs = open_pair()
         try:
             self._process = process = await self._spawn(theirs)
@@ -161,7 +163,7 @@ class Supervisor(Generic[ClientT]):
             return f"the engine cannot be started: {error}"
         finally:
             theirs.close()
-        channel = to_engine(ours)
+        channel = WatchedChannel(ours)
         reason = "the engine was stopped"
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._relay_output(process), name="engine output")
@@ -177,6 +179,8 @@ class Supervisor(Generic[ClientT]):
                 serving.cancel()
                 stopped.cancel()
                 channel.close()
+                if self._hangs:
+                    process.kill()
                 await see_out(process)
         reason = self._account(process, reason)
         if self._lost is not None:
@@ -195,7 +199,7 @@ class Supervisor(Generic[ClientT]):
             start_new_session=True,  # a Ctrl-C in the terminal is the server's to handle
         )
 
-    async def _serve(self, channel: AsyncChannel[ToServer]) -> str:
+    async def _serve(self, channel: WatchedChannel) -> str:
         try:
             ready = await self._wait_ready(channel)
         except TimeoutError:
@@ -213,11 +217,23 @@ class Supervisor(Generic[ClientT]):
         self._say(EngineState.READY, ready.note)
         self._serving.set()
         try:
-            return await client.serve()
+            return await self._until_it_hangs(client, channel)
         finally:
             self._client, self._lost = None, client
             self._serving.clear()
             self._say(EngineState.DOWN, "it has just ended")
+
+    async def _until_it_hangs(self, client: ClientT, channel: WatchedChannel) -> str:
+        """Until the engine is gone, or ought to be; returns why."""
+        serving = asyncio.create_task(client.serve(), name="engine client")
+        silence = asyncio.create_task(channel.silence(), name="engine pulse")
+        try:
+            await asyncio.wait((serving, silence), return_when=asyncio.FIRST_COMPLETED)
+            self._hangs = not serving.done()
+            return silence.result() if self._hangs else serving.result()
+        finally:
+            serving.cancel()
+            silence.cancel()
 
     async def _wait_ready(self, channel: AsyncChannel[ToServer]) -> Ready | Failed:
         while True:
@@ -242,7 +258,7 @@ class Supervisor(Generic[ClientT]):
             self._tail.append(rest)
 
     def _account(self, process: asyncio.subprocess.Process, reason: str) -> str:
-        if reason.startswith("the engine did not start"):
+        if self._hangs or reason.startswith("the engine did not start"):
             return reason
         ended = how_it_ended("the engine", process)
         if process.returncode is not None and process.returncode < 0:

@@ -1,0 +1,50 @@
+"""How long to wait before a child that has ended is started again. Pure."""
+
+from dataclasses import dataclass
+
+FIRST_S = 0.5
+LONGEST_S = 30.0
+STEADY_S = 10.0  # a child that has served this long is started again without delay
+HOPELESS_TIMES = 5
+HOPELESS_S = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Before the next life.
+
+    Args:
+        word: why the last one ended, and where it matters what to make of that.
+    """
+
+    wait_s: float
+    word: str
+
+
+class Pauses:
+    """A pause that doubles while lives are short, and is long where one is as short as the other.
+
+    A child that ends soon and for the same reason, time after time, will not be better the next:
+    somebody has to do something first.
+    """
+
+    def __init__(self) -> None:
+        self._wait_s = FIRST_S
+        self._reason = ""
+        self._times = 0
+
+    def after(self, reason: str, *, served_s: float) -> Pause:
+        """A life of `served_s` has ended, for `reason`."""
+        is_steady = served_s > STEADY_S
+        is_same = reason == self._reason and not is_steady
+        self._times = self._times + 1 if is_same else 1
+        self._reason = reason
+        if self._times >= HOPELESS_TIMES:
+            word = (
+                f"{reason} ({self._times} times in a row for this reason, it is tried again in "
+                f"{HOPELESS_S:.0f} s; set right what it says and start the server anew)"
+            )
+            return Pause(wait_s=HOPELESS_S, word=word)
+        wait_s = FIRST_S if is_steady else self._wait_s
+        self._wait_s = min(2 * wait_s, LONGEST_S)
+        return Pause(wait_s=wait_s, word=reason)
