@@ -24,6 +24,9 @@ def test_each_arm_changes_one_thing() -> None:
     for count in (2, 4):
         steps = named[f"{count} steps"].parameters.denoising_step_list
         assert steps == preset.schedule.step_list[:count]
+    low, high = preset.schedule.noise_scale_range
+    assert named[f"strength {low:g}, the least"].parameters.noise_scale == low
+    assert named[f"strength {high:g}, the most"].parameters.noise_scale == high
     for arm in others:
         assert (arm.preset != preset) != (arm.parameters != served.parameters), arm.name
 

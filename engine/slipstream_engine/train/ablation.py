@@ -74,6 +74,14 @@ def arms(preset: Preset) -> list[Arm]:
             )
             for count in (2, 4)
         ),
+        *(
+            Arm(
+                name=f"strength {scale:g}, the {end}",
+                preset=preset,
+                parameters=Parameters(noise_scale=scale),
+            )
+            for scale, end in zip(preset.schedule.noise_scale_range, ("least", "most"), strict=True)
+        ),
     ]
 
 
