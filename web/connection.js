@@ -4,6 +4,7 @@
 
 import { Channel } from "./channel.js";
 import { Comeback, leaveTicket } from "./comeback.js";
+import { settlePace } from "./pace.js";
 import {
   asProblem, callClosed, engineStopped, noMediaPath, sentence, serverSilent, setupTooSlow,
   streamStopped,
@@ -266,13 +267,13 @@ export class Connection {
       direction: "sendrecv",
       sendEncodings: [{ maxBitrate: UPLINK_BITRATE }],
     });
-    if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
     this.#listener.output(new MediaStream([receiver.track]));
     this.#deadline = setTimeout(() => this.#broke(setupTooSlow(deadline_s)), deadline_s * 1000);
     const session = this.#session;
     await session.open(extra);
     if (signal.aborted || session !== this.#session) return;
     this.#ticket = session.ticket;
+    settlePace(pc, receiver);
     this.#reached("answer_ms");
     await keepResolution(sender);
   }

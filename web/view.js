@@ -3,6 +3,7 @@
  */
 
 import { watchFrames } from "./frames.js";
+import { settlePace } from "./pace.js";
 import { Problem } from "./problems.js";
 import { iceServers, Session } from "./signaling.js";
 
@@ -50,9 +51,9 @@ async function watch() {
       if (channel.readyState === "open") channel.send(`{"type":"ping","t":${performance.now()}}`);
     }, PING_MS);
     const { receiver } = pc.addTransceiver("video", { direction: "recvonly" });
-    if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
     video.srcObject = new MediaStream([receiver.track]);
     await session.open(stream ? { view: stream } : {});
+    settlePace(pc, receiver);
     await over(pc, channel, began_ms);
     return shown_ms > began_ms;
   } finally {

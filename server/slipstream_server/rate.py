@@ -45,6 +45,7 @@ class _Report:
     packets_lost: int
     highest_sequence: int
     at_ns: int
+    bitrate_bps: int  # from then on
 
 
 class RateControl:
@@ -78,7 +79,12 @@ class RateControl:
 
     def on_report(self, *, packets_lost: int, highest_sequence: int, now_ns: int) -> None:
         """A reception report: both counts are of the whole call (RFC 3550, section 6.4.1)."""
-        report = _Report(packets_lost=packets_lost, highest_sequence=highest_sequence, at_ns=now_ns)
+        report = _Report(
+            packets_lost=packets_lost,
+            highest_sequence=highest_sequence,
+            at_ns=now_ns,
+            bitrate_bps=self.bitrate_bps,
+        )
         before = self._report
         if before is None:
             self._report = report
@@ -89,17 +95,21 @@ class RateControl:
             return
         self._report = report
         if expected > 0:
-            self.on_loss(max(0, packets_lost - before.packets_lost) / expected, since_ns, now_ns)
+            self._on_loss(max(0, packets_lost - before.packets_lost) / expected, before, now_ns)
 
-    def on_loss(self, share: float, since_ns: int, now_ns: int) -> None:
-        """The share of packets lost, 0 to 1, in the last `since_ns`."""
+    def _on_loss(self, share: float, since: _Report, now_ns: int) -> None:
+        """The share of packets lost, 0 to 1, since a report.
+
+        They were sent at the bitrate of that time: what the receiver's estimate has taken away
+        meanwhile is not to be taken away again.
+        """
         if share > _LOSS_HIGH:
             if self._cut_ns is None or now_ns - self._cut_ns >= _CUT_EVERY_NS:
                 self._cut_ns = now_ns
                 arrived = max(_CUT_MIN, 1 - share)
-                self._loss_bps = max(self.floor_bps, self.bitrate_bps * arrived)
+                self._loss_bps = max(self.floor_bps, since.bitrate_bps * arrived)
         elif share < _LOSS_LOW:
-            growth = _GROWTH_PER_S ** min(since_ns / NS_PER_S, 2.0)
+            growth = _GROWTH_PER_S ** min((now_ns - since.at_ns) / NS_PER_S, 2.0)
             self._loss_bps = min(self.ceiling_bps, self._loss_bps * growth)
             if not self._estimated:
                 self._link_bps = min(self.ceiling_bps, self._link_bps * growth)

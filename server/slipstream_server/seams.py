@@ -143,12 +143,19 @@ def prefer_h264(transceiver: RTCRtpTransceiver) -> None:
     )
 
 
-def add_extensions(transceiver: RTCRtpTransceiver, offered: MediaDescription) -> bool:
-    """Agree to playout-delay and transport-cc where they are offered; True if the latter is."""
+def add_extensions(
+    transceiver: RTCRtpTransceiver, offered: MediaDescription, *, low_delay: bool
+) -> bool:
+    """Agree to playout-delay and transport-cc where they are offered; True if the latter is.
+
+    Args:
+        low_delay: whether the viewer shall show each frame at once. That the former is declined
+            tells our page that it shall not.
+    """
     feedback = RTCRtcpFeedback(type="transport-cc")
     numbers = {extension.uri: extension for extension in offered.rtp.headerExtensions}
     agreed: list[RTCRtpHeaderExtensionParameters] = private(transceiver, "_headerExtensions")
-    if PLAYOUT_DELAY in numbers:
+    if low_delay and PLAYOUT_DELAY in numbers:
         agreed.append(numbers[PLAYOUT_DELAY])
     if TRANSPORT_CC not in numbers or not any(
         feedback in codec.rtcpFeedback for codec in offered.rtp.codecs

@@ -84,7 +84,7 @@ class Video:
         transceiver = self._transceiver
         media = SessionDescription.parse(offer).media
         offered = next(one for one in media if one.rtp.muxId == transceiver.mid)
-        transport_cc = seams.add_extensions(transceiver, offered)
+        transport_cc = seams.add_extensions(transceiver, offered, low_delay=self._low_delay)
         if transceiver.receiver.track is not None:
             self.reception = Reception(transceiver.receiver, transport_cc=transport_cc)
         if self._outgoing is None:

@@ -3,8 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_protocol.clock import NS_PER_MS
+from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
+from slipstream_server.playout import Playout
 from slipstream_server.rate import FLOOR_BPS, START_BPS, FrameSpacing, Picture, RateControl
+
+from tests.server.stamped import made, ms
 
 CEILING_BPS = 4_000_000
 PICTURE = Picture(pixels=832 * 480, fps=24.0)
@@ -125,6 +128,42 @@ def test_the_spacing_does_not_flutter() -> None:
     spacing = FrameSpacing()
     chosen = [spacing.choose(PICTURE, bps) for bps in (410_000, 395_000, 420_000, 480_000)]
     assert chosen == [1, 2, 2, 1]
+
+
+def test_a_link_that_falls_and_comes_back() -> None:
+    """832x480 at 24 fps: first bits go, then every second frame, and nothing below the floor; all
+    of it comes back. What the estimate has taken the losses do not take again."""
+    rate, spacing, playout = (
+        RateControl(ceiling_bps=CEILING_BPS),
+        FrameSpacing(),
+        Playout(chunk_frames=4),
+    )
+    frame_ms = 1000 / PICTURE.fps
+    seconds: list[tuple[int, int]] = []  # the bitrate, frames sent
+    link_bps = [4_000_000] * 5 + [600_000] * 5 + [200_000] * 10 + [60_000] * 5 + [3_000_000] * 40
+    lost = sent = number = 0
+    for second, capacity_bps in enumerate(link_bps):
+        now_ns = (second + 1) * NS_PER_S
+        shown = 0
+        over = max(0.0, 1 - capacity_bps / rate.bitrate_bps)
+        while number < 24 * (second + 1):
+            playout.push([made((number + n) * frame_ms) for n in range(4)], ms(number * frame_ms))
+            for _ in range(4):
+                due_ns = playout.due_ns()
+                assert due_ns is not None
+                shown += playout.pop(due_ns) is not None
+                playout.every_frames = spacing.choose(PICTURE, rate.bitrate_bps)
+            number += 4
+        seconds.append((rate.bitrate_bps, shown))
+        sent, lost = sent + 100, lost + round(100 * over)
+        rate.on_remb(capacity_bps)
+        rate.on_report(packets_lost=lost, highest_sequence=sent, now_ns=now_ns)
+    good, fair, poor, gone, back = (seconds[at] for at in (4, 9, 19, 24, -1))
+    assert good == (3_400_000, 24)
+    assert fair[0] <= 600_000 and fair[1] == 24
+    assert poor == gone == (FLOOR_BPS, 12)
+    assert back[0] > 2_000_000 and back[1] == 24
+    assert playout.drops["thinned"] > 0
 
 
 @given(st.lists(st.integers(1, 10**7)), st.integers(100, 10**7), st.floats(1, 120))

@@ -15,8 +15,10 @@ from aiortc.sdp import SessionDescription
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_server import seams
+from slipstream_server.ice import bound_gathering
 
-from tests.server.calls import Camera
+from tests.server.calls import OFFER_PATH, Camera
+from tests.server.serving import poll, serving
 from tests.server.test_video import video_call
 
 PINNED = "aiortc>=1.16,<1.17"
@@ -141,7 +143,7 @@ async def test_extensions_are_agreed_on_as_offered(with_feedback: bool) -> None:
     seams.prefer_h264(transceiver)
     await pc.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
     offered = SessionDescription.parse(offer).media[0]
-    assert seams.add_extensions(transceiver, offered) is with_feedback
+    assert seams.add_extensions(transceiver, offered, low_delay=True) is with_feedback
     answer = (await pc.createAnswer()).sdp
     assert f"a=extmap:5 {seams.PLAYOUT_DELAY}" in answer
     assert (f"a=extmap:4 {seams.TRANSPORT_CC}" in answer) is with_feedback
@@ -168,6 +170,36 @@ async def test_the_other_side_begins_the_handshake(offered: str, answered: str) 
     assert answer.count("a=setup:") == answer.count(f"a=setup:{answered}") == 3
     await pc.close()
     await other.close()
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+async def test_a_smooth_server_leaves_the_pace_to_the_browser(smooth: bool, tmp_path: Path) -> None:
+    """as it was started: the extension is agreed on and rides on every packet, or neither."""
+    packets: list[bytes] = []
+    async with serving(tmp_path, smooth=smooth) as server:
+        pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        pc.addTrack(Camera())
+        bound_gathering(pc, loopback=True)
+        await pc.setLocalDescription()
+        pc.on("track", lambda track: None)
+        mid = "a=mid:0\r\n"
+        offer = pc.localDescription.sdp.replace(mid, f"{mid}a=extmap:5 {seams.PLAYOUT_DELAY}\r\n")
+        body = {"sdp": offer, "type": "offer"}
+        async with server.client.post(OFFER_PATH, json=body) as response:
+            answer = (await response.json())["sdp"]
+        transport = pc.getTransceivers()[0].receiver.transport
+        handle = transport._handle_rtp_data
+
+        async def listen(data: bytes, arrival_time_ms: int) -> None:
+            packets.append(data)
+            await handle(data, arrival_time_ms)
+
+        transport._handle_rtp_data = listen  # type: ignore[method-assign]
+        await pc.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
+        await poll(lambda: len(packets) > 20)
+        await pc.close()
+    assert (f"a=extmap:5 {seams.PLAYOUT_DELAY}" in answer) is not smooth
+    assert {bytes([0x52, 0, 0, 0]) in data[:40] for data in packets} == {not smooth}
 
 
 def test_playout_delay_rides_on_every_packet() -> None:
