@@ -30,6 +30,7 @@ from slipstream_server.signaling import BODY_MAX_BYTES, Signaling, errors_as_jso
 from slipstream_server.slo import SloTargets
 from slipstream_server.stay import Engine
 from slipstream_server.supervisor import Supervisor, attach_client, engine_command
+from slipstream_server.throttle import Throttle
 from slipstream_server.tls import TlsListener
 
 logger = logging.getLogger(__name__)
@@ -69,8 +70,10 @@ def make_app(
         page: the folder of the page's files.
     """
     guard = Guard(config)
+    throttle = Throttle(config.offers_per_minute)
     app = web.Application(
-        client_max_size=BODY_MAX_BYTES, middlewares=[guard.mark, errors_as_json, guard.check]
+        client_max_size=BODY_MAX_BYTES,
+        middlewares=[guard.mark, errors_as_json, throttle.check, guard.check],
     )
     sessions = add_calls(app, config, engine, pool)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aiortc.mediastreams import MediaStreamError
 
+from slipstream_server.errors import CameraRefused
 from slipstream_server.ice import IceServer
 from slipstream_server.ingest import Ingest
 from slipstream_server.playout import Playout, Shown
@@ -102,3 +103,5 @@ class CameraSession(Session):
             await ingest.drain()
         except MediaStreamError:
             self.leave("the camera's track has ended")
+        except CameraRefused as error:
+            self.leave(str(error), for_good=True)

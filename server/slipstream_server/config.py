@@ -51,6 +51,9 @@ class ServerConfig:
     max_viewers: int = _setting(8, "watchers of other people's streams at the same time")
     media_workers: int = _setting(1, "processes that take calls; with 1 the server does it itself")
     hold_s: float = _setting(30.0, "seconds a stream waits for its viewer after a break; 0: ends")
+    offers_per_minute: int = _setting(
+        60, "calls one address may begin in a minute, this machine 20 times as many; 0: no limit"
+    )
     video_kbps: int = _setting(4000, "the most a picture sent may take, in kbit/s")
     video_encoder: str = _setting("x264", "x264, or auto: the graphics card's where that works")
     smooth: bool = _setting(False, "let browsers even out a bad link, at the price of delay")
@@ -77,6 +80,7 @@ class ServerConfig:
                 f"{self.max_streams}: a worker without a stream has nothing to do"
             )
         self._check_range("hold_s", 0, 600)
+        self._check_range("offers_per_minute", 0, 1_000_000)
         self._check_range("video_kbps", 250, 50_000)
         self._check_choice("video_encoder", _VIDEO_ENCODERS)
         self._check_range("ttff_ms_target", 1, 3_600_000)

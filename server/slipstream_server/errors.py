@@ -7,9 +7,11 @@
     |   +-- Unauthorized       401: no token, or a wrong one
     |   +-- Forbidden          403: from another site
     |   +-- UnknownSession     404
+    +-- CameraRefused          a picture of a size that cannot be
     +-- Unavailable            503: not the caller's fault; says when to ask again
         +-- EngineUnavailable  the engine loads, or is down
         +-- ServerFull         every place is taken
+        +-- TooOften           429: one address asks too often
 
 Messages carry the value, the rule and what to do; they are shown to people as they are.
 """
@@ -69,3 +71,13 @@ class EngineUnavailable(Unavailable):
 
 class ServerFull(Unavailable):
     """Every place is taken."""
+
+
+class TooOften(Unavailable):
+    """One address asks too often."""
+
+    status: ClassVar[int] = 429
+
+
+class CameraRefused(SlipstreamError):
+    """The camera's picture is of a size that cannot be."""

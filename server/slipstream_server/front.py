@@ -37,6 +37,7 @@ from slipstream_server.relay import relay
 from slipstream_server.sdp import read_offer
 from slipstream_server.signaling import BODY_MAX_BYTES, OfferRequest, errors_as_json
 from slipstream_server.supervisor import Supervisor, engine_command
+from slipstream_server.throttle import Throttle
 from slipstream_server.trunk import Census, EngineIs
 from slipstream_server.workers import Worker, running_workers
 
@@ -250,8 +251,10 @@ async def sharded(config: ServerConfig, page: Path) -> AsyncIterator[web.Applica
         version=version(),
         began_s=time.monotonic(),
     )
+    throttle = Throttle(config.offers_per_minute)
     app = web.Application(
-        client_max_size=BODY_MAX_BYTES, middlewares=[guard.mark, errors_as_json, guard.check]
+        client_max_size=BODY_MAX_BYTES,
+        middlewares=[guard.mark, errors_as_json, throttle.check, guard.check],
     )
     app.add_routes(front.routes())
     app.add_routes(probes.routes())

@@ -16,6 +16,7 @@ import msgspec
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection
 
 from slipstream_server.config import ServerConfig
+from slipstream_server.gate import Gate
 
 GATHER_S = 0.5  # a STUN or TURN server that needs longer is left out of the answer
 LOOPBACK = "127.0.0.1"
@@ -69,23 +70,25 @@ def rtc_configuration(servers: tuple[IceServer, ...]) -> RTCConfiguration:
 
 
 def bound_gathering(pc: RTCPeerConnection, *, loopback: bool, wait_s: float = GATHER_S) -> None:
-    """Make `pc` gather within `wait_s`, and offer 127.0.0.1 too if `loopback`.
+    """Make `pc` gather within `wait_s`, and offer 127.0.0.1 too if `loopback`; guard its ports.
 
     Call it between setting the remote offer and setting the local answer.
     """
     for connection in _connections(pc):
         gather = connection.get_component_candidates
         connection.get_component_candidates = functools.partial(
-            _gather, gather, loopback=loopback, wait_s=wait_s
+            _gather, gather, Gate(connection), loopback=loopback, wait_s=wait_s
         )
 
 
 async def _gather(
-    gather: Any, component: int, addresses: list[str], *, loopback: bool, wait_s: float
+    gather: Any, gate: Gate, component: int, addresses: list[str], *, loopback: bool, wait_s: float
 ) -> Any:
     if loopback and LOOPBACK not in addresses:
         addresses = [LOOPBACK, *addresses]
-    return await gather(component=component, addresses=addresses, timeout=wait_s)
+    candidates = await gather(component=component, addresses=addresses, timeout=wait_s)
+    gate.guard()
+    return candidates
 
 
 def _connections(pc: RTCPeerConnection) -> Iterator[Any]:

@@ -16,11 +16,16 @@ from slipstream_protocol.frames import I420, Geometry, i420_planes
 
 from slipstream_server.capture import CaptureClock
 from slipstream_server.chunker import Captured
+from slipstream_server.errors import CameraRefused
 from slipstream_server.origin import Origin
 
 logger = logging.getLogger(__name__)
 
 _RAW_FRAMES = 4  # decoded frames that may wait for the scaler; more would only be old
+
+
+_MAX_PIXELS = 4096 * 2304
+_MAX_STRETCH = 6  # by how much a picture's aspect may differ from the engine's: so much is cut away
 
 
 class Track(Protocol):
@@ -66,18 +71,29 @@ class Scaler:
 
 
 def cover_px(width_px: int, height_px: int, geometry: Geometry) -> tuple[int, int]:
-    """The even size of a picture's aspect that just covers the engine's frame.
-
-    Raises:
-        ValueError: if the picture has no area.
-    """
-    if width_px < 1 or height_px < 1:
-        raise ValueError(f"the camera's picture is {width_px}x{height_px}, it must have an area")
+    """The even size of a picture's aspect that just covers the engine's frame."""
     if width_px * geometry.height_px >= height_px * geometry.width_px:
         wide = -(-width_px * geometry.height_px // height_px)
         return wide + wide % 2, geometry.height_px
     high = -(-height_px * geometry.width_px // width_px)
     return geometry.width_px, high + high % 2
+
+
+def check_size(width_px: int, height_px: int, geometry: Geometry) -> None:
+    """See that scaling costs no more than a camera's picture may.
+
+    Raises:
+        CameraRefused: if the picture is huge, has no area, or is a mere stripe.
+    """
+    what = f"the camera's picture is {width_px}x{height_px}"
+    if not 0 < width_px * height_px <= _MAX_PIXELS:
+        raise CameraRefused(f"{what}, it must have up to {_MAX_PIXELS} pixels; choose another size")
+    wide, high = width_px * geometry.height_px, height_px * geometry.width_px
+    if max(wide, high) > _MAX_STRETCH * min(wide, high):
+        raise CameraRefused(
+            f"{what}, its sides may be {_MAX_STRETCH} times as unequal as those of "
+            f"{geometry.width_px}x{geometry.height_px}; choose a size that is no stripe"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +128,7 @@ class Ingest:
     ) -> None:
         self.drops: Counter[str] = Counter()
         self._track = track
+        self._geometry = geometry
         self._scale = Scaler(geometry)
         self._pool = pool
         self._deliver = deliver
@@ -125,6 +142,7 @@ class Ingest:
 
         Raises:
             MediaStreamError: when the track has ended.
+            CameraRefused: if its pictures are of a size that cannot be.
         """
         while True:
             frame = await self._track.recv()
@@ -132,6 +150,7 @@ class Ingest:
             if not isinstance(frame, VideoFrame) or frame.pts is None:
                 self.drops["unreadable"] += 1
                 continue
+            check_size(frame.width, frame.height, self._geometry)
             if len(self._raw) == _RAW_FRAMES:
                 self._raw.popleft()
                 self.drops["unscaled"] += 1

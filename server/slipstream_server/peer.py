@@ -15,10 +15,12 @@ from aiortc import (
 from slipstream_protocol.clock import now_ns
 
 from slipstream_server import seams
+from slipstream_server.bucket import Bucket
 from slipstream_server.counts import MediaCounts
 from slipstream_server.errors import RequestError
 from slipstream_server.events import Event
 from slipstream_server.ice import IceServer, bound_gathering, rtc_configuration
+from slipstream_server.metering import meter_channels
 from slipstream_server.origin import Origin
 from slipstream_server.playout import Shown
 from slipstream_server.sdp import Offer, with_start_bitrate
@@ -32,6 +34,9 @@ CHANNEL_LABEL = "parameters"
 TIMING_LABEL = "timing"
 _UNSENT_MAX_BYTES = 1 << 20
 _TIMING_MAX_BYTES = 8 << 10  # some seconds of it: what is older is of no use
+_CHANNELS_MAX = 8
+_INCOMING_BYTES_PER_S = 256 << 10  # a page's updates are a few kilobytes a second
+_INCOMING_BURST_BYTES = 2 << 20
 _FLUSH_S = 1.0
 _FLUSH_STEP_S = 0.02
 
@@ -68,6 +73,8 @@ class Peer:
         self._on_message = on_message
         self._channel: RTCDataChannel | None = None
         self._timing: RTCDataChannel | None = None
+        self._channels = 0
+        self._incoming = Bucket(rate_per_s=_INCOMING_BYTES_PER_S, burst=_INCOMING_BURST_BYTES)
         self._timings = TimingBatch()
         self._untold = 0  # messages that found the channel full
         self._pc = RTCPeerConnection(rtc_configuration(servers))
@@ -92,6 +99,8 @@ class Peer:
                 if transceiver.sender is not self._video.sender:
                     transceiver.direction = "inactive"  # sound and further cameras
             bound_gathering(self._pc, loopback=self._loopback)
+            if self._pc.sctp is not None:
+                meter_channels(self._pc.sctp, self._admit)
             await self._pc.setLocalDescription()
         except SeamMoved:
             raise
@@ -200,7 +209,21 @@ class Peer:
         if track.kind == "video" and self.camera is None:
             self.camera = track
 
+    def _admit(self, size_bytes: int) -> bool:
+        """Whether so much may still come on the data channels."""
+        admitted = self._incoming.take(size_bytes, now_ns())
+        if not admitted:
+            self._leave(
+                f"the data channel brings more than {_INCOMING_BYTES_PER_S >> 10} KiB a second; "
+                "send less"
+            )
+        return admitted
+
     def _channel_came(self, channel: RTCDataChannel) -> None:
+        self._channels += 1
+        if self._channels > _CHANNELS_MAX:
+            self._leave(f"more than {_CHANNELS_MAX} data channels were opened; open fewer")
+            return
         if channel.label == TIMING_LABEL and self._timing is None:
             self._timing = channel
             return

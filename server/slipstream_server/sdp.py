@@ -11,6 +11,8 @@ from slipstream_server.errors import RequestError
 _START_KBPS = 2500  # what a browser may send at once; without it it begins at 300 and climbs slowly
 _ASK = "send the text of RTCPeerConnection.localDescription.sdp"
 _MAX_MEDIA = 16
+_MAX_CHARACTERS = 64 << 10  # a browser's offer with everything in it is a tenth of that
+_QUOTED_CHARACTERS = 200
 MAX_CANDIDATES = 64
 _ADDRESSES = re.compile(r"a=(?:candidate:[^\r\n]*|end-of-candidates)\r?\n?")
 _RTPMAP = re.compile(r"a=rtpmap:(\d+) (\S+)/90000")
@@ -43,27 +45,30 @@ def read_offer(sdp: str, kind: str) -> Offer:
     """
     if kind != "offer":
         raise RequestError(f"type is {kind!r}, it must be 'offer'")
+    if len(sdp) > _MAX_CHARACTERS:
+        raise RequestError(f"sdp has {len(sdp)} characters, the most is {_MAX_CHARACTERS}; {_ASK}")
     if not sdp.startswith("v=0"):
         raise RequestError(f"sdp begins with {sdp[:20]!r}, it must begin with 'v=0'; {_ASK}")
     try:
         description = SessionDescription.parse(sdp)
     except Exception as error:  # the parser raises whatever its line-splitting runs into
-        raise RequestError(f"sdp cannot be parsed ({error!r}); {_ASK}") from error
+        raise RequestError(f"sdp cannot be parsed ({_quoted(error)}); {_ASK}") from error
     if len(description.media) > _MAX_MEDIA:
         raise RequestError(f"the offer has {len(description.media)} media, at most {_MAX_MEDIA}")
     kinds = [media.kind for media in description.media]
     if "video" not in kinds:
         raise RequestError(
-            f"the offer has no video (its media: {', '.join(kinds) or 'none'}); "
+            f"the offer has no video (its media: {_quoted(', '.join(kinds) or 'none')}); "
             "add a camera track, or a recvonly video transceiver to watch a stream"
         )
     video = next(media for media in description.media if media.kind == "video")
     for media in description.media:
         if media.ice is None or not (media.ice.usernameFragment and media.ice.password):
-            raise RequestError(f"m={media.kind} has no ICE user name and password; {_ASK}")
+            raise RequestError(f"m={_quoted(media.kind)} has no ICE user name and password; {_ASK}")
         if media.dtls is None or not media.dtls.fingerprints:
-            raise RequestError(f"m={media.kind} has no DTLS fingerprint; {_ASK}")
+            raise RequestError(f"m={_quoted(media.kind)} has no DTLS fingerprint; {_ASK}")
     _check_names(description)
+    sdp = _with_directions(_ADDRESSES.sub("", sdp), description)
     if video.direction == "inactive":
         raise RequestError("the offer's video is inactive, it must be sendrecv or recvonly")
     candidates = []
@@ -72,7 +77,7 @@ def read_offer(sdp: str, kind: str) -> Offer:
             candidate.sdpMid, candidate.sdpMLineIndex = media.rtp.muxId, index
             candidates.append(candidate)
     return Offer(
-        sdp=_ADDRESSES.sub("", sdp),
+        sdp=sdp,
         candidates=tuple(candidates[:MAX_CANDIDATES]),
         sends_video=video.direction in ("sendrecv", "sendonly"),
     )
@@ -87,7 +92,9 @@ def _check_names(description: SessionDescription) -> None:
     """
     names = [media.rtp.muxId for media in description.media]
     if "" in names or len(set(names)) < len(names):
-        raise RequestError(f"a=mid of the media are {names}, each needs one of its own; {_ASK}")
+        raise RequestError(
+            f"a=mid of the media are {_quoted(names)}, each needs one of its own; {_ASK}"
+        )
     bundled = {
         str(item)
         for group in description.group
@@ -96,8 +103,37 @@ def _check_names(description: SessionDescription) -> None:
     }
     if unknown := sorted(bundled - set(names)):
         raise RequestError(
-            f"a=group:BUNDLE names {unknown}, a=mid of the media are {names}; {_ASK}"
+            f"a=group:BUNDLE names {_quoted(unknown)}, a=mid of the media are {_quoted(names)}; "
+            f"{_ASK}"
         )
+
+
+def _with_directions(sdp: str, description: SessionDescription) -> str:
+    """The text with a direction for every media, which aiortc needs; none means both ways.
+
+    Source: RFC 8866, 6.7.
+    """
+    lacking = [
+        media.direction is None and media.kind != "application" for media in description.media
+    ]
+    if not any(lacking):
+        return sdp
+    sections: list[list[str]] = [[]]
+    for line in sdp.splitlines():  # as the parser does it
+        if line.startswith("m="):
+            sections.append([])
+        sections[-1].append(line)
+    for media, lines, lacks in zip(description.media, sections[1:], lacking, strict=True):
+        if lacks:
+            media.direction = "sendrecv"
+            lines.append("a=sendrecv")
+    return "".join(f"{line}\r\n" for lines in sections for line in lines)
+
+
+def _quoted(found: object) -> str:
+    """What somebody else has written, no longer than it helps."""
+    text = found if isinstance(found, str) else repr(found)
+    return text if len(text) <= _QUOTED_CHARACTERS else text[:_QUOTED_CHARACTERS] + "..."
 
 
 def read_candidate(text: str, mid: str | None, line: int | None) -> RTCIceCandidate | None:

@@ -13,6 +13,7 @@ from slipstream_server.auth import Handler
 from slipstream_server.errors import (
     RequestError,
     SlipstreamError,
+    TooOften,
     Unavailable,
 )
 from slipstream_server.ice import IceServer
@@ -153,11 +154,11 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except RequestError as error:
         logger.info("%s %s: %s", request.method, request.path, error)
         return _error(str(error), error.status)
+    except TooOften as error:  # the throttle has logged it, once for many
+        return _later(error)
     except Unavailable as error:
         logger.log(_level(request), "%s %s: %s", request.method, request.path, error)
-        response = _error(str(error), error.status)
-        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-        return response
+        return _later(error)
     except web.HTTPRequestEntityTooLarge:
         return _error(f"the body is too large, the most is {BODY_MAX_BYTES} bytes", 413)
     except web.HTTPNotFound:
@@ -191,6 +192,12 @@ async def _read(request: web.Request, kind: type[Body]) -> Body:
 
 def _json(answer: msgspec.Struct) -> web.Response:
     return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+
+
+def _later(error: Unavailable) -> web.Response:
+    response = _error(str(error), error.status)
+    response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    return response
 
 
 def _error(reason: str, status: int) -> web.Response:

@@ -81,6 +81,7 @@ class Call:
         self.resume: str | None = None
         self.status = 0
         self.error = ""
+        self.answer_sdp = ""
         self.retry_after_s: str | None = None
         self.frames: list[VideoFrame] = []
         self.events: list[dict[str, Any]] = []
@@ -191,6 +192,7 @@ async def dial(
         if call.status == 200:
             call.id = answer["sessionId"]
             call.stream, call.resume = answer["streamId"], answer["resumeToken"]
+            call.answer_sdp = answer["sdp"]
             await pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))
         else:
             call.error = answer["error"]
