@@ -1,7 +1,7 @@
 """What one call's media have come to so far. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +23,6 @@ class MediaCounts:
     bitrate_bps: int | None
     paced_ns: int
     untold: int
-
-    def with_sent(self, more: Mapping[str, int]) -> "MediaCounts":
-        """The same with what another encoder has sent."""
-        names = {*self.sent, *more}
-        total = {name: self.sent.get(name, 0) + more.get(name, 0) for name in names}
-        return replace(self, sent=total)
 
     def summary(self) -> str:
         """All of it in a line."""

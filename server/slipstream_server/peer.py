@@ -25,7 +25,7 @@ from slipstream_server.origin import Origin
 from slipstream_server.playout import Shown
 from slipstream_server.sdp import Offer, with_start_bitrate
 from slipstream_server.seams import SeamMoved
-from slipstream_server.timing import FrameTimes, TimingBatch
+from slipstream_server.timing import FrameTimes, Timings
 from slipstream_server.video import Outgoing, Video
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 CHANNEL_LABEL = "parameters"
 TIMING_LABEL = "timing"
 _UNSENT_MAX_BYTES = 1 << 20
-_TIMING_MAX_BYTES = 8 << 10  # some seconds of it: what is older is of no use
 _CHANNELS_MAX = 8
 _INCOMING_BYTES_PER_S = 256 << 10  # a page's updates are a few kilobytes a second
 _INCOMING_BURST_BYTES = 2 << 20
@@ -72,11 +71,9 @@ class Peer:
         self._on_open = on_open
         self._on_message = on_message
         self._channel: RTCDataChannel | None = None
-        self._timing: RTCDataChannel | None = None
+        self._timings: Timings | None = None
         self._channels = 0
         self._incoming = Bucket(rate_per_s=_INCOMING_BYTES_PER_S, burst=_INCOMING_BURST_BYTES)
-        self._timings = TimingBatch()
-        self._untold = 0  # messages that found the channel full
         self._pc = RTCPeerConnection(rtc_configuration(servers))
         self._pc.on("connectionstatechange", self._state_changed)
         self._pc.on("track", self._track_came)
@@ -135,19 +132,11 @@ class Peer:
 
     def tell_times(self, shown: Shown, sent_ns: int) -> None:
         """The stamps of the frame sent last, for a page that has opened a channel for them."""
-        channel = self._timing
-        if channel is None or channel.readyState != "open":
-            return
-        rtp_timestamp = self.last_rtp_timestamp
-        message = self._timings.add(
-            FrameTimes(rtp_timestamp=rtp_timestamp, shown=shown, sent_ns=sent_ns)
-        )
-        if message is None:
-            return
-        if channel.bufferedAmount > _TIMING_MAX_BYTES:
-            self._untold += 1
-        else:
-            channel.send(message)
+        if self._timings is not None:
+            rtp_timestamp = self.last_rtp_timestamp
+            self._timings.tell(
+                FrameTimes(rtp_timestamp=rtp_timestamp, shown=shown, sent_ns=sent_ns)
+            )
 
     def origin(self, pts: int) -> Origin | None:
         """Where the camera's picture with this pts comes from."""
@@ -156,7 +145,7 @@ class Peer:
     @property
     def counts(self) -> MediaCounts:
         """What the media have come to so far."""
-        return self._video.counts(untold=self._untold)
+        return self._video.counts(untold=self._timings.untold if self._timings else 0)
 
     @property
     def drops(self) -> Mapping[str, int]:
@@ -224,8 +213,8 @@ class Peer:
         if self._channels > _CHANNELS_MAX:
             self._leave(f"more than {_CHANNELS_MAX} data channels were opened; open fewer")
             return
-        if channel.label == TIMING_LABEL and self._timing is None:
-            self._timing = channel
+        if channel.label == TIMING_LABEL and self._timings is None:
+            self._timings = Timings(channel)
             return
         if channel.label != CHANNEL_LABEL or self._channel is not None:
             logger.info("data channel %r is not used", channel.label)

@@ -15,6 +15,7 @@ RTP timestamp is its name. Times of ours are milliseconds on the server's monoto
 import math
 import struct
 from dataclasses import dataclass
+from typing import Protocol
 
 from slipstream_protocol.clock import NS_PER_MS
 
@@ -23,6 +24,7 @@ from slipstream_server.playout import Shown
 RECORD = struct.Struct("<Idd12f")
 _BATCH_FRAMES = 4
 _BATCH_NS = 150 * NS_PER_MS
+_UNSENT_MAX_BYTES = 8 << 10  # some seconds of it: what is older is of no use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,3 +87,40 @@ class TimingBatch:
         message = b"".join(self._records)
         self._records.clear()
         return message
+
+
+class Wire(Protocol):
+    """What is used of a data channel."""
+
+    @property
+    def readyState(self) -> str: ...
+
+    @property
+    def bufferedAmount(self) -> int: ...
+
+    def send(self, data: bytes) -> None: ...
+
+
+class Timings:
+    """Tells frames' times on a channel that may lose them; one that takes no more is skipped.
+
+    Args:
+        wire: opened by the page.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self.untold = 0  # messages that found it full
+        self._wire = wire
+        self._batch = TimingBatch()
+
+    def tell(self, times: FrameTimes) -> None:
+        """A frame has been sent."""
+        if self._wire.readyState != "open":
+            return
+        message = self._batch.add(times)
+        if message is None:
+            return
+        if self._wire.bufferedAmount > _UNSENT_MAX_BYTES:
+            self.untold += 1
+        else:
+            self._wire.send(message)

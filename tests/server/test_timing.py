@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 from slipstream_server.playout import Shown
-from slipstream_server.timing import RECORD, FrameTimes, TimingBatch
+from slipstream_server.timing import RECORD, FrameTimes, TimingBatch, Timings
 
 from tests.server.stamped import made, ms
 
@@ -46,6 +46,41 @@ def test_records_gather_but_do_not_wait() -> None:
         assert names == [3000 * number for number in range(len(names))]
         assert len(names) > 24 - most
         assert {len(message) // RECORD.size for message in sent} == {most}
+
+
+class Wire:
+    """A data channel that takes what it is given until it is told to be full or closed."""
+
+    readyState = "open"
+
+    def __init__(self) -> None:
+        self.bufferedAmount = 0
+        self.sent: list[bytes] = []
+
+    def send(self, data: bytes) -> None:
+        self.sent.append(data)
+
+
+def test_a_full_channel_is_skipped_and_counted() -> None:
+    """what a viewer does not fetch is not kept for it; once there is room, the newest goes on."""
+    wire = Wire()
+    timings = Timings(wire)
+    for number in range(40):
+        wire.bufferedAmount = 1 << 20 if 8 <= number < 28 else 0
+        timings.tell(times(number))
+    names = [RECORD.unpack(record)[0] // 3000 for record in records(b"".join(wire.sent))]
+    assert names == [*range(8), *range(28, 40)]
+    assert timings.untold == 5
+
+
+def test_a_closed_channel_is_told_nothing() -> None:
+    """the page has left: that is no loss."""
+    wire = Wire()
+    wire.readyState = "closed"
+    timings = Timings(wire)
+    for number in range(8):
+        timings.tell(times(number))
+    assert (wire.sent, timings.untold) == ([], 0)
 
 
 def records(message: bytes) -> list[bytes]:
