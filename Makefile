@@ -10,7 +10,7 @@ SOURCES     := server engine tests
 
 .DEFAULT_GOAL := help
 .PHONY: help install run check format test test-golden test-gpu bench bench-engine bench-media \
-        bench-edge bench-long pictures image clean
+        bench-edge bench-long bench-sessions pictures image clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ bench-engine: install  ## our micro-step against the specification's text, on th
 bench-media: install  ## glass to glass in a real Chromium: stock aiortc's echo against our media edge
 	$(BIN)/python -m tests.e2e.provision
 	$(BIN)/python -m tests.bench.media
+
+bench-sessions: install  ## how many calls this machine holds: stock aiortc's H.264 echo against ours
+	$(BIN)/python -m tests.bench.sessions
 
 bench-edge: install  ## bursts and a link of 2 Mbit/s in a real Chromium (the link: Linux, root)
 	$(BIN)/python -m tests.e2e.provision

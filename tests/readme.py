@@ -14,6 +14,7 @@ from slipstream_server.config import ServerConfig
 
 from tests.bench.edge import EdgeReport, edge_table
 from tests.bench.report import Report, table
+from tests.bench.sessions import FPS, SessionsReport, sessions_table
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -49,6 +50,17 @@ def edge() -> str:
     return f"{heading}\n\n{edge_table(report)}"
 
 
+def sessions() -> str:
+    """What a call costs the server, and how many it holds."""
+    report = msgspec.json.decode((BENCHMARKS / "sessions.json").read_bytes(), type=SessionsReport)
+    heading = (
+        f"`make bench-sessions` on {report.date}: {report.cores} cores of {report.machine}, Python "
+        f"{report.python}; callers on the same cores, each 640x480 at {FPS} fps for "
+        f"{report.seconds:.0f} s, H.264."
+    )
+    return f"{heading}\n\n{sessions_table(report)}"
+
+
 def _calls(command: str, file: str) -> str:
     report = msgspec.json.decode((BENCHMARKS / file).read_bytes(), type=Report)
     seconds = report.cases[0].seconds
@@ -65,6 +77,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "calls": calls,
     "long": long,
     "edge": edge,
+    "sessions": sessions,
 }
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from slipstream_server.errors import ServerFull
 from slipstream_server.trunk import Census
 
+_RETRY_S = 10.0
+
 
 class Placement:
     """The calls of all workers: what each has told last, and who is on the way to it.
@@ -63,6 +65,9 @@ class Placement:
 
         Args:
             lanes: how many each worker that is up has; at least one worker.
+
+        Raises:
+            ServerFull: if no lane is free or held, on any of them.
         """
 
         def burden(worker: int) -> tuple[bool, bool, int, int]:
@@ -71,7 +76,15 @@ class Placement:
             calls = census.cameras + self._cameras[worker] + census.viewers + self._viewers[worker]
             return spare <= 0, spare + census.held <= 0, calls, worker
 
-        return min(lanes, key=burden)
+        roomiest = min(lanes, key=burden)
+        _, full, _, _ = burden(roomiest)
+        if full:
+            raise ServerFull(
+                f"all {sum(lanes.values())} streams are in use; wait until one ends, or start the "
+                "server with a larger --max-streams",
+                retry_after_s=_RETRY_S,
+            )
+        return roomiest
 
     @contextlib.contextmanager
     def camera_arriving(self, worker: int, *, stream: str | None = None) -> Iterator[None]:
@@ -103,7 +116,7 @@ class Placement:
             raise ServerFull(
                 f"{self._max_viewers} viewers are watching already; wait until one leaves, or "
                 "start the server with a larger --max-viewers",
-                retry_after_s=10.0,
+                retry_after_s=_RETRY_S,
             )
         self._viewers[worker] += 1
         try:

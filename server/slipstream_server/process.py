@@ -9,7 +9,7 @@ from typing import Any
 from slipstream_server.sessions import session_id
 
 # A frame crosses four threads on its way; at Python's own 5 ms each of them may hold it up.
-_SWITCH_S = 0.0005
+SWITCH_S = 0.0005
 
 
 class _SessionFilter(logging.Filter):
@@ -43,12 +43,12 @@ def set_up_logging(level: str, *, who: str = "server") -> None:
 
 def run_process(work: Coroutine[Any, Any, None]) -> None:
     """Run `work` to its end, as all that this process does."""
-    sys.setswitchinterval(_SWITCH_S)
-    with asyncio.Runner(loop_factory=_new_loop) as runner:
+    sys.setswitchinterval(SWITCH_S)
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(work)
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
+def new_loop() -> asyncio.AbstractEventLoop:
     """uvloop's where it can be had: half the tail of the latency under load."""
     try:
         import uvloop

@@ -14,6 +14,7 @@ from av import VideoFrame
 from slipstream_server.encoder import X264
 from slipstream_server.encoding import Encoding
 from slipstream_server.keyframes import KeyFrames
+from slipstream_server.process import SWITCH_S, new_loop
 from slipstream_server.rate import RateControl
 from slipstream_server.sdp import with_start_bitrate
 from slipstream_server.video import Video
@@ -81,7 +82,8 @@ def main(port: int, host: str = "127.0.0.1") -> None:
     app.router.add_post("/api/v1/webrtc/offer", echo.offer)
     app.router.add_get("/ready", ready)
     app.on_shutdown.append(echo.close)
-    web.run_app(app, host=host, port=port, print=None)
+    sys.setswitchinterval(SWITCH_S)
+    web.run_app(app, host=host, port=port, print=None, loop=new_loop())
 
 
 if __name__ == "__main__":

@@ -202,6 +202,7 @@ async def test_all_places_of_all_workers_can_be_had_and_no_more() -> None:
         assert Counter(map(worker_of, came)) == {"0": 2, "1": 1}
         async with dial(server.http, camera=Camera(fps=5)) as late:
             assert late.status == 503
+            assert "all 3 streams are in use" in late.error
             assert late.retry_after_s is not None
 
 

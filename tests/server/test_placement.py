@@ -47,6 +47,8 @@ def test_calls_that_come_together_are_spread_and_fill_every_lane(workers: int, s
             on_the_way.enter_context(placement.camera_arriving(worker))
             taken[worker] += 1
             assert max(taken.values()) - min(taken.values()) <= 1
+        with pytest.raises(ServerFull, match=f"all {workers * share} streams are in use"):
+            placement.roomiest(lanes)
     assert taken == lanes
 
 
