@@ -7,7 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slipstream_engine.models.taehv import TINY, Stage, Taehv, TaehvParams, TaehvState
+from slipstream_engine.models.taehv import (
+    TINY,
+    Stage,
+    Taehv,
+    TaehvParams,
+    TaehvState,
+    calmed,
+)
 from torch import Tensor
 
 KEYS = Path(__file__).parent.parent / "golden" / "keys" / "taehv_taew2_1.json"
@@ -114,3 +121,24 @@ def test_config_must_fit_itself() -> None:
         TaehvParams(encoder=(Stage(width=8, time=2),))
     with pytest.raises(ValueError, match="shrink by 2, decoder stages grow by 8"):
         TaehvParams(encoder=(Stage(width=8, time=4),))
+
+
+LEVEL = 5 / 255
+
+
+def test_a_faint_pulse_is_evened_out() -> None:
+    """frames of a latent that hardly differ become equal nearly, and keep their mean."""
+    still = frames(1).expand(4, -1, -1, -1) / 2 + 0.5
+    pulse = LEVEL / 5 * torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None, None, None]
+    made = calmed((still + pulse)[None], LEVEL, 8)[0]
+    assert (made - still).abs().max() < LEVEL / 500
+    assert torch.allclose(made.mean(dim=0), still[0], atol=1e-6)
+
+
+def test_what_moves_is_left_alone() -> None:
+    """frames that differ by much are as they were, also beside a block that stands still."""
+    x_TCHW = frames(4, width=32) / 2 + 0.5
+    x_TCHW[..., 16:] = x_TCHW[:1, ..., 16:]
+    made = calmed(x_TCHW[None], LEVEL, 8)[0]
+    torch.testing.assert_close(made[..., :12], x_TCHW[..., :12], atol=0.01, rtol=0)
+    assert torch.equal(made[1, ..., 24:], made[2, ..., 24:])

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -51,6 +52,8 @@ class TaehvParams:
         slope: of the units below zero. A small codec beside a linear path dies with 0.
         clamp: latents are squashed to this before the decoder's convolutions.
         linear_skip: a linear map of whole pixel blocks beside encoder and decoder.
+        calm: changes inside a latent's frames that are weaker than this are evened out, pixels
+            being 0 to 1: a small model never says "still" exactly, and its error would pulse.
 
     Raises:
         ValueError: if the two directions do not undo each other.
@@ -78,6 +81,7 @@ class TaehvParams:
     slope: float = 0.0
     clamp: float = 3.0
     linear_skip: bool = False
+    calm: float = 0.0
 
     def __post_init__(self) -> None:
         for name, stages in (("encoder", self.encoder), ("decoder", self.decoder)):
@@ -108,6 +112,7 @@ TINY = TaehvParams(
     slope=0.1,
     clamp=4.0,
     linear_skip=True,
+    calm=5 / 255,
 )
 
 
@@ -299,7 +304,28 @@ class Taehv(nn.Module):
     def decode_clip(self, z_BFCHW: Tensor, memory: dict[int, Tensor]) -> Tensor:
         """Latents `[B, F, C, h, w]` to frames `[B, 4F, 3, H, W]`; renews `memory`."""
         x_BTCHW = _run(self.decoder, z_BFCHW, memory)
-        return x_BTCHW if self.linear is None else x_BTCHW + self.linear.decode(z_BFCHW)
+        if self.linear is not None:
+            x_BTCHW = x_BTCHW + self.linear.decode(z_BFCHW)
+        return calmed(x_BTCHW, self.params.calm, self.stride) if self.params.calm else x_BTCHW
+
+
+def calmed(x_BTCHW: Tensor, level: float, stride: int) -> Tensor:
+    """Even out the frames of each latent where they hardly change.
+
+    Args:
+        level: root mean square change of a block at which half of it is left; far below it nothing
+            is, far above it all.
+        stride: pixels to a block; between the blocks' middles the share runs evenly.
+    """
+    batch, frames = x_BTCHW.shape[:2]
+    x_NTCHW = rearrange(x_BTCHW, "b (f t) c h w -> (b f) t c h w", t=FRAMES_TO_TRIM + 1)
+    mean_N1CHW = x_NTCHW.mean(dim=1, keepdim=True)
+    change_NTCHW = x_NTCHW - mean_N1CHW
+    power_N1hw = F.avg_pool2d(change_NTCHW.square().mean(dim=(1, 2))[:, None], stride)
+    left_N1hw = power_N1hw**2 / (power_N1hw**2 + level**4)
+    left_N1HW = F.interpolate(left_N1hw, scale_factor=stride, mode="bilinear")
+    calm_NTCHW = mean_N1CHW + left_N1HW[:, None] * change_NTCHW
+    return calm_NTCHW.reshape(batch, frames, *x_BTCHW.shape[2:])
 
 
 def _run(layers: nn.Sequential, x_BTCHW: Tensor, memory: dict[int, Tensor]) -> Tensor:
