@@ -1,6 +1,8 @@
 """The training command: the whole road in small, and what it says when it cannot go on."""
 
 import argparse
+import hashlib
+import json
 import socket
 from pathlib import Path
 
@@ -37,6 +39,8 @@ def test_the_whole_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     made = {path.name for path in (tmp_path / "weights").iterdir()}
     assert {CODEC_FILE, DIT_FILE, TEXT_FILE, "MODEL_CARD.md", "samples.png"} <= made
     assert {"scores.json", "ablation.json", "drift.json"} <= made
+    mark = hashlib.sha256((tmp_path / "weights" / DIT_FILE).read_bytes()).hexdigest()[:12]
+    assert json.loads((tmp_path / "weights" / "drift.json").read_text())["weights"] == mark
     card = (tmp_path / "weights" / "MODEL_CARD.md").read_text()
     assert "## A long stream" in card and "## What the parts are good for" in card
     preset = plan.smoke(0).preset

@@ -42,7 +42,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     drift_error: float
 
 
-class Ablation(msgspec.Struct, frozen=True, kw_only=True):
+class Ablation(msgspec.Struct, frozen=True, kw_only=True, tag="ablation"):
     """The whole table."""
 
     width_px: int

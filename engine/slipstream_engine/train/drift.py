@@ -56,7 +56,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     end_mib: float
 
 
-class Drift(msgspec.Struct, frozen=True, kw_only=True):
+class Drift(msgspec.Struct, frozen=True, kw_only=True, tag="drift"):
     """One stream.
 
     Args:

@@ -3,6 +3,7 @@
 Both write their figures as JSON beside the weights, and a section of the model card.
 """
 
+import hashlib
 import os
 import platform
 import time
@@ -16,7 +17,7 @@ from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.config import EngineConfig, Preset
 from slipstream_engine.diffusion import DiffusionPipeline, Parts
-from slipstream_engine.embedded import load_embedded
+from slipstream_engine.embedded import DIT_FILE, load_embedded
 from slipstream_engine.models.taehv import TaehvState
 from slipstream_engine.train import evaluate, report
 from slipstream_engine.train.ablation import Ablation, Trial
@@ -27,6 +28,14 @@ from slipstream_engine.train.sources import Source
 from slipstream_engine.train.styles import STYLES
 
 ABLATION_FILE, DRIFT_FILE, CARD_FILE = "ablation.json", "drift.json", "MODEL_CARD.md"
+
+
+class Marked(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures, and what they are of: the first digits of the SHA-256 of the transformer's file."""
+
+    weights: str
+    machine: str
+    found: Drift | Ablation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +101,9 @@ class Examination:
     def _config(self) -> EngineConfig:
         return EngineConfig(preset=self.preset, device=self.device)
 
+    def _mark(self) -> str:
+        return hashlib.sha256((self.weights / DIT_FILE).read_bytes()).hexdigest()[:12]
+
     def _loop(self) -> Clip:
         size = Size(
             frames=CLIP_FRAMES, width_px=self.preset.width_px, height_px=self.preset.height_px
@@ -99,7 +111,8 @@ class Examination:
         return evaluate.held_out(size, self.held_out[:1])[0].clip
 
     def _write(self, name: str, found: Drift | Ablation, section: report.Section) -> None:
-        content = msgspec.json.format(msgspec.json.encode(found)) + b"\n"
+        marked = Marked(weights=self._mark(), machine=machine(), found=found)
+        content = msgspec.json.format(msgspec.json.encode(marked)) + b"\n"
         replace_file(self.weights / name, lambda path: path.write_bytes(content))
         card = self.weights / CARD_FILE
         text = report.with_section(card.read_text() if card.is_file() else "", section)
