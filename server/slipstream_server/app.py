@@ -113,7 +113,7 @@ def add_calls(
         low_delay=not config.smooth,
     )
     around = Surroundings(
-        metrics=metrics, targets=targets, pool=pool, loopback=config.is_loopback, video=video
+        metrics=metrics, targets=targets, pool=pool, reach=config.reach, video=video
     )
     app[SESSIONS] = sessions = Sessions(config, engine, around, mark=mark)
     app.add_routes(Signaling(sessions, engine, metrics).routes())

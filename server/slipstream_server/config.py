@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from slipstream_server.errors import ConfigError
+from slipstream_server.reach import PortRange, Reach
 
 ENVIRONMENT_PREFIX = "SLIPSTREAM_"
 _VIDEO_ENCODERS = ("x264", "auto")
@@ -57,6 +58,8 @@ class ServerConfig:
     video_kbps: int = _setting(4000, "the most a picture sent may take, in kbit/s")
     video_encoder: str = _setting("x264", "x264, or auto: the graphics card's where that works")
     smooth: bool = _setting(False, "let browsers even out a bad link, at the price of delay")
+    media_ports: str = _setting("", "UDP ports of media, LOW-HIGH; any free ones unless set")
+    public_ip: str = _setting("", "address to tell callers where a NAT hides this machine's own")
     stun: str = _setting("", "STUN server, stun:host:port; none unless set")
     turn: str = _setting("", "TURN server, turn:host:port[?transport=tcp]; none unless set")
     turn_username: str = _setting("", "fixed user name for the TURN server")
@@ -86,6 +89,7 @@ class ServerConfig:
         self._check_range("ttff_ms_target", 1, 3_600_000)
         self._check_range("age_ms_target", 1, 3_600_000)
         self._check_range("miss_ratio_target", 0, 1)
+        self._check_reach()
         self._check_scheme("stun", ("stun:", "stuns:"))
         self._check_scheme("turn", ("turn:", "turns:"))
         self._check_choice("log_level", _LOG_LEVELS)
@@ -123,6 +127,30 @@ class ServerConfig:
             raise ConfigError(
                 "tls is 'self-signed' and tls_cert is set, only one can be; leave one out"
             )
+
+    @property
+    def reach(self) -> Reach:
+        """Where the media of calls are reached."""
+        ports = PortRange.parse(self.media_ports) if self.media_ports else None
+        return Reach(loopback=self.is_loopback, ports=ports, public_ip=self.public_ip)
+
+    def _check_reach(self) -> None:
+        try:
+            ports = self.reach.ports
+        except ValueError as error:
+            raise ConfigError(f"media_ports is {error}") from error
+        if ports is not None and len(ports) < self.max_streams:
+            raise ConfigError(
+                f"media_ports is {ports}, it must have a port for each of max_streams, which is "
+                f"{self.max_streams}, and one for each viewer"
+            )
+        try:
+            if self.public_ip:
+                ipaddress.ip_address(self.public_ip)
+        except ValueError as error:
+            raise ConfigError(
+                f"public_ip is {self.public_ip!r}, it must be an IPv4 or IPv6 address"
+            ) from error
 
     def _check_range(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)

@@ -11,6 +11,7 @@
     +-- Unavailable            503: not the caller's fault; says when to ask again
         +-- EngineUnavailable  the engine loads, or is down
         +-- ServerFull         every place is taken
+            +-- PortsTaken     every UDP port that may be used is
         +-- TooOften           429: one address asks too often
 
 Messages carry the value, the rule and what to do; they are shown to people as they are.
@@ -71,6 +72,10 @@ class EngineUnavailable(Unavailable):
 
 class ServerFull(Unavailable):
     """Every place is taken."""
+
+
+class PortsTaken(ServerFull):
+    """Every UDP port that may be used is taken."""
 
 
 class TooOften(Unavailable):

@@ -1,11 +1,14 @@
 """How a peer connection finds its way: which local addresses it offers, and how long it may look.
 
-aiortc leaves out 127.0.0.1 and waits up to five seconds for a silent STUN server before it answers.
-Both are decided in one public method of aioice's `Connection`; it is wrapped on the connections of
-one peer, after the offer is set and before the answer is made. No module is patched.
+aiortc leaves out 127.0.0.1, binds whatever port is free, and waits up to five seconds for a silent
+STUN server before it answers. All are decided in one public method of aioice's `Connection`; it is
+wrapped on the connections of one peer, after the offer is set and before the answer is made. No
+module is patched.
 """
 
+import asyncio
 import base64
+import copy
 import functools
 import hashlib
 import hmac
@@ -13,10 +16,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from aioice import Candidate
+from aioice.ice import StunProtocol
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.gate import Gate
+from slipstream_server.media_sockets import bind_all, reflexive
+from slipstream_server.reach import Reach
 
 GATHER_S = 0.5  # a STUN or TURN server that needs longer is left out of the answer
 LOOPBACK = "127.0.0.1"
@@ -69,26 +76,56 @@ def rtc_configuration(servers: tuple[IceServer, ...]) -> RTCConfiguration:
     )
 
 
-def bound_gathering(pc: RTCPeerConnection, *, loopback: bool, wait_s: float = GATHER_S) -> None:
-    """Make `pc` gather within `wait_s`, and offer 127.0.0.1 too if `loopback`; guard its ports.
+def bound_gathering(pc: RTCPeerConnection, *, reach: Reach, wait_s: float = GATHER_S) -> None:
+    """Make `pc` gather within `wait_s`, on the ports and with the addresses that `reach` says; guard
+    them.
 
-    Call it between setting the remote offer and setting the local answer.
+    Call it between setting the remote offer and setting the local answer, which then raises
+    PortsTaken where no port is left.
     """
     for connection in _connections(pc):
-        gather = connection.get_component_candidates
         connection.get_component_candidates = functools.partial(
-            _gather, gather, Gate(connection), loopback=loopback, wait_s=wait_s
+            _gather,
+            connection,
+            connection.get_component_candidates,
+            Gate(connection),
+            reach=reach,
+            wait_s=wait_s,
         )
 
 
 async def _gather(
-    gather: Any, gate: Gate, component: int, addresses: list[str], *, loopback: bool, wait_s: float
-) -> Any:
-    if loopback and LOOPBACK not in addresses:
+    connection: Any,
+    gather: Any,
+    gate: Gate,
+    component: int,
+    addresses: list[str],
+    *,
+    reach: Reach,
+    wait_s: float,
+) -> list[Candidate]:
+    if reach.loopback and LOOPBACK not in addresses:
         addresses = [LOOPBACK, *addresses]
-    candidates = await gather(component=component, addresses=addresses, timeout=wait_s)
+    protocols: list[StunProtocol] = []
+    if reach.ports is not None:
+        protocols = await bind_all(connection, component, addresses, reach.ports)
+        addresses = []
+    own = [protocol.local_candidate for protocol in protocols]
+    seen, others = await asyncio.gather(
+        reflexive(connection, protocols, wait_s=wait_s),
+        gather(component=component, addresses=addresses, timeout=wait_s),
+    )
     gate.guard()
-    return candidates
+    return [_told(candidate, reach) for candidate in (*own, *seen, *others)]
+
+
+def _told(candidate: Candidate, reach: Reach) -> Candidate:
+    """As it is told to the other side; the socket behind it stays where it is."""
+    if candidate.type != "host":
+        return candidate
+    told = copy.copy(candidate)
+    told.host = reach.told(candidate.host)
+    return told
 
 
 def _connections(pc: RTCPeerConnection) -> Iterator[Any]:

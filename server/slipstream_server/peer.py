@@ -17,12 +17,13 @@ from slipstream_protocol.clock import now_ns
 from slipstream_server import seams
 from slipstream_server.bucket import Bucket
 from slipstream_server.counts import MediaCounts
-from slipstream_server.errors import RequestError
+from slipstream_server.errors import PortsTaken, RequestError
 from slipstream_server.events import Event
 from slipstream_server.ice import IceServer, bound_gathering, rtc_configuration
 from slipstream_server.metering import meter_channels
 from slipstream_server.origin import Origin
 from slipstream_server.playout import Shown
+from slipstream_server.reach import Reach
 from slipstream_server.sdp import Offer, with_start_bitrate
 from slipstream_server.seams import SeamMoved
 from slipstream_server.timing import FrameTimes, Timings
@@ -48,7 +49,7 @@ class Peer:
         outgoing: how it is sent; None if none is.
         low_delay: whether the viewer is asked to show each frame at once.
         servers: STUN and TURN, if any.
-        loopback: whether 127.0.0.1 is offered too.
+        reach: ports and addresses of its media.
         on_open: called when the page's channel is there.
         on_message: called with each of its messages and the time it came.
     """
@@ -60,14 +61,14 @@ class Peer:
         *,
         low_delay: bool,
         servers: tuple[IceServer, ...],
-        loopback: bool,
+        reach: Reach,
         on_open: Callable[[], None],
         on_message: Callable[[str | bytes, int], None],
     ) -> None:
         self.camera: MediaStreamTrack | None = None
         self.connected = asyncio.Event()
         self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._loopback = loopback
+        self._reach = reach
         self._on_open = on_open
         self._on_message = on_message
         self._channel: RTCDataChannel | None = None
@@ -86,6 +87,7 @@ class Peer:
 
         Raises:
             RequestError: if the offer cannot be answered.
+            PortsTaken: if no UDP port is left for it.
             SeamMoved: if the aiortc installed is not one we know.
         """
         try:
@@ -95,11 +97,11 @@ class Peer:
             for transceiver in self._pc.getTransceivers():
                 if transceiver.sender is not self._video.sender:
                     transceiver.direction = "inactive"  # sound and further cameras
-            bound_gathering(self._pc, loopback=self._loopback)
+            bound_gathering(self._pc, reach=self._reach)
             if self._pc.sctp is not None:
                 meter_channels(self._pc.sctp, self._admit)
             await self._pc.setLocalDescription()
-        except SeamMoved:
+        except (SeamMoved, PortsTaken):
             raise
         except Exception as error:  # aiortc meets a bad offer with whatever it runs into
             logger.info("offer refused", exc_info=True)

@@ -18,6 +18,7 @@ from slipstream_server.metrics import Metrics
 from slipstream_server.peer import Peer
 from slipstream_server.playout import Shown
 from slipstream_server.rate import RateControl
+from slipstream_server.reach import Reach
 from slipstream_server.sdp import MAX_CANDIDATES, Offer
 from slipstream_server.slo import SloTargets
 from slipstream_server.video import Outgoing
@@ -37,7 +38,7 @@ class Surroundings:
     metrics: Metrics
     targets: SloTargets
     pool: Executor
-    loopback: bool
+    reach: Reach
     video: VideoSettings
 
     def encoding(self) -> Encoding:
@@ -102,7 +103,7 @@ class Session:
             outgoing,
             low_delay=around.video.low_delay,
             servers=servers,
-            loopback=around.loopback,
+            reach=around.reach,
             on_open=self.on_channel,
             on_message=self.on_message,
         )

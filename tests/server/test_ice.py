@@ -2,17 +2,30 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
+from aioice import stun
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
+from hypothesis import given
+from hypothesis import strategies as st
 from slipstream_server.config import ServerConfig
+from slipstream_server.errors import ConfigError, PortsTaken
 from slipstream_server.ice import bound_gathering, ice_servers, rtc_configuration
+from slipstream_server.reach import PortRange, Reach
 
 
-async def answered(*, loopback: bool, servers: list[RTCIceServer] | None = None) -> str:
-    """An answer's SDP."""
+@asynccontextmanager
+async def answering(
+    reach: Reach, servers: list[RTCIceServer] | None = None
+) -> AsyncIterator[list[str]]:
+    """The candidate lines of an answer, while its sockets are open."""
     caller = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     caller.addTransceiver("video")
     caller.createDataChannel("parameters")
@@ -20,32 +33,161 @@ async def answered(*, loopback: bool, servers: list[RTCIceServer] | None = None)
     try:
         offer = RTCSessionDescription((await caller.createOffer()).sdp, "offer")
         await pc.setRemoteDescription(offer)
-        bound_gathering(pc, loopback=loopback, wait_s=0.3)
+        bound_gathering(pc, reach=reach, wait_s=0.3)
         await pc.setLocalDescription()
-        return pc.localDescription.sdp
+        lines = pc.localDescription.sdp.splitlines()
+        yield [line for line in lines if line.startswith("a=candidate:")]
     finally:
         await pc.close()
         await caller.close()
 
 
+def places(candidates: list[str]) -> set[tuple[str, int]]:
+    """Addresses and ports of the host candidates."""
+    fields = [line.split() for line in candidates if " typ host" in line]
+    return {(field[4], int(field[5])) for field in fields}
+
+
+def stun_server(*, answers: bool) -> asyncio.DatagramProtocol:
+    """One that says where it sees a caller, or nothing at all."""
+
+    class Stun(asyncio.DatagramProtocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+            if answers:
+                asked = stun.parse_message(data)
+                answer = stun.Message(
+                    stun.Method.BINDING, stun.Class.RESPONSE, transaction_id=asked.transaction_id
+                )
+                answer.attributes["XOR-MAPPED-ADDRESS"] = ("192.0.2.7", addr[1])
+                self.transport.sendto(bytes(answer), addr)
+
+    return Stun()
+
+
+@asynccontextmanager
+async def running_stun(*, answers: bool) -> AsyncIterator[list[RTCIceServer]]:
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: stun_server(answers=answers), local_addr=("127.0.0.1", 0)
+    )
+    try:
+        port = transport.get_extra_info("sockname")[1]
+        yield [RTCIceServer(urls=f"stun:127.0.0.1:{port}")]
+    finally:
+        transport.close()
+
+
+@contextlib.contextmanager
+def taken(*ports: int) -> Iterator[None]:
+    """Each of the ports at every address. Raises OSError if somebody else has one."""
+    with contextlib.ExitStack() as stack:
+        for port in ports:
+            four = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            four.bind(("0.0.0.0", port))
+            if socket.has_ipv6:
+                six = stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
+                six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                six.bind(("::", port))
+        yield
+
+
+def free_range(count: int) -> PortRange:
+    """So many ports in a row that are free at this moment."""
+    for low in range(42_000, 60_000, count):
+        with contextlib.suppress(OSError), taken(*range(low, low + count)):
+            return PortRange(low=low, high=low + count - 1)
+    raise AssertionError("there is no free range")
+
+
 @pytest.mark.parametrize("loopback", [True, False])
 async def test_loopback_is_offered_when_asked_for(loopback: bool) -> None:
     """a laptop without any network still reaches its own server."""
-    assert (" 127.0.0.1 " in await answered(loopback=loopback)) is loopback
+    async with answering(Reach(loopback=loopback)) as candidates:
+        assert ("127.0.0.1" in {host for host, _ in places(candidates)}) is loopback
 
 
-async def test_a_silent_stun_server_does_not_hold_up_the_answer() -> None:
+PORTS = pytest.mark.parametrize("ports", [None, 4], ids=["any port", "a range"])
+
+
+@PORTS
+async def test_a_silent_stun_server_does_not_hold_up_the_answer(ports: int | None) -> None:
     """aiortc alone would wait five seconds; the answer comes with what there is."""
-    silent, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-        asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)
+    reach = Reach(loopback=True, ports=free_range(ports) if ports else None)
+    async with (
+        asyncio.timeout(4.5),
+        running_stun(answers=False) as servers,
+        answering(reach, servers) as candidates,
+    ):
+        assert places(candidates)
+        assert not [line for line in candidates if "srflx" in line]
+
+
+@PORTS
+async def test_what_a_stun_server_sees_is_offered_too(ports: int | None) -> None:
+    """also of sockets that we have bound ourselves."""
+    reach = Reach(loopback=True, ports=free_range(ports) if ports else None)
+    async with running_stun(answers=True) as servers, answering(reach, servers) as candidates:
+        assert [line for line in candidates if " 192.0.2.7 " in line and "typ srflx" in line]
+
+
+async def test_media_stay_within_the_ports_and_step_over_those_taken() -> None:
+    """each call has a port of the range; with none left the reason is told, and then gone again."""
+    ports = free_range(3)
+    reach = Reach(loopback=True, ports=ports)
+    with taken(ports.low + 1):
+        async with answering(reach) as one, answering(reach) as two:
+            found = [{port for _, port in places(candidates)} for candidates in (one, two)]
+            assert set.union(*found) == {ports.low, ports.high}
+            with pytest.raises(PortsTaken, match=f"all 3 UDP ports of {ports} are taken; wait"):
+                async with answering(reach):
+                    pass
+    async with answering(reach) as again:
+        assert places(again)
+
+
+@PORTS
+async def test_a_public_address_is_told_for_our_own(ports: int | None) -> None:
+    """with the port of the socket; loopback and the other kind of address stay as they are."""
+    reach = Reach(
+        loopback=True, public_ip="198.51.100.4", ports=free_range(ports) if ports else None
     )
-    port = silent.get_extra_info("sockname")[1]
-    servers = [RTCIceServer(urls=f"stun:127.0.0.1:{port}")]
-    try:
-        async with asyncio.timeout(2):
-            assert " 127.0.0.1 " in await answered(loopback=True, servers=servers)
-    finally:
-        silent.close()
+    async with answering(reach) as candidates:
+        hosts = {host for host, _ in places(candidates) if ":" not in host}
+        assert hosts <= {"127.0.0.1", "198.51.100.4"}
+    assert reach.told("10.0.0.9") == "198.51.100.4"
+    assert reach.told("127.0.0.1") == "127.0.0.1"
+    assert reach.told("fd00::1") == "fd00::1"
+    assert Reach().told("10.0.0.9") == "10.0.0.9"
+
+
+@given(st.integers(1024, 65535), st.integers(0, 300), st.integers(0, 400))
+def test_every_port_of_a_range_comes_once(low: int, more: int, first: int) -> None:
+    """whatever the first, and none from outside."""
+    ports = PortRange(low=low, high=min(65535, low + more))
+    assert sorted(ports.each(first)) == list(range(ports.low, ports.high + 1))
+    assert PortRange.parse(str(ports)) == ports
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("5000", "must be LOW-HIGH, for example"),
+        ("6000-5000", "6000-5000, it must be LOW-HIGH with 1024 <= LOW <= HIGH <= 65535"),
+        ("80-90", "80-90, it must be"),
+        ("60000-70000", "60000-70000, it must be"),
+        ("50000-50000", "50000-50000, it must have a port for each of max_streams"),
+    ],
+)
+def test_a_range_that_cannot_be_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"media_ports is .*{said}"):
+        ServerConfig(media_ports=text)
+
+
+def test_a_public_address_must_be_one() -> None:
+    with pytest.raises(ConfigError, match="public_ip is 'elsewhere', it must be an IPv4 or IPv6"):
+        ServerConfig(public_ip="elsewhere")
 
 
 def test_no_server_is_used_unless_configured() -> None:

@@ -22,6 +22,7 @@ from slipstream_server.encoding import Encoding
 from slipstream_server.ice import bound_gathering
 from slipstream_server.keyframes import KeyFrames
 from slipstream_server.rate import RateControl
+from slipstream_server.reach import Reach
 from slipstream_server.video import Video
 
 from tests.server.calls import Camera, number_of
@@ -167,12 +168,12 @@ async def video_call(
                     if one.mimeType in (f"video/{codec}", "video/rtx")
                 ]
             )
-        bound_gathering(viewer.pc, loopback=True)
+        bound_gathering(viewer.pc, reach=Reach(loopback=True))
         await viewer.pc.setLocalDescription()
         offer = viewer.pc.localDescription
         await pc.setRemoteDescription(offer)
         video.settle(offer.sdp)
-        bound_gathering(pc, loopback=True)
+        bound_gathering(pc, reach=Reach(loopback=True))
         await pc.setLocalDescription()
         answer = pc.localDescription
         tasks = [asyncio.create_task(video.run())]

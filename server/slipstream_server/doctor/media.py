@@ -27,6 +27,7 @@ from slipstream_server.keyframes import KeyFrames
 from slipstream_server.peer import Peer
 from slipstream_server.playout import Playout
 from slipstream_server.rate import RateControl
+from slipstream_server.reach import Reach
 from slipstream_server.sdp import read_offer
 from slipstream_server.seams import SeamMoved
 from slipstream_server.track import OutputTrack
@@ -51,7 +52,7 @@ async def check_call() -> Finding:
             encoding,
             low_delay=True,
             servers=(),
-            loopback=True,
+            reach=Reach(loopback=True),
             on_open=lambda: None,
             on_message=lambda *_: None,
         )
@@ -71,7 +72,7 @@ async def check_call() -> Finding:
 async def _call(caller: RTCPeerConnection, peer: Peer) -> Finding:
     caller.addTrack(VideoStreamTrack())
     caller.createDataChannel("parameters")
-    bound_gathering(caller, loopback=True)
+    bound_gathering(caller, reach=Reach(loopback=True))
     await caller.setLocalDescription()
     offer = read_offer(caller.localDescription.sdp, "offer")
     answer = await peer.answer(offer)
