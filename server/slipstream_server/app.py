@@ -22,6 +22,7 @@ from slipstream_server.encoder import X264, choose_codec
 from slipstream_server.encoding import VideoSettings
 from slipstream_server.engine_client import EngineClient
 from slipstream_server.errors import ConfigError, PortBusy
+from slipstream_server.hosted_relays import HostedRelays
 from slipstream_server.metrics import Metrics
 from slipstream_server.probes import Probes
 from slipstream_server.session import Surroundings
@@ -115,13 +116,21 @@ def add_calls(
     around = Surroundings(
         metrics=metrics, targets=targets, pool=pool, reach=config.reach, video=video
     )
-    app[SESSIONS] = sessions = Sessions(config, engine, around, mark=mark)
+    hosted = HostedRelays.of(config)
+    app[SESSIONS] = sessions = Sessions(config, engine, around, hosted=hosted, mark=mark)
     app.add_routes(Signaling(sessions, engine, metrics).routes())
 
     async def end_sessions(_: web.Application) -> None:
         await sessions.close_all("the server is stopping")
 
+    async def renew_relays(_: web.Application) -> AsyncIterator[None]:
+        renewing = asyncio.create_task(hosted.run(), name="hosted relays")
+        yield
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
+
     app.on_shutdown.append(end_sessions)
+    app.cleanup_ctx.append(renew_relays)
     return sessions
 
 

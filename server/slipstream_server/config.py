@@ -14,6 +14,12 @@ from slipstream_server.errors import ConfigError
 from slipstream_server.reach import PortRange, Reach
 
 ENVIRONMENT_PREFIX = "SLIPSTREAM_"
+_USUAL_VARIABLES = (  # as those who give them out name them
+    "CLOUDFLARE_TURN_KEY_ID",
+    "CLOUDFLARE_TURN_API_TOKEN",
+    "TWILIO_ACCOUNT_SID",
+    "TWILIO_AUTH_TOKEN",
+)
 _VIDEO_ENCODERS = ("x264", "auto")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -65,6 +71,10 @@ class ServerConfig:
     turn_username: str = _setting("", "fixed user name for the TURN server")
     turn_credential: str = _setting("", "fixed password for the TURN server")
     turn_secret: str = _setting("", "coturn's static-auth-secret; mints credentials per session")
+    cloudflare_turn_key_id: str = _setting("", "of Cloudflare's TURN, or CLOUDFLARE_TURN_KEY_ID")
+    cloudflare_turn_api_token: str = _setting("", "its secret, or CLOUDFLARE_TURN_API_TOKEN")
+    twilio_account_sid: str = _setting("", "of Twilio's TURN, or TWILIO_ACCOUNT_SID")
+    twilio_auth_token: str = _setting("", "its secret, or TWILIO_AUTH_TOKEN")
     ttff_ms_target: float = _setting(1000.0, "target: offer to first generated frame sent, in ms")
     age_ms_target: float = _setting(1000.0, "target: p95 of capture to sent, in ms")
     miss_ratio_target: float = _setting(0.01, "target: share of chunks later than their deadline")
@@ -91,6 +101,8 @@ class ServerConfig:
         self._check_range("miss_ratio_target", 0, 1)
         self._check_reach()
         self._check_scheme("stun", ("stun:", "stuns:"))
+        self._check_pair("cloudflare_turn_key_id", "cloudflare_turn_api_token")
+        self._check_pair("twilio_account_sid", "twilio_auth_token")
         self._check_scheme("turn", ("turn:", "turns:"))
         self._check_choice("log_level", _LOG_LEVELS)
         for name in ("host", "pipeline", "preset"):
@@ -157,6 +169,11 @@ class ServerConfig:
         if not low <= value <= high:
             raise ConfigError(f"{name} is {value}, it must be from {low} to {high}")
 
+    def _check_pair(self, name: str, secret: str) -> None:
+        for given, missing in ((name, secret), (secret, name)):
+            if getattr(self, given) and not getattr(self, missing):
+                raise ConfigError(f"{missing} is missing, {given} is of no use without it")
+
     def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
         value = getattr(self, name)
         if value not in choices:
@@ -185,6 +202,11 @@ def read_config(argv: Sequence[str], environment: Mapping[str, str]) -> ServerCo
     values: dict[str, Any] = {}
     if path:
         values |= _from_file(Path(path))
+    values |= {
+        variable.lower(): environment[variable]
+        for variable in _USUAL_VARIABLES
+        if variable in environment
+    }
     values |= _from_texts(
         {
             name: (environment[variable], variable)

@@ -77,11 +77,10 @@ def rtc_configuration(servers: tuple[IceServer, ...]) -> RTCConfiguration:
 
 
 def bound_gathering(pc: RTCPeerConnection, *, reach: Reach, wait_s: float = GATHER_S) -> None:
-    """Make `pc` gather within `wait_s`, on the ports and with the addresses that `reach` says; guard
-    them.
+    """Make `pc` gather within `wait_s`, on the ports and with the addresses that `reach` says.
 
-    Call it between setting the remote offer and setting the local answer, which then raises
-    PortsTaken where no port is left.
+    Its ports are guarded. Call it between setting the remote offer and setting the local answer,
+    which then raises PortsTaken where no port is left.
     """
     for connection in _connections(pc):
         connection.get_component_candidates = functools.partial(

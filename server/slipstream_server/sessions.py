@@ -14,6 +14,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.camera_session import CameraSession
 from slipstream_server.config import ServerConfig
 from slipstream_server.errors import RequestError, ServerFull, UnknownSession
+from slipstream_server.hosted_relays import HostedRelays
 from slipstream_server.ice import IceServer, ice_servers
 from slipstream_server.roster import Roster
 from slipstream_server.sdp import Offer
@@ -55,14 +56,22 @@ class Sessions:
         config: the limits, and STUN and TURN.
         engine: where streams are made.
         around: shared by all sessions.
+        hosted: relays whose credentials are fetched.
         mark: what ids begin with.
     """
 
     def __init__(
-        self, config: ServerConfig, engine: Engine, around: Surroundings, *, mark: str = ""
+        self,
+        config: ServerConfig,
+        engine: Engine,
+        around: Surroundings,
+        *,
+        hosted: HostedRelays,
+        mark: str = "",
     ) -> None:
         self._config = config
         self._mark = mark
+        self._hosted = hosted
         self._around = around
         self._roster = Roster(engine, around, hold_s=config.hold_s)
         self._live: dict[str, tuple[Session, asyncio.Task[None]]] = {}
@@ -174,7 +183,10 @@ class Sessions:
         await self._roster.end_all(reason)
 
     def ice_servers(self, name: str) -> tuple[IceServer, ...]:
-        return ice_servers(self._config, name=name, now_s=int(time.time()))
+        """The servers that both ends of a call may use, with credentials for `name`."""
+        now_s = time.time()
+        configured = ice_servers(self._config, name=name, now_s=int(now_s))
+        return configured + self._hosted.servers(now_s)
 
     async def _let_camera_in(
         self, id: str, offer: Offer, parameters: Parameters

@@ -11,6 +11,7 @@ from pathlib import Path
 from slipstream_server.timing import RECORD
 
 from tests.server.calls import DEADLINE_S, Camera, dial, number_of
+from tests.server.ports import free_range, taken
 from tests.server.serving import Serving, poll, serving
 
 
@@ -280,3 +281,20 @@ def _own_tasks() -> set[str]:
         for task in asyncio.all_tasks()
         if "RequestHandler" not in repr(task.get_coro())
     }
+
+
+async def test_media_keep_to_the_ports_set_aside(tmp_path: Path) -> None:
+    """with none left a caller is told to wait, and the place is given back; else all goes on."""
+    ports = free_range(4)
+    async with serving(tmp_path, media_ports=str(ports), max_streams=1) as server:
+        with taken(*range(ports.low, ports.high + 1)):
+            async with dial(server.client, camera=Camera()) as call:
+                assert call.status == 503
+                assert f"all 4 UDP ports of {ports} are taken" in call.error
+                assert call.retry_after_s == "10"
+        async with dial(server.client, camera=Camera()) as call:
+            assert call.status == 200, call.error
+            await call.until_frames(4)
+            answer = call.pc.remoteDescription.sdp.splitlines()
+            offered = {int(line.split()[5]) for line in answer if line.startswith("a=candidate")}
+            assert offered <= set(range(ports.low, ports.high + 1))

@@ -2,11 +2,9 @@
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import hmac
-import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,6 +17,8 @@ from slipstream_server.config import ServerConfig
 from slipstream_server.errors import ConfigError, PortsTaken
 from slipstream_server.ice import bound_gathering, ice_servers, rtc_configuration
 from slipstream_server.reach import PortRange, Reach
+
+from tests.server.ports import free_range, taken
 
 
 @asynccontextmanager
@@ -77,28 +77,6 @@ async def running_stun(*, answers: bool) -> AsyncIterator[list[RTCIceServer]]:
         yield [RTCIceServer(urls=f"stun:127.0.0.1:{port}")]
     finally:
         transport.close()
-
-
-@contextlib.contextmanager
-def taken(*ports: int) -> Iterator[None]:
-    """Each of the ports at every address. Raises OSError if somebody else has one."""
-    with contextlib.ExitStack() as stack:
-        for port in ports:
-            four = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            four.bind(("0.0.0.0", port))
-            if socket.has_ipv6:
-                six = stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
-                six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                six.bind(("::", port))
-        yield
-
-
-def free_range(count: int) -> PortRange:
-    """So many ports in a row that are free at this moment."""
-    for low in range(42_000, 60_000, count):
-        with contextlib.suppress(OSError), taken(*range(low, low + count)):
-            return PortRange(low=low, high=low + count - 1)
-    raise AssertionError("there is no free range")
 
 
 @pytest.mark.parametrize("loopback", [True, False])

@@ -12,6 +12,7 @@ from slipstream_server.keyframes import KeyFrames
 from slipstream_server.peer import Peer
 from slipstream_server.playout import Playout
 from slipstream_server.rate import RateControl
+from slipstream_server.reach import Reach
 from slipstream_server.sdp import Offer, read_candidate, read_offer
 from slipstream_server.track import OutputTrack
 
@@ -76,7 +77,7 @@ async def attempt(offer: Offer, pool: ThreadPoolExecutor) -> bool:
         encoding,
         low_delay=True,
         servers=(),
-        loopback=True,
+        reach=Reach(loopback=True),
         on_open=lambda: None,
         on_message=lambda *_: None,
     )

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_server import seams
 from slipstream_server.ice import bound_gathering
+from slipstream_server.reach import Reach
 
 from tests.server.calls import OFFER_PATH, Camera
 from tests.server.serving import poll, serving
@@ -179,7 +180,7 @@ async def test_a_smooth_server_leaves_the_pace_to_the_browser(smooth: bool, tmp_
     async with serving(tmp_path, smooth=smooth) as server:
         pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         pc.addTrack(Camera())
-        bound_gathering(pc, loopback=True)
+        bound_gathering(pc, reach=Reach(loopback=True))
         await pc.setLocalDescription()
         pc.on("track", lambda track: None)
         mid = "a=mid:0\r\n"

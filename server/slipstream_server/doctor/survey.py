@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor import engine as engines
-from slipstream_server.doctor import machine, media, network, relays
+from slipstream_server.doctor import machine, media, network, reach, relays
 from slipstream_server.doctor.finding import Check, Finding
+from slipstream_server.hosted_relays import providers
 from slipstream_server.ice import ice_servers
 
 _QUICK_S = 10.0
@@ -39,12 +40,17 @@ def checks_for(config: ServerConfig, *, now_s: int, engine: bool) -> Iterator[Ch
     if config.is_secure:
         yield check("tls", network.check_tls)
     yield check("udp", network.check_udp)
+    if config.media_ports:
+        yield check("media ports", reach.check_media_ports)
     for server in ice_servers(config, name="doctor", now_s=now_s):
         if server.urls.startswith("stun"):
             ask = functools.partial(relays.check_stun, server)
         else:
             ask = functools.partial(relays.check_turn, server, minted=bool(config.turn_secret))
         yield Check(name=server.urls.partition(":")[0], run=ask, deadline_s=_QUICK_S)
+    for provider in providers(config):
+        ask = functools.partial(reach.check_hosted, provider)
+        yield Check(name="relays", run=ask, deadline_s=_CALL_S)
     yield Check(name="codecs", run=media.check_codecs, deadline_s=_CALL_S)
     yield check("nvenc", media.check_nvenc)
     yield Check(name="call", run=media.check_call, deadline_s=_CALL_S)

@@ -1,0 +1,29 @@
+"""UDP ports for tests: free ones, and ways to take them."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+from slipstream_server.reach import PortRange
+
+
+@contextlib.contextmanager
+def taken(*ports: int) -> Iterator[None]:
+    """Each of the ports at every address. Raises OSError if somebody else has one."""
+    with contextlib.ExitStack() as stack:
+        for port in ports:
+            four = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            four.bind(("0.0.0.0", port))
+            if socket.has_ipv6:
+                six = stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
+                six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                six.bind(("::", port))
+        yield
+
+
+def free_range(count: int) -> PortRange:
+    """So many ports in a row that are free at this moment."""
+    for low in range(42_000, 60_000, count):
+        with contextlib.suppress(OSError), taken(*range(low, low + count)):
+            return PortRange(low=low, high=low + count - 1)
+    raise AssertionError("there is no free range")
