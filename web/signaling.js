@@ -9,27 +9,39 @@ const ANSWER_DEADLINE_MS = 10_000;
 const CANDIDATE_BATCH_MS = 50;
 
 /**
+ * One request, with a deadline.
+ * @param {string | URL} path
+ * @param {RequestInit} options
+ * @returns {Promise<Response>}
+ * @throws {import("./problems.js").Problem} if there is no answer in time, or it is a refusal
+ */
+export async function request(path, options) {
+  let response;
+  try {
+    response = await fetch(path, { ...options, signal: AbortSignal.timeout(ANSWER_DEADLINE_MS) });
+  } catch (error) {
+    throw networkProblem(error);
+  }
+  if (response.ok) return response;
+  const text = await response.text();
+  throw refusal(response.status, errorText(text), response.headers.get("Retry-After"));
+}
+
+/**
  * @param {string} path
  * @param {{method?: string, body?: object, keepalive?: boolean}} [options]
  * @returns {Promise<any>} the answer's JSON, null if it has none
  * @throws {import("./problems.js").Problem} if there is no answer in time, or it is a refusal
  */
 async function ask(path, { method = "GET", body, keepalive } = {}) {
-  let response;
-  try {
-    response = await fetch(path, {
-      method,
-      keepalive,
-      headers: body && { "Content-Type": "application/json" },
-      body: body && JSON.stringify(body),
-      signal: AbortSignal.timeout(ANSWER_DEADLINE_MS),
-    });
-  } catch (error) {
-    throw networkProblem(error);
-  }
+  const response = await request(path, {
+    method,
+    keepalive,
+    headers: body && { "Content-Type": "application/json" },
+    body: body && JSON.stringify(body),
+  });
   const text = await response.text();
-  if (response.ok) return text ? JSON.parse(text) : null;
-  throw refusal(response.status, errorText(text), response.headers.get("Retry-After"));
+  return text ? JSON.parse(text) : null;
 }
 
 /** @param {string} text a refusal's body: JSON with `error`, or plain words */

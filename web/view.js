@@ -3,9 +3,9 @@
  */
 
 import { watchFrames } from "./frames.js";
-import { settlePace } from "./pace.js";
 import { Problem } from "./problems.js";
-import { iceServers, Session } from "./signaling.js";
+import { iceServers } from "./signaling.js";
+import { Whep } from "./whep.js";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 5_000;
@@ -39,44 +39,39 @@ const wait = (ms) => new Promise((done) => setTimeout(done, ms));
  * @returns {Promise<boolean>} whether it ever showed a picture
  */
 async function watch() {
-  const pc = new RTCPeerConnection({ iceServers: await iceServers() });
-  const session = new Session(pc);
+  const call = new Whep(await iceServers());
   const began_ms = performance.now();
   let pings = 0;
-  const hangUp = () => session.close();
+  const hangUp = () => call.close();
   addEventListener("pagehide", hangUp);
   try {
-    const channel = pc.createDataChannel("parameters");
+    const { channel } = call;
     pings = setInterval(() => {
       if (channel.readyState === "open") channel.send(`{"type":"ping","t":${performance.now()}}`);
     }, PING_MS);
-    const { receiver } = pc.addTransceiver("video", { direction: "recvonly" });
-    video.srcObject = new MediaStream([receiver.track]);
-    await session.open(stream ? { view: stream } : {});
-    settlePace(pc, receiver);
-    await over(pc, channel, began_ms);
+    video.srcObject = call.media;
+    await call.open(stream);
+    await over(call, began_ms);
     return shown_ms > began_ms;
   } finally {
     clearInterval(pings);
     removeEventListener("pagehide", hangUp);
     hangUp();
-    pc.close();
   }
 }
 
 /**
  * Until the server hangs up, the network fails, or nothing came for too long though it was seen. A
  * server that only has no picture now, as while its viewer is away, still speaks every second.
- * @param {RTCPeerConnection} pc
- * @param {RTCDataChannel} channel
+ * @param {Whep} call
  * @param {number} began_ms
  */
-async function over(pc, channel, began_ms) {
+async function over(call, began_ms) {
   let alive_ms = began_ms + FIRST_PATH_MS;
-  channel.addEventListener("message", () => {
+  call.channel.addEventListener("message", () => {
     alive_ms = performance.now();
   });
-  while (channel.readyState !== "closed" && pc.connectionState !== "failed") {
+  while (!call.isOver) {
     await wait(LOOK_MS);
     const now_ms = performance.now();
     if (document.hidden) alive_ms = now_ms;
