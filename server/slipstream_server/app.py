@@ -30,9 +30,11 @@ from slipstream_server.sessions import Sessions
 from slipstream_server.signaling import BODY_MAX_BYTES, Signaling, errors_as_json
 from slipstream_server.slo import SloTargets
 from slipstream_server.stay import Engine
+from slipstream_server.streams import Streams
 from slipstream_server.supervisor import Supervisor, attach_client, engine_command
 from slipstream_server.throttle import Throttle
 from slipstream_server.tls import TlsListener
+from slipstream_server.whip import Whip
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +120,9 @@ def add_calls(
     )
     hosted = HostedRelays.of(config)
     app[SESSIONS] = sessions = Sessions(config, engine, around, hosted=hosted, mark=mark)
-    app.add_routes(Signaling(sessions, engine, metrics).routes())
+    signaling = Signaling(sessions, engine, metrics)
+    for routes in (signaling, Whip(sessions, metrics), Streams(sessions)):
+        app.add_routes(routes.routes())
 
     async def end_sessions(_: web.Application) -> None:
         await sessions.close_all("the server is stopping")

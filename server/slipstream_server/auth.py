@@ -13,8 +13,16 @@ from slipstream_server.errors import Forbidden, Unauthorized
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 COOKIE = "slipstream_token"
-_GUARDED = ("/api/", "/metrics")
+_GUARDED = ("/api/", "/metrics", "/whip", "/whep")
+_MEDIA = ("/whip", "/whep")  # other sites' pages may use these, with the token in their own hands
 _CHANGING = ("POST", "PATCH", "PUT", "DELETE")
+_CORS = {
+    "Access-Control-Allow-Methods": "POST, PATCH, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
+    "Access-Control-Expose-Headers": "Location, ETag, Link, Retry-After, Accept-Post, Accept-Patch",
+    "Access-Control-Max-Age": "600",
+    "Vary": "Origin",
+}
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob: mediastream:; "
@@ -33,7 +41,8 @@ class Guard:
     """Checks every request against the settings.
 
     A page that was opened with `?token=` gets the token back as a cookie only its own scripts'
-    requests carry, so that it need not handle it.
+    requests carry, so that it need not handle it. Pages of other sites may use WHIP and WHEP where
+    the server has a token, if they bring it themselves; the cookie does not count then.
     """
 
     def __init__(self, config: ServerConfig) -> None:
@@ -44,9 +53,13 @@ class Guard:
     async def check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse what may not be."""
         self._check_host(request)
-        self._check_origin(request)
-        if request.path.startswith(_GUARDED):
-            self._check_token(request)
+        foreign = _foreign_origin(request)
+        if request.method in _CHANGING and foreign and not self._is_open(request):
+            raise Forbidden(
+                f"the request comes from {foreign}, only pages of {request.host} may make it"
+            )
+        if request.path.startswith(_GUARDED) and request.method != "OPTIONS":
+            self._check_token(request, with_cookie=not foreign)
         return await handler(request)
 
     @web.middleware
@@ -54,13 +67,20 @@ class Guard:
         """Put the headers on every answer, and the cookie on those to a right token."""
         response = await handler(request)
         response.headers.update(_HEADERS)
+        foreign = _foreign_origin(request)
+        if foreign and self._is_open(request):
+            response.headers.update(_CORS | {"Access-Control-Allow-Origin": foreign})
         if self._token and self._matches(request.query.get("token", "")):
             response.set_cookie(
                 COOKIE, self._token, httponly=True, samesite="Strict", secure=request.secure
             )
         return response
 
-    def _check_token(self, request: web.Request) -> None:
+    def _is_open(self, request: web.Request) -> bool:
+        """Whether other sites' pages may ask for this."""
+        return bool(self._token) and request.path.startswith(_MEDIA)
+
+    def _check_token(self, request: web.Request, *, with_cookie: bool) -> None:
         """Raise Unauthorized unless the token came along in one of its three ways."""
         if not self._token:
             return
@@ -68,7 +88,7 @@ class Guard:
         given = (
             bearer.strip() if scheme.lower() == "bearer" else "",
             request.query.get("token", ""),
-            request.cookies.get(COOKIE, ""),
+            request.cookies.get(COOKIE, "") if with_cookie else "",
         )
         # every way is compared, so that the time taken tells nothing
         if not any([self._matches(text) for text in given]):
@@ -82,17 +102,6 @@ class Guard:
         given, own = (part.encode(errors="surrogatepass") for part in (text, self._token))
         return hmac.compare_digest(given, own)
 
-    def _check_origin(self, request: web.Request) -> None:
-        """Raise Forbidden if a page of another site asks for a change."""
-        origin = request.headers.get("Origin")
-        if request.method not in _CHANGING or origin is None:
-            return
-        asking, here = _url(origin), _url(f"{request.scheme}://{request.host}")
-        if asking is None or here is None or asking.authority != here.authority:
-            raise Forbidden(
-                f"the request comes from {origin}, only pages of {request.host} may make it"
-            )
-
     def _check_host(self, request: web.Request) -> None:
         """Raise Forbidden if a foreign name was made to point at this machine (DNS rebinding)."""
         if not self._loopback or self._token:
@@ -105,6 +114,16 @@ class Guard:
             f"the request is for host {request.host!r}, without a token only localhost is served; "
             "open http://localhost, or start the server with --token"
         )
+
+
+def _foreign_origin(request: web.Request) -> str:
+    """The site whose page asks, if it is not this server's own."""
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return ""
+    asking, here = _url(origin), _url(f"{request.scheme}://{request.host}")
+    same = asking is not None and here is not None and asking.authority == here.authority
+    return "" if same else origin
 
 
 def _url(text: str) -> URL | None:

@@ -20,6 +20,7 @@ from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.events import (
     Ack,
+    AckStatus,
     AppliedRev,
     Event,
     FirstShown,
@@ -49,15 +50,19 @@ _UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`")
 
 @dataclass(slots=True)
 class _Change:
-    """A viewer's update on its way; `keys` are those no later one has overwritten."""
+    """An update on its way; `keys` are those no later one has overwritten, `tell` hears of it."""
 
     update: Parameters
     keys: set[str]
+    tell: Callable[[Event], None]
 
     @property
     def rev(self) -> int | None:
         """The viewer's number for it."""
         return None if self.update.rev is UNSET else self.update.rev
+
+    def ack(self, status: AckStatus, *errors: str) -> None:
+        self.tell(Ack(rev=self.rev, status=status, errors=errors))
 
     def left(self) -> Parameters:
         """What of it no later one has overwritten."""
@@ -104,7 +109,7 @@ class Control:
         self._sent: tuple[Parameters, list[_Change]] | None = None
         self._apart: deque[_Change] = deque()  # of a merger that was refused
         self._waiting: tuple[Parameters, list[_Change]] | None = None
-        self._on_air: deque[tuple[int, int]] = deque(maxlen=_ON_AIR)  # our number, the viewer's
+        self._on_air: deque[tuple[int, _Change]] = deque(maxlen=_ON_AIR)  # by our number
         self._credit = float(BURST)
         self._credited_ns: int | None = None
         self._limited = False
@@ -128,7 +133,14 @@ class Control:
             case ClientStats():
                 self._view(message, now_ns)
             case Parameters():
-                self._update(message)
+                self._update(message, self._tell)
+
+    def update(self, update: Parameters, now_ns: int, tell: Callable[[Event], None]) -> bool:
+        """Take an update from elsewhere, answered by `tell`; False if there are too many."""
+        if not self._has_credit(now_ns):
+            return False
+        self._update(update, tell)
+        return True
 
     def applied(self, applied: Applied) -> None:
         """The engine has taken over the update that was with it."""
@@ -139,8 +151,8 @@ class Control:
         self.understood = applied.understood
         for change in changes:
             if change.rev is not None:
-                self._tell(AppliedRev(rev=change.rev, chunk=applied.chunk))
-                self._on_air.append((applied.rev, change.rev))
+                change.tell(AppliedRev(rev=change.rev, chunk=applied.chunk))
+                self._on_air.append((applied.rev, change))
         self._tell(ParametersUpdated(parameters=self.current, understood=self.understood))
         self._send_waiting()
 
@@ -152,7 +164,7 @@ class Control:
         if len(changes) > 1:
             self._apart.extend(changes)
         else:
-            self._reject(changes[0].rev, refused.reason)
+            changes[0].ack("rejected", refused.reason)
         self._send_waiting()
 
     def engine_lost(self) -> None:
@@ -165,14 +177,15 @@ class Control:
     def engine_found(self) -> None:
         """A new engine has opened the stream with `current`: all that was applied is in force."""
         self._has_engine = True
-        self._on_air = deque(((-1, viewers) for _, viewers in self._on_air), maxlen=_ON_AIR)
+        self._on_air = deque(((-1, change) for _, change in self._on_air), maxlen=_ON_AIR)
         self._send_waiting()
 
     def sent(self, *, rev: int, chunk: int, rtp_timestamp: int) -> None:
         """A frame made with update `rev` (our number) has been sent."""
         while self._on_air and self._on_air[0][0] <= rev:
-            _, viewers = self._on_air.popleft()
-            self._tell(OnAir(rev=viewers, chunk=chunk, rtp_timestamp=rtp_timestamp))
+            _, change = self._on_air.popleft()
+            if change.rev is not None:
+                change.tell(OnAir(rev=change.rev, chunk=chunk, rtp_timestamp=rtp_timestamp))
 
     def _view(self, stats: ClientStats, now_ns: int) -> None:
         if self._viewed_ns is not None and now_ns - self._viewed_ns < STATS_EVERY_NS:
@@ -184,13 +197,13 @@ class Control:
         self._viewed_ns = now_ns
         self._viewed(stats, now_ns)
 
-    def _update(self, update: Parameters) -> None:
+    def _update(self, update: Parameters, tell: Callable[[Event], None]) -> None:
         keys = _keys(update)
-        new = _Change(update, keys)
+        new = _Change(update, keys, tell)
         if not keys:
-            self._reject(new.rev, "the update names no parameter, send at least one")
+            new.ack("rejected", "the update names no parameter, send at least one")
             return
-        self._tell(Ack(rev=new.rev, status="accepted"))
+        new.ack("accepted")
         if self._waiting is None:
             self._waiting = update, [new]
         else:
@@ -198,7 +211,7 @@ class Control:
             for change in changes:
                 change.keys -= keys
                 if not change.keys and change.rev is not None:
-                    self._tell(Ack(rev=change.rev, status="superseded"))
+                    change.ack("superseded")
             left = [change for change in changes if change.keys]
             self._waiting = waiting.merged(update), [*left, new]
         self._send_waiting()

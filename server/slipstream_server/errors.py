@@ -7,6 +7,11 @@
     |   +-- Unauthorized       401: no token, or a wrong one
     |   +-- Forbidden          403: from another site
     |   +-- UnknownSession     404
+    |   +-- NotAcceptable      406: no codec in common
+    |   +-- Conflict           409: somebody else has it
+    |   +-- StaleTag           412: of an earlier state of the session
+    |   +-- WrongType          415: the body is of another type
+    |   +-- Unprocessable      422: understood, and not possible here
     +-- CameraRefused          a picture of a size that cannot be
     +-- Unavailable            503: not the caller's fault; says when to ask again
         +-- EngineUnavailable  the engine loads, or is down
@@ -54,6 +59,36 @@ class UnknownSession(RequestError):
     """There is no such session, or it has ended."""
 
     status: ClassVar[int] = 404
+
+
+class NotAcceptable(RequestError):
+    """Nothing the caller offers can be used here."""
+
+    status: ClassVar[int] = 406
+
+
+class Conflict(RequestError):
+    """Somebody else has what is asked for."""
+
+    status: ClassVar[int] = 409
+
+
+class StaleTag(RequestError):
+    """The request is about a state the session has left."""
+
+    status: ClassVar[int] = 412
+
+
+class WrongType(RequestError):
+    """The body is of a type that is not taken here."""
+
+    status: ClassVar[int] = 415
+
+
+class Unprocessable(RequestError):
+    """The request is understood, and asks for what cannot be."""
+
+    status: ClassVar[int] = 422
 
 
 class Unavailable(SlipstreamError):

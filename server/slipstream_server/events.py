@@ -89,11 +89,14 @@ def describe(ready: Ready) -> Model:
     )
 
 
+AckStatus = Literal["accepted", "rejected", "superseded"]
+
+
 class Ack(Event, frozen=True, tag="ack"):
     """What became of an update; `rev` is null where the viewer gave none or none could be read."""
 
     rev: int | None
-    status: Literal["accepted", "rejected", "superseded"]
+    status: AckStatus
     errors: tuple[str, ...] = ()
 
 

@@ -24,7 +24,7 @@ from slipstream_server.metering import meter_channels
 from slipstream_server.origin import Origin
 from slipstream_server.playout import Shown
 from slipstream_server.reach import Reach
-from slipstream_server.sdp import Offer, with_start_bitrate
+from slipstream_server.sdp import Offer, ice_ufrag, with_start_bitrate
 from slipstream_server.seams import SeamMoved
 from slipstream_server.timing import FrameTimes, Timings
 from slipstream_server.video import Outgoing, Video
@@ -67,6 +67,7 @@ class Peer:
     ) -> None:
         self.camera: MediaStreamTrack | None = None
         self.connected = asyncio.Event()
+        self.ufrags = ("", "")  # the ICE user names of the other side and of ours
         self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._reach = reach
         self._on_open = on_open
@@ -110,7 +111,9 @@ class Peer:
                 "H264 (baseline, packetization-mode 1) and the usual WebRTC attributes"
             ) from error
         self._video.sender.transport.on("statechange", self._transport_changed)
-        return with_start_bitrate(self._pc.localDescription.sdp)
+        answer = self._pc.localDescription.sdp
+        self.ufrags = ice_ufrag(offer.sdp), ice_ufrag(answer)
+        return with_start_bitrate(answer)
 
     async def run(self) -> None:
         """Keep the camera's stream in time, until cancelled."""

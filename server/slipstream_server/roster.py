@@ -129,10 +129,7 @@ class Roster:
             raise Forbidden(
                 f"the resume token is not that of stream {id!r}; make a new offer without one"
             )
-        if stay.reason is not None:
-            raise UnknownSession(
-                f"stream {id!r} has ended ({stay.reason}); make a new offer to start another"
-            )
+        check_lasting(stay)
         return stay
 
     async def end_held(self, session_id: str, reason: str) -> bool:
@@ -191,3 +188,11 @@ class Roster:
         self._ended[stay.id] = stay.reason or "cut off"
         while len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
+
+
+def check_lasting(stay: Stay) -> None:
+    """Raise UnknownSession if the stream has come to its end."""
+    if stay.reason is not None:
+        raise UnknownSession(
+            f"stream {stay.id!r} has ended ({stay.reason}); make a new offer to start another"
+        )

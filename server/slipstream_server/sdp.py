@@ -27,11 +27,13 @@ class Offer:
         candidates: those addresses; they are added later, since looking up a name may take a second
             and the answer does not need them.
         sends_video: whether the caller brings a camera; else it only watches.
+        only_sends: whether it wants no picture back.
     """
 
     sdp: str
     candidates: tuple[RTCIceCandidate, ...]
     sends_video: bool
+    only_sends: bool = False
 
 
 def read_offer(sdp: str, kind: str) -> Offer:
@@ -80,6 +82,7 @@ def read_offer(sdp: str, kind: str) -> Offer:
         sdp=sdp,
         candidates=tuple(candidates[:MAX_CANDIDATES]),
         sends_video=video.direction in ("sendrecv", "sendonly"),
+        only_sends=video.direction == "sendonly",
     )
 
 
@@ -154,6 +157,12 @@ def read_candidate(text: str, mid: str | None, line: int | None) -> RTCIceCandid
         ) from error
     candidate.sdpMid, candidate.sdpMLineIndex = mid, line
     return candidate
+
+
+def ice_ufrag(sdp: str) -> str:
+    """The first ICE user name of a description that was read."""
+    key = "a=ice-ufrag:"
+    return next((line[len(key) :] for line in sdp.splitlines() if line.startswith(key)), "")
 
 
 def with_start_bitrate(answer: str, kbps: int = _START_KBPS) -> str:

@@ -6,6 +6,7 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from slipstream_protocol.clock import now_ns
@@ -13,12 +14,12 @@ from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.camera_session import CameraSession
 from slipstream_server.config import ServerConfig
-from slipstream_server.errors import RequestError, ServerFull, UnknownSession
+from slipstream_server.errors import Conflict, RequestError, ServerFull, UnknownSession
 from slipstream_server.hosted_relays import HostedRelays
 from slipstream_server.ice import IceServer, ice_servers
-from slipstream_server.roster import Roster
+from slipstream_server.roster import Roster, check_lasting
 from slipstream_server.sdp import Offer
-from slipstream_server.session import Session, Surroundings
+from slipstream_server.session import SILENT_S, Session, Surroundings
 from slipstream_server.slo import Milestone
 from slipstream_server.stay import Engine, Stay
 from slipstream_server.trunk import Census, StreamTold
@@ -27,6 +28,8 @@ from slipstream_server.watch_session import WatchSession
 logger = logging.getLogger(__name__)
 
 session_id: contextvars.ContextVar[str] = contextvars.ContextVar("session_id", default="-")
+
+LetIn = Callable[[str], Awaitable[tuple[Session, "Answered"]]]
 
 _REMEMBERED = 256
 _CLOSE_S = 3.0
@@ -76,6 +79,7 @@ class Sessions:
         self._roster = Roster(engine, around, hold_s=config.hold_s)
         self._live: dict[str, tuple[Session, asyncio.Task[None]]] = {}
         self._arriving = 0  # watchers who are being answered
+        self._publishing: set[str] = set()  # names of publishers who are being answered
         self._left: OrderedDict[str, str] = OrderedDict()
         self._stopping = False
 
@@ -122,17 +126,58 @@ class Sessions:
         Raises:
             RequestError, Unavailable: why not.
         """
+        if not offer.sends_video:
+            return await self._admit(offer, lambda id: self._let_watcher_in(id, offer, view))
+        if resume is not None:
+            stay = self._roster.resumed(resume)
+            return await self._admit(offer, lambda id: self._let_back_in(id, offer, stay))
+        return await self._admit(
+            offer, lambda id: self._let_camera_in(id, offer, parameters, name=id, returns=True)
+        )
+
+    async def publish(self, offer: Offer, parameters: Parameters, *, name: str) -> Answered:
+        """Let a publisher in, who brings a camera and wants no picture back.
+
+        Args:
+            name: of the stream; one that is held for its publisher goes on as it was.
+
+        Raises:
+            RequestError, Unavailable: why not.
+        """
+        known = next((stay for stay in self._roster.all() if stay.id == name), None)
+        comes_back = known is not None and known.is_held and not known.returns
+        if name in self._publishing or (known is not None and not comes_back):
+            raise Conflict(
+                f"stream {name!r} has a publisher; choose another name, or end that one first "
+                f"(one that vanishes makes room after {SILENT_S:g} s)"
+            )
+        self._publishing.add(name)
+        try:
+            if known is not None:
+                return await self._admit(offer, lambda id: self._let_back_in(id, offer, known))
+            return await self._admit(
+                offer,
+                lambda id: self._let_camera_in(id, offer, parameters, name=name, returns=False),
+            )
+        finally:
+            self._publishing.remove(name)
+
+    async def watch(self, offer: Offer, *, name: str | None) -> Answered:
+        """Let a viewer in, to the newest stream if `name` is None.
+
+        Raises:
+            RequestError, Unavailable: why not.
+        """
+        return await self._admit(offer, lambda id: self._let_watcher_in(id, offer, name))
+
+    async def _admit(self, offer: Offer, let_in: LetIn) -> Answered:
+        """Give a caller a session, and run it."""
         if self._stopping:
             raise ServerFull("the server is stopping; start it again first", retry_after_s=10.0)
         id = self._mark + secrets.token_urlsafe(9)
         token = session_id.set(id)
         try:
-            if not offer.sends_video:
-                session, answered = await self._let_watcher_in(id, offer, view)
-            elif resume is not None:
-                session, answered = await self._let_back_in(id, offer, resume)
-            else:
-                session, answered = await self._let_camera_in(id, offer, parameters)
+            session, answered = await let_in(id)
             self._live[id] = (
                 session,
                 asyncio.create_task(self._run(session, offer), name=f"session {id}"),
@@ -140,6 +185,22 @@ class Sessions:
         finally:
             session_id.reset(token)
         return answered
+
+    def streams(self) -> list[Stay]:
+        """All streams, the oldest first."""
+        return self._roster.all()
+
+    def stream(self, name: str) -> Stay:
+        """The stream.
+
+        Raises:
+            UnknownSession: if there is none, with the reason it ended where that is known.
+        """
+        return self._roster.find(name)
+
+    def is_live(self, id: str) -> bool:
+        """Whether there is such a session now."""
+        return id in self._live
 
     def find(self, id: str) -> Session:
         """The session.
@@ -189,10 +250,10 @@ class Sessions:
         return configured + self._hosted.servers(now_s)
 
     async def _let_camera_in(
-        self, id: str, offer: Offer, parameters: Parameters
+        self, id: str, offer: Offer, parameters: Parameters, *, name: str, returns: bool
     ) -> tuple[Session, Answered]:
         """A new stream, opened while the answer is made."""
-        stay = self._roster.prepare(id, returns=True, offered_ns=now_ns())
+        stay = self._roster.prepare(name, returns=returns, offered_ns=now_ns())
         session = self._camera_session(id, stay)
         try:
             async with asyncio.TaskGroup() as parts:
@@ -209,12 +270,13 @@ class Sessions:
         self._roster.begin(stay)
         return session, self._answered(session, answer.result())
 
-    async def _let_back_in(self, id: str, offer: Offer, resume: str) -> tuple[Session, Answered]:
+    async def _let_back_in(self, id: str, offer: Offer, stay: Stay) -> tuple[Session, Answered]:
         """A new call for a stream that is there."""
-        session = self._camera_session(id, self._roster.resumed(resume))
+        session = self._camera_session(id, stay)
         answer = await session.answer(offer)
         try:
-            self._roster.resumed(resume).carry(session)  # it may have ended meanwhile
+            check_lasting(stay)  # it may have ended meanwhile
+            stay.carry(session)
         except BaseException:
             await session.peer.close()
             raise

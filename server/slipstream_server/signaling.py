@@ -14,6 +14,7 @@ from slipstream_server.errors import (
     RequestError,
     SlipstreamError,
     TooOften,
+    Unauthorized,
     Unavailable,
 )
 from slipstream_server.ice import IceServer
@@ -153,7 +154,10 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return await handler(request)
     except RequestError as error:
         logger.info("%s %s: %s", request.method, request.path, error)
-        return _error(str(error), error.status)
+        response = _error(str(error), error.status)
+        if isinstance(error, Unauthorized):
+            response.headers["WWW-Authenticate"] = "Bearer"
+        return response
     except TooOften as error:  # the throttle has logged it, once for many
         return _later(error)
     except Unavailable as error:

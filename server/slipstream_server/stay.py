@@ -5,7 +5,7 @@ import contextlib
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -251,6 +251,10 @@ class Stay:
     def receive(self, raw: str | bytes, now_ns: int) -> None:
         """A message of the viewer's page."""
         self._opened_control().receive(raw, now_ns)
+
+    def change(self, update: Parameters, tell: Callable[[Event], None]) -> bool:
+        """Take an update from elsewhere, answered by `tell`; False if there are too many."""
+        return self._opened_control().update(update, now_ns(), tell)
 
     def on_frame(self, frame: Captured) -> None:
         """A frame of the viewer's camera."""

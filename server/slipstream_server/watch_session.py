@@ -31,7 +31,7 @@ class WatchSession(Session):
     ) -> None:
         track = source.broadcast.track(self._on_sent)
         super().__init__(id, track, track, servers, around)
-        self._source = source
+        self.source = source
         self._watcher = Watcher(tell=self.peer.tell, end=self.leave)
         self._control = Control(
             current=source.state_event().parameters,
@@ -52,9 +52,9 @@ class WatchSession(Session):
         except BaseException:
             await self.peer.close()
             raise
-        self._source.stream.watchers.append(self._watcher)
-        if self._source.reason is not None:
-            self.leave(f"the stream has ended: {self._source.reason}")
+        self.source.stream.watchers.append(self._watcher)
+        if self.source.reason is not None:
+            self.leave(f"the stream has ended: {self.source.reason}")
         return answer
 
     @property
@@ -64,12 +64,12 @@ class WatchSession(Session):
         return SILENT_S if self._control.pinged else math.inf
 
     async def release(self) -> None:
-        watchers = self._source.stream.watchers
+        watchers = self.source.stream.watchers
         if self._watcher in watchers:
             watchers.remove(self._watcher)
 
     def on_channel(self) -> None:
-        self.peer.tell(self._source.state_event())
+        self.peer.tell(self.source.state_event())
 
     def on_message(self, raw: str | bytes, now_ns: int) -> None:
         self._control.receive(raw, now_ns)

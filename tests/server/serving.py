@@ -37,6 +37,15 @@ async def poll(holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> Non
     raise AssertionError(f"it has not become so within {deadline_s:g} s")
 
 
+def own_tasks() -> set[str]:
+    """Names of all tasks but those that hold an HTTP connection open."""
+    return {
+        task.get_name()
+        for task in asyncio.all_tasks()
+        if "RequestHandler" not in repr(task.get_coro())
+    }
+
+
 @asynccontextmanager
 async def serving(page: Path, *, ready: bool = True, **settings: Any) -> AsyncIterator[Serving]:
     """A whole server; its engine is `echo` unless `settings` say otherwise."""

@@ -12,7 +12,7 @@ from slipstream_server.timing import RECORD
 
 from tests.server.calls import DEADLINE_S, Camera, dial, number_of
 from tests.server.ports import free_range, taken
-from tests.server.serving import Serving, poll, serving
+from tests.server.serving import Serving, own_tasks, poll, serving
 
 
 async def test_pictures_come_back_in_order(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ async def test_no_more_watch_than_may_however_many_ask_at_once(tmp_path: Path) -
 async def test_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
     """no task, no thread, no lane, no session; politely or when the caller just vanishes."""
     async with serving(tmp_path, hold_s=0.5) as server:
-        before = _own_tasks()
+        before = own_tasks()
         for polite in (True, False):
             async with dial(server.client, camera=Camera()) as call:
                 await call.until_frames(4)
@@ -257,7 +257,7 @@ async def test_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
                     assert response.status == 204
             await poll(lambda: server.sessions.count() == {"stream": 0, "viewer": 0, "held": 0})
             await poll(lambda: free_lanes(server) == 2)
-        await poll(lambda: _own_tasks() <= before)
+        await poll(lambda: own_tasks() <= before)
         await poll(lambda: not [t for t in threading.enumerate() if "decoder" in t.name])
 
 
@@ -272,15 +272,6 @@ async def test_sound_is_answered_inactive(tmp_path: Path) -> None:
 
 def free_lanes(server: Serving) -> int:
     return server.supervisor.require().free_lanes
-
-
-def _own_tasks() -> set[str]:
-    """Names of all tasks but those that hold an HTTP connection open."""
-    return {
-        task.get_name()
-        for task in asyncio.all_tasks()
-        if "RequestHandler" not in repr(task.get_coro())
-    }
 
 
 async def test_media_keep_to_the_ports_set_aside(tmp_path: Path) -> None:

@@ -1,0 +1,69 @@
+"""A WHIP publisher and a WHEP viewer made of plain aiortc."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp.test_utils import TestClient
+from aiortc import (
+    MediaStreamTrack,
+    RTCCertificate,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
+from slipstream_server.ice import bound_gathering
+
+from tests.server.calls import Call
+
+SDP = {"Content-Type": "application/sdp"}
+FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
+
+
+class WhipCall(Call):
+    """A call made by one POST; `location` is what is to be deleted."""
+
+    location = ""
+    headers: Mapping[str, str]
+
+
+@asynccontextmanager
+async def posted(
+    client: TestClient[Any, Any],
+    path: str,
+    *,
+    camera: MediaStreamTrack | None = None,
+    sound: bool = False,
+    headers: dict[str, str] | None = None,
+    certificate: RTCCertificate | None = None,
+) -> AsyncIterator[WhipCall]:
+    """A publisher if there is a camera, else a viewer; hung up without a word at the end.
+
+    Args:
+        sound: whether it offers sound too, and first.
+        certificate: its own, instead of one that aiortc makes.
+    """
+    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    if certificate is not None:
+        setattr(pc, "_RTCPeerConnection__certificates", [certificate])  # noqa: B010
+    call = WhipCall(pc, None)
+    direction = "recvonly" if camera is None else "sendonly"
+    try:
+        if sound:
+            pc.addTransceiver("audio", direction=direction)
+        pc.addTransceiver(camera or "video", direction=direction)
+        bound_gathering(pc, loopback=True)
+        await pc.setLocalDescription()
+        sdp = pc.localDescription.sdp
+        async with client.post(path, data=sdp, headers=SDP | (headers or {})) as response:
+            body = await response.text()
+            call.status, call.headers = response.status, response.headers
+        if call.status == 201:
+            call.location = call.headers["Location"]
+            call.id = call.location.rsplit("/", 1)[1]
+            await pc.setRemoteDescription(RTCSessionDescription(body, "answer"))
+        else:
+            call.error = body
+        yield call
+    finally:
+        await call.close()
