@@ -1,0 +1,30 @@
+"""Packages from npm for the tests that run other people's WebRTC: fetched when they are needed."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+_INSTALL_S = 120
+_FETCH = ("--fetch-retries=0", "--fetch-timeout=20000", "--no-audit", "--no-fund")
+
+
+def installed(package: str, folder: Path) -> Path:
+    """A folder whose node_modules have the package; without one the test is skipped, and says why.
+
+    Args:
+        package: with its exact version.
+    """
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        pytest.skip(f"node and npm are needed for {package}; install Node.js 20 or newer")
+    command = (npm, "install", *_FETCH, "--prefix", str(folder), package)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_S)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"npm has not brought {package} within {_INSTALL_S} s")
+    if done.returncode != 0:
+        said = (done.stderr.strip() or "no reason").splitlines()
+        pytest.skip(f"npm does not bring {package}: {said[0]}")
+    return folder

@@ -1,0 +1,220 @@
+"""Publishers and viewers that are not ours: FFmpeg, libdatachannel, libwebrtc; RSA certificates."""
+
+import asyncio
+import datetime
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from aiortc import RTCCertificate
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
+from slipstream_server.encoder import X264, H264Encoder
+
+from tests.barcode import read
+from tests.server.calls import number_of, numbered
+from tests.server.npm import installed
+from tests.server.serving import Serving, poll, serving
+from tests.server.test_whip import publishing
+from tests.server.whips import posted
+
+STOP_S = 20.0
+NODE = Path(__file__).with_name("node")
+PICTURE_BYTES = 640 * 480 * 3 // 2
+TOKEN = "a-token-of-enough-length"
+
+Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+
+def new_key(kind: str) -> Key:
+    """Of elliptic curves ("ec"), or "rsa"."""
+    if kind == "ec":
+        return ec.generate_private_key(ec.SECP256R1())
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def certificate_of(key: Key) -> x509.Certificate:
+    """A self-signed one, as WebRTC peers have."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "peer")])
+    now = datetime.datetime.now(tz=datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .sign(key, hashes.SHA256())
+    )
+
+
+def pem_files(folder: Path, key: Key) -> dict[str, str]:
+    """The muxer's options for a key and its certificate."""
+    certificate, secret = folder / "certificate.pem", folder / "key.pem"
+    certificate.write_bytes(certificate_of(key).public_bytes(serialization.Encoding.PEM))
+    secret.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return {"cert_file": str(certificate), "key_file": str(secret)}
+
+
+@asynccontextmanager
+async def program(
+    *command: str | Path, folder: Path | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A publisher or viewer in a process of its own, asked to stop by closing its input; its
+    output is in the message if it fails."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=folder,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        yield process
+    finally:
+        try:
+            async with asyncio.timeout(STOP_S):
+                said, _ = await process.communicate(b"")
+        except TimeoutError:
+            process.kill()
+            said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode(errors="replace")
+
+
+@pytest.mark.skipif(
+    "whip" not in av.formats_available, reason="this PyAV's FFmpeg is older than 8, without WHIP"
+)
+@pytest.mark.parametrize(
+    ("kind", "flags", "profile"),
+    [
+        ("ec", "", "Baseline"),
+        ("ec", "dtls_active", "High"),
+        ("rsa", "dtls_active", "Baseline"),
+    ],
+)
+async def test_ffmpeg_publishes(tmp_path: Path, kind: str, flags: str, profile: str) -> None:
+    """its pictures are watched in order; its end is the stream's; whatever its certificate,
+    wherever it begins the handshake, and in high profile too."""
+    options = {"authorization": TOKEN} | pem_files(tmp_path, new_key(kind))
+    if flags:
+        options["whip_flags"] = flags
+    page = tmp_path / "page"
+    page.mkdir()
+    async with serving(page, token=TOKEN) as server:
+        url = str(server.client.make_url("/whip/ffmpeg"))
+        arguments = [f"{name}={value}" for name, value in options.items()]
+        module = (sys.executable, "-m", "tests.server.ffmpeg_whip")
+        async with program(*module, url, profile, *arguments):
+            await until_live(server)
+            bearer = {"Authorization": f"Bearer {TOKEN}"}
+            async with posted(server.client, "/whep/ffmpeg", headers=bearer) as viewer:
+                assert viewer.status == 201, viewer.error
+                await viewer.until_frames(20)
+        numbers = [n for frame in viewer.frames if (n := number_of(frame)) is not None]
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) > 10
+        await poll(lambda: server.sessions.streams() == [])
+
+
+@pytest.fixture(scope="module")
+def libdatachannel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What OBS is built on."""
+    return installed("node-datachannel@0.33.4", tmp_path_factory.mktemp("libdatachannel"))
+
+
+@pytest.fixture(scope="module")
+def libwebrtc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What browsers are built on."""
+    return installed("@roamhq/wrtc@0.10.0", tmp_path_factory.mktemp("libwebrtc"))
+
+
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+async def test_libdatachannel_publishes_as_obs_does(
+    tmp_path: Path, libdatachannel: Path, kind: str
+) -> None:
+    """sound first, no addresses, Bearer; its pictures are watched in order, DELETE ends it."""
+    units = tmp_path / "units"
+    units.write_bytes(encoded(300))
+    pem = pem_files(tmp_path, new_key(kind))
+    page = tmp_path / "page"
+    page.mkdir()
+    async with serving(page, token=TOKEN) as server:
+        url = str(server.client.make_url("/whip/obs"))
+        script = (url, TOKEN, units, pem["cert_file"], pem["key_file"])
+        async with program("node", NODE / "obs.mjs", *script, folder=libdatachannel):
+            await until_live(server)
+            bearer = {"Authorization": f"Bearer {TOKEN}"}
+            async with posted(server.client, "/whep/obs", headers=bearer) as viewer:
+                assert viewer.status == 201, viewer.error
+                await viewer.until_frames(20)
+        numbers = [n for frame in viewer.frames if (n := number_of(frame)) is not None]
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) > 10
+        await poll(lambda: server.sessions.streams() == [])
+
+
+async def test_libwebrtc_publishes_and_watches(tmp_path: Path, libwebrtc: Path) -> None:
+    """what one sends the other is shown, readable."""
+    sent, shown = tmp_path / "sent", tmp_path / "shown"
+    sent.write_bytes(b"".join(numbered(number).to_ndarray().tobytes() for number in range(60)))
+    shown.touch()
+    page = tmp_path / "page"
+    page.mkdir()
+    script = NODE / "libwebrtc.mjs"
+    async with serving(page) as server:
+        whip, whep = (str(server.client.make_url(path)) for path in ("/whip/web", "/whep/web"))
+        async with program("node", script, "publish", whip, sent, folder=libwebrtc):
+            await until_live(server)
+            async with program("node", script, "view", whep, shown, folder=libwebrtc):
+                await poll(lambda: shown.stat().st_size > 20 * PICTURE_BYTES)
+        pictures = np.frombuffer(shown.read_bytes(), np.uint8)
+        pictures = pictures[: pictures.size // PICTURE_BYTES * PICTURE_BYTES]
+        luma = pictures.reshape(-1, PICTURE_BYTES)[:, : 640 * 480].reshape(-1, 480, 640)
+        numbers = {read(picture) for picture in luma} - {None}
+        assert len(numbers) > 10
+        await poll(lambda: server.sessions.streams() == [])
+
+
+def encoded(count: int) -> bytes:
+    """Numbered pictures as H.264 access units, each behind its length."""
+    encoder = H264Encoder(X264, ceiling_bps=2_000_000)
+    units = []
+    for number in range(count):
+        frame = numbered(number)
+        frame.pts = number * 3000
+        key = number % 30 == 0
+        done = encoder.encode(frame, bitrate_bps=2_000_000, fps=30, key=key)
+        unit = bytes(done.packet)
+        units.append(len(unit).to_bytes(4, "big") + unit)
+    return b"".join(units)
+
+
+async def until_live(server: Serving) -> None:
+    await poll(
+        lambda: any(stay.state_event().state == "live" for stay in server.sessions.streams())
+    )
+
+
+async def test_a_peer_with_an_rsa_certificate_is_served(tmp_path: Path) -> None:
+    """it begins the handshake: the end of ours that begins one refuses such certificates."""
+    key = new_key("rsa")
+    certificate = RTCCertificate(key, certificate_of(key))  # type: ignore[arg-type]
+    async with (
+        serving(tmp_path) as server,
+        publishing(server),
+        posted(server.client, "/whep/stage", certificate=certificate) as viewer,
+    ):
+        await viewer.until_frames(8)
