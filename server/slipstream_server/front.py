@@ -15,7 +15,7 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -36,6 +36,7 @@ from slipstream_server.probes import Probes
 from slipstream_server.relay import relay
 from slipstream_server.sdp import read_offer
 from slipstream_server.signaling import BODY_MAX_BYTES, OfferRequest, errors_as_json
+from slipstream_server.streams import StreamList
 from slipstream_server.supervisor import Supervisor, engine_command
 from slipstream_server.throttle import Throttle
 from slipstream_server.trunk import Census, EngineIs
@@ -45,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 _MARK = re.compile(r"(\d{1,3})~(\d{1,9})~")
 _OFFER = "/api/v1/webrtc/offer"
+_POSTED = ("", "/", "/{stream}")  # under /whip and /whep
 
 
 class Front:
@@ -87,6 +89,12 @@ class Front:
             web.post(_OFFER, self.offer),
             web.get("/metrics", self.metrics),
             web.route("*", "/api/v1/webrtc/{rest:.*}", self.by_id),
+            *(web.post(f"/whip{path}", self.publish) for path in _POSTED),
+            *(web.post(f"/whep{path}", self.watch) for path in _POSTED),
+            *(web.route("*", f"/{{kind:whip|whep}}{path}", self.by_stream) for path in _POSTED),
+            web.route("*", "/{kind:whip|whep}/{stream}/{rest}", self.by_id),
+            web.get("/api/v1/streams", self.streams),
+            web.route("*", "/api/v1/streams/{stream}/{rest}", self.by_stream),
         ]
 
     # ---- workers and engine come and go
@@ -128,8 +136,19 @@ class Front:
 
     async def offer(self, request: web.Request) -> web.Response:
         """A call begins, on the worker that suits it best."""
+        return await self._counted(self._offer(request))
+
+    async def publish(self, request: web.Request) -> web.Response:
+        """A publisher comes: to the worker that has the stream of this name, if one has."""
+        return await self._counted(self._publish(request))
+
+    async def watch(self, request: web.Request) -> web.Response:
+        """A viewer comes: to the worker that has the stream."""
+        return await self._counted(self._watch(request, request.match_info.get("stream")))
+
+    async def _counted(self, answering: Awaitable[web.Response]) -> web.Response:
         try:
-            return await self._offer(request)
+            return await answering
         except Unavailable as error:
             self._metrics.refused(error.status)
             raise
@@ -149,8 +168,38 @@ class Front:
             return await self._arrive(
                 request, worker, self._placement.camera_arriving(worker.index)
             )
-        worker = self._of_stream(asked.view)
+        return await self._watch(request, asked.view)
+
+    async def _publish(self, request: web.Request) -> web.Response:
+        answering = await self._refresh()
+        name = request.match_info.get("stream")
+        index = None if name is None else self._placement.worker_of(name)
+        worker = self._for_camera(answering) if index is None else self.workers[index]
+        arriving = self._placement.camera_arriving(worker.index, stream=name)
+        return await self._arrive(request, worker, arriving)
+
+    async def _watch(self, request: web.Request, stream: str | None) -> web.Response:
+        await self._refresh()
+        worker = self._of_stream(stream)
         return await self._arrive(request, worker, self._placement.viewer_arriving(worker.index))
+
+    async def by_stream(self, request: web.Request) -> web.Response:
+        """Whatever concerns a stream that is there."""
+        await self._refresh()
+        return await relay(request, self._of_stream(request.match_info.get("stream")))
+
+    async def streams(self, request: web.Request) -> web.Response:
+        """Those of all workers."""
+        answers = await asyncio.gather(*(relay(request, worker) for worker in self._up()))
+        lists = [
+            msgspec.json.decode(answer.body, type=StreamList)
+            for answer in answers
+            if isinstance(answer.body, bytes)
+        ]
+        found = tuple(stream for one in lists for stream in one.streams)
+        return web.Response(
+            body=msgspec.json.encode(StreamList(streams=found)), content_type="application/json"
+        )
 
     async def by_id(self, request: web.Request) -> web.Response:
         """Whatever concerns a call that is there, and what any worker can answer."""

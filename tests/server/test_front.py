@@ -7,7 +7,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.server.calls import OFFER_PATH, Call, Camera, dial, number_of
 from tests.server.command import health, runs, slipstream
 from tests.server.serving import poll
+from tests.server.whips import posted
 
 FIRST = (0, 2000)  # each caller's pictures have numbers of their own
 STEADY_FRAMES = 20
@@ -270,3 +271,35 @@ async def test_a_caller_comes_back_to_the_worker_that_holds_its_stream() -> None
         async with dial(server.http, camera=Camera(), resume=call.resume) as late:
             assert late.status == 404
             assert "was lost when the process that served it ended" in late.error
+
+
+async def test_a_published_stream_is_found_by_its_name() -> None:
+    """whichever worker has it: watched, changed, listed, refused to a second, and ended."""
+    async with sharded() as server, AsyncExitStack() as calls:
+        for name in ("one", "two"):
+            path = f"/whip/{name}"
+            publisher = await calls.enter_async_context(posted(server.http, path, camera=Camera()))
+            assert publisher.status == 201, publisher.error
+        viewers = [
+            await calls.enter_async_context(posted(server.http, f"/whep/{name}"))
+            for name in ("one", "two")
+        ]
+        for viewer in viewers:
+            await viewer.until_frames(4)
+        async with server.http.get("/api/v1/streams") as response:
+            streams = (await response.json())["streams"]
+        assert {stream["stream"]: stream["viewers"] for stream in streams} == {"one": 1, "two": 1}
+        marks = {viewer.id.split("~")[0] for viewer in viewers}
+        assert len(marks) == 2, "both workers have a stream"
+        for name in ("one", "two"):
+            address = f"/api/v1/streams/{name}/parameters"
+            async with server.http.patch(address, json={"prompt": name}) as response:
+                assert response.status == 200
+            async with posted(server.http, f"/whip/{name}", camera=Camera()) as second:
+                assert second.status == 409
+        async with server.http.delete(publisher.location) as response:
+            assert response.status == 200
+        async with posted(server.http, "/whep/two") as late:
+            assert late.status == 404
+        async with server.http.options("/whip") as response:
+            assert response.headers["Accept-Post"] == "application/sdp"

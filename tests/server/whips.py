@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from aiohttp import ClientSession
 from aiohttp.test_utils import TestClient
 from aiortc import (
     MediaStreamTrack,
@@ -29,7 +30,7 @@ class WhipCall(Call):
 
 @asynccontextmanager
 async def posted(
-    client: TestClient[Any, Any],
+    client: TestClient[Any, Any] | ClientSession,
     path: str,
     *,
     camera: MediaStreamTrack | None = None,
