@@ -12,6 +12,7 @@ import logging
 import signal
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 
 from aiohttp import web
 from slipstream_protocol.channel import AsyncChannel, ChannelClosed
@@ -63,28 +64,39 @@ async def work(descriptor: int) -> None:
             await runner.setup()
             try:
                 await web.SockSite(runner, listener, backlog=_BACKLOG).start()
-                await _serve(trunk, line, sessions, stop)
+                if not await _serve(trunk, line, sessions, stop):
+                    _sweep_after_front(Path(listener.getsockname()))
             finally:
                 await runner.cleanup()
 
 
-async def _serve(trunk: Trunk, line: EngineLine, sessions: Sessions, stop: asyncio.Event) -> None:
+def _sweep_after_front(path: Path) -> None:
+    """Remove what a front that was killed has left: the last worker to go takes the folder."""
+    with contextlib.suppress(OSError):  # another worker is not through yet, or was faster
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()
+
+
+async def _serve(trunk: Trunk, line: EngineLine, sessions: Sessions, stop: asyncio.Event) -> bool:
+    """Until it is time to end; returns whether the front is still there."""
     trunk.send(sessions.census())
     async with asyncio.TaskGroup() as tasks:
         hearing = tasks.create_task(_hear(trunk, line, sessions, tasks), name="hear the front")
         stopped = tasks.create_task(stop.wait(), name="wait for a signal")
         await asyncio.wait((hearing, stopped), return_when=asyncio.FIRST_COMPLETED)
         logger.info("stopping")
+        has_front = not hearing.done() or hearing.result()
         hearing.cancel()
         stopped.cancel()
         await sessions.close_all("the server is stopping")
         line.close()
+    return has_front
 
 
 async def _hear(
     trunk: Trunk, line: EngineLine, sessions: Sessions, tasks: asyncio.TaskGroup
-) -> None:
-    """Do what the front says, until it says to leave or is gone."""
+) -> bool:
+    """Do what the front says, until it says to leave (True) or is gone (False)."""
     with contextlib.suppress(ChannelClosed):
         while not isinstance(message := await trunk.receive(), Leave):
             match message:
@@ -97,3 +109,5 @@ async def _hear(
                     tasks.create_task(line.serve(message, sock, memory), name="engine line")
                 case LineLost(reason=reason):
                     line.lose(reason)
+        return True
+    return False

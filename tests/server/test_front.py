@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -36,6 +37,12 @@ class Sharded:
         """The processes that have the calls."""
         children = psutil.Process(self.process.pid).children()
         return sorted(child.pid for child in children if "worker" in child.cmdline())
+
+    def folder(self) -> Path:
+        """Where the workers' sockets are."""
+        sockets = psutil.Process(self.workers()[0]).net_connections("unix")
+        (path,) = {str(sock.laddr) for sock in sockets if "slipstream-" in str(sock.laddr)}
+        return Path(path).parent
 
     async def health(self) -> dict[str, Any]:
         return await health(self.address, self.http)
@@ -154,9 +161,12 @@ async def test_nobody_outlives_a_killed_front() -> None:
     async with sharded() as server, two_calls(server):
         left = [*server.workers(), (await server.health())["engine_pid"]]
         assert len(left) == 3
+        folder = server.folder()
+        assert folder.is_dir()
         server.process.kill()
         await server.process.wait()
         await poll(lambda: not any(runs(pid) for pid in left))
+        assert not folder.exists()
 
 
 async def test_the_front_stops_cleanly_when_asked() -> None:

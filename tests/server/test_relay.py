@@ -1,0 +1,130 @@
+"""Requests handed on to a worker whose part the test plays."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from slipstream_server.auth import Handler
+from slipstream_server.config import ServerConfig
+from slipstream_server.relay import relay
+from slipstream_server.signaling import errors_as_json
+from slipstream_server.trunk import Census
+from slipstream_server.workers import Worker
+from yarl import URL
+
+
+class Nobody:
+    """A lobby that does not care."""
+
+    def joined(self, worker: Worker) -> None: ...
+    def said(self, worker: Worker, census: Census) -> None: ...
+    def left(self, worker: Worker) -> None: ...
+
+
+@asynccontextmanager
+async def relayed(folder: Path, handler: Handler | None) -> AsyncIterator[TestClient[Any, Any]]:
+    """A client whose every request goes to `handler`, by way of a worker's socket; None is down."""
+    worker = Worker(0, ServerConfig(), folder, Nobody())
+    path = folder / "worker"
+    far = web.Application()
+    far.router.add_route("*", "/{rest:.*}", handler or echo)
+    runner = web.AppRunner(far)
+    await runner.setup()
+    await web.UnixSite(runner, str(path)).start()
+
+    async def hand_on(request: web.Request) -> web.StreamResponse:
+        return await relay(request, worker)
+
+    near = web.Application(middlewares=[errors_as_json], client_max_size=1000)
+    near.router.add_route("*", "/{rest:.*}", hand_on)
+    connector = aiohttp.UnixConnector(str(path))
+    timeout = aiohttp.ClientTimeout(total=0.5)
+    async with (
+        aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as http,
+        TestClient(TestServer(near)) as client,
+    ):
+        if handler is not None:
+            worker.http = http
+        yield client
+    await runner.cleanup()
+
+
+async def echo(request: web.Request) -> web.StreamResponse:
+    """What was asked, as it has come."""
+    asked = {
+        "method": request.method,
+        "path": request.raw_path,
+        "headers": {name.lower(): text for name, text in request.headers.items()},
+        "body": (await request.read()).decode(),
+    }
+    return web.json_response(asked, status=201, headers={"Location": "/whip/x", "ETag": '"1"'})
+
+
+async def test_a_request_arrives_as_it_was_sent_and_its_answer_too(tmp_path: Path) -> None:
+    """method, path with all its signs, headers, body; status and headers back."""
+    async with relayed(tmp_path, echo) as client:
+        url = URL("/whip/a%2Fb%20c?view=x%26y", encoded=True)
+        async with client.patch(
+            url, data=b"v=0", headers={"If-Match": '"1"', "Content-Type": "application/sdp"}
+        ) as answer:
+            told = await answer.json()
+            assert answer.status == 201
+            assert (answer.headers["Location"], answer.headers["ETag"]) == ("/whip/x", '"1"')
+        assert (told["method"], told["body"]) == ("PATCH", "v=0")
+        assert told["path"] == str(url)
+        assert told["headers"]["if-match"] == '"1"'
+        assert told["headers"]["content-type"] == "application/sdp"
+        assert told["headers"]["host"] == client.make_url("/").authority
+
+
+async def test_what_two_neighbours_say_to_each_other_stays_between_them(tmp_path: Path) -> None:
+    """also what a caller names in its Connection header."""
+    said = {"Connection": "close, X-Private", "X-Private": "1", "TE": "trailers", "X-Public": "1"}
+    async with relayed(tmp_path, echo) as client, client.get("/", headers=said) as answer:
+        heard = (await answer.json())["headers"]
+    assert "x-public" in heard
+    assert not {"x-private", "te"} & set(heard)
+
+
+async def test_an_answer_without_a_body_has_none(tmp_path: Path) -> None:
+    async def done(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=204)
+
+    async with relayed(tmp_path, done) as client, client.delete("/offer/x") as answer:
+        assert (answer.status, await answer.read()) == (204, b"")
+
+
+async def hang(request: web.Request) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    raise AssertionError("nothing ends this wait")
+
+
+async def hang_up(request: web.Request) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.close()
+    return web.Response()
+
+
+@pytest.mark.parametrize("trouble", [hang, hang_up, None])
+async def test_a_worker_in_trouble_is_a_reason_to_ask_again(
+    trouble: Callable[[web.Request], Any] | None, tmp_path: Path
+) -> None:
+    """it hangs, it ends in the middle of it, it is not there."""
+    async with relayed(tmp_path, trouble) as client, client.post("/offer", data=b"x") as answer:
+        assert answer.status == 503
+        assert answer.headers["Retry-After"] == "2"
+        assert (await answer.json())["error"].startswith("media worker 0 ")
+
+
+async def test_a_body_that_is_too_large_does_not_reach_the_worker(tmp_path: Path) -> None:
+    async def never(request: web.Request) -> web.StreamResponse:
+        raise AssertionError("it was handed on")
+
+    async with relayed(tmp_path, never) as client, client.post("/", data=b"x" * 2000) as answer:
+        assert answer.status == 413
