@@ -182,8 +182,10 @@ class Roster:
             self._forget(stay)
 
     def _forget(self, stay: Stay) -> None:
-        if self._live.pop(stay.id, None) is None:
+        known, _ = self._live.get(stay.id, (None, None))
+        if known is not stay:  # forgotten before, and its name may be another's by now
             return
+        del self._live[stay.id]
         logger.info("stream %s ends: %s", stay.id, stay.reason or "cut off")
         self._ended[stay.id] = stay.reason or "cut off"
         while len(self._ended) > _REMEMBERED:

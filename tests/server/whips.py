@@ -14,6 +14,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 from slipstream_server.ice import bound_gathering
+from slipstream_server.reach import Reach
 
 from tests.server.calls import Call
 
@@ -53,7 +54,7 @@ async def posted(
         if sound:
             pc.addTransceiver("audio", direction=direction)
         pc.addTransceiver(camera or "video", direction=direction)
-        bound_gathering(pc, loopback=True)
+        bound_gathering(pc, reach=Reach(loopback=True))
         await pc.setLocalDescription()
         sdp = pc.localDescription.sdp
         async with client.post(path, data=sdp, headers=SDP | (headers or {})) as response:
