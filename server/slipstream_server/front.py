@@ -190,7 +190,8 @@ class Front:
 
     async def streams(self, request: web.Request) -> web.Response:
         """Those of all workers."""
-        answers = await asyncio.gather(*(relay(request, worker) for worker in self._up()))
+        answering = await self._refresh()
+        answers = await asyncio.gather(*(relay(request, worker) for worker in answering))
         lists = [
             msgspec.json.decode(answer.body, type=StreamList)
             for answer in answers
@@ -208,18 +209,18 @@ class Front:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Of the front and all workers."""
-        up = self._up_or_none()
+        answering = await self._refresh()
         answers = await asyncio.gather(
-            *(relay(request, worker) for worker in up), return_exceptions=True
+            *(relay(request, worker) for worker in answering), return_exceptions=True
         )
         texts = {
             worker.index: answer.body
-            for worker, answer in zip(up, answers, strict=True)
+            for worker, answer in zip(answering, answers, strict=True)
             if isinstance(answer, web.Response) and isinstance(answer.body, bytes)
         }
         own = self._metrics.render(
             self.supervisor.status,
-            up=len(up),
+            up=len(self._up_or_none()),
             restarts=sum(worker.restarts for worker in self.workers),
         )
         return web.Response(body=merged(own, texts), headers={"Content-Type": CONTENT_TYPE})
@@ -261,10 +262,10 @@ class Front:
 
     def _of_stream(self, name: str | None) -> Worker:
         """The worker that has this stream; for one that nobody has, one that says so."""
-        if name is not None and _MARK.match(name):
-            return self._of_id(name)
         index = self._placement.worker_of(name)
-        return self._up()[0] if index is None else self.workers[index]
+        if index is not None:
+            return self.workers[index]
+        return self._of_id(name or "")
 
     def _of_id(self, id: str) -> Worker:
         """The worker that has, or had, what this id names; any for one that none can have.
