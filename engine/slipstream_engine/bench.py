@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 from slipstream_engine.artifacts import DEFAULT_WEIGHTS
+from slipstream_engine.bench_load import Effort
 from slipstream_engine.bench_report import Figures, Machine, Report, describe
 from slipstream_engine.config import PRESETS, Compilation
 from slipstream_engine.diffusion import Parts
 from slipstream_engine.load import EMBEDDED, Wanted, configure, load_parts, usable_cores
 from slipstream_engine.options import add_machine, count, size_px
 from slipstream_engine.random_parts import random_parts
-from slipstream_engine.speed import Case, Effort, Mode, measure
+from slipstream_engine.speed import Case, Mode, measure
 
 DTYPES = ("float32", "bfloat16", "float16")
 EFFORT = Effort()
@@ -34,7 +35,7 @@ def add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument(
         "--mode", nargs="+", type=Mode, choices=list(Mode), default=[Mode.SEQUENTIAL]
     )
-    parser.add_argument("--streams", nargs="+", type=count, default=[1], help="that take turns")
+    parser.add_argument("--streams", nargs="+", type=count, default=[1], help="at once")
     parser.add_argument("--random-weights", action="store_true", help="where there are no others")
     parser.add_argument("--dtype", choices=DTYPES, help="where not the preset's own")
     parser.add_argument("--chunks", type=count, default=EFFORT.chunks, help="the fewest to measure")

@@ -39,13 +39,22 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     p99: float
 
 
+class StreamFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several streams; as `Figures` says."""
+
+    fps: float
+    chunk_ms: Spread
+
+
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """One configuration.
 
     Args:
         fps: frames of all streams between the first and the last chunk done, over that time.
         chunk_ms: from a chunk's frames on the host to its new frames there.
-        encode_ms, denoise_ms, decode_ms: medians; denoising is all a call's steps.
+        encode_ms, denoise_ms, decode_ms: medians; denoising is all a call's steps, and a pass
+            counts in full for each of its chunks.
+        overhead: what the loop takes beside its passes, as a share of them; None without a loop.
         ttff_ms: a stream's opening to its first frames, in a warm process; median.
         memory_bytes: the most in use: of the GPU, or of the process so far.
         flop: of one chunk.
@@ -65,9 +74,11 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     fps: float
     chunk_ms: Spread
+    per_stream: list[StreamFigures]
     encode_ms: float
     denoise_ms: float
     decode_ms: float
+    overhead: float | None
     ttff_ms: float
     memory_bytes: int
     flop: int
@@ -85,7 +96,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.format(msgspec.json.encode(self)) + b"\n"
 
     def table(self) -> str:
-        """A line for each configuration."""
+        """A line for each configuration; `each` is the slowest stream's fps."""
         rows = [_COLUMNS, *(_row(figures) for figures in self.figures)]
         widths = [max(len(row[k]) for row in rows) for k in range(len(_COLUMNS))]
         lines = ["  ".join(x.rjust(w) for x, w in zip(r, widths, strict=True)) for r in rows]
@@ -93,8 +104,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _COLUMNS = (
-    *("preset", "size", "codec", "steps", "mode", "streams", "fps", "p50 ms", "p95", "p99"),
-    *("encode", "denoise", "decode", "TTFF", "MB", "TFLOP/s", "of product"),
+    *("preset", "size", "codec", "steps", "mode", "streams", "fps", "each", "p50 ms", "p95", "p99"),
+    *("encode", "denoise", "decode", "loop", "TTFF", "MB", "TFLOP/s", "of product"),
 )
 
 
@@ -114,8 +125,10 @@ def _row(figures: Figures) -> tuple[str, ...]:
         figures.mode,
         str(figures.streams),
         f"{figures.fps:.1f}",
+        f"{min(stream.fps for stream in figures.per_stream):.1f}",
         *(f"{ms:.1f}" for ms in (figures.chunk_ms.p50, figures.chunk_ms.p95, figures.chunk_ms.p99)),
         *(f"{ms:.1f}" for ms in (figures.encode_ms, figures.denoise_ms, figures.decode_ms)),
+        "" if figures.overhead is None else f"{100 * figures.overhead:.2f} %",
         f"{figures.ttff_ms:.0f}",
         f"{figures.memory_bytes / 1e6:.0f}",
         f"{figures.flop_per_s / 1e12:.3f}",

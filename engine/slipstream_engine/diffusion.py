@@ -119,6 +119,10 @@ class DiffusionPipeline(Generic[CodecStateT]):
         )
 
     @property
+    def max_streams(self) -> int:
+        return self._config.max_streams
+
+    @property
     def max_batch(self) -> int:
         return MAX_BATCH if self._device.type == "cuda" else self._config.cpu_batch
 

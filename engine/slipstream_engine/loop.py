@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from time import thread_time_ns
 from typing import Generic, TypeVar
 
 from msgspec import UNSET
@@ -34,6 +35,7 @@ from slipstream_engine.latency import LatencyModel
 from slipstream_engine.pipeline import AdmissionError, Pipeline, Stream
 from slipstream_engine.rehearsal import longest_chunk_ms, nothing_learnt
 from slipstream_engine.scheduler import Scheduler
+from slipstream_engine.tally import Tally
 from slipstream_engine.turns import Turns
 from slipstream_engine.work import Ask, Batch, Cause, Stage
 
@@ -84,6 +86,7 @@ class Loop(Generic[ChunkT]):
         self._scheduler = Scheduler(latency, max_batch=pipeline.max_batch)
         self._device = Device(pipeline, arena)
         self._turns = Turns()
+        self.tally = Tally()
         self._places = Places(since_ns=now_ns())
         self._lanes: dict[int, Lane[ChunkT]] = {}
         self._stopped = False
@@ -98,6 +101,7 @@ class Loop(Generic[ChunkT]):
 
     def _serve(self) -> None:
         while not self._stopped:
+            began_ns, within_ns = thread_time_ns(), self.tally.within_ns
             batch = self._scheduler.next_batch(now_ns())
             self._report_drops()
             if batch is not None:
@@ -106,6 +110,9 @@ class Loop(Generic[ChunkT]):
             else:
                 self._free(self._turns.all_due())
             self._read(self._patience_s(is_busy=batch is not None))
+            if batch is not None:
+                within_ns = self.tally.within_ns - within_ns
+                self.tally.overhead_ns += thread_time_ns() - began_ns - within_ns
 
     def _read(self, patience_s: float | None) -> None:
         for _ in range(_READ_AT_ONCE):
@@ -275,7 +282,10 @@ class Loop(Generic[ChunkT]):
         work = [
             (lane, lane.flights[item.chunk]) for lane, item in zip(lanes, batch.items, strict=True)
         ]
+        began_ns = thread_time_ns()
         done = self._device.run(batch.kind.stage, work)
+        self.tally.within_ns += thread_time_ns() - began_ns
+        self.tally.computed_ns += done.ended_ns - done.started_ns
         self._scheduler.done(batch, started_ns=done.started_ns, ended_ns=done.ended_ns)
         for lane, item in zip(lanes, batch.items, strict=True):
             if lane.number in done.failed:

@@ -17,31 +17,34 @@ from typing import Any
 import numpy as np
 import torch
 from slipstream_protocol.frames import I420, Geometry
-from slipstream_protocol.messages import StageTimes
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_engine.bench_report import Figures, Machine, Spread
+from slipstream_engine.bench_load import Effort, Made, Scene, check_alive
+from slipstream_engine.bench_report import Figures, Machine, Spread, StreamFigures
 from slipstream_engine.config import EngineConfig
 from slipstream_engine.diffusion import DiffusionPipeline, Parts
 from slipstream_engine.flops import chunk_flop
 from slipstream_engine.real_parts import Sizes
+from slipstream_engine.served import serve
 from slipstream_engine.stream import DiffusionStream
 
-SCENE_CHUNKS = 8
 TTFF_TRIES = 3
-FLAT_DEVIATION = 0.5  # of luma levels; a dead model's picture has less
 
 
 class Mode(StrEnum):
-    """In which order steps run; the numbers are the same."""
+    """In which order steps run; the numbers are the same.
+
+    In the first two streams take turns, a chunk each; served, they share passes where that pays.
+    """
 
     SEQUENTIAL = "sequential"  # a chunk's, one after the other
     BATCH = "batch"  # the stream batch
+    SERVED = "served"  # as the engine's loop decides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One configuration; `config.max_streams` streams run, taking turns.
+    """One configuration; `config.max_streams` streams run.
 
     Args:
         steps: None for the preset's own.
@@ -67,53 +70,6 @@ class Case:
         return Parameters(denoising_step_list=schedule.step_list[:steps])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effort:
-    """How long to measure: both must be reached.
-
-    Args:
-        warm_up_chunks: after the cache is full.
-        chunks: of each stream.
-    """
-
-    warm_up_chunks: int = 20
-    chunks: int = 300
-    seconds: float = 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Made:
-    """One chunk."""
-
-    done_s: float
-    took_s: float
-    stages: StageTimes
-
-
-class Scene:
-    """An endless film of a few chunks: a gradient that wanders, noise on it."""
-
-    def __init__(self, geometry: Geometry) -> None:
-        rng = np.random.default_rng(0)
-        rows, columns = geometry.frame_shape
-        ramp = np.add.outer(np.arange(rows), np.arange(columns))
-        frames = geometry.first_chunk_frames + SCENE_CHUNKS * geometry.chunk_frames
-        self._geometry = geometry
-        self._frames_THW: I420 = np.stack(
-            [
-                ((ramp + 5 * k) % 200 + rng.integers(0, 48, (rows, columns))).astype(np.uint8)
-                for k in range(frames)
-            ]
-        )
-
-    def chunk(self, number: int) -> I420:
-        """The frames of a chunk, `[T, H * 3 // 2, W]`."""
-        size = self._geometry.frames_of(number)
-        first = self._geometry.first_chunk_frames
-        start = 0 if number == 0 else first + (number - 1) % SCENE_CHUNKS * size
-        return self._frames_THW[start : start + size]
-
-
 def measure(
     case: Case, parts: Parts[Any], effort: Effort, machine: Machine, *, sizes: Sizes | None = None
 ) -> Figures:
@@ -132,20 +88,22 @@ def measure(
     _reset_peak(config.device)
     pipeline.warm_up()
     ttff_s = statistics.median(_ttff_s(pipeline, scene, parameters) for _ in range(TTFF_TRIES))
-    streams = [
-        pipeline.open(parameters, batched=case.mode is Mode.BATCH)
-        for _ in range(config.max_streams)
-    ]
     warm_up = config.preset.cache.slots + effort.warm_up_chunks
-    made = _make(streams, scene, warm_up, effort)
-    return _figures(case, pipeline, made, ttff_s, machine, sizes)
+    if case.mode is Mode.SERVED:
+        made, overhead = serve(pipeline, scene, parameters, warm_up, effort)
+    else:
+        batched = case.mode is Mode.BATCH
+        streams = [pipeline.open(parameters, batched=batched) for _ in range(config.max_streams)]
+        made, overhead = _make(streams, scene, warm_up, effort), None
+    return _figures(case, pipeline, made, ttff_s, overhead, machine, sizes)
 
 
 def _figures(
     case: Case,
     pipeline: DiffusionPipeline[Any],
-    made: list[_Made],
+    made: list[Made],
     ttff_s: float,
+    overhead: float | None,
     machine: Machine,
     sizes: Sizes | None,
 ) -> Figures:
@@ -154,7 +112,6 @@ def _figures(
     flop = chunk_flop(config, sizes=sizes).total(steps)
     seconds = made[-1].done_s - made[0].done_s
     chunks_per_s = (len(made) - 1) / seconds
-    p50, p95, p99 = np.percentile([1e3 * each.took_s for each in made], [50, 95, 99])
     return Figures(
         preset=preset.name,
         width_px=preset.width_px,
@@ -168,10 +125,15 @@ def _figures(
         chunks=len(made),
         seconds=seconds,
         fps=chunks_per_s * pipeline.geometry.chunk_frames,
-        chunk_ms=Spread(p50=float(p50), p95=float(p95), p99=float(p99)),
+        chunk_ms=_spread(made),
+        per_stream=[
+            StreamFigures(fps=_fps(own, pipeline.geometry), chunk_ms=_spread(own))
+            for own in ([each for each in made if each.stream == n] for n in _streams(made))
+        ],
         encode_ms=statistics.median(each.stages.encode_ms for each in made),
         denoise_ms=statistics.median(each.stages.denoise_ms for each in made),
         decode_ms=statistics.median(each.stages.decode_ms for each in made),
+        overhead=overhead,
         ttff_ms=1e3 * ttff_s,
         memory_bytes=_peak_bytes(config.device),
         flop=flop,
@@ -180,33 +142,49 @@ def _figures(
     )
 
 
+def _streams(made: list[Made]) -> list[int]:
+    return sorted({each.stream for each in made})
+
+
+def _spread(made: list[Made]) -> Spread:
+    p50, p95, p99 = np.percentile([1e3 * each.took_s for each in made], [50, 95, 99])
+    return Spread(p50=float(p50), p95=float(p95), p99=float(p99))
+
+
+def _fps(made: list[Made], geometry: Geometry) -> float:
+    """Frames between the first chunk done and the last; 0 of fewer than two."""
+    seconds = made[-1].done_s - made[0].done_s
+    return (len(made) - 1) * geometry.chunk_frames / seconds if seconds else 0.0
+
+
 def _make(
     streams: list[DiffusionStream[Any]], scene: Scene, warm_up: int, effort: Effort
-) -> list[_Made]:
+) -> list[Made]:
     """Let all streams make chunks in turn; what warming up made is left out."""
-    made: list[_Made] = []
+    made: list[Made] = []
     begin_s = 0.0
     for number in itertools.count():
         if number == warm_up:
             begin_s = time.perf_counter()
-        for stream in streams:
-            each, out_THW = _step(stream, scene.chunk(number))
+        for index, stream in enumerate(streams):
+            each, out_THW = _step(stream, scene.chunk(number), index)
             if number >= warm_up:
                 made.append(each)
             elif number == warm_up - 1:
-                _check_alive(out_THW)
+                check_alive(out_THW)
         measured = number + 1 - warm_up
         if measured >= effort.chunks and time.perf_counter() - begin_s >= effort.seconds:
             return made
     raise AssertionError("counting does not end")
 
 
-def _step(stream: DiffusionStream[Any], frames_THW: I420) -> tuple[_Made, I420]:
+def _step(stream: DiffusionStream[Any], frames_THW: I420, index: int = 0) -> tuple[Made, I420]:
     out_THW = np.zeros_like(frames_THW)
     begin_s = time.perf_counter()
     stages = stream.step(frames_THW, out_THW)
     done_s = time.perf_counter()
-    return _Made(done_s=done_s, took_s=done_s - begin_s, stages=stages), out_THW
+    made = Made(stream=index, done_s=done_s, took_s=done_s - begin_s, stages=stages)
+    return made, out_THW
 
 
 def _ttff_s(pipeline: DiffusionPipeline[Any], scene: Scene, parameters: Parameters) -> float:
@@ -214,15 +192,6 @@ def _ttff_s(pipeline: DiffusionPipeline[Any], scene: Scene, parameters: Paramete
     begin_s = time.perf_counter()
     each, _ = _step(pipeline.open(parameters), scene.chunk(0))
     return each.done_s - begin_s
-
-
-def _check_alive(frames_THW: I420) -> None:
-    luma_THW = frames_THW[:, : frames_THW.shape[1] * 2 // 3]
-    if luma_THW.std() < FLAT_DEVIATION:
-        raise RuntimeError(
-            f"the model's pictures deviate by {luma_THW.std():.2f} levels, they must by "
-            f"{FLAT_DEVIATION}: with numbers that died out or are none, times mean nothing"
-        )
 
 
 def _reset_peak(device: str) -> None:
