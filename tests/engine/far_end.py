@@ -115,6 +115,7 @@ class Viewer:
     Args:
         updates: said before the chunk of that number.
         seed: of the clip.
+        told: whatever else was said to it.
     """
 
     far_end: FarEnd
@@ -123,6 +124,7 @@ class Viewer:
     updates: Mapping[int, Parameters] = field(default_factory=dict)
     seed: int = 0
     slots: int = 1
+    told: list[ToServer] = field(default_factory=list)
     made: dict[int, I420] = field(default_factory=dict)
     sent: int = 0
 
@@ -149,6 +151,8 @@ class Viewer:
                 self.far_end.say(SlotRead(lane=self.lane, slot=slot))
             case ChunkDropped(chunk=chunk):
                 raise AssertionError(f"chunk {chunk} was dropped")
+            case _:
+                self.told.append(message)
 
 
 def watch(*viewers: Viewer) -> list[ToServer]:

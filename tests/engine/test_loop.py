@@ -17,6 +17,7 @@ from slipstream_protocol.arena import Layout, Slots
 from slipstream_protocol.frames import I420, Geometry
 from slipstream_protocol.messages import (
     Applied,
+    ChunkDropped,
     ChunkOut,
     CloseStream,
     Failed,
@@ -218,6 +219,43 @@ def test_who_waits_longest_is_asked_when_the_last_chunk_ends() -> None:
         (SlotFree, 1),
         (SlotFree, 2),
     ]
+
+
+def test_what_waits_in_vain_is_given_up_though_nobody_speaks() -> None:
+    """a chunk of a viewer who takes nothing is dropped at its deadline, beside a stream that has
+    nothing to do, without a message that would wake the loop."""
+    pipeline = PaintPipeline()
+    latency = rehearse(pipeline).latency
+    end = FarEnd(pipeline, LAYOUT, age_target_ns=200_000_000, latency=latency)
+    with contextlib.closing(end):
+        end.hear()
+        end.open(0)
+        end.open(1)
+        for number in range(2):
+            end.say(end.chunk(0, number))
+            assert isinstance(end.hear(), ChunkOut)
+            assert isinstance(end.hear(), SlotFree)
+        end.say(end.chunk(0, 2))
+        assert end.hear() == ChunkDropped(lane=0, slot=0, chunk=2)
+
+
+def test_an_update_without_a_number_is_refused_without_one(far_end: FarEnd) -> None:
+    """minus one stands for it, as where it is applied."""
+    far_end.open(0)
+    far_end.say(*(Update(lane=0, parameters=Parameters(prompt="refuse")) for _ in range(2)))
+    assert far_end.hear() == UpdateRefused(
+        lane=0, rev=-1, reason="prompt is refuse, this model does not know it"
+    )
+    far_end.hear()
+    for number in range(2):
+        far_end.say(far_end.chunk(0, number))
+        far_end.hear()
+        far_end.hear()
+    far_end.say(far_end.chunk(0, 2))
+    far_end.say(*(Update(lane=0, parameters=Parameters(seed=n)) for n in range(65)))
+    refused = far_end.hear()
+    assert isinstance(refused, UpdateRefused) and refused.rev == -1
+    assert refused.reason.startswith("64 messages wait")
 
 
 def test_a_stream_that_fails_ends_alone(far_end: FarEnd) -> None:

@@ -253,6 +253,7 @@ def test_stats_that_cannot_be_are_refused(change: dict[str, object], reason: str
         ({"prompts": [{"text": "a", "weight": 11}]}, "prompts[0].weight is 11: Expected `float`"),
         ({"prompts": [{"txt": "a"}]}, "txt"),
         ({"prompt": "a", "prompts": [{"text": "b"}]}, "prompt and prompts are both given"),
+        ({"denoising_step_list": list(range(990, 190, -20))}, "length <= 4"),
         ({"denoising_step_list": [700, 800]}, "denoising_step_list is [700, 800], it must fall"),
         ({"type": "nonsense"}, "type is \"nonsense\": Invalid value 'nonsense'"),
         ({"type": "ping"}, "Object missing required field `t`"),

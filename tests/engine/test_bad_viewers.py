@@ -1,0 +1,170 @@
+"""What one viewer does wrong costs the others nothing: their frames are the very same, in order."""
+
+import gc
+import resource
+import tracemalloc
+from dataclasses import replace
+from random import Random
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from slipstream_engine.load import Wanted, load_diffusion
+from slipstream_engine.scheduler import Scheduler
+from slipstream_protocol.arena import Layout
+from slipstream_protocol.messages import (
+    Applied,
+    ChunkOut,
+    OpenStream,
+    SlotFree,
+    SlotRead,
+    StreamRefused,
+    Update,
+    UpdateRefused,
+)
+from slipstream_protocol.parameters import Parameters
+
+from tests.engine.far_end import NEVER_NS, FarEnd, Viewer, watch
+from tests.engine.served_toy import (
+    CHUNKS,
+    EVENTS,
+    PRESET,
+    alone,
+    assert_close,
+    assert_equal,
+    pipeline,
+    serving,
+    spy,
+)
+
+
+def test_steps_that_a_model_has_not_are_refused() -> None:
+    """at the opening and later, with the value and the rule; the stream that asked goes on as it
+    was, and the one beside it has its very frames. Forty do not even come so far: the channel and
+    the server's own reading of what a page says take four at most."""
+    with pytest.raises(msgspec.ValidationError, match="length <= 4"):
+        msgspec.convert({"denoising_step_list": list(range(990, 190, -20))}, Parameters)
+    too_many = Parameters(denoising_step_list=(700, 500, 400, 200), rev=7)
+    preset = replace(PRESET, schedule=replace(PRESET.schedule, step_list=(700, 500, 400)))
+    reason = "denoising_step_list has 4 steps, the most is 3"
+    with serving(pipeline(preset=preset)) as end:
+        end.open(0)
+        end.open(1, seed=3)
+        end.say(OpenStream(lane=2, parameters=too_many))
+        assert end.hear() == StreamRefused(lane=2, reason=reason, retry_after_s=0)
+        viewers = [
+            Viewer(far_end=end, lane=0, chunks=12),
+            Viewer(far_end=end, lane=1, chunks=12, updates={6: too_many}, seed=3),
+        ]
+        watch(*viewers)
+    assert viewers[1].told == [UpdateRefused(lane=1, rev=7, reason=reason)]
+    assert_equal(viewers[0].made, alone(chunks=range(12)))
+    assert_equal(viewers[1].made, alone(Parameters(seed=3), chunks=range(12), seed=3))
+
+
+def test_a_flood_of_updates_costs_its_sender_only() -> None:
+    """thousands of prompts, seeds and steps, each answered once in its order; the stream beside it
+    has its very frames, in order."""
+    rng = Random(5)
+    revs: list[int] = []
+    with serving(pipeline()) as end:
+        end.open(0)
+        end.open(1)
+        viewer = Viewer(far_end=end, lane=0, chunks=CHUNKS, updates=EVENTS)
+        viewer.feed()
+        for burst in range(30):
+            for number in range(100 * burst, 100 * burst + 100):
+                choice = Parameters(
+                    prompt=f"prompt {rng.randrange(9)}",
+                    seed=number,
+                    noise_scale=0.5 + 0.01 * rng.randrange(20),
+                    denoising_step_list=(700, 500, 400, 200)[: rng.randint(1, 4)],
+                    rev=number,
+                )
+                end.say(Update(lane=1, parameters=choice))
+            while len(revs) < 100 * burst + 100:
+                message = end.hear()
+                if isinstance(message, Applied) and message.lane == 1:
+                    revs.append(message.rev)
+                else:
+                    viewer.take(message)
+        while not viewer.is_done:
+            viewer.take(end.hear())
+    assert revs == list(range(3000))
+    assert list(viewer.made) == list(range(CHUNKS))
+    assert_equal(viewer.made, alone(events=EVENTS))
+
+
+def test_switching_between_sequential_and_stream_batch_costs_no_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """whether the device is full is decided anew for each pass; however often that turns, every
+    chunk comes, in order, with its numbers, through 1 to 4 steps, prompts and resets."""
+    full = Random(1)
+    decided: list[bool] = []
+
+    def is_full(_: Scheduler) -> bool:
+        decided.append((len(decided) // 23) % 2 == 0 or full.random() < 0.3)
+        return decided[-1]
+
+    monkeypatch.setattr(Scheduler, "_is_saturated", is_full)
+    served = pipeline(cpu_batch=4)
+    sizes = spy(served, monkeypatch)
+    with serving(served, in_slots=2, age_target_ns=1000) as end:
+        end.open(0)
+        viewer = Viewer(far_end=end, lane=0, chunks=3 * CHUNKS, updates=EVENTS, slots=2)
+        watch(viewer)
+    assert {True, False} == set(decided)
+    assert sizes.count(1) > 10 and len(sizes) - sizes.count(1) > 10
+    assert list(viewer.made) == list(range(3 * CHUNKS))
+    assert_close(viewer.made, alone(events=EVENTS, chunks=range(3 * CHUNKS)))
+
+
+def test_memory_is_flat() -> None:
+    """three hundred chunks of the embedded model through the loop, the second two hundred of which
+    leave no more tensors, Python objects or pages behind than the first hundred did."""
+    served = load_diffusion(Wanted(size_px=(64, 48), max_streams=1, threads=1))
+    layout = Layout(geometry=served.geometry, lanes=1, in_slots=1, out_slots=2)
+    end = FarEnd(served, layout)
+    end.hear()
+    end.open(0)
+    sizes: list[tuple[int, int, int]] = []
+    rng = np.random.default_rng(0)
+
+    def feed(number: int) -> None:
+        frames = served.geometry.frames_of(number)
+        shape = (frames, *served.geometry.frame_shape)
+        end.arena.input(0, 0)[:frames] = rng.integers(0, 255, shape, dtype=np.uint8)
+        if number % 40 == 20:
+            words = ("neon", "pencil sketch", "watercolor")[number // 40 % 3]
+            end.say(Update(lane=0, parameters=Parameters(prompt=words, seed=number)))
+        end.say(end.chunk(0, number, ahead_ns=NEVER_NS))
+
+    tracemalloc.start()
+    try:
+        made = 0
+        feed(0)
+        while made < 300:
+            match message := end.hear():
+                case SlotFree():
+                    feed(made)
+                case ChunkOut(slot=slot):
+                    made += 1
+                    end.say(SlotRead(lane=0, slot=slot))
+                    if made in (100, 300):
+                        gc.collect()
+                        alive = sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
+                        held, _ = tracemalloc.get_traced_memory()
+                        pages = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+                        sizes.append((alive, held, pages))
+                case _:
+                    assert isinstance(message, Applied), message
+    finally:
+        tracemalloc.stop()
+        end.close()
+        served.close()
+    (alive, held, pages), (alive_later, held_later, pages_later) = sizes
+    assert alive_later <= alive + 20, "of the chunk that is under way"
+    assert held_later - held < 1 << 20
+    assert pages_later - pages < 16 * 1024
