@@ -255,10 +255,15 @@ class Front:
         return up
 
     def _for_camera(self, answering: list[Worker]) -> Worker:
-        board = self.supervisor.require().board
-        able = [worker for worker in answering if worker.is_up] or self._up()
-        lanes = {worker.index: len(board.lanes_of(worker.index)) for worker in able}
-        return self.workers[self._placement.roomiest(lanes)]
+        """The roomiest of those that answer, or where they are full, of all that are up.
+
+        Raises:
+            Unavailable: if there is no engine, no worker, or no room.
+        """
+        board, up = self.supervisor.require().board, self._up()
+        lanes = {worker.index: len(board.lanes_of(worker.index)) for worker in up}
+        quick = {worker.index for worker in answering} & set(lanes)
+        return self.workers[self._placement.roomiest(lanes, quick or set(lanes))]
 
     def _of_stream(self, name: str | None) -> Worker:
         """The worker that has this stream; for one that nobody has, one that says so."""

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from slipstream_server.errors import ServerFull
 from slipstream_server.trunk import Census
@@ -58,27 +58,28 @@ class Placement:
         ]
         return max(having)[1] if having else None
 
-    def roomiest(self, lanes: Mapping[int, int]) -> int:
+    def roomiest(self, lanes: Mapping[int, int], quick: Collection[int]) -> int:
         """The worker for the next camera: with a lane to spare, and then with the fewest calls.
 
         A stream that waits for its viewer to come back makes room where no lane is free.
 
         Args:
             lanes: how many each worker that is up has; at least one worker.
+            quick: those that answer at once; of the others, it may be that they hang.
 
         Raises:
             ServerFull: if no lane is free or held, on any of them.
         """
 
-        def burden(worker: int) -> tuple[bool, bool, int, int]:
+        def burden(worker: int) -> tuple[bool, bool, bool, int, int]:
             census = self._told.get(worker, Census())
             spare = lanes[worker] - len(census.streams) - self._cameras[worker]
             calls = census.cameras + self._cameras[worker] + census.viewers + self._viewers[worker]
-            return spare <= 0, spare + census.held <= 0, calls, worker
+            full = spare + census.held <= 0
+            return full, worker not in quick, spare <= 0, calls, worker
 
         roomiest = min(lanes, key=burden)
-        _, full, _, _ = burden(roomiest)
-        if full:
+        if burden(roomiest)[0]:
             raise ServerFull(
                 f"all {sum(lanes.values())} streams are in use; wait until one ends, or start the "
                 "server with a larger --max-streams",

@@ -18,21 +18,28 @@ def test_a_camera_goes_to_the_worker_with_the_fewest_calls() -> None:
     placement = Placement(max_viewers=8)
     placement.tell(0, Census(streams=streams("a"), cameras=1, viewers=2))
     placement.tell(1, Census(streams=streams("b"), cameras=1))
-    assert placement.roomiest({0: 4, 1: 4}) == 1
+    assert placement.roomiest({0: 4, 1: 4}, (0, 1)) == 1
 
 
 def test_one_without_a_free_lane_comes_last_however_few_its_calls() -> None:
     placement = Placement(max_viewers=8)
     placement.tell(0, Census(streams=streams("a"), cameras=1))
     placement.tell(1, Census(streams=streams("b"), cameras=1, viewers=5))
-    assert placement.roomiest({0: 1, 1: 2}) == 1
+    assert placement.roomiest({0: 1, 1: 2}, (0, 1)) == 1
 
 
 def test_a_held_stream_makes_room_where_no_lane_is_free() -> None:
     placement = Placement(max_viewers=8)
     placement.tell(0, Census(streams=streams("a"), cameras=1))
     placement.tell(1, Census(streams=streams("b"), viewers=5, held=1))
-    assert placement.roomiest({0: 1, 1: 1}) == 1
+    assert placement.roomiest({0: 1, 1: 1}, (0, 1)) == 1
+
+
+def test_one_that_does_not_answer_is_taken_only_where_the_others_are_full() -> None:
+    placement = Placement(max_viewers=8)
+    placement.tell(0, Census(streams=streams("a"), cameras=1))
+    assert placement.roomiest({0: 2, 1: 2}, {0}) == 0
+    assert placement.roomiest({0: 1, 1: 2}, {0}) == 1
 
 
 @given(workers=st.integers(1, 6), share=st.integers(1, 4))
@@ -43,12 +50,12 @@ def test_calls_that_come_together_are_spread_and_fill_every_lane(workers: int, s
     taken = dict.fromkeys(range(workers), 0)
     with contextlib.ExitStack() as on_the_way:
         for _ in range(workers * share):
-            worker = placement.roomiest(lanes)
+            worker = placement.roomiest(lanes, lanes)
             on_the_way.enter_context(placement.camera_arriving(worker))
             taken[worker] += 1
             assert max(taken.values()) - min(taken.values()) <= 1
         with pytest.raises(ServerFull, match=f"all {workers * share} streams are in use"):
-            placement.roomiest(lanes)
+            placement.roomiest(lanes, lanes)
     assert taken == lanes
 
 
