@@ -119,16 +119,18 @@ def sessions_table(report: SessionsReport) -> str:
     costs = {case.case: _at(case, common) for case in report.cases}
     base = report.cases[0]
     rows = [
-        f"| case | server, % of a core a call ({common} at once) | of the first | calls held | "
-        "kbit/s a call | caller, % of a core a call |",
-        "|---" * 6 + "|",
+        f"| case | server, % of a core a call ({common} at once) | of the first | calls in the time "
+        f"of {report.cores} cores | calls held beside their callers | kbit/s a call | caller, % of a "
+        "core a call |",
+        "|---" * 7 + "|",
     ]
     for case in report.cases:
         cost = costs[case.case]
         share = cost.server_percent / costs[base.case].server_percent
         rows.append(
-            f"| {case.case} | {cost.server_percent:.1f} | {share:.2f} | {case.most} | "
-            f"{cost.kbps:.0f} | {cost.caller_percent:.1f} |"
+            f"| {case.case} | {cost.server_percent:.1f} | {share:.2f} | "
+            f"{100 * report.cores / cost.server_percent:.1f} | {case.most} | {cost.kbps:.0f} | "
+            f"{cost.caller_percent:.1f} |"
         )
     return "\n".join(rows)
 

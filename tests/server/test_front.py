@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import psutil
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.server.calls import OFFER_PATH, Call, Camera, dial, number_of
@@ -217,13 +218,18 @@ async def test_all_places_of_all_workers_can_be_had_and_no_more() -> None:
             assert late.retry_after_s is not None
 
 
-async def test_a_new_engine_serves_both_workers_again() -> None:
-    async with sharded() as server:
-        engine = (await server.health())["engine_pid"]
-        os.kill(engine, signal.SIGKILL)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_calls_go_on_with_a_new_engine_on_every_worker(number: signal.Signals) -> None:
+    """after one that has died, and one that hangs; each caller gets its own pictures again."""
+    async with sharded() as server, two_calls(server) as calls:
+        os.kill((await server.health())["engine_pid"], number)
         await server.until(engine_restarts=1, ready=True)
-        async with two_calls(server) as calls:
-            assert {worker_of(call) for call in calls} == {"0", "1"}
+        for call, first in zip(calls, FIRST, strict=True):
+            await call.until_frames(len(call.frames) + 2 * STEADY_FRAMES)
+            read = numbers(call, STEADY_FRAMES)
+            assert read
+            assert all(first <= number < first + 1000 for number in read)
+        assert (await server.health())["sessions"] == 2
 
 
 async def test_a_worker_that_hangs_is_left_out_and_ended() -> None:
