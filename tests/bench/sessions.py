@@ -119,9 +119,9 @@ def sessions_table(report: SessionsReport) -> str:
     costs = {case.case: _at(case, common) for case in report.cases}
     base = report.cases[0]
     rows = [
-        f"| case | server, % of a core a call ({common} at once) | of the first | calls in the time "
-        f"of {report.cores} cores | calls held beside their callers | kbit/s a call | caller, % of a "
-        "core a call |",
+        f"| case | server, % of a core a call ({common} at once) | of the first | "
+        f"calls in the time of {report.cores} cores | calls held beside their callers | "
+        "kbit/s a call | caller, % of a core a call |",
         "|---" * 7 + "|",
     ]
     for case in report.cases:
