@@ -20,6 +20,7 @@ const LOOK_INTERVAL_MS = 1_000;
 const HEALTH_EVERY = 3;
 const STALE_AFTER_S = 3;
 const COPIED_MS = 1_500;
+const SENT_STREAM = "obs"; // any name would do
 
 /** @param {string} id @returns {any} */
 const byId = (id) => document.getElementById(id);
@@ -194,13 +195,39 @@ function showStanding() {
   if (!isOpen) stage.badges(null, null);
 }
 
-/** @param {string} [stream] the clean page of this stream; without one, of the newest */
-function showView(stream) {
-  const address = new URL(stream ? `/view/${stream}` : "/view", location.href);
+/**
+ * An address of this server that works wherever this page does.
+ * @param {string} path
+ */
+function withToken(path) {
+  const address = new URL(path, location.href);
   const token = new URLSearchParams(location.search).get("token");
   if (token) address.searchParams.set("token", token);
-  byId("view-url").value = address.href;
-  byId("open-view").href = address.href;
+  return address.href;
+}
+
+/** @param {string} [stream] the clean page of this stream; without one, of the newest */
+function showView(stream) {
+  byId("view-url").value = byId("open-view").href = withToken(stream ? `/view/${stream}` : "/view");
+}
+
+/** Where OBS sends to; its token has a field of its own there, "Bearer Token". */
+function showWhip() {
+  byId("whip-url").value = new URL(`/whip/${SENT_STREAM}`, location.href).href;
+  byId("sent-view").textContent = `/view/${SENT_STREAM}`;
+  byId("sent-view").href = withToken(`/view/${SENT_STREAM}`);
+}
+
+/**
+ * @param {HTMLInputElement} field
+ * @param {Element} button
+ */
+async function copy(field, button) {
+  field.select();
+  if (!navigator.clipboard) return; // plain http: the selection is all that can be done
+  await navigator.clipboard.writeText(field.value);
+  button.classList.add("done");
+  setTimeout(() => button.classList.remove("done"), COPIED_MS);
 }
 
 /** @param {string} [inUse] the camera that is open, where it is not the chosen one */
@@ -264,14 +291,11 @@ mirror.addEventListener("change", () => {
   localStorage.setItem("mirror", String(mirror.checked));
   showMirror();
 });
-byId("copy").addEventListener("click", async () => {
-  byId("view-url").select();
-  if (!navigator.clipboard) return; // plain http: the selection is all that can be done
-  await navigator.clipboard.writeText(byId("view-url").value);
-  byId("copy").classList.add("done");
-  setTimeout(() => byId("copy").classList.remove("done"), COPIED_MS);
-});
-byId("view-url").addEventListener("focus", () => byId("view-url").select());
+for (const button of document.querySelectorAll("button.copy")) {
+  const field = byId(/** @type {HTMLElement} */ (button).dataset.copies ?? "");
+  field.addEventListener("focus", () => field.select());
+  button.addEventListener("click", () => copy(field, button));
+}
 navigator.mediaDevices?.addEventListener?.("devicechange", () => listCameras());
 addEventListener("online", () => connection.networkChanged());
 addEventListener("pagehide", () => connection.suspend());
@@ -281,6 +305,7 @@ mirror.checked = localStorage.getItem("mirror") !== "false";
 showMirror();
 panel.showTrip(null);
 showView();
+showWhip();
 await listCameras();
 setInterval(look, LOOK_INTERVAL_MS);
 setInterval(tellFigures, LOOK_INTERVAL_MS);
