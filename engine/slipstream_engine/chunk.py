@@ -9,13 +9,14 @@ these must be alone in their stream (`backlog.py` sees to it, their shapes diffe
 T frames, F latent frames, C channels, H W size, I steps.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from slipstream_engine.codec import Codec
+from slipstream_engine.codec import CHUNK_FRAMES, CHUNK_LATENTS, Codec
 from slipstream_engine.config import Preset
 from slipstream_engine.denoise import denoise_at, renoise
 from slipstream_engine.models.dit import CausalDit
@@ -92,10 +93,8 @@ class ChunkMaker(Generic[CodecStateT]):
             state.conditioning = self.model.condition(state.prompts.embedding_TE[None])
         state.noise_scale = self._noise_scale(rgb_TCHW, state)
         state.last_frame_CHW = rgb_TCHW[-1]
-        latents_FCHW = state.runner.run(
-            ("encode", len(rgb_TCHW)),
-            lambda rgb_TCHW: self.codec.encode(rgb_TCHW, state.codec),
-            rgb_TCHW.to(self.model.dtype),
+        latents_FCHW = self._run_codec(
+            "encode", self.codec.encode, rgb_TCHW.to(self.model.dtype), state
         )
         seed, number = state.settings.seed, state.chunk
         noise_FCHW = self._noise(latents_FCHW, seed=seed, chunk=number, step=0)
@@ -121,7 +120,7 @@ class ChunkMaker(Generic[CodecStateT]):
         state, row, placement = chunk.state, chunk.row, chunk.placement
         x_FCHW = self.feed(chunk)
         cache = state.cache.rows(row, row + 1)
-        conditioning = state.resident(chunk.conditioning)
+        conditioning = state.resident.hold(chunk.conditioning)
 
         def step(x: Tensor, timesteps: Tensor, frames_BF: Tensor, slots_BF: Tensor) -> Tensor:
             at = replace(placement, frames_BF=frames_BF, slots_BF=slots_BF)
@@ -162,11 +161,18 @@ class ChunkMaker(Generic[CodecStateT]):
     def decode(self, chunk: Chunk[CodecStateT]) -> Tensor:
         """A clean chunk to pixels, about [-1, 1]."""
         state = chunk.state
-        return state.runner.run(
-            ("decode", len(chunk.x_FCHW)),
-            lambda latents_FCHW: self.codec.decode(latents_FCHW, state.codec),
-            chunk.x_FCHW,
-        )
+        return self._run_codec("decode", self.codec.decode, chunk.x_FCHW, state)
+
+    def _run_codec(
+        self,
+        name: str,
+        code: Callable[[Tensor, CodecStateT], Tensor],
+        x: Tensor,
+        state: StreamState[CodecStateT],
+    ) -> Tensor:
+        if len(x) not in (CHUNK_FRAMES, CHUNK_LATENTS):
+            return code(x, state.codec)  # a stream's first chunk is like no other
+        return state.runner.run((name, len(x)), lambda x: code(x, state.codec), x)
 
     def _noise_scale(self, rgb_TCHW: Tensor, state: StreamState[CodecStateT]) -> Tensor:
         base = torch.full_like(state.noise_scale, state.settings.noise_scale)

@@ -39,6 +39,10 @@ class Codec(Protocol[StateT]):
         """The state of a stream that has seen nothing; decode knows its first chunk by it."""
         ...
 
+    def forget(self, state: StateT) -> None:
+        """Make `state` as good as fresh; its tensors keep their places, which graphs know."""
+        ...
+
     def encode(self, rgb_TCHW: Tensor, state: StateT) -> Tensor:
         """Encode the next chunk of a stream, in place on `state`.
 

@@ -124,6 +124,10 @@ class CodecPair(Generic[EncoderStateT, DecoderStateT]):
     def fresh_state(self) -> PairState[EncoderStateT, DecoderStateT]:
         return PairState(encoder=self._encoder.fresh_state(), decoder=self._decoder.fresh_state())
 
+    def forget(self, state: PairState[EncoderStateT, DecoderStateT]) -> None:
+        self._encoder.forget(state.encoder)
+        self._decoder.forget(state.decoder)
+
     def encode(self, rgb_TCHW: Tensor, state: PairState[EncoderStateT, DecoderStateT]) -> Tensor:
         latents_FCHW = self._encoder.encode(rgb_TCHW, state.encoder)
         if self._statistics is None:

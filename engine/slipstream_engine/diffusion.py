@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
@@ -21,7 +21,7 @@ from slipstream_engine.memory import Memory, memory_of
 from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.models.rope import precise
 from slipstream_engine.pipeline import AdmissionError
-from slipstream_engine.pool import CacheLane, CachePool
+from slipstream_engine.pool import LaneMemory, LanePool
 from slipstream_engine.prompts import Embeddings, PromptTrack, at_once
 from slipstream_engine.schedule import Schedule
 from slipstream_engine.state import Settings, StreamState
@@ -168,11 +168,22 @@ class DiffusionPipeline(Generic[CodecStateT]):
             self._warm_up()
 
     def _warm_up(self) -> None:
-        before = self._memory.used_bytes() if self._memory else 0
-        with closing(self.open(Parameters())) as stream:
-            self._warm_up_with(stream)
-            # what the first stream took, what is made once for all of them included
-            self._stream_bytes = self._memory.used_bytes() - before if self._memory else 0
+        # graphs are of a lane, so each has to be warm
+        lanes = 1 if self._compiler.recorder is None else self._pool.lanes
+        with ExitStack() as opened:
+            for lane in range(lanes):
+                before = self._memory.used_bytes() if self._memory else 0
+                try:
+                    stream = opened.enter_context(closing(self.open(Parameters())))
+                except AdmissionError as error:
+                    if not lane:
+                        raise
+                    logger.warning("only %s of %s streams are warm: %s", lane, lanes, error)
+                    return
+                self._warm_up_with(stream)
+                # what the first stream took, what is made once for all of them included
+                taken = self._memory.used_bytes() - before if self._memory else 0
+                self._stream_bytes = max(self._stream_bytes, taken)
 
     def _warm_up_with(self, stream: DiffusionStream[CodecStateT]) -> None:
         if not self._compiler.is_active:
@@ -214,7 +225,9 @@ class DiffusionPipeline(Generic[CodecStateT]):
 
     def _check_memory(self) -> None:
         """Refuse a stream whose chunks would run out of memory later on."""
-        free = self._memory.free_bytes() if self._memory else self._stream_bytes
+        if self._memory is None or not self._pool.needs_memory:
+            return
+        free = self._memory.free_bytes()
         if free < self._stream_bytes:
             raise AdmissionError(
                 f"a stream takes {self._stream_bytes / 1e6:.0f} MB of memory, {free / 1e6:.0f} MB "
@@ -234,7 +247,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
             self._parts.text_worker.close()
 
     def _open(self, parameters: Parameters, *, batched: bool) -> DiffusionStream[CodecStateT]:
-        lane = self._pool.take()
+        lane = self._pool.take()  # takes none where there is no memory for it
         try:
             stream = DiffusionStream(
                 self._joint,
@@ -254,14 +267,14 @@ class DiffusionPipeline(Generic[CodecStateT]):
             raise
         return stream
 
-    def _fresh_state(self, lane: CacheLane) -> StreamState[CodecStateT]:
+    def _fresh_state(self, lane: LaneMemory[CodecStateT]) -> StreamState[CodecStateT]:
         settings = _default_settings(self._config.preset)
         # begin with the preset's prompt, encoded since warming up; the viewer's own may take time
         track = PromptTrack.at(self._resting.prompts, self._resting.result())
         return StreamState(
             cache=lane.cache,
             first_row=lane.first_row,
-            codec=self._parts.codec.fresh_state(),
+            codec=lane.codec,
             prompts=track,
             conditioning=self._parts.model.condition(track.embedding_TE[None]),
             settings=settings,
@@ -269,11 +282,12 @@ class DiffusionPipeline(Generic[CodecStateT]):
             noise_scale=torch.tensor(
                 settings.noise_scale, device=self._device, dtype=precise(self._device)
             ),
-            runner=GraphRunner(self._compiler),
+            runner=lane.runner,
+            resident=lane.resident,
         )
 
     @torch.inference_mode()
-    def _make_pool(self) -> CachePool:
+    def _make_pool(self) -> LanePool[CodecStateT]:
         preset, model, lanes = self._config.preset, self._parts.model, self._config.max_streams
         cache = RollingCache(
             model.params,
@@ -283,7 +297,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
             device=self._device,
             dtype=model.dtype,
         )
-        return CachePool(cache, lanes=lanes)
+        return LanePool(cache, self._parts.codec, self._compiler, lanes=lanes)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -59,6 +59,29 @@ class Settings:
         return settings
 
 
+class Resident:
+    """The one place where recorded graphs read a prompt's conditioning."""
+
+    def __init__(self) -> None:
+        self._here: Conditioning | None = None
+        self._of: Conditioning | None = None
+
+    def hold(self, conditioning: Conditioning) -> Conditioning:
+        """`conditioning`, in that place."""
+        if self._here is None:
+            self._here = conditioning.clone()
+        elif self._of is not conditioning:
+            self._here.take(conditioning)
+        self._of = conditioning
+        return self._here
+
+    def forget(self) -> None:
+        """Leave nothing there."""
+        if self._here is not None:
+            self._here.clear()
+        self._of = None
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class StreamState(Generic[CodecStateT]):
     """One stream.
@@ -79,6 +102,7 @@ class StreamState(Generic[CodecStateT]):
         live_rows: cache rows that hold the chunk before; the others must be caught up before they
             run.
         runner: runs the heavy functions on this state's memory.
+        resident: the prompt where its graphs read it.
     """
 
     cache: RollingCache
@@ -96,8 +120,7 @@ class StreamState(Generic[CodecStateT]):
     first_row: int = 0
     restarts: bool = False
     runner: GraphRunner = field(default_factory=GraphRunner)
-    _resident: Conditioning | None = None
-    _resident_of: Conditioning | None = None
+    resident: Resident = field(default_factory=Resident)
 
     def set(self, settings: Settings) -> None:
         """Change what the viewer chose, from the next chunk on."""
@@ -111,15 +134,6 @@ class StreamState(Generic[CodecStateT]):
         self.past_frames = 0
         self.live_rows = 0
         self.restarts = False
-
-    def resident(self, conditioning: Conditioning) -> Conditioning:
-        """`conditioning` in the one place where a recorded graph of this stream reads it."""
-        if self._resident is None:
-            self._resident = conditioning.clone()
-        elif self._resident_of is not conditioning:
-            self._resident.take(conditioning)
-        self._resident_of = conditioning
-        return self._resident
 
     def catch_up(self, rows: int) -> None:
         """Give rows that did not run at the last chunk a past.

@@ -1,8 +1,16 @@
 """codec_pair.py: one codec encodes, another decodes, and the model sees the latents it knows."""
 
+from typing import Any
+
 import pytest
 import torch
-from slipstream_engine.codec_pair import CodecName, CodecPair, CodecSides, LatentStatistics
+from slipstream_engine.codec_pair import (
+    CodecName,
+    CodecPair,
+    CodecSides,
+    LatentStatistics,
+    PairState,
+)
 from slipstream_engine.models.taehv import Taehv
 from slipstream_engine.models.wan_vae import LATENT_MEAN, LATENT_STD, WanVae, WanVaeConfig
 
@@ -103,3 +111,37 @@ def test_codecs_of_different_latents_are_refused() -> None:
     four = WanVae(WanVaeConfig(channels=4, latent_channels=4))
     with pytest.raises(ValueError, match="the encoder makes 4 channels of 8 px blocks, the dec"):
         CodecPair(four, taehv)
+
+
+@pytest.mark.parametrize("sides", ["wan+wan", "wan+taehv", "taehv+taehv"])
+def test_a_state_that_forgets_is_as_good_as_fresh(sides: str) -> None:
+    """either way of either codec; what it carries keeps its place."""
+    named: dict[str, Any] = dict(zip(("wan", "taehv"), codecs(), strict=True))
+    encoder, decoder = (named[side] for side in sides.split("+"))
+    pair: CodecPair[Any, Any] = CodecPair(encoder, decoder)
+
+    def run(state: PairState[Any, Any]) -> list[torch.Tensor]:
+        with torch.inference_mode():
+            pieces = clip().split([5, 4, 4])
+            return [pair.decode(pair.encode(frames, state), state) for frames in pieces]
+
+    state = pair.fresh_state()
+    first = run(state)
+    places = kept(state)
+    with torch.inference_mode():
+        pair.forget(state)
+    assert len(places) > 0
+    assert all(torch.equal(a, b) for a, b in zip(run(state), first, strict=True))
+    assert kept(state) == places
+
+
+def kept(state: PairState[Any, Any]) -> list[int]:
+    """Where all that a pair carries lies."""
+    places: list[int] = []
+    for side, way in ((state.encoder, "encoder"), (state.decoder, "decoder")):
+        carried = getattr(side, way)
+        if isinstance(carried, dict):
+            places += [tensor.data_ptr() for tensor in carried.values()]
+        else:
+            places += carried.addresses
+    return places

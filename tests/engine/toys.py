@@ -88,6 +88,11 @@ class ToyCodec:
     def fresh_state(self) -> ToyCodecState:
         return ToyCodecState()
 
+    def forget(self, state: ToyCodecState) -> None:
+        state.encoded.zero_()
+        state.decoded.zero_()
+        state.has_decoded = False
+
     def encode(self, rgb_TCHW: Tensor, state: ToyCodecState) -> Tensor:
         frames_TCHW = rgb_TCHW if len(rgb_TCHW) == 4 else torch.cat([rgb_TCHW[:1]] * 3 + [rgb_TCHW])
         small = rearrange(frames_TCHW, "t c (y p) (x q) -> t c y x (p q)", p=STRIDE, q=STRIDE)

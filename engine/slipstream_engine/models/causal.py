@@ -38,6 +38,13 @@ class CausalState:
         """Where the tails lie."""
         return [tail.data_ptr() for tail in self._tails if tail is not None]
 
+    def forget(self) -> None:
+        """Begin anew; tails keep their addresses."""
+        for tail in self._tails:
+            if tail is not None:
+                tail.zero_()
+        self.started = False
+
     def window(self, slot: int, x_BTHWC: Tensor, past_frames: int) -> Tensor:
         """A buffer for the past and `x_BTHWC` behind it, of which only the past is written."""
         batch, frames, height, width, channels = x_BTHWC.shape

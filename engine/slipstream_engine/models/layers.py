@@ -58,6 +58,13 @@ class Conditioning:
         if self.pooled_BC is not None and other.pooled_BC is not None:
             self.pooled_BC.copy_(other.pooled_BC)
 
+    def clear(self) -> None:
+        """Become nobody's, in place."""
+        self.k_NBTHD.zero_()
+        self.v_NBTHD.zero_()
+        if self.pooled_BC is not None:
+            self.pooled_BC.zero_()
+
 
 class RMSNorm(nn.Module):
     """Root mean square norm over all heads together; rounded before the weight."""

@@ -269,6 +269,11 @@ class Taehv(nn.Module):
     def fresh_state(self) -> TaehvState:
         return TaehvState()
 
+    def forget(self, state: TaehvState) -> None:
+        for kept in (*state.encoder.values(), *state.decoder.values()):
+            kept.zero_()
+        state.has_encoded = state.has_decoded = False
+
     def encode(self, rgb_TCHW: Tensor, state: TaehvState) -> Tensor:
         """The next chunk of a stream, as `codec.Codec.encode` says.
 
