@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 SOURCES     := server engine tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check format test test-golden test-gpu bench bench-engine bench-media \
+.PHONY: help install run simulate check format test test-golden test-gpu bench bench-engine bench-media \
         bench-edge bench-long bench-sessions pictures image clean
 
 help:  ## list the targets
@@ -51,6 +51,9 @@ test-gpu: install  ## numerics and latency on a CUDA device
 
 bench: install  ## 60 s calls over loopback WebRTC: bare aiortc, echo, tiny; JSON and a table
 	$(BIN)/python -m tests.bench
+
+simulate: install  ## the scheduler against other policies, on devices that are not here
+	$(BIN)/slipstream-engine simulate --suite --seconds 600 --plot tests/pictures/scheduler.png
 
 bench-engine: install  ## our micro-step against the specification's text, on the CPU
 	$(BIN)/python -m tests.bench.engine

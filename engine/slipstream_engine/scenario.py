@@ -24,6 +24,7 @@ from slipstream_engine.work import Shape, Stage
 
 T = TypeVar("T")
 
+SLOW_CASE = "60 % load, twice as slow in the middle third"
 SLICES = 10  # of the simulated time, for what changes with it
 
 
@@ -108,6 +109,26 @@ class Scenario:
         """Frames a second of each stream."""
         chunks_hz = self.load * self.gpus * 1000 / self.device.stream_batch_ms(self.steps)
         return CHUNK_FRAMES * chunks_hz / self.streams
+
+
+def suite(*, seconds: float) -> dict[str, Scenario]:
+    """The cases that the project is judged by, on one H100's published times unless they say so."""
+    h100 = DEVICES["h100-1.3b-512"]
+    return {
+        "90 % load": Scenario(device=h100, seconds=seconds),
+        "90 % load, target 780 ms": Scenario(device=h100, target_ms=780, seconds=seconds),
+        "110 % load": Scenario(device=h100, load=1.1, seconds=seconds),
+        "150 % load": Scenario(device=h100, load=1.5, seconds=seconds),
+        "two GPUs, six streams, 110 % load": Scenario(
+            device=h100, gpus=2, streams=6, load=1.1, seconds=seconds
+        ),
+        "150 % load, frames wait to be asked for": Scenario(
+            device=h100, load=1.5, is_asked=True, seconds=seconds
+        ),
+        SLOW_CASE: Scenario(
+            device=h100, streams=2, load=0.6, slow_down=2, target_ms=1300, seconds=seconds
+        ),
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

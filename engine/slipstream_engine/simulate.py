@@ -12,9 +12,11 @@ from slipstream_engine.scenario import (
     DEVICES,
     POLICIES,
     SLICES,
+    SLOW_CASE,
     Scenario,
     Summary,
     simulate,
+    suite,
     summarise,
 )
 
@@ -60,9 +62,31 @@ def plot(summaries: Sequence[Summary], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def run_suite(seconds: float, picture: Path | None) -> None:
+    """All cases of the suite as one table for people, and B through the slow case as a picture."""
+    print(
+        "| case | policy | missed | dropped | age ms p50 / p95 / p99 | mean B | decisions / min |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for case, scenario in suite(seconds=seconds).items():
+        summaries = [_compare(name, scenario) for name in POLICIES]
+        for item in summaries:
+            print(
+                f"| {case} | {item.name} | {item.missed:.2%} | {item.dropped:.2%} | "
+                f"{item.age_p50_ms:.0f} / {item.age_p95_ms:.0f} / {item.age_p99_ms:.0f} | "
+                f"{item.mean_batch:.2f} | {item.decisions_per_minute / 1e6:.1f} million |",
+                flush=True,
+            )
+        if case == SLOW_CASE and picture:
+            plot(summaries, picture)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Simulate all policies and print what came of it."""
     try:
+        if arguments.suite:
+            run_suite(arguments.seconds, arguments.plot)
+            return 0
         scenario = Scenario(
             device=DEVICES[arguments.device],
             gpus=arguments.gpus,
@@ -119,6 +143,9 @@ def add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--slow-down", type=float, default=default.slow_down, help="middle third")
     parser.add_argument("--seconds", type=float, default=default.seconds, help="simulated")
     parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument(
+        "--suite", action="store_true", help="the cases of the README; only with seconds and plot"
+    )
     parser.add_argument(
         "--asked", action="store_true", help="frames wait until asked for, as the server's do"
     )

@@ -138,5 +138,22 @@ def test_a_paused_stream_weighs_less_and_less() -> None:
     assert mine > 0
     assert load(4000) - load(10**9) == pytest.approx(mine / 10, rel=0.01)
     scheduler.offer(0, 1, now_ns=4000 * MS, deadline_ns=10**12, shape=TINY)
-    assert load(4000) == pytest.approx(load(0))
-    assert load(10**9) > alone
+    assert load(10**9) == load(4000) > alone
+    while batch := scheduler.next_batch(4000 * MS):
+        scheduler.done(batch, started_ns=0, ended_ns=MS)
+    mine = load(4400) - load(10**9)
+    assert mine > 0
+    assert load(8000) - load(10**9) == pytest.approx(mine / 10, rel=0.01)
+
+
+def test_a_slower_camera_is_believed_a_faster_one_is_not() -> None:
+    """the period settles at what is seen where that is more than was promised, and stays there."""
+    backlog = Backlog()
+    for stream, gap_ms in ((0, 500), (1, 10)):
+        backlog.open(stream, period_ns=50 * MS)
+        for number in range(80):
+            deadline_ns = number * gap_ms * MS
+            backlog.offer(stream, number, now_ns=0, deadline_ns=deadline_ns, shape=TINY)
+    assert backlog.lanes[0].period_ns == pytest.approx(500 * MS, rel=0.01)
+    assert backlog.lanes[1].period_ns == 50 * MS
+    assert backlog.lanes[1].gap_ns == pytest.approx(10 * MS, rel=0.01)

@@ -18,6 +18,7 @@ from slipstream_engine.scenario import (
     Scenario,
     Summary,
     simulate,
+    suite,
     summarise,
 )
 from slipstream_engine.scheduler import Policy, Scheduler
@@ -209,6 +210,36 @@ def test_a_chain_is_as_fast_as_its_slowest_whoever_drives_it() -> None:
         assert pipeline_fps([10, 30, 20], policy=policy) == pytest.approx(4000 / 30)
 
 
+def chain_ages_ms(ranks_ms: list[float], *, fps: float, jitter_ms: int = 0) -> list[float]:
+    """Ages of what comes out of a chain of devices."""
+    route = tuple(
+        Hop(device=rank, shape=Shape(level="rank", steps=1, encode=False, decode=False))
+        for rank in range(len(ranks_ms))
+    )
+    source = Camera(fps=fps, phase_ns=0, jitter_ns=jitter_ms * MS, target_ns=10**15, route=route)
+    ranks = [Rank(pass_ms) for pass_ms in ranks_ms]
+    policies = [new_scheduler() for _ in ranks_ms]
+    trace = Simulator(policies, ranks, [source], random.Random(0)).run(60 * S)
+    return [item.age_ns / MS for item in trace.outcomes if item.age_ns is not None]
+
+
+def test_a_chain_takes_a_chunk_through_without_waiting() -> None:
+    """below its rate, age is the collecting of four frames and the devices' times, one after the
+    other, and jitter only adds what it is itself."""
+    assert set(chain_ages_ms([10, 30, 20], fps=20)) == {150 + 60}
+    late = chain_ages_ms([10, 30, 20], fps=20, jitter_ms=5)
+    assert min(late) >= 150 + 60 and sorted(late)[len(late) // 2] < 150 + 60 + 10
+
+
+@pytest.mark.parametrize("fps", [150, 1000])
+def test_a_chain_past_its_rate_keeps_ages_bounded(fps: float) -> None:
+    """what cannot be taken in is left at the door: at most two a device are inside, so nothing is
+    older than that many of the slowest's times and its own way."""
+    ages_ms = chain_ages_ms([10, 30, 20], fps=fps)
+    assert max(ages_ms[:50]) <= 3000 / fps + 2 * 3 * 30 + 60
+    assert max(ages_ms[-50:]) <= max(ages_ms[:50])
+
+
 def test_the_papers_tables_come_out_of_chained_devices() -> None:
     """68 of the 72 published multi-GPU cells are met within 8 %; two others are misprints."""
     off = {}
@@ -348,6 +379,18 @@ def test_the_command_prints_its_tables(capsys: pytest.CaptureFixture[str], tmp_p
     lines = capsys.readouterr().out.splitlines()
     for name in POLICIES:
         assert sum(line.startswith(name) for line in lines) >= 2
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_suite_is_one_table(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """every case has a row for every policy; the slow case gives the picture."""
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "slow.png"
+    asked = arguments("--suite", "--seconds", "20", "--plot", str(picture))
+    assert asked.run(asked) == 0
+    head, _, *rows = capsys.readouterr().out.splitlines()
+    assert head.startswith("| case | policy | missed | dropped | age ms p50 / p95 / p99 |")
+    assert len(rows) == len(suite(seconds=20)) * len(POLICIES)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
