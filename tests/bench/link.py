@@ -5,6 +5,7 @@ bucket on our end holds up what is sent to it. Linux, and root, or it cannot be 
 """
 
 import contextlib
+import os
 import shutil
 import stat
 import subprocess
@@ -13,9 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-NAMESPACE = "slipstream-bench"
-HERE, THERE = "10.213.7.1", "10.213.7.2"
-_OURS, _THEIRS = "slip-here", "slip-there"
+_THEIRS = "slip-there"
 _BURST = "16kb"
 _QUEUE = "200ms"  # what the slow hop may hold, as home routers do
 
@@ -30,18 +29,30 @@ class Link:
 
     Args:
         host: our address on it.
+        namespace: where the other end is.
         folder: of our own.
     """
 
     host: str
+    namespace: str
     folder: Path
 
     def inside(self, executable: Path) -> Path:
         """A program that runs `executable` at the other end."""
         script = self.folder / executable.name
-        script.write_text(f'#!/bin/sh\nexec ip netns exec {NAMESPACE} "{executable}" "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec ip netns exec {self.namespace} "{executable}" "$@"\n')
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
         return script
+
+    @contextlib.contextmanager
+    def cut(self) -> Iterator[None]:
+        """The other end has lost its network while the block runs."""
+        interface = ("ip", "-n", self.namespace, "link", "set", _THEIRS)
+        _run(*interface, "down")
+        try:
+            yield
+        finally:
+            _run(*interface, "up")
 
 
 @contextlib.contextmanager
@@ -54,21 +65,25 @@ def capped_link(kbps: int) -> Iterator[Link]:
     for program in ("ip", "tc"):
         if shutil.which(program) is None:
             raise LinkUnavailable(f"there is no `{program}`; Debian's iproute2 brings it")
+    own = os.getpid() % 65_536  # several may run at the same time
+    namespace, ours = f"slipstream-{own}", f"slip-{own}"
+    subnet = f"10.{64 + own // 16_384}.{own // 64 % 256}"
+    here, there = (f"{subnet}.{own % 64 * 4 + end}" for end in (1, 2))
+    inside = ("ip", "-n", namespace)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as made:
-        _run("ip", "netns", "add", NAMESPACE)
-        made.callback(_run, "ip", "netns", "del", NAMESPACE)  # takes both interfaces along
-        _run("ip", "link", "add", _OURS, "type", "veth", "peer", _THEIRS, "netns", NAMESPACE)
-        _run("ip", "addr", "add", f"{HERE}/30", "dev", _OURS)
-        _run("ip", "link", "set", _OURS, "up")
-        inside = ("ip", "netns", "exec", NAMESPACE)
-        _run(*inside, "ip", "addr", "add", f"{THERE}/30", "dev", _THEIRS)
-        _run(*inside, "ip", "link", "set", _THEIRS, "up")
-        _run(*inside, "ip", "link", "set", "lo", "up")
+        _run("ip", "netns", "add", namespace)
+        made.callback(_run, "ip", "netns", "del", namespace)  # takes both interfaces along
+        _run("ip", "link", "add", ours, "type", "veth", "peer", _THEIRS, "netns", namespace)
+        _run("ip", "addr", "add", f"{here}/30", "dev", ours)
+        _run("ip", "link", "set", ours, "up")
+        _run(*inside, "addr", "add", f"{there}/30", "dev", _THEIRS)
+        _run(*inside, "link", "set", _THEIRS, "up")
+        _run(*inside, "link", "set", "lo", "up")
         _run(
-            *("tc", "qdisc", "add", "dev", _OURS, "root", "tbf"),
+            *("tc", "qdisc", "add", "dev", ours, "root", "tbf"),
             *("rate", f"{kbps}kbit", "burst", _BURST, "latency", _QUEUE),
         )
-        yield Link(host=HERE, folder=Path(folder))
+        yield Link(host=here, namespace=namespace, folder=Path(folder))
 
 
 def _run(*command: str) -> None:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -46,13 +46,16 @@ def _runs(executable: Path) -> bool:
 
 
 @asynccontextmanager
-async def running_chromium(executable: Path, *, camera: Path | None) -> AsyncIterator[Browser]:
+async def running_chromium(
+    executable: Path, *, camera: Path | None, more: Sequence[str] = ()
+) -> AsyncIterator[Browser]:
     """A headless Chromium with a fresh profile.
 
     Args:
+        more: flags.
         camera: a .y4m or .mjpeg file that its one camera plays in a loop; None: it has no camera.
     """
-    flags = [*_FLAGS]
+    flags = [*_FLAGS, *more]
     if camera is None:
         flags.remove("--use-fake-device-for-media-stream")
     else:

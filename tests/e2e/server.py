@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ import aiohttp
 
 START_S = 60.0
 STOP_S = 10.0
-_ADDRESS = re.compile(r"http://\S+")
+_ADDRESS = re.compile(r"http://[^\s?]+")
 _ROOT = Path(__file__).parents[2]
 
 
@@ -35,13 +35,14 @@ class RunningServer:
 
 @asynccontextmanager
 async def running_server(
-    *, pipeline: str, log: Path, max_streams: int = 2, port: int = 0
+    *, pipeline: str, log: Path, max_streams: int = 2, port: int = 0, more: Sequence[str] = ()
 ) -> AsyncIterator[RunningServer]:
     """A server that is ready while the block runs.
 
     Args:
         log: where its standard error goes.
         port: to listen on; any free one if 0.
+        more: flags.
 
     Raises:
         TimeoutError: if it is not ready in time; its log is in the message.
@@ -51,6 +52,7 @@ async def running_server(
             sys.executable,
             *("-m", "slipstream_server", "--port", str(port), "--pipeline", pipeline),
             *("--max-streams", str(max_streams)),
+            *more,
             cwd=_ROOT,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
             stdout=asyncio.subprocess.PIPE,
