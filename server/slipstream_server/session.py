@@ -207,8 +207,8 @@ class Session:
         await self.peer.connected.wait()
         heard, silent_s = -1, 0.0
         while silent_s < self.silent_s:
+            await asyncio.sleep(_LISTEN_S)
             received = self.peer.received_packets
             silent_s = silent_s + _LISTEN_S if received == heard else 0.0
             heard = received
-            await asyncio.sleep(_LISTEN_S)
         self.leave(f"nothing heard from the viewer for {self.silent_s:g} s")

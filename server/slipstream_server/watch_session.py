@@ -6,6 +6,7 @@ from slipstream_protocol.messages import UpdateRefused
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.control import Control
+from slipstream_server.events import StreamStopped
 from slipstream_server.ice import IceServer
 from slipstream_server.playout import Shown
 from slipstream_server.sdp import Offer
@@ -65,8 +66,9 @@ class WatchSession(Session):
 
     async def release(self) -> None:
         watchers = self.source.stream.watchers
-        if self._watcher in watchers:
+        if self._watcher in watchers:  # else the stream has ended, and has said so
             watchers.remove(self._watcher)
+            self.peer.tell(StreamStopped(error_message=self.reason or "the server is stopping"))
 
     def on_channel(self) -> None:
         self.peer.tell(self.source.state_event())

@@ -8,6 +8,7 @@ import pytest
 import yarl
 from slipstream_server.app import web_root
 
+from tests.server.calls import Camera, dial
 from tests.server.command import health, runs, slipstream
 from tests.server.serving import poll
 
@@ -23,6 +24,25 @@ async def test_it_serves_and_stops_cleanly_when_asked(number: signal.Signals) ->
         process.send_signal(number)
         assert await asyncio.wait_for(process.wait(), 20) == 0
         assert not runs(answer["engine_pid"])
+
+
+async def test_callers_are_told_when_it_is_asked_to_stop() -> None:
+    """the one who brings a camera, and who watches; the stream that is held holds nothing up."""
+    async with slipstream() as (process, address), aiohttp.ClientSession(address) as http:
+        await health(address)
+        async with dial(http, camera=Camera(fps=10)) as gone:
+            await gone.until_frames(1)
+        async with (
+            dial(http, camera=Camera(fps=10)) as call,
+            dial(http, watch=True, view=call.stream) as watcher,
+        ):
+            for one in (call, watcher):
+                await one.until_event("state", state="live")
+            process.send_signal(signal.SIGTERM)
+            for one in (call, watcher):
+                stopped = await one.until_event("stream_stopped")
+                assert "the server is stopping" in stopped["error_message"]
+            assert await asyncio.wait_for(process.wait(), 20) == 0
 
 
 async def test_the_address_it_prints_opens_the_api_whatever_the_token() -> None:

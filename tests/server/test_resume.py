@@ -1,11 +1,16 @@
 """A stream outlives the call that broke off, and its engine: real calls, a real engine process."""
 
+import asyncio
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
+import psutil
+import pytest
 from slipstream_server.engine_status import EngineState
+from slipstream_server.peer import Peer
+from slipstream_server.sdp import Offer
 
 from tests.server.calls import Call, Camera, dial, number_of
 from tests.server.serving import Serving, poll, serving
@@ -208,3 +213,49 @@ async def test_a_held_stream_survives_the_engine_too(tmp_path: Path) -> None:
             live = await back.until_event("state", state="live")
             assert live["epoch"] == 2
             assert live["parameters"]["prompts"] == [{"text": "dusk", "weight": 1.0}]
+
+
+async def test_an_engine_killed_while_a_call_comes_in_does_not_cost_the_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """its lane is lost before its answer is out: it begins on the next engine."""
+    answer = Peer.answer
+    async with serving(tmp_path) as server, dial(server.client, camera=Camera(fps=20)) as first:
+        await first.until_frames(1)
+
+        async def answer_too_late(peer: Peer, offer: Offer) -> str:
+            client = server.supervisor.require()
+            await poll(lambda: client.free_lanes == 0)
+            kill_engine(server)
+            await poll(lambda: server.supervisor.status.restarts == 1)
+            return await answer(peer, offer)
+
+        monkeypatch.setattr(Peer, "answer", answer_too_late)
+        async with dial(server.client, camera=Camera(fps=20)) as call:
+            if call.status == 503:  # it had no lane yet
+                assert "the engine was ended by SIGKILL" in call.error
+            else:
+                assert (await call.until_event("state", state="live"))["epoch"] == 2
+        await first.until_event("state", state="live", epoch=2)
+
+
+async def test_coming_back_leaves_nothing_behind(tmp_path: Path) -> None:
+    """ten breaks of one stream: as many tasks, sockets and lanes as after the first."""
+    seen = []
+    async with serving(tmp_path, max_streams=1) as server:
+        async with dial(server.client, camera=Camera(fps=20)) as call:
+            await call.until_frames(1)
+        for _ in range(10):
+            await poll(lambda: server.sessions.count()["held"] == 1)
+            await poll(lambda: server.sessions.count()["stream"] == 0)
+            tasks = sorted(task.get_name().split()[0] for task in asyncio.all_tasks())
+            seen.append((tasks, psutil.Process().num_fds(), server.supervisor.require().free_lanes))
+            async with dial(server.client, camera=Camera(fps=20), resume=call.resume) as back:
+                assert back.status == 200, back.error
+                await back.until_frames(1)
+        assert (await server.client.delete(f"{OFFER_PATH}/{back.id}")).status == 204
+        assert server.sessions.count() == {"stream": 0, "viewer": 0, "held": 0}
+    named = [[name for name in tasks if not name.startswith("Task-")] for tasks, _, _ in seen]
+    assert all(tasks == named[0] for tasks in named)
+    assert {lanes for _, _, lanes in seen} == {0}
+    assert seen[-1][1] <= seen[0][1] + 2
