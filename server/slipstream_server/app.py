@@ -17,6 +17,7 @@ from pathlib import Path
 from aiohttp import web
 
 from slipstream_server.auth import Guard
+from slipstream_server.carrier import Engine
 from slipstream_server.config import ServerConfig
 from slipstream_server.encoder import X264, choose_codec
 from slipstream_server.encoding import VideoSettings
@@ -29,7 +30,6 @@ from slipstream_server.session import Surroundings
 from slipstream_server.sessions import Sessions
 from slipstream_server.signaling import BODY_MAX_BYTES, Signaling, errors_as_json
 from slipstream_server.slo import SloTargets
-from slipstream_server.stay import Engine
 from slipstream_server.streams import Streams
 from slipstream_server.supervisor import Supervisor, attach_client, engine_command
 from slipstream_server.throttle import Throttle

@@ -8,9 +8,10 @@ from collections import OrderedDict
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.parameters import Parameters
 
+from slipstream_server.carrier import Engine
 from slipstream_server.errors import Forbidden, ServerFull, UnknownSession
 from slipstream_server.session import Surroundings
-from slipstream_server.stay import Engine, Stay
+from slipstream_server.stay import Stay
 
 logger = logging.getLogger(__name__)
 

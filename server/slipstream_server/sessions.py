@@ -13,6 +13,7 @@ from slipstream_protocol.clock import now_ns
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.camera_session import CameraSession
+from slipstream_server.carrier import Engine
 from slipstream_server.config import ServerConfig
 from slipstream_server.errors import Conflict, RequestError, ServerFull, UnknownSession
 from slipstream_server.hosted_relays import HostedRelays
@@ -21,7 +22,7 @@ from slipstream_server.roster import Roster, check_lasting
 from slipstream_server.sdp import Offer
 from slipstream_server.session import SILENT_S, Session, Surroundings
 from slipstream_server.slo import Milestone
-from slipstream_server.stay import Engine, Stay
+from slipstream_server.stay import Stay
 from slipstream_server.trunk import Census, StreamTold
 from slipstream_server.watch_session import WatchSession
 

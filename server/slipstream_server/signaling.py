@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.auth import Handler
+from slipstream_server.carrier import Engine
 from slipstream_server.errors import (
     RequestError,
     SlipstreamError,
@@ -21,7 +22,6 @@ from slipstream_server.ice import IceServer
 from slipstream_server.metrics import CONTENT_TYPE, Metrics
 from slipstream_server.sdp import MAX_CANDIDATES, read_candidate, read_offer
 from slipstream_server.sessions import Sessions
-from slipstream_server.stay import Engine
 
 logger = logging.getLogger(__name__)
 

@@ -4,20 +4,17 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable
 
 import msgspec
-from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, now_ns
+from slipstream_protocol.clock import NS_PER_S, now_ns
 from slipstream_protocol.messages import Applied, UpdateRefused
 from slipstream_protocol.parameters import Parameters
 
+from slipstream_server.carrier import Carrier, Engine
 from slipstream_server.chunker import Captured
 from slipstream_server.control import Control, settled
-from slipstream_server.counts import MediaCounts
 from slipstream_server.engine_client import EngineClient
-from slipstream_server.engine_status import EngineStatus
 from slipstream_server.errors import EngineUnavailable, RequestError, Unavailable
 from slipstream_server.events import (
     Event,
@@ -26,57 +23,19 @@ from slipstream_server.events import (
     StateName,
     StreamStopped,
     describe,
-    slo_event,
 )
 from slipstream_server.lease import Lease
 from slipstream_server.playout import Shown
 from slipstream_server.session import Surroundings
 from slipstream_server.slo import Milestone, SloMonitor
-from slipstream_server.stream import Output, Stream, Watcher, total_drops
-from slipstream_server.viewed import ClientStats
+from slipstream_server.stream import Stream
+from slipstream_server.tally import Tally
 
 logger = logging.getLogger(__name__)
 
 _REPORT_S = 1.0
 _RETRY_S = 2.0
 _FRUITLESS = 3  # so many engines in a row without a chunk of this stream: it is to blame itself
-
-
-class Engine(Protocol):
-    """What is asked of the supervisor."""
-
-    @property
-    def status(self) -> EngineStatus: ...
-
-    def require(self) -> EngineClient:
-        """The running engine. Raises EngineUnavailable."""
-        ...
-
-    async def running(self) -> EngineClient:
-        """The engine, as soon as one runs."""
-        ...
-
-
-class Carrier(Protocol):
-    """The call that brings a stream's camera."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def watcher(self) -> Watcher:
-        """Where its events go."""
-        ...
-
-    @property
-    def output(self) -> Output | None:
-        """Where generated frames go, if they go back on the call."""
-        ...
-
-    @property
-    def drops(self) -> Mapping[str, int]:
-        """Frames it has lost on either way, by cause."""
-        ...
 
 
 class Stay:
@@ -124,9 +83,16 @@ class Stay:
             on_shown=None if returns else self._on_shown_to_all,
         )
         self.stream.outputs.append(self.broadcast)
+        self._tally = Tally(
+            self.stream,
+            self.broadcast,
+            returns=returns,
+            monitor=self.monitor,
+            targets=around.targets,
+            metrics=around.metrics,
+        )
         self._engine = engine
         self._client = client
-        self._around = around
         self._hold_s = hold_s
         self._control: Control | None = None
         self._state: StateName = "connecting"
@@ -134,8 +100,6 @@ class Stay:
         self._ever_connected = False
         self._shows = False
         self._fruitless = 0
-        self._sent_ns: int | None = None
-        self._past_drops: Counter[str] = Counter()
         self._ending = asyncio.Event()
         self._lost = asyncio.Event()
         self._lease_changed = asyncio.Event()
@@ -165,7 +129,7 @@ class Stay:
             apply=self.stream.update,
             tell=self._tell_carrier,
             shown=self.monitor.observe_first_shown,
-            viewed=self._on_viewed,
+            viewed=self._tally.viewed,
         )
         self.stream.pause(self._control.current.paused is True)
 
@@ -258,25 +222,17 @@ class Stay:
 
     def on_frame(self, frame: Captured) -> None:
         """A frame of the viewer's camera."""
-        self.monitor.observe_input(frame.arrived_ns)
-        self._around.metrics.frame_in()
+        self._tally.came(frame.arrived_ns)
         self.stream.push(frame)
 
     def on_sent(self, shown: Shown, sent_ns: int, *, rtp_timestamp: int) -> None:
         """A generated frame is on its way to the viewer."""
-        age_ms = self.monitor.observe_sent(shown, sent_ns)
-        gap_ms = None if self._sent_ns is None else (sent_ns - self._sent_ns) / NS_PER_MS
-        self._sent_ns = sent_ns
-        self._around.metrics.frame_out(age_ms=age_ms, gap_ms=gap_ms)
+        self._tally.sent(shown, sent_ns)
         if not self._shows and not self.stream.is_idle:
             self._shows = True
             self._settle()
         made = shown.made
         self._opened_control().sent(rev=made.rev, chunk=made.chunk, rtp_timestamp=rtp_timestamp)
-
-    def _on_viewed(self, stats: ClientStats, now_ns: int) -> None:
-        self.monitor.observe_client(stats, now_ns)
-        self._around.metrics.media.viewed(stats)
 
     def _on_shown_to_all(self, shown: Shown, shown_ns: int) -> None:
         self.on_sent(shown, shown_ns, rtp_timestamp=0)
@@ -299,7 +255,8 @@ class Stay:
         if self._control is None:
             self.end(reason)  # `open` says it
             return
-        self._fruitless = 0 if self.stream.epoch_chunks else self._fruitless + 1
+        fruitful = self.stream.epoch_chunks or self.stream.is_idle
+        self._fruitless = 0 if fruitful else self._fruitless + 1
         if self._fruitless >= _FRUITLESS:
             self.stream.tell(PipelineError(error=reason))
             self.end(f"{reason}, {_FRUITLESS} times in a row before a picture of this stream came")
@@ -361,13 +318,11 @@ class Stay:
         return "live" if self._shows else "warming"
 
     def _interrupt(self) -> None:
-        """What comes next does not follow what was before: no gap, no jitter lies between."""
         self._shows = False
-        self._sent_ns = None
-        self.monitor.interrupted()
+        self._tally.interrupted()
 
     def _let_go(self, call: Carrier) -> None:
-        self._past_drops.update(call.drops)
+        self._tally.left(call.drops)
         if call.watcher in self.stream.watchers:
             self.stream.watchers.remove(call.watcher)
         if call.output in self.stream.outputs:
@@ -396,27 +351,12 @@ class Stay:
         """Once a second: the figures, to everybody who watches and to the metrics."""
         while True:
             await asyncio.sleep(_REPORT_S)
-            report = self.monitor.report(now_ns())
             call = self.lease.carrier
-            drops = total_drops(
-                self._past_drops, call.drops if call is not None else {}, self.stream.drops
-            )
-            if not self.returns:
-                drops.update(self.broadcast.pictures.playout.drops)
-            self._around.metrics.report(self.id, report, drops)
-            self._around.metrics.media.report(self.token, self._counts())
-            self.stream.tell(slo_event(report, self._around.targets, drops))
-
-    def _counts(self) -> MediaCounts:
-        """Of the picture encoded for all who watch; calls count their own."""
-        sent = self.broadcast.encoding.counts
-        return MediaCounts(received={}, sent=sent, bitrate_bps=None, paced_ns=0, untold=0)
+            self.stream.tell(self._tally.report(call.drops if call is not None else {}))
 
     def _release(self) -> None:
         self.stream.close()
-        self._around.metrics.forget(self.id)
-        self._around.metrics.media.report(self.token, self._counts())
-        self._around.metrics.media.forget(self.token)
+        self._tally.close()
         reason = self.reason or "the server is stopping"
         self.stream.tell(StreamStopped(error_message=reason))
         for watcher in self.stream.watchers:

@@ -13,10 +13,13 @@ from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.chunker import Captured, Chunker
 from slipstream_server.engine_client import ChunkBack, EngineClient, EngineStream
+from slipstream_server.errors import EngineUnavailable
 from slipstream_server.events import Event
 from slipstream_server.metrics import Metrics
 from slipstream_server.playout import ChunkStamps, Made
 from slipstream_server.slo import SloMonitor
+
+_RETRY_S = 2.0
 
 
 class Owner(Protocol):
@@ -98,9 +101,12 @@ class Stream:
     async def open(self, client: EngineClient, parameters: Parameters) -> None:
         """Take a lane, also anew after the one before was lost.
 
-        Raises what `EngineClient.open` raises.
+        Raises what `EngineClient.open` raises, and EngineUnavailable if it was lost meanwhile.
         """
-        self._engine = await client.open(parameters, self)
+        engine = await client.open(parameters, self)
+        if engine.closing:  # lost again before it was our turn to run
+            raise EngineUnavailable("the engine has just ended; try again", retry_after_s=_RETRY_S)
+        self._engine = engine
         self.epoch += 1
         self.epoch_chunks = 0
         self._chunker.restart()

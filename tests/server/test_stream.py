@@ -35,6 +35,7 @@ class TakingEngine:
     """Takes every chunk and says nothing of it; stands for the client and for its stream."""
 
     has_free_slot = True
+    closing = False
 
     def __init__(self) -> None:
         self.taken = asyncio.Event()
