@@ -2,13 +2,13 @@
 
 The rate is that of the median viewer (the better one of two): a bad link never lowers the picture
 of the others, and a viewer whose link carries less gets what `Seat` leaves it. Requests for key
-frames are merged. With nobody watching nothing is encoded. Viewers without H.264 get the pictures
-as they are; aiortc encodes VP8 for each of them.
+frames are merged. With nobody watching nothing is encoded. For viewers without H.264 there is one
+encoding in VP8, by the same rules.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiortc import MediaStreamTrack
@@ -17,7 +17,6 @@ from av import Packet, VideoFrame
 from slipstream_protocol.clock import NS_PER_S, now_ns
 
 from slipstream_server.encoding import Encoding, pace_of
-from slipstream_server.keyframes import KeyFrames
 from slipstream_server.pacer import Pacer
 from slipstream_server.playout import Made, Playout, Shown
 from slipstream_server.rate import RateControl
@@ -47,8 +46,8 @@ class SharedTrack(MediaStreamTrack):
         super().__init__()
         self.rate = rate
         self.pacer = Pacer(pace_bps=pace_of(rate.bitrate_bps))
-        self.takes_h264 = False
-        self.seat: Seat[tuple[Shown, VideoFrame | Packet[Any]]] = Seat()
+        self.codec = ""
+        self.seat: Seat[tuple[Shown, Packet[Any]]] = Seat()
         self._tracks = tracks
         self._on_sent = on_sent
         self._given: Shown | None = None
@@ -60,22 +59,23 @@ class SharedTrack(MediaStreamTrack):
         """Frames `sent`, and those left out by cause."""
         return {**self._sent, **self.seat.drops}
 
-    def encode_h264(self) -> None:
-        """The viewer takes H.264."""
-        self.takes_h264 = True
+    def takes(self, codec: str) -> bool:
+        """The viewer takes this codec, and gets packets of it."""
+        self.codec = codec
+        return True
 
-    def put(self, shown: Shown, frame: "VideoFrame | Packet[Any]", now_ns: int) -> None:
-        """Take in what was encoded for all, or the picture itself."""
-        size_bytes, key = 0, True
-        if isinstance(frame, Packet):
-            size_bytes, key = frame.size, frame.is_keyframe
-        link_bps = self.rate.bitrate_bps
+    def put(self, shown: Shown, packet: "Packet[Any]", now_ns: int) -> None:
+        """Take in what was encoded for all."""
         self.seat.put(
-            (shown, frame), size_bytes=size_bytes, key=key, link_bps=link_bps, now_ns=now_ns
+            (shown, packet),
+            size_bytes=packet.size,
+            key=packet.is_keyframe,
+            link_bps=self.rate.bitrate_bps,
+            now_ns=now_ns,
         )
         self._came.set()
 
-    async def recv(self) -> "VideoFrame | Packet[Any]":
+    async def recv(self) -> "Packet[Any]":
         """The next frame, as soon as it is there.
 
         Raises:
@@ -89,10 +89,10 @@ class SharedTrack(MediaStreamTrack):
                 self._tracks.append(self)
             found = self.seat.pop()
             if found is not None:
-                self._given, frame = found
+                self._given, packet = found
                 self._sent["sent"] += 1
                 self.pacer.pace_bps = pace_of(self.rate.bitrate_bps)
-                return frame
+                return packet
             self._came.clear()
             await self._came.wait()
         raise MediaStreamError
@@ -122,8 +122,7 @@ class Broadcast:
 
     Args:
         chunk_frames: of the stream.
-        encoding: of the one picture.
-        key_frames: of `encoding`.
+        h264, vp8: the encodings of the one picture.
         new_rate: makes the rate of one more viewer.
         on_shown: is told of each frame that has been given out, and when. With it the frames are
             timed without viewers too; nothing is encoded then.
@@ -133,18 +132,23 @@ class Broadcast:
         self,
         *,
         chunk_frames: int,
-        encoding: Encoding,
-        key_frames: KeyFrames,
+        h264: Encoding,
+        vp8: Encoding,
         new_rate: Callable[[], RateControl],
         on_shown: Callable[[Shown, int], None] | None = None,
     ) -> None:
         self.pictures = Pictures(Playout(chunk_frames=chunk_frames))
-        self.encoding = encoding
-        encoding.encode_h264()
-        self._key_frames = key_frames
+        self.encodings = {"H264": h264, "VP8": vp8}
+        h264.encode_h264()
+        vp8.encode_vp8()
         self._new_rate = new_rate
         self._on_shown = on_shown
         self._tracks: list[SharedTrack] = []
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Those of both encodings."""
+        return sum((Counter(one.counts) for one in self.encodings.values()), Counter[str]())
 
     @property
     def viewers(self) -> int:
@@ -169,24 +173,26 @@ class Broadcast:
                 self._on_shown(shown, now_ns())
 
     async def _give_out(self, shown: Shown) -> None:
-        picture = self.pictures.picture(shown)
-        viewers = [track for track in self._tracks if track.takes_h264]
-        packet: Packet[Any] | None = None
-        if viewers:
-            packet = await self._encode(picture, viewers)
-        now = now_ns()
-        for track in self._tracks:  # who has come meanwhile gets it too: a seat knows what to do
-            if not track.takes_h264:
-                track.put(shown, picture, now)
-            elif packet is not None:
-                track.put(shown, packet, now)
+        every_frames = []
+        for codec, encoding in self.encodings.items():
+            viewers = [track for track in self._tracks if track.codec == codec]
+            if not viewers:
+                continue
+            packet = await self._encode(encoding, self.pictures.picture(shown), viewers)
+            every_frames.append(encoding.every_frames)
+            now = now_ns()
+            for track in self._tracks:  # also to who has come meanwhile: a seat knows what to do
+                if track.codec == codec:
+                    track.put(shown, packet, now)
+        self.pictures.playout.every_frames = min(every_frames, default=1)
 
-    async def _encode(self, picture: VideoFrame, viewers: list[SharedTrack]) -> "Packet[Any]":
+    async def _encode(
+        self, encoding: Encoding, picture: VideoFrame, viewers: list[SharedTrack]
+    ) -> "Packet[Any]":
         by_rate = sorted((track.rate for track in viewers), key=lambda rate: rate.bitrate_bps)
-        self.encoding.rate = by_rate[len(by_rate) // 2]
+        encoding.rate = by_rate[len(by_rate) // 2]
         if any(track.seat.wants_key(now_ns()) for track in viewers):
-            self._key_frames.request()
-        packet = await self.encoding.encode(picture)
-        assert isinstance(packet, Packet), "the encoding was set to H.264"
-        self.pictures.playout.every_frames = self.encoding.every_frames
+            encoding.on_key_request()
+        packet = await encoding.encode(picture)
+        assert isinstance(packet, Packet), "the encodings give packets"
         return packet

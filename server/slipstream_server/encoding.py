@@ -1,7 +1,7 @@
-"""One viewer's pictures into H.264 packets, in a worker, at the rate its link carries.
+"""Pictures into packets, in a worker, at the rate that a viewer's link carries.
 
-aiortc only cuts such packets up and sends them. Where the viewer takes no H.264 the pictures pass
-through as they are, and aiortc's VP8 encoder and its rate take over.
+aiortc only cuts such packets up and sends them. Where the one viewer of a picture takes no H.264 it
+passes through as it is, and aiortc's VP8 encoder and its rate take over.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from slipstream_server.encoder import TIME_BASE, X264, Codec, Encoded, H264Encod
 from slipstream_server.keyframes import KeyFrames
 from slipstream_server.pacer import Pacer
 from slipstream_server.rate import FrameSpacing, Picture, RateControl
+from slipstream_server.vp8 import Vp8Encoder
 
 logger = logging.getLogger(__name__)
 
@@ -69,16 +70,26 @@ class Encoding:
         self._pool = pool
         self._codec = codec
         self._key_frames = key_frames
-        self._encoder: H264Encoder | None = None
+        self._encoder: H264Encoder | Vp8Encoder | None = None
         self._opened = 0  # by encoders that were given up
         self._spacing = FrameSpacing()
         self._counts: Counter[str] = Counter()
         self._fps = _FPS
         self._last_pts: int | None = None
 
+    def takes(self, codec: str) -> bool:
+        """The viewer takes this codec ("H264", "VP8"): `encode` gives packets if it is H.264."""
+        if codec == "H264":
+            self.encode_h264()
+        return codec == "H264"
+
     def encode_h264(self) -> None:
-        """The viewer takes H.264: `encode` gives packets from now on."""
+        """Give packets of H.264 from now on."""
         self._encoder = H264Encoder(self._codec, ceiling_bps=self.rate.ceiling_bps)
+
+    def encode_vp8(self) -> None:
+        """Give packets of VP8 from now on."""
+        self._encoder = Vp8Encoder()
 
     @property
     def every_frames(self) -> int:
@@ -93,10 +104,10 @@ class Encoding:
         return self._counts + Counter(asked=self._key_frames.requests, opened=opened)
 
     async def encode(self, frame: VideoFrame) -> "VideoFrame | av.Packet[Any]":
-        """The frame's packet where the viewer takes H.264, else the frame. One at a time.
+        """The frame's packet once a codec was set, else the frame. One at a time.
 
         Raises:
-            av.FFmpegError: if x264 fails.
+            av.FFmpegError: if x264 or libvpx fails.
         """
         if self._encoder is None:
             return frame
@@ -142,14 +153,14 @@ class Encoding:
         self._spacing.choose(picture, self.rate.bitrate_bps)
         self._fps *= before / self.every_frames
 
-    def _encode(self, encoder: H264Encoder, frame: VideoFrame, key: bool) -> Encoded:
+    def _encode(self, encoder: H264Encoder | Vp8Encoder, frame: VideoFrame, key: bool) -> Encoded:
         if frame.format.name != "yuv420p":
             frame = frame.reformat(format="yuv420p")
         bitrate_bps = self.rate.bitrate_bps
         try:
             return encoder.encode(frame, bitrate_bps=bitrate_bps, fps=self._fps, key=key)
         except av.FFmpegError:
-            if self._codec is X264:
+            if self._codec is X264 or isinstance(encoder, Vp8Encoder):
                 raise
             logger.exception("%s failed, %s takes over", self._codec.name, X264.name)
         self._codec = X264

@@ -58,16 +58,17 @@ class Surroundings:
         self, *, chunk_frames: int, on_shown: Callable[[Shown, int], None] | None
     ) -> Broadcast:
         """One stream's picture for all its watchers."""
-        key_frames = KeyFrames(every_ns=KEY_EVERY_NS)
-        encoding = Encoding(
-            codec=self.video.codec, pool=self.pool, rate=self.rate(), key_frames=key_frames
+        h264, vp8 = (
+            Encoding(
+                codec=self.video.codec,
+                pool=self.pool,
+                rate=self.rate(),
+                key_frames=KeyFrames(every_ns=KEY_EVERY_NS),
+            )
+            for _ in range(2)
         )
         return Broadcast(
-            chunk_frames=chunk_frames,
-            encoding=encoding,
-            key_frames=key_frames,
-            new_rate=self.rate,
-            on_shown=on_shown,
+            chunk_frames=chunk_frames, h264=h264, vp8=vp8, new_rate=self.rate, on_shown=on_shown
         )
 
 

@@ -94,5 +94,5 @@ class Tally:
 
     def _counts(self) -> MediaCounts:
         """Of the picture encoded for all who watch; calls count their own."""
-        sent = self._broadcast.encoding.counts
+        sent = self._broadcast.counts
         return MediaCounts(received={}, sent=sent, bitrate_bps=None, paced_ns=0, untold=0)

@@ -22,7 +22,9 @@ class Outgoing(seams.SenderEvents, Protocol):
     @property
     def counts(self) -> Mapping[str, int]: ...
 
-    def encode_h264(self) -> None: ...
+    def takes(self, codec: str) -> bool:
+        """The viewer takes this codec; returns whether packets of it will come, or pictures."""
+        ...
 
 
 class Video:
@@ -37,7 +39,7 @@ class Video:
     Args:
         pc: new.
         track: to be sent, None if nothing is; it belongs to the offer's first video. Its `recv`
-            gives H.264 packets once `outgoing` was told to encode that, else pictures.
+            gives packets or pictures, as `outgoing.takes` has said.
         outgoing: of this viewer; None if nothing is sent.
         low_delay: whether the viewer is asked to show each frame at once. Without it the browser
             smooths what a bad link makes uneven, and is later.
@@ -90,9 +92,7 @@ class Video:
         if self._outgoing is None:
             return
         codec = seams.sent_codec(transceiver)
-        is_ours = codec == "H264"
-        if is_ours:
-            self._outgoing.encode_h264()
+        is_ours = self._outgoing.takes(codec)
         seams.SenderSeam(
             transceiver.sender,
             codec,

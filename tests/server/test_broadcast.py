@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from aiortc.mediastreams import MediaStreamError
-from av import Packet, VideoFrame
+from av import Packet
 from slipstream_protocol.clock import NS_PER_MS, now_ns
 from slipstream_server.broadcast import Broadcast, SharedTrack
 from slipstream_server.encoder import X264
@@ -38,13 +38,15 @@ class Airing:
     """A broadcast with a source of chunks and the viewers' ends."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
-        key_frames = KeyFrames(spacing_ns=0)
-        self.encoding = Encoding(codec=X264, pool=pool, rate=new_rate(), key_frames=key_frames)
+        self.h264, self.vp8 = (
+            Encoding(codec=X264, pool=pool, rate=new_rate(), key_frames=KeyFrames(spacing_ns=0))
+            for _ in range(2)
+        )
         self.shown: list[Shown] = []
         self.broadcast = Broadcast(
             chunk_frames=CHUNK_FRAMES,
-            encoding=self.encoding,
-            key_frames=key_frames,
+            h264=self.h264,
+            vp8=self.vp8,
             new_rate=new_rate,
             on_shown=self._note,
         )
@@ -84,7 +86,7 @@ class Viewer:
 
     def __init__(self, track: SharedTrack) -> None:
         self.track = track
-        self.got: list[VideoFrame | Packet[Any]] = []
+        self.got: list[Packet[Any]] = []
         self._fetching = asyncio.create_task(self._fetch())
 
     async def _fetch(self) -> None:
@@ -109,12 +111,11 @@ async def airing() -> AsyncIterator[Airing]:
             await asyncio.gather(running, return_exceptions=True)
 
 
-async def viewers_of(air: Airing, count: int, *, h264: bool = True) -> list[Viewer]:
+async def viewers_of(air: Airing, count: int, *, codec: str = "H264") -> list[Viewer]:
     viewers = []
     for _ in range(count):
         track = air.broadcast.track(no_word)
-        if h264:
-            track.encode_h264()
+        assert track.takes(codec)
         viewers.append(Viewer(track))
     await asyncio.sleep(0)  # each has asked for its first frame
     return viewers
@@ -128,7 +129,7 @@ async def test_every_frame_is_encoded_once_however_many_watch(count: int) -> Non
         await air.air(chunks=5)
         for viewer in viewers:
             await viewer.leave()
-        assert air.encoding.counts["sent"] == len(air.shown) > 5
+        assert air.h264.counts["sent"] == len(air.shown) > 5
         for viewer in viewers:
             assert len(viewer.got) == len(air.shown)
             assert all(a is b for a, b in zip(viewer.got, viewers[0].got, strict=True))
@@ -139,14 +140,14 @@ async def test_without_viewers_nothing_is_encoded() -> None:
     async with airing() as air:
         await air.air(chunks=2)
         assert air.shown
-        assert air.encoding.counts["sent"] == 0
+        assert air.h264.counts["sent"] == 0
         (viewer,) = await viewers_of(air, 1)
         await air.air()
         await viewer.leave()
-        encoded = air.encoding.counts["sent"]
+        encoded = air.h264.counts["sent"]
         assert encoded > 0
         await air.air(chunks=2)
-        assert air.encoding.counts["sent"] == encoded
+        assert air.h264.counts["sent"] == encoded
         assert air.broadcast.viewers == 0
 
 
@@ -159,9 +160,8 @@ async def test_who_comes_later_gets_a_key_frame_at_once() -> None:
         await air.air(chunks=2)
         await early.leave()
         await late.leave()
-        assert isinstance(late.got[0], Packet)
         assert late.got[0].is_keyframe
-        assert air.encoding.counts["key"] == 2
+        assert air.h264.counts["key"] == 2
         assert early.got[-len(late.got) :] == late.got
 
 
@@ -169,7 +169,7 @@ async def test_who_does_not_fetch_costs_itself_only() -> None:
     """its queue stays bounded; the others get every frame."""
     async with airing() as air:
         lazy = air.broadcast.track(no_word)
-        lazy.encode_h264()
+        lazy.takes("H264")
         waiting = asyncio.create_task(lazy.recv())
         (busy,) = await viewers_of(air, 1)
         await air.air(chunks=15)
@@ -188,27 +188,32 @@ async def test_one_bad_link_does_not_lower_the_picture() -> None:
             viewer.track.on_remb(10_000_000)
         viewers[1].track.on_remb(100_000)
         await air.air()
-        assert air.encoding.rate.bitrate_bps == CEILING_BPS
+        assert air.h264.rate.bitrate_bps == CEILING_BPS
         viewers[2].track.on_remb(1_000_000)
         await air.air()
-        assert air.encoding.rate.bitrate_bps == 850_000
+        assert air.h264.rate.bitrate_bps == 850_000
         for viewer in viewers:
             await viewer.leave()
 
 
-async def test_a_viewer_without_h264_gets_pictures() -> None:
-    """beside one with it; alone, nothing is encoded for it here."""
+async def test_viewers_without_h264_share_a_picture_of_their_own() -> None:
+    """encoded once in VP8 for all of them, and in H.264 for the others; alone, in VP8 only."""
     async with airing() as air:
-        (plain,) = await viewers_of(air, 1, h264=False)
+        plain = await viewers_of(air, 3, codec="VP8")
         await air.air()
-        assert air.encoding.counts["sent"] == 0
+        assert air.h264.counts["sent"] == 0
         (modern,) = await viewers_of(air, 1)
-        await air.air()
-        await plain.leave()
-        await modern.leave()
-        assert len(plain.got) == len(air.shown)
-        assert all(isinstance(frame, VideoFrame) for frame in plain.got)
-        assert all(isinstance(frame, Packet) for frame in modern.got)
+        await air.air(chunks=2)
+        for viewer in (*plain, modern):
+            await viewer.leave()
+        assert air.vp8.counts["sent"] == len(air.shown)
+        assert air.h264.counts["sent"] == len(modern.got) < len(air.shown)
+        assert air.broadcast.counts["sent"] == len(air.shown) + len(modern.got)
+        for viewer in plain:
+            assert viewer.got == plain[0].got
+            assert len(viewer.got) == len(air.shown)
+        assert plain[0].got[0].is_keyframe
+        assert bytes(plain[0].got[0])[3:6] == bytes((0x9D, 0x01, 0x2A))  # of a VP8 key frame
 
 
 async def test_each_viewer_hears_of_each_frame_sent() -> None:
@@ -216,6 +221,7 @@ async def test_each_viewer_hears_of_each_frame_sent() -> None:
     async with airing() as air:
         sent: list[Shown] = []
         track = air.broadcast.track(lambda shown, sent_ns: sent.append(shown))
+        track.takes("H264")
         viewer = Viewer(track)
         await asyncio.sleep(0)
         await air.air(chunks=2)

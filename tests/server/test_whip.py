@@ -78,8 +78,7 @@ async def test_many_viewers_are_encoded_for_once(tmp_path: Path) -> None:
     with nobody watching, not at all."""
     async with serving(tmp_path) as server, publishing(server), AsyncExitStack() as calls:
         (stay,) = server.sessions.streams()
-        encoding = stay.broadcast.encoding
-        assert encoding.counts["sent"] == 0
+        assert stay.broadcast.counts["sent"] == 0
         viewers = [
             await calls.enter_async_context(posted(server.client, "/whep/stage")) for _ in range(3)
         ]
@@ -87,9 +86,26 @@ async def test_many_viewers_are_encoded_for_once(tmp_path: Path) -> None:
         for viewer in (*viewers, page):
             await viewer.until_frames(40)
         assert stay.broadcast.viewers == 4
-        assert (
-            40 <= encoding.counts["sent"] < sum(len(viewer.frames) for viewer in (*viewers, page))
-        )
+        seen = sum(len(viewer.frames) for viewer in (*viewers, page))
+        assert 40 <= stay.broadcast.counts["sent"] < seen
+
+
+async def test_viewers_without_h264_see_it_too(tmp_path: Path) -> None:
+    """in VP8, encoded once for the two of them, and in order."""
+    async with serving(tmp_path) as server, publishing(server), AsyncExitStack() as calls:
+        viewers = [
+            await calls.enter_async_context(posted(server.client, "/whep/stage", codec="VP8"))
+            for _ in range(2)
+        ]
+        for viewer in viewers:
+            assert "H264" not in viewer.pc.remoteDescription.sdp
+            await viewer.until_frames(20)
+        (stay,) = server.sessions.streams()
+        assert stay.broadcast.encodings["H264"].counts["sent"] == 0
+        numbers = [number_of(frame) for frame in viewers[0].frames]
+        known = [number for number in numbers if number is not None]
+        assert len(known) > 10
+        assert known == sorted(set(known))
 
 
 async def test_the_owner_of_a_call_keeps_its_own_picture(tmp_path: Path) -> None:
@@ -97,7 +113,7 @@ async def test_the_owner_of_a_call_keeps_its_own_picture(tmp_path: Path) -> None
     async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as owner:
         await owner.until_frames(10)
         (stay,) = server.sessions.streams()
-        assert stay.broadcast.encoding.counts["sent"] == 0
+        assert stay.broadcast.counts["sent"] == 0
         async with posted(server.client, f"/whep/{owner.id}") as viewer:
             await viewer.until_frames(10)
         await owner.until_frames(len(owner.frames) + 8)

@@ -11,6 +11,7 @@ from aiortc import (
     RTCCertificate,
     RTCConfiguration,
     RTCPeerConnection,
+    RTCRtpSender,
     RTCSessionDescription,
 )
 from slipstream_server.ice import bound_gathering
@@ -36,6 +37,7 @@ async def posted(
     *,
     camera: MediaStreamTrack | None = None,
     sound: bool = False,
+    codec: str | None = None,
     headers: dict[str, str] | None = None,
     certificate: RTCCertificate | None = None,
 ) -> AsyncIterator[WhipCall]:
@@ -43,6 +45,7 @@ async def posted(
 
     Args:
         sound: whether it offers sound too, and first.
+        codec: the only one it takes; all by default.
         certificate: its own, instead of one that aiortc makes.
     """
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -53,7 +56,11 @@ async def posted(
     try:
         if sound:
             pc.addTransceiver("audio", direction=direction)
-        pc.addTransceiver(camera or "video", direction=direction)
+        transceiver = pc.addTransceiver(camera or "video", direction=direction)
+        if codec is not None:
+            known = RTCRtpSender.getCapabilities("video").codecs
+            names = (f"video/{codec}", "video/rtx")
+            transceiver.setCodecPreferences([one for one in known if one.mimeType in names])
         bound_gathering(pc, reach=Reach(loopback=True))
         await pc.setLocalDescription()
         sdp = pc.localDescription.sdp
