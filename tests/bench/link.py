@@ -72,8 +72,9 @@ def capped_link(kbps: int) -> Iterator[Link]:
     inside = ("ip", "-n", namespace)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as made:
         _run("ip", "netns", "add", namespace)
-        made.callback(_run, "ip", "netns", "del", namespace)  # takes both interfaces along
+        made.callback(_run, "ip", "netns", "del", namespace)
         _run("ip", "link", "add", ours, "type", "veth", "peer", _THEIRS, "netns", namespace)
+        made.callback(_run, "ip", "link", "del", ours)  # a namespace takes its time over it
         _run("ip", "addr", "add", f"{here}/30", "dev", ours)
         _run("ip", "link", "set", ours, "up")
         _run(*inside, "addr", "add", f"{there}/30", "dev", _THEIRS)
