@@ -165,12 +165,16 @@ class Broadcast:
 
     async def run(self) -> None:
         """Give out each frame when it is due, until cancelled."""
-        while True:
-            shown = await self.pictures.next()
-            if self._tracks:
-                await self._give_out(shown)
-            if self._on_shown is not None:
-                self._on_shown(shown, now_ns())
+        try:
+            while True:
+                shown = await self.pictures.next()
+                if self._tracks:
+                    await self._give_out(shown)
+                if self._on_shown is not None:
+                    self._on_shown(shown, now_ns())
+        finally:
+            for encoding in self.encodings.values():
+                encoding.release()
 
     async def _give_out(self, shown: Shown) -> None:
         every_frames = []

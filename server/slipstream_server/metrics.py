@@ -8,6 +8,7 @@ from slipstream_protocol.messages import StageTimes
 
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.media_metrics import MediaMetrics
+from slipstream_server.process_metrics import ProcessMetrics
 from slipstream_server.slo import Milestone, SloReport
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -44,6 +45,7 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         self.media = MediaMetrics(registry)
+        self._process = ProcessMetrics(registry)
         self._reports: dict[str, SloReport] = {}
         self._counted_drops: dict[str, Counts[str]] = {}
         self._marked: dict[str, set[Milestone]] = {}
@@ -169,6 +171,7 @@ class Metrics:
             self._sessions.labels(kind).set(count)
         self._engine.take(engine)
         self.media.take_gauges()
+        self._process.take_gauges()
         self._take_gauges(list(self._reports.values()))
         return generate_latest(self._registry)
 

@@ -112,6 +112,7 @@ class OutputTrack(MediaStreamTrack):
     def stop(self) -> None:
         super().stop()
         self._pictures.stop()
+        self.encoding.release()
 
 
 def picture_of(frame: I420) -> VideoFrame:

@@ -7,18 +7,26 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 
 @asynccontextmanager
-async def slipstream(*flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A running server and its address."""
+async def slipstream(
+    *flags: str, log: Path | None = None
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A running server and its address.
+
+    Args:
+        log: where it writes what it logs; nowhere unless given.
+    """
     command = (sys.executable, "-m", "slipstream_server", "--port", "0", "--pipeline", "echo")
-    process = await asyncio.create_subprocess_exec(
-        *command, *flags, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
+    with (log or Path(os.devnull)).open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *command, *flags, stdout=asyncio.subprocess.PIPE, stderr=stderr
+        )
     assert process.stdout is not None
     try:
         line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()

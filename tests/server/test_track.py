@@ -1,6 +1,7 @@
 """The output track: frames at their times, and word of those that were sent."""
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
@@ -108,6 +109,21 @@ async def test_a_viewer_that_takes_h264_gets_packets() -> None:
     assert isinstance(packet, av.Packet)
     assert packet.is_keyframe
     assert packet.pts == 0
+
+
+async def test_a_track_that_has_stopped_keeps_no_encoder() -> None:
+    """its megabytes go at once, not when the cycles of a call are collected; its counts stay."""
+    with ThreadPoolExecutor(1) as pool:
+        encoding = new_encoding(pool)
+        encoding.encode_h264()
+        track = OutputTrack(Playout(chunk_frames=4), encoding, on_sent=lambda shown, at: None)
+        track.push([replace(made(1000), frame=np.full((96, 64), 80, np.uint8))])
+        await track.recv()
+        encoder = weakref.ref(encoding._encoder)
+        assert encoder() is not None
+        track.stop()
+    assert encoder() is None
+    assert encoding.counts["opened"] == 1
 
 
 async def test_a_poor_link_gets_every_other_frame() -> None:
