@@ -35,7 +35,7 @@ from slipstream_server.sdp import read_offer
 from slipstream_server.session import Session
 from slipstream_server.sessions import Sessions
 from slipstream_server.watch_session import WatchSession
-from slipstream_server.whip_sdp import adapt, check_direction, read_fragment
+from slipstream_server.whip_sdp import adapt, check_direction, only_watching, read_fragment
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
@@ -113,7 +113,7 @@ class Whip:
             name = name or secrets.token_urlsafe(6)
             answered = await self._sessions.publish(offer, parameters, name=name)
         else:
-            answered = await self._sessions.watch(offer, name=name)
+            answered = await self._sessions.watch(only_watching(offer), name=name)
         kind = "whip" if publishes else "whep"
         response = web.Response(
             status=201,
@@ -136,14 +136,14 @@ class Whip:
         theirs, _ = session.peer.ufrags
         if fragment.ufrag and fragment.ufrag != theirs:
             raise Unprocessable(
-                f"the fragment's ice-ufrag is {fragment.ufrag!r}, this session's is {theirs!r}: "
+                f"ice-ufrag is {fragment.ufrag[:80]!r}, this session's is {theirs!r}: "
                 "ICE restarts are not served; POST a new offer, the stream goes on as it is for a "
                 "publisher who comes back to its name"
             )
         wanted = request.headers.get("If-Match", "*")
         if wanted not in ("*", _tag(session)):
             raise StaleTag(
-                f"If-Match is {wanted}, the session's ETag is {_tag(session)}; send that one"
+                f"If-Match is {wanted[:80]}, the session's ETag is {_tag(session)}; send that one"
             )
         session.trickle(fragment.candidates)
         return web.Response(status=204)
@@ -211,7 +211,7 @@ async def _body(request: web.Request, kind: str) -> str:
     """The body, which must be of this type and not be empty."""
     if request.content_type != kind:
         given = request.headers.get("Content-Type", "missing")
-        raise WrongType(f"Content-Type is {given}, it must be {kind}")
+        raise WrongType(f"Content-Type is {given[:80]}, it must be {kind}")
     try:
         text = (await request.read()).decode()
     except UnicodeDecodeError as error:

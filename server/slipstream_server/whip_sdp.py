@@ -5,7 +5,7 @@ Sources: RFC 9725 (WHIP) sections 4.2 to 4.4, RFC 8840 section 4.4 (fragments), 
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiortc import RTCIceCandidate
 from aiortc.sdp import H264Profile, SessionDescription, parse_h264_profile_level_id
@@ -16,6 +16,7 @@ from slipstream_server.sdp import MAX_CANDIDATES, Offer, read_candidate
 _OURS = (H264Profile.PROFILE_CONSTRAINED_BASELINE, H264Profile.PROFILE_BASELINE)
 _OUR_PROFILE = "42e01f"
 _FRAGMENT_MAX_LINES = 512
+_SHOWN, _SHOWN_CHARS = 8, 20  # of foreign codecs, in a refusal
 _RTPMAP = re.compile(r"a=rtpmap:(\d+) ([^/\s]+)/")
 
 
@@ -71,6 +72,11 @@ def check_direction(offer: Offer, *, publishes: bool) -> None:
         )
 
 
+def only_watching(offer: Offer) -> Offer:
+    """The offer of a viewer, of whom nothing is taken even if it offers to send too."""
+    return replace(offer, sdp=offer.sdp.replace("a=sendrecv", "a=recvonly"))
+
+
 def adapt(sdp: str) -> Adapted:
     """An offer in which aiortc finds a codec.
 
@@ -92,7 +98,7 @@ def adapt(sdp: str) -> Adapted:
     if not {"H264", "VP8"} & set(names.values()):
         codecs = sorted(set(names.values()) - {"RTX", "RED", "ULPFEC", "FLEXFEC-03"})
         raise NotAcceptable(
-            f"the offer's video codecs are {', '.join(codecs) or 'none'}, this server takes H264 "
+            f"the offer's video codecs are {_named(codecs)}, this server takes H264 "
             "and VP8; choose an H.264 encoder (x264, NVENC, QuickSync, VideoToolbox)"
         )
     formats = {
@@ -137,6 +143,10 @@ def read_fragment(text: str) -> Fragment:
     if len(candidates) > MAX_CANDIDATES:
         raise RequestError(f"{len(candidates)} candidates in one request, at most {MAX_CANDIDATES}")
     return Fragment(ufrag=ufrag, candidates=(*candidates, None) if ended else tuple(candidates))
+
+
+def _named(codecs: list[str]) -> str:
+    return ", ".join(codec[:_SHOWN_CHARS] for codec in codecs[:_SHOWN]) or "none"
 
 
 def _parameters(part: str, number: str) -> dict[str, str]:

@@ -311,6 +311,20 @@ async def test_the_answer_says_where_the_call_is(tmp_path: Path) -> None:
         ]
 
 
+async def test_the_answer_goes_one_way(tmp_path: Path) -> None:
+    """recvonly to publishers and sendonly to viewers, whatever else they offer."""
+    both = OBS.replace("a=sendonly", "a=sendrecv")
+    async with serving(tmp_path) as server, publishing(server):
+        for path, direction in (("/whip/two", "recvonly"), ("/whep/stage", "sendonly")):
+            async with server.client.post(path, data=both, headers=SDP) as response:
+                assert response.status == 201
+                lines = (await response.text()).split("m=video")[1].splitlines()
+            assert f"a={direction}" in lines
+            assert "a=sendrecv" not in lines
+            async with server.client.delete(response.headers["Location"]) as deleted:
+                assert deleted.status == 200
+
+
 async def test_addresses_may_follow(tmp_path: Path) -> None:
     """204 with the right tag or none; another tag is of another ICE session."""
     async with serving(tmp_path) as server, publishing(server) as publisher:
