@@ -174,9 +174,14 @@ class Control:
             (_, changes), self._sent = self._sent, None
             self._apart.extendleft(reversed(changes))
 
-    def engine_found(self) -> None:
-        """A new engine has opened the stream with `current`: all that was applied is in force."""
+    def engine_found(self, *, understood: str) -> None:
+        """A new engine has opened the stream with `current`: all that was applied is in force.
+
+        Args:
+            understood: what it made of the prompts.
+        """
         self._has_engine = True
+        self.understood = understood
         self._on_air = deque(((-1, change) for _, change in self._on_air), maxlen=_ON_AIR)
         self._send_waiting()
 

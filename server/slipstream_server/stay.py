@@ -286,7 +286,7 @@ class Stay:
                 continue
             self._lost.clear()
             logger.info("stream %s is open again, epoch %d", self.id, self.stream.epoch)
-            control.engine_found()
+            control.engine_found(understood=self.stream.understood)
             self._settle()
 
     def _fit(self, client: EngineClient) -> None:

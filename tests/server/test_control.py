@@ -350,3 +350,32 @@ def test_the_last_value_wins_and_every_number_is_accounted_for(
 
 def _numbers(desk: Desk, kind: type[Event], counts: Callable[[Ack], bool]) -> list[int]:
     return [event.rev for event in desk.of(kind) if counts(event)]  # type: ignore[arg-type, attr-defined]
+
+
+def test_what_was_with_a_lost_engine_goes_to_the_next() -> None:
+    """nothing is sent while there is none; then all of it, in order, each update answered once."""
+    desk = Desk()
+    desk.say({"prompt": "a", "rev": 1})
+    desk.say({"seed": 4, "rev": 2})
+    desk.control.engine_lost()
+    assert desk.say({"seed": 5, "rev": 3})[-1] == Ack(rev=2, status="superseded")
+    assert len(desk.updates) == 1
+    desk.control.engine_found(understood="start, I see")
+    assert desk.control.understood == "start, I see"
+    assert desk.updates[-1].target == (Prompt("a"),)
+    desk.apply(chunk=7)
+    assert desk.updates[-1].seed == 5
+    desk.apply(chunk=8)
+    assert desk.of(AppliedRev) == [AppliedRev(rev=1, chunk=7), AppliedRev(rev=3, chunk=8)]
+    assert (desk.control.current.prompts, desk.control.current.seed) == ((Prompt("a"),), 5)
+
+
+def test_the_next_engines_first_frame_shows_what_was_applied_before() -> None:
+    """it begins with all that is in force, and has had no update itself."""
+    desk = Desk()
+    desk.say({"seed": 4, "rev": 9})
+    desk.apply()
+    desk.control.engine_lost()
+    desk.control.engine_found(understood="")
+    desk.control.sent(rev=-1, chunk=3, rtp_timestamp=77)
+    assert desk.of(OnAir) == [OnAir(rev=9, chunk=3, rtp_timestamp=77)]

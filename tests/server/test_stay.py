@@ -1,0 +1,158 @@
+"""A stream that loses its engines: how often it may, and what the next one is told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from slipstream_protocol.parameters import Parameters, Prompt
+from slipstream_server.carrier import Carrier, Engine
+from slipstream_server.encoder import X264
+from slipstream_server.encoding import VideoSettings
+from slipstream_server.engine_client import EngineClient
+from slipstream_server.errors import ServerFull
+from slipstream_server.events import Event, PipelineError, State, StreamStopped
+from slipstream_server.metrics import Metrics
+from slipstream_server.reach import Reach
+from slipstream_server.session import Surroundings
+from slipstream_server.slo import SloTargets
+from slipstream_server.stay import Stay
+from slipstream_server.stream import Watcher
+
+from tests.server.serving import poll
+from tests.server.test_stream import READY
+
+KILLED = "the engine was ended by SIGKILL"
+
+
+class Lane:
+    """A stream on an engine that takes everything and says nothing."""
+
+    has_free_slot = True
+    closing = False
+    understood = ""
+
+    def close(self) -> None:
+        self.closing = True
+
+
+class Engines:
+    """One engine after the other, as supervisor and client at once.
+
+    Args:
+        full: how many times a lane is refused.
+    """
+
+    ready = READY
+    lanes = 1
+
+    def __init__(self, full: int = 0) -> None:
+        self.opened: list[Parameters] = []
+        self.full = full
+
+    async def running(self) -> "Engines":
+        return self
+
+    async def open(self, parameters: Parameters, listener: Any) -> Lane:
+        if self.opened and self.full:
+            self.full -= 1
+            raise ServerFull("no lane yet", retry_after_s=0.01)
+        self.opened.append(parameters)
+        return Lane()
+
+
+class Call:
+    """Carries the stream; keeps what it is told."""
+
+    id = "call"
+    output = None
+
+    def __init__(self) -> None:
+        self.drops: dict[str, int] = {}
+        self.told: list[Event] = []
+        self.ends: list[str] = []
+        self.watcher = Watcher(tell=self.told.append, end=self.ends.append)
+
+
+@asynccontextmanager
+async def stay_of(engines: Engines, parameters: Parameters) -> AsyncIterator[tuple[Stay, Call]]:
+    """A stream that a call carries, while it runs."""
+    with ThreadPoolExecutor(1) as pool:
+        around = Surroundings(
+            metrics=Metrics(),
+            targets=SloTargets(),
+            pool=pool,
+            reach=Reach(),
+            video=VideoSettings(codec=X264, ceiling_bps=10**6, low_delay=True),
+        )
+        stay = Stay(
+            "s",
+            cast(Engine, engines),
+            cast(EngineClient, engines),
+            around,
+            returns=True,
+            offered_ns=0,
+            hold_s=30,
+        )
+        call = Call()
+        await stay.open(parameters)
+        stay.carry(cast(Carrier, call))
+        stay.on_connected()
+        running = asyncio.create_task(stay.run())
+        try:
+            yield stay, call
+        finally:
+            stay.end("the test is over")
+            await running
+
+
+async def lose(stay: Stay, engines: Engines) -> None:
+    """The engine dies, and the stream is open on the next one, unless it has ended."""
+    before = len(engines.opened)
+    stay.stream.on_lost(KILLED)
+    await poll(lambda: len(engines.opened) > before or stay.over.is_set())
+
+
+async def test_one_that_brings_every_engine_down_is_ended() -> None:
+    """three in a row before a picture came; it is told which, and why."""
+    engines = Engines()
+    async with stay_of(engines, Parameters()) as (stay, call):
+        for _ in range(3):
+            await lose(stay, engines)
+        assert len(engines.opened) == 3
+        stopped = call.told[-1]
+        assert isinstance(stopped, StreamStopped)
+        assert stopped.error_message == (
+            f"{KILLED}, 3 times in a row before a picture of this stream came"
+        )
+        assert call.ends == [f"the stream has ended: {stopped.error_message}"]
+
+
+async def test_one_that_made_pictures_or_made_none_on_purpose_goes_on() -> None:
+    """it was not its fault: ten engines later it still is open, with a higher epoch each time."""
+    engines = Engines()
+    async with stay_of(engines, Parameters(paused=True)) as (stay, call):
+        for _ in range(5):
+            await lose(stay, engines)
+        stay.stream.pause(False)
+        for _ in range(5):
+            stay.stream.epoch_chunks = 1
+            await lose(stay, engines)
+        assert stay.reason is None
+        assert stay.stream.epoch == 11
+        assert len([event for event in call.told if isinstance(event, PipelineError)]) == 10
+
+
+async def test_the_next_engine_is_told_what_was_in_force() -> None:
+    """however often it has no lane yet; what works only once is not repeated."""
+    engines = Engines(full=3)
+    parameters = Parameters(prompts=(Prompt("dusk"),), seed=7, reset_cache=True)
+    async with stay_of(engines, parameters) as (stay, call):
+        stay.stream.epoch_chunks = 1
+        await lose(stay, engines)
+        again = engines.opened[-1]
+        assert (again.prompts, again.seed) == ((Prompt("dusk"),), 7)
+        assert not again.reset_cache
+        states = [event.state for event in call.told if isinstance(event, State)]
+        assert states[-2:] == ["restarting", "warming"]
