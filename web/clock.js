@@ -3,11 +3,13 @@
  *
  * A ping and its answer bound the server's clock within their round trip; the truth is in the
  * middle if both ways took equally long. So the fastest round trip knows best, until it is so old
- * that two quartzes may have drifted further apart than a slower one is wrong.
+ * that two quartzes may have drifted further apart than a slower one is wrong. Two pings that cannot
+ * both be true mean another clock: a server on another machine has taken over.
  */
 
 const REMEMBERED_PINGS = 40;
 const DRIFT = 1e-4; // 100 ppm, of two clocks against each other
+const GRAIN_MS = 1; // browsers round their clocks
 
 /**
  * @typedef {object} Ping
@@ -38,9 +40,14 @@ export class ServerClock {
   add(sent_ms, server_ms, came_ms) {
     if (!(came_ms >= sent_ms) || !Number.isFinite(server_ms)) return;
     const error_ms = (came_ms - sent_ms) / 2;
-    this.#pings.push({ came_ms, offset_ms: server_ms - sent_ms - error_ms, error_ms });
-    if (this.#pings.length > REMEMBERED_PINGS) this.#pings.shift();
+    const offset_ms = server_ms - sent_ms - error_ms;
     const doubt = (/** @type {Ping} */ ping) => ping.error_ms + DRIFT * (came_ms - ping.came_ms);
+    const best = this.#best;
+    if (best && Math.abs(offset_ms - best.offset_ms) > error_ms + doubt(best) + GRAIN_MS) {
+      this.#pings = [];
+    }
+    this.#pings.push({ came_ms, offset_ms, error_ms });
+    if (this.#pings.length > REMEMBERED_PINGS) this.#pings.shift();
     this.#best = this.#pings.reduce((best, ping) => (doubt(ping) <= doubt(best) ? ping : best));
   }
 

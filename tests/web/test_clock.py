@@ -41,6 +41,12 @@ async def test_an_old_ping_is_overtaken(fake: Fake) -> None:
     assert seen[-1] == [1000, 3]
 
 
+async def test_another_server_has_another_clock(fake: Fake) -> None:
+    """an answer that no drift explains: what was known of the clock before is forgotten."""
+    seen = await played(fake, [[100, 1102, 104], [200, 900_250, 300], [400, 900_401, 402]])
+    assert seen == [[1000, 2], [900_000, 50], [900_000, 1]]
+
+
 async def test_what_cannot_be_is_left_out(fake: Fake) -> None:
     """an answer before its question, and one without a time."""
     seen = await played(fake, [[100, 1000, 99]])
