@@ -328,7 +328,9 @@ def latent_size(preset: Preset, stride: int) -> tuple[int, int]:
         ("width", preset.width_px, stride * columns),
     ):
         if size % unit:
+            below = max(size // unit, 1) * unit
             raise ValueError(
-                f"{name} is {size} px, it must be a multiple of {unit} for preset {preset.name}"
+                f"{name} is {size} px, it must be a multiple of {unit} for preset {preset.name}, "
+                f"like {below} or {below + unit}"
             )
     return preset.height_px // stride, preset.width_px // stride

@@ -76,7 +76,9 @@ def configure(wanted: Wanted) -> EngineConfig:
     is_real = preset.name != EMBEDDED
     if wanted.codec is not None:
         if not is_real:
-            raise ValueError(f"codec is {wanted.codec!r}, preset {preset.name} has only its own")
+            raise ValueError(
+                f"codec is {wanted.codec!r}, preset {preset.name} has only its own; name no codec"
+            )
         CodecSides.named(wanted.codec)
         preset = replace(preset, codec=wanted.codec)
     if wanted.size_px is not None:
@@ -105,9 +107,10 @@ def _device(name: str) -> str:
             f"device is {name!r}, it must be one of torch's, like cpu or cuda:0"
         ) from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {name}, this machine has no GPU that torch can use")
+        raise ValueError(f"device is {name}, this machine has no GPU that torch can use; use cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device is {name}, this machine has {torch.cuda.device_count()} GPUs")
+        last = torch.cuda.device_count() - 1
+        raise ValueError(f"device is {name}, the last GPU here is cuda:{last}; use that or another")
     return name
 
 

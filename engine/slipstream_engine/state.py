@@ -44,12 +44,13 @@ class Settings:
         most = len(schedule.step_list)
         if len(settings.step_list) > most:
             raise ValueError(
-                f"denoising_step_list has {len(settings.step_list)} steps, the most is {most}"
+                f"denoising_step_list has {len(settings.step_list)} steps, the most is {most}; "
+                "name fewer timesteps"
             )
         if settings.step_list[-1] <= schedule.renoise_offset:
             raise ValueError(
                 f"denoising_step_list ends at {settings.step_list[-1]}, "
-                f"this model's timesteps lie above {schedule.renoise_offset}"
+                f"this model's timesteps lie above {schedule.renoise_offset}; end with a larger one"
             )
         low, high = schedule.noise_scale_range
         if not low <= settings.noise_scale <= high:

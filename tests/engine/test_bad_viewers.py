@@ -47,7 +47,7 @@ def test_steps_that_a_model_has_not_are_refused() -> None:
         msgspec.convert({"denoising_step_list": list(range(990, 190, -20))}, Parameters)
     too_many = Parameters(denoising_step_list=(700, 500, 400, 200), rev=7)
     preset = replace(PRESET, schedule=replace(PRESET.schedule, step_list=(700, 500, 400)))
-    reason = "denoising_step_list has 4 steps, the most is 3"
+    reason = "denoising_step_list has 4 steps, the most is 3; name fewer timesteps"
     with serving(pipeline(preset=preset)) as end:
         end.open(0)
         end.open(1, seed=3)

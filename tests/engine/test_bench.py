@@ -114,8 +114,11 @@ def test_a_grid_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     ("options", "reason"),
     [
         ("--steps 5", "steps is 5, preset tiny takes 1 to 4"),
-        ("--codec wan", "codec is 'wan', preset tiny has only its own"),
-        ("--size 60x44", "height is 44 px, it must be a multiple of 8 for preset tiny"),
+        ("--codec wan", "codec is 'wan', preset tiny has only its own; name no codec"),
+        (
+            "--size 60x44",
+            "height is 44 px, it must be a multiple of 8 for preset tiny, like 40 or 48",
+        ),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_runs(
