@@ -106,6 +106,9 @@ def test_a_chunk_follows_a_step_behind_where_that_helps() -> None:
     assert asked(max_batch=1) is Ask.IN_TURN
     assert asked(Shape(level="tiny", steps=1)) is Ask.IN_TURN
     assert asked(Shape(level="tiny", steps=0)) is Ask.IN_TURN
+    fresh = Scheduler(exact_model("tiny"))
+    fresh.open(0, period_ns=MS)
+    assert fresh.asks(0) is Ask.IN_TURN
 
 
 def test_where_others_share_the_passes_a_chunk_waits_for_its_elder() -> None:

@@ -296,6 +296,16 @@ def test_a_chunk_that_was_late_when_it_came_is_made_nevertheless() -> None:
     assert len(device.finished) == 10
 
 
+def test_a_chunk_that_can_just_be_made_keeps_its_deadline() -> None:
+    """only one that is late when it comes is given another; a millisecond later it is given up."""
+    for late_ms, dropped in ((0, False), (1, True)):
+        device = watched()
+        device.offer(0, 0, deadline_ms=ALONE_MS)
+        device.now_ns += late_ms * MS
+        device.drain()
+        assert bool(device.dropped) is dropped
+
+
 def test_nothing_is_dropped_on_a_guess() -> None:
     """until every stage has been seen, the prior may say what it likes."""
     scheduler = Scheduler(LatencyModel(Line(base_ns=0, per_item_ns=10**12)))
