@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from slipstream_server.reach import Reach
 
 from tests.server.calls import OFFER_PATH, Camera, dial
 from tests.server.command import health, slipstream
+from tests.server.whips import posted
 
 WARM_UP = 100  # callers after which allocators, pools and caches have their size
 CONNECTS = 200
@@ -71,6 +73,27 @@ async def watch(http: aiohttp.ClientSession) -> None:
             await watcher.until_frames(1)
             async with http.delete(f"{OFFER_PATH}/{call.id}") as response:
                 assert response.status == 204
+
+
+async def publish(http: aiohttp.ClientSession) -> None:
+    """By WHIP, watched by WHEP; the publisher ends it."""
+    name = f"/whip/{secrets.token_hex(4)}"
+    async with posted(http, name, camera=small_camera()) as publisher:
+        assert publisher.status == 201, publisher.error
+        async with posted(http, name.replace("whip", "whep")) as viewer:
+            await viewer.until_frames(1)
+            async with http.delete(publisher.location) as response:
+                assert response.status == 200
+
+
+async def publish_and_vanish(http: aiohttp.ClientSession) -> None:
+    """A viewer who leaves without a word, then the cable of the publisher."""
+    async with posted(http, "/whip", camera=small_camera()) as publisher:
+        assert publisher.status == 201, publisher.error
+        _, _, name, _ = publisher.location.split("/")
+        async with posted(http, f"/whep/{name}") as viewer:
+            await viewer.until_frames(1)
+        publisher.fall_silent()
 
 
 async def be_refused(http: aiohttp.ClientSession) -> None:
@@ -134,7 +157,8 @@ WAYS: tuple[Callable[[aiohttp.ClientSession], Awaitable[None]], ...] = (
     never_connect,
     watch,
     vanish,
-    hang_up_by_goodbye,
+    publish,
+    publish_and_vanish,
     be_refused,
     never_connect,
     stop_before_dtls,
