@@ -100,7 +100,7 @@ class Peer:
                     transceiver.direction = "inactive"  # sound and further cameras
             bound_gathering(self._pc, reach=self._reach)
             if self._pc.sctp is not None:
-                meter_channels(self._pc.sctp, self._admit)
+                meter_channels(self._pc.sctp, self._admit, self._broken)
             await self._pc.setLocalDescription()
         except (SeamMoved, PortsTaken):
             raise
@@ -212,6 +212,12 @@ class Peer:
                 "send less"
             )
         return admitted
+
+    def _broken(self, error: Exception) -> None:
+        self._leave(
+            f"the data channel brings what cannot be read ({type(error).__name__}: {error}); "
+            "send JSON as UTF-8 text"
+        )
 
     def _channel_came(self, channel: RTCDataChannel) -> None:
         self._channels += 1

@@ -52,6 +52,70 @@ class Desk:
         return [event for event in self.told if isinstance(event, kind)]
 
 
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ('{"noise_scale": NaN}', "invalid character (byte 16)"),
+        ('{"noise_scale": 1e999}', "Number out of range"),
+        ('{"noise_scale": -Infinity}', "is not JSON"),
+        ('{"seed": 99999999999999999999999999}', "seed is 99999999999999999999999999: Expected"),
+        ('{"seed": 1e30}', "seed is 1e30: Expected `int`, got `float`"),
+        ('{"rev": 123456789012345678901234567890, "seed": 1}', "rev is 123456789012345678901234"),
+        ('{"prompt": "\ud800"}', "surrogates not allowed"),
+        ('{"prompt": "\\ud800"}', "is not JSON"),
+        ('{"prompt": "\x00"}', "invalid character"),
+        ('{"a":' * 5000, "is not JSON"),
+        ("[" * 60_000, "is not JSON"),
+        ('{"prompts":[{"text":"a","weight":1e308}]}', "weight is 1e308: Expected `float` <= 10.0"),
+        ('{"denoising_step_list":[' + "1," * 9999 + "1]}", "Expected `array` of length <= 4"),
+        ('{"type":"ping","t":1e999}', "Number out of range"),
+        ('{"type":{"a":1}}', 'type is {"a":1}: Expected `str`'),
+    ],
+)
+def test_garbage_is_rejected_in_a_bounded_answer(message: str, reason: str) -> None:
+    """numbers that are none, deep nesting, text that cannot be; nothing reaches the engine."""
+    desk = Desk()
+    (ack,) = desk.say(message)
+    assert isinstance(ack, Ack) and ack.status == "rejected"
+    (error,) = ack.errors
+    assert reason in error
+    assert len(error) < 500
+    assert desk.updates == []
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+        lambda s: (
+            st.lists(s)
+            | st.dictionaries(
+                st.sampled_from(
+                    (
+                        "prompt",
+                        "prompts",
+                        "transition",
+                        "seed",
+                        "noise_scale",
+                        "rev",
+                        "type",
+                        "paused",
+                        "weight",
+                        "text",
+                    )
+                )
+                | st.text(),
+                s,
+            )
+        ),
+    )
+)
+def test_whatever_is_said_is_answered(content: object) -> None:
+    """any JSON, or what Python takes for it: no exception, and answers that can be sent."""
+    desk = Desk()
+    for event in desk.say(json.dumps(content)):
+        assert msgspec.json.encode(event)
+
+
 def test_an_update_goes_to_the_engine_and_comes_into_force() -> None:
     """accepted at once; applied, told and in force when the engine says so."""
     desk = Desk()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiortc.rtcsctptransport import WEBRTC_STRING
 
 from tests.server.calls import Call, Camera, dial
 from tests.server.serving import poll, serving
@@ -137,6 +138,17 @@ async def test_a_message_without_an_end_is_not_kept(tmp_path: Path) -> None:
             theirs._advertised_rwnd = -(1 << 20)  # as if it had been going on
         call.send("x" * 10)
         await poll(lambda: call.id not in server.sessions._live)
+
+
+async def test_text_that_is_no_utf8_ends_the_call_with_the_reason(tmp_path: Path) -> None:
+    """as text on the wire, which a browser never sends."""
+    async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as call:
+        await call.until_event("state")
+        sctp: Any = call.pc.sctp
+        sctp._data_channel_queue.append((call.channel, WEBRTC_STRING, b'{"prompt": "\xff\xfe"}'))
+        await sctp._data_channel_flush()
+        await poll(lambda: call.id not in server.sessions._live)
+        assert "brings what cannot be read (UnicodeDecodeError" in server.sessions._left[call.id]
 
 
 async def test_more_channels_than_a_page_needs_end_the_call(tmp_path: Path) -> None:
