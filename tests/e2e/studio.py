@@ -126,9 +126,15 @@ class Studio:
 
 
 @asynccontextmanager
-async def opened_page(browser: Browser, url: str) -> AsyncIterator[Studio]:
-    """A page of the server in a window of its own; none of its scripts may fail."""
-    context = await browser.new_context()
+async def opened_page(
+    browser: Browser, url: str, *, trusting: bool = False
+) -> AsyncIterator[Studio]:
+    """A page of the server in a window of its own; none of its scripts may fail.
+
+    Args:
+        trusting: as if the user had accepted the certificate.
+    """
+    context = await browser.new_context(ignore_https_errors=trusting)
     try:
         studio = Studio(await context.new_page())
         await studio.page.goto(url)

@@ -30,7 +30,7 @@ async def slipstream(
     assert process.stdout is not None
     try:
         line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
-        assert re.match(r"Slipstream is at https?://127\.0\.0\.1:", line), line
+        assert re.match(r"Slipstream is at https?://(127\.0\.0\.1|localhost):", line), line
         yield process, line.split()[-1]
     finally:
         if process.returncode is None:
