@@ -16,6 +16,7 @@ from tests.e2e.studio import opened_studio
 pytestmark = pytest.mark.browser
 
 DEADLINE_S = 20.0
+NOTHING = "\u2013"  # what stands where a figure is not known
 _WAYS = ("to_server", "collect", "playout", "send", "screen")  # which an echo takes, too
 
 
@@ -40,10 +41,10 @@ async def test_the_page_knows_how_old_its_picture_is(
         await studio.start()
         glass = studio.page.locator("#figures [data-part=glass]")
         await glass.get_by_text("camera to screen").wait_for()
-        assert "ms" in await glass.locator("[data-part=glass-now]").inner_text()
+        assert await glass.locator("[data-part=glass-now]").inner_text() != NOTHING
         for stage in _WAYS:
             part = studio.page.locator(f"#figures [data-part=stage-{stage}]")
-            assert "ms" in await part.inner_text()
+            assert await part.inner_text() != NOTHING
         await studio.page.locator("[data-part=trouble]").get_by_text("%").wait_for()
         told: dict[str, float] = {}
         async with asyncio.timeout(DEADLINE_S):
