@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 from collections.abc import Sequence
@@ -66,6 +67,9 @@ async def work(descriptor: int) -> None:
                 await web.SockSite(runner, listener, backlog=_BACKLOG).start()
                 if not await _serve(trunk, line, sessions, stop):
                     _sweep_after_front(Path(listener.getsockname()))
+                    # without a goodbye, as from one process that is killed: a page that is told of
+                    # an end rests, one that is not looks for the next server
+                    os._exit(1)
             finally:
                 await runner.cleanup()
 
@@ -84,11 +88,12 @@ async def _serve(trunk: Trunk, line: EngineLine, sessions: Sessions, stop: async
         hearing = tasks.create_task(_hear(trunk, line, sessions, tasks), name="hear the front")
         stopped = tasks.create_task(stop.wait(), name="wait for a signal")
         await asyncio.wait((hearing, stopped), return_when=asyncio.FIRST_COMPLETED)
-        logger.info("stopping")
         has_front = not hearing.done() or hearing.result()
+        logger.info("stopping" if has_front else "the front is gone")
         hearing.cancel()
         stopped.cancel()
-        await sessions.close_all("the server is stopping")
+        if has_front:
+            await sessions.close_all("the server is stopping")
         line.close()
     return has_front
 

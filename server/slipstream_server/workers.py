@@ -251,6 +251,7 @@ async def running_workers(config: ServerConfig, lobby: Lobby) -> AsyncIterator[l
 
 @contextlib.contextmanager
 def _listener(path: Path) -> Iterator[socket.socket]:
+    path.parent.mkdir(mode=0o700, exist_ok=True)  # a worker that takes us for dead removes it
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(path))
         listener.listen(_BACKLOG)
