@@ -54,7 +54,10 @@ class Case:
     link_bps: int
 
 
-_SLIPSTREAM = ("slipstream_server", "--pipeline", "echo", "--max-streams", "24")
+_SLIPSTREAM = (
+    *("slipstream_server", "--pipeline", "echo"),
+    *("--max-streams", "24", "--offers-per-minute", "0"),
+)
 CASES = {
     "stock aiortc": Case(command=("tests.bench.bare",), link_bps=LINK_BPS),
     "our media edge": Case(command=("tests.bench.lean",), link_bps=OURS_BPS),
