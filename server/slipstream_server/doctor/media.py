@@ -70,6 +70,13 @@ async def check_call() -> Finding:
 
 
 async def _call(caller: RTCPeerConnection, peer: Peer) -> Finding:
+    through = asyncio.Event()
+
+    def changed() -> None:
+        if caller.connectionState == "connected":
+            through.set()
+
+    caller.on("connectionstatechange", changed)
     caller.addTrack(VideoStreamTrack())
     caller.createDataChannel("parameters")
     bound_gathering(caller, reach=Reach(loopback=True))
@@ -81,6 +88,7 @@ async def _call(caller: RTCPeerConnection, peer: Peer) -> Finding:
         await peer.add_candidate(candidate)
     await peer.add_candidate(None)
     await peer.connected.wait()
+    await through.wait()
     return ok("a caller on this machine gets through: ICE, DTLS, aiortc as we know it")
 
 
