@@ -90,7 +90,7 @@ class ServerConfig:
         if self.media_workers > self.max_streams:
             raise ConfigError(
                 f"media_workers is {self.media_workers}, it must be at most max_streams, which is "
-                f"{self.max_streams}: a worker without a stream has nothing to do; raise max_streams"
+                f"{self.max_streams}: one without a stream has nothing to do; raise max_streams"
             )
         self._check_range("hold_s", 0, 600)
         self._check_range("offers_per_minute", 0, 1_000_000)
