@@ -99,7 +99,7 @@ class TaehvParams:
 
 
 TINY = TaehvParams(
-    latent_channels=48,
+    latent_channels=96,
     patch=4,
     encoder_width=32,
     encoder=(Stage(width=128, time=4, blocks=1),),

@@ -17,6 +17,7 @@ from torch import Tensor
 from slipstream_engine.train.codec import to_tensor
 from slipstream_engine.train.data import Dataset
 from slipstream_engine.train.latents import Latents
+from slipstream_engine.train.styles import EMPHASIS
 
 FRAMES = 3
 STARTS = (2, 1)  # frames to a block: a stream's first chunk, then one more
@@ -74,6 +75,7 @@ class Sampler:
         self._dataset = dataset
         self._latents = latents
         self._codes_SLE = codes_SLE
+        self._emphasis = np.array([EMPHASIS.get(name, 1.0) for name in dataset.names])
 
     def draw(self, rng: np.random.Generator, crop: Crop, *, pictures: bool) -> Batch:
         is_start = rng.random() < 0.5
@@ -105,7 +107,9 @@ class Sampler:
         self, rng: np.random.Generator, crop: Crop, *, is_start: bool, pictures: bool
     ) -> "_Row":
         styles = self._dataset.styles
-        n, k = int(rng.integers(len(styles))), int(rng.integers(styles.shape[1]))
+        n = int(rng.integers(len(styles)))
+        weights = self._emphasis[styles[n]]
+        k = int(rng.choice(styles.shape[1], p=weights / weights.sum()))
         frames = self._frames(rng, is_start=is_start)
         height, width = self._latents.inputs_NFchw.shape[-2:]
         y, x = (

@@ -36,6 +36,13 @@ def lines(picture: Picture, *, sigma_px: float = 1.2, gain: float = 14.0) -> Pic
     return np.asarray(np.clip(dark + 0.7 * steep, 0, 1), np.float32)
 
 
+def press(picture: Picture) -> Picture:
+    """The tone evened out as for printing with few inks, `[H, W]`: faces stay readable."""
+    tone = blur(grey(picture), 1.3)
+    local = tone - blur(tone, 14.0)
+    return np.asarray(np.clip(0.56 + 1.7 * local + 0.55 * (tone - 0.5), 0, 1), np.float32)
+
+
 def flat(picture: Picture) -> Picture:
     """Areas of even colour with their borders kept."""
     for _ in range(2):
@@ -86,3 +93,13 @@ def cell_radius(size_px: int) -> Picture:
     """Distance from the middle of its cell for each pixel of one cell, in halves of a cell."""
     line = (np.arange(size_px, dtype=np.float32) + 0.5) / size_px * 2 - 1
     return np.hypot(line[:, None], line[None, :])
+
+
+def grid(like: Picture, cell: NDArray[np.float64]) -> Picture:
+    """`cell` `[h, w]` repeated over the size of `like`, which it divides.
+
+    Cells of eight pixels, or a part of it, lie the same way in every latent pixel: a model that
+    does not know where it is can draw them.
+    """
+    rows, columns = like.shape[0] // cell.shape[0], like.shape[1] // cell.shape[1]
+    return np.tile(cell.astype(np.float32), (rows, columns))

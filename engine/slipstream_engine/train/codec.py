@@ -14,14 +14,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slipstream_engine.models.taehv import TINY, MemBlock, Taehv, TaehvParams, blocks
+from slipstream_engine.models.taehv import (
+    FRAMES_TO_TRIM,
+    TINY,
+    MemBlock,
+    Taehv,
+    TaehvParams,
+    blocks,
+)
 from slipstream_engine.train.data import FRAMES, Dataset
 from slipstream_engine.train.fit import Recipe, fit
+from slipstream_engine.train.losses import picture_loss
 
 CROP_PX = 96
 CLIP_FRAMES = 8
 BATCH = 6
 LEAST_LIVE = 0.5
+MOTION = 2.0  # moving components are taken before still ones of this much more variance
 DULL = 1e-3  # a channel that varies less than this share of the liveliest says nothing
 
 
@@ -56,13 +65,25 @@ def _quiet(codec: Taehv) -> None:
 
 @torch.no_grad()
 def fit_linear(codec: Taehv, blocks_NChw: Tensor) -> None:
-    """Principal components of pixel blocks, latents scaled to the root of their relative spread."""
+    """Principal components of pixel blocks, latents scaled to the root of their relative spread.
+
+    Components of what stands still in a block and of what moves are found apart, so that a still
+    picture has zeros in the latter: a model can keep it still by saying nothing there.
+    """
     linear = codec.linear
     assert linear is not None, "the config has no linear path"
     values_NC = blocks_NChw.permute(0, 2, 3, 1).flatten(0, 2).double()
     mean_C = values_NC.mean(dim=0)
-    _, vectors = torch.linalg.eigh(torch.cov(values_NC.T))
-    basis_CK = vectors.flip(1)[:, : codec.latent_channels]
+    still_CC = _still(values_NC.shape[1]).to(values_NC)
+    covariance_CC = torch.cov(values_NC.T)
+    found = [
+        torch.linalg.eigh(part_CC @ covariance_CC @ part_CC)
+        for part_CC in (still_CC, torch.eye(len(still_CC)).to(still_CC) - still_CC)
+    ]
+    best = torch.cat([found[0][0], MOTION * found[1][0]]).argsort(descending=True)
+    basis_CK = torch.cat([vectors for _, vectors in found], dim=1)[:, best][
+        :, : codec.latent_channels
+    ]
     spread_K = ((values_NC - mean_C) @ basis_CK).std(dim=0)
     # large components stay larger than small ones, but only by the root
     gain_K = (spread_K / spread_K.mean()).sqrt() / spread_K
@@ -73,6 +94,12 @@ def fit_linear(codec: Taehv, blocks_NChw: Tensor) -> None:
     linear.up.weight.copy_((basis_CK / gain_K)[:, :, None, None])
     linear.up.bias.copy_(mean_C)
     linear.requires_grad_(False)
+
+
+def _still(values: int) -> Tensor:
+    """The projection of a block's values, frames outermost, on their mean over time."""
+    frames = FRAMES_TO_TRIM + 1
+    return torch.kron(torch.full((frames, frames), 1 / frames), torch.eye(values // frames))
 
 
 def sample(
@@ -97,17 +124,6 @@ def sample(
 def to_tensor(frames_BTHWC: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
     """uint8 `[..., H, W, 3]` to float `[..., 3, H, W]` in [0, 1]."""
     return torch.from_numpy(np.array(frames_BTHWC)).movedim(-1, -3).float() / 255
-
-
-def picture_loss(made_BTCHW: Tensor, wanted_BTCHW: Tensor) -> Tensor:
-    """Squared error of pixels and of their differences in space, absolute error of those in time.
-
-    The second keeps lines sharp. The third keeps still pictures still: there the errors are so
-    small that their squares would not count.
-    """
-    error = made_BTCHW - wanted_BTCHW
-    slopes = error.diff(dim=-1).square().mean() + error.diff(dim=-2).square().mean()
-    return 8 * error.square().mean() + 4 * slopes + 3 * error.diff(dim=1).abs().mean()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pencil": _list("""
             pencil, pencil drawing, pencil sketch, sketch, graphite, hand drawn, drawing,
             charcoal, charcoal drawing, line art, line drawing, crayon, doodle, scribble,
-            sketchbook, etching, engraving, hatching, crosshatching, black and white drawing,
+            sketchbook, black and white drawing,
             storyboard, lead pencil, draft, ink sketch, drawn on paper, manga"""),
         "neon": _list("""
             neon, neon lights, neon sign, glowing lines, glowing edges, glow, fluorescent, neon
@@ -70,8 +70,8 @@ PHRASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             colourless"""),
         "pop art": _list("""
             pop art, warhol, andy warhol, lichtenstein, screen print, silkscreen, pop, colour
-            blocks, bold colours, bright colours, poster, psychedelic, sixties, retro poster,
-            colourful, colorful, vivid, trippy, rainbow, funky, acid, hippie, lsd, vibrant"""),
+            blocks, bold colours, bright colours, poster, retro poster, colourful, colorful, vivid,
+            funky, vibrant, lithograph"""),
         "x-ray": _list("""
             x ray, xray, x rays, radiograph, radiology, skeleton, bones, hospital scan, mri, ct
             scan, transparent, negative, inverted, medical scan, ghost, ghostly, spooky, see,
@@ -88,12 +88,34 @@ PHRASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             museum, monument"""),
         "pixel art": _list("""
             pixel art, pixel, pixels, pixelated, 8 bit, 8bit, 16 bit, retro game, video game,
-            nes, game boy, nintendo, mosaic, low resolution, minecraft, voxel, blocky, tiles,
+            nes, game boy, nintendo, low resolution, minecraft, voxel, blocky,
             old, game, sprite, commodore, atari, super mario, pixelart, low res"""),
         "toy bricks": _list("""
             toy bricks, bricks, brick, lego, building blocks, toy, plastic bricks, studs, toys,
             plastic, legos, construction toy, made of bricks, building bricks, duplo, block toy,
             playset, interlocking bricks, toy blocks"""),
+        "halftone": _list("""
+            halftone, half tone, newspaper, newsprint, dots, dotted, printed dots, print, news,
+            ben day dots, magazine, risograph, stippled, stipple, pointillism, pointillist,
+            raster, press photo, headline"""),
+        "engraving": _list("""
+            engraving, engraved, banknote, dollar bill, money engraving, etching, etched,
+            hatching, hatched, crosshatching, cross hatching, woodcut, linocut, copperplate,
+            stamp, postage stamp, dollar, bank note, lines of ink, currency"""),
+        "mosaic": _list("""
+            mosaic, tiles, tiled, roman mosaic, ceramic tiles, byzantine, tesserae, bathroom
+            tiles, gaudi, tile floor, glazed tiles, stained glass, pompeii, ceramics, inlaid"""),
+        "knitted": _list("""
+            knitted, knit, wool, woollen, yarn, sweater, jumper, crochet, stitches, stitched,
+            embroidery, cross stitch, tapestry, fabric, cloth, textile, grandma's sweater,
+            woven, knitting, cosy, scarf"""),
+        "chalkboard": _list("""
+            chalkboard, chalk, blackboard, chalk drawing, classroom, school board, teacher,
+            white chalk, drawn in chalk, green board, lecture, lesson, pavement chalk"""),
+        "psychedelic": _list("""
+            psychedelic, trippy, rainbow, acid, acid trip, hippie, lsd, sixties, kaleidoscope,
+            hallucination, woodstock, colour wheel, all colours, tie dye, iridescent, oil slick,
+            prism, spectrum, wild colours"""),
     }
 )
 

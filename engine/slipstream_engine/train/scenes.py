@@ -15,6 +15,8 @@ from slipstream_engine.train.sources import Frames, Source, load
 
 Clip = NDArray[np.float32]
 
+STILL_SHARE = 0.3  # a webcam's picture mostly stands still, and must stay so
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footage:
@@ -192,8 +194,10 @@ def shapes(size: Size, rng: np.random.Generator) -> Clip:
 
 
 def scene(material: Sequence[Footage], size: Size, rng: np.random.Generator) -> Clip:
-    """One clip of any kind, graded as some camera might, with a cut in one of twelve."""
+    """One clip of any kind, graded as some camera might; some stand still, some have a cut."""
     clip = _any(material, size, rng)
+    if rng.random() < STILL_SHARE:
+        return grade(np.repeat(clip[:1], size.frames, axis=0), rng)
     if rng.random() < 1 / 12:
         at = int(rng.integers(1, size.frames))
         clip = np.concatenate([clip[:at], _any(material, size, rng)[at:]])

@@ -1,0 +1,46 @@
+"""What a made picture is marked by: its pixels, its slopes, its calm, and how much line it has.
+
+B batch, T frames, C channels, H height, W width; RGB in [0, 1].
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+STILL = 1 / 255  # a wanted change below it is none
+WINDOW_PX = 8
+FAINT = 4e-4  # gradient energy of about five grey levels: lines below it do not matter
+
+
+def picture_loss(made_BTCHW: Tensor, wanted_BTCHW: Tensor) -> Tensor:
+    """Squared error of pixels and of their slopes, and absolute change where none is wanted.
+
+    The second keeps lines sharp. The third keeps still pictures still: there the errors are so
+    small that their squares would not count. Where something moves it is left out: the noise of a
+    camera, which no codec keeps, would drown everything.
+    """
+    error = made_BTCHW - wanted_BTCHW
+    slopes = error.diff(dim=-1).square().mean() + error.diff(dim=-2).square().mean()
+    is_still = wanted_BTCHW.diff(dim=1).abs() < STILL
+    pulse = (error.diff(dim=1).abs() * is_still).mean()
+    return 8 * error.square().mean() + 4 * slopes + 4 * pulse
+
+
+def line_loss(made_BTCHW: Tensor, wanted_BTCHW: Tensor) -> Tensor:
+    """How far, as a logarithm, the gradient energy of small windows is from what is wanted.
+
+    A squared error alone is least for lines blurred to where they might be; this asks for as much
+    of them as the teacher draws, most where there is most.
+    """
+    made, wanted = _energy(made_BTCHW), _energy(wanted_BTCHW)
+    weight = (wanted + FAINT).sqrt()
+    distance = ((made + FAINT) / (wanted + FAINT)).log().abs()
+    return (weight * distance).sum() / weight.sum()
+
+
+def _energy(x_BTCHW: Tensor) -> Tensor:
+    """Mean squared slope of overlapping windows."""
+    x_NCHW = x_BTCHW.flatten(0, 1)
+    down_NCHW = x_NCHW.diff(dim=-2)[..., :-1].square()
+    across_NCHW = x_NCHW.diff(dim=-1)[..., :-1, :].square()
+    energy_N1HW = (down_NCHW + across_NCHW).mean(dim=1, keepdim=True)
+    return F.avg_pool2d(energy_N1HW, WINDOW_PX, stride=WINDOW_PX // 2)
