@@ -68,18 +68,23 @@ class Roster:
     async def open(self, stay: Stay, parameters: Parameters) -> None:
         """Give the stream a lane, if need be that of a held one.
 
+        A held stream costs the engine nothing but its lane: where it is the engine that cannot
+        carry one more, none is given up.
+
         Raises:
             RequestError, Unavailable: if it cannot be.
         """
+        # streams that wait for an engine have no lane now, and will want theirs
+        while len(self.all()) + self._opening >= stay.lanes:
+            if not await self._give_one_up():
+                raise ServerFull(
+                    f"all {stay.lanes} streams are in use; wait until one ends, or start the "
+                    "server with a larger --max-streams",
+                    retry_after_s=_RETRY_S,
+                )
         self._opening += 1
         try:
-            while True:
-                try:
-                    self._check_room(stay)
-                    return await stay.open(parameters)
-                except ServerFull:
-                    if not await self._give_one_up():
-                        raise
+            await stay.open(parameters)
         finally:
             self._opening -= 1
 
@@ -149,16 +154,6 @@ class Roster:
             _, late = await asyncio.wait(tasks, timeout=_END_S)
             for task in late:
                 task.cancel()
-
-    def _check_room(self, stay: Stay) -> None:
-        """Raise ServerFull if every lane is spoken for, also by streams that wait for an engine."""
-        lanes = stay.lanes
-        if len(self.all()) + self._opening > lanes:
-            raise ServerFull(
-                f"all {lanes} streams are in use; wait until one ends, or start the server with a "
-                "larger --max-streams",
-                retry_after_s=_RETRY_S,
-            )
 
     async def _give_one_up(self) -> bool:
         """End the stream that has been held the longest; returns whether there was one."""

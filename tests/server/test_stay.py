@@ -1,9 +1,9 @@
 """A stream that loses its engines: how often it may, and what the next one is told."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
 from slipstream_protocol.parameters import Parameters, Prompt
@@ -41,22 +41,28 @@ class Engines:
     """One engine after the other, as supervisor and client at once.
 
     Args:
-        full: how many times a lane is refused.
+        lanes: of each.
+        carries: so many streams are opened without ado; as many as there are lanes if None.
+        full: how many times a further one is refused.
     """
 
     ready = READY
-    lanes = 1
 
-    def __init__(self, full: int = 0) -> None:
+    def __init__(self, *, lanes: int = 1, carries: int | None = None, full: int = 0) -> None:
         self.opened: list[Parameters] = []
-        self.full = full
+        self.lanes = lanes
+        self._carries = lanes if carries is None else carries
+        self._full = full
+
+    def require(self) -> "Engines":
+        return self
 
     async def running(self) -> "Engines":
         return self
 
     async def open(self, parameters: Parameters, listener: Any) -> Lane:
-        if self.opened and self.full:
-            self.full -= 1
+        if len(self.opened) >= self._carries and self._full:
+            self._full -= 1
             raise ServerFull("no lane yet", retry_after_s=0.01)
         self.opened.append(parameters)
         return Lane()
@@ -75,17 +81,23 @@ class Call:
         self.watcher = Watcher(tell=self.told.append, end=self.ends.append)
 
 
-@asynccontextmanager
-async def stay_of(engines: Engines, parameters: Parameters) -> AsyncIterator[tuple[Stay, Call]]:
-    """A stream that a call carries, while it runs."""
+@contextmanager
+def surroundings() -> Iterator[Surroundings]:
+    """What streams share."""
     with ThreadPoolExecutor(1) as pool:
-        around = Surroundings(
+        yield Surroundings(
             metrics=Metrics(),
             targets=SloTargets(),
             pool=pool,
             reach=Reach(),
             video=VideoSettings(codec=X264, ceiling_bps=10**6, low_delay=True),
         )
+
+
+@asynccontextmanager
+async def stay_of(engines: Engines, parameters: Parameters) -> AsyncIterator[tuple[Stay, Call]]:
+    """A stream that a call carries, while it runs."""
+    with surroundings() as around:
         stay = Stay(
             "s",
             cast(Engine, engines),
