@@ -22,7 +22,7 @@ from slipstream_engine.denoise import denoise_at, renoise
 from slipstream_engine.models.dit import CausalDit
 from slipstream_engine.models.layers import Conditioning
 from slipstream_engine.motion import motion_level, next_noise_scale
-from slipstream_engine.noise import chunk_noise
+from slipstream_engine.noise import keyed_noise, step_key
 from slipstream_engine.schedule import Schedule, mix_noise
 from slipstream_engine.span import Placement, Span, place, span
 from slipstream_engine.state import StreamState
@@ -37,23 +37,23 @@ class Chunk(Generic[CodecStateT]):
     Args:
         state: of its stream.
         number: in the stream, counting what was encoded.
-        seed: of its noise.
         is_first: of its epoch; all its steps then use the first cache row.
         span, placement: where it stands in its cache rows, for the host and for the device.
         conditioning: of the prompts it is made with.
         timesteps_I: one for each step, int64, on the device.
+        keys_I: of the noise that goes into each step, likewise.
         x_FCHW: noised latents, after each step the clean ones as far as they are known.
         steps_done: of its steps.
     """
 
     state: StreamState[CodecStateT]
     number: int
-    seed: int
     is_first: bool
     span: Span
     placement: Placement
     conditioning: Conditioning
     timesteps_I: Tensor
+    keys_I: Tensor
     x_FCHW: Tensor
     steps_done: int = 0
 
@@ -71,6 +71,11 @@ class Chunk(Generic[CodecStateT]):
     def timestep_B(self) -> Tensor:
         """Of its next step, as a batch of one."""
         return self.timesteps_I[self.steps_done : self.steps_done + 1]
+
+    @property
+    def key_B(self) -> Tensor:
+        """Of its next step's noise, as a batch of one."""
+        return self.keys_I[self.steps_done : self.steps_done + 1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,19 +101,20 @@ class ChunkMaker(Generic[CodecStateT]):
         latents_FCHW = self._run_codec(
             "encode", self.codec.encode, rgb_TCHW.to(self.model.dtype), state
         )
-        seed, number = state.settings.seed, state.chunk
-        noise_FCHW = self._noise(latents_FCHW, seed=seed, chunk=number, step=0)
+        number = state.chunk
+        keys_I = self._keys(latents_FCHW.device, state)
+        noise_FCHW = self._noise(latents_FCHW, keys_I[:1])
         frames = latents_FCHW.shape[0]
         here = span(self.preset.cache, past_frames=state.past_frames, frames=frames)
         chunk = Chunk(
             state=state,
             number=number,
-            seed=seed,
             is_first=state.past_frames == 0,
             span=here,
             placement=place([here], latents_FCHW.device),
             conditioning=state.conditioning,
             timesteps_I=self._timesteps(state),
+            keys_I=keys_I,
             x_FCHW=mix_noise(latents_FCHW, noise_FCHW, state.noise_scale),
         )
         state.past_frames += frames
@@ -117,17 +123,25 @@ class ChunkMaker(Generic[CodecStateT]):
 
     def step(self, chunk: Chunk[CodecStateT]) -> None:
         """The chunk's next denoising step, in its own cache row."""
+        self._begin(chunk)
         state, row, placement = chunk.state, chunk.row, chunk.placement
-        x_FCHW = self.feed(chunk)
+        is_noised, x_FCHW = chunk.steps_done > 0, chunk.x_FCHW
         cache = state.cache.rows(row, row + 1)
         conditioning = state.resident.hold(chunk.conditioning)
 
-        def step(x: Tensor, timesteps: Tensor, frames_BF: Tensor, slots_BF: Tensor) -> Tensor:
+        def step(
+            x: Tensor, timesteps: Tensor, key: Tensor, frames_BF: Tensor, slots_BF: Tensor
+        ) -> Tensor:
+            if is_noised:
+                x = self._renoised(x, timesteps, key)
             at = replace(placement, frames_BF=frames_BF, slots_BF=slots_BF)
             return denoise_at(self.model, self.schedule, x, timesteps, at, cache, conditioning)
 
-        inputs = (x_FCHW[None], chunk.timestep_B, placement.frames_BF, placement.slots_BF)
-        is_full = chunk.span.length == self.preset.cache.slots and len(x_FCHW) == 1
+        inputs = (
+            *(x_FCHW[None], chunk.timestep_B, chunk.key_B),
+            *(placement.frames_BF, placement.slots_BF),
+        )
+        is_full = chunk.span.length == self.preset.cache.slots and not chunk.is_first
         if not is_full:  # each of these shapes comes only once
             clean_BFCHW = step(*inputs)
         else:
@@ -136,14 +150,20 @@ class ChunkMaker(Generic[CodecStateT]):
 
     def feed(self, chunk: Chunk[CodecStateT]) -> Tensor:
         """What the chunk's next step is fed, `[F, C, H, W]`."""
+        self._begin(chunk)
         if not chunk.steps_done:
-            if not chunk.is_first:
-                chunk.state.catch_up(len(chunk.timesteps_I))
             return chunk.x_FCHW
-        noise_FCHW = self._noise(
-            chunk.x_FCHW, seed=chunk.seed, chunk=chunk.number, step=chunk.steps_done
-        )
-        return renoise(self.schedule, chunk.x_FCHW[None], noise_FCHW[None], chunk.timestep_B)[0]
+        return self._renoised(chunk.x_FCHW[None], chunk.timestep_B, chunk.key_B)[0]
+
+    def _begin(self, chunk: Chunk[CodecStateT]) -> None:
+        """Before a chunk's first step its rows must have a past."""
+        if not chunk.steps_done and not chunk.is_first:
+            chunk.state.catch_up(len(chunk.timesteps_I))
+
+    def _renoised(self, clean_BFCHW: Tensor, timesteps_B: Tensor, key_B: Tensor) -> Tensor:
+        """What a step after the first is fed, of a batch of one."""
+        noise_FCHW = self._noise(clean_BFCHW[0], key_B)
+        return renoise(self.schedule, clean_BFCHW, noise_FCHW[None], timesteps_B)
 
     def take(self, chunk: Chunk[CodecStateT], clean_FCHW: Tensor) -> None:
         """Note what the chunk's next step has made."""
@@ -187,13 +207,19 @@ class ChunkMaker(Generic[CodecStateT]):
             return state.steps
         return self.schedule.timesteps(self.schedule.first_timestep(state.noise_scale), state.steps)
 
-    def _noise(self, like_FCHW: Tensor, *, seed: int, chunk: int, step: int) -> Tensor:
-        return chunk_noise(
+    def _keys(self, device: torch.device, state: StreamState[CodecStateT]) -> Tensor:
+        """One for each step, sent to the device without waiting."""
+        keys = [
+            step_key(self.preset.noise, seed=state.settings.seed, chunk=state.chunk, step=step)
+            for step in range(len(state.settings.step_list))
+        ]
+        return torch.tensor(keys, pin_memory=device.type == "cuda").to(device, non_blocking=True)
+
+    def _noise(self, like_FCHW: Tensor, key_B: Tensor) -> Tensor:
+        return keyed_noise(
             self.preset.noise,
+            key_B,
             like_FCHW.shape,
-            seed=seed,
-            chunk=chunk,
-            step=step,
             device=like_FCHW.device,
             dtype=like_FCHW.dtype,
         )

@@ -1,9 +1,10 @@
 """One switch for what makes a chunk's many small kernels cheaper; eager wherever it cannot be.
 
-CUDA graphs: the codec's two directions and each denoising step are recorded once for a lane and
-replayed for every stream on it; passes that streams share, once for a number of chunks. A graph
-knows addresses only. So whatever a recorded function reads or writes beside its inputs stays in its
-place, whoever has the lane: cache rows, codec tails, the prompt's keys and values.
+CUDA graphs: the codec's two directions and each denoising step, the noise before it included, are
+recorded once for a lane and replayed for every stream on it; passes that streams share, once for a
+number of chunks. A graph knows addresses only. So whatever a recorded function reads or writes
+beside its inputs stays in its place, whoever has the lane: cache rows, codec tails, the prompt's
+keys and values.
 
 Inductor: the transformer's block is compiled for the first layer, then for any other, with any
 number of cached frames; warming up meets every shape that a stream will.

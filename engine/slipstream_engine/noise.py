@@ -45,14 +45,30 @@ def chunk_noise(
         shape: `[F, C, h, w]`; with fixed noise all frames of all chunks are alike.
         step: number of the denoising step it is for, counted from 0.
     """
+    key = step_key(mode, seed=seed, chunk=chunk, step=step)
+    return keyed_noise(mode, key, shape, device=device, dtype=dtype)
+
+
+def step_key(mode: NoiseMode, *, seed: int, chunk: int, step: int) -> int:
+    """The key of the noise that goes into a step: of the chunk's own, or of any chunk's."""
+    return noise_key(seed=seed, chunk=chunk if mode is NoiseMode.FRESH else 0, step=step)
+
+
+def keyed_noise(
+    mode: NoiseMode,
+    key: int | Tensor,
+    shape: Sequence[int],
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Tensor:
+    """The noise of a key, `[F, C, h, w]`; a key on the device can be part of a recorded graph."""
     if mode is NoiseMode.FRESH:
-        key = noise_key(seed=seed, chunk=chunk, step=step)
         return normal(key, shape, device).to(dtype)
-    key = noise_key(seed=seed, chunk=0, step=step)
     return normal(key, shape[1:], device).to(dtype).expand(*shape)
 
 
-def normal(key: int, shape: Sequence[int], device: torch.device) -> Tensor:
+def normal(key: int | Tensor, shape: Sequence[int], device: torch.device) -> Tensor:
     """Standard normal numbers of a key, float32; a longer draw begins with a shorter one."""
     count = math.prod(shape)
     pairs = (count + 1) // 2

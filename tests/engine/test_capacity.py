@@ -103,6 +103,7 @@ def test_a_chunk_follows_a_step_behind_where_that_helps() -> None:
     assert asked() is Ask.EARLY
     assert asked(gap_ms=200) is Ask.IN_TURN
     assert asked(base_ms=0) is Ask.IN_TURN
+    assert asked(max_batch=2) is Ask.EARLY
     assert asked(max_batch=1) is Ask.IN_TURN
     assert asked(Shape(level="tiny", steps=1)) is Ask.IN_TURN
     assert asked(Shape(level="tiny", steps=0)) is Ask.IN_TURN

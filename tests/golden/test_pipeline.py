@@ -12,7 +12,7 @@ from slipstream_engine.models.wan_vae import WanVaeState
 from slipstream_engine.prompts import PromptTrack
 from slipstream_engine.schedule import Schedule
 from slipstream_engine.state import Settings, StreamState
-from slipstream_protocol.parameters import Prompt
+from slipstream_protocol.parameters import MAX_STEPS, Prompt
 from torch import Tensor
 
 from tests.golden.case import Case
@@ -31,7 +31,12 @@ class RecordedNoise(ChunkMaker[WanVaeState]):
 
     case: Case
 
-    def _noise(self, like_FCHW: Tensor, *, seed: int, chunk: int, step: int) -> Tensor:
+    def _keys(self, device: torch.device, state: StreamState[WanVaeState]) -> Tensor:
+        steps = len(state.settings.step_list)
+        return torch.tensor([state.chunk * MAX_STEPS + step for step in range(steps)])
+
+    def _noise(self, like_FCHW: Tensor, key_B: Tensor) -> Tensor:
+        chunk, step = divmod(int(key_B), MAX_STEPS)
         push = chunk - 1 if step == 0 else chunk + step - 2
         name = f"noise.session.{step}" if chunk == 0 else f"noise.push{push:02}.{step}"
         return self.case.tensor(name).reshape(like_FCHW.shape)

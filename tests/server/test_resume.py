@@ -121,6 +121,20 @@ async def test_a_wrong_token_disturbs_nothing(tmp_path: Path) -> None:
         assert server.sessions.count() == {"stream": 1, "viewer": 0, "held": 0}
 
 
+async def test_a_token_whose_time_is_over_is_told_so(tmp_path: Path) -> None:
+    """404 with the reason, every time it is tried; the place is free, a new call needs no token."""
+    async with serving(tmp_path, max_streams=1, hold_s=0.2) as server:
+        async with dial(server.client, camera=Camera(fps=20)) as call:
+            await call.until_frames(1)
+        await poll(lambda: sum(server.sessions.count().values()) == 0)
+        for _ in range(2):
+            async with dial(server.client, camera=Camera(), resume=call.resume) as late:
+                assert late.status == 404
+                assert "has ended" in late.error
+        async with dial(server.client, camera=Camera(fps=20)) as fresh:
+            await fresh.until_frames(4)
+
+
 async def test_a_held_stream_makes_room_for_a_newcomer(tmp_path: Path) -> None:
     """the one that has been held the longest goes first; those with a viewer never."""
     async with serving(tmp_path, max_streams=2) as server:

@@ -18,13 +18,13 @@ from cryptography.x509.oid import NameOID
 from slipstream_server.encoder import X264, H264Encoder
 
 from tests.barcode import read
-from tests.server.calls import number_of, numbered
+from tests.server.calls import numbered
 from tests.server.npm import installed
 from tests.server.serving import Serving, poll, serving
 from tests.server.test_whip import publishing
-from tests.server.whips import posted
+from tests.server.whips import posted, readable_in_order
 
-STOP_S = 20.0
+START_S, STOP_S = 60.0, 60.0  # of other people's programs on a busy machine
 NODE = Path(__file__).with_name("node")
 PICTURE_BYTES = 640 * 480 * 3 // 2
 TOKEN = "a-token-of-enough-length"
@@ -123,9 +123,7 @@ async def test_ffmpeg_publishes(tmp_path: Path, kind: str, flags: str, profile: 
             async with posted(server.client, "/whep/ffmpeg", headers=bearer) as viewer:
                 assert viewer.status == 201, viewer.error
                 await viewer.until_frames(20)
-        numbers = [n for frame in viewer.frames if (n := number_of(frame)) is not None]
-        assert numbers == sorted(set(numbers))
-        assert len(numbers) > 10
+        assert readable_in_order(viewer) > 10
         await poll(lambda: server.sessions.streams() == [])
 
 
@@ -160,9 +158,7 @@ async def test_libdatachannel_publishes_as_obs_does(
             async with posted(server.client, "/whep/obs", headers=bearer) as viewer:
                 assert viewer.status == 201, viewer.error
                 await viewer.until_frames(20)
-        numbers = [n for frame in viewer.frames if (n := number_of(frame)) is not None]
-        assert numbers == sorted(set(numbers))
-        assert len(numbers) > 10
+        assert readable_in_order(viewer) > 10
         await poll(lambda: server.sessions.streams() == [])
 
 
@@ -179,7 +175,7 @@ async def test_libwebrtc_publishes_and_watches(tmp_path: Path, libwebrtc: Path) 
         async with program("node", script, "publish", whip, sent, folder=libwebrtc):
             await until_live(server)
             async with program("node", script, "view", whep, shown, folder=libwebrtc):
-                await poll(lambda: shown.stat().st_size > 20 * PICTURE_BYTES)
+                await poll(lambda: shown.stat().st_size > 20 * PICTURE_BYTES, deadline_s=START_S)
         pictures = np.frombuffer(shown.read_bytes(), np.uint8)
         pictures = pictures[: pictures.size // PICTURE_BYTES * PICTURE_BYTES]
         luma = pictures.reshape(-1, PICTURE_BYTES)[:, : 640 * 480].reshape(-1, 480, 640)
@@ -204,7 +200,8 @@ def encoded(count: int) -> bytes:
 
 async def until_live(server: Serving) -> None:
     await poll(
-        lambda: any(stay.state_event().state == "live" for stay in server.sessions.streams())
+        lambda: any(stay.state_event().state == "live" for stay in server.sessions.streams()),
+        deadline_s=START_S,
     )
 
 

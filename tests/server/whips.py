@@ -17,7 +17,7 @@ from aiortc import (
 from slipstream_server.ice import bound_gathering
 from slipstream_server.reach import Reach
 
-from tests.server.calls import Call
+from tests.server.calls import Call, number_of
 
 SDP = {"Content-Type": "application/sdp"}
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
@@ -28,6 +28,13 @@ class WhipCall(Call):
 
     location = ""
     headers: Mapping[str, str]
+
+
+def readable_in_order(call: Call) -> int:
+    """How many of the pictures that have come can be read; none came twice or late."""
+    numbers = [number for frame in call.frames if (number := number_of(frame)) is not None]
+    assert numbers == sorted(set(numbers))
+    return len(numbers)
 
 
 @asynccontextmanager

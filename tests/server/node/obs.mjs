@@ -65,7 +65,7 @@ const answer = await response.text();
 const location = response.headers.get("Location");
 if (response.status !== 201 || !location) fail(`${response.status}: ${answer}`);
 pc.setRemoteDescription(answer, "answer");
-setTimeout(() => pc.state() === "connected" || fail("not connected within 8 s"), 8_000);
+setTimeout(() => pc.state() === "connected" || fail("not connected within 30 s"), 30_000);
 
 const pictures = units();
 let sent = 0;
