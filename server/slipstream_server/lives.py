@@ -29,6 +29,7 @@ class Lives:
     ) -> None:
         self.stopping = asyncio.Event()
         self.restarts = 0
+        self.is_stillborn = False  # the present life has promised to serve and does not yet
         self._what = what
         self._one_life = one_life
         self._down = down
@@ -46,7 +47,7 @@ class Lives:
             if self.stopping.is_set():
                 break
             served_s = (now_ns() - began_ns) / NS_PER_S
-            pause = pauses.after(reason, served_s=served_s)
+            pause = pauses.after(reason, served_s=served_s, is_stillborn=self.is_stillborn)
             self._down(pause.word)
             logger.error("%s; it is started again in %.1f s", pause.word, pause.wait_s)
             with contextlib.suppress(TimeoutError):

@@ -22,10 +22,10 @@ class Pause:
 
 
 class Pauses:
-    """A pause that doubles while lives are short, and is long where one is as short as the other.
+    """A pause that doubles while lives are short, and is long where a child never serves.
 
-    A child that ends soon and for the same reason, time after time, will not be better the next:
-    somebody has to do something first.
+    One that ends before it serves, and for the same reason time after time, will not be better the
+    next: somebody has to do something first.
     """
 
     def __init__(self) -> None:
@@ -33,11 +33,13 @@ class Pauses:
         self._reason = ""
         self._times = 0
 
-    def after(self, reason: str, *, served_s: float) -> Pause:
-        """A life of `served_s` has ended, for `reason`."""
+    def after(self, reason: str, *, served_s: float, is_stillborn: bool) -> Pause:
+        """A life of `served_s` has ended, for `reason`; a stillborn one before it served."""
         is_steady = served_s > STEADY_S
-        is_same = reason == self._reason and not is_steady
-        self._times = self._times + 1 if is_same else 1
+        if not is_stillborn:
+            self._times = 0
+        else:
+            self._times = self._times + 1 if reason == self._reason else 1
         self._reason = reason
         if self._times >= HOPELESS_TIMES:
             word = (

@@ -153,6 +153,7 @@ class Supervisor(Generic[ClientT]):
     async def _one_life(self) -> str:
         """Run one child from start to end; returns what to say of its end."""
         self._say(EngineState.STARTING, "the process starts")
+        self._lives.is_stillborn = True
         self._tail.clear()
         self._hangs = False
         ours, theirs = open_pair()
@@ -214,6 +215,7 @@ class Supervisor(Generic[ClientT]):
             size = f"{ready.geometry.width_px}x{ready.geometry.height_px}"
             self._command += ("--size", size)
         self._client = client = self._attach(channel, ready, descriptor)
+        self._lives.is_stillborn = False
         self._say(EngineState.READY, ready.note)
         self._serving.set()
         try:
