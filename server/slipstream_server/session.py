@@ -20,6 +20,7 @@ from slipstream_server.playout import Shown
 from slipstream_server.rate import RateControl
 from slipstream_server.reach import Reach
 from slipstream_server.sdp import MAX_CANDIDATES, Offer
+from slipstream_server.silence import LOOK_S, SILENT_S, Silence
 from slipstream_server.slo import SloTargets
 from slipstream_server.video import Outgoing
 
@@ -27,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 CONNECT_S = 20.0
 _COUNT_S = 1.0
-SILENT_S = 4.0
-_LISTEN_S = 0.5  # how often is looked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,13 +202,10 @@ class Session:
         self.leave(await asyncio.shield(self.peer.gone))
 
     async def _listen(self) -> None:
-        """Notice a peer that has vanished; what counts is how often we found nothing new, so that
-        a stall of our own is not taken for its silence."""
+        """Notice a peer that has vanished."""
         await self.peer.connected.wait()
-        heard, silent_s = -1, 0.0
-        while silent_s < self.silent_s:
-            await asyncio.sleep(_LISTEN_S)
-            received = self.peer.received_packets
-            silent_s = silent_s + _LISTEN_S if received == heard else 0.0
-            heard = received
+        silence = Silence()
+        while silence.seconds < self.silent_s:
+            await asyncio.sleep(LOOK_S)
+            silence.look(self.peer.received_packets)
         self.leave(f"nothing heard from the viewer for {self.silent_s:g} s")

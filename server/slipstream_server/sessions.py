@@ -20,7 +20,8 @@ from slipstream_server.hosted_relays import HostedRelays
 from slipstream_server.ice import IceServer, ice_servers
 from slipstream_server.roster import Roster, check_lasting
 from slipstream_server.sdp import Offer
-from slipstream_server.session import SILENT_S, Session, Surroundings
+from slipstream_server.session import Session, Surroundings
+from slipstream_server.silence import SILENT_S
 from slipstream_server.slo import Milestone
 from slipstream_server.stay import Stay
 from slipstream_server.trunk import Census, StreamTold

@@ -10,7 +10,8 @@ from slipstream_server.events import StreamStopped
 from slipstream_server.ice import IceServer
 from slipstream_server.playout import Shown
 from slipstream_server.sdp import Offer
-from slipstream_server.session import SILENT_S, Session, Surroundings
+from slipstream_server.session import Session, Surroundings
+from slipstream_server.silence import SILENT_S
 from slipstream_server.stay import Stay
 from slipstream_server.stream import Watcher
 
