@@ -274,25 +274,25 @@ def tensors() -> int:
 
 
 @pytest.mark.slow
-def test_a_thousand_chunks_leave_nothing_behind() -> None:
+def test_ten_thousand_chunks_leave_nothing_behind() -> None:
     """Two streams that share passes, change prompts and steps: tensors and memory stay flat."""
     served = pipeline(cpu_batch=4)
     events = [Parameters(prompt="a dog"), Parameters(denoising_step_list=(700, 500, 400))]
     events += [Parameters(prompt="a cat", denoising_step_list=(700,)), Parameters(seed=3)]
-    updates = {number: events[number // 25 % 4] for number in range(25, 600, 25)}
+    updates = {number: events[number // 25 % 4] for number in range(25, 5000, 25)}
 
     with serving(served) as end:
         end.open(0)
         end.open(1, prompt="a fish")
-        viewers = [Viewer(far_end=end, lane=n, chunks=600, updates=updates) for n in (0, 1)]
+        viewers = [Viewer(far_end=end, lane=n, chunks=5000, updates=updates) for n in (0, 1)]
         for viewer in viewers:
             viewer.feed()
         made = 0
-        while made < 1200:
+        while made < 10_000:
             message = end.hear()
             if isinstance(message, ChunkOut):
                 made += 1
-                if made == 200:
+                if made == 500:
                     alive, kib = tensors(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             if not isinstance(message, Applied):
                 viewers[message.lane].take(message)  # type: ignore[union-attr]  # as above
