@@ -53,6 +53,8 @@ export class Connection {
   #attempt = null;
   /** @type {RTCPeerConnection | null} */
   #pc = null;
+  /** @type {object | null} stands for the connection at hand, from when it is dialled */
+  #leg = null;
   /** @type {Session | null} */
   #session = null;
   /** @type {Channel | null} */
@@ -249,8 +251,24 @@ export class Connection {
    * @param {number} deadline_s
    */
   async #dial(signal, extra, deadline_s) {
+    const leg = {};
+    this.#leg = leg;
+    const isOver = () => signal.aborted || leg !== this.#leg;
+    try {
+      await this.#connect(isOver, extra, deadline_s);
+    } catch (error) {
+      if (!isOver()) throw error; // else another has taken its place, and may be well
+    }
+  }
+
+  /**
+   * @param {() => boolean} isOver whether it is not wanted any more
+   * @param {object} extra of the offer
+   * @param {number} deadline_s
+   */
+  async #connect(isOver, extra, deadline_s) {
     const servers = this.#servers ?? await iceServers();
-    if (signal.aborted || !this.#track) return;
+    if (isOver() || !this.#track) return;
     this.#servers = null;
     const pc = new RTCPeerConnection({ iceServers: servers });
     this.#pc = pc;
@@ -271,7 +289,7 @@ export class Connection {
     this.#deadline = setTimeout(() => this.#broke(setupTooSlow(deadline_s)), deadline_s * 1000);
     const session = this.#session;
     await session.open(extra);
-    if (signal.aborted || session !== this.#session) return;
+    if (isOver()) return;
     this.#ticket = session.ticket;
     settlePace(pc, receiver);
     this.#reached("answer_ms");
@@ -344,7 +362,7 @@ export class Connection {
     this.#session?.abandon();
     this.#brokenOff = this.#session ?? this.#brokenOff;
     this.#pc?.close();
-    this.#channel = this.#session = this.#pc = null;
+    this.#channel = this.#session = this.#pc = this.#leg = null;
     this.#serverState = "connecting";
     this.#disconnected = false;
   }

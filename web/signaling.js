@@ -9,16 +9,20 @@ const ANSWER_DEADLINE_MS = 10_000;
 const CANDIDATE_BATCH_MS = 50;
 
 /**
- * One request, with a deadline.
+ * One request, with a deadline besides the signal that the options may have.
  * @param {string | URL} path
  * @param {RequestInit} options
  * @returns {Promise<Response>}
  * @throws {import("./problems.js").Problem} if there is no answer in time, or it is a refusal
  */
-export async function request(path, options) {
+export async function request(path, { signal, ...options }) {
+  const deadline = AbortSignal.timeout(ANSWER_DEADLINE_MS);
   let response;
   try {
-    response = await fetch(path, { ...options, signal: AbortSignal.timeout(ANSWER_DEADLINE_MS) });
+    response = await fetch(path, {
+      ...options,
+      signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
+    });
   } catch (error) {
     throw networkProblem(error);
   }
@@ -29,14 +33,15 @@ export async function request(path, options) {
 
 /**
  * @param {string} path
- * @param {{method?: string, body?: object, keepalive?: boolean}} [options]
+ * @param {{method?: string, body?: object, keepalive?: boolean, signal?: AbortSignal}} [options]
  * @returns {Promise<any>} the answer's JSON, null if it has none
  * @throws {import("./problems.js").Problem} if there is no answer in time, or it is a refusal
  */
-async function ask(path, { method = "GET", body, keepalive } = {}) {
+async function ask(path, { method = "GET", body, keepalive, signal } = {}) {
   const response = await request(path, {
     method,
     keepalive,
+    signal,
     headers: body && { "Content-Type": "application/json" },
     body: body && JSON.stringify(body),
   });
@@ -84,6 +89,7 @@ export class Session {
   /** @type {RTCIceCandidate[]} */
   #candidates = [];
   #timer = 0;
+  #offering = new AbortController();
 
   /** @param {RTCPeerConnection} pc its candidates are sent from now on */
   constructor(pc) {
@@ -104,6 +110,7 @@ export class Session {
     const answer = await ask(`${API}/offer`, {
       method: "POST",
       body: { sdp, type, ...extra },
+      signal: this.#offering.signal,
     });
     this.#id = answer.sessionId;
     if (answer.resumeToken && answer.resumeSeconds > 0) {
@@ -115,11 +122,15 @@ export class Session {
     this.#flushSoon();
   }
 
-  /** Say nothing more to the server: this call has broken off, another one may follow it. */
+  /**
+   * Say nothing more to the server: this call has broken off, another one may follow it. An offer
+   * that is still on its way is called back: taken late, it would take that one's stream.
+   */
   abandon() {
     if (this.#closed) return;
     this.#closed = this.#abandoned = true;
     clearTimeout(this.#timer);
+    this.#offering.abort();
   }
 
   /** Tell the server that this call is over; at any time, also while the page is being left. */
