@@ -36,7 +36,7 @@ async def relay(request: web.Request, worker: Worker) -> web.Response:
         async with http.request(
             request.method,
             URL(f"http://worker{request.raw_path}", encoded=True),
-            headers=_end_to_end(request.headers.items()),
+            headers=_asked(request),
             data=await request.read(),
             allow_redirects=False,
         ) as answer:
@@ -52,6 +52,13 @@ async def relay(request: web.Request, worker: Worker) -> web.Response:
             f"{worker.name} has ended or hangs before it had answered; try again",
             retry_after_s=_RETRY_S,
         ) from error
+
+
+def _asked(request: web.Request) -> CIMultiDict[str]:
+    """What the caller says, without what has been taken off the body on its way in."""
+    headers = _end_to_end(request.headers.items())
+    headers.popall("Content-Encoding", None)
+    return headers
 
 
 def _end_to_end(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:

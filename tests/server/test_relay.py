@@ -1,6 +1,7 @@
 """Requests handed on to a worker whose part the test plays."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -90,6 +91,17 @@ async def test_what_two_neighbours_say_to_each_other_stays_between_them(tmp_path
         heard = (await answer.json())["headers"]
     assert "x-public" in heard
     assert not {"x-private", "te"} & set(heard)
+
+
+async def test_a_packed_body_is_unpacked_once(tmp_path: Path) -> None:
+    """the worker gets it as it was before, and is not told to unpack it again."""
+    packed, said = gzip.compress(b"v=0"), {"Content-Encoding": "gzip"}
+    async with (
+        relayed(tmp_path, echo) as client,
+        client.post("/whip/x", data=packed, headers=said) as answer,
+    ):
+        assert answer.status == 201
+        assert (await answer.json())["body"] == "v=0"
 
 
 async def test_an_answer_without_a_body_has_none(tmp_path: Path) -> None:
