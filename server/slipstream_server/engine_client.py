@@ -336,8 +336,8 @@ class EngineClient:
         return ChunkBack(out=out, frames_THW=frames_THW, received_ns=received_ns)
 
     def _refused(self, stream: EngineStream, message: StreamRefused) -> None:
-        if stream.closing:
-            return  # the lane is free once that is answered too
+        if stream.closing or stream.opened.done():
+            return  # given up, or about to be: the lane is free once that is answered too
         self._forget(stream.lane)
         if message.retry_after_s > 0:
             error: Exception = ServerFull(message.reason, retry_after_s=message.retry_after_s)

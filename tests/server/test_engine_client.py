@@ -256,6 +256,21 @@ async def test_a_refusal_that_comes_after_giving_up_does_not_free_the_lane() -> 
         assert engine.client.free_lanes == 1
 
 
+async def test_a_refusal_in_the_very_moment_of_giving_up_harms_nobody() -> None:
+    """the one who waited has not run yet; the engine goes on for everybody else."""
+    async with played(lanes=1) as engine:
+        opening = asyncio.create_task(engine.client.open(Parameters(), Notes()))
+        await asyncio.sleep(0)
+        refused = StreamRefused(lane=0, reason="no", retry_after_s=1.0)
+        taking = asyncio.create_task(engine.client._take(refused))
+        opening.cancel()
+        await taking
+        await asyncio.gather(opening, return_exceptions=True)
+        assert [engine.hear(), engine.hear()][1] == CloseStream(lane=0)
+        await engine.say(StreamClosed(lane=0))
+        assert engine.client.free_lanes == 1
+
+
 async def test_only_the_lanes_given_are_used() -> None:
     """where an engine is shared, each has its own."""
     async with played(lanes=4, own=(1, 3)) as engine:
