@@ -16,6 +16,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 
 import msgspec
@@ -191,12 +192,8 @@ class Front:
     async def streams(self, request: web.Request) -> web.Response:
         """Those of all workers."""
         answering = await self._refresh()
-        answers = await asyncio.gather(*(relay(request, worker) for worker in answering))
-        lists = [
-            msgspec.json.decode(answer.body, type=StreamList)
-            for answer in answers
-            if isinstance(answer.body, bytes)
-        ]
+        answers = await self._answers(request, answering)
+        lists = [msgspec.json.decode(body, type=StreamList) for body in answers.values()]
         found = tuple(stream for one in lists for stream in one.streams)
         return web.Response(
             body=msgspec.json.encode(StreamList(streams=found)), content_type="application/json"
@@ -210,20 +207,25 @@ class Front:
     async def metrics(self, request: web.Request) -> web.Response:
         """Of the front and all workers."""
         answering = await self._refresh()
-        answers = await asyncio.gather(
-            *(relay(request, worker) for worker in answering), return_exceptions=True
-        )
-        texts = {
-            worker.index: answer.body
-            for worker, answer in zip(answering, answers, strict=True)
-            if isinstance(answer, web.Response) and isinstance(answer.body, bytes)
-        }
+        texts = await self._answers(request, answering)
         own = self._metrics.render(
             self.supervisor.status,
             up=len(self._up_or_none()),
             restarts=sum(worker.restarts for worker in self.workers),
         )
         return web.Response(body=merged(own, texts), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _answers(self, request: web.Request, workers: list[Worker]) -> dict[int, bytes]:
+        """What each of them answers, by its index; one that ends meanwhile is left out."""
+        answers = await asyncio.gather(
+            *(relay(request, worker) for worker in workers), return_exceptions=True
+        )
+        return {
+            worker.index: answer.body
+            for worker, answer in zip(workers, answers, strict=True)
+            if isinstance(answer, web.Response) and answer.status == HTTPStatus.OK
+            if isinstance(answer.body, bytes) and answer.body  # none where HEAD asks
+        }
 
     async def _arrive(
         self,

@@ -256,6 +256,8 @@ async def test_requests_are_answered_as_by_one_process() -> None:
             ("GET", "/api/v1/webrtc/nothing", 404),
             ("GET", "/api/v1/webrtc/ice-servers", 200),
             ("GET", "/ready", 204),
+            ("HEAD", "/api/v1/streams", 200),
+            ("HEAD", "/metrics", 200),
             ("GET", "/", 200),
         ):
             async with server.http.request(method, path) as response:
