@@ -163,6 +163,9 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except Unavailable as error:
         logger.log(_level(request), "%s %s: %s", request.method, request.path, error)
         return _later(error)
+    except web.RequestPayloadError as error:
+        logger.info("%s %s: the body cannot be read: %s", request.method, request.path, error)
+        return _error("the body cannot be read; send it whole, and packed as its headers say", 400)
     except web.HTTPRequestEntityTooLarge:
         return _error(f"the body is too large, the most is {BODY_MAX_BYTES} bytes", 413)
     except web.HTTPNotFound:
