@@ -83,7 +83,7 @@ class Sessions:
         self._arriving = 0  # watchers who are being answered
         self._publishing: set[str] = set()  # names of publishers who are being answered
         self._left: OrderedDict[str, str] = OrderedDict()
-        self._stopping = False
+        self._stop_reason = ""
 
     @property
     def hold_s(self) -> float:
@@ -174,7 +174,7 @@ class Sessions:
 
     async def _admit(self, offer: Offer, let_in: LetIn) -> Answered:
         """Give a caller a session, and run it."""
-        if self._stopping:
+        if self._stop_reason:
             raise ServerFull("the server is stopping; start it again first", retry_after_s=10.0)
         id = self._mark + secrets.token_urlsafe(9)
         token = session_id.set(id)
@@ -184,6 +184,8 @@ class Sessions:
                 session,
                 asyncio.create_task(self._run(session, offer), name=f"session {id}"),
             )
+            if self._stop_reason:  # since it was let in: `close_all` did not see it
+                session.leave(self._stop_reason, for_good=True)
         finally:
             session_id.reset(token)
         return answered
@@ -234,7 +236,7 @@ class Sessions:
 
     async def close_all(self, reason: str) -> None:
         """End every session; no more are let in."""
-        self._stopping = True
+        self._stop_reason = reason
         tasks = []
         for session, task in self._live.values():
             session.leave(reason, for_good=True)

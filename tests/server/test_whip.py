@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from slipstream_protocol.parameters import Parameters
 from slipstream_server import control
+from slipstream_server.camera_session import CameraSession
 from slipstream_server.engine_status import EngineState
+from slipstream_server.sdp import Offer
 
 from tests.server.calls import Camera, dial
 from tests.server.serving import Serving, own_tasks, poll, serving
@@ -449,6 +451,29 @@ async def test_two_publishers_at_once_get_one_name(tmp_path: Path) -> None:
         posts = [posted(server.client, "/whip/stage", camera=Camera()) for _ in range(2)]
         asked = await asyncio.gather(*map(calls.enter_async_context, posts))
         assert sorted(one.status for one in asked) == [201, 409]
+
+
+async def test_who_is_being_answered_when_the_server_stops_is_sent_away_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, stopped = asyncio.Event(), asyncio.Event()
+    answer = CameraSession.answer
+
+    async def late(session: CameraSession, offer: Offer) -> str:
+        asked.set()
+        await stopped.wait()
+        return await answer(session, offer)
+
+    monkeypatch.setattr(CameraSession, "answer", late)
+    async with serving(tmp_path) as server, AsyncExitStack() as calls:
+        post = posted(server.client, "/whip/stage", camera=Camera())
+        posting = asyncio.create_task(calls.enter_async_context(post))
+        await asked.wait()
+        await server.sessions.close_all("the server is stopping")
+        stopped.set()
+        await posting
+        await poll(lambda: not any(server.sessions.count().values()))
+        assert server.sessions.streams() == []
 
 
 async def test_a_page_call_is_not_for_whip(tmp_path: Path) -> None:
