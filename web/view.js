@@ -31,6 +31,9 @@ function show(state, words) {
   if (status.textContent !== words) status.textContent = words;
 }
 
+/** @param {Problem} problem what a refusal says; the page's own advice is about its Start button */
+const wordsOf = ({ status, title, advice }) => (status ? advice : title);
+
 /** @param {number} ms */
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -84,7 +87,7 @@ for (let wait_ms = FIRST_WAIT_MS; ;) {
   try {
     if (await watch()) wait_ms = FIRST_WAIT_MS;
   } catch (error) {
-    words = error instanceof Problem ? `nothing live, waiting · ${error.advice}` : String(error);
+    words = error instanceof Problem ? `nothing live, waiting · ${wordsOf(error)}` : String(error);
   }
   show("connecting", words);
   await wait(wait_ms * (0.75 + Math.random() / 2));

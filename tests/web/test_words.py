@@ -104,3 +104,11 @@ async def test_an_engine_that_is_not_ready(fake: Fake, state: str, title: str) -
     assert "loading the weights" in (await fake.page.inner_text("#notice-advice")).lower()
     fake.answer("/health", 200, health | {"ready": True, "engine_state": "ready"})
     await fake.page.locator("#notice-title").get_by_text("Ready when you are").wait_for()
+
+
+async def test_the_clean_page_speaks_of_no_button_that_it_lacks(fake: Fake) -> None:
+    """a server that is away is named in its title; the advice is the studio page's."""
+    await fake.page.route(f"**{ICE_SERVERS}", lambda route: route.abort())
+    await fake.page.goto(f"{SECURE}/view.html")
+    await fake.page.get_by_text("The server does not answer").wait_for()
+    assert "Start" not in await fake.page.inner_text("body")
