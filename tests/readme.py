@@ -13,6 +13,7 @@ import msgspec
 from slipstream_server.config import ServerConfig
 
 from tests.bench.edge import EdgeReport, edge_table
+from tests.bench.media import MediaReport, media_table
 from tests.bench.report import Report, table
 from tests.bench.sessions import FPS, SessionsReport, sessions_table
 
@@ -38,6 +39,18 @@ def calls() -> str:
 def long() -> str:
     """The one call that is long."""
     return _calls("make bench-long", "long.json")
+
+
+def media() -> str:
+    """Our media edge against stock aiortc's echo."""
+    report = msgspec.json.decode((BENCHMARKS / "media.json").read_bytes(), type=MediaReport)
+    repeats = max(len(runs) for cases in report.sizes.values() for runs in cases.values())
+    heading = (
+        f"`make bench-media` on {report.date}: {report.cores} cores of {report.machine}, Chromium "
+        f"on the same cores, load {report.load:.1f} before; medians of {repeats} calls of "
+        f"{report.seconds:.0f} s each, the cases taking turns."
+    )
+    return f"{heading}\n\n{media_table(report)}"
 
 
 def edge() -> str:
@@ -76,6 +89,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "settings": settings,
     "calls": calls,
     "long": long,
+    "media": media,
     "edge": edge,
     "sessions": sessions,
 }

@@ -1,6 +1,7 @@
 """Glass to glass in a real Chromium: aiortc's own echo against our media edge, no model between.
 
     python -m tests.bench.media [--seconds 12] [--repeats 3] [--sizes 832x480@24] [--cases ...]
+        [--out FILE.json]
 
 The page draws numbered pictures and reads the numbers off what comes back. Cases take turns, so
 that whatever else the machine does falls on all; each figure is the median of the repeats, beside
@@ -11,12 +12,14 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+import os
 import socket
 import statistics
 import sys
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ import psutil
 from playwright.async_api import Browser
 from slipstream_server.slo import percentiles
 
+from tests.bench.__main__ import cores, processor
 from tests.e2e.browser import HOW_TO_GET_ONE, find_chromium, running_chromium
 
 START_S = 30
@@ -98,6 +102,22 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     up_kbps: float
     down_kbps: float
     cpu_percent: float
+
+
+class MediaReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One run: by size and case, a call for each repeat.
+
+    Args:
+        load: of all processes, before, as the system averages it.
+        seconds: of each call.
+    """
+
+    date: str
+    machine: str
+    cores: int
+    load: float
+    seconds: float
+    sizes: dict[str, dict[str, list[Figures]]]
 
 
 NUMBERS = [name for name in Figures.__struct_fields__ if name != "codec"]
@@ -226,7 +246,42 @@ def cell(value: float, base: float) -> str:
     return f"{text} ({value / base:.2f})" if base else text
 
 
-async def run(cases: list[str], sizes: list[Size], repeats: int, seconds: float) -> dict[str, Any]:
+def media_table(report: MediaReport) -> str:
+    """What is asked of the first case's latency and first frame, as Markdown: the medians."""
+    rows = [
+        "| pictures | case | codec | glass to glass ms p50 / p95 | of the first | first frame ms "
+        "| of the first | fps shown | key frames | down kbit/s | CPU % |",
+        "|---" * 11 + "|",
+    ]
+    for size, cases in report.sizes.items():
+        base = median(next(iter(cases.values())))
+        for name, runs in cases.items():
+            figure = median(runs)
+            shares = (
+                figure.glass_ms_p50 / base.glass_ms_p50,
+                figure.glass_ms_p95 / base.glass_ms_p95,
+                figure.first_frame_ms / base.first_frame_ms,
+            )
+            cells = [
+                size,
+                name,
+                figure.codec.removeprefix("video/"),
+                f"{figure.glass_ms_p50:.0f} / {figure.glass_ms_p95:.0f}",
+                f"{shares[0]:.2f} / {shares[1]:.2f}",
+                f"{figure.first_frame_ms:.0f}",
+                f"{shares[2]:.2f}",
+                f"{figure.fps:.1f}",
+                f"{figure.key_frames:.0f}",
+                f"{figure.down_kbps:.0f}",
+                f"{figure.cpu_percent:.0f}",
+            ]
+            rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+async def run(
+    cases: list[str], sizes: list[Size], repeats: int, seconds: float
+) -> dict[str, dict[str, list[Figures]]]:
     executable = await find_chromium()
     if executable is None:
         raise SystemExit(HOW_TO_GET_ONE)
@@ -260,15 +315,24 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--sizes", default="832x480@24,640x480@30,832x480@16")
     parser.add_argument("--cases", default="stock,ours", help=f"of {', '.join(CASES)}")
-    parser.add_argument("--out", type=Path, help="where to write every run as JSON")
+    parser.add_argument("--out", type=Path, help="where to write the JSON")
     arguments = parser.parse_args()
     cases = arguments.cases.split(",")
     if unknown := set(cases) - set(CASES):
         parser.error(f"cases are {', '.join(sorted(unknown))}, they must be of {', '.join(CASES)}")
     sizes = [read_size(text) for text in arguments.sizes.split(",")]
+    load = os.getloadavg()[0]
     results = asyncio.run(run(cases, sizes, arguments.repeats, arguments.seconds))
     if arguments.out:
-        text = msgspec.json.format(msgspec.json.encode(results), indent=1)
+        report = MediaReport(
+            date=datetime.now(UTC).date().isoformat(),
+            machine=processor(),
+            cores=cores(),
+            load=load,
+            seconds=arguments.seconds,
+            sizes=results,
+        )
+        text = msgspec.json.format(msgspec.json.encode(report), indent=1)
         arguments.out.write_bytes(text + b"\n")
 
 
