@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import msgspec
+from slipstream_engine import bench_report as engine_bench
 from slipstream_server.config import ServerConfig
 
 from tests.bench.edge import EdgeReport, edge_table
@@ -74,6 +75,13 @@ def sessions() -> str:
     return f"{heading}\n\n{sessions_table(report)}"
 
 
+def engine() -> str:
+    """The engine's own benchmark, as it prints it."""
+    path = BENCHMARKS / "engine-tiny.json"
+    report = msgspec.json.decode(path.read_bytes(), type=engine_bench.Report)
+    return f"```\n{report.table()}\n```"
+
+
 def _calls(command: str, file: str) -> str:
     report = msgspec.json.decode((BENCHMARKS / file).read_bytes(), type=Report)
     seconds = report.cases[0].seconds
@@ -92,6 +100,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "media": media,
     "edge": edge,
     "sessions": sessions,
+    "engine": engine,
 }
 
 
