@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from slipstream_engine.train.losses import line_loss, picture_loss
+from slipstream_engine.train.losses import BLOCK_PX, grid_loss, line_loss, picture_loss
 from torch import Tensor
 
 
@@ -13,9 +13,9 @@ def lines(*, frames: int = 4) -> Tensor:
 
 
 def test_the_right_picture_has_no_loss() -> None:
-    """a picture as it is wanted is marked with zero by both."""
-    assert picture_loss(lines(), lines()) == 0
-    assert line_loss(lines(), lines()) == 0
+    """a picture as it is wanted is marked with zero by all."""
+    for loss in (picture_loss, line_loss, grid_loss):
+        assert loss(lines(), lines()) == 0
 
 
 def test_lines_must_not_be_blurred() -> None:
@@ -39,3 +39,14 @@ def test_a_pulse_on_a_still_picture_counts() -> None:
     pulse = torch.tensor([0.0, 0.02, 0.0, 0.02]).reshape(1, 4, 1, 1, 1)
     moving = still + 0.1 * torch.arange(4).reshape(1, 4, 1, 1, 1)
     assert picture_loss(still + pulse, still) > 5 * picture_loss(moving + pulse, moving)
+
+
+def test_a_grid_counts_and_other_errors_do_not() -> None:
+    """an error that every block makes alike is marked; a wrong colour or plain noise hardly is."""
+    wanted = torch.full((1, 4, 3, 64, 64), 0.5)
+    random = torch.Generator().manual_seed(0)
+    block = 0.05 * torch.randn(BLOCK_PX, BLOCK_PX, generator=random)
+    noise = 0.05 * torch.randn(wanted.shape, generator=random)
+    grid = grid_loss(wanted + block.repeat(8, 8), wanted)
+    assert grid > 10 * grid_loss(wanted + noise, wanted) > 0
+    assert grid_loss(wanted + 0.1, wanted) < grid / 1000

@@ -23,11 +23,12 @@ from slipstream_engine.models.taehv import Taehv
 from slipstream_engine.schedule import Schedule, add_noise, mix_noise
 from slipstream_engine.train.batches import FRAMES, Batch, Crop, Sampler
 from slipstream_engine.train.fit import Recipe, fit
-from slipstream_engine.train.losses import line_loss, picture_loss
+from slipstream_engine.train.losses import grid_loss, line_loss, picture_loss
 
 BETA = 0.3  # where the latent loss turns from square to straight
 SECOND_STEP_SHARE = 0.12
 LINES = 0.1  # weight of the loss of lines; much more of it draws lines that are not there
+GRID = 64.0  # weight of what all blocks do wrong alike
 
 
 class Student(nn.Module):
@@ -124,6 +125,7 @@ def train_pictures(
         )
         total = picture_loss(made_BTHW, wanted_BTHW) + 0.1 * latent_loss(said_BFchw, batch)
         total = total + LINES * line_loss(made_BTHW, wanted_BTHW)
+        total = total + GRID * grid_loss(made_BTHW, wanted_BTHW)
         plain = student.codec.decode_clip(batch.input_BFchw[:1], {})
         return total + 0.2 * picture_loss(plain, batch.input_BTHW[:1])
 

@@ -1,13 +1,16 @@
-"""What a made picture is marked by: its pixels, its slopes, its calm, and how much line it has.
+"""What a made picture is marked by: pixels, slopes, calm, how much line it has, and no grid.
 
 B batch, T frames, C channels, H height, W width; RGB in [0, 1].
 """
 
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 STILL = 1 / 255  # a wanted change below it is none
 WINDOW_PX = 8
+BLOCK_PX = 8  # what one latent stands for
+NEIGHBOURS = 4  # blocks to a side that are looked at together
 FAINT = 4e-4  # gradient energy of about five grey levels: lines below it do not matter
 
 
@@ -35,6 +38,22 @@ def line_loss(made_BTCHW: Tensor, wanted_BTCHW: Tensor) -> Tensor:
     weight = (wanted + FAINT).sqrt()
     distance = ((made + FAINT) / (wanted + FAINT)).log().abs()
     return (weight * distance).sum() / weight.sum()
+
+
+def grid_loss(made_BTCHW: Tensor, wanted_BTCHW: Tensor) -> Tensor:
+    """What the errors of neighbouring blocks have in common but for their mean.
+
+    A small error that every block makes in the same place costs a squared error next to nothing,
+    and the eye sees it first: as a grid.
+    """
+    error_NPyx = rearrange(
+        made_BTCHW - wanted_BTCHW,
+        "b t c (y i) (x j) -> (b t c) (i j) y x",
+        i=BLOCK_PX,
+        j=BLOCK_PX,
+    )
+    common_NPyx = F.avg_pool2d(error_NPyx, NEIGHBOURS, stride=NEIGHBOURS // 2)
+    return (common_NPyx - common_NPyx.mean(dim=1, keepdim=True)).square().mean()
 
 
 def _energy(x_BTCHW: Tensor) -> Tensor:
