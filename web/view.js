@@ -17,7 +17,16 @@ const LOOK_MS = 200;
 const video = /** @type {HTMLVideoElement} */ (document.getElementById("output"));
 const status = /** @type {HTMLElement} */ (document.getElementById("status"));
 /** The stream in the address; without one the server shows its newest. */
-const stream = decodeURIComponent(location.pathname.split("/")[2] ?? "");
+const stream = decoded(location.pathname.split("/")[2] ?? "");
+
+/** @param {string} text of an address; one that is no escape stands for itself */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
 
 let shown_ms = -Infinity;
 watchFrames(video, (frame) => {

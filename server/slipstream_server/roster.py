@@ -167,9 +167,13 @@ class Roster:
 
     async def _end(self, stay: Stay, reason: str) -> None:
         stay.end(reason)
-        async with asyncio.timeout(_END_S):
-            await stay.over.wait()
-        self._forget(stay)
+        try:
+            async with asyncio.timeout(_END_S):
+                await stay.over.wait()
+        except TimeoutError:  # it leaves by itself when it is done
+            logger.warning("stream %s has not ended within %g s", stay.id, _END_S)
+        else:
+            self._forget(stay)
 
     async def _run(self, stay: Stay) -> None:
         try:
