@@ -1,8 +1,9 @@
 /**
- * The hand's side of the page: prompt, styles, strength, steps, seed.
+ * The hand's side of the page: prompt, styles, colours, strength, steps, seed.
  */
 
 import { milliseconds } from "./figures.js";
+import { joinWords, splitWords } from "./words.js";
 
 const SLIDER_INTERVAL_MS = 80;
 
@@ -13,6 +14,7 @@ const SLIDER_INTERVAL_MS = 80;
  * @property {number[]} [step_list]
  * @property {[number, number]} [noise_scale_range]
  * @property {string[]} [styles]
+ * @property {string[]} [colours]
  * @property {object} [parameters]
  * @property {string} [understood]
  */
@@ -27,6 +29,8 @@ export class Panel {
   #touched = {};
   /** @type {number[]} */
   #stepList = [];
+  /** @type {string[]} */
+  #colours = [];
   #slider = { timer: 0, sent_ms: -Infinity };
 
   /** @param {(update: object, what: string) => void} change */
@@ -49,7 +53,13 @@ export class Panel {
   /** @param {Model} model */
   showModel(model) {
     byId("note").textContent = model.note ?? "";
-    if (model.styles) this.#showStyles(model.styles);
+    if (model.styles) {
+      this.#colours = model.colours ?? [];
+      byId("vocabulary").hidden = !model.styles.length;
+      byId("colours").hidden = !this.#colours.length;
+      showChips(byId("styles"), model.styles);
+      showChips(byId("colours"), this.#colours);
+    }
     if (model.step_list && model.step_list.join() !== this.#stepList.join()) {
       this.#showSteps(model.step_list);
     }
@@ -80,7 +90,7 @@ export class Panel {
     if (parameters.denoising_step_list?.length && document.activeElement !== this.steps) {
       this.steps.value = String(parameters.denoising_step_list.length);
     }
-    this.#markStyle();
+    this.#markWords();
   }
 
   /** @param {import("./round_trip.js").Trip | null} trip the newest change's way to the screen */
@@ -100,12 +110,17 @@ export class Panel {
       event.preventDefault();
       this.#applyPrompt();
     });
-    this.prompt.addEventListener("input", () => this.#markStyle());
+    this.prompt.addEventListener("input", () => this.#markWords());
     byId("styles").addEventListener("click", ({ target }) => {
       const chip = /** @type {Element} */ (target).closest("button");
       if (!chip) return;
-      this.prompt.value = chip.dataset.style ?? "";
-      this.#applyPrompt();
+      this.#say({ rest: chip.dataset.word ?? "" });
+    });
+    byId("colours").addEventListener("click", ({ target }) => {
+      const chip = /** @type {Element} */ (target).closest("button");
+      if (!chip) return;
+      const isOn = chip.getAttribute("aria-pressed") === "true";
+      this.#say({ colour: isOn ? "" : chip.dataset.word ?? "" });
     });
     this.strength.addEventListener("input", () => {
       this.#showStrength();
@@ -136,7 +151,7 @@ export class Panel {
   #applyPrompt() {
     const text = this.prompt.value.trim();
     const num_steps = Number(this.blend.value);
-    this.#markStyle();
+    this.#markWords();
     this.#touched.prompt = text;
     this.#change(
       num_steps ? { transition: { target_prompts: [{ text }], num_steps } } : { prompt: text },
@@ -187,28 +202,43 @@ export class Panel {
     this.steps.disabled = stepList.length < 2;
   }
 
-  /** @param {string[]} styles */
-  #showStyles(styles) {
-    const list = byId("styles");
-    byId("vocabulary").hidden = !styles.length;
-    if (styles.join() === list.dataset.shown) return;
-    list.dataset.shown = styles.join();
-    list.replaceChildren(...styles.map((style) => {
-      const chip = document.createElement("button");
-      chip.type = "button";
-      chip.className = "chip";
-      chip.dataset.style = style;
-      chip.textContent = style;
-      return chip;
-    }));
-    this.#markStyle();
+  /** @param {Partial<import("./words.js").Words>} change of the prompt's words; the rest stays */
+  #say(change) {
+    this.prompt.value = joinWords({ ...splitWords(this.prompt.value, this.#colours), ...change });
+    this.#applyPrompt();
   }
 
-  #markStyle() {
-    const text = this.prompt.value.trim();
-    for (const chip of byId("styles").querySelectorAll("button")) {
-      chip.setAttribute("aria-pressed", String(chip.dataset.style === text));
-    }
+  #markWords() {
+    const { colour, rest } = splitWords(this.prompt.value, this.#colours);
+    press(byId("styles"), rest);
+    press(byId("colours"), colour);
+  }
+}
+
+/**
+ * @param {HTMLElement} list
+ * @param {string[]} words
+ */
+function showChips(list, words) {
+  if (words.join() === list.dataset.shown) return;
+  list.dataset.shown = words.join();
+  list.replaceChildren(...words.map((word) => {
+    const chip = document.createElement("button");
+    chip.type = "button";
+    chip.className = "chip";
+    chip.dataset.word = word;
+    chip.textContent = word;
+    return chip;
+  }));
+}
+
+/**
+ * @param {HTMLElement} list of chips
+ * @param {string} word the one that is on
+ */
+function press(list, word) {
+  for (const chip of list.querySelectorAll("button")) {
+    chip.setAttribute("aria-pressed", String(chip.dataset.word === word));
   }
 }
 

@@ -299,10 +299,10 @@ _WAN_14B = replace(
 _TINY = Preset(
     name="tiny",
     dit=DitParams(
-        dim=128,
-        heads=2,
-        layers=4,
-        ffn_dim=512,
+        dim=192,
+        heads=3,
+        layers=3,
+        ffn_dim=1024,
         latent_channels=96,
         patch=(1, 1, 1),
         text_dim=64,
@@ -318,11 +318,11 @@ _TINY = Preset(
         count_unwritten_sinks=False,
     ),
     schedule=ScheduleParams(
-        # a first step is fed 330 to 700; below that the picture is styled already
+        # a first step is fed 330 to 600; below that the picture is styled already
         step_list=(450, 250, 225, 200),
         steps=1,
         noise_scale=0.15,
-        noise_scale_range=(0.03, 0.4),
+        noise_scale_range=(0.03, 0.3),
         timestep_offset=300,
         renoise_offset=150,
         first_chunk_from_scale=True,

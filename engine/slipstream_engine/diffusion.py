@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import torch
 from slipstream_protocol.frames import Geometry
+from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Parameters, Prompt, Prompts
 
 from slipstream_engine.cache import RollingCache
@@ -146,8 +147,8 @@ class DiffusionPipeline(Generic[CodecStateT]):
         return self._config.preset.schedule.noise_scale_range
 
     @property
-    def styles(self) -> tuple[str, ...]:
-        return self._parts.text.styles
+    def vocabulary(self) -> Vocabulary:
+        return self._parts.text.vocabulary
 
     @property
     def note(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Parameters, Prompt, Prompts
 
 from slipstream_engine.work import Shape
@@ -54,7 +55,7 @@ class EchoPipeline:
     max_batch = 1
     step_list: tuple[int, ...] = (1000,)
     noise_scale_range = (0.0, 0.0)
-    styles: tuple[str, ...] = ()
+    vocabulary = Vocabulary()
     note = "echo: the camera's own picture, through the engine and back, without a model"
     defaults = Parameters(
         prompts=(Prompt(""),),

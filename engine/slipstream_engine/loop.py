@@ -159,7 +159,7 @@ class Loop(Generic[ChunkT]):
             defaults=pipeline.defaults,
             step_list=pipeline.step_list,
             noise_scale_range=pipeline.noise_scale_range,
-            styles=pipeline.styles,
+            vocabulary=pipeline.vocabulary,
             note="; ".join(filter(None, (pipeline.note, self._note))),
         )
         self._channel.send(ready, [self._arena.descriptor])

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Parameters, Prompts
 
 from slipstream_engine.work import Shape
@@ -99,7 +100,7 @@ class Pipeline(Protocol[ChunkT]):
         ...
 
     @property
-    def styles(self) -> tuple[str, ...]:
+    def vocabulary(self) -> Vocabulary:
         """The words a small model knows; empty where any text will do."""
         ...
 

@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import torch
+from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Prompts
 from torch import Tensor
 
@@ -26,7 +27,7 @@ from slipstream_engine.weights import make
 class RandomText:
     """A `text.TextEncoder` that gives every text the same rows of noise, none of them empty."""
 
-    styles: tuple[str, ...] = ()
+    vocabulary = Vocabulary()
 
     def __init__(self, *, text_len: int, text_dim: int, like: Tensor) -> None:
         self.text_len = text_len

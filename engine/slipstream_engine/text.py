@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Prompts
 from torch import Tensor
 
@@ -20,7 +21,7 @@ class TextEncoder(Protocol):
         ...
 
     @property
-    def styles(self) -> tuple[str, ...]:
+    def vocabulary(self) -> Vocabulary:
         """The words a small encoder knows; empty where any text will do."""
         ...
 

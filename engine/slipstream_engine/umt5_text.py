@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Prompts
 from torch import Tensor
 
@@ -40,7 +41,7 @@ class Umt5Text:
     encoder_device: where prompts are encoded, in bfloat16: umT5 overflows in float16.
     """
 
-    styles: tuple[str, ...] = ()
+    vocabulary = Vocabulary()
     text_len = TEXT_LEN
 
     def __init__(

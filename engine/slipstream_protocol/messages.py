@@ -77,6 +77,18 @@ class Loading(Message, frozen=True):
     stage: str
 
 
+class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
+    """The words a small model knows; empty where any text will do.
+
+    Args:
+        styles: what it can make of a picture.
+        colours: what it can tint that with.
+    """
+
+    styles: tuple[str, ...] = ()
+    colours: tuple[str, ...] = ()
+
+
 class Ready(Message, frozen=True):
     """The engine serves. The arena's file descriptor travels with this message.
 
@@ -88,7 +100,7 @@ class Ready(Message, frozen=True):
         defaults: the values of the parameters a stream starts with.
         step_list: all the timesteps this model was made for; n steps are its first n.
         noise_scale_range: the least and the most noise this model can work from.
-        styles: the words a small model knows; empty where any text will do.
+        vocabulary: the words a small model knows.
         note: one line on what this model is, for the page.
         chunk_ms: what a chunk takes at most, with all steps, as measured; 0 where it was not.
     """
@@ -102,7 +114,7 @@ class Ready(Message, frozen=True):
     defaults: Parameters
     step_list: tuple[int, ...]
     noise_scale_range: tuple[float, float]
-    styles: tuple[str, ...]
+    vocabulary: Vocabulary
     note: str
     chunk_ms: float = 0.0
 

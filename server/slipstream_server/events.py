@@ -55,6 +55,7 @@ class Model(Event, frozen=True, tag="model"):
     step_list: tuple[int, ...]
     noise_scale_range: tuple[float, float]
     styles: tuple[str, ...]
+    colours: tuple[str, ...]
     parameters: Parameters
 
 
@@ -84,7 +85,8 @@ def describe(ready: Ready) -> Model:
         height_px=ready.geometry.height_px,
         step_list=ready.step_list,
         noise_scale_range=ready.noise_scale_range,
-        styles=ready.styles,
+        styles=ready.vocabulary.styles,
+        colours=ready.vocabulary.colours,
         parameters=ready.defaults,
     )
 

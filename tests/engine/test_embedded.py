@@ -69,8 +69,11 @@ def test_every_listed_style_is_a_picture_of_its_own(
     pipeline: DiffusionPipeline[TaehvState],
 ) -> None:
     """each style changes the picture, and no two make the same of it."""
-    assert pipeline.styles
-    made = {style: watch(pipeline, Parameters(prompt=style), (5,)) for style in pipeline.styles}
+    assert pipeline.vocabulary.styles
+    made = {
+        style: watch(pipeline, Parameters(prompt=style), (5,))
+        for style in pipeline.vocabulary.styles
+    }
     made["camera"] = scene(pipeline, 5)
     names = list(made)
     for i, one in enumerate(names):
@@ -80,7 +83,7 @@ def test_every_listed_style_is_a_picture_of_its_own(
 
 def test_weighted_prompts_blend(pipeline: DiffusionPipeline[TaehvState]) -> None:
     """a mixture lies between its parts, nearer to the heavier one; so does a style asked softly."""
-    one, other = pipeline.styles[:2]
+    one, other = pipeline.vocabulary.styles[:2]
 
     def mixed(share: float) -> I420:
         return watch(pipeline, Parameters(prompts=(Prompt(one, share), Prompt(other, 1 - share))))
@@ -100,7 +103,7 @@ def test_weighted_prompts_blend(pipeline: DiffusionPipeline[TaehvState]) -> None
 
 def test_two_steps_look_like_one(pipeline: DiffusionPipeline[TaehvState]) -> None:
     """a second step refines the picture, it does not style it again."""
-    style = pipeline.styles[0]
+    style = pipeline.vocabulary.styles[0]
     camera = scene(pipeline, sum(CHUNKS))
     one, two = (
         watch(pipeline, Parameters(prompt=style, denoising_step_list=pipeline.step_list[:steps]))
@@ -112,7 +115,7 @@ def test_two_steps_look_like_one(pipeline: DiffusionPipeline[TaehvState]) -> Non
 def test_a_still_picture_stays_still(pipeline: DiffusionPipeline[TaehvState]) -> None:
     """nothing moves on the screen, inside a chunk or between two, when nothing moves before it."""
     frame = scene(pipeline, 1)
-    stream = pipeline.open(Parameters(prompt=pipeline.styles[0]))
+    stream = pipeline.open(Parameters(prompt=pipeline.vocabulary.styles[0]))
     seen = []
     for count in (5, 4, 4):
         chunk = np.repeat(frame, count, axis=0)

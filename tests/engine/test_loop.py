@@ -30,6 +30,7 @@ from slipstream_protocol.messages import (
     StreamRefused,
     Update,
     UpdateRefused,
+    Vocabulary,
 )
 from slipstream_protocol.parameters import Parameters, Prompt, Prompts
 
@@ -79,7 +80,7 @@ class PaintPipeline:
     defaults = Parameters(seed=1)
     step_list = (1000,)
     noise_scale_range = (0.0, 1.0)
-    styles = ("plain",)
+    vocabulary = Vocabulary(styles=("plain",))
     note = "paints"
 
     def understood(self, prompts: Prompts) -> str:
@@ -110,7 +111,11 @@ def far_end() -> Iterator[FarEnd]:
     with contextlib.closing(end):
         ready = end.hear()
         assert isinstance(ready, Ready)
-        assert (ready.geometry, ready.lanes, ready.styles) == (GEOMETRY, 3, ("plain",))
+        assert (ready.geometry, ready.lanes, ready.vocabulary) == (
+            GEOMETRY,
+            3,
+            Vocabulary(styles=("plain",)),
+        )
         yield end
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 pytest.importorskip("cv2", reason="the train extra is not installed")
 
-from slipstream_engine.train import fit, plan, styles
+from slipstream_engine.train import colours, fit, plan, styles
 
 
 def train(*arguments: str) -> int:
@@ -43,6 +43,7 @@ def test_the_whole_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert json.loads((tmp_path / "weights" / "drift.json").read_text())["weights"] == mark
     card = (tmp_path / "weights" / "MODEL_CARD.md").read_text()
     assert "## A long stream" in card and "## What the parts are good for" in card
+    assert "Minutes it took: data" in card and "## Colours" in card
     preset = plan.smoke(0).preset
     load_embedded(EngineConfig(preset=preset), tmp_path / "weights")
     before = (tmp_path / "weights" / DIT_FILE).read_bytes()
@@ -65,6 +66,18 @@ def test_every_style_keeps_to_its_range() -> None:
         assert made.dtype == np.float32 and made.shape == picture.shape, name
         assert made.min() >= 0 and made.max() <= 1 + 1e-6, name
         assert np.abs(made - picture).mean() > 0.02, name
+
+
+def test_every_colour_tints_anything() -> None:
+    """black stays black, the picture's middle takes the colour's hue, and all stays in [0, 1]."""
+    greys = np.repeat(np.linspace(0, 1, 9, dtype=np.float32)[None, :, None], 3, axis=2)
+    for name, colour in colours.COLOURS.items():
+        made = colours.tint(greys, name)
+        assert made.dtype == np.float32 and made.shape == greys.shape, name
+        assert made.min() >= 0 and made.max() <= 1 + 1e-6, name
+        assert not made[0, 0].any(), name
+        assert list(np.argsort(made[0, 4])) == list(np.argsort(colour)), name
+    assert colours.tint(greys, colours.AS_IT_COMES) is greys
 
 
 class Line(nn.Module):

@@ -232,7 +232,7 @@ def said(capsys: pytest.CaptureFixture[str], source: Path, target: Path, *option
             "height is 50 px, it must be a multiple of 16 for preset wan-1.3b, like 48 or 64",
         ),
         (("--steps", "5"), "steps is 5, preset tiny takes 1 to 4"),
-        (("--noise-scale", "0.7"), "noise_scale is 0.7, this model takes 0.03 to 0.4"),
+        (("--noise-scale", "0.7"), "noise_scale is 0.7, this model takes 0.03 to 0.3"),
         (("--noise-scale", "7"), "Expected `float` <= 1.0 - at `$.noise_scale`"),
         (("--seed", "-1"), "Expected `int` >= 0 - at `$.seed`"),
         (("--codec", "wan"), "codec is 'wan', preset tiny has only its own; name no codec"),

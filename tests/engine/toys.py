@@ -18,6 +18,7 @@ from slipstream_engine.config import (
 from slipstream_engine.diffusion import DiffusionPipeline, Parts
 from slipstream_engine.models.dit import CausalDit
 from slipstream_protocol.frames import I420
+from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Prompts
 from torch import Tensor
 
@@ -114,7 +115,7 @@ class ToyText:
 
     text_len = DIT.text_len
     text_dim = DIT.text_dim
-    styles = ("a cat", "a dog")
+    vocabulary = Vocabulary(styles=("a cat", "a dog"))
 
     def __init__(self) -> None:
         self.asked: list[str] = []

@@ -13,7 +13,15 @@ from slipstream_protocol.arena import Arena, Layout
 from slipstream_protocol.channel import Channel
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import Geometry
-from slipstream_protocol.messages import ChunkIn, ChunkOut, Ready, SlotFree, SlotRead, StageTimes
+from slipstream_protocol.messages import (
+    ChunkIn,
+    ChunkOut,
+    Ready,
+    SlotFree,
+    SlotRead,
+    StageTimes,
+    Vocabulary,
+)
 from slipstream_protocol.parameters import Parameters
 
 LAYOUT = Layout(
@@ -37,7 +45,7 @@ def main(descriptor: int, die_at: int) -> None:
         defaults=Parameters(),
         step_list=(1000,),
         noise_scale_range=(0.0, 1.0),
-        styles=(),
+        vocabulary=Vocabulary(),
         note="",
     )
     channel.send(ready, [arena.descriptor])

@@ -30,6 +30,7 @@ from slipstream_protocol.messages import (
     ToEngine,
     Update,
     UpdateRefused,
+    Vocabulary,
 )
 from slipstream_protocol.parameters import Parameters, Prompt
 from slipstream_server.engine_client import ChunkBack, EngineClient, EngineStream
@@ -137,7 +138,7 @@ async def played(
         defaults=Parameters(),
         step_list=(1000,),
         noise_scale_range=(0.0, 1.0),
-        styles=(),
+        vocabulary=Vocabulary(),
         note="",
     )
     channel = to_engine(ours)

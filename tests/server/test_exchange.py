@@ -18,6 +18,7 @@ from slipstream_protocol.messages import (
     StreamOpened,
     ToEngine,
     ToServer,
+    Vocabulary,
 )
 from slipstream_protocol.parameters import Parameters
 from slipstream_server.errors import Unavailable
@@ -38,7 +39,7 @@ READY = Ready(
     defaults=Parameters(),
     step_list=(1000,),
     noise_scale_range=(0.0, 1.0),
-    styles=(),
+    vocabulary=Vocabulary(),
     note="",
 )
 

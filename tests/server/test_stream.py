@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import I420
-from slipstream_protocol.messages import Ready
+from slipstream_protocol.messages import Ready, Vocabulary
 from slipstream_protocol.parameters import Parameters
 from slipstream_server.engine_client import EngineClient
 from slipstream_server.metrics import Metrics
@@ -26,7 +26,7 @@ READY = Ready(
     defaults=Parameters(),
     step_list=(1000,),
     noise_scale_range=(0.0, 1.0),
-    styles=(),
+    vocabulary=Vocabulary(),
     note="",
 )
 

@@ -89,13 +89,13 @@ async def test_nonsense_on_the_channel_is_an_end() -> None:
 async def test_a_ready_engine_without_its_memory_is_an_end() -> None:
     """the descriptor of the pixels must come with the word; the next engine is started."""
     script = OPENED + (
-        "from slipstream_protocol.messages import Ready\n"
+        "from slipstream_protocol.messages import Ready, Vocabulary\n"
         "from slipstream_protocol.parameters import Parameters\n"
         "from slipstream_protocol.frames import Geometry\n"
         "size = Geometry(width_px=4, height_px=2, first_chunk_frames=4, chunk_frames=4)\n"
         "channel.send(Ready(pipeline='p', preset='p', geometry=size, lanes=1, in_slots=1,"
-        " out_slots=1, defaults=Parameters(), step_list=(1,), noise_scale_range=(0, 1), styles=(),"
-        " note=''))\n"
+        " out_slots=1, defaults=Parameters(), step_list=(1,), noise_scale_range=(0, 1),"
+        " vocabulary=Vocabulary(), note=''))\n"
         "channel.receive()"
     )
     async with supervised(script) as supervisor:

@@ -3,8 +3,8 @@
 A sample is three latent frames: what stands in the cache (a sink, the frame before) and the present
 one, or a stream's first chunk and the next.
 
-B batch, F latent frames, c latent channels, h w latent size; T frames, H W pixels, S styles, L text
-rows, E columns.
+B batch, F latent frames, c latent channels, h w latent size; T frames, H W pixels, K styles, then
+colours, L text rows, E columns.
 """
 
 from collections.abc import Sequence
@@ -39,6 +39,7 @@ class Crop:
 
 SMALL = Crop(batch=4, rows=12, columns=12)
 WIDE = Crop(batch=2, rows=20, columns=20)
+WHOLE = Crop(batch=1, rows=24, columns=32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,16 +66,16 @@ class Sampler:
     """Draws batches onto `device`.
 
     Args:
-        codes_SLE: the text encoder's, in the order of the dataset's names.
+        codes_KLE: the text encoder's, in the order of the dataset's names, then of the tints.
     """
 
     def __init__(
-        self, dataset: Dataset, latents: Latents, codes_SLE: Tensor, device: torch.device
+        self, dataset: Dataset, latents: Latents, codes_KLE: Tensor, device: torch.device
     ) -> None:
         self._device = device
         self._dataset = dataset
         self._latents = latents
-        self._codes_SLE = codes_SLE
+        self._codes_KLE = codes_KLE
         self._emphasis = np.array([EMPHASIS.get(name, 1.0) for name in dataset.names])
 
     def draw(self, rng: np.random.Generator, crop: Crop, *, pictures: bool) -> Batch:
@@ -144,7 +145,10 @@ class Sampler:
         return (int(rng.integers(2)), 2, 3)
 
     def _code(self, n: int, k: int) -> Tensor:
-        return self._codes_SLE[0 if k < 0 else int(self._dataset.styles[n, k])]
+        if k < 0:
+            return self._codes_KLE[0]
+        style, colour = int(self._dataset.styles[n, k]), int(self._dataset.tints[n, k])
+        return self._codes_KLE[style] + self._codes_KLE[len(self._dataset.names) + colour]
 
     def _cut_latents(self, cut: "_Cut", k: int) -> Tensor:
         latents = self._latents

@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -29,6 +30,9 @@ class Stage(StrEnum):
     ABLATE = "ablate"
     DRIFT = "drift"
     ALL = "all"
+
+
+LOOKING = (Stage.ABLATE, Stage.DRIFT)
 
 
 def add_train_tiny(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -61,13 +65,17 @@ def train_tiny(arguments: argparse.Namespace) -> int:
         return 1
     # only now: these need packages that serving does not
     from slipstream_engine.checkpoint import CheckpointError
+    from slipstream_engine.train.effort import EffortFile
     from slipstream_engine.train.sources import SourceError
 
     steps = _steps(arguments)
+    effort = EffortFile(path=arguments.out / "effort.json")
     wanted = list(steps) if arguments.stage is Stage.ALL else [arguments.stage]
     try:
         for stage in wanted:
-            steps[stage]()
+            # those that only look at weights say for themselves how long they took
+            with nullcontext() if stage in LOOKING else effort.timed(stage):
+                steps[stage]()
     except SourceError as error:
         reason = f"{error}; {WITHOUT_NETWORK}"
     except CheckpointError as error:

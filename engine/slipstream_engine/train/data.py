@@ -1,7 +1,8 @@
 """The data stage: clips as a camera gives them, each with what the teachers make of it.
 
 On disk, in one folder: `inputs.npy` uint8 `[N, T, H, W, 3]`, `targets.npy` uint8 `[N, K, T, H, W,
-3]`, `styles.npy` int64 `[N, K]` (a number in `names`), and `manifest.json`, written last.
+3]`, `styles.npy` and `tints.npy` int64 `[N, K]` (numbers in `names` and `colours.TINTS`), and
+`manifest.json`, written last.
 """
 
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from slipstream_engine.train.colours import AS_IT_COMES, COLOURS, TINTS, tint
 from slipstream_engine.train.scenes import Clip, Footage, Size, footage, scene, sensor
 from slipstream_engine.train.sources import TRAINING, Source
 from slipstream_engine.train.styles import IDENTITY, STYLES
@@ -23,7 +25,7 @@ FRAMES = 13  # a first chunk of five and two more of four
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig:
-    """How much to make; `targets` styles of each clip."""
+    """How much to make; `targets` pictures of each clip, the last one in some colour."""
 
     clips: int = 320
     targets: int = 4
@@ -39,14 +41,14 @@ class Dataset:
     inputs: NDArray[np.uint8]
     targets: NDArray[np.uint8]
     styles: NDArray[np.int64]
+    tints: NDArray[np.int64]
     names: tuple[str, ...]
 
 
-def stylise(clip: Clip, name: str) -> Clip:
-    """`clip` `[T, H, W, 3]` as the teacher of style `name` wants it."""
-    if name == IDENTITY:
-        return clip
-    return np.stack([STYLES[name](frame) for frame in clip])
+def stylise(clip: Clip, name: str, colour: str = AS_IT_COMES) -> Clip:
+    """`clip` `[T, H, W, 3]` as the teacher of style `name` wants it, tinted if so asked."""
+    styled = clip if name == IDENTITY else np.stack([STYLES[name](frame) for frame in clip])
+    return styled if colour == AS_IT_COMES else np.stack([tint(frame, colour) for frame in styled])
 
 
 def to_bytes(clip: Clip) -> NDArray[np.uint8]:
@@ -57,6 +59,7 @@ def _manifest(config: DataConfig, sources: Sequence[Source]) -> dict[str, object
     return {
         "config": asdict(config),
         "names": list(NAMES),
+        "tints": {name: list(colour) for name, colour in COLOURS.items()},
         "sources": [asdict(source) | {"focus": None} for source in sources],
     }
 
@@ -102,19 +105,23 @@ def _fill(folder: Path, config: DataConfig, material: Sequence[Footage]) -> None
     shape = (FRAMES, config.height_px, config.width_px, 3)
     size = Size(frames=FRAMES, width_px=config.width_px, height_px=config.height_px)
     styles = _deal(config, np.random.default_rng([config.seed, 1]))
+    tints = np.zeros_like(styles)
+    tints[:, -1] = 1 + np.arange(config.clips) % len(COLOURS)
+    styles[:: len(COLOURS) // 2, -1] = 0  # a colour alone is what is asked for most
     inputs = _create(folder / "inputs.npy", (config.clips, *shape))
     targets = _create(folder / "targets.npy", (config.clips, config.targets, *shape))
     for n in range(config.clips):
         rng = np.random.default_rng([config.seed, 2, n])
         clip = scene(material, size, rng)
         inputs[n] = to_bytes(sensor(clip, rng))
-        for k, style in enumerate(styles[n]):
-            targets[n, k] = to_bytes(stylise(clip, NAMES[style]))
+        for k, (style, colour) in enumerate(zip(styles[n], tints[n], strict=True)):
+            targets[n, k] = to_bytes(stylise(clip, NAMES[style], TINTS[colour]))
         if (n + 1) % 40 == 0 or n + 1 == config.clips:
             print(f"data: {n + 1}/{config.clips} clips", flush=True)
     inputs.flush()
     targets.flush()
     np.save(folder / "styles.npy", styles)
+    np.save(folder / "tints.npy", tints)
 
 
 def _create(path: Path, shape: tuple[int, ...]) -> np.memmap[tuple[int, ...], np.dtype[np.uint8]]:
@@ -134,5 +141,6 @@ def load_dataset(folder: Path) -> Dataset:
         inputs=np.load(folder / "inputs.npy", mmap_mode="r"),
         targets=np.load(folder / "targets.npy", mmap_mode="r"),
         styles=np.load(folder / "styles.npy"),
+        tints=np.load(folder / "tints.npy"),
         names=tuple(json.loads(done.read_text())["names"]),
     )

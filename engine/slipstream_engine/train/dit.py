@@ -4,8 +4,9 @@ Noise is as often the same in every frame as fresh, its strength is drawn over t
 the live control, and the timestep that is fed is the one the pipeline will feed. One batch in eight
 is a second step: the model's own picture, noised again a little.
 
-Two phases: latents against latents, until colours and lines are there; then decoded pictures
-against pictures, the decoder learning along (and kept a codec by plain pairs).
+Two ways to learn: latents against latents, until colours and lines are there; then decoded pictures
+against pictures, the decoder learning along (and kept a codec by plain pairs), in small parts at
+first and in larger ones at last, as it is run.
 
 B batch, F latent frames, c latent channels, h w latent size; T frames, H W pixels.
 """
@@ -109,7 +110,7 @@ def train_pictures(
     *,
     crops: tuple[Crop, Crop],
 ) -> list[float]:
-    """The second phase: transformer and decoder together, on decoded pictures."""
+    """What comes after: transformer and decoder together, on decoded pictures."""
     student.codec.decoder.requires_grad_(True)
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:

@@ -2,7 +2,8 @@
 
 For each style and clip: PSNR to the teacher, how much better that is than the best global affine
 recolouring fitted on those very frames, and how much of the teacher's gradient energy is there
-(PSNR is a poor judge of lines).
+(PSNR is a poor judge of lines). For each colour: how much nearer to the teacher's tinted picture
+than the teacher's own without the colour.
 
 T frames, H W size; pictures are RGB float32 in [0, 1].
 """
@@ -22,6 +23,7 @@ from slipstream_engine.models.taehv import Taehv, TaehvState
 from slipstream_engine.train.data import stylise
 from slipstream_engine.train.scenes import Clip, Footage, Size, travel
 from slipstream_engine.train.sources import HELD_OUT, Frames, Source, load
+from slipstream_engine.train.styles import IDENTITY
 
 SETTLE_FRAMES = 5  # the first chunk is judged like the others, but not for flicker
 STILL_CHUNKS = 8
@@ -54,6 +56,26 @@ class Score:
     @property
     def gain_db(self) -> float:
         return self.psnr_db - self.recolour_db
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TintScore:
+    """One colour of one style on one clip.
+
+    Args:
+        psnr_db: of the model's picture to the teacher's, tinted.
+        unheeded_db: the same of the teacher's picture that the colour was left out of.
+    """
+
+    colour: str
+    style: str
+    clip: str
+    psnr_db: float
+    unheeded_db: float
+
+    @property
+    def gain_db(self) -> float:
+        return self.psnr_db - self.unheeded_db
 
 
 def held_out(size: Size, sources: Sequence[Source] = HELD_OUT) -> list[HeldOut]:
@@ -140,6 +162,23 @@ def judge(
         gradient_ratio=gradient_energy(made) / gradient_energy(wanted),
     )
     return score, made
+
+
+def judge_tint(
+    pipeline: DiffusionPipeline[TaehvState], colour: str, style: str, held: HeldOut
+) -> TintScore:
+    """The score of a style in a colour, asked for as a person would."""
+    words = colour if style == IDENTITY else f"{colour} {style}"
+    made = stream(pipeline, held.clip, Parameters(prompt=words))
+    clip = held.clip[: len(made)]
+    wanted = stylise(clip, style, colour)
+    return TintScore(
+        colour=colour,
+        style=style,
+        clip=held.name,
+        psnr_db=psnr_db(made, wanted),
+        unheeded_db=psnr_db(stylise(clip, style), wanted),
+    )
 
 
 def flicker_levels(

@@ -4,15 +4,12 @@ Both write their figures as JSON beside the weights, and a section of the model 
 """
 
 import hashlib
-import os
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import torch
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.config import EngineConfig, Preset
@@ -22,6 +19,7 @@ from slipstream_engine.models.taehv import TaehvState
 from slipstream_engine.train import evaluate, report
 from slipstream_engine.train.ablation import Ablation, Trial
 from slipstream_engine.train.drift import CLIP_FRAMES, Drift, measure, progress
+from slipstream_engine.train.effort import machine
 from slipstream_engine.train.fit import replace_file
 from slipstream_engine.train.scenes import Clip, Size
 from slipstream_engine.train.sources import Source
@@ -121,12 +119,4 @@ class Examination:
 
 
 def _styles(parts: Parts[TaehvState]) -> tuple[str, ...]:
-    return parts.text.styles or tuple(STYLES)
-
-
-def machine() -> str:
-    """Where this runs, in a few words."""
-    return (
-        f"{os.cpu_count()} cores of {platform.machine()}, {torch.get_num_threads()} of them used, "
-        f"torch {torch.__version__}"
-    )
+    return parts.text.vocabulary.styles or tuple(STYLES)

@@ -1,6 +1,5 @@
-"""The words each style goes by, and everyday words that ask for none."""
+"""The words each style and colour goes by, and everyday words that ask for none."""
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -8,7 +7,7 @@ from slipstream_engine.train.styles import IDENTITY
 
 
 def _list(text: str) -> tuple[str, ...]:
-    return tuple(phrase.strip() for phrase in re.split(r"[,\n]", text) if phrase.strip())
+    return tuple(" ".join(phrase.split()) for phrase in text.split(",") if phrase.strip())
 
 
 PHRASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -44,13 +43,12 @@ PHRASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             children's book, faded, tender, gentle wash, tinted"""),
         "blueprint": _list("""
             blueprint, technical drawing, architect, architectural drawing, schematic,
-            cyanotype, engineering drawing, plan, diagram, cad, draughtsman, floor plan, blue
-            lines, white lines on blue, design plan, wireframe"""),
+            cyanotype, engineering drawing, plan, diagram, cad, draughtsman, floor plan,
+            design plan, wireframe"""),
         "cyberpunk": _list("""
             cyberpunk, futuristic, futuristic city at night, synthwave, vaporwave, blade runner,
             cyber, cyborg, sci fi, science fiction, retrowave, neon city, night city, matrix,
-            dystopian, tokyo at night, purple and pink, magenta and cyan, outrun, robot,
-            android, hacker"""),
+            dystopian, tokyo at night, outrun, robot, android, hacker"""),
         "ice": _list("""
             ice, icy, frozen, frost, frosty, snow, snowy, winter, arctic, glacier, cold,
             crystal, frostbite, ice sculpture, blizzard, polar, north pole, snow queen,
@@ -77,10 +75,9 @@ PHRASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             scan, transparent, negative, inverted, medical scan, ghost, ghostly, spooky, see,
             through, skull, spectre, doctor, photo negative"""),
         "night vision": _list("""
-            night vision, night vision goggles, military, green, surveillance, security camera,
-            soldier, spy, night scope, green phosphor, sniper, hunting camera, special forces,
-            stealth, green screen monitor, radar, alien, toxic, radioactive, hulk, army,
-            commando"""),
+            night vision, night vision goggles, military, surveillance, security camera,
+            soldier, spy, night scope, phosphor, sniper, hunting camera, special forces,
+            stealth, radar, alien, toxic, radioactive, hulk, army, commando"""),
         "marble": _list("""
             marble, statue, sculpture, stone, marble statue, carved, relief, bas relief,
             plaster, clay, greek statue, roman statue, bust, michelangelo, emboss, embossed,
@@ -93,7 +90,7 @@ PHRASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "toy bricks": _list("""
             toy bricks, bricks, brick, lego, building blocks, toy, plastic bricks, studs, toys,
             plastic, legos, construction toy, made of bricks, building bricks, duplo, block toy,
-            playset, interlocking bricks, toy blocks"""),
+            play set, interlocking bricks, toy blocks"""),
         "halftone": _list("""
             halftone, half tone, newspaper, newsprint, dots, dotted, printed dots, print, news,
             ben day dots, magazine, risograph, stippled, stipple, pointillism, pointillist,
@@ -111,12 +108,47 @@ PHRASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             woven, knitting, cosy, scarf"""),
         "chalkboard": _list("""
             chalkboard, chalk, blackboard, chalk drawing, classroom, school board, teacher,
-            white chalk, drawn in chalk, green board, lecture, lesson, pavement chalk"""),
+            white chalk, drawn in chalk, lecture, lesson, pavement chalk"""),
         "psychedelic": _list("""
             psychedelic, trippy, rainbow, acid, acid trip, hippie, lsd, sixties, kaleidoscope,
             hallucination, woodstock, colour wheel, all colours, tie dye, iridescent, oil slick,
             prism, spectrum, wild colours"""),
     }
+)
+
+COLOUR_PHRASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "red": _list("""
+            red, red, red, reddish, crimson, scarlet, ruby, cherry red, blood red, vermilion,
+            maroon"""),
+        "orange": _list("orange, orange, orangey, amber, tangerine, apricot, peach, pumpkin"),
+        "yellow": _list("yellow, yellow, yellowish, lemon, mustard, saffron, sunny yellow, canary"),
+        "green": _list("""
+            green, green, green, greenish, emerald, lime, olive, jade, mint, grass green, forest
+            green"""),
+        "turquoise": _list("turquoise, turquoise, teal, cyan, aqua, aquamarine, petrol"),
+        "blue": _list("""
+            blue, blue, blue, bluish, azure, navy, navy blue, sky blue, cobalt, indigo,
+            sapphire"""),
+        "purple": _list("purple, purple, purplish, violet, lilac, lavender, mauve, plum, amethyst"),
+        "pink": _list("pink, pink, pinkish, magenta, fuchsia, rose, salmon, bubblegum, hot pink"),
+        "sepia": _list("sepia, sepia, brown, brownish, chocolate, tan, beige, caramel, sepia tone"),
+    }
+)
+COLOUR_FRAMES: tuple[str, ...] = (
+    "{c} {}",
+    "{c} {}",
+    "{c} {}",
+    "{} in {c}",
+    "{} {c}",
+    "{}, {c}",
+    "{} with {c} tones",
+    "{} in {c} tones",
+    "{c} tinted {}",
+    "{c} coloured {}",
+    "{} in {c} colours",
+    "{} in {c} light",
+    "all {c} {}",
 )
 
 FAINTLY: tuple[str, ...] = _list("""
@@ -177,7 +209,7 @@ NEUTRAL: tuple[str, ...] = _list("""
     dancer, cook, nurse, lion, tiger, bear, elephant, monkey, rabbit, mouse, snake, frog, bee,
     butterfly, spider, cow, pig, sheep, chicken, duck, owl, eagle, wolf, fox, deer, lovely,
     quality, high quality, detailed, professional, beautiful, cinematic, hd, uhd, sharp,
-    trending, artstation, best, masterful, stunning, red, yellow, white, brown, orange, what,
+    trending, artstation, best, masterful, stunning, white, what,
     who, where, when, why, how, yes, no, not, only, also, too, more, less, most, then, now,
     here, there, there's, it's, hello, hey, hi, thanks, ok, test, testing, nobody, something,
     someone, everything, anything, banana, potato, umbrella, bicycle, bike, motorcycle, airport,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from slipstream_engine.config import PRESETS, Preset
-from slipstream_engine.train.batches import SMALL, WIDE, Crop
+from slipstream_engine.train.batches import SMALL, WHOLE, WIDE, Crop
 from slipstream_engine.train.data import DataConfig
 from slipstream_engine.train.fit import Recipe
 from slipstream_engine.train.sources import HELD_OUT, TRAINING, Source
@@ -15,7 +15,7 @@ class Plan:
 
     Args:
         preset: the model to make, at the size it is made for.
-        latents, pictures: the two phases of the transformer, each with two crop sizes.
+        latents, pictures, finish: the phases of the transformer, each with two crop sizes.
         styles_judged: how many styles to evaluate; 0 for all.
         gate_db: the mean gain a style needs to be offered.
     """
@@ -30,6 +30,8 @@ class Plan:
     latents_crops: tuple[Crop, Crop]
     pictures: Recipe
     pictures_crops: tuple[Crop, Crop]
+    finish: Recipe
+    finish_crops: tuple[Crop, Crop]
     judged_frames: int = 29
     styles_judged: int = 0
     gate_db: float = 1.5
@@ -39,15 +41,17 @@ def full(seed: int) -> Plan:
     """Weights from nothing and in one piece; the shipped ones came in pieces (their card)."""
     return Plan(
         preset=PRESETS["tiny"],
-        data=DataConfig(clips=450, targets=5, seed=seed),
+        data=DataConfig(clips=600, targets=6, seed=seed),
         training=TRAINING,
         held_out=HELD_OUT,
         codec=Recipe(steps=1500, rate=1.5e-3, seed=seed),
-        text_steps=5000,
-        latents=Recipe(steps=3000, rate=2e-3, floor=0.1, average=0.995, seed=seed + 1),
+        text_steps=8000,
+        latents=Recipe(steps=4500, rate=2e-3, floor=0.1, average=0.995, seed=seed + 1),
         latents_crops=(SMALL, SMALL),
-        pictures=Recipe(steps=3000, rate=1e-3, average=0.998, seed=seed + 2),
+        pictures=Recipe(steps=7500, rate=1e-3, average=0.998, seed=seed + 2),
         pictures_crops=(SMALL, WIDE),
+        finish=Recipe(steps=3500, rate=5e-4, average=0.998, seed=seed + 3),
+        finish_crops=(WIDE, WHOLE),
     )
 
 
@@ -66,6 +70,8 @@ def smoke(seed: int) -> Plan:
         latents_crops=(crop, crop),
         pictures=short,
         pictures_crops=(crop, crop),
+        finish=short,
+        finish_crops=(crop, crop),
         judged_frames=9,
         styles_judged=2,
     )

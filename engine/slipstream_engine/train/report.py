@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from slipstream_engine.train.ablation import Ablation
 from slipstream_engine.train.drift import Drift
-from slipstream_engine.train.evaluate import Score
+from slipstream_engine.train.evaluate import Score, TintScore
 from slipstream_engine.train.scenes import Clip
 from slipstream_engine.train.sources import HELD_OUT, TRAINING
 
@@ -110,6 +110,41 @@ def ablation_section(ablation: Ablation, machine: str) -> Section:
             f"changed at a time; drift is the steepest of mean red, green, blue and contrast over "
             f"{ablation.drift_chunks} chunks, with its",
             f"standard error. It took {ablation.seconds / 60:.0f} minutes ({machine}).",
+            "",
+            *table,
+        ),
+    )
+
+
+def tint_gain_db(scores: Sequence[TintScore], colour: str) -> float:
+    """Mean gain of a colour over styles and clips; -inf where it was not judged."""
+    gains = [score.gain_db for score in scores if score.colour == colour]
+    return float(np.mean(gains)) if gains else float("-inf")
+
+
+def tint_section(scores: Sequence[TintScore], listed: Sequence[str]) -> Section:
+    """How well the words of colours are heeded."""
+    styles = list(dict.fromkeys(score.style for score in scores))
+    table = [
+        "| colour | " + " | ".join(f"{style}, gain dB (PSNR)" for style in styles) + " | listed |",
+        "|---" * (len(styles) + 2) + "|",
+    ]
+    for colour in dict.fromkeys(score.colour for score in scores):
+        cells = []
+        for style in styles:
+            of_both = [s for s in scores if s.colour == colour and s.style == style]
+            gain = np.mean([score.gain_db for score in of_both])
+            psnr = np.mean([score.psnr_db for score in of_both])
+            cells.append(f"{gain:+.1f} ({psnr:.1f})")
+        told = "yes" if colour in listed else "no"
+        table.append(f"| {colour} | {' | '.join(cells)} | {told} |")
+    return Section(
+        title="Colours",
+        lines=(
+            "A colour tints whatever it is said with, or the camera's own picture. PSNR is to the",
+            "teacher's tinted picture, gain over the teacher's own without the colour: what a",
+            "model would reach that draws perfectly and does not hear the word. Means over the",
+            "clips.",
             "",
             *table,
         ),

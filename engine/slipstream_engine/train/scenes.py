@@ -15,7 +15,9 @@ from slipstream_engine.train.sources import Frames, Source, load
 
 Clip = NDArray[np.float32]
 
-STILL_SHARE = 0.3  # a webcam's picture mostly stands still, and must stay so
+STILL_SHARE = 0.25  # a webcam's picture mostly stands still, and must stay so
+SPEEDS = (0.0, 0.003, 0.01, 0.03)  # of a camera move, in widths a frame
+SPEED_SHARES = (0.1, 0.3, 0.35, 0.25)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ def travel(material: Footage, size: Size, rng: np.random.Generator) -> Clip:
         width = widest * rng.uniform(0.4, 0.75)
         jitter = rng.normal(0, 0.06 * width, 2)
         centre = np.array(material.focus) * [columns, rows] + jitter
-    speed_px = width * float(rng.choice([0.0, 0.003, 0.01, 0.03], p=[0.2, 0.3, 0.3, 0.2]))
+    speed_px = width * float(rng.choice(SPEEDS, p=SPEED_SHARES))
     heading = rng.uniform(0, 2 * np.pi)
     velocity = speed_px * np.array([np.cos(heading), np.sin(heading)])
     zoom_rate, turn_rate = rng.normal(0, [0.006, 0.004]) * min(1.0, 300 * speed_px / width)

@@ -2,12 +2,12 @@
 
 out/data/                the clips and what the teachers make of them
 out/checkpoints/         to go on from after an interruption, and the codec as its own stage left it
+out/effort.json          how long each stage took
 out/weights/             codec, dit and text as safetensors, MODEL_CARD.md, scores.json, pictures
 """
 
 import hashlib
 import json
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,13 +25,17 @@ from slipstream_engine.models.taehv import TINY, Taehv, TaehvState
 from slipstream_engine.train import codec as codec_stage
 from slipstream_engine.train import data, dit, evaluate, report, text
 from slipstream_engine.train.batches import Sampler
-from slipstream_engine.train.evaluate import HeldOut, Score
+from slipstream_engine.train.colours import COLOURS
+from slipstream_engine.train.effort import EffortFile
+from slipstream_engine.train.evaluate import HeldOut, Score, TintScore
 from slipstream_engine.train.fit import replace_file, ship
 from slipstream_engine.train.latents import encode_dataset
 from slipstream_engine.train.plan import Plan
 from slipstream_engine.train.scenes import Clip, Size
-from slipstream_engine.train.styles import OFFERED, STYLES
+from slipstream_engine.train.styles import IDENTITY, OFFERED, STYLES
 from slipstream_engine.weights import load
+
+TINTED = (IDENTITY, "pencil", "neon")  # what colours are judged on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,10 @@ class Workshop:
         """The codec before the transformer's second phase trains its decoder further."""
         return self.out / "checkpoints" / CODEC_FILE
 
+    @property
+    def effort(self) -> EffortFile:
+        return EffortFile(path=self.out / "effort.json")
+
     def checkpoint(self, name: str) -> Path:
         return self.out / "checkpoints" / f"{name}.pt"
 
@@ -70,7 +78,8 @@ class Workshop:
 
     def make_text(self) -> None:
         scores = text.train_text(steps=self.plan.text_steps, seed=self.plan.data.seed)
-        ship(self.weights / TEXT_FILE, text.weights_of(scores), text.metadata(tuple(STYLES)))
+        everything = text.metadata(tuple(STYLES), tuple(COLOURS))
+        ship(self.weights / TEXT_FILE, text.weights_of(scores), everything)
 
     def make_dit(self) -> None:
         dataset = data.load_dataset(self.data_folder)
@@ -80,8 +89,7 @@ class Workshop:
         model = CausalDit(self.plan.preset.dit)
         initialise(model)
         student = dit.Student(model.to(self.device), codec, self.plan.preset.schedule)
-        codes = text.style_codes()
-        sampler = Sampler(dataset, latents, codes, torch.device(self.device))
+        sampler = Sampler(dataset, latents, text.codes(), torch.device(self.device))
         plan = self.plan
         losses = dit.train_latents(
             student, sampler, plan.latents, self.checkpoint("latents"), crops=plan.latents_crops
@@ -91,6 +99,10 @@ class Workshop:
             student, sampler, plan.pictures, self.checkpoint("pictures"), crops=plan.pictures_crops
         )
         report.save_png(self.weights / "pictures_loss.png", report.curve(losses))
+        losses = dit.train_pictures(
+            student, sampler, plan.finish, self.checkpoint("finish"), crops=plan.finish_crops
+        )
+        report.save_png(self.weights / "finish_loss.png", report.curve(losses))
         ship(self.weights / DIT_FILE, student.dit.state_dict(), {})
         ship(self.weights / CODEC_FILE, student.codec.state_dict(), {})
 
@@ -123,15 +135,22 @@ class Workshop:
             for style in styles
             if style in OFFERED and report.means(scores, style)[0] >= self.plan.gate_db
         ]
+        tints = self._judge_tints(parts, config, clips)
+        colours = [
+            colour for colour in COLOURS if report.tint_gain_db(tints, colour) >= self.plan.gate_db
+        ]
         flicker = {one.style: one.flicker for one in judged}
         card = report.card(scores, flicker, listed, self._facts(clips), gate_db=self.plan.gate_db)
+        card = report.with_section(card, report.tint_section(tints, colours))
         replace_file(self.weights / "MODEL_CARD.md", lambda path: path.write_text(card))
-        lines = json.dumps([asdict(score) for score in scores], indent=1)
+        found: list[Score | TintScore] = [*scores, *tints]
+        lines = json.dumps([asdict(score) for score in found], indent=1)
         replace_file(self.weights / "scores.json", lambda path: path.write_text(lines))
         report.save_png(self.weights / "samples.png", report.sheet([one.row for one in judged]))
         kept = load_file(self.weights / TEXT_FILE)
-        ship(self.weights / TEXT_FILE, kept, text.metadata(listed))
+        ship(self.weights / TEXT_FILE, kept, text.metadata(listed, colours))
         print(f"evaluate: {len(listed)} of {len(styles)} styles are listed: {', '.join(listed)}")
+        print(f"evaluate: {len(colours)} of {len(COLOURS)} colours are: {', '.join(colours)}")
 
     def _judge(
         self,
@@ -153,6 +172,19 @@ class Workshop:
         print(f"evaluate: {style}: gain {gain:+.2f} dB, flicker {flicker:.2f}", flush=True)
         return _Judged(style=style, scores=tuple(scores), flicker=flicker, row=(style, pictures))
 
+    def _judge_tints(
+        self, parts: Parts[TaehvState], config: EngineConfig, clips: Sequence[HeldOut]
+    ) -> list[TintScore]:
+        pipeline = DiffusionPipeline(config, parts)
+        scores = [
+            evaluate.judge_tint(pipeline, colour, style, held)
+            for colour in list(COLOURS)[: self.plan.styles_judged or None]
+            for style in TINTED
+            for held in clips
+        ]
+        print(f"evaluate: colours of {', '.join(TINTED)} judged", flush=True)
+        return scores
+
     def _facts(self, clips: Sequence[HeldOut]) -> report.Facts:
         preset, plan = self.plan.preset, self.plan
         weights = [self.weights / name for name in (CODEC_FILE, DIT_FILE, TEXT_FILE)]
@@ -170,8 +202,9 @@ class Workshop:
                 f"`slipstream-engine train-tiny --seed {plan.data.seed}`: {plan.data.clips} clips "
                 f"of {data.FRAMES} frames, codec {plan.codec.steps} steps, words "
                 f"{plan.text_steps},",
-                f"transformer {plan.latents.steps} steps on latents and {plan.pictures.steps} on "
-                f"pictures (torch {torch.__version__}, {platform.machine()}, {self.device}).",
+                f"transformer {plan.latents.steps} steps on latents, {plan.pictures.steps} on "
+                f"parts of pictures and {plan.finish.steps} on larger ones, on {self.device}.",
+                self.effort.read().line(),
             ),
         )
 
