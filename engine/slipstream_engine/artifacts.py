@@ -14,7 +14,8 @@ from torch import nn
 from slipstream_engine.codec_pair import CodecName, CodecSides
 from slipstream_engine.config import PRESETS, Preset
 from slipstream_engine.models.dit import CausalDit
-from slipstream_engine.models.taehv import Taehv, TaehvParams
+from slipstream_engine.models.taehv import Taehv
+from slipstream_engine.models.taehv_params import TaehvParams
 from slipstream_engine.models.umt5 import Umt5Config, Umt5Encoder
 from slipstream_engine.models.wan_vae import WanVae, WanVaeConfig
 from slipstream_engine.weights import NO_SURPLUS, TAEHV_GROWTH, SurplusRows

@@ -10,7 +10,8 @@ from slipstream_engine.checkpoint import CheckpointError
 from slipstream_engine.config import EngineConfig
 from slipstream_engine.diffusion import Parts
 from slipstream_engine.models.dit import CausalDit
-from slipstream_engine.models.taehv import TINY, Taehv, TaehvState
+from slipstream_engine.models.taehv import Taehv, TaehvState
+from slipstream_engine.models.taehv_params import TINY
 from slipstream_engine.models.tiny_text import TinyText
 from slipstream_engine.weights import load
 

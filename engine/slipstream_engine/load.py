@@ -12,7 +12,7 @@ from slipstream_engine.codec_pair import CodecSides
 from slipstream_engine.config import PRESETS, Compilation, EngineConfig, Preset
 from slipstream_engine.diffusion import DiffusionPipeline, Parts, latent_size
 from slipstream_engine.embedded import load_embedded
-from slipstream_engine.models.taehv import TINY, TaehvParams
+from slipstream_engine.models.taehv_params import TINY, TaehvParams
 from slipstream_engine.real_parts import load_real_parts
 from slipstream_engine.text_cache import EmbeddingCache
 

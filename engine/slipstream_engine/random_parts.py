@@ -19,7 +19,8 @@ from slipstream_engine.config import EngineConfig
 from slipstream_engine.diffusion import Parts
 from slipstream_engine.load import EMBEDDED
 from slipstream_engine.models.dit import CausalDit
-from slipstream_engine.models.taehv import TINY, Taehv
+from slipstream_engine.models.taehv import Taehv
+from slipstream_engine.models.taehv_params import TINY
 from slipstream_engine.real_parts import Sizes, builds_of, pair_codecs
 from slipstream_engine.weights import make
 

@@ -24,7 +24,8 @@ from slipstream_engine.codec_pair import CodecName, CodecPair, CodecSides, Laten
 from slipstream_engine.config import EngineConfig, Preset
 from slipstream_engine.diffusion import Parts
 from slipstream_engine.models.dit import CausalDit
-from slipstream_engine.models.taehv import Taehv, TaehvParams
+from slipstream_engine.models.taehv import Taehv
+from slipstream_engine.models.taehv_params import TaehvParams
 from slipstream_engine.models.umt5 import Umt5Config
 from slipstream_engine.models.wan_vae import LATENT_MEAN, LATENT_STD, WanVae, WanVaeConfig
 from slipstream_engine.text_cache import EmbeddingCache

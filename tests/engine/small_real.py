@@ -12,7 +12,8 @@ from slipstream_engine.compile import Recorder
 from slipstream_engine.config import PRESETS, Compilation, DitParams, EngineConfig, Preset
 from slipstream_engine.diffusion import DiffusionPipeline
 from slipstream_engine.models.dit import CausalDit
-from slipstream_engine.models.taehv import Stage, Taehv, TaehvParams
+from slipstream_engine.models.taehv import Taehv
+from slipstream_engine.models.taehv_params import Stage, TaehvParams
 from slipstream_engine.models.wan_vae import WanVae, WanVaeConfig
 from slipstream_engine.real_parts import Sizes, load_real_parts
 from slipstream_engine.stream import DiffusionStream

@@ -7,7 +7,7 @@ import pytest
 from slipstream_engine.config import PRESETS, Preset
 from slipstream_engine.diffusion import latent_size
 from slipstream_engine.echo import EchoPipeline
-from slipstream_engine.models.taehv import TINY
+from slipstream_engine.models.taehv_params import TINY
 from slipstream_engine.pipeline import Pipeline
 from slipstream_engine.preparation import prepare
 from slipstream_engine.sizing import SizeChoice

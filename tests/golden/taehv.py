@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from einops import rearrange
 from slipstream_engine.codec import CHUNK_FRAMES
-from slipstream_engine.models.taehv import Stage, Taehv, TaehvParams
+from slipstream_engine.models.taehv import Taehv
+from slipstream_engine.models.taehv_params import Stage, TaehvParams
 from torch import Tensor
 
 from tests.golden.case import Case, Replay

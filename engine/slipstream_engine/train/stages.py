@@ -21,7 +21,8 @@ from slipstream_engine.config import EngineConfig
 from slipstream_engine.diffusion import DiffusionPipeline, Parts
 from slipstream_engine.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, load_embedded
 from slipstream_engine.models.dit import CausalDit, initialise
-from slipstream_engine.models.taehv import TINY, Taehv, TaehvState
+from slipstream_engine.models.taehv import Taehv, TaehvState
+from slipstream_engine.models.taehv_params import TINY
 from slipstream_engine.train import codec as codec_stage
 from slipstream_engine.train import data, dit, evaluate, report, text
 from slipstream_engine.train.batches import Sampler
