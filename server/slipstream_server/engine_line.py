@@ -1,6 +1,5 @@
 """The engine as a media worker sees it: somebody else's child, reached over a line of its own."""
 
-import asyncio
 import socket
 from concurrent.futures import Executor
 
@@ -9,6 +8,7 @@ from slipstream_protocol.messages import ToServer
 
 from slipstream_server.engine_client import EngineClient
 from slipstream_server.engine_status import EngineState, EngineStatus
+from slipstream_server.presence import Presence
 from slipstream_server.trunk import EngineIs, Line
 
 
@@ -25,9 +25,7 @@ class EngineLine:
             state=EngineState.STARTING, detail="not heard of yet", pid=None, restarts=0
         )
         self._channel: AsyncChannel[ToServer] | None = None
-        self._client: EngineClient | None = None
-        self._serving = asyncio.Event()
-        self._lost: EngineClient | None = None
+        self._engine = Presence[EngineClient]()
 
     @property
     def status(self) -> EngineStatus:
@@ -36,7 +34,7 @@ class EngineLine:
             detail=self._told.detail,
             pid=self._told.pid,
             restarts=self._told.restarts,
-            ready=self._client.ready if self._client else None,
+            ready=self._engine.ready,
         )
 
     def require(self) -> EngineClient:
@@ -45,15 +43,11 @@ class EngineLine:
         Raises:
             EngineUnavailable: with the stage it is loading at, or the reason it is down.
         """
-        if self._client is None:
-            raise self.status.why_not()
-        return self._client
+        return self._engine.require(self.status)
 
     async def running(self) -> EngineClient:
         """The engine, as soon as there is a line to one."""
-        while self._client is None:
-            await self._serving.wait()
-        return self._client
+        return await self._engine.running()
 
     def tell(self, told: EngineIs) -> None:
         """What the front says of the engine now."""
@@ -67,22 +61,16 @@ class EngineLine:
         """
         self._channel = channel = to_engine(socket.socket(fileno=sock))
         client = EngineClient.attach(channel, line.ready, memory, self._pool, lanes=line.lanes)
-        self._client = client
-        self._serving.set()
+        self._engine.begin(client)
         try:
             await client.serve()
         finally:
-            self._client, self._lost = None, client
-            self._serving.clear()
+            self._engine.end(client)
             channel.close()
 
     def lose(self, reason: str) -> None:
         """The line's engine is gone, for this reason."""
-        for client in (self._client, self._lost):
-            if client is not None:
-                client.lose(reason)
-        self._client = self._lost = None
-        self._serving.clear()
+        self._engine.lose(reason)
 
     def close(self) -> None:
         """Hang up; `serve` then ends."""

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
 from slipstream_protocol.channel import (
     AsyncChannel,
@@ -23,6 +23,7 @@ from slipstream_server.config import ServerConfig
 from slipstream_server.engine_client import EngineClient
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.lives import Lives, how_it_ended, see_out
+from slipstream_server.presence import ClientT, Presence
 from slipstream_server.watched_channel import WatchedChannel
 
 logger = logging.getLogger(__name__)
@@ -44,26 +45,6 @@ def engine_command(config: ServerConfig) -> tuple[str, ...]:
             command += [f"--{name}", str(value)]
     return tuple(command)
 
-
-class Client(Protocol):
-    """Who speaks with a running engine, from `Ready` to its end."""
-
-    ready: Ready
-
-    async def serve(self) -> str:
-        """Until the engine is gone; returns why."""
-        ...
-
-    def stop(self) -> None:
-        """Ask the engine to finish and leave."""
-        ...
-
-    def lose(self, reason: str) -> None:
-        """The engine has ended, for this reason."""
-        ...
-
-
-ClientT = TypeVar("ClientT", bound=Client)
 
 Attach = Callable[[AsyncChannel[ToServer], Ready, int], ClientT]
 
@@ -105,9 +86,7 @@ class Supervisor(Generic[ClientT]):
         self._state = EngineState.STARTING
         self._detail = "not started yet"
         self._process: asyncio.subprocess.Process | None = None
-        self._client: ClientT | None = None
-        self._serving = asyncio.Event()
-        self._lost: ClientT | None = None
+        self._engine = Presence[ClientT]()
         self._hangs = False
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
@@ -120,7 +99,7 @@ class Supervisor(Generic[ClientT]):
             detail=self._detail,
             pid=process.pid if process and running else None,
             restarts=self._lives.restarts,
-            ready=self._client.ready if self._client else None,
+            ready=self._engine.ready,
         )
 
     def require(self) -> ClientT:
@@ -129,15 +108,11 @@ class Supervisor(Generic[ClientT]):
         Raises:
             EngineUnavailable: with the stage it is loading at, or the reason it is down.
         """
-        if self._client is None:
-            raise self.status.why_not()
-        return self._client
+        return self._engine.require(self.status)
 
     async def running(self) -> ClientT:
         """The engine, as soon as one runs."""
-        while self._client is None:
-            await self._serving.wait()
-        return self._client
+        return await self._engine.running()
 
     async def run(self) -> None:
         """Start the engine, again and again if need be, until `stop`."""
@@ -147,8 +122,8 @@ class Supervisor(Generic[ClientT]):
     def stop(self) -> None:
         """Begin the clean end; `run` returns when the child is gone."""
         self._lives.stopping.set()
-        if self._client is not None:
-            self._client.stop()
+        if self._engine.client is not None:
+            self._engine.client.stop()
 
     async def _one_life(self) -> str:
         """Run one child from start to end; returns what to say of its end."""
@@ -172,7 +147,7 @@ class Supervisor(Generic[ClientT]):
             stopped = tasks.create_task(self._lives.stopping.wait(), name="engine stop")
             try:
                 await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
-                if self._client is not None and not serving.done():
+                if self._engine.client is not None and not serving.done():
                     await asyncio.wait((serving,), timeout=_STOP_S)
                 if serving.done():
                     reason = serving.result()
@@ -184,9 +159,7 @@ class Supervisor(Generic[ClientT]):
                     process.kill()
                 await see_out(process)
         reason = self._account(process, reason)
-        if self._lost is not None:
-            self._lost.lose(reason)
-            self._lost = None
+        self._engine.lose(reason)
         return reason
 
     async def _spawn(self, theirs: socket.socket) -> asyncio.subprocess.Process:
@@ -214,15 +187,14 @@ class Supervisor(Generic[ClientT]):
             # one that chooses its size by what it measures must not choose anew under open calls
             size = f"{ready.geometry.width_px}x{ready.geometry.height_px}"
             self._command += ("--size", size)
-        self._client = client = self._attach(channel, ready, descriptor)
+        client = self._attach(channel, ready, descriptor)
+        self._engine.begin(client)
         self._lives.is_stillborn = False
         self._say(EngineState.READY, ready.note)
-        self._serving.set()
         try:
             return await self._until_it_hangs(client, channel)
         finally:
-            self._client, self._lost = None, client
-            self._serving.clear()
+            self._engine.end(client)
             self._say(EngineState.DOWN, "it has just ended")
 
     async def _until_it_hangs(self, client: ClientT, channel: WatchedChannel) -> str:
