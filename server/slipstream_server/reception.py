@@ -12,7 +12,7 @@ from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, now_ns
 from slipstream_server.jitter import JitterBuffer, Outcome, Packet
 from slipstream_server.origin import Origin, Origins
 from slipstream_server.payloads import content
-from slipstream_server.seams import ReceiverSeam
+from slipstream_server.receiver_seam import ReceiverSeam
 from slipstream_server.twcc import Arrivals
 
 _REPORT_EVERY_NS = 50 * NS_PER_MS

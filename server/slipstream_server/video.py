@@ -6,14 +6,14 @@ from typing import Protocol
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender
 from aiortc.sdp import SessionDescription
 
-from slipstream_server import seams
+from slipstream_server import seams, sender_seam
 from slipstream_server.counts import MediaCounts
 from slipstream_server.pacer import Pacer
 from slipstream_server.rate import RateControl
 from slipstream_server.reception import Reception
 
 
-class Outgoing(seams.SenderEvents, Protocol):
+class Outgoing(sender_seam.SenderEvents, Protocol):
     """How a call's picture is sent: encoded for this viewer alone, or for many."""
 
     rate: RateControl
@@ -70,12 +70,12 @@ class Video:
     @property
     def last_rtp_timestamp(self) -> int:
         """Of the last packet sent."""
-        return seams.last_rtp_timestamp(self.sender)
+        return sender_seam.last_rtp_timestamp(self.sender)
 
     @property
     def received_packets(self) -> int:
         """Of all kinds, but STUN, from the viewer's side."""
-        return seams.received_packets(self.sender)
+        return sender_seam.received_packets(self.sender)
 
     def settle(self, offer: str) -> None:
         """Agree on what the offer brings, and take our places. Call it once.
@@ -93,7 +93,7 @@ class Video:
             return
         codec = seams.sent_codec(transceiver)
         is_ours = self._outgoing.takes(codec)
-        seams.SenderSeam(
+        sender_seam.SenderSeam(
             transceiver.sender,
             codec,
             self._outgoing if is_ours else None,

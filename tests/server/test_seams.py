@@ -14,7 +14,7 @@ from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, RtpPacket, pack_re
 from aiortc.sdp import SessionDescription
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_server import seams
+from slipstream_server import seams, sender_seam
 from slipstream_server.ice import bound_gathering
 from slipstream_server.reach import Reach
 
@@ -211,7 +211,7 @@ def test_playout_delay_rides_on_every_packet() -> None:
     ]
     values = HeaderExtensions(mid="0")
     for agreed in (extensions, extensions[:1]):
-        ours, theirs = seams.PlayoutDelayMap(), HeaderExtensionsMap()
+        ours, theirs = sender_seam.PlayoutDelayMap(), HeaderExtensionsMap()
         for one in (ours, theirs):
             one.configure(RTCRtpParameters(headerExtensions=agreed))
         packet = RtpPacket(payload=b"x")
@@ -224,7 +224,7 @@ def test_playout_delay_rides_on_every_packet() -> None:
 @given(st.binary(max_size=40))
 def test_any_bytes_for_an_estimate(fci: bytes) -> None:
     """a message that is none, is cut off or speaks of others is no estimate."""
-    assert seams.read_remb(fci, 7) is None or fci.startswith(b"REMB")
-    assert seams.read_remb(b"REMB" + fci, 7) is None or len(fci) >= 8
-    assert seams.read_remb(pack_remb_fci(1000, [7, 8]), 7) == 1000
-    assert seams.read_remb(pack_remb_fci(1000, [8]), 7) is None
+    assert sender_seam.read_remb(fci, 7) is None or fci.startswith(b"REMB")
+    assert sender_seam.read_remb(b"REMB" + fci, 7) is None or len(fci) >= 8
+    assert sender_seam.read_remb(pack_remb_fci(1000, [7, 8]), 7) == 1000
+    assert sender_seam.read_remb(pack_remb_fci(1000, [8]), 7) is None
