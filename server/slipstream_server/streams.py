@@ -14,9 +14,9 @@ from aiohttp import web
 from msgspec import UNSET
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_server.control import parse
 from slipstream_server.errors import RequestError, TooOften, Unprocessable
 from slipstream_server.events import Ack, AppliedRev, Event, StateName
+from slipstream_server.page_message import parse
 from slipstream_server.sessions import Sessions
 from slipstream_server.stay import Stay
 

@@ -20,7 +20,6 @@ from aiohttp import web
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.camera_session import CameraSession
-from slipstream_server.control import parse
 from slipstream_server.errors import (
     RequestError,
     SlipstreamError,
@@ -31,6 +30,7 @@ from slipstream_server.errors import (
 )
 from slipstream_server.ice import IceServer
 from slipstream_server.metrics import Metrics
+from slipstream_server.page_message import parse
 from slipstream_server.sdp import read_offer
 from slipstream_server.session import Session
 from slipstream_server.sessions import Sessions
