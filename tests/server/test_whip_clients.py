@@ -21,8 +21,7 @@ from tests.barcode import read
 from tests.server.calls import numbered
 from tests.server.npm import installed
 from tests.server.serving import Serving, poll, serving
-from tests.server.test_whip import publishing
-from tests.server.whips import posted, readable_in_order
+from tests.server.whips import posted, publishing, readable_in_order
 
 START_S, STOP_S = 60.0, 60.0  # of other people's programs on a busy machine
 NODE = Path(__file__).with_name("node")

@@ -1,4 +1,4 @@
-"""A WHIP publisher and a WHEP viewer made of plain aiortc."""
+"""A WHIP publisher and a WHEP viewer made of plain aiortc, and what their requests come to."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,7 +17,8 @@ from aiortc import (
 from slipstream_server.ice import bound_gathering
 from slipstream_server.reach import Reach
 
-from tests.server.calls import Call, number_of
+from tests.server.calls import Call, Camera, number_of
+from tests.server.serving import Serving, poll
 
 SDP = {"Content-Type": "application/sdp"}
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
@@ -83,3 +84,35 @@ async def posted(
         yield call
     finally:
         await call.close()
+
+
+@asynccontextmanager
+async def publishing(server: Serving, name: str = "stage", **dials: Any) -> AsyncIterator[WhipCall]:
+    """A publisher whose stream is live."""
+    path = dials.pop("path", f"/whip/{name}")
+    async with posted(server.client, path, camera=Camera(), **dials) as publisher:
+        assert publisher.status == 201, publisher.error
+        await until_state(server, name, "live")
+        yield publisher
+
+
+async def until_state(server: Serving, name: str, state: str) -> None:
+    def is_so() -> bool:
+        return any(
+            stay.id == name and stay.state_event().state == state
+            for stay in server.sessions.streams()
+        )
+
+    await poll(is_so)
+
+
+async def error_of(
+    server: Serving, method: str, path: str, body: str | bytes = b"", **headers: str
+) -> tuple[int, str]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with server.client.request(method, path, data=body, headers=named) as response:
+        return response.status, (await response.json())["error"]
+
+
+def assert_error(got: tuple[int, str], status: int, reason: str) -> None:
+    assert (got[0], reason in got[1]) == (status, True), (got, reason)
