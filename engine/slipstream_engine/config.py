@@ -227,6 +227,7 @@ class Preset:
         fps: the frame rate that a viewer should get at the least.
         prompt: what a stream starts with.
         note: one line on what this model is, for people.
+        quick_products: the model was trained with rounded factors, see `products.py`.
     """
 
     name: str
@@ -244,6 +245,7 @@ class Preset:
     note: str
     lesser_sizes_px: tuple[tuple[int, int], ...] = ()
     fps: float = 16.0
+    quick_products: bool = False
 
 
 class Compilation(StrEnum):
@@ -335,6 +337,7 @@ _TINY = Preset(
     lesser_sizes_px=((192, 192),),
     prompt="cyberpunk",
     note="the embedded demo model: a small style vocabulary, not open-ended text",
+    quick_products=True,
 )
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(

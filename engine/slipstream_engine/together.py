@@ -8,6 +8,7 @@ B batch, F latent frames, C channels, H W size.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -19,6 +20,7 @@ from slipstream_engine.chunk import Chunk, ChunkMaker
 from slipstream_engine.compile import GraphRunner
 from slipstream_engine.denoise import denoise_at
 from slipstream_engine.models.layers import Conditioning
+from slipstream_engine.products import quick_products
 from slipstream_engine.span import place
 
 CodecStateT = TypeVar("CodecStateT")
@@ -40,6 +42,10 @@ class JointStep(Generic[CodecStateT]):
 
     def run(self, chunks: Sequence[Chunk[CodecStateT]]) -> None:
         """The next step of each; no two of one stream may be at the same step."""
+        with quick_products() if self.maker.preset.quick_products else nullcontext():
+            self._run(chunks)
+
+    def _run(self, chunks: Sequence[Chunk[CodecStateT]]) -> None:
         if len(chunks) == 1:
             self.maker.step(chunks[0])
             return

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from slipstream_engine.checkpoint import CheckpointError
 from slipstream_engine.config import PRESETS, EngineConfig
 from slipstream_engine.diffusion import DiffusionPipeline
@@ -57,6 +58,17 @@ def apart(one: I420, other: I420) -> float:
 def test_weights_are_small() -> None:
     """the package carries less than 12 MB of weights."""
     assert sum(path.stat().st_size for path in WEIGHTS.glob("*.safetensors")) < MOST_BYTES
+
+
+def test_products_are_quick_in_the_model_alone() -> None:
+    """the model runs as it was trained; whatever else the process computes stays exact."""
+    parts = load_embedded(CONFIG)
+    seen: list[str] = []
+    parts.model.register_forward_hook(lambda *_: seen.append(torch.get_float32_matmul_precision()))
+    before = torch.get_float32_matmul_precision()
+    watch(DiffusionPipeline(CONFIG, parts), Parameters())
+    assert set(seen) == {"medium"} != {before}
+    assert torch.get_float32_matmul_precision() == before
 
 
 def test_without_a_style_the_picture_stays(pipeline: DiffusionPipeline[TaehvState]) -> None:

@@ -8,8 +8,7 @@ import math
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +16,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from slipstream_engine.products import quick_products
 
 Loss = Callable[[int, np.random.Generator], Tensor]
 
@@ -66,17 +67,6 @@ class Average:
     def copy_to(self, model: nn.Module) -> None:
         for name, p in model.named_parameters():
             p.copy_(self.weights[name])
-
-
-@contextmanager
-def quick_products() -> Iterator[None]:
-    """Matrix products in bfloat16 or TF32 inside where the machine has them: a tenth faster."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def fit(name: str, model: nn.Module, loss: Loss, recipe: Recipe, checkpoint: Path) -> list[float]:
