@@ -46,9 +46,14 @@ def train(*arguments: str) -> int:
 
 @contextmanager
 def running(*command: str) -> Iterator["subprocess.Popen[str]"]:
-    """A program whose lines can be read; killed if it is still there at the end."""
+    """A program whose lines can be read; killed if it is still there at the end.
+
+    It has as many threads as this process, whatever other tests have made of them: sums are then
+    taken in the same order.
+    """
     line = [sys.executable, *command]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+    env = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=env) as process:
         try:
             yield process
         finally:
