@@ -18,7 +18,7 @@ from slipstream_engine.train.scenes import Clip, Size
 from slipstream_protocol.parameters import Parameters
 
 CLIPS = ("coffee", "flower")  # CC0 and CC BY 2.0; the films' licences are not stated
-PROMPTS = ("pencil", "neon", "comic", "lava", "cyberpunk", "purple pencil")
+PROMPTS = ("pencil", "neon", "comic", "lava", "ice", "purple pencil")
 SHOWN_FRAMES = (8, 28)
 GAP_PX = 4
 

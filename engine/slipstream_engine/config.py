@@ -335,7 +335,7 @@ _TINY = Preset(
     width_px=256,
     height_px=256,
     lesser_sizes_px=((192, 192),),
-    prompt="cyberpunk",
+    prompt="comic",
     note="the embedded demo model: a small style vocabulary, not open-ended text",
     quick_products=True,
 )
