@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import msgspec
-from slipstream_engine import bench_report as engine_bench
+from slipstream_engine.bench import report as engine_bench
 from slipstream_server.config import ServerConfig
 
 from tests.bench.edge import EdgeReport, edge_table

@@ -16,14 +16,14 @@ from slipstream_protocol.channel import Channel, ChannelClosed
 from slipstream_protocol.clock import NS_PER_MS
 from slipstream_protocol.messages import Failed, Loading
 
-from slipstream_engine.atomic import stopped_in_order
-from slipstream_engine.echo import EchoPipeline
-from slipstream_engine.extras import MissingExtraError, optional
-from slipstream_engine.loop import Loop
-from slipstream_engine.options import add_machine, count, size_px
-from slipstream_engine.pipeline import Pipeline
-from slipstream_engine.preparation import prepare
-from slipstream_engine.sizing import SizeChoice
+from slipstream_engine.atomic_file import stopped_in_order
+from slipstream_engine.cli.options import add_machine, count, size_px
+from slipstream_engine.optional_packages import MissingExtraError, optional
+from slipstream_engine.serving.echo import EchoPipeline
+from slipstream_engine.serving.loop import Loop
+from slipstream_engine.serving.pipeline_protocol import Pipeline
+from slipstream_engine.serving.resolution import SizeChoice
+from slipstream_engine.serving.startup import prepare
 
 logger = logging.getLogger(__name__)
 
@@ -59,12 +59,12 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 def add_tools(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Every command but `serve`."""
-    from slipstream_engine.bench import add_bench
-    from slipstream_engine.inspection import add_inspect
-    from slipstream_engine.pull import add_pull
-    from slipstream_engine.simulate import add_simulate
+    from slipstream_engine.bench.command import add_bench
+    from slipstream_engine.cli.inspect import add_inspect
+    from slipstream_engine.offline.v2v import add_v2v
+    from slipstream_engine.simulation.command import add_simulate
     from slipstream_engine.train.command import add_train_tiny
-    from slipstream_engine.v2v import add_v2v
+    from slipstream_engine.weights.download import add_pull
 
     add_bench(commands)
     add_inspect(commands)
@@ -98,7 +98,7 @@ def load_pipeline(
         return EchoPipeline(width_px=width_px, height_px=height_px)
     need_models()
     from slipstream_engine.config import Compilation
-    from slipstream_engine.load import Wanted, load_diffusion
+    from slipstream_engine.weights.factory import Wanted, load_diffusion
 
     return load_diffusion(
         Wanted(
@@ -119,8 +119,8 @@ def size_choice(arguments: argparse.Namespace) -> SizeChoice | None:
     if arguments.pipeline == "echo" or arguments.size is not None:
         return None
     need_models()
-    from slipstream_engine.codec import CHUNK_FRAMES
-    from slipstream_engine.load import preset_named
+    from slipstream_engine.codec.protocol import CHUNK_FRAMES
+    from slipstream_engine.weights.factory import preset_named
 
     preset = preset_named(arguments.preset)
     if not preset.lesser_sizes_px:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from slipstream_protocol.parameters import MAX_STEPS
 
-from slipstream_engine.codec import CHUNK_LATENTS, FIRST_CHUNK_LATENTS
+from slipstream_engine.codec.protocol import CHUNK_LATENTS, FIRST_CHUNK_LATENTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,7 +227,7 @@ class Preset:
         fps: the frame rate that a viewer should get at the least.
         prompt: what a stream starts with.
         note: one line on what this model is, for people.
-        quick_products: the model was trained with rounded factors, see `products.py`.
+        quick_products: the model was trained with rounded factors, see `device/precision.py`.
     """
 
     name: str

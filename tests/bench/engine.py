@@ -21,10 +21,10 @@ from pathlib import Path
 
 import msgspec
 import torch
-from slipstream_engine.cache import RollingCache
 from slipstream_engine.config import CacheParams, DitParams
-from slipstream_engine.models.dit import CausalDit
-from slipstream_engine.span import place, span
+from slipstream_engine.kv_cache.positions import place, span
+from slipstream_engine.kv_cache.rolling_cache import RollingCache
+from slipstream_engine.models.dit.transformer import CausalDit
 from torch import Tensor
 
 from tests.bench.straightforward import Straightforward

@@ -14,9 +14,9 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from slipstream_engine.config import CacheParams
-from slipstream_engine.models.dit import CausalDit
-from slipstream_engine.models.layers import Block, RMSNorm
-from slipstream_engine.models.layers import Head as HeadLayer
+from slipstream_engine.models.dit.blocks import Block, RMSNorm
+from slipstream_engine.models.dit.blocks import Head as HeadLayer
+from slipstream_engine.models.dit.transformer import CausalDit
 from torch import Tensor, nn
 
 

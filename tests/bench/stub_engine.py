@@ -9,10 +9,10 @@ import socket
 import time
 from contextlib import ExitStack
 
-from slipstream_engine.echo import EchoPipeline, EchoStream
-from slipstream_engine.loop import Loop
-from slipstream_engine.options import size_px
-from slipstream_engine.rehearsal import rehearse
+from slipstream_engine.cli.options import size_px
+from slipstream_engine.serving.calibration import rehearse
+from slipstream_engine.serving.echo import EchoPipeline, EchoStream
+from slipstream_engine.serving.loop import Loop
 from slipstream_protocol.arena import Arena, Layout
 from slipstream_protocol.channel import Channel
 from slipstream_protocol.clock import NS_PER_MS

@@ -7,9 +7,9 @@ stream at a time, steps in order, chunks in order, each chunk over exactly once.
 from collections import Counter
 from dataclasses import dataclass, field
 
-from slipstream_engine.latency import LatencyModel, Line
-from slipstream_engine.scheduler import Scheduler
-from slipstream_engine.work import Batch, Cause, Dropped, Kind, Shape, Stage, Work
+from slipstream_engine.scheduling.latency_model import LatencyModel, Line
+from slipstream_engine.scheduling.scheduler import Scheduler
+from slipstream_engine.scheduling.types import Batch, Cause, Dropped, Kind, Shape, Stage, Work
 
 MS = 1_000_000
 TINY = Shape(level="tiny", steps=2)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from slipstream_engine.latency import LatencyModel
-from slipstream_engine.loop import AGE_TARGET_NS, Loop
-from slipstream_engine.pipeline import Pipeline
+from slipstream_engine.scheduling.latency_model import LatencyModel
+from slipstream_engine.serving.loop import AGE_TARGET_NS, Loop
+from slipstream_engine.serving.pipeline_protocol import Pipeline
 from slipstream_protocol.arena import Arena, Layout
 from slipstream_protocol.channel import Channel, open_pair
 from slipstream_protocol.clock import now_ns

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from slipstream_engine.config import EngineConfig, Preset
-from slipstream_engine.diffusion import DiffusionPipeline, Parts
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, Parts
 from slipstream_protocol.arena import Layout
 from slipstream_protocol.frames import I420
 from slipstream_protocol.messages import Ready

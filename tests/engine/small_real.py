@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from slipstream_engine.artifacts import CODECS, GENERATORS, TOKENIZER, UMT5
-from slipstream_engine.codec_pair import CodecName
-from slipstream_engine.compile import Recorder
+from slipstream_engine.codec.hybrid import CodecName
+from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
 from slipstream_engine.config import PRESETS, Compilation, DitParams, EngineConfig, Preset
-from slipstream_engine.diffusion import DiffusionPipeline
-from slipstream_engine.models.dit import CausalDit
-from slipstream_engine.models.taehv import Taehv
-from slipstream_engine.models.taehv_params import Stage, TaehvParams
-from slipstream_engine.models.wan_vae import WanVae, WanVaeConfig
-from slipstream_engine.real_parts import Sizes, load_real_parts
-from slipstream_engine.stream import DiffusionStream
-from slipstream_engine.text_cache import EmbeddingCache
+from slipstream_engine.diffusion.cuda_graphs import Recorder
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline
+from slipstream_engine.diffusion.stream import DiffusionStream
+from slipstream_engine.models.dit.transformer import CausalDit
+from slipstream_engine.models.vae.taehv import Taehv
+from slipstream_engine.models.vae.taehv_config import Stage, TaehvParams
+from slipstream_engine.models.vae.wan_vae import WanVae, WanVaeConfig
+from slipstream_engine.weights.registry import CODECS, GENERATORS, TOKENIZER, UMT5
+from slipstream_engine.weights.wan import Sizes, load_real_parts
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters
 

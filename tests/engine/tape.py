@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from slipstream_engine.compile import Recording
+from slipstream_engine.diffusion.cuda_graphs import Recording
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -25,7 +25,7 @@ class _Call:
 
 
 class Tape(TorchDispatchMode):
-    """Notes every call while it is entered; see `slipstream_engine.compile.Graph`."""
+    """Notes every call while it is entered; see `slipstream_engine.diffusion.cuda_graphs.Graph`."""
 
     HOST_READS = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal")
 
@@ -82,7 +82,7 @@ def _place(tensor: Tensor) -> int:
 
 
 def record(function: Callable[[], Tensor]) -> Recording:
-    """A `slipstream_engine.compile.Recorder`."""
+    """A `slipstream_engine.diffusion.cuda_graphs.Recorder`."""
     tape = Tape()
     try:
         with tape:

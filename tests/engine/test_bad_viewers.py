@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from slipstream_engine.load import Wanted, load_diffusion
-from slipstream_engine.scheduler import Scheduler
+from slipstream_engine.scheduling.scheduler import Scheduler
+from slipstream_engine.weights.factory import Wanted, load_diffusion
 from slipstream_protocol.arena import Layout
 from slipstream_protocol.messages import (
     Applied,

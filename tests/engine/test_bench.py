@@ -1,4 +1,6 @@
-"""bench.py, speed.py, bench_report.py, random_parts.py: what is measured is what was asked for."""
+"""bench/command.py, bench/runner.py, bench/report.py, weights/random.py: what is measured is what
+was asked for.
+"""
 
 from pathlib import Path
 
@@ -7,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from slipstream_engine.__main__ import main
-from slipstream_engine.bench_load import Effort, Scene
-from slipstream_engine.bench_report import Figures, Machine, Report, Spread, StreamFigures
+from slipstream_engine.bench.flops import chunk_flop
+from slipstream_engine.bench.report import Figures, Machine, Report, Spread, StreamFigures
+from slipstream_engine.bench.runner import Case, Mode, measure
+from slipstream_engine.bench.workload import Effort, Scene
 from slipstream_engine.config import EngineConfig
-from slipstream_engine.flops import chunk_flop
-from slipstream_engine.random_parts import random_parts, random_tensor
-from slipstream_engine.speed import Case, Mode, measure
+from slipstream_engine.weights.random import random_parts, random_tensor
 from slipstream_protocol.frames import Geometry
 
 from tests.engine import small_real

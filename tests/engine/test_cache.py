@@ -1,4 +1,5 @@
-"""cache.py and ring.py: what is kept, what gives way, and that the device decides alone.
+"""kv_cache/rolling_cache.py and kv_cache/eviction.py: what is kept, what gives way, and that the
+device decides alone.
 
 Values here carry a trace of their frame's number, so the cache can be read like a list.
 """
@@ -9,9 +10,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_engine.cache import RollingCache
 from slipstream_engine.config import CacheParams, DitParams, Pinning, Positions, SinkRefresh
-from slipstream_engine.span import place, span
+from slipstream_engine.kv_cache.positions import place, span
+from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from torch import Tensor
 
 CPU = torch.device("cpu")

@@ -1,10 +1,10 @@
 """What the scheduler makes of a device's capacity: who is let in, who pays, who gets company."""
 
 import pytest
-from slipstream_engine.backlog import Backlog
-from slipstream_engine.latency import LatencyModel, Line
-from slipstream_engine.scheduler import Scheduler
-from slipstream_engine.work import Ask, Kind, Shape
+from slipstream_engine.scheduling.latency_model import LatencyModel, Line
+from slipstream_engine.scheduling.queues import Backlog
+from slipstream_engine.scheduling.scheduler import Scheduler
+from slipstream_engine.scheduling.types import Ask, Kind, Shape
 
 from tests.engine.exact_device import LINES, MS, TINY, exact_model
 

@@ -1,4 +1,4 @@
-"""clip.py: every frame of a good file, and a reason for a bad one."""
+"""offline/video_reader.py: every frame of a good file, and a reason for a bad one."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from slipstream_engine.clip import ClipError, Scaler, Source, examine, pictures
+from slipstream_engine.offline.video_reader import ClipError, Scaler, Source, examine, pictures
 from slipstream_protocol.frames import I420, i420_planes
 
 from tests.engine.films import TIME_BASE, even_times, times_of, write_film

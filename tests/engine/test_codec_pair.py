@@ -1,18 +1,18 @@
-"""codec_pair.py: one codec encodes, another decodes, and the model sees the latents it knows."""
+"""codec/hybrid.py: one codec encodes, another decodes, and the model sees the latents it knows."""
 
 from typing import Any
 
 import pytest
 import torch
-from slipstream_engine.codec_pair import (
+from slipstream_engine.codec.hybrid import (
     CodecName,
     CodecPair,
     CodecSides,
     LatentStatistics,
     PairState,
 )
-from slipstream_engine.models.taehv import Taehv
-from slipstream_engine.models.wan_vae import LATENT_MEAN, LATENT_STD, WanVae, WanVaeConfig
+from slipstream_engine.models.vae.taehv import Taehv
+from slipstream_engine.models.vae.wan_vae import LATENT_MEAN, LATENT_STD, WanVae, WanVaeConfig
 
 from tests.engine.small_real import SIZES
 

@@ -1,10 +1,10 @@
-"""color.py: bytes of the camera to numbers of the model and back."""
+"""codec/color.py: bytes of the camera to numbers of the model and back."""
 
 import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_engine.color import i420_from_rgb, rgb_from_i420
+from slipstream_engine.codec.color import i420_from_rgb, rgb_from_i420
 
 BLACK, WHITE = 16, 235
 

@@ -1,4 +1,6 @@
-"""compile.py: a stream run from recorded graphs makes the frames that eager code makes."""
+"""diffusion/cuda_graphs.py: a stream run from recorded graphs makes the frames that eager code
+makes.
+"""
 
 import os
 import shutil
@@ -10,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from slipstream_engine.compile import Compiler, GraphRunner, Recording
 from slipstream_engine.config import Compilation, DitParams, EngineConfig, Pinning, Positions
-from slipstream_engine.diffusion import DiffusionPipeline, Parts
-from slipstream_engine.models.dit import call_block
-from slipstream_engine.stream import DiffusionStream
+from slipstream_engine.diffusion.cuda_graphs import Compiler, GraphRunner, Recording
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, Parts
+from slipstream_engine.diffusion.stream import DiffusionStream
+from slipstream_engine.models.dit.transformer import call_block
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters, Prompt, Transition
 from torch import Tensor

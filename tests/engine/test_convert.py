@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from slipstream_engine.checkpoint import CheckpointError, open_checkpoint
-from slipstream_engine.convert import convert
+from slipstream_engine.checkpoints.checkpoint import CheckpointError, open_checkpoint
+from slipstream_engine.checkpoints.safetensors_writer import convert
 
 DTYPES = st.sampled_from([torch.float32, torch.bfloat16, torch.float16])
 

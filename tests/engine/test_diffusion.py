@@ -1,4 +1,6 @@
-"""diffusion.py, chunk.py, state.py: a stream is the same numbers in whatever order and company."""
+"""diffusion/pipeline.py, diffusion/chunk.py, diffusion/state.py: a stream is the same numbers in
+whatever order and company.
+"""
 
 import gc
 import resource
@@ -9,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from slipstream_engine.conditioning.prompts import Embeddings
 from slipstream_engine.config import NoiseMode, Pinning, Positions
-from slipstream_engine.models.dit import CausalDit
-from slipstream_engine.pipeline import AdmissionError, Pipeline
-from slipstream_engine.prompts import Embeddings
-from slipstream_engine.stream import DiffusionStream
+from slipstream_engine.diffusion.stream import DiffusionStream
+from slipstream_engine.models.dit.transformer import CausalDit
+from slipstream_engine.serving.pipeline_protocol import AdmissionError, Pipeline
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters, Prompt
 

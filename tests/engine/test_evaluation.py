@@ -1,4 +1,4 @@
-"""evaluation.py: known transforms have known measures."""
+"""offline/video_metrics.py: known transforms have known measures."""
 
 import math
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from slipstream_engine.evaluation import Comparison, Frame, Pair, compare, compare_files
+from slipstream_engine.offline.video_metrics import Comparison, Frame, Pair, compare, compare_files
 
 from tests.engine.films import even_times, write_film
 

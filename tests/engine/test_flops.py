@@ -1,8 +1,8 @@
-"""flops.py: a chunk does the work the roofline counts, and no more."""
+"""bench/flops.py: a chunk does the work the roofline counts, and no more."""
 
 import pytest
-from slipstream_engine.flops import ChunkFlop, chunk_flop
-from slipstream_engine.load import Wanted, configure
+from slipstream_engine.bench.flops import ChunkFlop, chunk_flop
+from slipstream_engine.weights.factory import Wanted, configure
 
 SIZES = {"480x832": (832, 480), "512x512": (512, 512)}
 

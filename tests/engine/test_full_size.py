@@ -10,12 +10,12 @@ import psutil
 import pytest
 import torch
 from safetensors.torch import save_file
-from slipstream_engine.artifacts import GENERATOR_1_3B, TAEHV, TOKENIZER, UMT5, WAN_VAE
-from slipstream_engine.diffusion import DiffusionPipeline
-from slipstream_engine.load import Wanted, configure
-from slipstream_engine.models.umt5 import Umt5Config, Umt5Encoder
-from slipstream_engine.real_parts import Sizes, load_real_parts
-from slipstream_engine.text_cache import EmbeddingCache
+from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline
+from slipstream_engine.models.text.umt5 import Umt5Config, Umt5Encoder
+from slipstream_engine.weights.factory import Wanted, configure
+from slipstream_engine.weights.registry import GENERATOR_1_3B, TAEHV, TOKENIZER, UMT5, WAN_VAE
+from slipstream_engine.weights.wan import Sizes, load_real_parts
 from slipstream_protocol.parameters import Parameters
 
 from tests.engine import small_text

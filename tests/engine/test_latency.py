@@ -5,7 +5,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_engine.latency import MAX_MOVE, LatencyModel, Line
+from slipstream_engine.scheduling.latency_model import MAX_MOVE, LatencyModel, Line
 
 PRIOR = Line(base_ns=10e6, per_item_ns=10e6)
 TRUTH = Line(base_ns=38e6, per_item_ns=18e6)

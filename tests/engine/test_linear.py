@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from slipstream_engine.models.linear import Linear
+from slipstream_engine.models.dit.linear import Linear
 from torch import Tensor, nn
 
 

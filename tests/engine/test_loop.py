@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 from msgspec import UNSET
-from slipstream_engine.device import Device
-from slipstream_engine.lane import Flight, Lane
-from slipstream_engine.latency import LatencyModel, Line
-from slipstream_engine.pipeline import AdmissionError
-from slipstream_engine.rehearsal import rehearse
-from slipstream_engine.work import Kind, Shape, Stage
+from slipstream_engine.scheduling.latency_model import LatencyModel, Line
+from slipstream_engine.scheduling.types import Kind, Shape, Stage
+from slipstream_engine.serving.calibration import rehearse
+from slipstream_engine.serving.executor import Device
+from slipstream_engine.serving.pipeline_protocol import AdmissionError
+from slipstream_engine.serving.stream_slot import Flight, Lane
 from slipstream_protocol.arena import Layout, Slots
 from slipstream_protocol.frames import I420, Geometry
 from slipstream_protocol.messages import (

@@ -1,4 +1,6 @@
-"""memory.py: what is left, and that a stream which would not fit is refused before it begins."""
+"""device/memory.py: what is left, and that a stream which would not fit is refused before it
+begins.
+"""
 
 import mmap
 from dataclasses import dataclass
@@ -7,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from slipstream_engine.config import EngineConfig
-from slipstream_engine.diffusion import DiffusionPipeline, Parts
-from slipstream_engine.memory import HostMemory, memory_of
-from slipstream_engine.pipeline import AdmissionError
+from slipstream_engine.device.memory import HostMemory, memory_of
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, Parts
+from slipstream_engine.serving.pipeline_protocol import AdmissionError
 from slipstream_protocol.parameters import Parameters
 
 from tests.engine.toys import ToyCodec, ToyCodecState, ToyText, toy_model, toy_preset

@@ -1,10 +1,10 @@
-"""motion.py: the controller's exact values (`spec/03` section 7)."""
+"""diffusion/noise_controller.py: the controller's exact values (`spec/03` section 7)."""
 
 import pytest
 import torch
 from slipstream_engine.config import MotionParams, ScheduleParams
-from slipstream_engine.motion import motion_level, next_noise_scale
-from slipstream_engine.schedule import Schedule
+from slipstream_engine.diffusion.flow_matching import Schedule
+from slipstream_engine.diffusion.noise_controller import motion_level, next_noise_scale
 
 PARAMS = MotionParams()
 

@@ -1,11 +1,11 @@
-"""noise.py: noise is a function of (seed, chunk, step) and of nothing else."""
+"""diffusion/noise.py: noise is a function of (seed, chunk, step) and of nothing else."""
 
 import subprocess
 import sys
 
 import torch
 from slipstream_engine.config import NoiseMode
-from slipstream_engine.noise import chunk_noise, noise_key, normal
+from slipstream_engine.diffusion.noise import chunk_noise, noise_key, normal
 
 CPU = torch.device("cpu")
 SHAPE = (2, 4, 6, 8)
@@ -65,7 +65,7 @@ def test_another_process_draws_the_same() -> None:
     """Noise does not depend on the process it is made in, nor on its number of threads."""
     code = (
         "import torch; torch.set_num_threads(2)\n"
-        "from slipstream_engine.noise import normal\n"
+        "from slipstream_engine.diffusion.noise import normal\n"
         "print(normal(-3, (4001,), torch.device('cpu')).double().sum().item().hex())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

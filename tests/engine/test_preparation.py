@@ -1,16 +1,16 @@
-"""preparation.py: what is served was warm and measured before, at a size that was tried."""
+"""serving/startup.py: what is served was warm and measured before, at a size that was tried."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from slipstream_engine.config import PRESETS, Preset
-from slipstream_engine.diffusion import latent_size
-from slipstream_engine.echo import EchoPipeline
-from slipstream_engine.models.taehv_params import TINY
-from slipstream_engine.pipeline import Pipeline
-from slipstream_engine.preparation import prepare
-from slipstream_engine.sizing import SizeChoice
+from slipstream_engine.diffusion.pipeline import latent_size
+from slipstream_engine.models.vae.taehv_config import TINY
+from slipstream_engine.serving.echo import EchoPipeline
+from slipstream_engine.serving.pipeline_protocol import Pipeline
+from slipstream_engine.serving.resolution import SizeChoice
+from slipstream_engine.serving.startup import prepare
 
 SIZES_PX = ((64, 48), (32, 24))
 EASY_FPS, IMPOSSIBLE_FPS = 1e-3, 1e12

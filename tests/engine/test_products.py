@@ -3,7 +3,7 @@
 import pytest
 import torch
 from slipstream_engine.config import PRESETS
-from slipstream_engine.products import quick_products
+from slipstream_engine.device.precision import quick_products
 
 
 def test_an_error_inside_leaves_no_trace() -> None:

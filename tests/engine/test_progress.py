@@ -1,8 +1,8 @@
-"""progress.py: a bar on a terminal, a few lines in a log."""
+"""cli/progress.py: a bar on a terminal, a few lines in a log."""
 
 import io
 
-from slipstream_engine.progress import Progress
+from slipstream_engine.cli.progress import Progress
 
 
 class Terminal(io.StringIO):

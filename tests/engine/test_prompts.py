@@ -1,4 +1,4 @@
-"""prompts.py: mixtures and the way from one prompt to the next."""
+"""conditioning/prompts.py: mixtures and the way from one prompt to the next."""
 
 from concurrent.futures import Future
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_engine.prompts import (
+from slipstream_engine.conditioning.prompts import (
     Change,
     Embeddings,
     Interpolation,

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from slipstream_engine.artifacts import BUNDLES, TAEHV, WAN_VAE
-from slipstream_engine.checkpoint import open_checkpoint
-from slipstream_engine.pull import add_pull, by_hand
-from slipstream_engine.weights import load
+from slipstream_engine.checkpoints.checkpoint import open_checkpoint
+from slipstream_engine.checkpoints.loader import load
+from slipstream_engine.weights.download import add_pull, by_hand
+from slipstream_engine.weights.registry import BUNDLES, TAEHV, WAN_VAE
 from torch import nn
 
 from tests.engine.hub import LocalHub
@@ -64,7 +64,7 @@ def pull_from_hub(*arguments: object, **environment: str) -> Done:
     """The command in a process of its own: the hub's library reads its settings when imported."""
     program = (
         "import argparse, sys\n"
-        "from slipstream_engine.pull import add_pull\n"
+        "from slipstream_engine.weights.download import add_pull\n"
         "parser = argparse.ArgumentParser()\n"
         "add_pull(parser.add_subparsers())\n"
         "arguments = parser.parse_args(['pull', *sys.argv[1:]])\n"

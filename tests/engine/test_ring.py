@@ -1,11 +1,13 @@
-"""ring.py against the reference's formulation: lists of slot ends (`spec/02` section 2)."""
+"""kv_cache/eviction.py against the reference's formulation: lists of slot ends (`spec/02` section
+2).
+"""
 
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slipstream_engine.cache import RollingCache
 from slipstream_engine.config import CacheParams, DitParams
-from slipstream_engine.span import place, span
+from slipstream_engine.kv_cache.positions import place, span
+from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from torch import Tensor
 
 CPU = torch.device("cpu")

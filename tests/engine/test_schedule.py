@@ -1,11 +1,17 @@
-"""schedule.py: timesteps and sigmas (`spec/03`)."""
+"""diffusion/flow_matching.py: timesteps and sigmas (`spec/03`)."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_engine.config import PRESETS, ScheduleParams
-from slipstream_engine.schedule import Schedule, add_noise, flow_between, follow, mix_noise
+from slipstream_engine.diffusion.flow_matching import (
+    Schedule,
+    add_noise,
+    flow_between,
+    follow,
+    mix_noise,
+)
 
 CPU = torch.device("cpu")
 WAN = Schedule(PRESETS["wan-1.3b"].schedule, CPU)

@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slipstream_engine.latency import LatencyModel, Line
-from slipstream_engine.scheduler import MAX_BATCH, PATIENCE_BATCHES, Scheduler
-from slipstream_engine.work import Batch, Cause, Dropped, Shape
+from slipstream_engine.scheduling.latency_model import LatencyModel, Line
+from slipstream_engine.scheduling.scheduler import MAX_BATCH, PATIENCE_BATCHES, Scheduler
+from slipstream_engine.scheduling.types import Batch, Cause, Dropped, Shape
 
 from tests.engine.exact_device import ALONE_MS, LINES, MS, TINY, Watched, exact_model, ran
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from slipstream_engine.artifacts import UMT5, files_of
 from slipstream_engine.config import PRESETS
+from slipstream_engine.weights.registry import UMT5, files_of
 from slipstream_protocol.channel import open_pair
 from slipstream_protocol.messages import Failed, Loading, ToServer
 

@@ -9,9 +9,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from slipstream_engine.latency import LatencyModel, Line
-from slipstream_engine.policies import FixedBatch, PaperRule, StreamBatch
-from slipstream_engine.scenario import (
+from slipstream_engine.scheduling.latency_model import LatencyModel, Line
+from slipstream_engine.scheduling.scheduler import Policy, Scheduler
+from slipstream_engine.scheduling.types import Ask, Kind, Shape, Stage
+from slipstream_engine.simulation.baseline_policies import FixedBatch, PaperRule, StreamBatch
+from slipstream_engine.simulation.command import add_simulate, plot, table
+from slipstream_engine.simulation.scenario import (
     DEVICES,
     POLICIES,
     Device,
@@ -21,9 +24,7 @@ from slipstream_engine.scenario import (
     suite,
     summarise,
 )
-from slipstream_engine.scheduler import Policy, Scheduler
-from slipstream_engine.simulate import add_simulate, plot, table
-from slipstream_engine.simulator import (
+from slipstream_engine.simulation.simulator import (
     CHUNK_FRAMES,
     Camera,
     Hop,
@@ -32,7 +33,6 @@ from slipstream_engine.simulator import (
     SlowDown,
     Trace,
 )
-from slipstream_engine.work import Ask, Kind, Shape, Stage
 
 from tests.engine.paper_tables import TABLES, PaperTable
 

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_engine.sizing import SHARE, SizeChoice
+from slipstream_engine.serving.resolution import SHARE, SizeChoice
 
 MS = 1_000_000
 SIZES_PX = ((256, 256), (192, 192), (128, 128))

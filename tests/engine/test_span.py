@@ -1,10 +1,10 @@
-"""span.py: where a chunk stands follows from the number of frames before it."""
+"""kv_cache/positions.py: where a chunk stands follows from the number of frames before it."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_engine.config import CacheParams, Pinning, Positions
-from slipstream_engine.span import RING_CHOOSES, span
+from slipstream_engine.kv_cache.positions import RING_CHOOSES, span
 
 REFERENCE = CacheParams(slots=6, sinks=3)
 

@@ -1,4 +1,4 @@
-"""stream_batch.py: the same frames as a chunk's steps at once, some chunks later."""
+"""diffusion/stream_batch.py: the same frames as a chunk's steps at once, some chunks later."""
 
 from dataclasses import replace
 

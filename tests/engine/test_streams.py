@@ -1,4 +1,6 @@
-"""loop.py over a real model: any mode, any company and any trouble beside it, the same frames."""
+"""serving/loop.py over a real model: any mode, any company and any trouble beside it, the same
+frames.
+"""
 
 import gc
 import resource
@@ -6,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from slipstream_engine.stream import DiffusionStream
+from slipstream_engine.diffusion.stream import DiffusionStream
 from slipstream_protocol.frames import I420
 from slipstream_protocol.messages import (
     Applied,

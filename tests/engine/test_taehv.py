@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slipstream_engine.models.taehv import Taehv, TaehvState
-from slipstream_engine.models.taehv_layers import calmed
-from slipstream_engine.models.taehv_params import TINY, Stage, TaehvParams
+from slipstream_engine.models.vae.taehv import Taehv, TaehvState
+from slipstream_engine.models.vae.taehv_config import TINY, Stage, TaehvParams
+from slipstream_engine.models.vae.taehv_layers import calmed
 from torch import Tensor
 
 KEYS = Path(__file__).parent.parent / "golden" / "keys" / "taehv_taew2_1.json"

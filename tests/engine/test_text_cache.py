@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slipstream_engine.text_cache import EmbeddingCache
+from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
 
 ROWS = torch.arange(12.0).reshape(3, 4).bfloat16()
 

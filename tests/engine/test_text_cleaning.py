@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from slipstream_engine.text_cleaning import clean, repair
+from slipstream_engine.conditioning.cleaning import clean, repair
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "vectors" / "h_text_clean.json"
 CASES = json.loads(GOLDEN.read_text())["cases"]

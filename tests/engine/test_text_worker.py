@@ -5,7 +5,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 import torch
-from slipstream_engine.text_worker import TextBusyError, TextWorker
+from slipstream_engine.conditioning.worker import TextBusyError, TextWorker
 from torch import Tensor
 
 DEADLINE_S = 20

@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 import torch
 from safetensors import safe_open
-from slipstream_engine.embedded import TEXT_FILE, WEIGHTS, load_text
-from slipstream_engine.models.tiny_text import Index, TinyText, words
+from slipstream_engine.models.text.tiny_text import Index, TinyText, words
+from slipstream_engine.weights.embedded import TEXT_FILE, WEIGHTS, load_text
 from slipstream_protocol.parameters import Prompt
 
 NAMES = ("original", "pencil", "neon")

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from slipstream_engine import extras
-from slipstream_engine.checkpoint import CheckpointError
-from slipstream_engine.tokenizer import END_ID, Tokenizer
+from slipstream_engine import optional_packages
+from slipstream_engine.checkpoints.checkpoint import CheckpointError
+from slipstream_engine.conditioning.tokenizer import END_ID, Tokenizer
 
 from tests.engine.small_text import WORDS, write_tokenizer
 
@@ -35,5 +35,7 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
 
 def test_a_missing_package_names_its_extra() -> None:
     """the error says what to install."""
-    with pytest.raises(extras.MissingExtraError, match=r"pip install 'slipstream\[text\]'"):
-        extras.optional("no_such_package_here", extra="text")
+    with pytest.raises(
+        optional_packages.MissingExtraError, match=r"pip install 'slipstream\[text\]'"
+    ):
+        optional_packages.optional("no_such_package_here", extra="text")

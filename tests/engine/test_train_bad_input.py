@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from slipstream_engine.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, WEIGHTS
 from slipstream_engine.train.command import add_train_tiny
+from slipstream_engine.weights.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, WEIGHTS
 
 pytest.importorskip("cv2", reason="the train extra is not installed")
 

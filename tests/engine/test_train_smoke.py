@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from slipstream_engine.config import EngineConfig
-from slipstream_engine.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, load_embedded
 from slipstream_engine.train.command import add_train_tiny
+from slipstream_engine.weights.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, load_embedded
 from torch import Tensor, nn
 
 pytest.importorskip("cv2", reason="the train extra is not installed")

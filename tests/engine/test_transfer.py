@@ -1,4 +1,6 @@
-"""transfer.py: chunks arrive as they were sent, and nothing is overwritten while it is read."""
+"""device/transfer.py: chunks arrive as they were sent, and nothing is overwritten while it is
+read.
+"""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -7,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from slipstream_engine.transfer import DEPTH, Download, Upload
+from slipstream_engine.device.transfer import DEPTH, Download, Upload
 
 CPU = torch.device("cpu")
 SHAPE = (5, 48, 32)

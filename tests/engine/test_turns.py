@@ -1,8 +1,8 @@
-"""turns.py: who is asked for the next chunk, and when."""
+"""scheduling/input_credits.py: who is asked for the next chunk, and when."""
 
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_engine.turns import Turns
+from slipstream_engine.scheduling.input_credits import Turns
 from slipstream_protocol.messages import SlotFree
 
 

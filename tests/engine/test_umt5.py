@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from slipstream_engine.models.umt5 import Umt5Config, Umt5Encoder, pad_rows, position_buckets
+from slipstream_engine.models.text.umt5 import Umt5Config, Umt5Encoder, pad_rows, position_buckets
 
 from tests.engine.keylists import own_shapes, real_shapes
 

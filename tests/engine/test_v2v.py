@@ -1,4 +1,6 @@
-"""v2v.py, film.py: a whole film through the pipeline, its times and sound kept, or nothing."""
+"""offline/v2v.py, offline/video_writer.py: a whole film through the pipeline, its times and sound
+kept, or nothing.
+"""
 
 import gc
 import shutil
@@ -18,15 +20,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from slipstream_engine import embedded, load
 from slipstream_engine.__main__ import main
-from slipstream_engine.clip import Picture, Source, examine, pictures
 from slipstream_engine.config import EngineConfig
-from slipstream_engine.diffusion import Parts
-from slipstream_engine.film import Film
-from slipstream_engine.models.taehv import TaehvState
-from slipstream_engine.stream import DiffusionStream
-from slipstream_engine.v2v import chunked, transform
+from slipstream_engine.diffusion.pipeline import Parts
+from slipstream_engine.diffusion.stream import DiffusionStream
+from slipstream_engine.models.vae.taehv import TaehvState
+from slipstream_engine.offline.v2v import chunked, transform
+from slipstream_engine.offline.video_reader import Picture, Source, examine, pictures
+from slipstream_engine.offline.video_writer import Film
+from slipstream_engine.weights import embedded, factory
 from slipstream_protocol.frames import I420, Geometry
 from slipstream_protocol.messages import StageTimes
 from slipstream_protocol.parameters import Parameters
@@ -330,7 +332,7 @@ def test_bad_weights(
     def load_spoilt(config: EngineConfig) -> Parts[TaehvState]:
         return embedded.load_embedded(config, folder)
 
-    monkeypatch.setattr(load, "load_embedded", load_spoilt)
+    monkeypatch.setattr(factory, "load_embedded", load_spoilt)
     assert reason in said(capsys, film, tmp_path / "new.mp4")
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slipstream_engine.models.wan_vae import WanVae, WanVaeConfig, WanVaeState
+from slipstream_engine.models.vae.wan_vae import WanVae, WanVaeConfig, WanVaeState
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 

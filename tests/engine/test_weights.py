@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from slipstream_engine.checkpoint import CheckpointError
-from slipstream_engine.weights import TAEHV_GROWTH, load
+from slipstream_engine.checkpoints.checkpoint import CheckpointError
+from slipstream_engine.checkpoints.loader import TAEHV_GROWTH, load
 from torch import Tensor, nn
 
 CPU = torch.device("cpu")
@@ -140,7 +140,7 @@ import sys, threading
 from pathlib import Path
 import torch
 from torch import nn
-from slipstream_engine.weights import load
+from slipstream_engine.checkpoints.loader import load
 
 def resident_bytes():
     fields = dict(line.split(":") for line in open("/proc/self/status") if line.startswith("Rss"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from einops import rearrange, repeat
-from slipstream_engine.codec import FIRST_CHUNK_LATENTS
+from slipstream_engine.codec.protocol import FIRST_CHUNK_LATENTS
 from slipstream_engine.config import (
     CacheParams,
     DitParams,
@@ -15,8 +15,8 @@ from slipstream_engine.config import (
     Preset,
     ScheduleParams,
 )
-from slipstream_engine.diffusion import DiffusionPipeline, Parts
-from slipstream_engine.models.dit import CausalDit
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, Parts
+from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_protocol.frames import I420
 from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Prompts

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from slipstream_engine.parallel.balance import RankLoad, bottleneck_s, partition
+from slipstream_engine.parallel.pipeline_partition import RankLoad, bottleneck_s, partition
 
 from tests.golden.case import Case, Replay
 

@@ -2,10 +2,10 @@
 
 import torch
 from einops import repeat
-from slipstream_engine.cache import RollingCache
-from slipstream_engine.denoise import MicroSteps
-from slipstream_engine.schedule import follow
-from slipstream_engine.span import place
+from slipstream_engine.diffusion.denoise import MicroSteps
+from slipstream_engine.diffusion.flow_matching import follow
+from slipstream_engine.kv_cache.positions import place
+from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from torch import Tensor
 
 from tests.golden.case import Case, Replay

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from einops import rearrange
-from slipstream_engine.cache import RollingCache
-from slipstream_engine.models.dit import CausalDit
-from slipstream_engine.span import place, span
+from slipstream_engine.kv_cache.positions import place, span
+from slipstream_engine.kv_cache.rolling_cache import RollingCache
+from slipstream_engine.models.dit.transformer import CausalDit
 from torch import Tensor, nn
 
 from tests.golden.case import Case, Replay

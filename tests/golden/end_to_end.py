@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 from einops import rearrange
-from slipstream_engine.codec import Codec
-from slipstream_engine.codec_pair import CodecPair
-from slipstream_engine.schedule import mix_noise
+from slipstream_engine.codec.hybrid import CodecPair
+from slipstream_engine.codec.protocol import Codec
+from slipstream_engine.diffusion.flow_matching import mix_noise
 from torch import Tensor
 
 from tests.golden.case import Case, Replay

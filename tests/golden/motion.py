@@ -2,8 +2,8 @@
 
 import torch
 from slipstream_engine.config import MotionParams, ScheduleParams
-from slipstream_engine.motion import motion_level, next_noise_scale
-from slipstream_engine.schedule import Schedule
+from slipstream_engine.diffusion.flow_matching import Schedule
+from slipstream_engine.diffusion.noise_controller import motion_level, next_noise_scale
 from torch import Tensor
 
 from tests.golden.case import Case, Replay

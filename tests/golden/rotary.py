@@ -1,7 +1,7 @@
 """Family k: rotary positions and the timestep sinusoid."""
 
 import torch
-from slipstream_engine.models.rope import Rope, rope_table, rotate, timestep_sinusoid
+from slipstream_engine.models.dit.rope import Rope, rope_table, rotate, timestep_sinusoid
 from torch import Tensor
 
 from tests.golden.case import Case, Replay

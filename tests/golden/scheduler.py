@@ -1,7 +1,7 @@
 """Family a: the sigma table, its lookup, and the way between noise and picture."""
 
 import torch
-from slipstream_engine.schedule import (
+from slipstream_engine.diffusion.flow_matching import (
     TIMESTEPS,
     add_noise,
     flow_between,

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from slipstream_engine.cache import RollingCache
 from slipstream_engine.config import CacheParams, DitParams, ScheduleParams
-from slipstream_engine.denoise import MicroSteps, denoise, renoise
-from slipstream_engine.models.dit import CausalDit
-from slipstream_engine.models.layers import Conditioning
-from slipstream_engine.schedule import Schedule
-from slipstream_engine.span import Span, span
+from slipstream_engine.diffusion.denoise import MicroSteps, denoise, renoise
+from slipstream_engine.diffusion.flow_matching import Schedule
+from slipstream_engine.kv_cache.positions import Span, span
+from slipstream_engine.kv_cache.rolling_cache import RollingCache
+from slipstream_engine.models.dit.blocks import Conditioning
+from slipstream_engine.models.dit.transformer import CausalDit
 from torch import Tensor
 
 from tests.golden.case import Case

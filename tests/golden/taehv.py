@@ -6,9 +6,9 @@ import zlib
 import numpy as np
 import torch
 from einops import rearrange
-from slipstream_engine.codec import CHUNK_FRAMES
-from slipstream_engine.models.taehv import Taehv
-from slipstream_engine.models.taehv_params import Stage, TaehvParams
+from slipstream_engine.codec.protocol import CHUNK_FRAMES
+from slipstream_engine.models.vae.taehv import Taehv
+from slipstream_engine.models.vae.taehv_config import Stage, TaehvParams
 from torch import Tensor
 
 from tests.golden.case import Case, Replay

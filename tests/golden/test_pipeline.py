@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from einops import rearrange
-from slipstream_engine.cache import RollingCache
-from slipstream_engine.chunk import Chunk, ChunkMaker
+from slipstream_engine.conditioning.prompts import PromptTrack
 from slipstream_engine.config import Preset, ScheduleParams
-from slipstream_engine.models.wan_vae import WanVaeState
-from slipstream_engine.prompts import PromptTrack
-from slipstream_engine.schedule import Schedule
-from slipstream_engine.state import Settings, StreamState
+from slipstream_engine.diffusion.chunk import Chunk, ChunkMaker
+from slipstream_engine.diffusion.flow_matching import Schedule
+from slipstream_engine.diffusion.state import Settings, StreamState
+from slipstream_engine.kv_cache.rolling_cache import RollingCache
+from slipstream_engine.models.vae.wan_vae import WanVaeState
 from slipstream_protocol.parameters import MAX_STEPS, Prompt
 from torch import Tensor
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from slipstream_engine.cache import RollingCache
-from slipstream_engine.models.dit import CausalDit
+from slipstream_engine.kv_cache.rolling_cache import RollingCache
+from slipstream_engine.models.dit.transformer import CausalDit
 from torch import Tensor
 
 from tests.golden.streaming import NEVER, StreamBatch, dit_params

@@ -5,14 +5,14 @@ import string
 from typing import cast
 
 import torch
-from slipstream_engine.models.umt5 import (
+from slipstream_engine.conditioning.cleaning import clean, repair
+from slipstream_engine.models.text.umt5 import (
     Block,
     Umt5Config,
     Umt5Encoder,
     pad_rows,
     position_buckets,
 )
-from slipstream_engine.text_cleaning import clean, repair
 from torch import Tensor
 
 from tests.golden.case import Case, Replay

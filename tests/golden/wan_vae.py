@@ -5,8 +5,8 @@ from itertools import accumulate
 
 import torch
 from einops import rearrange
-from slipstream_engine.codec import CHUNK_FRAMES
-from slipstream_engine.models.wan_vae import WanVae, WanVaeConfig, WanVaeState
+from slipstream_engine.codec.protocol import CHUNK_FRAMES
+from slipstream_engine.models.vae.wan_vae import WanVae, WanVaeConfig, WanVaeState
 from torch import Tensor
 
 from tests.golden.case import Case, Replay

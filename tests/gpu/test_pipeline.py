@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from slipstream_engine.config import Compilation
-from slipstream_engine.transfer import Download, Upload
+from slipstream_engine.device.transfer import Download, Upload
 from slipstream_protocol.parameters import Parameters
 
 from tests.engine import small_real

@@ -25,8 +25,8 @@ ECHO = engine_command(ServerConfig(pipeline="echo"))
 # a real engine but for its pipeline, which never comes back from the chunk numbered 2
 ASLEEP = """
 import argparse, itertools, socket, time
-from slipstream_engine.echo import EchoPipeline, EchoStream
-from slipstream_engine.loop import Loop
+from slipstream_engine.serving.echo import EchoPipeline, EchoStream
+from slipstream_engine.serving.loop import Loop
 from slipstream_protocol.arena import Arena, Layout
 from slipstream_protocol.channel import Channel
 

@@ -7,8 +7,8 @@ import numpy as np
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.config import EngineConfig, Preset
-from slipstream_engine.diffusion import DiffusionPipeline, Parts
-from slipstream_engine.models.taehv import TaehvState
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, Parts
+from slipstream_engine.models.vae.taehv import TaehvState
 from slipstream_engine.train import drift, evaluate
 from slipstream_engine.train.evaluate import HeldOut, Score
 from slipstream_engine.train.scenes import Clip

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from slipstream_engine.models.taehv import Taehv
-from slipstream_engine.models.taehv_layers import MemBlock, blocks
-from slipstream_engine.models.taehv_params import FRAMES_TO_TRIM, TINY, TaehvParams
+from slipstream_engine.models.vae.taehv import Taehv
+from slipstream_engine.models.vae.taehv_config import FRAMES_TO_TRIM, TINY, TaehvParams
+from slipstream_engine.models.vae.taehv_layers import MemBlock, blocks
 from slipstream_engine.train.data import FRAMES, Dataset
 from slipstream_engine.train.fit import Recipe, fit
 from slipstream_engine.train.losses import picture_loss

@@ -9,7 +9,7 @@ from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
-from slipstream_engine.options import count, size_px
+from slipstream_engine.cli.options import count, size_px
 
 DRIFT_CHUNKS, SMOKE_CHUNKS = 10_000, 60
 HOW_TO_INSTALL = "run pip install 'slipstream[engine,train]'"
@@ -64,7 +64,7 @@ def train_tiny(arguments: argparse.Namespace) -> int:
         print(f"opencv is not installed, {HOW_TO_INSTALL}", file=sys.stderr)
         return 1
     # only now: these need packages that serving does not
-    from slipstream_engine.checkpoint import CheckpointError
+    from slipstream_engine.checkpoints.checkpoint import CheckpointError
     from slipstream_engine.train.effort import EffortFile
     from slipstream_engine.train.sources import SourceError
 

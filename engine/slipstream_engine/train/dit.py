@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slipstream_engine.config import ScheduleParams
-from slipstream_engine.models.dit import CausalDit
-from slipstream_engine.models.taehv import Taehv
-from slipstream_engine.schedule import Schedule, add_noise, mix_noise
+from slipstream_engine.diffusion.flow_matching import Schedule, add_noise, mix_noise
+from slipstream_engine.models.dit.transformer import CausalDit
+from slipstream_engine.models.vae.taehv import Taehv
 from slipstream_engine.train.batches import FRAMES, Batch, Crop, Sampler
 from slipstream_engine.train.fit import Recipe, fit
 from slipstream_engine.train.losses import grid_loss, line_loss, picture_loss

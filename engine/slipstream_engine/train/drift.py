@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_engine.color import i420_from_rgb, rgb_from_i420
-from slipstream_engine.diffusion import DiffusionPipeline
-from slipstream_engine.models.taehv import TaehvState
+from slipstream_engine.codec.color import i420_from_rgb, rgb_from_i420
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline
+from slipstream_engine.models.vae.taehv import TaehvState
 from slipstream_engine.train.scenes import Clip
 from slipstream_engine.train.trend import Trend, trend
 

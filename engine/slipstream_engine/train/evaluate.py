@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_engine.color import i420_from_rgb, rgb_from_i420
-from slipstream_engine.diffusion import DiffusionPipeline
-from slipstream_engine.models.taehv import Taehv, TaehvState
+from slipstream_engine.codec.color import i420_from_rgb, rgb_from_i420
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline
+from slipstream_engine.models.vae.taehv import Taehv, TaehvState
 from slipstream_engine.train.data import stylise
 from slipstream_engine.train.scenes import Clip, Footage, Size, travel
 from slipstream_engine.train.sources import HELD_OUT, Frames, Source, load

@@ -13,9 +13,8 @@ import msgspec
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.config import EngineConfig, Preset
-from slipstream_engine.diffusion import DiffusionPipeline, Parts
-from slipstream_engine.embedded import DIT_FILE, load_embedded
-from slipstream_engine.models.taehv import TaehvState
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, Parts
+from slipstream_engine.models.vae.taehv import TaehvState
 from slipstream_engine.train import evaluate, report
 from slipstream_engine.train.ablation import Ablation, Trial
 from slipstream_engine.train.drift import CLIP_FRAMES, Drift, measure, progress
@@ -24,6 +23,7 @@ from slipstream_engine.train.fit import replace_file
 from slipstream_engine.train.scenes import Clip, Size
 from slipstream_engine.train.sources import Source
 from slipstream_engine.train.styles import STYLES
+from slipstream_engine.weights.embedded import DIT_FILE, load_embedded
 
 ABLATION_FILE, DRIFT_FILE, CARD_FILE = "ablation.json", "drift.json", "MODEL_CARD.md"
 

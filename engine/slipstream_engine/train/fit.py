@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from slipstream_engine.products import quick_products
+from slipstream_engine.device.precision import quick_products
 
 Loss = Callable[[int, np.random.Generator], Tensor]
 

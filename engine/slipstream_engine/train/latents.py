@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from slipstream_engine.models.taehv import Taehv
+from slipstream_engine.models.vae.taehv import Taehv
 from slipstream_engine.train.codec import to_tensor
 from slipstream_engine.train.data import Dataset
 from slipstream_engine.train.fit import replace_file

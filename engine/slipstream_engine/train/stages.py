@@ -17,12 +17,12 @@ import torch
 from safetensors.torch import load_file
 from slipstream_protocol.parameters import Parameters
 
+from slipstream_engine.checkpoints.loader import load
 from slipstream_engine.config import EngineConfig
-from slipstream_engine.diffusion import DiffusionPipeline, Parts
-from slipstream_engine.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, load_embedded
-from slipstream_engine.models.dit import CausalDit, initialise
-from slipstream_engine.models.taehv import Taehv, TaehvState
-from slipstream_engine.models.taehv_params import TINY
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, Parts
+from slipstream_engine.models.dit.transformer import CausalDit, initialise
+from slipstream_engine.models.vae.taehv import Taehv, TaehvState
+from slipstream_engine.models.vae.taehv_config import TINY
 from slipstream_engine.train import codec as codec_stage
 from slipstream_engine.train import data, dit, evaluate, report, text
 from slipstream_engine.train.batches import Sampler
@@ -34,7 +34,7 @@ from slipstream_engine.train.latents import encode_dataset
 from slipstream_engine.train.plan import Plan
 from slipstream_engine.train.scenes import Clip, Size
 from slipstream_engine.train.styles import IDENTITY, OFFERED, STYLES
-from slipstream_engine.weights import load
+from slipstream_engine.weights.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, load_embedded
 
 TINTED = (IDENTITY, "pencil", "neon")  # what colours are judged on
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from slipstream_engine.models.tiny_text import Index, TinyText, Unit, pool, words
+from slipstream_engine.models.text.tiny_text import Index, TinyText, Unit, pool, words
 from slipstream_engine.train.colours import TINTS
 from slipstream_engine.train.data import NAMES
 from slipstream_engine.train.phrases import (

@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slipstream_engine.parallel.balance import RankLoad, bottleneck_s, partition
+from slipstream_engine.parallel.pipeline_partition import RankLoad, bottleneck_s, partition
 
 seconds = st.floats(0.0, 10.0)
 loads = st.builds(RankLoad, fixed_s=seconds, slowness=st.floats(0.1, 5.0))

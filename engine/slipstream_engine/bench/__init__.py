@@ -1,0 +1,1 @@
+"""`slipstream-engine bench`: how fast a pipeline is here."""

@@ -1,0 +1,100 @@
+"""What a steady chunk costs in arithmetic, counted on tensors without memory.
+
+A multiplication with its addition counts as two, convolutions, products and attention are counted,
+nothing else is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from slipstream_engine.codec.protocol import (
+    CHUNK_FRAMES,
+    CHUNK_LATENTS,
+    FIRST_CHUNK_FRAMES,
+    FIRST_CHUNK_LATENTS,
+)
+from slipstream_engine.config import EngineConfig, Preset
+from slipstream_engine.diffusion.denoise import MicroSteps, denoise
+from slipstream_engine.diffusion.flow_matching import Schedule
+from slipstream_engine.kv_cache.positions import span
+from slipstream_engine.kv_cache.rolling_cache import RollingCache
+from slipstream_engine.models.dit.transformer import CausalDit
+from slipstream_engine.weights.random import random_parts
+from slipstream_engine.weights.wan import Sizes
+
+META = torch.device("meta")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkFlop:
+    """Operations of each part of a chunk, once the cache is full."""
+
+    encode: int
+    step: int
+    decode: int
+
+    def total(self, steps: int) -> int:
+        return self.encode + steps * self.step + self.decode
+
+
+@torch.no_grad()
+def chunk_flop(config: EngineConfig, *, sizes: Sizes | None = None) -> ChunkFlop:
+    """Count the work of a chunk at the preset's size.
+
+    Args:
+        sizes: of codecs, where not the published ones.
+    """
+    preset = config.preset
+    parts = random_parts(replace(config, device="meta"), sizes=sizes)
+    dtype = parts.model.dtype
+    high, wide = preset.height_px, preset.width_px
+
+    def frames(count: int) -> torch.Tensor:
+        return torch.empty(count, 3, high, wide, device=META, dtype=dtype)
+
+    def latents(count: int) -> torch.Tensor:
+        codec = parts.codec
+        size = (codec.latent_channels, high // codec.stride, wide // codec.stride)
+        return torch.empty(count, *size, device=META, dtype=dtype)
+
+    state = parts.codec.fresh_state()
+    parts.codec.encode(frames(FIRST_CHUNK_FRAMES), state)
+    parts.codec.decode(latents(FIRST_CHUNK_LATENTS), state)
+    return ChunkFlop(
+        encode=_count(lambda: parts.codec.encode(frames(CHUNK_FRAMES), state)),
+        step=_count(_step(parts.model, preset, latents(CHUNK_LATENTS))),
+        decode=_count(lambda: parts.codec.decode(latents(CHUNK_LATENTS), state)),
+    )
+
+
+def _step(model: CausalDit, preset: Preset, x_Fchw: torch.Tensor) -> Callable[[], object]:
+    """One micro-step over a full cache."""
+    rows, columns = model.grid(*x_Fchw.shape[-2:])
+    cache = RollingCache(
+        preset.dit,
+        preset.cache,
+        rows=1,
+        frame_tokens=rows * columns,
+        device=META,
+        dtype=model.dtype,
+    )
+    schedule = Schedule(preset.schedule, META)
+    prompt_BTE = torch.empty(
+        1, preset.dit.text_len, preset.dit.text_dim, device=META, dtype=model.dtype
+    )
+    conditioning = model.condition(prompt_BTE)
+    batch = MicroSteps(
+        x_BFchw=x_Fchw[None],
+        timesteps_B=torch.empty(1, dtype=torch.int64, device=META),
+        spans=[span(preset.cache, past_frames=2 * preset.cache.slots, frames=1)],
+    )
+    return lambda: denoise(model, schedule, batch, cache, conditioning)
+
+
+def _count(work: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return int(counter.get_total_flops())

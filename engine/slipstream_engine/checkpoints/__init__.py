@@ -1,0 +1,1 @@
+"""Files of weights: read without loading, checked strictly, written whole."""

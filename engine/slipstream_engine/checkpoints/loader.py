@@ -1,0 +1,188 @@
+"""A checkpoint into a module: strict, one tensor at a time, cast on the way.
+
+The module is built on the meta device, so it takes no memory until its tensors arrive; names and
+shapes are compared before any of them is read.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from slipstream_engine.checkpoints.checkpoint import (
+    REMAP_BYTES,
+    Checkpoint,
+    CheckpointError,
+    Shape,
+    open_checkpoint,
+)
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+SHOWN_PROBLEMS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurplusRows:
+    """Tensors that a checkpoint may hold with more rows than the module wants: the last are kept.
+
+    Args:
+        names: a pattern of the whole name.
+    """
+
+    names: re.Pattern[str]
+
+    def may_cut(self, name: str, found: Shape, wanted: Shape) -> bool:
+        """Whether the first rows of a tensor of shape `found` may be left out."""
+        same_row = len(found) == len(wanted) > 0 and found[1:] == wanted[1:]
+        return same_row and found[0] > wanted[0] and self.names.fullmatch(name) is not None
+
+
+NO_SURPLUS = SurplusRows(names=re.compile(r"(?!)"))
+# TAEHV files may hold a growth in time for more frames than a model makes (`spec/05` section 8)
+TAEHV_GROWTH = SurplusRows(names=re.compile(r"decoder\.\d+\.conv\.weight"))
+
+
+def load(
+    build: Callable[[], ModuleT],
+    source: Path,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    surplus: SurplusRows = NO_SURPLUS,
+    remap_bytes: int = REMAP_BYTES,
+) -> ModuleT:
+    """Build a module and fill it from a checkpoint.
+
+    On the CPU, tensors that need no cast stay mapped to the file. Buffers that no checkpoint holds
+    keep their dtype; the module must make them on a real device, whatever the default one is.
+
+    Args:
+        build: makes the module.
+        remap_bytes: how much of a file may stay in memory after its tensors were copied.
+
+    Raises:
+        CheckpointError: if the file is not what `build` makes, is damaged, or holds NaN or
+            infinity.
+    """
+    checkpoint = open_checkpoint(source)
+    with torch.device("meta"):
+        module = build()
+    wanted = shapes_of(module)
+    check_shapes(checkpoint, wanted, surplus=surplus)
+    for name, mapped in checkpoint.tensors(remap_bytes=remap_bytes):
+        kept = mapped if mapped.shape == wanted[name] else mapped[-wanted[name][0] :]
+        tensor = kept.to(device=device, dtype=dtype)
+        _check_finite(name, tensor, source)
+        _assign(module, name, tensor)
+    _move_constants(module, device)
+    return module.eval()
+
+
+def make(
+    build: Callable[[], ModuleT],
+    tensor_of: Callable[[str, Shape], Tensor],
+    *,
+    device: torch.device,
+) -> ModuleT:
+    """Build a module and fill it with tensors made to measure, where there is no checkpoint.
+
+    Args:
+        tensor_of: makes the tensor of a name and a shape, on `device`.
+    """
+    with torch.device("meta"):
+        module = build()
+    for name, shape in shapes_of(module).items():
+        _assign(module, name, tensor_of(name, shape))
+    _move_constants(module, device)
+    return module.eval()
+
+
+def check(
+    build: Callable[[], nn.Module], source: Path, *, surplus: SurplusRows = NO_SURPLUS
+) -> Checkpoint:
+    """Open a checkpoint and compare its header with what `build` makes; reads no tensor.
+
+    Raises:
+        CheckpointError: if there is no such file, or it is damaged or of another model.
+    """
+    checkpoint = open_checkpoint(source)
+    with torch.device("meta"):
+        wanted = shapes_of(build())
+    check_shapes(checkpoint, wanted, surplus=surplus)
+    return checkpoint
+
+
+def shapes_of(module: nn.Module) -> dict[str, Shape]:
+    """Name and shape of every tensor that `module` takes from a checkpoint."""
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def check_shapes(
+    checkpoint: Checkpoint, wanted: Mapping[str, Shape], *, surplus: SurplusRows = NO_SURPLUS
+) -> None:
+    """Compare names and shapes; reads no tensor.
+
+    Raises:
+        CheckpointError: if a tensor is missing, too many or of another shape; it lists the first
+            ten. Or if one holds whole numbers, which mean nothing without their scales.
+    """
+    found = checkpoint.shapes
+    problems = [
+        f"{name}: the file has {_show(found.get(name))}, the model wants {_show(wanted.get(name))}"
+        for name in {**wanted, **found}
+        if found.get(name) != wanted.get(name)
+        and not surplus.may_cut(name, found.get(name, ()), wanted.get(name, ()))
+    ]
+    if not problems:
+        _check_floating(checkpoint)
+        return
+    shown = problems[:SHOWN_PROBLEMS]
+    if len(problems) > len(shown):
+        shown.append(f"and {len(problems) - len(shown)} more")
+    raise CheckpointError(
+        f"{checkpoint.source} is not a checkpoint of this model: it holds {len(found)} tensors, "
+        f"{len(wanted)} are wanted, {len(problems)} do not fit; choose the file of this preset"
+        + "".join(f"\n  {line}" for line in shown)
+    )
+
+
+def _check_floating(checkpoint: Checkpoint) -> None:
+    for name, entry in checkpoint.entries.items():
+        if not entry.dtype.is_floating_point:
+            raise CheckpointError(
+                f"{checkpoint.source} holds {name} as {entry.dtype}, quantised weights cannot be "
+                "used, choose the file in bfloat16, float16 or float32"
+            )
+
+
+def _show(shape: Shape | None) -> str:
+    return "nothing" if shape is None else str(list(shape))
+
+
+def _check_finite(name: str, tensor: Tensor, source: Path) -> None:
+    """Both ends of the range carry a NaN, so no mask the size of the tensor is needed."""
+    if tensor.numel() and not torch.stack(tensor.aminmax()).isfinite().all():
+        raise CheckpointError(
+            f"{source} holds NaN or infinity in {name} as {tensor.dtype}, pull it again or "
+            "choose a wider dtype"
+        )
+
+
+def _assign(module: nn.Module, name: str, tensor: Tensor) -> None:
+    path, _, leaf = name.rpartition(".")
+    owner = module.get_submodule(path)
+    is_parameter = leaf in dict(owner.named_parameters(recurse=False))
+    setattr(owner, leaf, nn.Parameter(tensor, requires_grad=False) if is_parameter else tensor)
+
+
+def _move_constants(module: nn.Module, device: torch.device) -> None:
+    """Bring the buffers that no checkpoint holds to `device`."""
+    for owner in module.modules():
+        for leaf, buffer in owner.named_buffers(recurse=False):
+            assert not buffer.is_meta, f"{type(owner).__name__}.{leaf} was made on the meta device"
+            setattr(owner, leaf, buffer.to(device))

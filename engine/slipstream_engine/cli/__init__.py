@@ -1,0 +1,1 @@
+"""What the commands of `slipstream-engine` share."""

@@ -1,0 +1,140 @@
+"""A codec for each side: one encodes, another decodes, and the model sees one kind of latents.
+
+The reference's fast mode is Wan's encoder with TAEHV's decoder. Both codecs share Wan's latent
+space, but not its scale: the model is fed Wan's raw means and says normalised latents, and TAEHV
+knows normalised ones only, both ways (`spec/05` sections 5 and 10).
+
+T frames, F latent frames, C channels, H height, W width.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from slipstream_engine.codec.protocol import Codec
+
+EncoderStateT = TypeVar("EncoderStateT")
+DecoderStateT = TypeVar("DecoderStateT")
+
+SEPARATOR = "+"
+
+
+class CodecName(StrEnum):
+    """The codecs of the real presets."""
+
+    WAN = "wan"
+    TAEHV = "taehv"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecSides:
+    """Which codec encodes and which decodes."""
+
+    encoder: CodecName
+    decoder: CodecName
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The sides of `wan+taehv` (encoder first), or of `wan`, which is both.
+
+        Raises:
+            ValueError: if there is no such codec.
+        """
+        first, plus, second = name.partition(SEPARATOR)
+        try:
+            return cls(encoder=CodecName(first), decoder=CodecName(second if plus else first))
+        except ValueError:
+            one = " or ".join(CodecName)
+            raise ValueError(
+                f"codec is {name!r}, it must be {one}, or an encoder and a decoder like "
+                f"{CodecName.WAN}{SEPARATOR}{CodecName.TAEHV}"
+            ) from None
+
+    @property
+    def used(self) -> tuple[CodecName, ...]:
+        """Each codec once."""
+        return tuple(dict.fromkeys((self.encoder, self.decoder)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LatentStatistics:
+    """Mean and deviation of every latent channel over the training set."""
+
+    mean_C: Tensor
+    std_C: Tensor
+
+    @classmethod
+    def of(cls, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> Self:
+        return cls(mean_C=torch.tensor(mean, device=device), std_C=torch.tensor(std, device=device))
+
+    def denormalise(self, latents_FCHW: Tensor) -> Tensor:
+        """Normalised latents to raw ones, rounded once to the dtype they came in."""
+        raw_FCHW = latents_FCHW.float() * self.std_C[:, None, None] + self.mean_C[:, None, None]
+        return raw_FCHW.to(latents_FCHW.dtype)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class PairState(Generic[EncoderStateT, DecoderStateT]):
+    """What a stream carries on each side."""
+
+    encoder: EncoderStateT
+    decoder: DecoderStateT
+
+
+class CodecPair(Generic[EncoderStateT, DecoderStateT]):
+    """A `Codec` made of two.
+
+    Args:
+        encoder, decoder: may be the same; each is used one way only.
+        statistics: makes raw latents of what the encoder gives; None where it gives what the model
+            wants already.
+
+    Raises:
+        ValueError: if the two do not make latents of the same shape.
+    """
+
+    def __init__(
+        self,
+        encoder: Codec[EncoderStateT],
+        decoder: Codec[DecoderStateT],
+        *,
+        statistics: LatentStatistics | None = None,
+    ) -> None:
+        made, wanted = ((side.latent_channels, side.stride) for side in (encoder, decoder))
+        if made != wanted:
+            raise ValueError(
+                f"the encoder makes {made[0]} channels of {made[1]} px blocks, the decoder takes "
+                f"{wanted[0]} of {wanted[1]} px, choose codecs of one latent space"
+            )
+        self._encoder = encoder
+        self._decoder = decoder
+        self._statistics = statistics
+
+    @property
+    def stride(self) -> int:
+        return self._encoder.stride
+
+    @property
+    def latent_channels(self) -> int:
+        return self._encoder.latent_channels
+
+    def fresh_state(self) -> PairState[EncoderStateT, DecoderStateT]:
+        return PairState(encoder=self._encoder.fresh_state(), decoder=self._decoder.fresh_state())
+
+    def forget(self, state: PairState[EncoderStateT, DecoderStateT]) -> None:
+        self._encoder.forget(state.encoder)
+        self._decoder.forget(state.decoder)
+
+    def encode(self, rgb_TCHW: Tensor, state: PairState[EncoderStateT, DecoderStateT]) -> Tensor:
+        latents_FCHW = self._encoder.encode(rgb_TCHW, state.encoder)
+        if self._statistics is None:
+            return latents_FCHW
+        return self._statistics.denormalise(latents_FCHW)
+
+    def decode(
+        self, latents_FCHW: Tensor, state: PairState[EncoderStateT, DecoderStateT]
+    ) -> Tensor:
+        return self._decoder.decode(latents_FCHW, state.decoder)

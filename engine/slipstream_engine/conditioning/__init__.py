@@ -1,0 +1,1 @@
+"""Prompts: encoded, kept, mixed, blended over chunks."""

@@ -1,0 +1,87 @@
+"""Prompt embeddings kept on the disk, so that a prompt is encoded once in a machine's life.
+
+An entry is a file named by the SHA-256 of model and text: 32 bytes of SHA-256 over the rest, then
+a safetensors file with the rows of the real tokens. It appears whole or not at all; one that is
+damaged counts as absent. A file's time is that of its last use: the least recently used go first.
+"""
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from slipstream_engine.atomic_file import replacing
+
+logger = logging.getLogger(__name__)
+
+ROWS = "rows"
+DIGEST_BYTES = 32
+SUFFIX = ".embedding"
+
+
+class EmbeddingCache:
+    """Args:
+    root: the folder; made when the first entry is written.
+    model: names the encoder whose embeddings these are.
+    max_bytes: of all entries together.
+    """
+
+    def __init__(self, root: Path, *, model: str, max_bytes: int) -> None:
+        self._root = root
+        self._model = model
+        self._max_bytes = max_bytes
+
+    def get(self, text: str) -> Tensor | None:
+        """The rows of `text`, `[L, C]`, or None."""
+        path = self._path(text)
+        try:
+            content = path.read_bytes()
+            os.utime(path)
+        except OSError:
+            return None
+        digest, payload = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+        if hashlib.sha256(payload).digest() != digest:
+            logger.warning("%s is damaged, it will be made anew", path)
+            return None
+        try:
+            return load(payload)[ROWS]
+        except (SafetensorError, KeyError):
+            logger.warning("%s is no embedding, it will be made anew", path)
+            return None
+
+    def put(self, text: str, rows_LC: Tensor) -> None:
+        """Keep `rows_LC` for `text`; a disk that will not take it costs the entry, nothing else."""
+        payload = save({ROWS: rows_LC.cpu().contiguous()})
+        path = self._path(text)
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as file:
+                file.write(hashlib.sha256(payload).digest() + payload)
+            self._evict(keep=path)
+        except OSError as error:
+            logger.warning("the embedding of a prompt was not kept in %s: %s", self._root, error)
+
+    def _path(self, text: str) -> Path:
+        key = hashlib.sha256(f"{self._model}\0{text}".encode()).hexdigest()
+        return self._root / f"{key}{SUFFIX}"
+
+    def _evict(self, *, keep: Path) -> None:
+        """Delete the least recently used until the rest fits."""
+        used: list[tuple[int, int, Path]] = []
+        for path in self._root.iterdir():
+            try:
+                status = path.stat()
+            except FileNotFoundError:  # another process made room
+                continue
+            used.append((status.st_mtime_ns, status.st_size, path))
+        excess_bytes = sum(size for _, size, _ in used) - self._max_bytes
+        for _, size, path in sorted(used):
+            if excess_bytes <= 0:
+                return
+            if path != keep:
+                path.unlink(missing_ok=True)
+                excess_bytes -= size

@@ -1,0 +1,126 @@
+"""umT5 as a `TextEncoder`: cleaned, cached, its 11 GB loaded for as long as there are new prompts.
+
+L tokens, C channels.
+"""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from slipstream_protocol.messages import Vocabulary
+from slipstream_protocol.parameters import Prompts
+from torch import Tensor
+
+from slipstream_engine.checkpoints.loader import check, load
+from slipstream_engine.conditioning.cleaning import clean
+from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
+from slipstream_engine.conditioning.tokenizer import Tokenizer
+from slipstream_engine.models.text.umt5 import Umt5Config, Umt5Encoder, pad_rows
+
+TEXT_LEN = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Umt5Files:
+    """Where the encoder lies on the disk.
+
+    Args:
+        weights: the checkpoint of the encoder half.
+        tokenizer: the `tokenizer.json`.
+    """
+
+    weights: Path
+    tokenizer: Path
+
+
+class Umt5Text:
+    """Args:
+    files: read when a prompt comes that the cache does not know.
+    device, dtype: of the embeddings it gives.
+    encoder_device: where prompts are encoded, in bfloat16: umT5 overflows in float16.
+    """
+
+    vocabulary = Vocabulary()
+    text_len = TEXT_LEN
+
+    def __init__(
+        self,
+        files: Umt5Files,
+        cache: EmbeddingCache,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        encoder_device: torch.device,
+        config: Umt5Config,
+    ) -> None:
+        self._files = files
+        self._cache = cache
+        self._device = device
+        self._dtype = dtype
+        self._encoder_device = encoder_device
+        self._config = config
+        self._encoder: Umt5Encoder | None = None
+        self._tokenizer: Tokenizer | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def text_dim(self) -> int:
+        return self._config.dim
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the encoder takes memory now."""
+        return self._encoder is not None
+
+    def check(self) -> None:
+        """See that new prompts can be encoded, short of loading the encoder.
+
+        Raises:
+            CheckpointError: if the files are not there or not those of this encoder.
+            MissingExtraError: if a package for text is not installed.
+        """
+        clean("")
+        self._tokenizer = Tokenizer(self._files.tokenizer, max_tokens=self.text_len)
+        check(lambda: Umt5Encoder(self._config), self._files.weights)
+
+    def understood(self, prompts: Prompts) -> str:
+        """Nothing to say: any text will do."""
+        return ""
+
+    def encode(self, text: str) -> Tensor:
+        """The embedding of one prompt, from the cache where it can be.
+
+        Returns:
+            `[text_len, text_dim]`; the rows behind the text are zero.
+
+        Raises:
+            CheckpointError: if the encoder is needed and its files are not there or not right.
+            MissingExtraError: if a package for text is not installed.
+        """
+        cleaned = clean(text)
+        with self._lock:
+            rows_LC = self._cache.get(cleaned)
+            if rows_LC is None:
+                rows_LC = self._compute(cleaned)
+                self._cache.put(cleaned, rows_LC)
+        return pad_rows(rows_LC.to(device=self._device, dtype=self._dtype), self.text_len)
+
+    def release(self) -> None:
+        """Give the encoder's memory back; the next new prompt loads it again."""
+        with self._lock:
+            self._encoder = None
+
+    @torch.inference_mode()
+    def _compute(self, cleaned: str) -> Tensor:
+        if self._tokenizer is None:
+            self._tokenizer = Tokenizer(self._files.tokenizer, max_tokens=self.text_len)
+        if self._encoder is None:
+            self._encoder = load(
+                lambda: Umt5Encoder(self._config),
+                self._files.weights,
+                dtype=torch.bfloat16,
+                device=self._encoder_device,
+            )
+        ids_L = torch.tensor(self._tokenizer.ids(cleaned), device=self._encoder_device)
+        return self._encoder.forward(ids_L[None])[0]

@@ -1,0 +1,1 @@
+"""What one device needs: its memory, its transfers, its precision, its clock."""

@@ -1,0 +1,1 @@
+"""A stream's chunks through the model: encode, noise, denoising steps, decode."""

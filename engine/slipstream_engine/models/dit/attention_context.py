@@ -1,0 +1,104 @@
+"""What self-attention remembers: a stream's cache, or the earlier frames of a training clip.
+
+Each is made for one forward pass and knows where its tokens stand; the transformer's blocks know
+neither positions nor caches.
+
+B batch, F frames, S tokens of a frame, L = F * S tokens, K cached frames, H heads, D head dim.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from einops import repeat
+from torch import Tensor
+
+from slipstream_engine.kv_cache.positions import Placement
+from slipstream_engine.kv_cache.rolling_cache import RollingCache
+from slipstream_engine.models.dit.attention import attend
+from slipstream_engine.models.dit.rope import Rope, rotate
+
+
+class Memory(Protocol):
+    """Attention of one layer's new tokens to themselves and to the past."""
+
+    def attend(self, layer: int, q_BLHD: Tensor, k_BLHD: Tensor, v_BLHD: Tensor) -> Tensor:
+        """`[B, L, H * D]` for queries and keys that are normed but not yet rotated."""
+        ...
+
+
+class StreamMemory:
+    """A batch of micro-steps, each at its own position in its own cache row.
+
+    Args:
+        rows, columns: of the token grid.
+        rows_B: which cache row each sample of the batch owns; None for all of them in order.
+    """
+
+    def __init__(
+        self,
+        cache: RollingCache,
+        placement: Placement,
+        rope: Rope,
+        *,
+        rows: int,
+        columns: int,
+        rows_B: Tensor | None = None,
+    ) -> None:
+        self._cache = cache
+        self._placement = placement
+        self._rope = rope
+        self._grid = (rows, columns)
+        self._rows_B = rows_B
+        self._rotation = (
+            rope.rotation(placement.frames_BF, rows, columns) if cache.is_absolute else None
+        )
+        seen_BK = placement.seen_BK
+        self._mask = (
+            None if seen_BK is None else repeat(seen_BK, "b k -> b 1 1 (k s)", s=rows * columns)
+        )
+
+    def attend(self, layer: int, q_BLHD: Tensor, k_BLHD: Tensor, v_BLHD: Tensor) -> Tensor:
+        if self._rotation is not None:
+            q_BLHD, k_BLHD = rotate(q_BLHD, self._rotation), rotate(k_BLHD, self._rotation)
+        seen = self._cache.write(layer, k_BLHD, v_BLHD, self._placement, self._rows_B)
+        k_BLHD = seen.k_BLHD
+        if seen.query_age_BF is not None and seen.key_age_BK is not None:
+            q_BLHD = rotate(q_BLHD, self._rope.rotation(seen.query_age_BF, *self._grid))
+            k_BLHD = rotate(k_BLHD, self._rope.rotation(seen.key_age_BK, *self._grid))
+        return attend(q_BLHD, k_BLHD, seen.v_BLHD, self._mask)
+
+
+class ClipMemory:
+    """A whole clip at once, for training: each block of frames sees itself and those before it.
+
+    The same as feeding the blocks one by one to a cache that is large enough, and differentiable.
+
+    Args:
+        blocks: frames in each block, in order; chunk 0 of a stream is a block of 2.
+        rows, columns: of the token grid.
+        first: temporal position of the first frame.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[int],
+        rope: Rope,
+        *,
+        rows: int,
+        columns: int,
+        device: torch.device,
+        first: int = 0,
+    ) -> None:
+        frames_1F = torch.arange(first, first + sum(blocks), device=device)[None]
+        self._rotation = rope.rotation(frames_1F, rows, columns)
+        block_F = torch.arange(len(blocks), device=device).repeat_interleave(
+            torch.tensor(blocks, device=device)
+        )
+        block_L = repeat(block_F, "f -> (f s)", s=rows * columns)
+        self._mask = None if len(blocks) == 1 else block_L[:, None] >= block_L[None, :]
+
+    def attend(self, layer: int, q_BLHD: Tensor, k_BLHD: Tensor, v_BLHD: Tensor) -> Tensor:
+        return attend(
+            rotate(q_BLHD, self._rotation), rotate(k_BLHD, self._rotation), v_BLHD, self._mask
+        )

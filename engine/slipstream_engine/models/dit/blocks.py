@@ -1,0 +1,194 @@
+"""The parts of the causal Wan transformer, named as in its checkpoints (`spec/01` section 2).
+
+B batch, F frames, S tokens of a frame, L = F * S tokens, M = 6 modulation vectors, C model width, T
+text rows, H heads, D head dim.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from slipstream_engine.config import DitParams
+from slipstream_engine.models.dit.attention import attend
+from slipstream_engine.models.dit.attention_context import Memory
+from slipstream_engine.models.dit.linear import Linear
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Conditioning:
+    """All that a prompt contributes, computed once for it.
+
+    Args:
+        k_NBTHD, v_NBTHD: cross-attention keys and values of every layer; batch 1 serves any batch.
+        pooled_BC: what is added to the timestep embedding; None unless the model was made with
+            `pooled_text`.
+    """
+
+    k_NBTHD: Tensor
+    v_NBTHD: Tensor
+    pooled_BC: Tensor | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence["Conditioning"]) -> Self:
+        """Those of several samples, each of batch 1, as one batch."""
+        pooled = [part.pooled_BC for part in parts if part.pooled_BC is not None]
+        return cls(
+            k_NBTHD=torch.cat([part.k_NBTHD for part in parts], dim=1),
+            v_NBTHD=torch.cat([part.v_NBTHD for part in parts], dim=1),
+            pooled_BC=torch.cat(pooled) if pooled else None,
+        )
+
+    def clone(self) -> Self:
+        """The same in memory of its own."""
+        return type(self)(
+            k_NBTHD=self.k_NBTHD.clone(),
+            v_NBTHD=self.v_NBTHD.clone(),
+            pooled_BC=None if self.pooled_BC is None else self.pooled_BC.clone(),
+        )
+
+    def take(self, other: "Conditioning") -> None:
+        """Become another prompt's, in place: a recorded graph reads these addresses."""
+        self.k_NBTHD.copy_(other.k_NBTHD)
+        self.v_NBTHD.copy_(other.v_NBTHD)
+        if self.pooled_BC is not None and other.pooled_BC is not None:
+            self.pooled_BC.copy_(other.pooled_BC)
+
+    def clear(self) -> None:
+        """Become nobody's, in place."""
+        self.k_NBTHD.zero_()
+        self.v_NBTHD.zero_()
+        if self.pooled_BC is not None:
+            self.pooled_BC.zero_()
+
+
+class RMSNorm(nn.Module):
+    """Root mean square norm over all heads together; rounded before the weight."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self._eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed = F.rms_norm(x.float(), (x.shape[-1],), eps=self._eps)
+        return normed.to(x.dtype) * self.weight
+
+
+class Attention(nn.Module):
+    """The projections and norms that self- and cross-attention share."""
+
+    def __init__(self, params: DitParams) -> None:
+        super().__init__()
+        self.q = Linear(params.dim, params.dim)
+        self.k = Linear(params.dim, params.dim)
+        self.v = Linear(params.dim, params.dim)
+        self.o = Linear(params.dim, params.dim)
+        self.norm_q = RMSNorm(params.dim, params.eps)
+        self.norm_k = RMSNorm(params.dim, params.eps)
+        self._heads = params.heads
+
+    def queries(self, x_BLC: Tensor) -> Tensor:
+        return self._split(self.norm_q(self.q(x_BLC)))
+
+    def keys(self, x_BLC: Tensor) -> Tensor:
+        return self._split(self.norm_k(self.k(x_BLC)))
+
+    def values(self, x_BLC: Tensor) -> Tensor:
+        return self._split(self.v(x_BLC))
+
+    def _split(self, x_BLC: Tensor) -> Tensor:
+        return rearrange(x_BLC, "b l (h d) -> b l h d", h=self._heads)
+
+
+class SelfAttention(Attention):
+    def forward(self, x_BLC: Tensor, layer: int, memory: Memory) -> Tensor:
+        out_BLC: Tensor = self.o(
+            memory.attend(layer, self.queries(x_BLC), self.keys(x_BLC), self.values(x_BLC))
+        )
+        return out_BLC
+
+
+class CrossAttention(Attention):
+    """Attention to the prompt; every row takes part, padding too."""
+
+    def forward(self, x_BLC: Tensor, k_BTHD: Tensor, v_BTHD: Tensor) -> Tensor:
+        out_BLC: Tensor = self.o(attend(self.queries(x_BLC), k_BTHD, v_BTHD))
+        return out_BLC
+
+
+class FeedForward(nn.Sequential):
+    """Wider, GELU, narrower; a sequence because the checkpoints number its parts."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        widen, _, narrow = self
+        assert isinstance(widen, Linear)
+        out: Tensor = narrow(widen.gelu(x))
+        return out
+
+
+class Block(nn.Module):
+    """One transformer block; the timestep shifts, scales and gates all but the cross-attention."""
+
+    def __init__(self, params: DitParams) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(params)
+        self.cross_attn = CrossAttention(params)
+        self.norm3 = nn.LayerNorm(params.dim, eps=params.eps)
+        self.ffn = FeedForward(
+            Linear(params.dim, params.ffn_dim),
+            nn.GELU(approximate="tanh"),
+            Linear(params.ffn_dim, params.dim),
+        )
+        self.modulation = nn.Parameter(torch.randn(1, 6, params.dim) / params.dim**0.5)
+        self._eps = params.eps
+
+    def forward(
+        self,
+        x_BFSC: Tensor,
+        time_BFMC: Tensor,
+        conditioning: Conditioning,
+        layer: int,
+        memory: Memory,
+    ) -> Tensor:
+        frames = x_BFSC.shape[1]
+        modulation = (self.modulation[None] + time_BFMC)[:, :, :, None].unbind(dim=2)
+        shift_attn, scale_attn, gate_attn, shift_ffn, scale_ffn, gate_ffn = modulation
+
+        x = modulate(x_BFSC, shift_attn, scale_attn, self._eps)
+        attended_BLC = self.self_attn(rearrange(x, "b f s c -> b (f s) c"), layer, memory)
+        x = x_BFSC + rearrange(attended_BLC, "b (f s) c -> b f s c", f=frames) * gate_attn
+
+        read_BLC = self.cross_attn(
+            rearrange(self.norm3(x), "b f s c -> b (f s) c"),
+            conditioning.k_NBTHD[layer],
+            conditioning.v_NBTHD[layer],
+        )
+        x = x + rearrange(read_BLC, "b (f s) c -> b f s c", f=frames)
+
+        out_BFSC: Tensor = x + self.ffn(modulate(x, shift_ffn, scale_ffn, self._eps)) * gate_ffn
+        return out_BFSC
+
+
+class Head(nn.Module):
+    """Tokens to patches of flow."""
+
+    def __init__(self, params: DitParams) -> None:
+        super().__init__()
+        self.head = Linear(params.dim, params.patch_values)
+        self.modulation = nn.Parameter(torch.randn(1, 2, params.dim) / params.dim**0.5)
+        self._eps = params.eps
+
+    def forward(self, x_BFSC: Tensor, time_BFC: Tensor) -> Tensor:
+        shift, scale = (self.modulation[None] + time_BFC[:, :, None])[:, :, :, None].unbind(dim=2)
+        patches: Tensor = self.head(modulate(x_BFSC, shift, scale, self._eps))
+        return patches
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
+    """A LayerNorm whose scale and shift come from outside."""
+    return F.layer_norm(x, (x.shape[-1],), eps=eps) * (1 + scale) + shift

@@ -1,0 +1,219 @@
+"""The causal Wan diffusion transformer: noisy latents in, flow out, for a batch of micro-steps.
+
+Every sample of a batch is one (stream, chunk, step): it has its own timestep, position and cache
+row, all inside the `Memory`. The blocks are applied in a contiguous range, so a model can be cut
+between devices:
+
+    tokens = model.embed(x)
+    tokens = model.run(tokens, time, conditioning, memory, range(0, 15))     # first device
+    tokens = model.run(tokens, time, conditioning, memory, range(15, 30))    # second device
+    flow = model.unembed(tokens, time, rows=..., columns=...)
+
+Source: `spec/01` section 4; keys and shapes are the checkpoints'.
+
+B batch, F frames, c latent channels, h w latent size, S tokens of a frame, C model width, T text
+rows, H heads, D head dim, N layers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from slipstream_engine.config import DitParams
+from slipstream_engine.kv_cache.positions import Placement
+from slipstream_engine.kv_cache.rolling_cache import RollingCache
+from slipstream_engine.models.dit.attention_context import ClipMemory, Memory, StreamMemory
+from slipstream_engine.models.dit.blocks import Block, Conditioning, Head
+from slipstream_engine.models.dit.rope import Rope, timestep_sinusoid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TimeEmbedding:
+    """A batch's timesteps as the blocks and the head want them.
+
+    Args:
+        head_BFC: the embedding itself.
+        blocks_BFMC: its projection, six vectors a frame.
+    """
+
+    head_BFC: Tensor
+    blocks_BFMC: Tensor
+
+
+def call_block(
+    block: Block,
+    x_BFSC: Tensor,
+    time_BFMC: Tensor,
+    conditioning: Conditioning,
+    layer: int,
+    memory: Memory,
+) -> Tensor:
+    """Apply one block."""
+    out_BFSC: Tensor = block(x_BFSC, time_BFMC, conditioning, layer, memory)
+    return out_BFSC
+
+
+class CausalDit(nn.Module):
+    """See the module; `call_block` may be replaced by a compiled form of itself."""
+
+    call_block: Callable[[Block, Tensor, Tensor, Conditioning, int, Memory], Tensor]
+
+    def __init__(self, params: DitParams) -> None:
+        super().__init__()
+        dim = params.dim
+        self.params = params
+        self.patch_embedding = nn.Conv3d(
+            params.latent_channels, dim, kernel_size=params.patch, stride=params.patch
+        )
+        self.text_embedding = nn.Sequential(
+            nn.Linear(params.text_dim, dim), nn.GELU(approximate="tanh"), nn.Linear(dim, dim)
+        )
+        self.time_embedding = nn.Sequential(
+            nn.Linear(params.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim)
+        )
+        self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
+        self.blocks = nn.ModuleList(Block(params) for _ in range(params.layers))
+        self.head = Head(params)
+        self.call_block = call_block
+        self._rope: Rope | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.head.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.head.head.weight.dtype
+
+    @property
+    def rope(self) -> Rope:
+        """The rotary tables, made on the first use: a model on the meta device has none yet."""
+        if self._rope is None:
+            self._rope = Rope(self.params.head_dim, self.params.positions, self.device)
+        return self._rope
+
+    def block(self, layer: int) -> Block:
+        block = self.blocks[layer]
+        assert isinstance(block, Block), "blocks hold nothing else"
+        return block
+
+    def condition(self, prompt_BTE: Tensor) -> Conditioning:
+        """Compute all that a prompt contributes to every later forward.
+
+        Args:
+            prompt_BTE: embeddings `[B, text_len or less, text_dim]`; missing rows count as zero
+                rows.
+        """
+        params = self.params
+        prompt_BTE = F.pad(prompt_BTE, (0, 0, 0, params.text_len - prompt_BTE.shape[1]))
+        text_BTC = self.text_embedding(prompt_BTE)
+        attentions = [self.block(layer).cross_attn for layer in range(params.layers)]
+        k_NBTHD = torch.stack([attention.keys(text_BTC) for attention in attentions])
+        v_NBTHD = torch.stack([attention.values(text_BTC) for attention in attentions])
+        pooled_BC = None
+        if params.pooled_text:
+            is_live_BT1 = (prompt_BTE != 0).any(dim=-1, keepdim=True).to(text_BTC.dtype)
+            pooled_BC = (text_BTC * is_live_BT1).sum(dim=1) / is_live_BT1.sum(dim=1).clamp(min=1)
+        return Conditioning(k_NBTHD=k_NBTHD, v_NBTHD=v_NBTHD, pooled_BC=pooled_BC)
+
+    def embed(self, x_BFchw: Tensor) -> Tensor:
+        """Latents to tokens `[B, F, S, C]`, S in the order (row, column)."""
+        _, rows, columns = self.params.patch
+        patches = rearrange(x_BFchw, "b f c (y p) (x q) -> b f (y x) (c p q)", p=rows, q=columns)
+        return F.linear(patches, self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
+
+    def embed_time(self, timesteps_BF: Tensor, conditioning: Conditioning) -> TimeEmbedding:
+        """Embed a timestep for each frame of each sample."""
+        sinusoid = timestep_sinusoid(timesteps_BF, self.params.freq_dim).to(self.dtype)
+        head_BFC = self.time_embedding(sinusoid)
+        if conditioning.pooled_BC is not None:
+            head_BFC = head_BFC + conditioning.pooled_BC[:, None]
+        blocks_BFMC = rearrange(self.time_projection(head_BFC), "b f (m c) -> b f m c", m=6)
+        return TimeEmbedding(head_BFC=head_BFC, blocks_BFMC=blocks_BFMC)
+
+    def run(
+        self,
+        x_BFSC: Tensor,
+        time: TimeEmbedding,
+        conditioning: Conditioning,
+        memory: Memory,
+        layers: range,
+    ) -> Tensor:
+        """Apply a contiguous range of blocks."""
+        for layer in layers:
+            x_BFSC = self.call_block(
+                self.block(layer), x_BFSC, time.blocks_BFMC, conditioning, layer, memory
+            )
+        return x_BFSC
+
+    def unembed(self, x_BFSC: Tensor, time: TimeEmbedding, *, rows: int) -> Tensor:
+        """Tokens to flow, of the latents' shape; `rows` is of the token grid."""
+        _, p, q = self.params.patch
+        patches: Tensor = self.head(x_BFSC, time.head_BFC)
+        return rearrange(patches, "b f (y x) (p q c) -> b f c (y p) (x q)", y=rows, p=p, q=q)
+
+    def forward(
+        self, x_BFchw: Tensor, timesteps_BF: Tensor, conditioning: Conditioning, memory: Memory
+    ) -> Tensor:
+        """The flow (noise - clean) of noisy latents.
+
+        Args:
+            x_BFchw: noisy latents.
+            timesteps_BF: for each frame, an integer 0 to 1000.
+            conditioning: of one prompt, or of one for each sample.
+            memory: from `stream_memory` or `clip_memory`, made for this pass.
+        """
+        time = self.embed_time(timesteps_BF, conditioning)
+        tokens = self.run(
+            self.embed(x_BFchw), time, conditioning, memory, range(self.params.layers)
+        )
+        return self.unembed(tokens, time, rows=x_BFchw.shape[-2] // self.params.patch[1])
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of tokens for latents of this size.
+
+        Raises:
+            ValueError: if the patch does not divide the size.
+        """
+        _, p, q = self.params.patch
+        if height % p or width % q:
+            raise ValueError(
+                f"latents are {height}x{width}, they must be multiples of the patch {p}x{q}"
+            )
+        return height // p, width // q
+
+    def stream_memory(
+        self,
+        cache: RollingCache,
+        placement: Placement,
+        *,
+        height: int,
+        width: int,
+        rows_B: Tensor | None = None,
+    ) -> StreamMemory:
+        """The memory of a batch of micro-steps over latents of `height` x `width`."""
+        rows, columns = self.grid(height, width)
+        return StreamMemory(cache, placement, self.rope, rows=rows, columns=columns, rows_B=rows_B)
+
+    def clip_memory(self, blocks: tuple[int, ...], *, height: int, width: int) -> ClipMemory:
+        """The memory of a training clip whose blocks hold so many latent frames each."""
+        rows, columns = self.grid(height, width)
+        return ClipMemory(blocks, self.rope, rows=rows, columns=columns, device=self.device)
+
+
+def initialise(model: CausalDit) -> None:
+    """Wan's initial weights: Xavier, small text and time embeddings, a head of zeros."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+    nn.init.xavier_uniform_(model.patch_embedding.weight.flatten(1))
+    for embedding in (model.text_embedding, model.time_embedding):
+        for module in embedding:
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.02)
+    nn.init.zeros_(model.head.head.weight)

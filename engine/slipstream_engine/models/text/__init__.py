@@ -1,0 +1,1 @@
+"""The text encoders: umT5, and the embedded model's vocabulary."""

@@ -1,0 +1,1 @@
+"""The streaming video autoencoders: Wan 2.1's, and the small TAEHV class."""

@@ -1,0 +1,160 @@
+"""What a TAEHV-class codec is built of: layers over frames, and the linear path beside them.
+
+B batch, T frames, F latent frames, C channels, H height, W width; h w latent size; N latents.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from slipstream_engine.models.vae.taehv_config import FRAMES_TO_TRIM, TaehvParams
+
+
+class Clamp(nn.Module):
+    """Squash to (-limit, limit)."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.limit = limit
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        return torch.tanh(x_BTCHW / self.limit) * self.limit
+
+
+class Conv(nn.Conv2d):
+    """A 3x3 convolution over every frame."""
+
+    def __init__(self, wide_in: int, wide_out: int, *, stride: int = 1, bias: bool = True) -> None:
+        super().__init__(wide_in, wide_out, 3, stride=stride, padding=1, bias=bias)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        return framewise(super().forward, x_BTCHW)
+
+
+class MemBlock(nn.Module):
+    """A residual block over a frame and the one before it."""
+
+    def __init__(self, width: int, *, convs: int, memory: bool, slope: float) -> None:
+        super().__init__()
+        self.memory = memory
+        layers: list[nn.Module] = [nn.Conv2d(width * (2 if memory else 1), width, 3, padding=1)]
+        for _ in range(convs - 1):
+            layers += [nn.LeakyReLU(slope), nn.Conv2d(width, width, 3, padding=1)]
+        self.conv = nn.Sequential(*layers)
+        self.unit = nn.LeakyReLU(slope)
+
+    def forward(self, x_BTCHW: Tensor, past_BTCHW: Tensor | None = None) -> Tensor:
+        seen = x_BTCHW if past_BTCHW is None else torch.cat([x_BTCHW, past_BTCHW], dim=2)
+        out: Tensor = self.unit(framewise(self.conv, seen) + x_BTCHW)
+        return out
+
+
+class TPool(nn.Module):
+    """`time` frames, oldest first, to one."""
+
+    def __init__(self, wide_in: int, wide_out: int, *, time: int) -> None:
+        super().__init__()
+        self.time = time
+        self.conv = nn.Conv2d(wide_in * time, wide_out, 1, bias=False)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        return framewise(
+            self.conv, rearrange(x_BTCHW, "b (f t) c h w -> b f (t c) h w", t=self.time)
+        )
+
+
+class TGrow(nn.Module):
+    """One frame to `time` of them, oldest first, and to `space` times the rows and columns."""
+
+    def __init__(self, wide_in: int, wide_out: int, *, time: int, space: int = 1) -> None:
+        super().__init__()
+        self.time = time
+        self.space = space
+        self.conv = nn.Conv2d(wide_in, wide_out * time * space * space, 1, bias=False)
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        grown = framewise(self.conv, x_BTCHW)
+        return rearrange(
+            grown,
+            "b f (t c p q) h w -> b (f t) c (h p) (w q)",
+            t=self.time,
+            p=self.space,
+            q=self.space,
+        )
+
+
+class Upsample(nn.Module):
+    """Nearest neighbour."""
+
+    def __init__(self, space: int) -> None:
+        super().__init__()
+        self.space = space
+
+    def forward(self, x_BTCHW: Tensor) -> Tensor:
+        wide = x_BTCHW.repeat_interleave(self.space, dim=-1)
+        return wide.repeat_interleave(self.space, dim=-2)
+
+
+class Linear(nn.Module):
+    """The linear path: a whole block of pixels, in space and time, to a latent pixel, and back.
+
+    It is fitted to data (principal components), not learned; convolutions add what it lacks.
+    """
+
+    def __init__(self, params: TaehvParams) -> None:
+        super().__init__()
+        self.stride = params.stride
+        values = 3 * (FRAMES_TO_TRIM + 1) * params.stride**2
+        self.down = nn.Conv2d(values, params.latent_channels, 1)
+        self.up = nn.Conv2d(params.latent_channels, values, 1)
+
+    def encode(self, x_BTCHW: Tensor) -> Tensor:
+        return framewise(self.down, blocks(x_BTCHW, self.stride))
+
+    def decode(self, z_BFCHW: Tensor) -> Tensor:
+        return rearrange(
+            framewise(self.up, z_BFCHW),
+            "b f (t c p q) h w -> b (f t) c (h p) (w q)",
+            c=3,
+            p=self.stride,
+            q=self.stride,
+        )
+
+
+def blocks(x_BTCHW: Tensor, stride: int) -> Tensor:
+    """Pixels of 4 frames as one vector for each latent pixel, `[B, F, 12 * stride ** 2, h, w]`."""
+    return rearrange(
+        x_BTCHW,
+        "b (f t) c (h p) (w q) -> b f (t c p q) h w",
+        t=FRAMES_TO_TRIM + 1,
+        p=stride,
+        q=stride,
+    )
+
+
+def calmed(x_BTCHW: Tensor, level: float, stride: int) -> Tensor:
+    """Even out the frames of each latent where they hardly change.
+
+    Args:
+        level: root mean square change of a block at which half of it is left; far below it nothing
+            is, far above it all.
+        stride: pixels to a block; between the blocks' middles the share runs evenly.
+    """
+    batch, frames = x_BTCHW.shape[:2]
+    x_NTCHW = rearrange(x_BTCHW, "b (f t) c h w -> (b f) t c h w", t=FRAMES_TO_TRIM + 1)
+    mean_N1CHW = x_NTCHW.mean(dim=1, keepdim=True)
+    change_NTCHW = x_NTCHW - mean_N1CHW
+    power_N1hw = F.avg_pool2d(change_NTCHW.square().mean(dim=(1, 2))[:, None], stride)
+    left_N1hw = power_N1hw**2 / (power_N1hw**2 + level**4)
+    left_N1HW = F.interpolate(left_N1hw, scale_factor=stride, mode="bilinear")
+    calm_NTCHW = mean_N1CHW + left_N1HW[:, None] * change_NTCHW
+    return calm_NTCHW.reshape(batch, frames, *x_BTCHW.shape[2:])
+
+
+def framewise(op: Callable[[Tensor], Tensor], x_BTCHW: Tensor) -> Tensor:
+    """`op` on every frame of `[B, T, C, H, W]` alike."""
+    batch, frames = x_BTCHW.shape[:2]
+    return rearrange(op(x_BTCHW.flatten(0, 1)), "(b t) c h w -> b t c h w", b=batch, t=frames)

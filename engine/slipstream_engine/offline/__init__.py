@@ -1,0 +1,1 @@
+"""`slipstream-engine v2v`: a video file through the pipeline that serves the camera."""

@@ -1,0 +1,1 @@
+"""Which micro-step runs next. Pure: no clock, no device, no threads."""

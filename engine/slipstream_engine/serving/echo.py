@@ -1,0 +1,90 @@
+"""A pipeline without a model: each frame comes back as it went in.
+
+It is the floor of the latency, the far end of the tests, and needs neither torch nor weights.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import UNSET
+from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.messages import Vocabulary
+from slipstream_protocol.parameters import Parameters, Prompt, Prompts
+
+from slipstream_engine.scheduling.types import Shape
+
+_SHAPE = Shape(level="echo", steps=0)
+
+
+class EchoStream:
+    """A stream whose output is its input; remembers its prompts like any other."""
+
+    shape = _SHAPE
+    steady_shape = _SHAPE
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._prompts: Prompts = (Prompt(""),)
+        self.apply(parameters)
+
+    @property
+    def prompts(self) -> Prompts:
+        return self._prompts
+
+    def apply(self, parameters: Parameters) -> None:
+        if parameters.target is not UNSET:
+            self._prompts = parameters.target
+
+    def encode(self, frames_THW: I420) -> I420:
+        return frames_THW.copy()
+
+    def decode(self, chunk: I420, out_THW: I420) -> None:
+        out_THW[:] = chunk
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class EchoPipeline:
+    """See the module.
+
+    Args:
+        width_px, height_px: of the frames it takes.
+    """
+
+    name = "echo"
+    preset = "none"
+    max_batch = 1
+    step_list: tuple[int, ...] = (1000,)
+    noise_scale_range = (0.0, 0.0)
+    vocabulary = Vocabulary()
+    note = "echo: the camera's own picture, through the engine and back, without a model"
+    defaults = Parameters(
+        prompts=(Prompt(""),),
+        denoising_step_list=(1000,),
+        noise_scale=0.0,
+        noise_controller=False,
+        seed=0,
+    )
+
+    def __init__(self, *, width_px: int, height_px: int) -> None:
+        self.geometry = Geometry(
+            width_px=width_px, height_px=height_px, first_chunk_frames=4, chunk_frames=4
+        )
+
+    def understood(self, prompts: Prompts) -> str:
+        """Nothing to say: prompts change nothing."""
+        return ""
+
+    def warm_up(self) -> None:
+        """Nothing is slow the first time."""
+
+    def open(self, parameters: Parameters) -> EchoStream:
+        return EchoStream(parameters)
+
+    def denoise(self, chunks: Sequence[I420]) -> None:
+        """Never called: a chunk has no steps."""
+
+    def finish(self) -> None:
+        """Nothing is left to be done."""
+
+    def close(self) -> None:
+        """Nothing runs beside the streams."""

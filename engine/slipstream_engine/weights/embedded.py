@@ -1,0 +1,63 @@
+"""The embedded default: a model for two CPU cores, whose weights lie in the package."""
+
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from slipstream_engine.checkpoints.checkpoint import CheckpointError
+from slipstream_engine.checkpoints.loader import load
+from slipstream_engine.config import EngineConfig
+from slipstream_engine.diffusion.pipeline import Parts
+from slipstream_engine.models.dit.transformer import CausalDit
+from slipstream_engine.models.text.tiny_text import TinyText
+from slipstream_engine.models.vae.taehv import Taehv, TaehvState
+from slipstream_engine.models.vae.taehv_config import TINY
+
+WEIGHTS = Path(__file__).parents[1] / "assets" / "tiny"
+CODEC_FILE, DIT_FILE, TEXT_FILE = "codec.safetensors", "dit.safetensors", "text.safetensors"
+
+
+def load_embedded(config: EngineConfig, folder: Path = WEIGHTS) -> Parts[TaehvState]:
+    """The parts of preset `tiny`, ready for inference.
+
+    Raises:
+        CheckpointError: if a file of weights is missing, damaged or another model's.
+    """
+    device = torch.device(config.device)
+    dtype: torch.dtype = getattr(torch, config.dtype)
+    params = config.preset.dit
+    model = load(lambda: CausalDit(params), folder / DIT_FILE, dtype=dtype, device=device)
+    codec = load(lambda: Taehv(TINY), folder / CODEC_FILE, dtype=dtype, device=device)
+    text = load_text(folder / TEXT_FILE, like=torch.zeros((), device=device, dtype=dtype))
+    return Parts(model=model, codec=codec, text=text)
+
+
+def check_embedded(folder: Path = WEIGHTS) -> None:
+    """Name the files of weights that are absent.
+
+    Raises:
+        CheckpointError: if any is.
+    """
+    files = (CODEC_FILE, DIT_FILE, TEXT_FILE)
+    if absent := [name for name in files if not (folder / name).is_file()]:
+        raise CheckpointError(
+            f"preset tiny needs {', '.join(absent)} in {folder}, install the package anew"
+        )
+
+
+def load_text(path: Path, *, like: torch.Tensor) -> TinyText:
+    """The text encoder of a file; its embeddings come on `like`'s device and in its dtype.
+
+    Raises:
+        CheckpointError: if the file is missing or not such a one.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"there are no words at {path}, install the package anew")
+    with safe_open(path, framework="pt") as opened:
+        metadata = opened.metadata()
+    try:
+        return TinyText.from_weights(load_file(path), metadata, like=like)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} is no table of words: {error}") from error

@@ -1,0 +1,88 @@
+"""Parts with random weights: a preset's real sizes and speed where its weights are not.
+
+The weights are such that numbers neither die out nor blow up: what a product costs depends on the
+values, on GPUs by a tenth, since zeros take less power.
+"""
+
+import hashlib
+import math
+from typing import Any
+
+import torch
+from slipstream_protocol.messages import Vocabulary
+from slipstream_protocol.parameters import Prompts
+from torch import Tensor
+
+from slipstream_engine.checkpoints.checkpoint import Shape
+from slipstream_engine.checkpoints.loader import make
+from slipstream_engine.config import EngineConfig
+from slipstream_engine.diffusion.pipeline import Parts
+from slipstream_engine.models.dit.transformer import CausalDit
+from slipstream_engine.models.vae.taehv import Taehv
+from slipstream_engine.models.vae.taehv_config import TINY
+from slipstream_engine.weights.factory import EMBEDDED
+from slipstream_engine.weights.registry import CODECS
+from slipstream_engine.weights.wan import Sizes, builds_of, pair_codecs
+
+
+class RandomText:
+    """A `text.TextEncoder` that gives every text the same rows of noise, none of them empty."""
+
+    vocabulary = Vocabulary()
+
+    def __init__(self, *, text_len: int, text_dim: int, like: Tensor) -> None:
+        self.text_len = text_len
+        self.text_dim = text_dim
+        self._rows_TE = torch.randn(text_len, text_dim, device=like.device, dtype=like.dtype)
+
+    def understood(self, prompts: Prompts) -> str:
+        """Nothing to say: any text will do."""
+        return ""
+
+    def encode(self, text: str) -> Tensor:
+        return self._rows_TE
+
+
+def random_parts(config: EngineConfig, *, sizes: Sizes | None = None) -> Parts[Any]:
+    """The parts of a preset, the same numbers every time.
+
+    Args:
+        sizes: where not the published ones.
+    """
+    preset = config.preset
+    device, dtype = torch.device(config.device), getattr(torch, config.dtype)
+
+    def tensor_of(name: str, shape: Shape) -> Tensor:
+        return random_tensor(name, shape, device=device, dtype=dtype)
+
+    codec: Any
+    if preset.name == EMBEDDED:
+        codec = make(lambda: Taehv(TINY), tensor_of, device=device)
+    else:
+        builds = builds_of(preset, sizes or Sizes())
+        codec = pair_codecs(
+            preset, lambda name: make(builds[CODECS[name]], tensor_of, device=device), device
+        )
+    model = make(lambda: CausalDit(preset.dit), tensor_of, device=device)
+    text = RandomText(
+        text_len=preset.dit.text_len,
+        text_dim=preset.dit.text_dim,
+        like=torch.empty((), device=device, dtype=dtype),
+    )
+    return Parts(model=model, codec=codec, text=text)
+
+
+def random_tensor(name: str, shape: Shape, *, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Weights of variance one over their inputs, gains of one, biases of zero."""
+    if name.endswith("bias"):
+        return torch.zeros(shape, device=device, dtype=dtype)
+    if name.endswith("gamma") or len(shape) == 1:
+        return torch.ones(shape, device=device, dtype=dtype)
+    if device.type == "meta":
+        return torch.empty(shape, device=device, dtype=dtype)
+    inputs = shape[-1] if name.endswith("modulation") else math.prod(shape[1:])
+    gain = 2 if len(shape) >= 4 else 1  # units between convolutions let half through
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6])
+    generator = torch.Generator(device).manual_seed(seed)
+    numbers = torch.randn(shape, generator=generator, device=device, dtype=dtype)
+    return numbers.mul_(math.sqrt(gain / inputs))
