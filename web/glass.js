@@ -15,7 +15,7 @@ const WINDOW_MS = 10_000;
 const LONGEST_MS = 30_000; // an age beyond is a clock that was set, not a frame
 const SLACK_MS = 5;
 
-// of a record; see server/slipstream_server/timing.py
+// of a record; see server/slipstream_server/send/frame_timing.py
 const RECORD_BYTES = 68;
 const MOMENTS = [
   "captured", "came", "chunked", "submitted", "taken", "made", "received", "played", "sent",

@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return doctor(rest, os.environ)
     if command == "worker":
-        from slipstream_server.worker import worker_command
+        from slipstream_server.workers.worker import worker_command
 
         return worker_command(rest)
     from slipstream_server.serve import serve_command

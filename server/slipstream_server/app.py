@@ -16,25 +16,25 @@ from pathlib import Path
 
 from aiohttp import web
 
-from slipstream_server.auth import Guard
-from slipstream_server.carrier import Engine
 from slipstream_server.config import ServerConfig
-from slipstream_server.encoder import X264, choose_codec
-from slipstream_server.encoding import VideoSettings
-from slipstream_server.engine_client import EngineClient
+from slipstream_server.engine.client import EngineClient
+from slipstream_server.engine.supervisor import Supervisor, attach_client, engine_command
 from slipstream_server.errors import ConfigError, PortBusy
-from slipstream_server.hosted_relays import HostedRelays
-from slipstream_server.metrics import Metrics
-from slipstream_server.probes import Probes
-from slipstream_server.session import Surroundings
-from slipstream_server.sessions import Sessions
-from slipstream_server.signaling import BODY_MAX_BYTES, Signaling, errors_as_json
-from slipstream_server.slo import SloTargets
-from slipstream_server.streams import Streams
-from slipstream_server.supervisor import Supervisor, attach_client, engine_command
-from slipstream_server.throttle import Throttle
-from slipstream_server.tls import TlsListener
-from slipstream_server.whip import Whip
+from slipstream_server.http.access import Guard
+from slipstream_server.http.health import Probes
+from slipstream_server.http.rate_limit import Throttle
+from slipstream_server.http.tls_listener import TlsListener
+from slipstream_server.ice.turn_providers import HostedRelays
+from slipstream_server.observability.metrics import Metrics
+from slipstream_server.observability.slo import SloTargets
+from slipstream_server.send.adaptive_encoder import VideoSettings
+from slipstream_server.send.h264 import X264, choose_codec
+from slipstream_server.sessions.registry import Sessions
+from slipstream_server.sessions.session import Surroundings
+from slipstream_server.signaling.streams_api import Streams
+from slipstream_server.signaling.webrtc_api import BODY_MAX_BYTES, Signaling, errors_as_json
+from slipstream_server.signaling.whip import Whip
+from slipstream_server.streams.ports import Engine
 
 logger = logging.getLogger(__name__)
 

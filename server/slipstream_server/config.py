@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from slipstream_server.errors import ConfigError
-from slipstream_server.reach import PortRange, Reach
+from slipstream_server.media_addressing import PortRange, Reach
 
 ENVIRONMENT_PREFIX = "SLIPSTREAM_"
 _USUAL_VARIABLES = (  # as those who give them out name them

@@ -5,14 +5,14 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
-from slipstream_server.addresses import page_addresses
 from slipstream_server.app import alone, serve
-from slipstream_server.certificate import Certificate
 from slipstream_server.config import ServerConfig, read_config
 from slipstream_server.errors import ConfigError, PortBusy
-from slipstream_server.front import sharded
+from slipstream_server.http.addresses import page_addresses
+from slipstream_server.http.certificates import Certificate
+from slipstream_server.http.tls_listener import certificate_for
 from slipstream_server.process import run_process, set_up_logging
-from slipstream_server.tls import certificate_for
+from slipstream_server.workers.front import sharded
 
 
 async def run(config: ServerConfig, certificate: Certificate | None) -> None:

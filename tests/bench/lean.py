@@ -11,13 +11,13 @@ from typing import Any
 from aiohttp import web
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from av import VideoFrame
-from slipstream_server.encoder import X264
-from slipstream_server.encoding import Encoding
-from slipstream_server.keyframes import KeyFrames
 from slipstream_server.process import SWITCH_S, new_loop
-from slipstream_server.rate import RateControl
-from slipstream_server.sdp import with_start_bitrate
-from slipstream_server.video import Video
+from slipstream_server.rtc.video_transceiver import Video
+from slipstream_server.rtp.sdp import with_start_bitrate
+from slipstream_server.send.adaptive_encoder import Encoding
+from slipstream_server.send.bandwidth import RateControl
+from slipstream_server.send.h264 import X264
+from slipstream_server.send.keyframes import KeyFrames
 
 CEILING_BPS = 4_000_000
 

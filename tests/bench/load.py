@@ -23,7 +23,7 @@ from aiortc import (
 )
 from slipstream_protocol.clock import NS_PER_S, RTP_HZ
 from slipstream_protocol.frames import I420
-from slipstream_server.seams import private
+from slipstream_server.rtp.aiortc_internals import private
 
 OFFER_PATH = "/api/v1/webrtc/offer"
 

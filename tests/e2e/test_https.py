@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yarl
-from slipstream_server.addresses import lan_addresses
+from slipstream_server.http.addresses import lan_addresses
 
 from tests.e2e.browser import running_chromium
 from tests.e2e.studio import opened_page

@@ -19,8 +19,8 @@ from aiortc import (
 )
 from av import VideoFrame
 from numpy.typing import NDArray
-from slipstream_server.ice import bound_gathering
-from slipstream_server.reach import Reach
+from slipstream_server.ice.gathering import bound_gathering
+from slipstream_server.media_addressing import Reach
 
 from tests.barcode import draw, read
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from slipstream_server.jitter import EncodedFrame, Packet
+from slipstream_server.receive.jitter_buffer import EncodedFrame, Packet
 
 FRAME_TICKS = 3750  # 24 fps
 PAYLOAD_TYPE = 97

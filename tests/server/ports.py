@@ -4,7 +4,7 @@ import contextlib
 import socket
 from collections.abc import Iterator
 
-from slipstream_server.reach import PortRange
+from slipstream_server.media_addressing import PortRange
 
 
 @contextlib.contextmanager

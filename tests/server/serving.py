@@ -11,10 +11,10 @@ from typing import Any
 from aiohttp.test_utils import TestClient, TestServer
 from slipstream_server.app import SESSIONS, make_app, running_engine
 from slipstream_server.config import ServerConfig
-from slipstream_server.engine_client import EngineClient
+from slipstream_server.engine.client import EngineClient
+from slipstream_server.engine.supervisor import Supervisor
 from slipstream_server.engine_status import EngineState
-from slipstream_server.sessions import Sessions
-from slipstream_server.supervisor import Supervisor
+from slipstream_server.sessions.registry import Sessions
 
 STEP_S = 0.01
 DEADLINE_S = 20.0

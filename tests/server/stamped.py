@@ -4,8 +4,8 @@ import numpy as np
 from slipstream_protocol.clock import NS_PER_MS
 from slipstream_protocol.frames import Geometry
 from slipstream_protocol.messages import StageTimes
-from slipstream_server.chunker import Captured
-from slipstream_server.playout import ChunkStamps, Made
+from slipstream_server.frames.chunker import Captured
+from slipstream_server.frames.playout import ChunkStamps, Made
 
 GEOMETRY = Geometry(width_px=4, height_px=2, first_chunk_frames=5, chunk_frames=4)
 

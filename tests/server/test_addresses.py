@@ -3,8 +3,8 @@
 import ipaddress
 
 import pytest
-from slipstream_server.addresses import lan_addresses, names, page_addresses
 from slipstream_server.config import ServerConfig
+from slipstream_server.http.addresses import lan_addresses, names, page_addresses
 
 TOKEN = "0123456789abcdef"
 

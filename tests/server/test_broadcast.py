@@ -12,12 +12,12 @@ import pytest
 from aiortc.mediastreams import MediaStreamError
 from av import Packet
 from slipstream_protocol.clock import NS_PER_MS, now_ns
-from slipstream_server.broadcast import Broadcast, SharedTrack
-from slipstream_server.encoder import X264
-from slipstream_server.encoding import Encoding
-from slipstream_server.keyframes import KeyFrames
-from slipstream_server.playout import Made, Shown
-from slipstream_server.rate import RateControl
+from slipstream_server.frames.playout import Made, Shown
+from slipstream_server.send.adaptive_encoder import Encoding
+from slipstream_server.send.bandwidth import RateControl
+from slipstream_server.send.fanout import Broadcast, SharedTrack
+from slipstream_server.send.h264 import X264
+from slipstream_server.send.keyframes import KeyFrames
 
 from tests.server.stamped import made
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_S
-from slipstream_server.bucket import Bucket
+from slipstream_server.token_bucket import Bucket
 
 
 def test_a_burst_then_the_rate() -> None:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
 
-from slipstream_server.timing import RECORD
+from slipstream_server.send.frame_timing import RECORD
 
 from tests.server.calls import DEADLINE_S, Camera, dial, number_of
 from tests.server.ports import free_range, taken

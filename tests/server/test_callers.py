@@ -2,7 +2,7 @@
 
 import pytest
 from slipstream_protocol.clock import NS_PER_S
-from slipstream_server.callers import Callers, caller_of, is_loopback
+from slipstream_server.http.client_buckets import Callers, caller_of, is_loopback
 
 
 def test_one_caller_does_not_spend_anothers_credit() -> None:

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
-from slipstream_server.capture import CaptureClock
+from slipstream_server.receive.capture_clock import CaptureClock
 
 FRAME_PTS = 3000  # 30 fps at 90 kHz
 FRAME_NS = NS_PER_S // 30

@@ -9,8 +9,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from slipstream_server.certificate import read_certificate, self_signed
 from slipstream_server.errors import ConfigError
+from slipstream_server.http.certificates import read_certificate, self_signed
 
 NOW = datetime.datetime(2030, 1, 2, 3, 4, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)

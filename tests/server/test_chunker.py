@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_S
-from slipstream_server.chunker import MAX_WAITING_FRAMES, Captured, Chunker
+from slipstream_server.frames.chunker import MAX_WAITING_FRAMES, Captured, Chunker
 
 from tests.server.stamped import GEOMETRY, captured, ms
 

@@ -12,10 +12,10 @@ from msgspec import UNSET
 from slipstream_protocol.clock import NS_PER_S
 from slipstream_protocol.messages import Applied, UpdateRefused
 from slipstream_protocol.parameters import Parameters, Prompt
-from slipstream_server.control import BURST, Control, settled
-from slipstream_server.events import Ack, AppliedRev, Event, OnAir, ParametersUpdated, Pong
-from slipstream_server.page_message import MESSAGE_MAX_BYTES, parse
-from slipstream_server.viewed import ClientStats
+from slipstream_server.control.events import Ack, AppliedRev, Event, OnAir, ParametersUpdated, Pong
+from slipstream_server.control.incoming import MESSAGE_MAX_BYTES, parse
+from slipstream_server.control.updates import BURST, Control, settled
+from slipstream_server.observability.client_stats import ClientStats
 
 
 class Desk:

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import yarl
 from slipstream_protocol.inspection import Gpu, Inspection
-from slipstream_server.certificate import self_signed
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor import engine, machine, media, network
 from slipstream_server.doctor.examination import examine, exit_code, summary
 from slipstream_server.doctor.finding import Check, Finding, Verdict, fail, ok, warn
+from slipstream_server.http.certificates import self_signed
 
 from tests.server.command import slipstream
 from tests.server.test_certificate import pair

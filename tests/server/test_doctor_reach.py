@@ -2,7 +2,7 @@
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor.reach import check_hosted, check_media_ports
-from slipstream_server.hosted_relays import cloudflare
+from slipstream_server.ice.turn_providers import cloudflare
 
 from tests.server.ports import free_range, taken
 from tests.server.test_hosted_relays import KEY, TOKEN, running

@@ -7,7 +7,7 @@ import pytest
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor import relays
 from slipstream_server.doctor.finding import Finding, Verdict
-from slipstream_server.ice import IceServer, ice_servers
+from slipstream_server.ice.gathering import IceServer, ice_servers
 
 from tests.server.relay import Relay, relaying
 

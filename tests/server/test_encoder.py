@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from av import VideoFrame
 from numpy.typing import NDArray
-from slipstream_server.encoder import NVENC, X264, Codec, H264Encoder, can_encode, choose_codec
-from slipstream_server.payloads import content
+from slipstream_server.rtp.depacketize import content
+from slipstream_server.send.h264 import NVENC, X264, Codec, H264Encoder, can_encode, choose_codec
 
 from tests.server.calls import number_of, numbered
 

@@ -33,7 +33,7 @@ from slipstream_protocol.messages import (
     Vocabulary,
 )
 from slipstream_protocol.parameters import Parameters, Prompt
-from slipstream_server.engine_client import ChunkBack, EngineClient, EngineStream
+from slipstream_server.engine.client import ChunkBack, EngineClient, EngineStream
 from slipstream_server.errors import EngineUnavailable, RequestError, ServerFull
 
 from tests.server.serving import poll

@@ -22,9 +22,9 @@ from slipstream_protocol.messages import (
 )
 from slipstream_protocol.parameters import Parameters
 from slipstream_server.errors import Unavailable
-from slipstream_server.exchange import Exchange
-from slipstream_server.trunk import Line, LineLost, TrunkMessage
-from slipstream_server.workers import Worker
+from slipstream_server.workers.engine_router import Exchange
+from slipstream_server.workers.pool import Worker
+from slipstream_server.workers.protocol import Line, LineLost, TrunkMessage
 
 from tests.server.serving import poll
 

@@ -3,8 +3,8 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from slipstream_server.engine_status import EngineState, EngineStatus
-from slipstream_server.exposition import merged
-from slipstream_server.metrics import FrontMetrics, Metrics
+from slipstream_server.observability.merge import merged
+from slipstream_server.observability.metrics import FrontMetrics, Metrics
 
 
 def exposed(count: int) -> bytes:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from slipstream_server import front as front_module
 from slipstream_server.config import ServerConfig
 from slipstream_server.errors import Unavailable
-from slipstream_server.front import Front
-from slipstream_server.workers import Worker
+from slipstream_server.workers import front as front_module
+from slipstream_server.workers.front import Front
+from slipstream_server.workers.pool import Worker
 
 LISTED = b'{"streams":[{"stream":"one","state":"live","published":true,"viewers":2}]}'
 

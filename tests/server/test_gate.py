@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 from typing import Any
 
-from slipstream_server import gate as gates
-from slipstream_server.gate import Gate
+from slipstream_server.ice import packet_filter as gates
+from slipstream_server.ice.packet_filter import Gate
 
 FRIEND, STRANGER = ("192.0.2.1", 5000), ("192.0.2.66", 6666)
 STUN, DTLS, RTP = b"\x00\x01stun", b"\x16dtls", b"\x80rtp"

@@ -14,11 +14,12 @@ from aiohttp import BasicAuth, web
 from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_server import hosted_relays
 from slipstream_server.config import ServerConfig, read_config
-from slipstream_server.credentials import LIFE_S, Credentials
 from slipstream_server.errors import ConfigError
-from slipstream_server.hosted_relays import (
+from slipstream_server.ice import turn_providers
+from slipstream_server.ice.credential_cache import LIFE_S, Credentials
+from slipstream_server.ice.gathering import IceServer
+from slipstream_server.ice.turn_providers import (
     HostedRelays,
     Provider,
     RelaysRefused,
@@ -27,7 +28,6 @@ from slipstream_server.hosted_relays import (
     providers,
     twilio,
 )
-from slipstream_server.ice import IceServer
 
 from tests.server.serving import poll, serving
 
@@ -177,7 +177,7 @@ async def test_one_that_is_down_costs_only_itself(caplog: pytest.LogCaptureFixtu
 
 
 async def test_a_silent_one_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosted_relays, "ANSWER_S", 0.1)
+    monkeypatch.setattr(turn_providers, "ANSWER_S", 0.1)
     async with running() as (api, origin):
         api.silent = True
         with pytest.raises(TimeoutError):
@@ -189,7 +189,7 @@ async def test_callers_are_told_of_them_beside_the_configured(
 ) -> None:
     """asked for once, however many callers there are; a silent provider holds nobody up."""
     async with running() as (api, origin):
-        monkeypatch.setattr(hosted_relays, "providers", lambda config: both(origin))
+        monkeypatch.setattr(turn_providers, "providers", lambda config: both(origin))
         async with serving(tmp_path, ready=False, stun="stun:own:1") as server:
 
             async def told() -> list[dict[str, Any]]:

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_server.config import ServerConfig
 from slipstream_server.errors import ConfigError, PortsTaken
-from slipstream_server.ice import bound_gathering, ice_servers, rtc_configuration
-from slipstream_server.reach import PortRange, Reach
+from slipstream_server.ice.gathering import bound_gathering, ice_servers, rtc_configuration
+from slipstream_server.media_addressing import PortRange, Reach
 
 from tests.server.ports import free_range, taken
 

@@ -12,8 +12,8 @@ from av import VideoFrame
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.frames import Geometry, i420_planes
-from slipstream_server.chunker import Captured
-from slipstream_server.ingest import Ingest, Scaler, cover_px
+from slipstream_server.frames.chunker import Captured
+from slipstream_server.receive.camera import Ingest, Scaler, cover_px
 
 from tests.barcode import read
 from tests.server.calls import numbered

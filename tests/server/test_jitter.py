@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
-from slipstream_server.jitter import JitterBuffer, Outcome, Packet
+from slipstream_server.receive.jitter_buffer import JitterBuffer, Outcome, Packet
 
 from tests.server.packets import packets_of, padding, whole
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
-from slipstream_server.keyframes import KeyFrames
+from slipstream_server.send.keyframes import KeyFrames
 
 
 def test_the_first_frame_is_one() -> None:

@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from prometheus_client.parser import text_string_to_metric_families
-from slipstream_server.ice import bound_gathering
-from slipstream_server.reach import Reach
+from slipstream_server.ice.gathering import bound_gathering
+from slipstream_server.media_addressing import Reach
 
 from tests.server.calls import OFFER_PATH, Camera, dial
 from tests.server.command import health, slipstream

@@ -5,11 +5,11 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 from slipstream_protocol.messages import StageTimes
-from slipstream_server.counts import MediaCounts
 from slipstream_server.engine_status import EngineState, EngineStatus
-from slipstream_server.metrics import Metrics
-from slipstream_server.slo import Milestone, SloMonitor, SloTargets
-from slipstream_server.viewed import GlassMs
+from slipstream_server.observability.client_stats import GlassMs
+from slipstream_server.observability.media_stats import MediaCounts
+from slipstream_server.observability.metrics import Metrics
+from slipstream_server.observability.slo import Milestone, SloMonitor, SloTargets
 
 from tests.server.calls import Camera, dial
 from tests.server.serving import serving

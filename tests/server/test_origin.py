@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
-from slipstream_server.origin import Origin, Origins
+from slipstream_server.receive.frame_origin import Origin, Origins
 
 FILMED_UNIX_S = 1_700_000_000
 NTP_TO_UNIX_S = 2_208_988_800

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
-from slipstream_server.pacer import Pacer
+from slipstream_server.send.pacer import Pacer
 
 PACKET_BYTES = 1250
 

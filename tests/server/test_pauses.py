@@ -1,6 +1,6 @@
-"""pauses.py: how soon a child is started again."""
+"""engine/backoff.py: how soon a child is started again."""
 
-from slipstream_server.pauses import HOPELESS_S, HOPELESS_TIMES, LONGEST_S, Pauses
+from slipstream_server.engine.backoff import HOPELESS_S, HOPELESS_TIMES, LONGEST_S, Pauses
 
 
 def test_the_pause_doubles_while_lives_are_short() -> None:

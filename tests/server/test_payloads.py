@@ -5,8 +5,8 @@ from aiortc.codecs import get_encoder
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_server.encoder import TIME_BASE
-from slipstream_server.payloads import Content, content
+from slipstream_server.rtp.depacketize import Content, content
+from slipstream_server.send.h264 import TIME_BASE
 
 from tests.server.calls import numbered
 

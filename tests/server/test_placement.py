@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_server.errors import ServerFull
-from slipstream_server.placement import Placement
-from slipstream_server.trunk import Census, StreamTold
+from slipstream_server.workers.placement import Placement
+from slipstream_server.workers.protocol import Census, StreamTold
 
 
 def streams(*names: str, since_ns: int = 0) -> tuple[StreamTold, ...]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS
-from slipstream_server.playout import Playout, Shown
+from slipstream_server.frames.playout import Playout, Shown
 
 from tests.server.stamped import made, ms
 

@@ -6,9 +6,9 @@ import pytest
 from slipstream_protocol.frames import Geometry
 from slipstream_protocol.messages import Ready, Vocabulary
 from slipstream_protocol.parameters import Parameters
+from slipstream_server.engine.current import Presence
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.errors import EngineUnavailable
-from slipstream_server.presence import Presence
 
 READY = Ready(
     pipeline="echo",

@@ -1,4 +1,6 @@
-"""pulse.py: an engine that hangs is told from one that works, under a clock of our own."""
+"""engine/hang_detector.py: an engine that hangs is told from one that works, under a clock of our
+own.
+"""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ from slipstream_protocol.messages import (
     Update,
 )
 from slipstream_protocol.parameters import Parameters
-from slipstream_server.pulse import LEAST_NS, Pulse
+from slipstream_server.engine.hang_detector import LEAST_NS, Pulse
 
 
 def ms(milliseconds: float) -> int:

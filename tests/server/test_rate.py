@@ -4,8 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
-from slipstream_server.playout import Playout
-from slipstream_server.rate import FLOOR_BPS, START_BPS, FrameSpacing, Picture, RateControl
+from slipstream_server.frames.playout import Playout
+from slipstream_server.send.bandwidth import (
+    FLOOR_BPS,
+    START_BPS,
+    FrameSpacing,
+    Picture,
+    RateControl,
+)
 
 from tests.server.stamped import made, ms
 

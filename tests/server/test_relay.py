@@ -11,12 +11,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from slipstream_server.auth import Handler
 from slipstream_server.config import ServerConfig
-from slipstream_server.relay import relay
-from slipstream_server.signaling import errors_as_json
-from slipstream_server.trunk import Census
-from slipstream_server.workers import Worker
+from slipstream_server.http.access import Handler
+from slipstream_server.signaling.webrtc_api import errors_as_json
+from slipstream_server.workers.http_proxy import relay
+from slipstream_server.workers.pool import Worker
+from slipstream_server.workers.protocol import Census
 from yarl import URL
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
-from slipstream_server.resend import Answer, Resends
+from slipstream_server.send.retransmit import Answer, Resends
 
 RTT_NS = 40 * NS_PER_MS
 

@@ -9,8 +9,8 @@ from typing import Any
 import psutil
 import pytest
 from slipstream_server.engine_status import EngineState
-from slipstream_server.peer import Peer
-from slipstream_server.sdp import Offer
+from slipstream_server.rtc.peer_connection import Peer
+from slipstream_server.rtp.sdp import Offer
 
 from tests.server.calls import Call, Camera, dial, number_of
 from tests.server.serving import Serving, poll, serving

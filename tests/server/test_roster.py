@@ -7,10 +7,10 @@ from typing import cast
 
 import pytest
 from slipstream_protocol.parameters import Parameters
-from slipstream_server.carrier import Carrier, Engine
 from slipstream_server.errors import ServerFull
-from slipstream_server.roster import Roster
-from slipstream_server.stay import Stay
+from slipstream_server.streams.ports import Carrier, Engine
+from slipstream_server.streams.registry import Roster
+from slipstream_server.streams.stream import Stay
 
 from tests.server.test_stay import Call, Engines, surroundings
 

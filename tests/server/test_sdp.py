@@ -3,7 +3,7 @@
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 from slipstream_server.errors import RequestError
-from slipstream_server.sdp import read_candidate, read_offer, with_start_bitrate
+from slipstream_server.rtp.sdp import read_candidate, read_offer, with_start_bitrate
 
 
 @pytest.mark.parametrize(

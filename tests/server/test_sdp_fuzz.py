@@ -5,16 +5,16 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from slipstream_server.encoder import X264
-from slipstream_server.encoding import Encoding
 from slipstream_server.errors import RequestError
-from slipstream_server.keyframes import KeyFrames
-from slipstream_server.peer import Peer
-from slipstream_server.playout import Playout
-from slipstream_server.rate import RateControl
-from slipstream_server.reach import Reach
-from slipstream_server.sdp import Offer, read_candidate, read_offer
-from slipstream_server.track import OutputTrack
+from slipstream_server.frames.playout import Playout
+from slipstream_server.media_addressing import Reach
+from slipstream_server.rtc.peer_connection import Peer
+from slipstream_server.rtp.sdp import Offer, read_candidate, read_offer
+from slipstream_server.send.adaptive_encoder import Encoding
+from slipstream_server.send.bandwidth import RateControl
+from slipstream_server.send.h264 import X264
+from slipstream_server.send.keyframes import KeyFrames
+from slipstream_server.send.output_track import OutputTrack
 
 from tests.server.broken_sdp import OFFERS, broken_offers
 from tests.server.serving import poll

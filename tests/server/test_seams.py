@@ -14,9 +14,10 @@ from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, RtpPacket, pack_re
 from aiortc.sdp import SessionDescription
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_server import seams, sender_seam
-from slipstream_server.ice import bound_gathering
-from slipstream_server.reach import Reach
+from slipstream_server.ice.gathering import bound_gathering
+from slipstream_server.media_addressing import Reach
+from slipstream_server.rtp import aiortc_internals
+from slipstream_server.send import aiortc_sender
 
 from tests.server.calls import OFFER_PATH, Camera
 from tests.server.serving import poll, serving
@@ -65,7 +66,7 @@ async def test_every_seam_is_where_it_was() -> None:
         (transceiver.sender, SENDER),
     ):
         for name in names:
-            seams.private(owner, name)
+            aiortc_internals.private(owner, name)
     for method, parameters in (
         (transceiver.receiver._handle_rtp_packet, ["packet", "arrival_time_ms"]),
         (transceiver.receiver._handle_rtcp_packet, ["packet"]),
@@ -85,10 +86,10 @@ async def test_a_seam_that_moved_is_named() -> None:
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     transceiver = pc.addTransceiver(Camera())
     with pytest.raises(
-        seams.SeamMoved,
+        aiortc_internals.SeamMoved,
         match=r"RTCRtpSender of aiortc 1\.16\.\d+ has no __encoding, install a version that",
     ):
-        seams.private(transceiver.sender, "__encoding")
+        aiortc_internals.private(transceiver.sender, "__encoding")
     await pc.close()
 
 
@@ -141,15 +142,15 @@ async def test_extensions_are_agreed_on_as_offered(with_feedback: bool) -> None:
     offer = CHROMIUM if with_feedback else CHROMIUM.replace("transport-cc\r", "goog-remb\r")
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     transceiver = pc.addTransceiver(Camera())
-    seams.prefer_h264(transceiver)
+    aiortc_internals.prefer_h264(transceiver)
     await pc.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
     offered = SessionDescription.parse(offer).media[0]
-    assert seams.add_extensions(transceiver, offered, low_delay=True) is with_feedback
+    assert aiortc_internals.add_extensions(transceiver, offered, low_delay=True) is with_feedback
     answer = (await pc.createAnswer()).sdp
-    assert f"a=extmap:5 {seams.PLAYOUT_DELAY}" in answer
-    assert (f"a=extmap:4 {seams.TRANSPORT_CC}" in answer) is with_feedback
+    assert f"a=extmap:5 {aiortc_internals.PLAYOUT_DELAY}" in answer
+    assert (f"a=extmap:4 {aiortc_internals.TRANSPORT_CC}" in answer) is with_feedback
     assert ("a=rtcp-fb:103 transport-cc" in answer) is with_feedback
-    assert seams.sent_codec(transceiver) == "H264"
+    assert aiortc_internals.sent_codec(transceiver) == "H264"
     await pc.close()
 
 
@@ -166,7 +167,7 @@ async def test_the_other_side_begins_the_handshake(offered: str, answered: str) 
     other.createDataChannel("parameters")
     offer = (await other.createOffer()).sdp.replace("a=setup:actpass", f"a=setup:{offered}")
     await pc.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
-    seams.answer_passively(pc, offer)
+    aiortc_internals.answer_passively(pc, offer)
     answer = (await pc.createAnswer()).sdp
     assert answer.count("a=setup:") == answer.count(f"a=setup:{answered}") == 3
     await pc.close()
@@ -184,7 +185,9 @@ async def test_a_smooth_server_leaves_the_pace_to_the_browser(smooth: bool, tmp_
         await pc.setLocalDescription()
         pc.on("track", lambda track: None)
         mid = "a=mid:0\r\n"
-        offer = pc.localDescription.sdp.replace(mid, f"{mid}a=extmap:5 {seams.PLAYOUT_DELAY}\r\n")
+        offer = pc.localDescription.sdp.replace(
+            mid, f"{mid}a=extmap:5 {aiortc_internals.PLAYOUT_DELAY}\r\n"
+        )
         body = {"sdp": offer, "type": "offer"}
         async with server.client.post(OFFER_PATH, json=body) as response:
             answer = (await response.json())["sdp"]
@@ -199,7 +202,7 @@ async def test_a_smooth_server_leaves_the_pace_to_the_browser(smooth: bool, tmp_
         await pc.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
         await poll(lambda: len(packets) > 20)
         await pc.close()
-    assert (f"a=extmap:5 {seams.PLAYOUT_DELAY}" in answer) is not smooth
+    assert (f"a=extmap:5 {aiortc_internals.PLAYOUT_DELAY}" in answer) is not smooth
     assert {bytes([0x52, 0, 0, 0]) in data[:40] for data in packets} == {not smooth}
 
 
@@ -207,11 +210,11 @@ def test_playout_delay_rides_on_every_packet() -> None:
     """three zero bytes beside what aiortc sends; nothing where it was not agreed on."""
     extensions = [
         RTCRtpHeaderExtensionParameters(id=1, uri="urn:ietf:params:rtp-hdrext:sdes:mid"),
-        RTCRtpHeaderExtensionParameters(id=5, uri=seams.PLAYOUT_DELAY),
+        RTCRtpHeaderExtensionParameters(id=5, uri=aiortc_internals.PLAYOUT_DELAY),
     ]
     values = HeaderExtensions(mid="0")
     for agreed in (extensions, extensions[:1]):
-        ours, theirs = sender_seam.PlayoutDelayMap(), HeaderExtensionsMap()
+        ours, theirs = aiortc_sender.PlayoutDelayMap(), HeaderExtensionsMap()
         for one in (ours, theirs):
             one.configure(RTCRtpParameters(headerExtensions=agreed))
         packet = RtpPacket(payload=b"x")
@@ -224,7 +227,7 @@ def test_playout_delay_rides_on_every_packet() -> None:
 @given(st.binary(max_size=40))
 def test_any_bytes_for_an_estimate(fci: bytes) -> None:
     """a message that is none, is cut off or speaks of others is no estimate."""
-    assert sender_seam.read_remb(fci, 7) is None or fci.startswith(b"REMB")
-    assert sender_seam.read_remb(b"REMB" + fci, 7) is None or len(fci) >= 8
-    assert sender_seam.read_remb(pack_remb_fci(1000, [7, 8]), 7) == 1000
-    assert sender_seam.read_remb(pack_remb_fci(1000, [8]), 7) is None
+    assert aiortc_sender.read_remb(fci, 7) is None or fci.startswith(b"REMB")
+    assert aiortc_sender.read_remb(b"REMB" + fci, 7) is None or len(fci) >= 8
+    assert aiortc_sender.read_remb(pack_remb_fci(1000, [7, 8]), 7) == 1000
+    assert aiortc_sender.read_remb(pack_remb_fci(1000, [8]), 7) is None

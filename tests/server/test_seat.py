@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
-from slipstream_server.seat import KEY_SPACING_NS, Seat
+from slipstream_server.send.subscriber_queue import KEY_SPACING_NS, Seat
 
 LINK_BPS = 1_000_000
 

@@ -5,7 +5,7 @@ import math
 
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_server.silence import LOOK_S, SILENT_S, Silence
+from slipstream_server.sessions.liveness import LOOK_S, SILENT_S, Silence
 
 NOTICED_S = 5.0
 

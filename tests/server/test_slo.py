@@ -4,8 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_S
-from slipstream_server.playout import Shown
-from slipstream_server.slo import Holds, Milestone, SloMonitor, SloTargets, percentiles
+from slipstream_server.frames.playout import Shown
+from slipstream_server.observability.slo import (
+    Holds,
+    Milestone,
+    SloMonitor,
+    SloTargets,
+    percentiles,
+)
 
 from tests.server.stamped import made, ms
 from tests.server.test_viewed import stats

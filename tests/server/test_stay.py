@@ -7,18 +7,18 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
 from slipstream_protocol.parameters import Parameters, Prompt
-from slipstream_server.carrier import Carrier, Engine
-from slipstream_server.encoder import X264
-from slipstream_server.encoding import VideoSettings
-from slipstream_server.engine_client import EngineClient
+from slipstream_server.control.events import Event, PipelineError, State, StreamStopped
+from slipstream_server.engine.client import EngineClient
 from slipstream_server.errors import ServerFull
-from slipstream_server.events import Event, PipelineError, State, StreamStopped
-from slipstream_server.metrics import Metrics
-from slipstream_server.reach import Reach
-from slipstream_server.session import Surroundings
-from slipstream_server.slo import SloTargets
-from slipstream_server.stay import Stay
-from slipstream_server.stream import Watcher
+from slipstream_server.media_addressing import Reach
+from slipstream_server.observability.metrics import Metrics
+from slipstream_server.observability.slo import SloTargets
+from slipstream_server.send.adaptive_encoder import VideoSettings
+from slipstream_server.send.h264 import X264
+from slipstream_server.sessions.session import Surroundings
+from slipstream_server.streams.chunk_pipe import Watcher
+from slipstream_server.streams.ports import Carrier, Engine
+from slipstream_server.streams.stream import Stay
 
 from tests.server.serving import poll
 from tests.server.test_stream import READY

@@ -8,10 +8,10 @@ from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import I420
 from slipstream_protocol.messages import Ready, Vocabulary
 from slipstream_protocol.parameters import Parameters
-from slipstream_server.engine_client import EngineClient
-from slipstream_server.metrics import Metrics
-from slipstream_server.slo import SloMonitor, SloTargets
-from slipstream_server.stream import Owner, Stream
+from slipstream_server.engine.client import EngineClient
+from slipstream_server.observability.metrics import Metrics
+from slipstream_server.observability.slo import SloMonitor, SloTargets
+from slipstream_server.streams.chunk_pipe import Owner, Stream
 
 from tests.server.stamped import GEOMETRY, captured
 from tests.server.test_metrics import samples

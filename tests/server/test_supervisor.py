@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 import psutil
 import pytest
 from slipstream_server.config import ServerConfig
-from slipstream_server.engine_client import EngineClient
+from slipstream_server.engine.client import EngineClient
+from slipstream_server.engine.supervisor import Supervisor, attach_client, engine_command
 from slipstream_server.engine_status import EngineState
 from slipstream_server.errors import EngineUnavailable
-from slipstream_server.supervisor import Supervisor, attach_client, engine_command
 
 from tests.server.serving import poll
 

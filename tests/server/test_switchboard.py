@@ -19,7 +19,7 @@ from slipstream_protocol.messages import (
     ToServer,
 )
 from slipstream_protocol.parameters import Parameters
-from slipstream_server.switchboard import Breach, Switchboard
+from slipstream_server.workers.lane_table import Breach, Switchboard
 
 
 def opening(lane: int) -> OpenStream:

@@ -3,8 +3,8 @@
 import math
 from dataclasses import replace
 
-from slipstream_server.playout import Shown
-from slipstream_server.timing import RECORD, FrameTimes, TimingBatch, Timings
+from slipstream_server.frames.playout import Shown
+from slipstream_server.send.frame_timing import RECORD, FrameTimes, TimingBatch, Timings
 
 from tests.server.stamped import made, ms
 

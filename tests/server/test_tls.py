@@ -13,8 +13,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from slipstream_server.certificate import Certificate, self_signed
-from slipstream_server.tls import TlsListener, plain_answer
+from slipstream_server.http.certificates import Certificate, self_signed
+from slipstream_server.http.tls_listener import TlsListener, plain_answer
 
 from tests.server.calls import Camera, dial
 from tests.server.command import health, slipstream

@@ -12,12 +12,12 @@ import pytest
 from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 from slipstream_protocol.clock import NS_PER_MS, now_ns
-from slipstream_server.encoder import X264
-from slipstream_server.encoding import Encoding
-from slipstream_server.keyframes import KeyFrames
-from slipstream_server.playout import Made, Playout, Shown
-from slipstream_server.rate import RateControl
-from slipstream_server.track import OutputTrack, picture_of
+from slipstream_server.frames.playout import Made, Playout, Shown
+from slipstream_server.send.adaptive_encoder import Encoding
+from slipstream_server.send.bandwidth import RateControl
+from slipstream_server.send.h264 import X264
+from slipstream_server.send.keyframes import KeyFrames
+from slipstream_server.send.output_track import OutputTrack, picture_of
 
 from tests.server.stamped import GEOMETRY, made
 

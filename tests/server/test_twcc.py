@@ -5,7 +5,7 @@ import struct
 
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_server.twcc import Arrivals
+from slipstream_server.receive.transport_feedback import Arrivals
 
 MS = 1_000_000
 

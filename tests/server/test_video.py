@@ -17,13 +17,13 @@ from aiortc import (
 )
 from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, RtpPacket, is_rtcp, pack_remb_fci
 from av import VideoFrame
-from slipstream_server.encoder import X264
-from slipstream_server.encoding import Encoding
-from slipstream_server.ice import bound_gathering
-from slipstream_server.keyframes import KeyFrames
-from slipstream_server.rate import RateControl
-from slipstream_server.reach import Reach
-from slipstream_server.video import Video
+from slipstream_server.ice.gathering import bound_gathering
+from slipstream_server.media_addressing import Reach
+from slipstream_server.rtc.video_transceiver import Video
+from slipstream_server.send.adaptive_encoder import Encoding
+from slipstream_server.send.bandwidth import RateControl
+from slipstream_server.send.h264 import X264
+from slipstream_server.send.keyframes import KeyFrames
 
 from tests.server.calls import Camera, number_of
 

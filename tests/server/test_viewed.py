@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_server.viewed import ClientStats, GlassMs, ViewerWindow
+from slipstream_server.observability.client_stats import ClientStats, GlassMs, ViewerWindow
 
 from tests.server.stamped import ms
 

@@ -7,8 +7,8 @@ import av
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
-from slipstream_server.encoder import TIME_BASE
-from slipstream_server.vp8 import Vp8Encoder
+from slipstream_server.send.h264 import TIME_BASE
+from slipstream_server.send.vp8 import Vp8Encoder
 
 from tests.server.calls import number_of, numbered
 

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
-from slipstream_server.encoder import X264, H264Encoder
+from slipstream_server.send.h264 import X264, H264Encoder
 
 from tests.barcode import read
 from tests.server.calls import numbered

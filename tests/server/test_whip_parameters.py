@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from slipstream_protocol.parameters import Parameters
-from slipstream_server import control
+from slipstream_server.control import updates
 
 from tests.server.calls import Camera, dial
 from tests.server.serving import serving
@@ -68,7 +68,7 @@ async def test_a_flood_of_updates_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """with 429, once the stream has taken as many as it takes."""
-    monkeypatch.setattr(control, "RATE_PER_S", 0)
+    monkeypatch.setattr(updates, "RATE_PER_S", 0)
     async with serving(tmp_path) as server, publishing(server):
         (stay,) = server.sessions.streams()
         address = "/api/v1/streams/stage/parameters"

@@ -5,9 +5,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from slipstream_server.camera_session import CameraSession
 from slipstream_server.engine_status import EngineState
-from slipstream_server.sdp import Offer
+from slipstream_server.rtp.sdp import Offer
+from slipstream_server.sessions.publisher import CameraSession
 
 from tests.server.calls import Camera, dial
 from tests.server.serving import poll, serving

@@ -5,8 +5,8 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_server.errors import NotAcceptable, RequestError, Unprocessable
-from slipstream_server.sdp import ice_ufrag, read_offer
-from slipstream_server.whip_sdp import adapt, check_direction, read_fragment
+from slipstream_server.rtp.sdp import ice_ufrag, read_offer
+from slipstream_server.signaling.whip_sdp import adapt, check_direction, read_fragment
 
 from tests.server.broken_sdp import broken_offers
 

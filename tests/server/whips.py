@@ -14,8 +14,8 @@ from aiortc import (
     RTCRtpSender,
     RTCSessionDescription,
 )
-from slipstream_server.ice import bound_gathering
-from slipstream_server.reach import Reach
+from slipstream_server.ice.gathering import bound_gathering
+from slipstream_server.media_addressing import Reach
 
 from tests.server.calls import Call, Camera, number_of
 from tests.server.serving import Serving, poll

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from slipstream_server.viewed import ClientStats, GlassMs
+from slipstream_server.observability.client_stats import ClientStats, GlassMs
 
 from tests.web.conftest import SECURE, Fake
 

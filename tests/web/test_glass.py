@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from slipstream_protocol.messages import StageTimes
-from slipstream_server.playout import Shown
-from slipstream_server.timing import FrameTimes
+from slipstream_server.frames.playout import Shown
+from slipstream_server.send.frame_timing import FrameTimes
 
 from tests.server.stamped import made, ms
 from tests.web.conftest import SECURE, Fake

@@ -1,7 +1,7 @@
 """`pace.js`: the picture at once, unless the server wants it evened out."""
 
 import pytest
-from slipstream_server.seams import PLAYOUT_DELAY
+from slipstream_server.rtp.aiortc_internals import PLAYOUT_DELAY
 
 from tests.web.conftest import SECURE, Fake
 

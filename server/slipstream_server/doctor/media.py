@@ -19,18 +19,18 @@ from slipstream_protocol.clock import RTP_HZ
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor.finding import Finding, fail, ok, warn
-from slipstream_server.encoder import NVENC, X264, Codec, H264Encoder, can_encode
-from slipstream_server.encoding import Encoding
 from slipstream_server.errors import SlipstreamError
-from slipstream_server.ice import bound_gathering
-from slipstream_server.keyframes import KeyFrames
-from slipstream_server.peer import Peer
-from slipstream_server.playout import Playout
-from slipstream_server.rate import RateControl
-from slipstream_server.reach import Reach
-from slipstream_server.sdp import read_offer
-from slipstream_server.seams import SeamMoved
-from slipstream_server.track import OutputTrack
+from slipstream_server.frames.playout import Playout
+from slipstream_server.ice.gathering import bound_gathering
+from slipstream_server.media_addressing import Reach
+from slipstream_server.rtc.peer_connection import Peer
+from slipstream_server.rtp.aiortc_internals import SeamMoved
+from slipstream_server.rtp.sdp import read_offer
+from slipstream_server.send.adaptive_encoder import Encoding
+from slipstream_server.send.bandwidth import RateControl
+from slipstream_server.send.h264 import NVENC, X264, Codec, H264Encoder, can_encode
+from slipstream_server.send.keyframes import KeyFrames
+from slipstream_server.send.output_track import OutputTrack
 
 _WIDTH_PX, _HEIGHT_PX = 640, 480
 _FRAMES = 5

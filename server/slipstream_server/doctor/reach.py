@@ -7,7 +7,7 @@ import aiohttp
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor.finding import Finding, fail, ok, warn
-from slipstream_server.hosted_relays import Provider, RelaysRefused, fetch
+from slipstream_server.ice.turn_providers import Provider, RelaysRefused, fetch
 
 
 async def check_media_ports(config: ServerConfig) -> Finding:

@@ -13,7 +13,7 @@ from aioice import stun, turn
 from aiortc.rtcicetransport import parse_stun_turn_uri
 
 from slipstream_server.doctor.finding import Finding, fail, ok, warn
-from slipstream_server.ice import GATHER_S, IceServer
+from slipstream_server.ice.gathering import GATHER_S, IceServer
 
 ANSWER_S = 5.0
 _UNAUTHORIZED = (401, 441)

@@ -7,8 +7,8 @@ from slipstream_server.config import ServerConfig
 from slipstream_server.doctor import engine as engines
 from slipstream_server.doctor import machine, media, network, reach, relays
 from slipstream_server.doctor.finding import Check, Finding
-from slipstream_server.hosted_relays import providers
-from slipstream_server.ice import ice_servers
+from slipstream_server.ice.gathering import ice_servers
+from slipstream_server.ice.turn_providers import providers
 
 _QUICK_S = 10.0
 _CALL_S = 20.0

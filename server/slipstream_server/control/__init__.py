@@ -1,0 +1,1 @@
+"""The data channel: parameter updates in, typed events out."""

@@ -1,0 +1,262 @@
+"""Everything the page and the server say to each other on the data channel, as types.
+
+The page's updates are `Parameters`; all else is an object with a `type`.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+from slipstream_protocol.messages import Ready
+from slipstream_protocol.parameters import Parameters
+
+from slipstream_server.observability.client_stats import GlassMs, ViewerReport
+from slipstream_server.observability.slo import Milestone, SloReport, SloTargets
+
+
+class FromPage(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True
+):
+    """The root of what the page says beside its updates."""
+
+
+class Ping(FromPage, frozen=True, tag="ping"):
+    """Answered by `Pong`, for the round trip and the offset of the clocks."""
+
+    t: Annotated[float, Meta(ge=0)]
+
+
+class FirstShown(FromPage, frozen=True, tag="first_shown"):
+    """The first generated picture is on the viewer's screen.
+
+    Args:
+        server_ms: since when, on the server's clock as the page knows it from its pings.
+    """
+
+    server_ms: Annotated[float, Meta(ge=0)] | None = None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """The root of what the server says."""
+
+
+StateName = Literal["connecting", "warming", "live", "paused", "held", "restarting"]
+
+
+class Model(Event, frozen=True, tag="model"):
+    """What makes the pictures; `parameters` are those a stream starts with."""
+
+    pipeline: str
+    preset: str
+    note: str
+    width_px: int
+    height_px: int
+    step_list: tuple[int, ...]
+    noise_scale_range: tuple[float, float]
+    styles: tuple[str, ...]
+    colours: tuple[str, ...]
+    parameters: Parameters
+
+
+class State(Model, frozen=True, tag="state"):
+    """Where the stream stands, and what makes it; `parameters` are those in force.
+
+    `held`: its viewer is gone and may come back. `restarting`: its engine is gone, the next one is
+    waited for; `epoch` then grows, since what the engine knew of the stream is lost.
+
+    Args:
+        understood: what the model makes of the prompts, for people; empty where it takes any text.
+    """
+
+    state: StateName
+    stream: str
+    epoch: int
+    understood: str = ""
+
+
+def describe(ready: Ready) -> Model:
+    """A running engine's model."""
+    return Model(
+        pipeline=ready.pipeline,
+        preset=ready.preset,
+        note=ready.note,
+        width_px=ready.geometry.width_px,
+        height_px=ready.geometry.height_px,
+        step_list=ready.step_list,
+        noise_scale_range=ready.noise_scale_range,
+        styles=ready.vocabulary.styles,
+        colours=ready.vocabulary.colours,
+        parameters=ready.defaults,
+    )
+
+
+AckStatus = Literal["accepted", "rejected", "superseded"]
+
+
+class Ack(Event, frozen=True, tag="ack"):
+    """What became of an update; `rev` is null where the viewer gave none or none could be read."""
+
+    rev: int | None
+    status: AckStatus
+    errors: tuple[str, ...] = ()
+
+
+class AppliedRev(Event, frozen=True, tag="applied"):
+    """Update `rev` is in force from chunk `chunk` on."""
+
+    rev: int
+    chunk: int
+
+
+class OnAir(Event, frozen=True, tag="on_air"):
+    """The first frame made with update `rev` has been sent, with this RTP time."""
+
+    rev: int
+    chunk: int
+    rtp_timestamp: int
+
+
+class Pong(Event, frozen=True, tag="pong"):
+    t: float
+    server_ns: int
+
+
+class ParametersUpdated(Event, frozen=True, tag="parameters_updated"):
+    """All parameters now in force; `understood` as in `State`."""
+
+    parameters: Parameters
+    understood: str = ""
+
+
+class PipelineError(Event, frozen=True, tag="pipeline_error"):
+    """Something went wrong in the engine; the stream goes on if no `stream_stopped` follows."""
+
+    error: str
+
+
+class StreamStopped(Event, frozen=True, tag="stream_stopped"):
+    """No more frames will come on this call."""
+
+    error_message: str
+
+
+class TtffMs(msgspec.Struct, frozen=True, kw_only=True):
+    """Each part counted from the offer; `paper` is the definition of arXiv 2511.07399."""
+
+    signal: float | None
+    ice: float | None
+    first_input: float | None
+    first_generated: float | None
+    first_sent: float | None
+    first_shown: float | None
+    paper: float | None
+
+
+class AgeMs(msgspec.Struct, frozen=True, kw_only=True):
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class GapMs(msgspec.Struct, frozen=True, kw_only=True):
+    p50: float | None
+    p95: float | None
+
+
+class JitterMs(msgspec.Struct, frozen=True, kw_only=True):
+    frame: float | None
+    chunk: float | None
+
+
+class Fps(msgspec.Struct, frozen=True, kw_only=True, rename={"in_": "in"}):
+    in_: float
+    out: float
+
+
+class StagesMs(msgspec.Struct, frozen=True, kw_only=True):
+    wait: float | None
+    encode: float | None
+    denoise: float | None
+    decode: float | None
+    playout: float | None
+
+
+class Viewer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the viewer's browser says, over the last ten seconds; see `viewed.ViewerReport`."""
+
+    freezes: int
+    frozen_ms: float
+    lost_ratio: float
+    dropped_frames: int
+    shown_fps: float
+    rtt_ms: float | None
+    jitter_buffer_ms: float | None
+    glass_ms: GlassMs | None
+
+
+class Targets(msgspec.Struct, frozen=True, kw_only=True):
+    ttff_ms: float
+    age_ms: float
+    miss_ratio: float
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    ttff: bool | None
+    age: bool | None
+    miss: bool | None
+
+
+class Slo(Event, frozen=True, tag="slo"):
+    """The figures of the last ten seconds, once a second; null before they are known."""
+
+    ttff_ms: TtffMs
+    age_ms: AgeMs
+    gap_ms: GapMs
+    jitter_ms: JitterMs
+    fps: Fps
+    miss_ratio: float | None
+    drops: dict[str, int]
+    stages_ms: StagesMs
+    viewer: Viewer | None
+    targets: Targets
+    holds: Kept
+
+
+def slo_event(report: SloReport, targets: SloTargets, drops: Mapping[str, int]) -> Slo:
+    """A report in the words of the wire."""
+    age, gap, stages = report.age_ms, report.gap_ms, report.stages_ms
+    return Slo(
+        ttff_ms=TtffMs(
+            **{milestone.value: report.ttff_ms.get(milestone) for milestone in Milestone},
+            paper=report.ttff_paper_ms,
+        ),
+        age_ms=AgeMs(
+            p50=age.p50 if age else None,
+            p95=age.p95 if age else None,
+            p99=age.p99 if age else None,
+        ),
+        gap_ms=GapMs(p50=gap.p50 if gap else None, p95=gap.p95 if gap else None),
+        jitter_ms=JitterMs(frame=report.jitter_frame_ms, chunk=report.jitter_chunk_ms),
+        fps=Fps(in_=report.fps_in, out=report.fps_out),
+        miss_ratio=report.miss_ratio,
+        drops=dict(drops),
+        stages_ms=StagesMs(
+            wait=stages.wait if stages else None,
+            encode=stages.encode if stages else None,
+            denoise=stages.denoise if stages else None,
+            decode=stages.decode if stages else None,
+            playout=stages.playout if stages else None,
+        ),
+        viewer=_viewer(report.viewer),
+        targets=Targets(
+            ttff_ms=targets.ttff_ms, age_ms=targets.age_ms, miss_ratio=targets.miss_ratio
+        ),
+        holds=Kept(ttff=report.holds.ttff, age=report.holds.age, miss=report.holds.miss),
+    )
+
+
+def _viewer(report: ViewerReport | None) -> Viewer | None:
+    if report is None:
+        return None
+    return Viewer(**{name: getattr(report, name) for name in Viewer.__struct_fields__})

@@ -1,0 +1,1 @@
+"""Frames into chunks, chunks into frames at their times. Pure."""

@@ -1,0 +1,1 @@
+"""The front door: who may ask and how often, TLS, health."""

@@ -1,0 +1,93 @@
+"""What probes ask of the whole server: how it is, and whether a call can begin."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+from aiohttp import web
+
+from slipstream_server.config import ServerConfig
+from slipstream_server.control.events import Model, describe
+from slipstream_server.engine_status import EngineStatus
+
+
+class Probed(Protocol):
+    """The engine, as far as probes go."""
+
+    @property
+    def status(self) -> EngineStatus: ...
+
+    def require(self) -> object:
+        """Raises Unavailable if a call cannot begin."""
+        ...
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """How the server is, for people and probes."""
+
+    status: str
+    version: str
+    uptime_s: float
+    ready: bool
+    engine_state: str
+    engine_detail: str
+    engine_pid: int | None
+    engine_restarts: int
+    pipeline: str
+    preset: str
+    sessions: int
+    viewers: int
+    held: int
+    max_streams: int
+    model: Model | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probes:
+    """The handlers.
+
+    Args:
+        count: calls now, by kind.
+        config: told in parts by /health.
+        began_s: when the server began.
+    """
+
+    engine: Probed
+    count: Callable[[], Awaitable[Mapping[str, int]]]
+    config: ServerConfig
+    version: str
+    began_s: float
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get("/health", self.health), web.get("/ready", self.ready)]
+
+    async def health(self, request: web.Request) -> web.Response:
+        """200 as long as the server itself answers; `ready` says whether a call can begin."""
+        calls = await self.count()
+        engine = self.engine.status
+        ready = engine.state == "ready"
+        health = Health(
+            status="ok" if ready else "degraded",
+            version=self.version,
+            uptime_s=round(time.monotonic() - self.began_s, 1),
+            ready=ready,
+            engine_state=engine.state,
+            engine_detail=engine.detail,
+            engine_pid=engine.pid,
+            engine_restarts=engine.restarts,
+            pipeline=self.config.pipeline,
+            preset=self.config.preset,
+            sessions=calls["stream"],
+            viewers=calls["viewer"],
+            held=calls["held"],
+            max_streams=self.config.max_streams,
+            model=describe(engine.ready) if engine.ready else None,
+        )
+        return web.Response(body=msgspec.json.encode(health), content_type="application/json")
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """204 when a call can begin; else 503 with what is in the way."""
+        self.engine.require()
+        return web.Response(status=204)

@@ -1,0 +1,1 @@
+"""How a peer connection finds its way: addresses, ports, TURN."""

@@ -1,0 +1,140 @@
+"""How a peer connection finds its way: which local addresses it offers, and how long it may look.
+
+aiortc leaves out 127.0.0.1, binds whatever port is free, and waits up to five seconds for a silent
+STUN server before it answers. All are decided in one public method of aioice's `Connection`; it is
+wrapped on the connections of one peer, after the offer is set and before the answer is made. No
+module is patched.
+"""
+
+import asyncio
+import base64
+import copy
+import functools
+import hashlib
+import hmac
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from aioice import Candidate
+from aioice.ice import StunProtocol
+from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection
+
+from slipstream_server.config import ServerConfig
+from slipstream_server.ice.packet_filter import Gate
+from slipstream_server.ice.udp_ports import bind_all, reflexive
+from slipstream_server.media_addressing import Reach
+
+GATHER_S = 0.5  # a STUN or TURN server that needs longer is left out of the answer
+LOOPBACK = "127.0.0.1"
+_CREDENTIAL_LIFE_S = 3600
+
+
+class IceServer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry of a browser's `iceServers`."""
+
+    urls: str
+    username: str | None = None
+    credential: str | None = None
+
+
+def ice_servers(config: ServerConfig, *, name: str, now_s: int) -> tuple[IceServer, ...]:
+    """The servers both ends may use, with credentials of their own where a secret allows it.
+
+    Args:
+        name: of the session or caller, for the TURN server's log.
+        now_s: the wall clock, in seconds since 1970.
+
+    Source: draft-uberti-behave-turn-rest-00, as coturn's `use-auth-secret` does it.
+    """
+    servers = []
+    if config.stun:
+        servers.append(IceServer(urls=config.stun))
+    if config.turn and config.turn_secret:
+        username = f"{now_s + _CREDENTIAL_LIFE_S}:{name}"
+        digest = hmac.digest(config.turn_secret.encode(), username.encode(), hashlib.sha1)
+        credential = base64.b64encode(digest).decode()
+        servers.append(IceServer(urls=config.turn, username=username, credential=credential))
+    elif config.turn:
+        servers.append(
+            IceServer(
+                urls=config.turn,
+                username=config.turn_username or None,
+                credential=config.turn_credential or None,
+            )
+        )
+    return tuple(servers)
+
+
+def rtc_configuration(servers: tuple[IceServer, ...]) -> RTCConfiguration:
+    """The same servers for aiortc; an empty list, since None would mean a public STUN server."""
+    return RTCConfiguration(
+        iceServers=[
+            RTCIceServer(urls=server.urls, username=server.username, credential=server.credential)
+            for server in servers
+        ]
+    )
+
+
+def bound_gathering(pc: RTCPeerConnection, *, reach: Reach, wait_s: float = GATHER_S) -> None:
+    """Make `pc` gather within `wait_s`, on the ports and with the addresses that `reach` says.
+
+    Its ports are guarded. Call it between setting the remote offer and setting the local answer,
+    which then raises PortsTaken where no port is left.
+    """
+    for connection in _connections(pc):
+        connection.get_component_candidates = functools.partial(
+            _gather,
+            connection,
+            connection.get_component_candidates,
+            Gate(connection),
+            reach=reach,
+            wait_s=wait_s,
+        )
+
+
+async def _gather(
+    connection: Any,
+    gather: Any,
+    gate: Gate,
+    component: int,
+    addresses: list[str],
+    *,
+    reach: Reach,
+    wait_s: float,
+) -> list[Candidate]:
+    if reach.loopback and LOOPBACK not in addresses:
+        addresses = [LOOPBACK, *addresses]
+    protocols: list[StunProtocol] = []
+    if reach.ports is not None:
+        protocols = await bind_all(connection, component, addresses, reach.ports)
+        addresses = []
+    own = [protocol.local_candidate for protocol in protocols]
+    seen, others = await asyncio.gather(
+        reflexive(connection, protocols, wait_s=wait_s),
+        gather(component=component, addresses=addresses, timeout=wait_s),
+    )
+    gate.guard()
+    return [_told(candidate, reach) for candidate in (*own, *seen, *others)]
+
+
+def _told(candidate: Candidate, reach: Reach) -> Candidate:
+    """As it is told to the other side; the socket behind it stays where it is."""
+    if candidate.type != "host":
+        return candidate
+    told = copy.copy(candidate)
+    told.host = reach.told(candidate.host)
+    return told
+
+
+def _connections(pc: RTCPeerConnection) -> Iterator[Any]:
+    """The aioice connections of `pc`, each once; typed Any, as aiortc keeps them to itself."""
+    transports = [transceiver.receiver.transport for transceiver in pc.getTransceivers()]
+    if pc.sctp is not None:
+        transports.append(pc.sctp.transport)
+    seen = {}
+    for transport in transports:
+        gatherer = transport.transport.iceGatherer
+        seen[id(gatherer)] = gatherer
+    for gatherer in seen.values():
+        yield gatherer._connection

@@ -1,0 +1,1 @@
+"""What is measured: service levels, client statistics, Prometheus."""

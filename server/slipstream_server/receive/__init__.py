@@ -1,0 +1,1 @@
+"""Video on its way in: jitter buffer, NACK, transport feedback, decoder queues, the camera."""

@@ -1,0 +1,181 @@
+"""The camera's track: drained at once, cropped and scaled to the engine's size, stamped."""
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from av import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+from slipstream_protocol.clock import now_ns
+from slipstream_protocol.frames import I420, Geometry, i420_planes
+
+from slipstream_server.errors import CameraRefused
+from slipstream_server.frames.chunker import Captured
+from slipstream_server.receive.capture_clock import CaptureClock
+from slipstream_server.receive.frame_origin import Origin
+
+logger = logging.getLogger(__name__)
+
+_RAW_FRAMES = 4  # decoded frames that may wait for the scaler; more would only be old
+
+
+_MAX_PIXELS = 4096 * 2304
+_MAX_STRETCH = 6  # by how much a picture's aspect may differ from the engine's: so much is cut away
+
+
+class Track(Protocol):
+    """What is read of a received track; `recv` raises MediaStreamError at its end."""
+
+    async def recv(self) -> Any: ...
+
+
+class Scaler:
+    """Fills the engine's frame from a camera frame: covered whole, the middle kept, I420 to I420.
+
+    Not for two threads at once: swscale's context is kept from frame to frame.
+
+    Args:
+        geometry: of the engine.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self._geometry = geometry
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: VideoFrame) -> I420:
+        width_px, height_px = cover_px(frame.width, frame.height, self._geometry)
+        scaled = self._reformatter.reformat(
+            frame,
+            width=width_px,
+            height=height_px,
+            format="yuv420p",
+            interpolation=Interpolation.BILINEAR,
+            threads=1,
+        )
+        out: I420 = np.empty(self._geometry.frame_shape, np.uint8)
+        left_px = (width_px - self._geometry.width_px) // 4 * 2
+        top_px = (height_px - self._geometry.height_px) // 4 * 2
+        for shift, plane, target in zip((0, 1, 1), scaled.planes, i420_planes(out), strict=True):
+            pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(
+                plane.height, plane.line_size
+            )
+            top, left = top_px >> shift, left_px >> shift
+            rows, columns = target.shape
+            target[:] = pixels[top : top + rows, left : left + columns]
+        return out
+
+
+def cover_px(width_px: int, height_px: int, geometry: Geometry) -> tuple[int, int]:
+    """The even size of a picture's aspect that just covers the engine's frame."""
+    if width_px * geometry.height_px >= height_px * geometry.width_px:
+        wide = -(-width_px * geometry.height_px // height_px)
+        return wide + wide % 2, geometry.height_px
+    high = -(-height_px * geometry.width_px // width_px)
+    return geometry.width_px, high + high % 2
+
+
+def check_size(width_px: int, height_px: int, geometry: Geometry) -> None:
+    """See that scaling costs no more than a camera's picture may.
+
+    Raises:
+        CameraRefused: if the picture is huge, has no area, or is a mere stripe.
+    """
+    what = f"the camera's picture is {width_px}x{height_px}"
+    if not 0 < width_px * height_px <= _MAX_PIXELS:
+        raise CameraRefused(f"{what}, it must have up to {_MAX_PIXELS} pixels; choose another size")
+    wide, high = width_px * geometry.height_px, height_px * geometry.width_px
+    if max(wide, high) > _MAX_STRETCH * min(wide, high):
+        raise CameraRefused(
+            f"{what}, its sides may be {_MAX_STRETCH} times as unequal as those of "
+            f"{geometry.width_px}x{geometry.height_px}; choose a size that is no stripe"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Raw:
+    """A decoded picture that waits for the scaler."""
+
+    frame: VideoFrame
+    captured_ns: int
+    arrived_ns: int
+    origin: Origin | None
+
+
+class Ingest:
+    """Reads a track for as long as it lasts.
+
+    Args:
+        track: of the camera.
+        geometry: of the engine.
+        pool: where frames are scaled, one of this track at a time.
+        deliver: is given each frame, in the camera's order.
+        origin: tells where the picture with a pts comes from, where anybody knows.
+    """
+
+    def __init__(
+        self,
+        track: Track,
+        *,
+        geometry: Geometry,
+        pool: Executor,
+        deliver: Callable[[Captured], None],
+        origin: Callable[[int], Origin | None] = lambda pts: None,
+    ) -> None:
+        self.drops: Counter[str] = Counter()
+        self._track = track
+        self._geometry = geometry
+        self._scale = Scaler(geometry)
+        self._pool = pool
+        self._deliver = deliver
+        self._origin = origin
+        self._clock = CaptureClock()
+        self._raw: deque[_Raw] = deque()
+        self._arrived = asyncio.Event()
+
+    async def drain(self) -> None:
+        """Take every frame off the track the moment it comes, since its queue has no bound.
+
+        Raises:
+            MediaStreamError: when the track has ended.
+            CameraRefused: if its pictures are of a size that cannot be.
+        """
+        while True:
+            frame = await self._track.recv()
+            arrived_ns = now_ns()
+            if not isinstance(frame, VideoFrame) or frame.pts is None:
+                self.drops["unreadable"] += 1
+                continue
+            check_size(frame.width, frame.height, self._geometry)
+            if len(self._raw) == _RAW_FRAMES:
+                self._raw.popleft()
+                self.drops["unscaled"] += 1
+            captured_ns = self._clock.captured_ns(frame.pts, arrived_ns)
+            origin = self._origin(frame.pts)
+            self._raw.append(
+                _Raw(frame=frame, captured_ns=captured_ns, arrived_ns=arrived_ns, origin=origin)
+            )
+            self._arrived.set()
+
+    async def scale(self) -> None:
+        """Scale what waits, off the loop, and pass it on."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._raw:
+                raw = self._raw.popleft()
+                frame = await loop.run_in_executor(self._pool, self._scale, raw.frame)
+                self._deliver(
+                    Captured(
+                        frame=frame,
+                        captured_ns=raw.captured_ns,
+                        arrived_ns=raw.arrived_ns,
+                        came_ns=raw.origin.came_ns if raw.origin else None,
+                        filmed_unix_ns=raw.origin.filmed_unix_ns if raw.origin else None,
+                    )
+                )

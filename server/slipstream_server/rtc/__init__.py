@@ -1,0 +1,1 @@
+"""One peer connection: its tracks, its channels, their limits."""

@@ -1,0 +1,242 @@
+"""One WebRTC connection: an offer in, an answer out, and word of what happens on it."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+import msgspec
+from aiortc import (
+    MediaStreamTrack,
+    RTCDataChannel,
+    RTCIceCandidate,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
+from slipstream_protocol.clock import now_ns
+
+from slipstream_server.control.events import Event
+from slipstream_server.errors import PortsTaken, RequestError
+from slipstream_server.frames.playout import Shown
+from slipstream_server.ice.gathering import IceServer, bound_gathering, rtc_configuration
+from slipstream_server.media_addressing import Reach
+from slipstream_server.observability.media_stats import MediaCounts
+from slipstream_server.receive.frame_origin import Origin
+from slipstream_server.rtc.data_channel_limits import meter_channels
+from slipstream_server.rtc.video_transceiver import Outgoing, Video
+from slipstream_server.rtp import aiortc_internals
+from slipstream_server.rtp.aiortc_internals import SeamMoved
+from slipstream_server.rtp.sdp import Offer, ice_ufrag, with_start_bitrate
+from slipstream_server.send.frame_timing import FrameTimes, Timings
+from slipstream_server.token_bucket import Bucket
+
+logger = logging.getLogger(__name__)
+
+CHANNEL_LABEL = "parameters"
+TIMING_LABEL = "timing"
+_UNSENT_MAX_BYTES = 1 << 20
+_CHANNELS_MAX = 8
+_INCOMING_BYTES_PER_S = 256 << 10  # a page's updates are a few kilobytes a second
+_INCOMING_BURST_BYTES = 2 << 20
+_FLUSH_S = 1.0
+_FLUSH_STEP_S = 0.02
+
+
+class Peer:
+    """A connection that may send a picture, bring a camera and a data channel.
+
+    Args:
+        output: the picture to send; None if none is.
+        outgoing: how it is sent; None if none is.
+        low_delay: whether the viewer is asked to show each frame at once.
+        servers: STUN and TURN, if any.
+        reach: ports and addresses of its media.
+        on_open: called when the page's channel is there.
+        on_message: called with each of its messages and the time it came.
+    """
+
+    def __init__(
+        self,
+        output: MediaStreamTrack | None,
+        outgoing: Outgoing | None,
+        *,
+        low_delay: bool,
+        servers: tuple[IceServer, ...],
+        reach: Reach,
+        on_open: Callable[[], None],
+        on_message: Callable[[str | bytes, int], None],
+    ) -> None:
+        self.camera: MediaStreamTrack | None = None
+        self.connected = asyncio.Event()
+        self.ufrags = ("", "")  # the ICE user names of the other side and of ours
+        self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._reach = reach
+        self._on_open = on_open
+        self._on_message = on_message
+        self._channel: RTCDataChannel | None = None
+        self._timings: Timings | None = None
+        self._channels = 0
+        self._incoming = Bucket(rate_per_s=_INCOMING_BYTES_PER_S, burst=_INCOMING_BURST_BYTES)
+        self._pc = RTCPeerConnection(rtc_configuration(servers))
+        self._pc.on("connectionstatechange", self._state_changed)
+        self._pc.on("track", self._track_came)
+        self._pc.on("datachannel", self._channel_came)
+        # before the offer is set: it then belongs to the offer's first video
+        self._video = Video(self._pc, output, outgoing, low_delay=low_delay)
+
+    async def answer(self, offer: Offer) -> str:
+        """The answer's SDP; never waits for a name or for STUN longer than `ice.GATHER_S`.
+
+        Raises:
+            RequestError: if the offer cannot be answered.
+            PortsTaken: if no UDP port is left for it.
+            SeamMoved: if the aiortc installed is not one we know.
+        """
+        try:
+            await self._pc.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
+            aiortc_internals.answer_passively(self._pc, offer.sdp)
+            self._video.settle(offer.sdp)
+            for transceiver in self._pc.getTransceivers():
+                if transceiver.sender is not self._video.sender:
+                    transceiver.direction = "inactive"  # sound and further cameras
+            bound_gathering(self._pc, reach=self._reach)
+            if self._pc.sctp is not None:
+                meter_channels(self._pc.sctp, self._admit, self._broken)
+            await self._pc.setLocalDescription()
+        except (SeamMoved, PortsTaken):
+            raise
+        except Exception as error:  # aiortc meets a bad offer with whatever it runs into
+            logger.info("offer refused", exc_info=True)
+            raise RequestError(
+                f"the offer cannot be answered: {error or type(error).__name__}; it needs VP8 or "
+                "H264 (baseline, packetization-mode 1) and the usual WebRTC attributes"
+            ) from error
+        self._video.sender.transport.on("statechange", self._transport_changed)
+        answer = self._pc.localDescription.sdp
+        self.ufrags = ice_ufrag(offer.sdp), ice_ufrag(answer)
+        return with_start_bitrate(answer)
+
+    async def run(self) -> None:
+        """Keep the camera's stream in time, until cancelled."""
+        await self._video.run()
+
+    async def add_candidate(self, candidate: RTCIceCandidate | None) -> None:
+        """Learn of an address of the other side, or that there are no more."""
+        try:
+            await self._pc.addIceCandidate(candidate)
+        except (ValueError, OSError) as error:
+            logger.info("candidate %s left out: %s", candidate, error)
+
+    def tell(self, event: Event) -> None:
+        """Send an event if there is a channel; one that takes nothing any more gets no more."""
+        channel = self._channel
+        if channel is None or channel.readyState != "open":
+            return
+        if channel.bufferedAmount > _UNSENT_MAX_BYTES:
+            return
+        channel.send(msgspec.json.encode(event).decode())
+
+    def tell_times(self, shown: Shown, sent_ns: int) -> None:
+        """The stamps of the frame sent last, for a page that has opened a channel for them."""
+        if self._timings is not None:
+            rtp_timestamp = self.last_rtp_timestamp
+            self._timings.tell(
+                FrameTimes(rtp_timestamp=rtp_timestamp, shown=shown, sent_ns=sent_ns)
+            )
+
+    def origin(self, pts: int) -> Origin | None:
+        """Where the camera's picture with this pts comes from."""
+        return self._video.reception.origin(pts) if self._video.reception is not None else None
+
+    @property
+    def counts(self) -> MediaCounts:
+        """What the media have come to so far."""
+        return self._video.counts(untold=self._timings.untold if self._timings else 0)
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """Frames of the camera that were dropped before anybody saw them, by cause."""
+        return self._video.drops
+
+    @property
+    def last_rtp_timestamp(self) -> int:
+        """Of the last packet sent."""
+        return self._video.last_rtp_timestamp
+
+    @property
+    def received_packets(self) -> int:
+        """Of all kinds, but STUN."""
+        return self._video.received_packets
+
+    async def close(self) -> None:
+        """Say what is still to be said, then hang up."""
+        channel = self._channel
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + _FLUSH_S
+        while channel is not None and channel.readyState == "open" and channel.bufferedAmount:
+            if loop.time() > deadline_s:
+                break
+            await asyncio.sleep(_FLUSH_STEP_S)
+        try:
+            await self._pc.close()
+        except Exception:  # aiortc meets what it has set up only half with whatever it runs into
+            logger.exception("the connection was not closed as a whole")
+        logger.info("video: %s", self.counts.summary())
+        self._leave("the connection was closed here")
+
+    def _leave(self, reason: str) -> None:
+        if not self.gone.done():
+            self.gone.set_result(reason)
+
+    def _state_changed(self) -> None:
+        state = self._pc.connectionState
+        logger.info("connection %s", state)
+        if state == "connected":
+            self.connected.set()
+        elif state in ("failed", "closed"):
+            self._leave(f"the connection has {state}")
+
+    def _transport_changed(self) -> None:
+        if self._video.sender.transport.state in ("closed", "failed"):
+            self._leave("the viewer has hung up")
+
+    def _track_came(self, track: MediaStreamTrack) -> None:
+        if track.kind == "video" and self.camera is None:
+            self.camera = track
+
+    def _admit(self, size_bytes: int) -> bool:
+        """Whether so much may still come on the data channels."""
+        admitted = self._incoming.take(size_bytes, now_ns())
+        if not admitted:
+            self._leave(
+                f"the data channel brings more than {_INCOMING_BYTES_PER_S >> 10} KiB a second; "
+                "send less"
+            )
+        return admitted
+
+    def _broken(self, error: Exception) -> None:
+        self._leave(
+            f"the data channel brings what cannot be read ({type(error).__name__}: {error}); "
+            "send JSON as UTF-8 text"
+        )
+
+    def _channel_came(self, channel: RTCDataChannel) -> None:
+        self._channels += 1
+        if self._channels > _CHANNELS_MAX:
+            self._leave(f"more than {_CHANNELS_MAX} data channels were opened; open fewer")
+            return
+        if channel.label == TIMING_LABEL and self._timings is None:
+            self._timings = Timings(channel)
+            return
+        if channel.label != CHANNEL_LABEL or self._channel is not None:
+            logger.info("data channel %r is not used", channel.label)
+            return
+        self._channel = channel
+        channel.on("message", self._message_came)
+        self._on_open()
+
+    def _message_came(self, message: str | bytes) -> None:
+        try:
+            self._on_message(message, now_ns())
+        except Exception:  # it must not reach aiortc, which would go on half broken
+            logger.exception("a message could not be served")
+            self._leave("the server has failed at a message; its log has the reason")

@@ -1,0 +1,126 @@
+"""One call's picture both ways: our parts put into one peer connection of aiortc's."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender
+from aiortc.sdp import SessionDescription
+
+from slipstream_server.observability.media_stats import MediaCounts
+from slipstream_server.receive.receiver import Reception
+from slipstream_server.rtp import aiortc_internals
+from slipstream_server.send import aiortc_sender
+from slipstream_server.send.bandwidth import RateControl
+from slipstream_server.send.pacer import Pacer
+
+
+class Outgoing(aiortc_sender.SenderEvents, Protocol):
+    """How a call's picture is sent: encoded for this viewer alone, or for many."""
+
+    rate: RateControl
+    pacer: Pacer
+
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+
+    def takes(self, codec: str) -> bool:
+        """The viewer takes this codec; returns whether packets of it will come, or pictures."""
+        ...
+
+
+class Video:
+    """The picture of one call. The order of calls is::
+
+        video = Video(pc, track, outgoing)
+        await pc.setRemoteDescription(offer)
+        video.settle(offer.sdp)
+        await pc.setLocalDescription()
+        await video.run()  # as long as the call lasts
+
+    Args:
+        pc: new.
+        track: to be sent, None if nothing is; it belongs to the offer's first video. Its `recv`
+            gives packets or pictures, as `outgoing.takes` has said.
+        outgoing: of this viewer; None if nothing is sent.
+        low_delay: whether the viewer is asked to show each frame at once. Without it the browser
+            smooths what a bad link makes uneven, and is later.
+    """
+
+    def __init__(
+        self,
+        pc: RTCPeerConnection,
+        track: MediaStreamTrack | None,
+        outgoing: Outgoing | None,
+        *,
+        low_delay: bool = True,
+    ) -> None:
+        self.reception: Reception | None = None
+        self._outgoing = outgoing
+        self._low_delay = low_delay
+        self._transceiver = (
+            pc.addTransceiver("video", direction="recvonly")
+            if track is None
+            else pc.addTransceiver(track)
+        )
+        aiortc_internals.prefer_h264(self._transceiver)
+
+    @property
+    def sender(self) -> RTCRtpSender:
+        return self._transceiver.sender
+
+    @property
+    def last_rtp_timestamp(self) -> int:
+        """Of the last packet sent."""
+        return aiortc_sender.last_rtp_timestamp(self.sender)
+
+    @property
+    def received_packets(self) -> int:
+        """Of all kinds, but STUN, from the viewer's side."""
+        return aiortc_sender.received_packets(self.sender)
+
+    def settle(self, offer: str) -> None:
+        """Agree on what the offer brings, and take our places. Call it once.
+
+        Raises:
+            SeamMoved: if this aiortc is not built as we know it.
+        """
+        transceiver = self._transceiver
+        media = SessionDescription.parse(offer).media
+        offered = next(one for one in media if one.rtp.muxId == transceiver.mid)
+        transport_cc = aiortc_internals.add_extensions(
+            transceiver, offered, low_delay=self._low_delay
+        )
+        if transceiver.receiver.track is not None:
+            self.reception = Reception(transceiver.receiver, transport_cc=transport_cc)
+        if self._outgoing is None:
+            return
+        codec = aiortc_internals.sent_codec(transceiver)
+        is_ours = self._outgoing.takes(codec)
+        aiortc_sender.SenderSeam(
+            transceiver.sender,
+            codec,
+            self._outgoing if is_ours else None,
+            pacer=self._outgoing.pacer,
+            low_delay=self._low_delay,
+        )
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """Frames of the camera that were dropped before anybody saw them, by cause."""
+        return self.reception.drops if self.reception is not None else {}
+
+    def counts(self, *, untold: int = 0) -> MediaCounts:
+        """What was sent and received so far."""
+        outgoing = self._outgoing
+        return MediaCounts(
+            received=self.reception.counts() if self.reception is not None else {},
+            sent=outgoing.counts if outgoing is not None else {},
+            bitrate_bps=outgoing.rate.bitrate_bps if outgoing is not None else None,
+            paced_ns=outgoing.pacer.waited_ns if outgoing is not None else 0,
+            untold=untold,
+        )
+
+    async def run(self) -> None:
+        """Keep the incoming stream's time, until cancelled or, without one, at once over."""
+        if self.reception is not None:
+            await self.reception.run()

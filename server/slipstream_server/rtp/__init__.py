@@ -1,0 +1,1 @@
+"""SDP, RTP payloads, and the private names of aiortc that we use."""

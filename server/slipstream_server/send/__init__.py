@@ -1,0 +1,1 @@
+"""Video on its way out: encoders, bandwidth, pacing, retransmission, fan-out."""

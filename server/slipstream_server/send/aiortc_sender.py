@@ -1,0 +1,209 @@
+"""One of aiortc's senders, what it hears and sends in our hands; the rules are
+`rtp/aiortc_internals.py`'s.
+
+On the sender, before it is started:
+
+* `__rtp_header_extensions_map`: a subclass that adds playout-delay to every packet.
+* `_send_keyframe`: the viewer's PLI or FIR comes to our encoder.
+* `_handle_rtcp_packet`: wrapped, to hear REMB and reception reports, and to leave out requests for
+  packets that would only fill the link.
+* `__rtp_history`, `__rtt`, `__rtp_timestamp`, `_ssrc`: read.
+* `transport.__rx_packets`: read, since a peer that sends nothing at all has vanished.
+* `transport` (by the public `setTransport`): a stand-in that spaces out the packets of large
+  frames. `__rtp_task` tells those from retransmissions, sent on another task, which never wait.
+"""
+
+import asyncio
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+from aiortc import RTCRtpSender
+from aiortc.rtcrtpparameters import RTCRtpParameters
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    RTCP_RTPFB_NACK,
+    RTP_HISTORY_SIZE,
+    AnyRtcpPacket,
+    HeaderExtensions,
+    HeaderExtensionsMap,
+    RtcpPsfbPacket,
+    RtcpRrPacket,
+    RtcpRtpfbPacket,
+    RtcpSrPacket,
+    RtpPacket,
+    pack_header_extensions,
+    unpack_header_extensions,
+    unpack_remb_fci,
+)
+from slipstream_protocol.clock import NS_PER_S, now_ns
+
+from slipstream_server.rtp.aiortc_internals import PLAYOUT_DELAY, Handle, private, put
+from slipstream_server.rtp.depacketize import content
+from slipstream_server.send.pacer import Pacer
+from slipstream_server.send.retransmit import Resends
+
+
+class SenderEvents(Protocol):
+    """What the viewer's side says of the picture sent."""
+
+    def on_key_request(self) -> None: ...
+
+    def on_remb(self, bitrate_bps: int) -> None: ...
+
+    def on_report(self, *, packets_lost: int, highest_sequence: int, now_ns: int) -> None: ...
+
+
+class SenderSeam:
+    """One sender of aiortc's, what it hears passed on to `events`.
+
+    Args:
+        sender: not started; its transport is settled, which it is once the offer is set.
+        codec: that it sends, as aiortc names it.
+        events: is told; None leaves rate and key frames to aiortc's own encoder.
+        pacer: spaces out its packets.
+        low_delay: whether the viewer is asked to show each frame at once.
+    """
+
+    def __init__(
+        self,
+        sender: RTCRtpSender,
+        codec: str,
+        events: SenderEvents | None,
+        *,
+        pacer: Pacer,
+        low_delay: bool,
+    ) -> None:
+        self._sender = sender
+        self._codec = codec
+        self._events = events
+        self._ssrc: int = private(sender, "_ssrc")
+        self._history: dict[int, RtpPacket] = private(sender, "_RTCRtpSender__rtp_history")
+        self._resends = Resends(self._keeps)
+        if low_delay:
+            put(sender, "_RTCRtpSender__rtp_header_extensions_map", PlayoutDelayMap())
+        if events is not None:
+            put(sender, "_send_keyframe", events.on_key_request)
+        self._request_key: Callable[[], None] = private(sender, "_send_keyframe")
+        self._handle: Handle = private(sender, "_handle_rtcp_packet")
+        put(sender, "_handle_rtcp_packet", self._hear)
+        private(sender.transport, "_send_rtp")
+        # it stands in for the real one in all that a sender does with it
+        transport = PacedTransport(sender, pacer, on_sent=self._note_key)
+        sender.setTransport(transport)  # type: ignore[arg-type]
+
+    async def _hear(self, packet: AnyRtcpPacket) -> None:
+        if self._events is not None:
+            self._tell(self._events, packet)
+        if isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK:
+            rtt_s: float | None = private(self._sender, "_RTCRtpSender__rtt")
+            answer = self._resends.answer(packet.lost, now_ns(), int((rtt_s or 0) * NS_PER_S))
+            if answer.needs_key:
+                self._request_key()
+            packet = replace(packet, lost=list(answer.sequences))
+        await self._handle(packet)
+
+    def _tell(self, events: SenderEvents, packet: AnyRtcpPacket) -> None:
+        if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
+            for report in packet.reports:
+                if report.ssrc == self._ssrc:
+                    events.on_report(
+                        packets_lost=report.packets_lost,
+                        highest_sequence=report.highest_sequence,
+                        now_ns=now_ns(),
+                    )
+        elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
+            estimate_bps = read_remb(packet.fci, self._ssrc)
+            if estimate_bps is not None:
+                events.on_remb(estimate_bps)
+
+    def _note_key(self, sequence: int) -> None:
+        packet = self._history[sequence % RTP_HISTORY_SIZE]
+        found = content(self._codec, packet.payload)
+        if found.begins and found.key:
+            self._resends.key_sent(sequence)
+
+    def _keeps(self, sequence: int) -> bool:
+        packet = self._history.get(sequence % RTP_HISTORY_SIZE)
+        return packet is not None and packet.sequence_number == sequence
+
+
+def read_remb(fci: bytes, ssrc: int) -> int | None:
+    """The estimate in bit/s if the message is one, is whole, and speaks of `ssrc`."""
+    try:
+        bitrate_bps, ssrcs = unpack_remb_fci(fci)
+    except (ValueError, struct.error):
+        return None
+    return bitrate_bps if ssrc in ssrcs else None
+
+
+def last_rtp_timestamp(sender: RTCRtpSender) -> int:
+    """The RTP time of the last packet `sender` has sent.
+
+    aiortc adds a random origin to every pts and keeps the sum to itself, for its sender reports.
+    """
+    timestamp: int = private(sender, "_RTCRtpSender__rtp_timestamp")
+    return timestamp
+
+
+def received_packets(sender: RTCRtpSender) -> int:
+    """Packets of all kinds, but STUN, that the sender's transport has brought so far."""
+    count: int = private(sender.transport, "_RTCDtlsTransport__rx_packets")
+    return count
+
+
+class PlayoutDelayMap(HeaderExtensionsMap):
+    """Adds "between 0 and 0 ms" to every packet where the viewer knows the extension.
+
+    Source: http://www.webrtc.org/experiments/rtp-hdrext/playout-delay.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._id: int | None = None
+
+    def configure(self, parameters: RTCRtpParameters) -> None:
+        super().configure(parameters)
+        for extension in parameters.headerExtensions:
+            if extension.uri == PLAYOUT_DELAY:
+                self._id = extension.id
+
+    def set(self, values: HeaderExtensions) -> tuple[int, bytes]:
+        profile, packed = super().set(values)
+        if self._id is None:
+            return profile, packed
+        extensions = unpack_header_extensions(profile, packed)
+        return pack_header_extensions([*extensions, (self._id, bytes(3))])
+
+
+class PacedTransport:
+    """The sender's DTLS transport, waiting after a packet where the pacer says so.
+
+    aiortc stamps a packet just before it sends it: waiting afterwards keeps that stamp true.
+
+    Args:
+        on_sent: is told the number of each packet, but not of those sent again.
+    """
+
+    def __init__(
+        self, sender: RTCRtpSender, pacer: Pacer, *, on_sent: Callable[[int], None]
+    ) -> None:
+        self._sender = sender
+        self._on_sent = on_sent
+        self._transport: Any = sender.transport
+        self._pacer = pacer
+        private(sender, "_RTCRtpSender__rtp_task")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    async def _send_rtp(self, data: bytes) -> None:
+        await self._transport._send_rtp(data)
+        if asyncio.current_task() is private(self._sender, "_RTCRtpSender__rtp_task"):
+            self._on_sent(int.from_bytes(data[2:4], "big"))
+            ends_frame = data[1] & 0x80
+            wait_ns = self._pacer.sent(len(data), now_ns())
+            if wait_ns and not ends_frame:
+                self._pacer.waited_ns += wait_ns
+                await asyncio.sleep(wait_ns / NS_PER_S)

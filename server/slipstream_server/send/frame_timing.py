@@ -1,0 +1,126 @@
+"""Every frame's life on the wire: what the page joins with what it shows. Pure.
+
+One record a frame, `RECORD`, little-endian, without padding; a message is some of them. The frame's
+RTP timestamp is its name. Times of ours are milliseconds on the server's monotonic clock.
+
+    RTP timestamp          uint32
+    filmed                 float64   ms since 1970 on the camera side's own clock; NaN if not known
+    arrived                float64   the camera's picture is here and decoded
+    nine moments           float32   in ms after `arrived`: captured (as far as the server can
+                                     tell), came (its first packet), chunked, submitted, taken,
+                                     made, received, played, sent
+    three durations        float32   of its chunk in the engine: encode, denoise, decode
+"""
+
+import math
+import struct
+from dataclasses import dataclass
+from typing import Protocol
+
+from slipstream_protocol.clock import NS_PER_MS
+
+from slipstream_server.frames.playout import Shown
+
+RECORD = struct.Struct("<Idd12f")
+_BATCH_FRAMES = 4
+_BATCH_NS = 150 * NS_PER_MS
+_UNSENT_MAX_BYTES = 8 << 10  # some seconds of it: what is older is of no use
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameTimes:
+    """One frame that has been sent.
+
+    Args:
+        rtp_timestamp: it went out with.
+        shown: the frame, with its stamps.
+        sent_ns: when its last packet was on its way.
+    """
+
+    rtp_timestamp: int
+    shown: Shown
+    sent_ns: int
+
+    def packed(self) -> bytes:
+        """The record."""
+        made, stamps = self.shown.made, self.shown.made.stamps
+        filmed_ns, came_ns = made.filmed_unix_ns, made.came_ns
+        moments_ns = (
+            made.captured_ns,
+            made.arrived_ns if came_ns is None else came_ns,
+            stamps.chunked_ns,
+            stamps.submitted_ns,
+            stamps.taken_ns,
+            stamps.made_ns,
+            stamps.received_ns,
+            self.shown.popped_ns,
+            self.sent_ns,
+        )
+        return RECORD.pack(
+            self.rtp_timestamp,
+            math.nan if filmed_ns is None else filmed_ns / NS_PER_MS,
+            made.arrived_ns / NS_PER_MS,
+            *((moment_ns - made.arrived_ns) / NS_PER_MS for moment_ns in moments_ns),
+            stamps.stages.encode_ms,
+            stamps.stages.denoise_ms,
+            stamps.stages.decode_ms,
+        )
+
+
+class TimingBatch:
+    """Gathers records into messages: some frames each, none kept back for long."""
+
+    def __init__(self, *, frames: int = _BATCH_FRAMES, longest_ns: int = _BATCH_NS) -> None:
+        self._frames = frames
+        self._longest_ns = longest_ns
+        self._records: list[bytes] = []
+        self._since_ns = 0
+
+    def add(self, times: FrameTimes) -> bytes | None:
+        """The message this record completes, if it does."""
+        if not self._records:
+            self._since_ns = times.sent_ns
+        self._records.append(times.packed())
+        waited_ns = times.sent_ns - self._since_ns
+        if len(self._records) < self._frames and waited_ns < self._longest_ns:
+            return None
+        message = b"".join(self._records)
+        self._records.clear()
+        return message
+
+
+class Wire(Protocol):
+    """What is used of a data channel."""
+
+    @property
+    def readyState(self) -> str: ...
+
+    @property
+    def bufferedAmount(self) -> int: ...
+
+    def send(self, data: bytes) -> None: ...
+
+
+class Timings:
+    """Tells frames' times on a channel that may lose them; one that takes no more is skipped.
+
+    Args:
+        wire: opened by the page.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self.untold = 0  # messages that found it full
+        self._wire = wire
+        self._batch = TimingBatch()
+
+    def tell(self, times: FrameTimes) -> None:
+        """A frame has been sent."""
+        if self._wire.readyState != "open":
+            return
+        message = self._batch.add(times)
+        if message is None:
+            return
+        if self._wire.bufferedAmount > _UNSENT_MAX_BYTES:
+            self.untold += 1
+        else:
+            self._wire.send(message)

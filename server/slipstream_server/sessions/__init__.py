@@ -1,0 +1,1 @@
+"""Calls: who publishes, who subscribes, and how each begins and ends."""

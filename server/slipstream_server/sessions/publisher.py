@@ -1,0 +1,107 @@
+"""A viewer with a camera, from offer to close: one call that carries a stream."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from aiortc.mediastreams import MediaStreamError
+
+from slipstream_server.errors import CameraRefused
+from slipstream_server.frames.playout import Playout, Shown
+from slipstream_server.ice.gathering import IceServer
+from slipstream_server.receive.camera import Ingest
+from slipstream_server.rtp.sdp import Offer
+from slipstream_server.send.output_track import OutputTrack
+from slipstream_server.sessions.session import Session, Surroundings
+from slipstream_server.streams.chunk_pipe import Watcher, total_drops
+from slipstream_server.streams.stream import Stay
+
+logger = logging.getLogger(__name__)
+
+
+class CameraSession(Session):
+    """A viewer with a camera: its frames go to the stream it carries, and what is made comes back.
+
+    Args:
+        stay: of the stream, new or held.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        stay: Stay,
+        *,
+        servers: tuple[IceServer, ...],
+        around: Surroundings,
+    ) -> None:
+        output = None
+        if stay.returns:
+            playout = Playout(chunk_frames=stay.ready.geometry.chunk_frames)
+            output = OutputTrack(playout, around.encoding(), on_sent=self._on_sent)
+        super().__init__(id, output, output.encoding if output else None, servers, around)
+        self.stay = stay
+        self.output = output
+        self.watcher = Watcher(tell=self.peer.tell, end=self.leave)
+        self._ingest: Ingest | None = None
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """Frames lost on this call's way in and out, by cause."""
+        ingested = self._ingest.drops if self._ingest else {}
+        played = self.output.playout.drops if self.output else {}
+        return total_drops(self.peer.drops, ingested, played)
+
+    async def answer(self, offer: Offer) -> str:
+        """The answer.
+
+        Raises:
+            RequestError: if the offer cannot be answered; nothing is held then.
+        """
+        try:
+            return await self.peer.answer(offer)
+        except BaseException:
+            await self.peer.close()
+            raise
+
+    async def serve(self) -> None:
+        await self.peer.connected.wait()
+        if self.peer.camera is None:
+            self.leave("the offer's video brings no camera", for_good=True)
+            return
+        self._ingest = ingest = Ingest(
+            self.peer.camera,
+            geometry=self.stay.ready.geometry,
+            pool=self.around.pool,
+            deliver=self.stay.on_frame,
+            origin=self.peer.origin,
+        )
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(self._drain(ingest), name="drain")
+            parts.create_task(ingest.scale(), name="scale")
+
+    async def release(self) -> None:
+        reason = self.reason or "the server is stopping"
+        self.stay.drop(self, reason, for_good=self.for_good)
+        if self.stay.reason is not None:
+            await self.stay.over.wait()
+
+    def on_connected(self) -> None:
+        self.stay.on_connected()
+
+    def on_channel(self) -> None:
+        self.peer.tell(self.stay.state_event())
+
+    def on_message(self, raw: str | bytes, now_ns: int) -> None:
+        self.stay.receive(raw, now_ns)
+
+    def _on_sent(self, shown: Shown, sent_ns: int) -> None:
+        self.peer.tell_times(shown, sent_ns)
+        self.stay.on_sent(shown, sent_ns, rtp_timestamp=self.peer.last_rtp_timestamp)
+
+    async def _drain(self, ingest: Ingest) -> None:
+        try:
+            await ingest.drain()
+        except MediaStreamError:
+            self.leave("the camera's track has ended")
+        except CameraRefused as error:
+            self.leave(str(error), for_good=True)

@@ -1,0 +1,211 @@
+"""What every call is, from offer to close: a peer, an output track, and one way to end."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from aiortc import MediaStreamTrack, RTCIceCandidate
+
+from slipstream_server.frames.playout import Shown
+from slipstream_server.ice.gathering import IceServer
+from slipstream_server.media_addressing import Reach
+from slipstream_server.observability.media_stats import MediaCounts
+from slipstream_server.observability.metrics import Metrics
+from slipstream_server.observability.slo import SloTargets
+from slipstream_server.rtc.peer_connection import Peer
+from slipstream_server.rtc.video_transceiver import Outgoing
+from slipstream_server.rtp.sdp import MAX_CANDIDATES, Offer
+from slipstream_server.send.adaptive_encoder import Encoding, VideoSettings
+from slipstream_server.send.bandwidth import RateControl
+from slipstream_server.send.fanout import KEY_EVERY_NS, Broadcast
+from slipstream_server.send.keyframes import KeyFrames
+from slipstream_server.sessions.liveness import LOOK_S, SILENT_S, Silence
+
+logger = logging.getLogger(__name__)
+
+CONNECT_S = 20.0
+_COUNT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every session shares."""
+
+    metrics: Metrics
+    targets: SloTargets
+    pool: Executor
+    reach: Reach
+    video: VideoSettings
+
+    def encoding(self) -> Encoding:
+        """An encoding for one more viewer."""
+        return Encoding(
+            codec=self.video.codec,
+            pool=self.pool,
+            rate=self.rate(),
+            key_frames=KeyFrames(),
+        )
+
+    def rate(self) -> RateControl:
+        """The rate of one more viewer."""
+        return RateControl(ceiling_bps=self.video.ceiling_bps)
+
+    def broadcast(
+        self, *, chunk_frames: int, on_shown: Callable[[Shown, int], None] | None
+    ) -> Broadcast:
+        """One stream's picture for all its watchers."""
+        h264, vp8 = (
+            Encoding(
+                codec=self.video.codec,
+                pool=self.pool,
+                rate=self.rate(),
+                key_frames=KeyFrames(every_ns=KEY_EVERY_NS),
+            )
+            for _ in range(2)
+        )
+        return Broadcast(
+            chunk_frames=chunk_frames, h264=h264, vp8=vp8, new_rate=self.rate, on_shown=on_shown
+        )
+
+
+class Session:
+    """What both kinds have in common: a peer, an output track, and one way to end.
+
+    Args:
+        id: for the caller, and in every line of the log.
+        output: the picture to send; None if none is.
+        outgoing: how it is sent; None if none is.
+        servers: STUN and TURN, if any.
+        around: shared by all sessions.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        output: MediaStreamTrack | None,
+        outgoing: Outgoing | None,
+        servers: tuple[IceServer, ...],
+        around: Surroundings,
+    ) -> None:
+        self.id = id
+        self.around = around
+        self._output = output
+        self.reason: str | None = None
+        self.for_good = False
+        self._leaving = asyncio.Event()
+        self._addresses: deque[RTCIceCandidate | None] = deque()
+        self._addresses_came = asyncio.Event()
+        self.peer = Peer(
+            output,
+            outgoing,
+            low_delay=around.video.low_delay,
+            servers=servers,
+            reach=around.reach,
+            on_open=self.on_channel,
+            on_message=self.on_message,
+        )
+
+    def leave(self, reason: str, *, for_good: bool = False) -> None:
+        """Begin the end; the first reason counts.
+
+        Args:
+            for_good: nobody is going to come back to what this call was about.
+        """
+        if self.reason is None:
+            self.reason, self.for_good = reason, for_good
+            self._leaving.set()
+
+    def on_channel(self) -> None:
+        """The page's data channel is open."""
+
+    def on_message(self, raw: str | bytes, now_ns: int) -> None:
+        """The page has said something."""
+
+    def on_connected(self) -> None:
+        """The peers can hear each other."""
+
+    @property
+    def silent_s(self) -> float:
+        """A peer that sends nothing at all for so long has vanished."""
+        return SILENT_S
+
+    def trickle(self, candidates: Sequence[RTCIceCandidate | None]) -> None:
+        """Learn of further addresses of the viewer; those that come faster than they can be
+        looked up are left out."""
+        if len(self._addresses) + len(candidates) <= MAX_CANDIDATES:
+            self._addresses.extend(candidates)
+            self._addresses_came.set()
+
+    def counts(self) -> MediaCounts:
+        """What its media have come to so far."""
+        return self.peer.counts
+
+    async def serve(self) -> None:
+        """Work until cancelled."""
+        await asyncio.Event().wait()
+
+    async def release(self) -> None:
+        """Give back what this kind holds."""
+
+    async def run(self, offer: Offer) -> None:
+        """Serve until the viewer leaves or a part fails; always give everything back."""
+        logger.info("session begins")
+        self.trickle(offer.candidates)
+        try:
+            async with asyncio.TaskGroup() as parts:
+                tasks = (
+                    parts.create_task(self._add_addresses(), name="addresses"),
+                    parts.create_task(self._watch_peer(), name="peer"),
+                    parts.create_task(self._listen(), name="listen"),
+                    parts.create_task(self.peer.run(), name="video"),
+                    parts.create_task(self.serve(), name="serve"),
+                    parts.create_task(self._count(), name="count"),
+                )
+                await self._leaving.wait()
+                for task in tasks:
+                    task.cancel()
+        except Exception:
+            logger.exception("session failed")
+            self.leave("the server has failed in this session; its log has the reason")
+        finally:
+            self.around.metrics.media.report(self.id, self.counts())
+            self.around.metrics.media.forget(self.id)
+            await self.release()
+            await self.peer.close()
+            if self._output is not None:
+                self._output.stop()
+            logger.info("session ends: %s", self.reason or "cut off")
+
+    async def _count(self) -> None:
+        while True:
+            await asyncio.sleep(_COUNT_S)
+            self.around.metrics.media.report(self.id, self.counts())
+
+    async def _add_addresses(self) -> None:
+        while True:
+            await self._addresses_came.wait()
+            self._addresses_came.clear()
+            while self._addresses:
+                await self.peer.add_candidate(self._addresses.popleft())
+
+    async def _watch_peer(self) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await self.peer.connected.wait()
+        except TimeoutError:
+            self.leave(f"no connection within {CONNECT_S:g} s; a firewall may block UDP")
+            return
+        self.on_connected()
+        self.leave(await asyncio.shield(self.peer.gone))
+
+    async def _listen(self) -> None:
+        """Notice a peer that has vanished."""
+        await self.peer.connected.wait()
+        silence = Silence()
+        while silence.seconds < self.silent_s:
+            await asyncio.sleep(LOOK_S)
+            silence.look(self.peer.received_packets)
+        self.leave(f"nothing heard from the viewer for {self.silent_s:g} s")

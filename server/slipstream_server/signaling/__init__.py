@@ -1,0 +1,1 @@
+"""Calls begun over HTTP: WebRTC offers, WHIP and WHEP, streams by name."""

@@ -1,0 +1,113 @@
+"""Streams by name, for who has no call to them: what is live, and its parameters.
+
+    GET    /api/v1/streams
+    GET    /api/v1/streams/{stream}/parameters
+    PATCH  /api/v1/streams/{stream}/parameters    an update, as on the data channel
+
+A publisher's stream has no data channel: this is how its prompt is changed, by hand or by a page.
+"""
+
+import asyncio
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET
+from slipstream_protocol.parameters import Parameters
+
+from slipstream_server.control.events import Ack, AppliedRev, Event, StateName
+from slipstream_server.control.incoming import parse
+from slipstream_server.errors import RequestError, TooOften, Unprocessable
+from slipstream_server.sessions.registry import Sessions
+from slipstream_server.streams.stream import Stay
+
+_APPLIED_S = 2.0  # an update that takes longer is answered `accepted`
+
+
+class StreamEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One live stream."""
+
+    stream: str
+    state: StateName
+    published: bool
+    viewers: int
+
+
+class StreamList(msgspec.Struct, frozen=True, kw_only=True):
+    streams: tuple[StreamEntry, ...]
+
+
+class Streams:
+    """The handlers."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def routes(self) -> list[web.RouteDef]:
+        parameters = "/api/v1/streams/{stream}/parameters"
+        return [
+            web.get("/api/v1/streams", self.list),
+            web.get(parameters, self.parameters),
+            web.patch(parameters, self.update),
+        ]
+
+    async def list(self, request: web.Request) -> web.Response:
+        """All streams, the oldest first."""
+        return _json(StreamList(streams=tuple(map(_entry, self._sessions.streams()))))
+
+    async def parameters(self, request: web.Request) -> web.Response:
+        """Those in force."""
+        return _json(self._stay(request).state_event().parameters)
+
+    async def update(self, request: web.Request) -> web.Response:
+        """Change some: 200 once they are in force, 202 if that takes longer, else why not."""
+        stay = self._stay(request)
+        try:
+            update = parse((await request.read()).decode())
+        except ValueError as error:
+            raise RequestError(str(error)) from error
+        if not isinstance(update, Parameters):
+            raise RequestError("the body has a type, send nothing but parameters")
+        if update.rev is UNSET:
+            update = msgspec.structs.replace(update, rev=0)
+        events: asyncio.Queue[Event] = asyncio.Queue()
+        if not stay.change(update, events.put_nowait):
+            raise TooOften(
+                f"stream {stay.id!r} gets more updates than it takes, send fewer",
+                retry_after_s=1.0,
+            )
+        return await _outcome(events)
+
+    def _stay(self, request: web.Request) -> Stay:
+        return self._sessions.stream(request.match_info["stream"])
+
+
+async def _outcome(events: asyncio.Queue[Event]) -> web.Response:
+    """What becomes of an update, as the data channel tells it."""
+    event: Event | None = None
+    try:
+        async with asyncio.timeout(_APPLIED_S):
+            while True:
+                event = await events.get()
+                match event:
+                    case Ack(status="rejected", errors=errors):
+                        raise Unprocessable("; ".join(errors))
+                    case Ack(status="superseded") | AppliedRev():
+                        return _json(event)
+    except TimeoutError:
+        assert event is not None, "every update is answered at once"
+        return _json(event, status=202)
+
+
+def _entry(stay: Stay) -> StreamEntry:
+    return StreamEntry(
+        stream=stay.id,
+        state=stay.state_event().state,
+        published=not stay.returns,
+        viewers=stay.broadcast.viewers,
+    )
+
+
+def _json(answer: msgspec.Struct, *, status: int = 200) -> web.Response:
+    return web.Response(
+        status=status, body=msgspec.json.encode(answer), content_type="application/json"
+    )

@@ -1,0 +1,244 @@
+"""WHIP and WHEP: a stream published, and watched, with one HTTP exchange and no page.
+
+    OPTIONS  /whip[/{stream}]          what may be posted
+    POST     /whip[/{stream}]          an offer that brings a camera (OBS, FFmpeg) -> 201
+    PATCH    /whip/{stream}/{id}       addresses as they are found -> 204
+    DELETE   /whip/{stream}/{id}       the end, of the stream too -> 200
+
+and the same under /whep for who watches. The path alone names the stream and the call. Further keys
+of a POST's query are the stream's first parameters (`?prompt=neon&seed=3`).
+
+Sources: RFC 9725 (WHIP), draft-ietf-wish-whep (WHEP).
+"""
+
+import json
+import re
+import secrets
+from urllib.parse import quote
+
+from aiohttp import web
+from slipstream_protocol.parameters import Parameters
+
+from slipstream_server.control.incoming import parse
+from slipstream_server.errors import (
+    RequestError,
+    SlipstreamError,
+    StaleTag,
+    UnknownSession,
+    Unprocessable,
+    WrongType,
+)
+from slipstream_server.ice.gathering import IceServer
+from slipstream_server.observability.metrics import Metrics
+from slipstream_server.rtp.sdp import read_offer
+from slipstream_server.sessions.publisher import CameraSession
+from slipstream_server.sessions.registry import Sessions
+from slipstream_server.sessions.session import Session
+from slipstream_server.sessions.subscriber import WatchSession
+from slipstream_server.signaling.whip_sdp import (
+    adapt,
+    check_direction,
+    only_watching,
+    read_fragment,
+)
+
+SDP = "application/sdp"
+FRAGMENT = "application/trickle-ice-sdpfrag"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CALLED = ("DELETE", "OPTIONS", "PATCH")
+_POSTED = ("OPTIONS", "POST")
+_NOT_PARAMETERS = ("token",)
+
+
+class Whip:
+    """The handlers."""
+
+    def __init__(self, sessions: Sessions, metrics: Metrics) -> None:
+        self._sessions = sessions
+        self._metrics = metrics
+
+    def routes(self) -> list[web.RouteDef]:
+        routes = []
+        for kind, post in (("/whip", self.publish), ("/whep", self.watch)):
+            for path in (kind, f"{kind}/", f"{kind}/{{stream}}"):
+                routes += [
+                    web.post(path, post),
+                    web.options(path, self.options),
+                    web.route("*", path, self.refuse),
+                ]
+            call = f"{kind}/{{stream}}/{{id}}"
+            routes += [
+                web.patch(call, self.trickle),
+                web.delete(call, self.end),
+                web.options(call, self.options),
+                web.route("*", call, self.refuse),
+            ]
+        return routes
+
+    async def options(self, request: web.Request) -> web.Response:
+        """What may be sent here."""
+        if "id" in request.match_info:
+            headers = {"Allow": ", ".join(_CALLED), "Accept-Patch": FRAGMENT}
+        else:
+            headers = {"Allow": ", ".join(_POSTED), "Accept-Post": SDP}
+        return web.Response(status=204, headers=headers)
+
+    async def refuse(self, request: web.Request) -> web.Response:
+        """Another method: kept for later by RFC 9725, section 4."""
+        allowed = _CALLED if "id" in request.match_info else _POSTED
+        raise web.HTTPMethodNotAllowed(request.method, allowed)
+
+    async def publish(self, request: web.Request) -> web.Response:
+        """A publisher comes."""
+        return await self._post(request, publishes=True)
+
+    async def watch(self, request: web.Request) -> web.Response:
+        """A viewer comes."""
+        return await self._post(request, publishes=False)
+
+    async def _post(self, request: web.Request, *, publishes: bool) -> web.Response:
+        try:
+            response = await self._answer(request, publishes=publishes)
+        except SlipstreamError as error:
+            self._metrics.offer(getattr(error, "status", 500))
+            raise
+        self._metrics.offer(response.status)
+        return response
+
+    async def _answer(self, request: web.Request, *, publishes: bool) -> web.Response:
+        name = request.match_info.get("stream")
+        if publishes and name is not None:
+            _check_name(name)
+        parameters = _parameters(request) if publishes else Parameters()
+        offered = await _body(request, SDP)
+        check_direction(read_offer(offered, "offer"), publishes=publishes)
+        adapted = adapt(offered)
+        offer = read_offer(adapted.sdp, "offer")
+        if publishes:
+            name = name or secrets.token_urlsafe(6)
+            answered = await self._sessions.publish(offer, parameters, name=name)
+        else:
+            answered = await self._sessions.watch(only_watching(offer), name=name)
+        kind = "whip" if publishes else "whep"
+        response = web.Response(
+            status=201,
+            body=adapted.restored(answered.sdp).encode(),
+            headers={
+                "Content-Type": SDP,
+                "Location": f"/{kind}/{quote(answered.stream)}/{answered.session}",
+                "ETag": _tag(self._sessions.find(answered.session)),
+                "Accept-Patch": FRAGMENT,
+            },
+        )
+        for server in self._sessions.ice_servers(answered.session):
+            response.headers.add("Link", _link(server))
+        return response
+
+    async def trickle(self, request: web.Request) -> web.Response:
+        """Addresses of the other side that it has learnt of after its offer."""
+        session = self._session(request)
+        fragment = read_fragment(await _body(request, FRAGMENT))
+        theirs, _ = session.peer.ufrags
+        if fragment.ufrag and fragment.ufrag != theirs:
+            raise Unprocessable(
+                f"ice-ufrag is {fragment.ufrag[:80]!r}, this session's is {theirs!r}: "
+                "ICE restarts are not served; POST a new offer, the stream goes on as it is for a "
+                "publisher who comes back to its name"
+            )
+        wanted = request.headers.get("If-Match", "*")
+        if wanted not in ("*", _tag(session)):
+            raise StaleTag(
+                f"If-Match is {wanted[:80]}, the session's ETag is {_tag(session)}; send that one"
+            )
+        session.trickle(fragment.candidates)
+        return web.Response(status=204)
+
+    async def end(self, request: web.Request) -> web.Response:
+        """A call ends, and with its publisher the stream."""
+        id = request.match_info["id"]
+        if self._sessions.is_live(id):
+            self._session(request)
+        await self._sessions.close(id, f"ended by DELETE {request.path}")
+        return web.Response(status=200)
+
+    def _session(self, request: web.Request) -> Session:
+        """The session that the path names.
+
+        Raises:
+            UnknownSession: if there is none of that kind, stream and id.
+        """
+        id, name = request.match_info["id"], request.match_info["stream"]
+        session = self._sessions.find(id)
+        if request.path.startswith("/whip"):
+            fits = isinstance(session, CameraSession) and _publishes(session, name)
+        else:
+            fits = isinstance(session, WatchSession) and session.source.id == name
+        if not fits:
+            raise UnknownSession(
+                f"session {id!r} is not one of {request.path}; use the Location that the answer "
+                "to the offer had"
+            )
+        return session
+
+
+def _publishes(session: CameraSession, name: str) -> bool:
+    return session.stay.id == name and not session.stay.returns
+
+
+def _check_name(name: str) -> None:
+    """Raise RequestError if a stream cannot have this name."""
+    if not _NAME.fullmatch(name):
+        raise RequestError(
+            f"the stream's name is {name[:80]!r}, it must be 1 to 64 letters, digits, - or _"
+        )
+
+
+def _parameters(request: web.Request) -> Parameters:
+    """The parameters in the query: each value as JSON where it is, else as text."""
+    content: dict[str, object] = {}
+    for key, text in request.query.items():
+        if key in _NOT_PARAMETERS:
+            continue
+        try:
+            content[key] = text if key == "prompt" else json.loads(text)
+        except (ValueError, RecursionError):
+            content[key] = text
+    try:
+        parameters = parse(json.dumps(content))
+    except ValueError as error:
+        raise RequestError(f"a parameter of the query cannot be: {error}") from error
+    if not isinstance(parameters, Parameters):
+        raise RequestError("a parameter of the query cannot be: type is none of them")
+    return parameters
+
+
+async def _body(request: web.Request, kind: str) -> str:
+    """The body, which must be of this type and not be empty."""
+    if request.content_type != kind:
+        given = request.headers.get("Content-Type", "missing")
+        raise WrongType(f"Content-Type is {given[:80]}, it must be {kind}")
+    try:
+        text = (await request.read()).decode()
+    except UnicodeDecodeError as error:
+        raise RequestError(f"the body is not UTF-8 ({error}); send text") from error
+    if not text.strip():
+        raise RequestError(f"the body is empty, it must be {kind}")
+    return text
+
+
+def _tag(session: Session) -> str:
+    """The ICE session's ETag."""
+    _, ours = session.peer.ufrags
+    return f'"{ours}"'
+
+
+def _link(server: IceServer) -> str:
+    """A STUN or TURN server as RFC 9725, section 4.6, tells it."""
+    link = f'<{server.urls}>; rel="ice-server"'
+    if server.username is not None and server.credential is not None:
+        username, credential = (
+            text.replace("\\", "\\\\").replace('"', '\\"')
+            for text in (server.username, server.credential)
+        )
+        link += f'; username="{username}"; credential="{credential}"; credential-type="password"'
+    return link

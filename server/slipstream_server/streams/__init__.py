@@ -1,0 +1,1 @@
+"""Streams: what outlives a call, from its chunks to its figures."""

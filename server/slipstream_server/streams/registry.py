@@ -1,0 +1,200 @@
+"""Every stream of this server, with a call or without: opened, found, resumed, given up."""
+
+import asyncio
+import hmac
+import logging
+from collections import OrderedDict
+
+from slipstream_protocol.clock import now_ns
+from slipstream_protocol.parameters import Parameters
+
+from slipstream_server.errors import Forbidden, ServerFull, UnknownSession
+from slipstream_server.sessions.session import Surroundings
+from slipstream_server.streams.ports import Engine
+from slipstream_server.streams.stream import Stay
+
+logger = logging.getLogger(__name__)
+
+_REMEMBERED = 256
+_END_S = 3.0
+_RETRY_S = 10.0
+
+
+class Roster:
+    """The streams, by id; a held one makes room for a newcomer, the one held longest first.
+
+    Args:
+        engine: where streams live.
+        around: shared by all sessions.
+        hold_s: how long a stream is kept for its viewer to come back.
+    """
+
+    def __init__(self, engine: Engine, around: Surroundings, *, hold_s: float) -> None:
+        self._engine = engine
+        self._around = around
+        self._hold_s = hold_s
+        self._live: dict[str, tuple[Stay, asyncio.Task[None]]] = {}
+        self._opening = 0
+        self._ended: OrderedDict[str, str] = OrderedDict()
+
+    def count_held(self) -> int:
+        """Streams that wait for their viewers."""
+        return sum(stay.is_held for stay, _ in self._live.values())
+
+    def all(self) -> list[Stay]:
+        """Those that can be watched, the oldest first."""
+        return [stay for stay, _ in self._live.values() if stay.reason is None]
+
+    def prepare(self, id: str, *, returns: bool, offered_ns: int) -> Stay:
+        """A stream that is still to be opened.
+
+        Args:
+            returns: whether the picture goes back on its own call.
+
+        Raises:
+            EngineUnavailable: if no engine runs.
+        """
+        client = self._engine.require()
+        return Stay(
+            id,
+            self._engine,
+            client,
+            self._around,
+            returns=returns,
+            offered_ns=offered_ns,
+            hold_s=self._hold_s,
+        )
+
+    async def open(self, stay: Stay, parameters: Parameters) -> None:
+        """Give the stream a lane, if need be that of a held one.
+
+        A held stream costs the engine nothing but its lane: where it is the engine that cannot
+        carry one more, none is given up.
+
+        Raises:
+            RequestError, Unavailable: if it cannot be.
+        """
+        # streams that wait for an engine have no lane now, and will want theirs
+        while len(self.all()) + self._opening >= stay.lanes:
+            if not await self._give_one_up():
+                raise ServerFull(
+                    f"all {stay.lanes} streams are in use; wait until one ends, or start the "
+                    "server with a larger --max-streams",
+                    retry_after_s=_RETRY_S,
+                )
+        self._opening += 1
+        try:
+            await stay.open(parameters)
+        finally:
+            self._opening -= 1
+
+    def begin(self, stay: Stay) -> None:
+        """Run an opened stream that a call carries; it leaves by itself when it is over."""
+        task = asyncio.create_task(self._run(stay), name=f"stream {stay.id}")
+        self._live[stay.id] = stay, task
+
+    def find(self, id: str) -> Stay:
+        """The stream.
+
+        Raises:
+            UnknownSession: if there is none, with the reason it ended where that is known.
+        """
+        if id in self._live:
+            return self._live[id][0]
+        if id in self._ended:
+            raise UnknownSession(
+                f"stream {id!r} has ended ({self._ended[id]}); make a new offer to start another"
+            )
+        raise UnknownSession(f"stream {id!r} is unknown; POST an offer to get one")
+
+    def newest(self) -> Stay:
+        """The newest stream, one with a call if there is any.
+
+        Raises:
+            UnknownSession: if there is none.
+        """
+        streams = [stay for stay, _ in self._live.values()]
+        carried = [stay for stay in streams if not stay.is_held]
+        if not streams:
+            raise UnknownSession("there is no stream to watch; start one on the studio page first")
+        return (carried or streams)[-1]
+
+    def resumed(self, token: str) -> Stay:
+        """The stream that the token gives back to its viewer.
+
+        Raises:
+            UnknownSession: if it has ended, or never was.
+            Forbidden: if the token is not its own.
+        """
+        id, dot, secret = token.rpartition(".")
+        if not dot:
+            id, secret = token, ""
+        stay = self.find(id)
+        given, own = (text.encode(errors="surrogatepass") for text in (secret, stay.secret))
+        if not hmac.compare_digest(given, own):
+            raise Forbidden(
+                f"the resume token is not that of stream {id!r}; make a new offer without one"
+            )
+        check_lasting(stay)
+        return stay
+
+    async def end_held(self, session_id: str, reason: str) -> bool:
+        """End the stream that this session carried last, if it is held; returns whether it was."""
+        for stay, _ in self._live.values():
+            if stay.last_carrier_id == session_id and stay.is_held:
+                await self._end(stay, reason)
+                return True
+        return False
+
+    async def end_all(self, reason: str) -> None:
+        """End every stream."""
+        for stay, _ in self._live.values():
+            stay.end(reason)
+        if tasks := [task for _, task in self._live.values()]:
+            _, late = await asyncio.wait(tasks, timeout=_END_S)
+            for task in late:
+                task.cancel()
+
+    async def _give_one_up(self) -> bool:
+        """End the stream that has been held the longest; returns whether there was one."""
+        now = now_ns()
+        held = [stay for stay, _ in self._live.values() if stay.is_held]
+        if not held:
+            return False
+        longest = max(held, key=lambda stay: stay.lease.held_s(now))
+        await self._end(longest, "its viewer was away and the place was needed for another")
+        return True
+
+    async def _end(self, stay: Stay, reason: str) -> None:
+        stay.end(reason)
+        try:
+            async with asyncio.timeout(_END_S):
+                await stay.over.wait()
+        except TimeoutError:  # it leaves by itself when it is done
+            logger.warning("stream %s has not ended within %g s", stay.id, _END_S)
+        else:
+            self._forget(stay)
+
+    async def _run(self, stay: Stay) -> None:
+        try:
+            await stay.run()
+        finally:
+            self._forget(stay)
+
+    def _forget(self, stay: Stay) -> None:
+        known, _ = self._live.get(stay.id, (None, None))
+        if known is not stay:  # forgotten before, and its name may be another's by now
+            return
+        del self._live[stay.id]
+        logger.info("stream %s ends: %s", stay.id, stay.reason or "cut off")
+        self._ended[stay.id] = stay.reason or "cut off"
+        while len(self._ended) > _REMEMBERED:
+            self._ended.popitem(last=False)
+
+
+def check_lasting(stay: Stay) -> None:
+    """Raise UnknownSession if the stream has come to its end."""
+    if stay.reason is not None:
+        raise UnknownSession(
+            f"stream {stay.id!r} has ended ({stay.reason}); make a new offer to start another"
+        )

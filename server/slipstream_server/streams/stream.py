@@ -1,0 +1,365 @@
+"""A stream's stay on this server: through calls that break off and engines that die."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable
+
+import msgspec
+from slipstream_protocol.clock import NS_PER_S, now_ns
+from slipstream_protocol.messages import Applied, UpdateRefused
+from slipstream_protocol.parameters import Parameters
+
+from slipstream_server.control.events import (
+    Event,
+    PipelineError,
+    State,
+    StateName,
+    StreamStopped,
+    describe,
+)
+from slipstream_server.control.updates import Control, settled
+from slipstream_server.engine.client import EngineClient
+from slipstream_server.errors import EngineUnavailable, RequestError, Unavailable
+from slipstream_server.frames.chunker import Captured
+from slipstream_server.frames.playout import Shown
+from slipstream_server.observability.slo import Milestone, SloMonitor
+from slipstream_server.sessions.session import Surroundings
+from slipstream_server.streams.chunk_pipe import Stream
+from slipstream_server.streams.ports import Carrier, Engine
+from slipstream_server.streams.resume_window import Lease
+from slipstream_server.streams.telemetry import Tally
+
+logger = logging.getLogger(__name__)
+
+_REPORT_S = 1.0
+_RETRY_S = 2.0
+_FRUITLESS = 3  # so many engines in a row without a chunk of this stream: it is to blame itself
+
+
+class Stay:
+    """A stream of which the calls come and go: its parameters, its figures, its standing.
+
+    While no call carries it, it is held: lane and caches stay, no chunk is made, watchers wait.
+    While no engine runs it waits for the next one, and starts there with the parameters in force;
+    its epoch grows, since the caches are gone.
+
+    Args:
+        id: known to the page, part of the address of its clean view.
+        returns: whether the picture goes back on the call; a publisher only brings one.
+        engine: where it lives.
+        client: the engine as it runs now.
+        around: shared by all sessions.
+        offered_ns: when the first offer came, the zero of its time to first frame.
+        hold_s: how long it is held.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        engine: Engine,
+        client: EngineClient,
+        around: Surroundings,
+        *,
+        returns: bool,
+        offered_ns: int,
+        hold_s: float,
+    ) -> None:
+        self.id = id
+        self.returns = returns
+        self.since_ns = offered_ns
+        self.secret = secrets.token_urlsafe(24)
+        self.reason: str | None = None
+        self.over = asyncio.Event()
+        self.ready = client.ready
+        self.lanes = client.lanes
+        self.monitor = SloMonitor(around.targets, offered_ns=offered_ns)
+        self.stream = Stream(id, self.ready, self.monitor, around.metrics, self)
+        self.lease: Lease[Carrier] = Lease(hold_ns=round(hold_s * NS_PER_S), now_ns=offered_ns)
+        self.last_carrier_id = ""
+        self.broadcast = around.broadcast(
+            chunk_frames=self.ready.geometry.chunk_frames,
+            on_shown=None if returns else self._on_shown_to_all,
+        )
+        self.stream.outputs.append(self.broadcast)
+        self._tally = Tally(
+            self.stream,
+            self.broadcast,
+            returns=returns,
+            monitor=self.monitor,
+            targets=around.targets,
+            metrics=around.metrics,
+        )
+        self._engine = engine
+        self._client = client
+        self._hold_s = hold_s
+        self._control: Control | None = None
+        self._state: StateName = "connecting"
+        self._connected = False
+        self._ever_connected = False
+        self._shows = False
+        self._fruitless = 0
+        self._ending = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._lease_changed = asyncio.Event()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits for its viewer to come back."""
+        return self._ever_connected and self.lease.carrier is None and self.reason is None
+
+    @property
+    def token(self) -> str:
+        """What its viewer comes back with."""
+        return f"{self.id}.{self.secret}"
+
+    async def open(self, parameters: Parameters) -> None:
+        """Take a lane.
+
+        Raises:
+            RequestError, Unavailable: if there is none; nothing is held then.
+        """
+        await self.stream.open(self._client, parameters)
+        if self.reason is not None:
+            raise EngineUnavailable(self.reason, retry_after_s=_RETRY_S)
+        self._control = Control(
+            current=settled(self.ready.defaults.merged(parameters)),
+            understood=self.stream.understood,
+            apply=self.stream.update,
+            tell=self._tell_carrier,
+            shown=self.monitor.observe_first_shown,
+            viewed=self._tally.viewed,
+        )
+        self.stream.pause(self._control.current.paused is True)
+
+    def end(self, reason: str) -> None:
+        """Begin the end; the first reason counts."""
+        if self.reason is None:
+            self.reason = reason
+            self._ending.set()
+
+    async def run(self) -> None:
+        """Serve until `end`; always give everything back."""
+        try:
+            async with asyncio.TaskGroup() as parts:
+                tasks = (
+                    parts.create_task(self.stream.feed(), name="feed"),
+                    parts.create_task(self.broadcast.run(), name="broadcast"),
+                    parts.create_task(self._report(), name="report"),
+                    parts.create_task(self._keep_engine(), name="engine"),
+                    parts.create_task(self._expire(), name="expire"),
+                )
+                await self._ending.wait()
+                for task in tasks:
+                    task.cancel()
+        except Exception:
+            logger.exception("stream failed")
+            self.end("the server has failed at this stream; its log has the reason")
+        finally:
+            self._release()
+
+    def state_event(self) -> State:
+        """Where the stream stands."""
+        model = msgspec.structs.asdict(describe(self.ready))
+        control = self._opened_control()
+        return State(
+            state=self._state,
+            stream=self.id,
+            epoch=self.stream.epoch,
+            understood=control.understood,
+            **(model | {"parameters": control.current}),
+        )
+
+    # ---- what calls do
+
+    def carry(self, call: Carrier) -> None:
+        """The call carries the stream from now on; one that did is told, and ends."""
+        older = self.lease.take(call)
+        self.last_carrier_id = call.id
+        self.stream.watchers.append(call.watcher)
+        if call.output is not None:
+            self.stream.outputs.append(call.output)
+        if older is not None:
+            reason = "the call was taken over by a newer one with the same token"
+            self._let_go(older)
+            older.watcher.tell(StreamStopped(error_message=reason))
+            older.watcher.end(reason)
+        self._connected = False
+        self._interrupt()
+        self._lease_changed.set()
+        self.stream.hold(False)
+        self._settle()
+
+    def on_connected(self) -> None:
+        """The call that carries the stream has its media path."""
+        self.monitor.mark(Milestone.ICE, now_ns())
+        self._connected = self._ever_connected = True
+        self._settle()
+
+    def drop(self, call: Carrier, reason: str, *, for_good: bool) -> None:
+        """A call has ended; the stream is held unless that was meant to be its end."""
+        if self.lease.carrier is not call:
+            return
+        if for_good or not self._ever_connected or not self._hold_s:
+            self.end(reason)
+            return
+        self.lease.drop(call, now_ns())
+        self._let_go(call)
+        self._interrupt()
+        self._lease_changed.set()
+        self.stream.hold(True)
+        logger.info("stream %s is held for %g s: %s", self.id, self._hold_s, reason)
+        self._settle()
+
+    def receive(self, raw: str | bytes, now_ns: int) -> None:
+        """A message of the viewer's page."""
+        self._opened_control().receive(raw, now_ns)
+
+    def change(self, update: Parameters, tell: Callable[[Event], None]) -> bool:
+        """Take an update from elsewhere, answered by `tell`; False if there are too many."""
+        return self._opened_control().update(update, now_ns(), tell)
+
+    def on_frame(self, frame: Captured) -> None:
+        """A frame of the viewer's camera."""
+        self._tally.came(frame.arrived_ns)
+        self.stream.push(frame)
+
+    def on_sent(self, shown: Shown, sent_ns: int, *, rtp_timestamp: int) -> None:
+        """A generated frame is on its way to the viewer."""
+        self._tally.sent(shown, sent_ns)
+        if not self._shows and not self.stream.is_idle:
+            self._shows = True
+            self._settle()
+        made = shown.made
+        self._opened_control().sent(rev=made.rev, chunk=made.chunk, rtp_timestamp=rtp_timestamp)
+
+    def _on_shown_to_all(self, shown: Shown, shown_ns: int) -> None:
+        self.on_sent(shown, shown_ns, rtp_timestamp=0)
+
+    # ---- what the engine says
+
+    def on_applied(self, applied: Applied) -> None:
+        control = self._opened_control()
+        control.applied(applied)
+        paused = control.current.paused is True
+        if paused != self.stream.paused:
+            self.stream.pause(paused)
+            self._shows = False
+            self._settle()
+
+    def on_update_refused(self, refused: UpdateRefused) -> None:
+        self._opened_control().refused(refused)
+
+    def on_lost(self, reason: str) -> None:
+        if self._control is None:
+            self.end(reason)  # `open` says it
+            return
+        fruitful = self.stream.epoch_chunks or self.stream.is_idle
+        self._fruitless = 0 if fruitful else self._fruitless + 1
+        if self._fruitless >= _FRUITLESS:
+            self.stream.tell(PipelineError(error=reason))
+            self.end(f"{reason}, {_FRUITLESS} times in a row before a picture of this stream came")
+            return
+        logger.warning("stream %s has lost its engine: %s", self.id, reason)
+        self._control.engine_lost()
+        self._interrupt()
+        self._lost.set()
+        self._settle()
+        self.stream.tell(PipelineError(error=reason))
+
+    async def _keep_engine(self) -> None:
+        """Open the stream anew, with the parameters in force, whenever its engine is lost."""
+        control = self._opened_control()
+        while True:
+            await self._lost.wait()
+            client = await self._engine.running()
+            try:
+                self._fit(client)
+                await self.stream.open(client, control.current)
+            except RequestError as error:
+                self.end(str(error))
+                return
+            except Unavailable as error:
+                logger.info("stream %s is not opened yet: %s", self.id, error)
+                await asyncio.sleep(error.retry_after_s)
+                continue
+            self._lost.clear()
+            logger.info("stream %s is open again, epoch %d", self.id, self.stream.epoch)
+            control.engine_found(understood=self.stream.understood)
+            self._settle()
+
+    def _fit(self, client: EngineClient) -> None:
+        """Raises RequestError if the new engine makes pictures of another size."""
+        if client.ready.geometry != self.ready.geometry:
+            raise RequestError(
+                "the engine was started again with another picture size; make a new call"
+            )
+
+    # ---- standing
+
+    def _settle(self) -> None:
+        """Find out where the stream stands, and tell it if that is news."""
+        state = self._standing()
+        if state != self._state:
+            logger.info("stream %s: %s -> %s", self.id, self._state, state)
+            self._state = state
+            self.stream.tell(self.state_event())
+
+    def _standing(self) -> StateName:
+        if self._lost.is_set():
+            return "restarting"
+        if self.lease.carrier is None:
+            return "held"
+        if not self._connected:
+            return "connecting"
+        if self.stream.paused:
+            return "paused"
+        return "live" if self._shows else "warming"
+
+    def _interrupt(self) -> None:
+        self._shows = False
+        self._tally.interrupted()
+
+    def _let_go(self, call: Carrier) -> None:
+        self._tally.left(call.drops)
+        if call.watcher in self.stream.watchers:
+            self.stream.watchers.remove(call.watcher)
+        if call.output in self.stream.outputs:
+            self.stream.outputs.remove(call.output)
+
+    def _tell_carrier(self, event: Event) -> None:
+        if self.lease.carrier is not None:
+            self.lease.carrier.watcher.tell(event)
+
+    def _opened_control(self) -> Control:
+        assert self._control is not None, "a stream is opened before it is used"
+        return self._control
+
+    async def _expire(self) -> None:
+        while True:
+            left_s = self.lease.left_s(now_ns())
+            if left_s == 0:
+                self.end(f"its viewer did not come back within {self._hold_s:g} s")
+                return
+            self._lease_changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._lease_changed.wait()
+
+    async def _report(self) -> None:
+        """Once a second: the figures, to everybody who watches and to the metrics."""
+        while True:
+            await asyncio.sleep(_REPORT_S)
+            call = self.lease.carrier
+            self.stream.tell(self._tally.report(call.drops if call is not None else {}))
+
+    def _release(self) -> None:
+        self.stream.close()
+        self._tally.close()
+        reason = self.reason or "the server is stopping"
+        self.stream.tell(StreamStopped(error_message=reason))
+        for watcher in self.stream.watchers:
+            watcher.end(f"the stream has ended: {reason}")
+        self.stream.watchers.clear()
+        self.over.set()

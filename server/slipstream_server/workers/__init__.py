@@ -1,0 +1,1 @@
+"""Calls spread over several processes behind one front."""
