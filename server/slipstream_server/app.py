@@ -30,10 +30,10 @@ from slipstream_server.observability.slo import SloTargets
 from slipstream_server.send.adaptive_encoder import VideoSettings
 from slipstream_server.send.h264 import X264, choose_codec
 from slipstream_server.sessions.registry import Sessions
-from slipstream_server.sessions.session import Surroundings
 from slipstream_server.signaling.streams_api import Streams
 from slipstream_server.signaling.webrtc_api import BODY_MAX_BYTES, Signaling, errors_as_json
 from slipstream_server.signaling.whip import Whip
+from slipstream_server.streams.media_context import Surroundings
 from slipstream_server.streams.ports import Engine
 
 logger = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloTargets
 from slipstream_server.send.adaptive_encoder import VideoSettings
 from slipstream_server.send.h264 import X264
-from slipstream_server.sessions.session import Surroundings
 from slipstream_server.streams.chunk_pipe import Watcher
+from slipstream_server.streams.media_context import Surroundings
 from slipstream_server.streams.ports import Carrier, Engine
 from slipstream_server.streams.stream import Stay
 

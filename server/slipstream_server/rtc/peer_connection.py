@@ -14,7 +14,6 @@ from aiortc import (
 )
 from slipstream_protocol.clock import now_ns
 
-from slipstream_server.control.events import Event
 from slipstream_server.errors import PortsTaken, RequestError
 from slipstream_server.frames.playout import Shown
 from slipstream_server.ice.gathering import IceServer, bound_gathering, rtc_configuration
@@ -126,7 +125,7 @@ class Peer:
         except (ValueError, OSError) as error:
             logger.info("candidate %s left out: %s", candidate, error)
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: msgspec.Struct) -> None:
         """Send an event if there is a channel; one that takes nothing any more gets no more."""
         channel = self._channel
         if channel is None or channel.readyState != "open":

@@ -12,8 +12,9 @@ from slipstream_server.ice.gathering import IceServer
 from slipstream_server.receive.camera import Ingest
 from slipstream_server.rtp.sdp import Offer
 from slipstream_server.send.output_track import OutputTrack
-from slipstream_server.sessions.session import Session, Surroundings
+from slipstream_server.sessions.session import Session
 from slipstream_server.streams.chunk_pipe import Watcher, total_drops
+from slipstream_server.streams.media_context import Surroundings
 from slipstream_server.streams.stream import Stay
 
 logger = logging.getLogger(__name__)

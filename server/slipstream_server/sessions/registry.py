@@ -20,12 +20,12 @@ from slipstream_server.observability.slo import Milestone
 from slipstream_server.rtp.sdp import Offer
 from slipstream_server.sessions.liveness import SILENT_S
 from slipstream_server.sessions.publisher import CameraSession
-from slipstream_server.sessions.session import Session, Surroundings
+from slipstream_server.sessions.session import Session
 from slipstream_server.sessions.subscriber import WatchSession
+from slipstream_server.streams.media_context import Surroundings
 from slipstream_server.streams.ports import Engine
 from slipstream_server.streams.registry import Roster, check_lasting
 from slipstream_server.streams.stream import Stay
-from slipstream_server.workers.protocol import Census, StreamTold
 
 logger = logging.getLogger(__name__)
 
@@ -98,18 +98,6 @@ class Sessions:
             "viewer": watching,
             "held": self._roster.count_held(),
         }
-
-    def census(self) -> Census:
-        """Who is here, for another process."""
-        calls = self.count()
-        return Census(
-            streams=tuple(
-                StreamTold(name=stay.id, since_ns=stay.since_ns) for stay in self._roster.all()
-            ),
-            cameras=calls["stream"],
-            viewers=calls["viewer"],
-            held=calls["held"],
-        )
 
     async def offer(
         self,

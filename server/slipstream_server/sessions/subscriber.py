@@ -11,8 +11,9 @@ from slipstream_server.frames.playout import Shown
 from slipstream_server.ice.gathering import IceServer
 from slipstream_server.rtp.sdp import Offer
 from slipstream_server.sessions.liveness import SILENT_S
-from slipstream_server.sessions.session import Session, Surroundings
+from slipstream_server.sessions.session import Session
 from slipstream_server.streams.chunk_pipe import Watcher
+from slipstream_server.streams.media_context import Surroundings
 from slipstream_server.streams.stream import Stay
 
 

@@ -9,7 +9,7 @@ from slipstream_protocol.clock import now_ns
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.errors import Forbidden, ServerFull, UnknownSession
-from slipstream_server.sessions.session import Surroundings
+from slipstream_server.streams.media_context import Surroundings
 from slipstream_server.streams.ports import Engine
 from slipstream_server.streams.stream import Stay
 

@@ -25,8 +25,8 @@ from slipstream_server.errors import EngineUnavailable, RequestError, Unavailabl
 from slipstream_server.frames.chunker import Captured
 from slipstream_server.frames.playout import Shown
 from slipstream_server.observability.slo import Milestone, SloMonitor
-from slipstream_server.sessions.session import Surroundings
 from slipstream_server.streams.chunk_pipe import Stream
+from slipstream_server.streams.media_context import Surroundings
 from slipstream_server.streams.ports import Carrier, Engine
 from slipstream_server.streams.resume_window import Lease
 from slipstream_server.streams.telemetry import Tally

@@ -22,7 +22,17 @@ from slipstream_server.app import LAST_REQUESTS_S, add_calls, pixel_pool
 from slipstream_server.process import run_process, set_up_logging
 from slipstream_server.sessions.registry import Sessions
 from slipstream_server.signaling.webrtc_api import BODY_MAX_BYTES, errors_as_json
-from slipstream_server.workers.protocol import Ask, Begin, EngineIs, Leave, Line, LineLost, ToWorker
+from slipstream_server.workers.protocol import (
+    Ask,
+    Begin,
+    Census,
+    EngineIs,
+    Leave,
+    Line,
+    LineLost,
+    StreamTold,
+    ToWorker,
+)
 from slipstream_server.workers.remote_engine import EngineLine
 
 logger = logging.getLogger(__name__)
@@ -81,9 +91,21 @@ def _sweep_after_front(path: Path) -> None:
         path.parent.rmdir()
 
 
+def _census(sessions: Sessions) -> Census:
+    calls = sessions.count()
+    return Census(
+        streams=tuple(
+            StreamTold(name=stay.id, since_ns=stay.since_ns) for stay in sessions.streams()
+        ),
+        cameras=calls["stream"],
+        viewers=calls["viewer"],
+        held=calls["held"],
+    )
+
+
 async def _serve(trunk: Trunk, line: EngineLine, sessions: Sessions, stop: asyncio.Event) -> bool:
     """Until it is time to end; returns whether the front is still there."""
-    trunk.send(sessions.census())
+    trunk.send(_census(sessions))
     async with asyncio.TaskGroup() as tasks:
         hearing = tasks.create_task(_hear(trunk, line, sessions, tasks), name="hear the front")
         stopped = tasks.create_task(stop.wait(), name="wait for a signal")
@@ -106,7 +128,7 @@ async def _hear(
         while not isinstance(message := await trunk.receive(), Leave):
             match message:
                 case Ask():
-                    trunk.send(sessions.census())
+                    trunk.send(_census(sessions))
                 case EngineIs():
                     line.tell(message)
                 case Line():
