@@ -6,8 +6,8 @@ This file has what belongs to a connection and its transceivers, `receive/aiortc
 aiortc 1.16 has no public way to choose how a frame is reassembled, how the bitrate is followed or
 which header extensions travel. Its objects are plain, so each call gets objects of ours in their
 places. Only instances are changed, before the call begins; modules and their constants are never.
-A name that is gone raises `SeamMoved` when a call begins, and `tests/server/test_seams.py` says so
-before that.
+A name that is gone raises `SeamMoved` when a call begins, and
+`tests/server/rtp/test_aiortc_internals.py` says so before that.
 
 On the connection, between the offer and the answer:
 

@@ -22,7 +22,7 @@ from slipstream_server.doctor.finding import Check, Finding, Verdict, fail, ok, 
 from slipstream_server.http.certificates import self_signed
 
 from tests.server.command import slipstream
-from tests.server.test_certificate import pair
+from tests.server.http.test_certificates import pair
 
 DEADLINE_S = 120
 TOKEN = "0123456789abcdef"

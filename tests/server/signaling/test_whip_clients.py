@@ -24,7 +24,7 @@ from tests.server.serving import Serving, poll, serving
 from tests.server.whips import posted, publishing, readable_in_order
 
 START_S, STOP_S = 60.0, 60.0  # of other people's programs on a busy machine
-NODE = Path(__file__).with_name("node")
+NODE = Path(__file__).parents[1] / "node"
 PICTURE_BYTES = 640 * 480 * 3 // 2
 TOKEN = "a-token-of-enough-length"
 

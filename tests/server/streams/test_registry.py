@@ -12,7 +12,7 @@ from slipstream_server.streams.ports import Carrier, Engine
 from slipstream_server.streams.registry import Roster
 from slipstream_server.streams.stream import Stay
 
-from tests.server.test_stay import Call, Engines, surroundings
+from tests.server.streams.test_stream import Call, Engines, surroundings
 
 HOLD_S = 600.0
 

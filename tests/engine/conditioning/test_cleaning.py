@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from slipstream_engine.conditioning.cleaning import clean, repair
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "vectors" / "h_text_clean.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "vectors" / "h_text_clean.json"
 CASES = json.loads(GOLDEN.read_text())["cases"]
 
 

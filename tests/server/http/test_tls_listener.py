@@ -18,8 +18,8 @@ from slipstream_server.http.tls_listener import TlsListener, plain_answer
 
 from tests.server.calls import Camera, dial
 from tests.server.command import health, slipstream
+from tests.server.http.test_certificates import pair
 from tests.server.serving import poll
-from tests.server.test_certificate import pair
 
 NOW_NAMES = ("localhost", "127.0.0.1", "::1")
 

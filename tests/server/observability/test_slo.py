@@ -13,8 +13,8 @@ from slipstream_server.observability.slo import (
     percentiles,
 )
 
+from tests.server.observability.test_client_stats import stats
 from tests.server.stamped import made, ms
-from tests.server.test_viewed import stats
 
 
 def shown(captured_ms: float, play_ms: float) -> Shown:

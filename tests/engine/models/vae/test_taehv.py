@@ -12,7 +12,7 @@ from slipstream_engine.models.vae.taehv_config import TINY, Stage, TaehvParams
 from slipstream_engine.models.vae.taehv_layers import calmed
 from torch import Tensor
 
-KEYS = Path(__file__).parent.parent / "golden" / "keys" / "taehv_taew2_1.json"
+KEYS = Path(__file__).parents[3] / "golden" / "keys" / "taehv_taew2_1.json"
 
 SMALL = TaehvParams(
     encoder_width=8,

@@ -17,7 +17,7 @@ from tests.engine.toys import CPU, DIT, toy_model
 
 SIZE = 8
 BLOCKS = (2, 1, 1, 1)
-KEYS = Path(__file__).parents[1] / "golden" / "keys"
+KEYS = Path(__file__).parents[3] / "golden" / "keys"
 
 
 def prompt(rows: int = 4, *, seed: int = 0) -> Tensor:

@@ -20,8 +20,8 @@ from slipstream_server.rtp import aiortc_internals
 from slipstream_server.send import aiortc_sender
 
 from tests.server.calls import OFFER_PATH, Camera
+from tests.server.rtc.test_video_transceiver import video_call
 from tests.server.serving import poll, serving
-from tests.server.test_video import video_call
 
 PINNED = "aiortc>=1.16,<1.17"
 RECEIVER = (

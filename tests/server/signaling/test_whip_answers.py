@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.server.serving import serving
-from tests.server.test_whip_sdp import OBS
+from tests.server.signaling.test_whip_sdp import OBS
 from tests.server.whips import FRAGMENT, SDP, error_of, publishing
 
 TOKEN = "a-token-of-enough-length"

@@ -7,7 +7,7 @@ import pytest
 
 from tests.server.calls import Camera, dial
 from tests.server.serving import own_tasks, poll, serving
-from tests.server.test_whip_sdp import OBS
+from tests.server.signaling.test_whip_sdp import OBS
 from tests.server.whips import error_of, posted, publishing, readable_in_order, until_state
 
 NOBODY = {"stream": 0, "viewer": 0, "held": 0}

@@ -4,8 +4,8 @@ from slipstream_server.config import ServerConfig
 from slipstream_server.doctor.reach import check_hosted, check_media_ports
 from slipstream_server.ice.turn_providers import cloudflare
 
+from tests.server.ice.test_turn_providers import KEY, TOKEN, running
 from tests.server.ports import free_range, taken
-from tests.server.test_hosted_relays import KEY, TOKEN, running
 
 
 async def test_ports_that_are_free_are_counted() -> None:

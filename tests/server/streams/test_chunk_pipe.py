@@ -13,8 +13,8 @@ from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloMonitor, SloTargets
 from slipstream_server.streams.chunk_pipe import Owner, Stream
 
+from tests.server.observability.test_metrics import samples
 from tests.server.stamped import GEOMETRY, captured
-from tests.server.test_metrics import samples
 
 READY = Ready(
     pipeline="p",

@@ -11,7 +11,7 @@ from slipstream_server.sessions.publisher import CameraSession
 
 from tests.server.calls import Camera, dial
 from tests.server.serving import poll, serving
-from tests.server.test_whip_sdp import OBS
+from tests.server.signaling.test_whip_sdp import OBS
 from tests.server.whips import (
     FRAGMENT,
     assert_error,

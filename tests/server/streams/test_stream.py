@@ -21,7 +21,7 @@ from slipstream_server.streams.ports import Carrier, Engine
 from slipstream_server.streams.stream import Stay
 
 from tests.server.serving import poll
-from tests.server.test_stream import READY
+from tests.server.streams.test_chunk_pipe import READY
 
 KILLED = "the engine was ended by SIGKILL"
 

@@ -12,8 +12,8 @@ from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import Milestone, SloMonitor, SloTargets
 
 from tests.server.calls import Camera, dial
+from tests.server.observability.test_client_stats import stats
 from tests.server.serving import serving
-from tests.server.test_viewed import stats
 
 READY = EngineStatus(state=EngineState.READY, detail="", restarts=3)
 
