@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from slipstream_engine.train.evaluate import held_out, stream
 from slipstream_engine.train.scenes import Clip, Size
-from slipstream_engine.weights.factory import Wanted, load_diffusion
+from slipstream_engine.weights.factory import ModelRequest, load_diffusion
 from slipstream_protocol.parameters import Parameters
 
 CLIPS = ("coffee", "flower")  # CC0 and CC BY 2.0; the films' licences are not stated
@@ -33,7 +33,7 @@ def row(label: str, clips: list[Clip]) -> NDArray[np.uint8]:
 
 
 def main(out: Path) -> None:
-    pipeline = load_diffusion(Wanted())
+    pipeline = load_diffusion(ModelRequest())
     geometry = pipeline.geometry
     size = Size(width_px=geometry.width_px, height_px=geometry.height_px, frames=29)
     clips = [held.clip for held in held_out(size) if Path(held.name).stem in CLIPS]

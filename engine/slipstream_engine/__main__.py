@@ -22,7 +22,7 @@ from slipstream_engine.optional_packages import MissingExtraError, optional
 from slipstream_engine.serving.echo import EchoPipeline
 from slipstream_engine.serving.loop import Loop
 from slipstream_engine.serving.pipeline_protocol import Pipeline
-from slipstream_engine.serving.resolution import SizeChoice
+from slipstream_engine.serving.resolution import ResolutionChoice
 from slipstream_engine.serving.startup import prepare
 
 logger = logging.getLogger(__name__)
@@ -98,10 +98,10 @@ def load_pipeline(
         return EchoPipeline(width_px=width_px, height_px=height_px)
     need_models()
     from slipstream_engine.config import Compilation
-    from slipstream_engine.weights.factory import Wanted, load_diffusion
+    from slipstream_engine.weights.factory import ModelRequest, load_diffusion
 
     return load_diffusion(
-        Wanted(
+        ModelRequest(
             preset=arguments.preset,
             size_px=size_px or arguments.size,
             device=arguments.device,
@@ -114,7 +114,7 @@ def load_pipeline(
     )
 
 
-def size_choice(arguments: argparse.Namespace) -> SizeChoice | None:
+def size_choice(arguments: argparse.Namespace) -> ResolutionChoice | None:
     """What a measurement has to decide; None where the size is given or the preset has only one."""
     if arguments.pipeline == "echo" or arguments.size is not None:
         return None
@@ -126,7 +126,7 @@ def size_choice(arguments: argparse.Namespace) -> SizeChoice | None:
     if not preset.lesser_sizes_px:
         return None
     sizes_px = ((preset.width_px, preset.height_px), *preset.lesser_sizes_px)
-    return SizeChoice(sizes_px, fps=preset.fps, chunk_frames=CHUNK_FRAMES)
+    return ResolutionChoice(sizes_px, fps=preset.fps, chunk_frames=CHUNK_FRAMES)
 
 
 def serve(arguments: argparse.Namespace) -> int:

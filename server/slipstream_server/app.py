@@ -21,24 +21,24 @@ from slipstream_server.engine.client import EngineClient
 from slipstream_server.engine.supervisor import Supervisor, attach_client, engine_command
 from slipstream_server.errors import ConfigError, PortBusy
 from slipstream_server.http.access import Guard
-from slipstream_server.http.health import Probes
-from slipstream_server.http.rate_limit import Throttle
+from slipstream_server.http.health import HealthProbes
+from slipstream_server.http.rate_limit import RateLimit
 from slipstream_server.http.tls_listener import TlsListener
-from slipstream_server.ice.turn_providers import HostedRelays
+from slipstream_server.ice.turn_providers import HostedTurn
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloTargets
 from slipstream_server.send.adaptive_encoder import VideoSettings
 from slipstream_server.send.h264 import X264, choose_codec
-from slipstream_server.sessions.registry import Sessions
-from slipstream_server.signaling.streams_api import Streams
-from slipstream_server.signaling.webrtc_api import BODY_MAX_BYTES, Signaling, errors_as_json
-from slipstream_server.signaling.whip import Whip
-from slipstream_server.streams.media_context import Surroundings
-from slipstream_server.streams.ports import Engine
+from slipstream_server.sessions.registry import SessionRegistry
+from slipstream_server.signaling.streams_api import StreamsApi
+from slipstream_server.signaling.webrtc_api import BODY_MAX_BYTES, WebRtcApi, errors_as_json
+from slipstream_server.signaling.whip import WhipApi
+from slipstream_server.streams.media_context import MediaContext
+from slipstream_server.streams.ports import EngineProvider
 
 logger = logging.getLogger(__name__)
 
-SESSIONS = web.AppKey("sessions", Sessions)
+SESSIONS = web.AppKey("sessions", SessionRegistry)
 _WEB_SUFFIXES = (".html", ".js", ".css", ".svg", ".png", ".ico", ".webmanifest")
 _BACKLOG = 128
 LAST_REQUESTS_S = 2.0  # what is still being asked may take so long once the server stops
@@ -65,7 +65,7 @@ def version() -> str:
 
 
 def make_app(
-    config: ServerConfig, engine: Engine, pool: Executor, *, page: Path
+    config: ServerConfig, engine: EngineProvider, pool: Executor, *, page: Path
 ) -> web.Application:
     """The application around a given engine; its shutdown ends the sessions.
 
@@ -73,7 +73,7 @@ def make_app(
         page: the folder of the page's files.
     """
     guard = Guard(config)
-    throttle = Throttle(config.offers_per_minute)
+    throttle = RateLimit(config.offers_per_minute)
     app = web.Application(
         client_max_size=BODY_MAX_BYTES,
         middlewares=[guard.mark, errors_as_json, throttle.check, guard.check],
@@ -83,7 +83,7 @@ def make_app(
     async def count() -> Mapping[str, int]:
         return sessions.count()
 
-    probes = Probes(
+    probes = HealthProbes(
         engine=engine, count=count, config=config, version=version(), began_s=time.monotonic()
     )
     app.add_routes(probes.routes())
@@ -94,11 +94,11 @@ def make_app(
 def add_calls(
     app: web.Application,
     config: ServerConfig,
-    engine: Engine,
+    engine: EngineProvider,
     pool: Executor,
     *,
     mark: str = "",
-) -> Sessions:
+) -> SessionRegistry:
     """Sessions of this process and the routes to them; the application's shutdown ends them.
 
     Args:
@@ -115,13 +115,13 @@ def add_calls(
         ceiling_bps=config.video_kbps * 1000,
         low_delay=not config.smooth,
     )
-    around = Surroundings(
+    around = MediaContext(
         metrics=metrics, targets=targets, pool=pool, reach=config.reach, video=video
     )
-    hosted = HostedRelays.of(config)
-    app[SESSIONS] = sessions = Sessions(config, engine, around, hosted=hosted, mark=mark)
-    signaling = Signaling(sessions, engine, metrics)
-    for routes in (signaling, Whip(sessions, metrics), Streams(sessions)):
+    hosted = HostedTurn.of(config)
+    app[SESSIONS] = sessions = SessionRegistry(config, engine, around, hosted=hosted, mark=mark)
+    signaling = WebRtcApi(sessions, engine, metrics)
+    for routes in (signaling, WhipApi(sessions, metrics), StreamsApi(sessions)):
         app.add_routes(routes.routes())
 
     async def end_sessions(_: web.Application) -> None:
@@ -138,12 +138,12 @@ def add_calls(
     return sessions
 
 
-House = Callable[[ServerConfig, Path], AbstractAsyncContextManager[web.Application]]
+AppFactory = Callable[[ServerConfig, Path], AbstractAsyncContextManager[web.Application]]
 
 
 async def serve(
     config: ServerConfig,
-    house: House,
+    house: AppFactory,
     *,
     tls: ssl.SSLContext | None,
     stop: asyncio.Event,
@@ -176,7 +176,7 @@ async def serve(
 
 
 @contextlib.asynccontextmanager
-async def alone(config: ServerConfig, page: Path) -> AsyncIterator[web.Application]:
+async def single_process(config: ServerConfig, page: Path) -> AsyncIterator[web.Application]:
     """All calls in this process, and an engine for them."""
     with pixel_pool() as pool:
         async with running_engine(config, pool) as supervisor:

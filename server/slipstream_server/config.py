@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from slipstream_server.errors import ConfigError
-from slipstream_server.media_addressing import PortRange, Reach
+from slipstream_server.media_addressing import MediaAddressing, PortRange
 
 ENVIRONMENT_PREFIX = "SLIPSTREAM_"
 _USUAL_VARIABLES = (  # as those who give them out name them
@@ -141,10 +141,10 @@ class ServerConfig:
             )
 
     @property
-    def reach(self) -> Reach:
+    def reach(self) -> MediaAddressing:
         """Where the media of calls are reached."""
         ports = PortRange.parse(self.media_ports) if self.media_ports else None
-        return Reach(loopback=self.is_loopback, ports=ports, public_ip=self.public_ip)
+        return MediaAddressing(loopback=self.is_loopback, ports=ports, public_ip=self.public_ip)
 
     def _check_reach(self) -> None:
         try:

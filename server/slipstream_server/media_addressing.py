@@ -47,7 +47,7 @@ class PortRange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class MediaAddressing:
     """What the media of every call are reached by.
 
     Args:

@@ -5,14 +5,14 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
-from slipstream_server.app import alone, serve
+from slipstream_server.app import serve, single_process
 from slipstream_server.config import ServerConfig, read_config
 from slipstream_server.errors import ConfigError, PortBusy
 from slipstream_server.http.addresses import page_addresses
 from slipstream_server.http.certificates import Certificate
 from slipstream_server.http.tls_listener import certificate_for
 from slipstream_server.process import run_process, set_up_logging
-from slipstream_server.workers.front import sharded
+from slipstream_server.workers.front import multi_process
 
 
 async def run(config: ServerConfig, certificate: Certificate | None) -> None:
@@ -33,7 +33,7 @@ async def run(config: ServerConfig, certificate: Certificate | None) -> None:
             )
 
     tls = certificate.context() if certificate is not None else None
-    house = sharded if config.media_workers > 1 else alone
+    house = multi_process if config.media_workers > 1 else single_process
     await serve(config, house, tls=tls, stop=stop, started=started)
 
 

@@ -5,7 +5,7 @@ from slipstream_protocol.clock import NS_PER_S
 _ROUNDING = 1e-9  # many small earnings must come to what one large one is
 
 
-class Bucket:
+class TokenBucket:
     """Holds credit, which grows with time and is spent by what comes. Full at first.
 
     Args:

@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 import torch
 from slipstream_engine.config import CacheParams, DitParams
-from slipstream_engine.kv_cache.positions import place, span
+from slipstream_engine.kv_cache.positions import position_of, to_device
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.transformer import CausalDit
 from torch import Tensor
@@ -105,8 +105,8 @@ class Duel:
 
     def ours(self, x_BFchw: Tensor) -> Tensor:
         frames = x_BFchw.shape[1]
-        here = span(CACHE, past_frames=self._past_frames, frames=frames)
-        placement = place([here] * self._batch, x_BFchw.device)
+        here = position_of(CACHE, past_frames=self._past_frames, frames=frames)
+        placement = to_device([here] * self._batch, x_BFchw.device)
         height, width = self._size
         memory = self._model.stream_memory(self._cache, placement, height=height, width=width)
         timesteps_BF = self._timesteps_BF.expand(-1, frames)
@@ -114,7 +114,7 @@ class Duel:
         return flow
 
     def theirs(self, x_BFchw: Tensor) -> Tensor:
-        here = span(CACHE, past_frames=self._past_frames, frames=x_BFchw.shape[1])
+        here = position_of(CACHE, past_frames=self._past_frames, frames=x_BFchw.shape[1])
         timesteps_BF = self._timesteps_BF.expand(-1, x_BFchw.shape[1])
         return self._other(x_BFchw, timesteps_BF, [here.start] * self._batch)
 

@@ -12,9 +12,9 @@ from aiohttp import web
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from av import VideoFrame
 from slipstream_server.process import SWITCH_S, new_loop
-from slipstream_server.rtc.video_transceiver import Video
+from slipstream_server.rtc.video_transceiver import VideoTransceiver
 from slipstream_server.rtp.sdp import with_start_bitrate
-from slipstream_server.send.adaptive_encoder import Encoding
+from slipstream_server.send.adaptive_encoder import AdaptiveEncoder
 from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.h264 import X264
 from slipstream_server.send.keyframes import KeyFrames
@@ -27,7 +27,7 @@ class EchoTrack(MediaStreamTrack):
 
     kind = "video"
 
-    def __init__(self, encoding: Encoding) -> None:
+    def __init__(self, encoding: AdaptiveEncoder) -> None:
         super().__init__()
         self.source: MediaStreamTrack | None = None
         self._encoding = encoding
@@ -49,14 +49,14 @@ class Echo:
     async def offer(self, request: web.Request) -> web.Response:
         body = await request.json()
         pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        encoding = Encoding(
+        encoding = AdaptiveEncoder(
             codec=X264,
             pool=self._pool,
             rate=RateControl(ceiling_bps=CEILING_BPS),
             key_frames=KeyFrames(),
         )
         track = EchoTrack(encoding)
-        video = Video(pc, track, encoding)
+        video = VideoTransceiver(pc, track, encoding)
         await pc.setRemoteDescription(RTCSessionDescription(body["sdp"], body["type"]))
         video.settle(body["sdp"])
         assert video.reception is not None

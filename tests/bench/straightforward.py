@@ -14,8 +14,8 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from slipstream_engine.config import CacheParams
-from slipstream_engine.models.dit.blocks import Block, RMSNorm
-from slipstream_engine.models.dit.blocks import Head as HeadLayer
+from slipstream_engine.models.dit.blocks import DitBlock, RMSNorm
+from slipstream_engine.models.dit.blocks import OutputHead as HeadLayer
 from slipstream_engine.models.dit.transformer import CausalDit
 from torch import Tensor, nn
 
@@ -58,7 +58,7 @@ class Straightforward:
                 _heads(block.cross_attn.v(text_BTC), dit.heads),
             )
             for block in model.blocks
-            if isinstance(block, Block)
+            if isinstance(block, DitBlock)
         ]
         pairs = dit.head_dim // 2
         split = (pairs - 2 * (pairs // 3), pairs // 3, pairs // 3)
@@ -78,7 +78,7 @@ class Straightforward:
         e = model.time_embedding(_sinusoid(timesteps_BF.flatten(), model.params.freq_dim).float())
         e0 = model.time_projection(e).unflatten(1, (6, -1)).unflatten(0, (batch, frames))
         for block, cache, cross in zip(model.blocks, self._caches, self._cross, strict=True):
-            assert isinstance(block, Block)
+            assert isinstance(block, DitBlock)
             x = self._block(block, x, e0, cache, cross, grid, starts)
         return _unpatchify(
             _head(model.head, x, e.unflatten(0, (batch, frames)), frames),
@@ -89,7 +89,7 @@ class Straightforward:
 
     def _block(
         self,
-        block: Block,
+        block: DitBlock,
         x: Tensor,
         e0: Tensor,
         cache: LayerCache,

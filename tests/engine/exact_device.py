@@ -7,25 +7,33 @@ stream at a time, steps in order, chunks in order, each chunk over exactly once.
 from collections import Counter
 from dataclasses import dataclass, field
 
-from slipstream_engine.scheduling.latency_model import LatencyModel, Line
+from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
 from slipstream_engine.scheduling.scheduler import Scheduler
-from slipstream_engine.scheduling.types import Batch, Cause, Dropped, Kind, Shape, Stage, Work
+from slipstream_engine.scheduling.types import (
+    Batch,
+    ChunkShape,
+    DropCause,
+    DroppedChunk,
+    MicroStep,
+    PassKind,
+    Stage,
+)
 
 MS = 1_000_000
-TINY = Shape(level="tiny", steps=2)
+TINY = ChunkShape(level="tiny", steps=2)
 LINES = {
-    Stage.ENCODE: Line(base_ns=0, per_item_ns=10 * MS),
-    Stage.DENOISE: Line(base_ns=30 * MS, per_item_ns=10 * MS),
-    Stage.DECODE: Line(base_ns=0, per_item_ns=20 * MS),
+    Stage.ENCODE: LinearLatency(base_ns=0, per_item_ns=10 * MS),
+    Stage.DENOISE: LinearLatency(base_ns=30 * MS, per_item_ns=10 * MS),
+    Stage.DECODE: LinearLatency(base_ns=0, per_item_ns=20 * MS),
 }
 ALONE_MS = 10 + 2 * 40 + 20  # a TINY chunk, by itself
 
 
 def exact_model(*levels: str, samples: int = 3) -> LatencyModel:
     """Knows the lines, and has seen each often enough to trust them."""
-    kinds = [Kind(stage=stage, level=level) for stage in Stage for level in levels]
+    kinds = [PassKind(stage=stage, level=level) for stage in Stage for level in levels]
     model = LatencyModel(
-        Line(base_ns=1, per_item_ns=1), {kind: LINES[kind.stage] for kind in kinds}
+        LinearLatency(base_ns=1, per_item_ns=1), {kind: LINES[kind.stage] for kind in kinds}
     )
     for kind in kinds:
         for _ in range(samples):
@@ -38,7 +46,7 @@ class Seen:
     """A chunk as the far side knows it: what has run of it."""
 
     deadline_ns: int
-    shape: Shape
+    shape: ChunkShape
     done: int = 0
 
     @property
@@ -59,12 +67,14 @@ class Watched:
     now_ns: int = 0
     chunks: dict[tuple[int, int], Seen] = field(default_factory=dict)
     finished: list[tuple[int, int, int]] = field(default_factory=list)  # stream, chunk, when
-    dropped: list[Dropped] = field(default_factory=list)
+    dropped: list[DroppedChunk] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
     order: dict[tuple[int, Stage, int], int] = field(default_factory=dict)
     ends: Counter[tuple[int, int]] = field(default_factory=Counter)
 
-    def offer(self, stream: int, chunk: int, *, deadline_ms: float, shape: Shape = TINY) -> None:
+    def offer(
+        self, stream: int, chunk: int, *, deadline_ms: float, shape: ChunkShape = TINY
+    ) -> None:
         deadline_ns = round(deadline_ms * MS)
         self.scheduler.offer(
             stream, chunk, now_ns=self.now_ns, deadline_ns=deadline_ns, shape=shape
@@ -101,7 +111,7 @@ class Watched:
     def collect(self) -> None:
         for dropped in self.scheduler.take_dropped():
             key = (dropped.stream, dropped.chunk)
-            if dropped.cause is not Cause.CLOSED:
+            if dropped.cause is not DropCause.CLOSED:
                 assert self.chunks[key].done == 0, "dropped half-way"
             self.end(key)
             self.dropped.append(dropped)
@@ -129,5 +139,5 @@ def ran(batch: Batch | None) -> list[tuple[int, int, str]]:
     return [(work.stream, work.chunk, named(work)) for work in batch.items] if batch else []
 
 
-def named(work: Work) -> str:
+def named(work: MicroStep) -> str:
     return f"step{work.step}" if work.stage is Stage.DENOISE else work.stage.value

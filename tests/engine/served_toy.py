@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from slipstream_engine.config import EngineConfig, Preset
-from slipstream_engine.diffusion.pipeline import DiffusionPipeline, Parts
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
 from slipstream_protocol.arena import Layout
 from slipstream_protocol.frames import I420
 from slipstream_protocol.messages import Ready
@@ -40,7 +40,9 @@ def pipeline(
     *, cpu_batch: int = 1, lanes: int = 3, preset: Preset = PRESET
 ) -> DiffusionPipeline[Any]:
     config = EngineConfig(preset=preset, max_streams=lanes, cpu_batch=cpu_batch)
-    return DiffusionPipeline(config, Parts(model=toy_model(), codec=ToyCodec(), text=ToyText()))
+    return DiffusionPipeline(
+        config, ModelBundle(model=toy_model(), codec=ToyCodec(), text=ToyText())
+    )
 
 
 @contextmanager

@@ -14,22 +14,22 @@ from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.diffusion.stream import DiffusionStream
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.models.vae.taehv import Taehv
-from slipstream_engine.models.vae.taehv_config import Stage, TaehvParams
+from slipstream_engine.models.vae.taehv_config import TaehvParams, TaehvStage
 from slipstream_engine.models.vae.wan_vae import WanVae, WanVaeConfig
 from slipstream_engine.weights.registry import CODECS, GENERATORS, TOKENIZER, UMT5
-from slipstream_engine.weights.wan import Sizes, load_real_parts
+from slipstream_engine.weights.wan import ModelSizes, load_wan
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters
 
 from tests.engine import small_text
 
 DIT = DitParams(dim=64, heads=2, layers=2, ffn_dim=96, text_dim=small_text.CONFIG.dim)
-SIZES = Sizes(
+SIZES = ModelSizes(
     wan_vae=WanVaeConfig(channels=4),
     taehv=TaehvParams(
         encoder_width=8,
-        encoder=tuple(Stage(width=8, time=time) for time in (2, 2, 1)),
-        decoder=tuple(Stage(width=8, time=time) for time in (1, 2, 2)),
+        encoder=tuple(TaehvStage(width=8, time=time) for time in (2, 2, 1)),
+        decoder=tuple(TaehvStage(width=8, time=time) for time in (1, 2, 2)),
         decoder_width=8,
     ),
     umt5=small_text.CONFIG,
@@ -76,7 +76,7 @@ def make(
         max_streams=2,
         compilation=compilation,
     )
-    parts = load_real_parts(
+    parts = load_wan(
         config,
         weights,
         EmbeddingCache(cache, model="small", max_bytes=10**7),

@@ -15,7 +15,7 @@ from slipstream_engine.config import (
     Preset,
     ScheduleParams,
 )
-from slipstream_engine.diffusion.pipeline import DiffusionPipeline, Parts
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_protocol.frames import I420
 from slipstream_protocol.messages import Vocabulary
@@ -137,7 +137,7 @@ def toy_pipeline(
 ) -> DiffusionPipeline[ToyCodecState]:
     preset = preset or toy_preset()
     config = EngineConfig(preset=preset, max_streams=max_streams)
-    parts = Parts(model=toy_model(preset.dit), codec=ToyCodec(), text=ToyText())
+    parts = ModelBundle(model=toy_model(preset.dit), codec=ToyCodec(), text=ToyText())
     return DiffusionPipeline(config, parts)
 
 

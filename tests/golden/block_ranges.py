@@ -4,7 +4,7 @@ import torch
 from einops import repeat
 from slipstream_engine.diffusion.denoise import MicroSteps
 from slipstream_engine.diffusion.flow_matching import follow
-from slipstream_engine.kv_cache.positions import place
+from slipstream_engine.kv_cache.positions import to_device
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from torch import Tensor
 
@@ -57,7 +57,7 @@ class SplitBatch(StreamBatch):
             repeat(batch.timesteps_B, "b -> b f", f=x.shape[1]), self.conditioning
         )
         height, width = x.shape[-2:]
-        placement = place(batch.spans, x.device)
+        placement = to_device(batch.spans, x.device)
         memory = model.stream_memory(cache, placement, height=height, width=width)
         tokens = model.embed(x)
         for cut, layers in enumerate(self.ranges):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from einops import rearrange
-from slipstream_engine.kv_cache.positions import place, span
+from slipstream_engine.kv_cache.positions import position_of, to_device
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.transformer import CausalDit
 from torch import Tensor, nn
@@ -52,8 +52,8 @@ def _cached(case: Case, model: CausalDit) -> dict[str, Tensor]:
     past_frames = 0
     for name in ("first", "second"):
         x = rearrange(case.tensor(f"in.{name}.x"), "b c f h w -> b f c h w")
-        placement = place(
-            [span(params, past_frames=past_frames, frames=x.shape[1])] * batch, x.device
+        placement = to_device(
+            [position_of(params, past_frames=past_frames, frames=x.shape[1])] * batch, x.device
         )
         seen = dict(text)
         with _watched(model, seen):

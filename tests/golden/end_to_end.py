@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from einops import rearrange
-from slipstream_engine.codec.hybrid import CodecPair
+from slipstream_engine.codec.hybrid import HybridCodec
 from slipstream_engine.codec.protocol import Codec
 from slipstream_engine.diffusion.flow_matching import mix_noise
 from torch import Tensor
@@ -132,7 +132,7 @@ def load_codec(case: Case, dtype: torch.dtype) -> Codec[Any]:
     vae = load_vae(case, "vae.").to(dtype)
     if not case.config.get("use_taehv"):
         return vae
-    return CodecPair(vae, load_taehv(case, "taehv.").to(dtype))
+    return HybridCodec(vae, load_taehv(case, "taehv.").to(dtype))
 
 
 def _psnr_db(ours: Tensor, theirs: Tensor) -> float:

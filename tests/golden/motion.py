@@ -2,7 +2,7 @@
 
 import torch
 from slipstream_engine.config import MotionParams, ScheduleParams
-from slipstream_engine.diffusion.flow_matching import Schedule
+from slipstream_engine.diffusion.flow_matching import FlowSchedule
 from slipstream_engine.diffusion.noise_controller import motion_level, next_noise_scale
 from torch import Tensor
 
@@ -16,7 +16,7 @@ class Controller:
 
     def __init__(self, noise_scale: float) -> None:
         params = ScheduleParams(step_list=(700,), steps=1, noise_scale=noise_scale)
-        self.schedule = Schedule(params, torch.device("cpu"))
+        self.schedule = FlowSchedule(params, torch.device("cpu"))
         self.base = torch.tensor(noise_scale, dtype=torch.float64)
         self.scale = self.base
 

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from slipstream_engine.config import CacheParams, DitParams, ScheduleParams
 from slipstream_engine.diffusion.denoise import MicroSteps, denoise, renoise
-from slipstream_engine.diffusion.flow_matching import Schedule
-from slipstream_engine.kv_cache.positions import Span, span
+from slipstream_engine.diffusion.flow_matching import FlowSchedule
+from slipstream_engine.kv_cache.positions import CachePosition, position_of
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.blocks import Conditioning
 from slipstream_engine.models.dit.transformer import CausalDit
@@ -69,7 +69,7 @@ class StreamBatch:
         self.size = (config["height"] // STRIDE, config["width"] // STRIDE)
         self.model = model
         # its table alone: a case may list steps that no preset would
-        self.schedule = Schedule(ScheduleParams(step_list=(700,), steps=1), torch.device("cpu"))
+        self.schedule = FlowSchedule(ScheduleParams(step_list=(700,), steps=1), torch.device("cpu"))
         self.conditioning: Conditioning = model.condition(prompt_BTE)
         self.steps = torch.tensor(steps)
         rows, columns = model.grid(*self.size)
@@ -82,7 +82,7 @@ class StreamBatch:
             device=torch.device("cpu"),
             dtype=model.dtype,
         )
-        self.spans: list[Span] = []
+        self.spans: list[CachePosition] = []
         self._run = run or self._denoise
         self._past_frames = 0
 
@@ -92,7 +92,7 @@ class StreamBatch:
     def prepare(self, x_BFchw: Tensor, noises: Sequence[Tensor]) -> Tensor:
         """Chunk 0: every step in one row, then every row a copy of it."""
         frames = x_BFchw.shape[1]
-        first = span(self.params, past_frames=0, frames=frames)
+        first = position_of(self.params, past_frames=0, frames=frames)
         clean = x_BFchw
         for step, timestep in enumerate(self.steps):
             x = (
@@ -106,14 +106,17 @@ class StreamBatch:
             )
         for row in range(1, len(self.steps)):
             self.cache.copy_row(0, row)
-        self.spans = [span(self.params, past_frames=frames, frames=1)] * len(self.steps)
+        self.spans = [position_of(self.params, past_frames=frames, frames=1)] * len(self.steps)
         self.hidden = torch.zeros(len(self.steps), 1, *x_BFchw.shape[2:], dtype=x_BFchw.dtype)
         self._past_frames = frames
         return clean
 
     def call(self, x_BFchw: Tensor, current_step: int, noises: Sequence[Tensor]) -> Tensor:
         """One chunk in, all rows one step on; the rows as they stand after the call."""
-        self.spans = [span(self.params, past_frames=self._past_frames, frames=1), *self.spans[:-1]]
+        self.spans = [
+            position_of(self.params, past_frames=self._past_frames, frames=1),
+            *self.spans[:-1],
+        ]
         self._past_frames += 1
         if current_step >= 0:
             self.steps = torch.cat([torch.tensor([current_step]), self.steps[1:]])

@@ -8,7 +8,7 @@ import torch
 from einops import rearrange
 from slipstream_engine.codec.protocol import CHUNK_FRAMES
 from slipstream_engine.models.vae.taehv import Taehv
-from slipstream_engine.models.vae.taehv_config import Stage, TaehvParams
+from slipstream_engine.models.vae.taehv_config import TaehvParams, TaehvStage
 from torch import Tensor
 
 from tests.golden.case import Case, Replay
@@ -64,11 +64,11 @@ def load_taehv(case: Case, prefix: str = "") -> Taehv:
 def _small(encoder: int, first: int, second: int, third: int, last: int) -> TaehvParams:
     return TaehvParams(
         encoder_width=encoder,
-        encoder=tuple(Stage(width=encoder, time=time) for time in (2, 2, 1)),
+        encoder=tuple(TaehvStage(width=encoder, time=time) for time in (2, 2, 1)),
         decoder=(
-            Stage(width=first, time=1),
-            Stage(width=second, time=2),
-            Stage(width=third, time=2),
+            TaehvStage(width=first, time=1),
+            TaehvStage(width=second, time=2),
+            TaehvStage(width=third, time=2),
         ),
         decoder_width=last,
     )

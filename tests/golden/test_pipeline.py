@@ -7,9 +7,9 @@ import torch
 from einops import rearrange
 from slipstream_engine.conditioning.prompts import PromptTrack
 from slipstream_engine.config import Preset, ScheduleParams
-from slipstream_engine.diffusion.chunk import Chunk, ChunkMaker
-from slipstream_engine.diffusion.flow_matching import Schedule
-from slipstream_engine.diffusion.state import Settings, StreamState
+from slipstream_engine.diffusion.chunk import ChunkMaker, LatentChunk
+from slipstream_engine.diffusion.flow_matching import FlowSchedule
+from slipstream_engine.diffusion.state import StreamSettings, StreamState
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.vae.wan_vae import WanVaeState
 from slipstream_protocol.parameters import MAX_STEPS, Prompt
@@ -62,7 +62,7 @@ def session(case: Case) -> tuple[RecordedNoise, StreamState[WanVaeState]]:
     )
     model, codec = load_dit(case, "dit."), load_vae(case, "vae.")
     maker = RecordedNoise(
-        preset=preset, model=model, schedule=Schedule(preset.schedule, CPU), codec=codec
+        preset=preset, model=model, schedule=FlowSchedule(preset.schedule, CPU), codec=codec
     )
     object.__setattr__(maker, "case", case)
     rows, columns = model.grid(config["height"] // STRIDE, config["width"] // STRIDE)
@@ -79,7 +79,7 @@ def session(case: Case) -> tuple[RecordedNoise, StreamState[WanVaeState]]:
         codec=codec.fresh_state(),
         prompts=PromptTrack.at((Prompt(""),), prompt_TE),
         conditioning=model.condition(prompt_TE[None]),
-        settings=Settings(
+        settings=StreamSettings(
             step_list=steps, noise_scale=config["noise_scale"], noise_controller=True, seed=0
         ),
         steps=torch.tensor(steps),
@@ -111,7 +111,7 @@ def test_steps_at_once_are_the_reference(case: Case) -> None:
             assert_close(pixels, video[CHUNK * number : CHUNK * (number + 1)])
 
 
-def clean(maker: RecordedNoise, chunk: Chunk[WanVaeState]) -> Chunk[WanVaeState]:
+def clean(maker: RecordedNoise, chunk: LatentChunk[WanVaeState]) -> LatentChunk[WanVaeState]:
     """The chunk after all its steps."""
     while not chunk.is_clean:
         maker.step(chunk)

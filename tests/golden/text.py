@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from slipstream_engine.conditioning.cleaning import clean, repair
 from slipstream_engine.models.text.umt5 import (
-    Block,
+    Umt5Block,
     Umt5Config,
     Umt5Encoder,
     pad_rows,
@@ -36,7 +36,7 @@ def _encoder(case: Case) -> Replay:
     )
     encoder.load_state_dict(case.weights())
     ids_BL, mask_BL = case.tensor("in.ids"), case.tensor("in.mask").bool()
-    first_block = cast(Block, encoder.blocks[0])
+    first_block = cast(Umt5Block, encoder.blocks[0])
     length = ids_BL.shape[1]
     tensors = {
         "out.encoder_raw": encoder.forward(ids_BL, mask_BL),

@@ -20,7 +20,7 @@ from aiortc import (
 from av import VideoFrame
 from numpy.typing import NDArray
 from slipstream_server.ice.gathering import bound_gathering
-from slipstream_server.media_addressing import Reach
+from slipstream_server.media_addressing import MediaAddressing
 
 from tests.barcode import draw, read
 
@@ -183,7 +183,7 @@ async def dial(
             pc.addTransceiver("audio")
         if watch:
             pc.addTransceiver("video", direction="recvonly")
-        bound_gathering(pc, reach=Reach(loopback=True))
+        bound_gathering(pc, reach=MediaAddressing(loopback=True))
         await pc.setLocalDescription()
         offer = {"sdp": pc.localDescription.sdp, "type": "offer"} | body
         async with client.post(OFFER_PATH, json=offer) as response:

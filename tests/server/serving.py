@@ -14,7 +14,7 @@ from slipstream_server.config import ServerConfig
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.engine.supervisor import Supervisor
 from slipstream_server.engine_status import EngineState
-from slipstream_server.sessions.registry import Sessions
+from slipstream_server.sessions.registry import SessionRegistry
 
 STEP_S = 0.01
 DEADLINE_S = 20.0
@@ -25,7 +25,7 @@ START_S = 120.0  # a real engine loads torch, and measures this machine
 class Serving:
     client: TestClient[Any, Any]
     supervisor: Supervisor[EngineClient]
-    sessions: Sessions
+    sessions: SessionRegistry
 
 
 async def poll(holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:

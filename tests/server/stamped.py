@@ -4,8 +4,8 @@ import numpy as np
 from slipstream_protocol.clock import NS_PER_MS
 from slipstream_protocol.frames import Geometry
 from slipstream_protocol.messages import StageTimes
-from slipstream_server.frames.chunker import Captured
-from slipstream_server.frames.playout import ChunkStamps, Made
+from slipstream_server.frames.chunker import CapturedFrame
+from slipstream_server.frames.playout import ChunkStamps, GeneratedFrame
 
 GEOMETRY = Geometry(width_px=4, height_px=2, first_chunk_frames=5, chunk_frames=4)
 
@@ -14,15 +14,15 @@ def ms(value: float) -> int:
     return round(value * NS_PER_MS)
 
 
-def captured(at_ms: float) -> Captured:
+def captured(at_ms: float) -> CapturedFrame:
     frame = np.zeros(GEOMETRY.frame_shape, np.uint8)
-    return Captured(frame=frame, captured_ns=ms(at_ms), arrived_ns=ms(at_ms))
+    return CapturedFrame(frame=frame, captured_ns=ms(at_ms), arrived_ns=ms(at_ms))
 
 
 def made(
     captured_ms: float, *, received_ms: float = 0.0, chunk: int = 0, index: int = 0, rev: int = -1
-) -> Made:
-    return Made(
+) -> GeneratedFrame:
+    return GeneratedFrame(
         frame=np.zeros(GEOMETRY.frame_shape, np.uint8),
         captured_ns=ms(captured_ms),
         arrived_ns=ms(captured_ms),

@@ -15,7 +15,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 from slipstream_server.ice.gathering import bound_gathering
-from slipstream_server.media_addressing import Reach
+from slipstream_server.media_addressing import MediaAddressing
 
 from tests.server.calls import Call, Camera, number_of
 from tests.server.serving import Serving, poll
@@ -69,7 +69,7 @@ async def posted(
             known = RTCRtpSender.getCapabilities("video").codecs
             names = (f"video/{codec}", "video/rtx")
             transceiver.setCodecPreferences([one for one in known if one.mimeType in names])
-        bound_gathering(pc, reach=Reach(loopback=True))
+        bound_gathering(pc, reach=MediaAddressing(loopback=True))
         await pc.setLocalDescription()
         sdp = pc.localDescription.sdp
         async with client.post(path, data=sdp, headers=SDP | (headers or {})) as response:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from slipstream_protocol.messages import StageTimes
-from slipstream_server.frames.playout import Shown
+from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.send.frame_timing import FrameTimes
 
 from tests.server.stamped import made, ms
@@ -67,7 +67,7 @@ def told(rtp: int, filmed_ms: float, *, dated: bool = True) -> list[Any]:
         filmed_unix_ns=ms(ORIGIN_MS + filmed_ms) if dated else None,
         stamps=stamps,
     )
-    shown = Shown(made=frame, play_ns=ms(at_ms + 120), popped_ns=ms(at_ms + 120))
+    shown = ScheduledFrame(made=frame, play_ns=ms(at_ms + 120), popped_ns=ms(at_ms + 120))
     times = FrameTimes(rtp_timestamp=rtp, shown=shown, sent_ns=ms(at_ms + 126))
     return ["told", list(times.packed())]
 

@@ -11,18 +11,24 @@ from typing import Any
 
 import torch
 
-from slipstream_engine.bench.report import Figures, Machine, Report, describe
-from slipstream_engine.bench.runner import Case, Mode, measure
-from slipstream_engine.bench.workload import Effort
+from slipstream_engine.bench.report import Figures, Machine, Report, describe_machine
+from slipstream_engine.bench.runner import Case, Mode, measure_case
+from slipstream_engine.bench.workload import BenchDuration
 from slipstream_engine.cli.options import add_machine, count, size_px
 from slipstream_engine.config import PRESETS, Compilation
-from slipstream_engine.diffusion.pipeline import Parts
-from slipstream_engine.weights.factory import EMBEDDED, Wanted, configure, load_parts, usable_cores
-from slipstream_engine.weights.random import random_parts
+from slipstream_engine.diffusion.pipeline import ModelBundle
+from slipstream_engine.weights.factory import (
+    EMBEDDED,
+    ModelRequest,
+    configure,
+    load_bundle,
+    usable_cores,
+)
+from slipstream_engine.weights.random import random_bundle
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
 
 DTYPES = ("float32", "bfloat16", "float16")
-EFFORT = Effort()
+EFFORT = BenchDuration()
 
 
 def add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,7 +48,7 @@ def add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument("--seconds", type=float, default=EFFORT.seconds, help="the fewest, too")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="keep the figures")
     add_machine(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run_bench)
 
 
 def cases_of(arguments: argparse.Namespace) -> list[Case]:
@@ -60,7 +66,7 @@ def cases_of(arguments: argparse.Namespace) -> list[Case]:
         arguments.mode,
         arguments.streams,
     ):
-        wanted = Wanted(
+        wanted = ModelRequest(
             preset=preset,
             size_px=size,
             codec=codec,
@@ -76,10 +82,10 @@ def cases_of(arguments: argparse.Namespace) -> list[Case]:
     return cases
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_bench(arguments: argparse.Namespace) -> int:
     """Measure as the command line asks; 1 and a reason on stderr where that is not possible."""
     torch.set_num_threads(arguments.threads or usable_cores())
-    effort = Effort(chunks=arguments.chunks, seconds=arguments.seconds)
+    effort = BenchDuration(chunks=arguments.chunks, seconds=arguments.seconds)
     weights = (arguments.weights or DEFAULT_WEIGHTS).expanduser()
     try:
         report = measure_all(cases_of(arguments), effort, weights)
@@ -92,11 +98,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def measure_all(cases: Sequence[Case], effort: Effort, weights: Path) -> Report:
+def measure_all(cases: Sequence[Case], effort: BenchDuration, weights: Path) -> Report:
     """Measure one case after the other; one set of parts is in memory at a time.
 
     Raises:
-        ValueError, RuntimeError: see `measure`.
+        ValueError, RuntimeError: see `measure_case`.
         OSError: if weights cannot be read.
     """
     machines: dict[str, Machine] = {}
@@ -105,19 +111,19 @@ def measure_all(cases: Sequence[Case], effort: Effort, weights: Path) -> Report:
         group = list(alike)
         config = group[0].config
         if config.dtype not in machines:
-            machines[config.dtype] = describe(torch.device(config.device), config.dtype)
+            machines[config.dtype] = describe_machine(torch.device(config.device), config.dtype)
         with _parts(group[0], weights) as parts:
             for case in group:
-                figures.append(measure(case, parts, effort, machines[config.dtype]))
+                figures.append(measure_case(case, parts, effort, machines[config.dtype]))
                 print(f"{len(figures)} of {len(cases)} measured", file=sys.stderr, flush=True)
         del parts  # before the next are made
     return Report(machines=list(machines.values()), figures=figures)
 
 
 @contextmanager
-def _parts(case: Case, weights: Path) -> Iterator[Parts[Any]]:
+def _parts(case: Case, weights: Path) -> Iterator[ModelBundle[Any]]:
     config = case.config
-    parts = random_parts(config) if case.random_weights else load_parts(config, weights)
+    parts = random_bundle(config) if case.random_weights else load_bundle(config, weights)
     try:
         yield parts
     finally:

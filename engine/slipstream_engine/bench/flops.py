@@ -18,12 +18,12 @@ from slipstream_engine.codec.protocol import (
 )
 from slipstream_engine.config import EngineConfig, Preset
 from slipstream_engine.diffusion.denoise import MicroSteps, denoise
-from slipstream_engine.diffusion.flow_matching import Schedule
-from slipstream_engine.kv_cache.positions import span
+from slipstream_engine.diffusion.flow_matching import FlowSchedule
+from slipstream_engine.kv_cache.positions import position_of
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.transformer import CausalDit
-from slipstream_engine.weights.random import random_parts
-from slipstream_engine.weights.wan import Sizes
+from slipstream_engine.weights.random import random_bundle
+from slipstream_engine.weights.wan import ModelSizes
 
 META = torch.device("meta")
 
@@ -41,14 +41,14 @@ class ChunkFlop:
 
 
 @torch.no_grad()
-def chunk_flop(config: EngineConfig, *, sizes: Sizes | None = None) -> ChunkFlop:
+def chunk_flop(config: EngineConfig, *, sizes: ModelSizes | None = None) -> ChunkFlop:
     """Count the work of a chunk at the preset's size.
 
     Args:
         sizes: of codecs, where not the published ones.
     """
     preset = config.preset
-    parts = random_parts(replace(config, device="meta"), sizes=sizes)
+    parts = random_bundle(replace(config, device="meta"), sizes=sizes)
     dtype = parts.model.dtype
     high, wide = preset.height_px, preset.width_px
 
@@ -81,7 +81,7 @@ def _step(model: CausalDit, preset: Preset, x_Fchw: torch.Tensor) -> Callable[[]
         device=META,
         dtype=model.dtype,
     )
-    schedule = Schedule(preset.schedule, META)
+    schedule = FlowSchedule(preset.schedule, META)
     prompt_BTE = torch.empty(
         1, preset.dit.text_len, preset.dit.text_dim, device=META, dtype=model.dtype
     )
@@ -89,7 +89,7 @@ def _step(model: CausalDit, preset: Preset, x_Fchw: torch.Tensor) -> Callable[[]
     batch = MicroSteps(
         x_BFchw=x_Fchw[None],
         timesteps_B=torch.empty(1, dtype=torch.int64, device=META),
-        spans=[span(preset.cache, past_frames=2 * preset.cache.slots, frames=1)],
+        spans=[position_of(preset.cache, past_frames=2 * preset.cache.slots, frames=1)],
     )
     return lambda: denoise(model, schedule, batch, cache, conditioning)
 

@@ -136,7 +136,7 @@ def _row(figures: Figures) -> tuple[str, ...]:
     )
 
 
-def describe(device: torch.device, dtype: str) -> Machine:
+def describe_machine(device: torch.device, dtype: str) -> Machine:
     """This machine, its product rate measured."""
     is_cuda = device.type == "cuda"
     return Machine(

@@ -21,12 +21,12 @@ from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.bench.flops import chunk_flop
 from slipstream_engine.bench.report import Figures, Machine, Spread, StreamFigures
-from slipstream_engine.bench.serving_runner import serve
-from slipstream_engine.bench.workload import Effort, Made, Scene, check_alive
+from slipstream_engine.bench.serving_runner import serve_viewers
+from slipstream_engine.bench.workload import BenchDuration, ChunkSample, Scene, check_not_flat
 from slipstream_engine.config import EngineConfig
-from slipstream_engine.diffusion.pipeline import DiffusionPipeline, Parts
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
 from slipstream_engine.diffusion.stream import DiffusionStream
-from slipstream_engine.weights.wan import Sizes
+from slipstream_engine.weights.wan import ModelSizes
 
 TTFF_TRIES = 3
 
@@ -70,8 +70,13 @@ class Case:
         return Parameters(denoising_step_list=schedule.step_list[:steps])
 
 
-def measure(
-    case: Case, parts: Parts[Any], effort: Effort, machine: Machine, *, sizes: Sizes | None = None
+def measure_case(
+    case: Case,
+    parts: ModelBundle[Any],
+    effort: BenchDuration,
+    machine: Machine,
+    *,
+    sizes: ModelSizes | None = None,
 ) -> Figures:
     """Measure one configuration.
 
@@ -90,7 +95,7 @@ def measure(
     ttff_s = statistics.median(_ttff_s(pipeline, scene, parameters) for _ in range(TTFF_TRIES))
     warm_up = config.preset.cache.slots + effort.warm_up_chunks
     if case.mode is Mode.SERVED:
-        made, overhead = serve(pipeline, scene, parameters, warm_up, effort)
+        made, overhead = serve_viewers(pipeline, scene, parameters, warm_up, effort)
     else:
         batched = case.mode is Mode.BATCH
         streams = [pipeline.open(parameters, batched=batched) for _ in range(config.max_streams)]
@@ -101,11 +106,11 @@ def measure(
 def _figures(
     case: Case,
     pipeline: DiffusionPipeline[Any],
-    made: list[Made],
+    made: list[ChunkSample],
     ttff_s: float,
     overhead: float | None,
     machine: Machine,
-    sizes: Sizes | None,
+    sizes: ModelSizes | None,
 ) -> Figures:
     config, preset = case.config, case.config.preset
     steps = case.steps or preset.schedule.steps
@@ -142,26 +147,26 @@ def _figures(
     )
 
 
-def _streams(made: list[Made]) -> list[int]:
+def _streams(made: list[ChunkSample]) -> list[int]:
     return sorted({each.stream for each in made})
 
 
-def _spread(made: list[Made]) -> Spread:
+def _spread(made: list[ChunkSample]) -> Spread:
     p50, p95, p99 = np.percentile([1e3 * each.took_s for each in made], [50, 95, 99])
     return Spread(p50=float(p50), p95=float(p95), p99=float(p99))
 
 
-def _fps(made: list[Made], geometry: Geometry) -> float:
+def _fps(made: list[ChunkSample], geometry: Geometry) -> float:
     """Frames between the first chunk done and the last; 0 of fewer than two."""
     seconds = made[-1].done_s - made[0].done_s
     return (len(made) - 1) * geometry.chunk_frames / seconds if seconds else 0.0
 
 
 def _make(
-    streams: list[DiffusionStream[Any]], scene: Scene, warm_up: int, effort: Effort
-) -> list[Made]:
+    streams: list[DiffusionStream[Any]], scene: Scene, warm_up: int, effort: BenchDuration
+) -> list[ChunkSample]:
     """Let all streams make chunks in turn; what warming up made is left out."""
-    made: list[Made] = []
+    made: list[ChunkSample] = []
     begin_s = 0.0
     for number in itertools.count():
         if number == warm_up:
@@ -171,19 +176,21 @@ def _make(
             if number >= warm_up:
                 made.append(each)
             elif number == warm_up - 1:
-                check_alive(out_THW)
+                check_not_flat(out_THW)
         measured = number + 1 - warm_up
         if measured >= effort.chunks and time.perf_counter() - begin_s >= effort.seconds:
             return made
     raise AssertionError("counting does not end")
 
 
-def _step(stream: DiffusionStream[Any], frames_THW: I420, index: int = 0) -> tuple[Made, I420]:
+def _step(
+    stream: DiffusionStream[Any], frames_THW: I420, index: int = 0
+) -> tuple[ChunkSample, I420]:
     out_THW = np.zeros_like(frames_THW)
     begin_s = time.perf_counter()
     stages = stream.step(frames_THW, out_THW)
     done_s = time.perf_counter()
-    made = Made(stream=index, done_s=done_s, took_s=done_s - begin_s, stages=stages)
+    made = ChunkSample(stream=index, done_s=done_s, took_s=done_s - begin_s, stages=stages)
     return made, out_THW
 
 

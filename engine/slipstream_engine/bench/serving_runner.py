@@ -24,9 +24,9 @@ from slipstream_protocol.messages import (
 )
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_engine.bench.workload import Effort, Made, Scene, check_alive
+from slipstream_engine.bench.workload import BenchDuration, ChunkSample, Scene, check_not_flat
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
-from slipstream_engine.serving.calibration import rehearse
+from slipstream_engine.serving.calibration import calibrate
 from slipstream_engine.serving.loop import Loop
 
 _NEVER_NS = 3600 * NS_PER_S  # nobody waits for a picture, so none is late
@@ -79,23 +79,23 @@ class _Viewers:
             )
         )
 
-    def take(self, out: ChunkOut) -> tuple[Made, I420]:
+    def take(self, out: ChunkOut) -> tuple[ChunkSample, I420]:
         """A chunk that has come, read as the server does."""
         done_s = time.perf_counter()
         frames_THW = self._arena.output(out.lane, out.slot)[: out.frames].copy()
         self.say(SlotRead(lane=out.lane, slot=out.slot))
         took_s = done_s - self._sent_s.pop((out.lane, out.chunk))
-        made = Made(stream=out.lane, done_s=done_s, took_s=took_s, stages=out.stages)
+        made = ChunkSample(stream=out.lane, done_s=done_s, took_s=took_s, stages=out.stages)
         return made, frames_THW
 
 
-def serve(
+def serve_viewers(
     pipeline: DiffusionPipeline[Any],
     scene: Scene,
     parameters: Parameters,
     warm_up: int,
-    effort: Effort,
-) -> tuple[list[Made], float]:
+    effort: BenchDuration,
+) -> tuple[list[ChunkSample], float]:
     """Chunks of all streams after the first `warm_up` of each, and the loop's overhead as a share.
 
     Raises:
@@ -110,7 +110,7 @@ def serve(
         opened.callback(channel.close)
         arena = Arena.create(layout)
         opened.callback(arena.close)
-        latency = rehearse(pipeline).latency
+        latency = calibrate(pipeline).latency
         loop = Loop(pipeline, channel, arena, age_target_ns=_NEVER_NS, latency=latency)
         thread = threading.Thread(target=loop.run, name="engine loop")
         thread.start()
@@ -123,12 +123,12 @@ def serve(
 
 
 def _watch(
-    viewers: _Viewers, lanes: int, parameters: Parameters, warm_up: int, effort: Effort
-) -> list[Made]:
+    viewers: _Viewers, lanes: int, parameters: Parameters, warm_up: int, effort: BenchDuration
+) -> list[ChunkSample]:
     for lane in range(lanes):
         viewers.say(OpenStream(lane=lane, parameters=parameters))
         viewers.feed(lane)
-    made: list[Made] = []
+    made: list[ChunkSample] = []
     counts = [0] * lanes
     begin_s = time.perf_counter()
     while True:
@@ -141,7 +141,7 @@ def _watch(
                 each, frames_THW = viewers.take(message)
                 counts[lane] += 1
                 if counts[lane] == warm_up:
-                    check_alive(frames_THW)
+                    check_not_flat(frames_THW)
                 if min(counts) <= warm_up:
                     begin_s = time.perf_counter()
                     continue

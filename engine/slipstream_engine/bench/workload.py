@@ -11,7 +11,7 @@ FLAT_DEVIATION = 0.5  # of luma levels; a dead model's picture has less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effort:
+class BenchDuration:
     """How long to measure: both must be reached.
 
     Args:
@@ -25,7 +25,7 @@ class Effort:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class ChunkSample:
     """One chunk of stream number `stream`."""
 
     stream: int
@@ -58,7 +58,7 @@ class Scene:
         return self._frames_THW[start : start + size]
 
 
-def check_alive(frames_THW: I420) -> None:
+def check_not_flat(frames_THW: I420) -> None:
     """Raise RuntimeError if these pictures show nothing."""
     luma_THW = frames_THW[:, : frames_THW.shape[1] * 2 // 3]
     if luma_THW.std() < FLAT_DEVIATION:

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-Shape = tuple[int, ...]
+TensorShape = tuple[int, ...]
 
 INDEX_SUFFIX = ".safetensors.index.json"
 PICKLE_SUFFIXES = (".pt", ".pth")
@@ -33,7 +33,7 @@ class CheckpointError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class TensorEntry:
     """Where one tensor lies.
 
     Args:
@@ -42,7 +42,7 @@ class Entry:
 
     file: Path
     key: str
-    shape: Shape
+    shape: TensorShape
     dtype: torch.dtype
 
 
@@ -51,10 +51,10 @@ class Checkpoint:
     """The tensors of a model, by the names the bare model has for them."""
 
     source: Path
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, TensorEntry]
 
     @property
-    def shapes(self) -> dict[str, Shape]:
+    def shapes(self) -> dict[str, TensorShape]:
         return {name: entry.shape for name, entry in self.entries.items()}
 
     def tensors(self, *, remap_bytes: int = REMAP_BYTES) -> Iterator[tuple[str, Tensor]]:
@@ -128,16 +128,16 @@ def _shards(index: Path) -> list[Path]:
     return sorted(shards)
 
 
-def _entries(file: Path) -> Iterator[Entry]:
+def _entries(file: Path) -> Iterator[TensorEntry]:
     if file.suffix == ".safetensors":
         with _open_safetensors(file) as opened:
             for key in opened.keys():  # noqa: SIM118  # not a mapping
                 part = opened.get_slice(key)
                 dtype = opened.get_tensor(key).dtype
-                yield Entry(file=file, key=key, shape=tuple(part.get_shape()), dtype=dtype)
+                yield TensorEntry(file=file, key=key, shape=tuple(part.get_shape()), dtype=dtype)
     else:
         for key, tensor in _unpickle(file).items():
-            yield Entry(file=file, key=key, shape=tuple(tensor.shape), dtype=tensor.dtype)
+            yield TensorEntry(file=file, key=key, shape=tuple(tensor.shape), dtype=tensor.dtype)
 
 
 def _map(file: Path) -> Callable[[str], Tensor]:

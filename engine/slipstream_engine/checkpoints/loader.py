@@ -17,7 +17,7 @@ from slipstream_engine.checkpoints.checkpoint import (
     REMAP_BYTES,
     Checkpoint,
     CheckpointError,
-    Shape,
+    TensorShape,
     open_checkpoint,
 )
 
@@ -36,7 +36,7 @@ class SurplusRows:
 
     names: re.Pattern[str]
 
-    def may_cut(self, name: str, found: Shape, wanted: Shape) -> bool:
+    def may_cut(self, name: str, found: TensorShape, wanted: TensorShape) -> bool:
         """Whether the first rows of a tensor of shape `found` may be left out."""
         same_row = len(found) == len(wanted) > 0 and found[1:] == wanted[1:]
         return same_row and found[0] > wanted[0] and self.names.fullmatch(name) is not None
@@ -47,7 +47,7 @@ NO_SURPLUS = SurplusRows(names=re.compile(r"(?!)"))
 TAEHV_GROWTH = SurplusRows(names=re.compile(r"decoder\.\d+\.conv\.weight"))
 
 
-def load(
+def load_module(
     build: Callable[[], ModuleT],
     source: Path,
     *,
@@ -83,9 +83,9 @@ def load(
     return module.eval()
 
 
-def make(
+def make_module(
     build: Callable[[], ModuleT],
-    tensor_of: Callable[[str, Shape], Tensor],
+    tensor_of: Callable[[str, TensorShape], Tensor],
     *,
     device: torch.device,
 ) -> ModuleT:
@@ -102,7 +102,7 @@ def make(
     return module.eval()
 
 
-def check(
+def check_checkpoint(
     build: Callable[[], nn.Module], source: Path, *, surplus: SurplusRows = NO_SURPLUS
 ) -> Checkpoint:
     """Open a checkpoint and compare its header with what `build` makes; reads no tensor.
@@ -117,13 +117,13 @@ def check(
     return checkpoint
 
 
-def shapes_of(module: nn.Module) -> dict[str, Shape]:
+def shapes_of(module: nn.Module) -> dict[str, TensorShape]:
     """Name and shape of every tensor that `module` takes from a checkpoint."""
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
 def check_shapes(
-    checkpoint: Checkpoint, wanted: Mapping[str, Shape], *, surplus: SurplusRows = NO_SURPLUS
+    checkpoint: Checkpoint, wanted: Mapping[str, TensorShape], *, surplus: SurplusRows = NO_SURPLUS
 ) -> None:
     """Compare names and shapes; reads no tensor.
 
@@ -160,7 +160,7 @@ def _check_floating(checkpoint: Checkpoint) -> None:
             )
 
 
-def _show(shape: Shape | None) -> str:
+def _show(shape: TensorShape | None) -> str:
     return "nothing" if shape is None else str(list(shape))
 
 

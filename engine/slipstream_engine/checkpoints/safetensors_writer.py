@@ -18,11 +18,11 @@ DTYPE_NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16
 HEADER_ALIGNMENT = 8
 
 # told the bytes done and the bytes to do
-Progress = Callable[[int, int], None]
+WriteProgress = Callable[[int, int], None]
 
 
-def convert(
-    checkpoint: Checkpoint, target: Path, *, dtype: torch.dtype | None, progress: Progress
+def write_safetensors(
+    checkpoint: Checkpoint, target: Path, *, dtype: torch.dtype | None, progress: WriteProgress
 ) -> None:
     """Write `checkpoint` to `target` under the names of the bare model.
 

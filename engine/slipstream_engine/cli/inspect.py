@@ -13,7 +13,7 @@ from slipstream_engine.checkpoints.checkpoint import CheckpointError
 from slipstream_engine.cli.options import add_machine, size_px
 from slipstream_engine.config import Preset
 from slipstream_engine.weights.embedded import check_embedded
-from slipstream_engine.weights.factory import EMBEDDED, Wanted, configure
+from slipstream_engine.weights.factory import EMBEDDED, ModelRequest, configure
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
 from slipstream_engine.weights.wan import check_present
 
@@ -26,12 +26,12 @@ def add_inspect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.add_argument("--size", type=size_px, help="WxH of a frame, where not the preset's own")
     parser.add_argument("--codec", help="wan, taehv, or one for each way: wan+taehv")
     add_machine(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run_inspect)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_inspect(arguments: argparse.Namespace) -> int:
     found = inspect(
-        Wanted(
+        ModelRequest(
             preset=arguments.preset,
             size_px=arguments.size,
             codec=arguments.codec,
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def inspect(wanted: Wanted) -> Inspection:
+def inspect(wanted: ModelRequest) -> Inspection:
     """What is there for it."""
     device = device_problem = weights = weights_problem = None
     try:

@@ -77,14 +77,14 @@ class LatentStatistics:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class PairState(Generic[EncoderStateT, DecoderStateT]):
+class HybridState(Generic[EncoderStateT, DecoderStateT]):
     """What a stream carries on each side."""
 
     encoder: EncoderStateT
     decoder: DecoderStateT
 
 
-class CodecPair(Generic[EncoderStateT, DecoderStateT]):
+class HybridCodec(Generic[EncoderStateT, DecoderStateT]):
     """A `Codec` made of two.
 
     Args:
@@ -121,20 +121,20 @@ class CodecPair(Generic[EncoderStateT, DecoderStateT]):
     def latent_channels(self) -> int:
         return self._encoder.latent_channels
 
-    def fresh_state(self) -> PairState[EncoderStateT, DecoderStateT]:
-        return PairState(encoder=self._encoder.fresh_state(), decoder=self._decoder.fresh_state())
+    def fresh_state(self) -> HybridState[EncoderStateT, DecoderStateT]:
+        return HybridState(encoder=self._encoder.fresh_state(), decoder=self._decoder.fresh_state())
 
-    def forget(self, state: PairState[EncoderStateT, DecoderStateT]) -> None:
+    def forget(self, state: HybridState[EncoderStateT, DecoderStateT]) -> None:
         self._encoder.forget(state.encoder)
         self._decoder.forget(state.decoder)
 
-    def encode(self, rgb_TCHW: Tensor, state: PairState[EncoderStateT, DecoderStateT]) -> Tensor:
+    def encode(self, rgb_TCHW: Tensor, state: HybridState[EncoderStateT, DecoderStateT]) -> Tensor:
         latents_FCHW = self._encoder.encode(rgb_TCHW, state.encoder)
         if self._statistics is None:
             return latents_FCHW
         return self._statistics.denormalise(latents_FCHW)
 
     def decode(
-        self, latents_FCHW: Tensor, state: PairState[EncoderStateT, DecoderStateT]
+        self, latents_FCHW: Tensor, state: HybridState[EncoderStateT, DecoderStateT]
     ) -> Tensor:
         return self._decoder.decode(latents_FCHW, state.decoder)

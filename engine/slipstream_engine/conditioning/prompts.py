@@ -29,7 +29,7 @@ class Interpolation(StrEnum):
 Submit = Callable[[str], "Future[Tensor]"]
 
 
-def at_once(encoder: TextEncoder) -> Submit:
+def encode_inline(encoder: TextEncoder) -> Submit:
     """Encode where it is asked, for encoders that take no time; an error is raised there, too."""
 
     def submit(text: str) -> "Future[Tensor]":
@@ -62,11 +62,11 @@ class Mixture:
         return torch.stack(shares).sum(dim=0)
 
 
-class Embeddings:
+class PromptEmbeddings:
     """Embeddings of the texts used lately; each text is encoded once.
 
     Args:
-        submit: starts to encode a text; see `at_once` and `TextWorker.submit`.
+        submit: starts to encode a text; see `encode_inline` and `TextWorker.submit`.
         kept: texts to keep.
     """
 
@@ -123,7 +123,7 @@ def blend(here_TE: Tensor, there_TE: Tensor, share: float, method: Interpolation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Change:
+class PromptChange:
     """New prompts, and how to get there.
 
     Args:
@@ -159,7 +159,7 @@ class PromptTrack:
         """A track that rests on `prompts`."""
         return cls(prompts=prompts, embedding_TE=embedding_TE, target_TE=embedding_TE)
 
-    def head_for(self, change: "Change") -> None:
+    def head_for(self, change: "PromptChange") -> None:
         """Take up a change whose embedding is ready, from wherever this track is."""
         self.target_TE = change.mixture.result()
         self.prompts = change.mixture.prompts

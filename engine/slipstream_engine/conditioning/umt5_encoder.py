@@ -12,7 +12,7 @@ from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Prompts
 from torch import Tensor
 
-from slipstream_engine.checkpoints.loader import check, load
+from slipstream_engine.checkpoints.loader import check_checkpoint, load_module
 from slipstream_engine.conditioning.cleaning import clean
 from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
 from slipstream_engine.conditioning.tokenizer import Tokenizer
@@ -82,7 +82,7 @@ class Umt5Text:
         """
         clean("")
         self._tokenizer = Tokenizer(self._files.tokenizer, max_tokens=self.text_len)
-        check(lambda: Umt5Encoder(self._config), self._files.weights)
+        check_checkpoint(lambda: Umt5Encoder(self._config), self._files.weights)
 
     def understood(self, prompts: Prompts) -> str:
         """Nothing to say: any text will do."""
@@ -116,7 +116,7 @@ class Umt5Text:
         if self._tokenizer is None:
             self._tokenizer = Tokenizer(self._files.tokenizer, max_tokens=self.text_len)
         if self._encoder is None:
-            self._encoder = load(
+            self._encoder = load_module(
                 lambda: Umt5Encoder(self._config),
                 self._files.weights,
                 dtype=torch.bfloat16,

@@ -10,7 +10,7 @@ from typing import Protocol
 from torch import Tensor
 
 IDLE_RELEASE_S = 30.0
-MAX_WAITING = 64
+MAX_WAITING_TEXTS = 64
 
 
 class ReleasableEncoder(Protocol):
@@ -50,7 +50,7 @@ class TextWorker:
         encoder: ReleasableEncoder,
         *,
         idle_release_s: float = IDLE_RELEASE_S,
-        max_waiting: int = MAX_WAITING,
+        max_waiting: int = MAX_WAITING_TEXTS,
     ) -> None:
         self._encoder = encoder
         self._idle_release_s = idle_release_s

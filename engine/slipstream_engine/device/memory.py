@@ -9,7 +9,7 @@ import torch
 _MEMINFO, _STATM = Path("/proc/meminfo"), Path("/proc/self/statm")
 
 
-class Memory(Protocol):
+class DeviceMemory(Protocol):
     def used_bytes(self) -> int:
         """What this process holds."""
         ...
@@ -45,7 +45,7 @@ class HostMemory:
         return int(rows["MemAvailable"].split()[0]) * 1024
 
 
-def memory_of(device: torch.device) -> Memory | None:
+def memory_of(device: torch.device) -> DeviceMemory | None:
     """The account of a device's memory, or None where nobody keeps one."""
     if device.type == "cuda":
         return CudaMemory(device)

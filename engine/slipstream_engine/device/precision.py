@@ -7,7 +7,7 @@ import torch
 
 
 @contextmanager
-def quick_products() -> Iterator[None]:
+def reduced_precision_matmul() -> Iterator[None]:
     """Factors of float32 may be rounded to bfloat16 or TF32 inside, where that is quicker.
 
     For models that were trained so; sums stay in float32. On a CPU oneDNN then takes the products,

@@ -19,7 +19,7 @@ from torch import Tensor
 DEPTH = 2
 
 
-class Streams(Protocol):
+class CopyStreams(Protocol):
     """What orders work on a device; streams and events are torch's, which share no type."""
 
     copies: Any
@@ -35,7 +35,7 @@ class Streams(Protocol):
         ...
 
 
-class CudaStreams:
+class CudaCopyStreams:
     """The computing stream, and one for copies beside it."""
 
     def __init__(self, device: torch.device) -> None:
@@ -52,7 +52,7 @@ class CudaStreams:
         return torch.cuda.stream(self.copies)
 
 
-class HostStreams:
+class HostCopyStreams:
     """Work is done when it is asked for; torch's own stand-ins say so to whoever waits."""
 
     def __init__(self) -> None:
@@ -68,8 +68,8 @@ class HostStreams:
         return torch.cpu.stream(self.copies)
 
 
-def streams_of(device: torch.device) -> Streams:
-    return CudaStreams(device) if device.type == "cuda" else HostStreams()
+def copy_streams_of(device: torch.device) -> CopyStreams:
+    return CudaCopyStreams(device) if device.type == "cuda" else HostCopyStreams()
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -103,9 +103,9 @@ class Upload:
     """
 
     def __init__(
-        self, shape: Sequence[int], device: torch.device, streams: Streams | None = None
+        self, shape: Sequence[int], device: torch.device, streams: CopyStreams | None = None
     ) -> None:
-        self._streams = streams or streams_of(device)
+        self._streams = streams or copy_streams_of(device)
         self._is_cuda = device.type == "cuda"
         self._turn = cycle(
             _Buffer(
@@ -134,7 +134,7 @@ class Upload:
         buffer.read.record(streams.current())
 
 
-class Landing:
+class PendingDownload:
     """A chunk on its way to the host."""
 
     def __init__(self, buffer: _Buffer, count: int) -> None:
@@ -158,9 +158,9 @@ class Download:
     """
 
     def __init__(
-        self, shape: Sequence[int], device: torch.device, streams: Streams | None = None
+        self, shape: Sequence[int], device: torch.device, streams: CopyStreams | None = None
     ) -> None:
-        self._streams = streams or streams_of(device)
+        self._streams = streams or copy_streams_of(device)
         self._is_cuda = device.type == "cuda"
         self._turn = cycle(
             _Buffer(
@@ -172,7 +172,7 @@ class Download:
             for _ in range(DEPTH)
         )
 
-    def begin(self, made_THW: Tensor) -> Landing:
+    def begin(self, made_THW: Tensor) -> PendingDownload:
         """Copy a chunk once all work asked for so far is done."""
         buffer, streams = next(self._turn), self._streams
         assert buffer.source_THW is None, f"{DEPTH} chunks are on their way, take one first"
@@ -182,7 +182,7 @@ class Download:
             streams.copies.wait_event(buffer.read)
             buffer.host_THW[: len(made_THW)].copy_(made_THW, non_blocking=self._is_cuda)
             buffer.copied.record(streams.copies)
-        return Landing(buffer, len(made_THW))
+        return PendingDownload(buffer, len(made_THW))
 
 
 def _host(shape: Sequence[int], *, pinned: bool) -> Tensor:

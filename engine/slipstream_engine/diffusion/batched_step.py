@@ -15,11 +15,11 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from slipstream_engine.device.precision import quick_products
-from slipstream_engine.diffusion.chunk import Chunk, ChunkMaker
+from slipstream_engine.device.precision import reduced_precision_matmul
+from slipstream_engine.diffusion.chunk import ChunkMaker, LatentChunk
 from slipstream_engine.diffusion.cuda_graphs import GraphRunner
 from slipstream_engine.diffusion.denoise import denoise_at
-from slipstream_engine.kv_cache.positions import place
+from slipstream_engine.kv_cache.positions import to_device
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.blocks import Conditioning
 
@@ -27,7 +27,7 @@ CodecStateT = TypeVar("CodecStateT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class JointStep(Generic[CodecStateT]):
+class BatchedDenoiser(Generic[CodecStateT]):
     """Runs a pass.
 
     Args:
@@ -40,12 +40,12 @@ class JointStep(Generic[CodecStateT]):
     pool: RollingCache
     runner: GraphRunner
 
-    def run(self, chunks: Sequence[Chunk[CodecStateT]]) -> None:
+    def run(self, chunks: Sequence[LatentChunk[CodecStateT]]) -> None:
         """The next step of each; no two of one stream may be at the same step."""
-        with quick_products() if self.maker.preset.quick_products else nullcontext():
+        with reduced_precision_matmul() if self.maker.preset.quick_products else nullcontext():
             self._run(chunks)
 
-    def _run(self, chunks: Sequence[Chunk[CodecStateT]]) -> None:
+    def _run(self, chunks: Sequence[LatentChunk[CodecStateT]]) -> None:
         if len(chunks) == 1:
             self.maker.step(chunks[0])
             return
@@ -54,10 +54,10 @@ class JointStep(Generic[CodecStateT]):
         for chunk, clean_FCHW in zip(in_order, clean_BFCHW.unbind(), strict=True):
             self.maker.take(chunk, clean_FCHW)
 
-    def _denoise(self, chunks: Sequence[Chunk[CodecStateT]]) -> Tensor:
+    def _denoise(self, chunks: Sequence[LatentChunk[CodecStateT]]) -> Tensor:
         x_BFCHW = torch.stack([self.maker.feed(chunk) for chunk in chunks])
         timesteps_B = torch.cat([chunk.timestep_B for chunk in chunks])
-        placement = place([chunk.span for chunk in chunks], x_BFCHW.device)
+        placement = to_device([chunk.position for chunk in chunks], x_BFCHW.device)
         conditioning = _conditioning(chunks)
         rows = [_pool_row(chunk) for chunk in chunks]
         if rows[-1] - rows[0] == len(rows) - 1 and not self.runner.records:
@@ -101,18 +101,18 @@ class JointStep(Generic[CodecStateT]):
             *(x_BFCHW, timesteps_B, rows_B, placement.frames_BF, placement.slots_BF),
             *(conditioning.k_NBTHD, conditioning.v_NBTHD, *pooled),
         )
-        is_full = all(chunk.span.length == self.pool.params.slots for chunk in chunks)
+        is_full = all(chunk.position.length == self.pool.params.slots for chunk in chunks)
         if not is_full or x_BFCHW.shape[1] > 1:
             return step(*inputs)
         key = "together", len(chunks), conditioning.k_NBTHD.shape[1]
         return self.runner.run(key, step, *inputs)
 
 
-def _pool_row(chunk: Chunk[CodecStateT]) -> int:
+def _pool_row(chunk: LatentChunk[CodecStateT]) -> int:
     return chunk.state.first_row + chunk.row
 
 
-def _conditioning(chunks: Sequence[Chunk[CodecStateT]]) -> Conditioning:
+def _conditioning(chunks: Sequence[LatentChunk[CodecStateT]]) -> Conditioning:
     """Of one prompt for all, where they have the same, or of one for each."""
     first = chunks[0].conditioning
     if all(chunk.conditioning is first for chunk in chunks):

@@ -19,11 +19,16 @@ from torch import Tensor
 from slipstream_engine.codec.protocol import CHUNK_FRAMES, CHUNK_LATENTS, Codec
 from slipstream_engine.config import Preset
 from slipstream_engine.diffusion.denoise import denoise_at, renoise
-from slipstream_engine.diffusion.flow_matching import Schedule, mix_noise
+from slipstream_engine.diffusion.flow_matching import FlowSchedule, mix_noise
 from slipstream_engine.diffusion.noise import keyed_noise, step_key
 from slipstream_engine.diffusion.noise_controller import motion_level, next_noise_scale
 from slipstream_engine.diffusion.state import StreamState
-from slipstream_engine.kv_cache.positions import Placement, Span, place, span
+from slipstream_engine.kv_cache.positions import (
+    BatchPositions,
+    CachePosition,
+    position_of,
+    to_device,
+)
 from slipstream_engine.models.dit.blocks import Conditioning
 from slipstream_engine.models.dit.transformer import CausalDit
 
@@ -31,14 +36,14 @@ CodecStateT = TypeVar("CodecStateT")
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Chunk(Generic[CodecStateT]):
+class LatentChunk(Generic[CodecStateT]):
     """A chunk under way.
 
     Args:
         state: of its stream.
         number: in the stream, counting what was encoded.
         is_first: of its epoch; all its steps then use the first cache row.
-        span, placement: where it stands in its cache rows, for the host and for the device.
+        position, placement: where it stands in its cache rows, for the host and for the device.
         conditioning: of the prompts it is made with.
         timesteps_I: one for each step, int64, on the device.
         keys_I: of the noise that goes into each step, likewise.
@@ -49,8 +54,8 @@ class Chunk(Generic[CodecStateT]):
     state: StreamState[CodecStateT]
     number: int
     is_first: bool
-    span: Span
-    placement: Placement
+    position: CachePosition
+    placement: BatchPositions
     conditioning: Conditioning
     timesteps_I: Tensor
     keys_I: Tensor
@@ -87,10 +92,10 @@ class ChunkMaker(Generic[CodecStateT]):
 
     preset: Preset
     model: CausalDit
-    schedule: Schedule
+    schedule: FlowSchedule
     codec: Codec[CodecStateT]
 
-    def encode(self, rgb_TCHW: Tensor, state: StreamState[CodecStateT]) -> Chunk[CodecStateT]:
+    def encode(self, rgb_TCHW: Tensor, state: StreamState[CodecStateT]) -> LatentChunk[CodecStateT]:
         """Pixels in [-1, 1], float32, to noised latents; moves the stream on by a chunk."""
         if state.restarts:
             state.forget()
@@ -105,13 +110,13 @@ class ChunkMaker(Generic[CodecStateT]):
         keys_I = self._keys(latents_FCHW.device, state)
         noise_FCHW = self._noise(latents_FCHW, keys_I[:1])
         frames = latents_FCHW.shape[0]
-        here = span(self.preset.cache, past_frames=state.past_frames, frames=frames)
-        chunk = Chunk(
+        here = position_of(self.preset.cache, past_frames=state.past_frames, frames=frames)
+        chunk = LatentChunk(
             state=state,
             number=number,
             is_first=state.past_frames == 0,
-            span=here,
-            placement=place([here], latents_FCHW.device),
+            position=here,
+            placement=to_device([here], latents_FCHW.device),
             conditioning=state.conditioning,
             timesteps_I=self._timesteps(state),
             keys_I=keys_I,
@@ -121,7 +126,7 @@ class ChunkMaker(Generic[CodecStateT]):
         state.chunk += 1
         return chunk
 
-    def step(self, chunk: Chunk[CodecStateT]) -> None:
+    def step(self, chunk: LatentChunk[CodecStateT]) -> None:
         """The chunk's next denoising step, in its own cache row."""
         self._begin(chunk)
         state, row, placement = chunk.state, chunk.row, chunk.placement
@@ -141,21 +146,21 @@ class ChunkMaker(Generic[CodecStateT]):
             *(x_FCHW[None], chunk.timestep_B, chunk.key_B),
             *(placement.frames_BF, placement.slots_BF),
         )
-        is_full = chunk.span.length == self.preset.cache.slots and not chunk.is_first
+        is_full = chunk.position.length == self.preset.cache.slots and not chunk.is_first
         if not is_full:  # each of these shapes comes only once
             clean_BFCHW = step(*inputs)
         else:
             clean_BFCHW = state.runner.run(("denoise", row), step, *inputs)
         self.take(chunk, clean_BFCHW[0])
 
-    def feed(self, chunk: Chunk[CodecStateT]) -> Tensor:
+    def feed(self, chunk: LatentChunk[CodecStateT]) -> Tensor:
         """What the chunk's next step is fed, `[F, C, H, W]`."""
         self._begin(chunk)
         if not chunk.steps_done:
             return chunk.x_FCHW
         return self._renoised(chunk.x_FCHW[None], chunk.timestep_B, chunk.key_B)[0]
 
-    def _begin(self, chunk: Chunk[CodecStateT]) -> None:
+    def _begin(self, chunk: LatentChunk[CodecStateT]) -> None:
         """Before a chunk's first step its rows must have a past."""
         if not chunk.steps_done and not chunk.is_first:
             chunk.state.catch_up(len(chunk.timesteps_I))
@@ -165,7 +170,7 @@ class ChunkMaker(Generic[CodecStateT]):
         noise_FCHW = self._noise(clean_BFCHW[0], key_B)
         return renoise(self.schedule, clean_BFCHW, noise_FCHW[None], timesteps_B)
 
-    def take(self, chunk: Chunk[CodecStateT], clean_FCHW: Tensor) -> None:
+    def take(self, chunk: LatentChunk[CodecStateT], clean_FCHW: Tensor) -> None:
         """Note what the chunk's next step has made."""
         state = chunk.state
         chunk.x_FCHW = clean_FCHW
@@ -178,7 +183,7 @@ class ChunkMaker(Generic[CodecStateT]):
             state.catch_up(state.cache.row_count)
         state.live_rows = len(chunk.timesteps_I)
 
-    def decode(self, chunk: Chunk[CodecStateT]) -> Tensor:
+    def decode(self, chunk: LatentChunk[CodecStateT]) -> Tensor:
         """A clean chunk to pixels, about [-1, 1]."""
         state = chunk.state
         return self._run_codec("decode", self.codec.decode, chunk.x_FCHW, state)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from einops import repeat
 from torch import Tensor
 
-from slipstream_engine.diffusion.flow_matching import Schedule, add_noise, follow
-from slipstream_engine.kv_cache.positions import Placement, Span, place
+from slipstream_engine.diffusion.flow_matching import FlowSchedule, add_noise, follow
+from slipstream_engine.kv_cache.positions import BatchPositions, CachePosition, to_device
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.blocks import Conditioning
 from slipstream_engine.models.dit.transformer import CausalDit
@@ -29,19 +29,19 @@ class MicroSteps:
 
     x_BFchw: Tensor
     timesteps_B: Tensor
-    spans: Sequence[Span]
+    spans: Sequence[CachePosition]
     rows_B: Tensor | None = None
 
 
 def denoise(
     model: CausalDit,
-    schedule: Schedule,
+    schedule: FlowSchedule,
     batch: MicroSteps,
     cache: RollingCache,
     conditioning: Conditioning,
 ) -> Tensor:
     """The model's estimate of each sample's clean latents; moves the cache rows on."""
-    placement = place(batch.spans, batch.x_BFchw.device)
+    placement = to_device(batch.spans, batch.x_BFchw.device)
     return denoise_at(
         model,
         schedule,
@@ -56,10 +56,10 @@ def denoise(
 
 def denoise_at(
     model: CausalDit,
-    schedule: Schedule,
+    schedule: FlowSchedule,
     x_BFchw: Tensor,
     timesteps_B: Tensor,
-    placement: Placement,
+    placement: BatchPositions,
     cache: RollingCache,
     conditioning: Conditioning,
     *,
@@ -74,7 +74,7 @@ def denoise_at(
 
 
 def renoise(
-    schedule: Schedule, clean_BFchw: Tensor, noise_BFchw: Tensor, timesteps_B: Tensor
+    schedule: FlowSchedule, clean_BFchw: Tensor, noise_BFchw: Tensor, timesteps_B: Tensor
 ) -> Tensor:
     """What the next step is fed: the clean estimate, noised to the level of its timestep."""
     return add_noise(clean_BFchw, noise_BFchw, _per_sample(schedule.renoise_sigma(timesteps_B)))

@@ -77,7 +77,7 @@ def flow_between(x: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
     return ((x.to(exact) - clean.to(exact)) / sigma.to(exact)).to(x.dtype)
 
 
-class Schedule:
+class FlowSchedule:
     """A model's timesteps and their sigmas, on its device."""
 
     def __init__(self, params: ScheduleParams, device: torch.device) -> None:

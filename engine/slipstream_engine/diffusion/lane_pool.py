@@ -11,7 +11,7 @@ import torch
 
 from slipstream_engine.codec.protocol import Codec
 from slipstream_engine.diffusion.cuda_graphs import Compiler, GraphRunner
-from slipstream_engine.diffusion.state import Resident
+from slipstream_engine.diffusion.state import StaticConditioning
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 
 CodecStateT = TypeVar("CodecStateT")
@@ -34,7 +34,7 @@ class LaneMemory(Generic[CodecStateT]):
     first_row: int
     cache: RollingCache
     codec: CodecStateT
-    resident: Resident
+    resident: StaticConditioning
     runner: GraphRunner
 
 
@@ -91,6 +91,6 @@ class LanePool(Generic[CodecStateT]):
             first_row=first,
             cache=self.cache.rows(first, first + self._rows),
             codec=self._codec.fresh_state(),
-            resident=Resident(),
+            resident=StaticConditioning(),
             runner=GraphRunner(self._compiler),
         )

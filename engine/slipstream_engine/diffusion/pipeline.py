@@ -15,17 +15,17 @@ from slipstream_protocol.parameters import Parameters, Prompt, Prompts
 
 from slipstream_engine.codec.protocol import CHUNK_FRAMES, FIRST_CHUNK_FRAMES, Codec
 from slipstream_engine.conditioning.encoder import TextEncoder
-from slipstream_engine.conditioning.prompts import Embeddings, PromptTrack, at_once
+from slipstream_engine.conditioning.prompts import PromptEmbeddings, PromptTrack, encode_inline
 from slipstream_engine.conditioning.worker import TextWorker
 from slipstream_engine.config import EngineConfig, Preset
-from slipstream_engine.device.memory import Memory, memory_of
+from slipstream_engine.device.memory import DeviceMemory, memory_of
 from slipstream_engine.device.transfer import Download, Upload
-from slipstream_engine.diffusion.batched_step import JointStep
-from slipstream_engine.diffusion.chunk import Chunk, ChunkMaker
+from slipstream_engine.diffusion.batched_step import BatchedDenoiser
+from slipstream_engine.diffusion.chunk import ChunkMaker, LatentChunk
 from slipstream_engine.diffusion.cuda_graphs import Compiler, GraphRunner, Recorder
-from slipstream_engine.diffusion.flow_matching import Schedule
+from slipstream_engine.diffusion.flow_matching import FlowSchedule
 from slipstream_engine.diffusion.lane_pool import LaneMemory, LanePool
-from slipstream_engine.diffusion.state import Settings, StreamState
+from slipstream_engine.diffusion.state import StreamSettings, StreamState
 from slipstream_engine.diffusion.stream import DiffusionStream, Transfers
 from slipstream_engine.diffusion.stream_batch import StreamBatch
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
@@ -42,7 +42,7 @@ WARM_UP_CHUNKS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Parts(Generic[CodecStateT]):
+class ModelBundle(Generic[CodecStateT]):
     """What a preset names, loaded: on one device, in one dtype, ready for inference.
 
     Args:
@@ -74,10 +74,10 @@ class DiffusionPipeline(Generic[CodecStateT]):
     def __init__(
         self,
         config: EngineConfig,
-        parts: Parts[CodecStateT],
+        parts: ModelBundle[CodecStateT],
         *,
         recorder: Recorder | None = None,
-        memory: Memory | None = None,
+        memory: DeviceMemory | None = None,
     ) -> None:
         preset = config.preset
         self._config = config
@@ -88,7 +88,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
         self._latent_size = latent_size(preset, parts.codec.stride)
         rows, columns = parts.model.grid(*self._latent_size)
         self._frame_tokens = rows * columns
-        schedule = Schedule(preset.schedule, self._device)
+        schedule = FlowSchedule(preset.schedule, self._device)
         self._maker = ChunkMaker(
             preset=preset, model=parts.model, schedule=schedule, codec=parts.codec
         )
@@ -98,11 +98,13 @@ class DiffusionPipeline(Generic[CodecStateT]):
         )
         self._compiler = Compiler(config.compilation, self._device, parts.model, recorder=recorder)
         worker = parts.text_worker
-        self._embeddings = Embeddings(at_once(parts.text) if worker is None else worker.submit)
+        self._embeddings = PromptEmbeddings(
+            encode_inline(parts.text) if worker is None else worker.submit
+        )
         # every stream begins with it, so it is kept for good
         self._resting = self._embeddings.mixture((Prompt(preset.prompt),))
         self._pool = self._make_pool()
-        self._joint = JointStep(
+        self._joint = BatchedDenoiser(
             maker=self._maker, pool=self._pool.cache, runner=GraphRunner(self._compiler)
         )
 
@@ -236,7 +238,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
             )
 
     @torch.inference_mode()
-    def denoise(self, chunks: Sequence[Chunk[CodecStateT]]) -> None:
+    def denoise(self, chunks: Sequence[LatentChunk[CodecStateT]]) -> None:
         self._joint.run(chunks)
 
     def finish(self) -> None:
@@ -307,9 +309,9 @@ def _is_out_of_memory(error: Exception) -> bool:
     return known or "allocate memory" in str(error)
 
 
-def _default_settings(preset: Preset) -> Settings:
+def _default_settings(preset: Preset) -> StreamSettings:
     schedule = preset.schedule
-    return Settings(
+    return StreamSettings(
         step_list=schedule.step_list[: schedule.steps],
         noise_scale=schedule.noise_scale,
         noise_controller=True,

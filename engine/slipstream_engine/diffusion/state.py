@@ -8,7 +8,7 @@ from msgspec import UnsetType
 from slipstream_protocol.parameters import Parameters
 from torch import Tensor
 
-from slipstream_engine.conditioning.prompts import Change, PromptTrack
+from slipstream_engine.conditioning.prompts import PromptChange, PromptTrack
 from slipstream_engine.config import ScheduleParams
 from slipstream_engine.diffusion.cuda_graphs import GraphRunner
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
@@ -19,7 +19,7 @@ ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class StreamSettings:
     """What a viewer chose, but for the prompts."""
 
     step_list: tuple[int, ...]
@@ -60,7 +60,7 @@ class Settings:
         return settings
 
 
-class Resident:
+class StaticConditioning:
     """The one place where recorded graphs read a prompt's conditioning."""
 
     def __init__(self) -> None:
@@ -110,10 +110,10 @@ class StreamState(Generic[CodecStateT]):
     codec: CodecStateT
     prompts: PromptTrack
     conditioning: Conditioning
-    settings: Settings
+    settings: StreamSettings
     steps: Tensor
     noise_scale: Tensor
-    change: Change | None = None
+    change: PromptChange | None = None
     last_frame_CHW: Tensor | None = None
     chunk: int = 0
     past_frames: int = 0
@@ -121,9 +121,9 @@ class StreamState(Generic[CodecStateT]):
     first_row: int = 0
     restarts: bool = False
     runner: GraphRunner = field(default_factory=GraphRunner)
-    resident: Resident = field(default_factory=Resident)
+    resident: StaticConditioning = field(default_factory=StaticConditioning)
 
-    def set(self, settings: Settings) -> None:
+    def set(self, settings: StreamSettings) -> None:
         """Change what the viewer chose, from the next chunk on."""
         if settings.step_list != self.settings.step_list:
             self.steps = torch.tensor(settings.step_list, device=self.steps.device)

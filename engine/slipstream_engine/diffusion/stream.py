@@ -13,15 +13,15 @@ from slipstream_protocol.messages import StageTimes
 from slipstream_protocol.parameters import Parameters, Prompts
 
 from slipstream_engine.codec.color import i420_from_rgb, rgb_from_i420
-from slipstream_engine.conditioning.prompts import Change, Embeddings, Interpolation
+from slipstream_engine.conditioning.prompts import Interpolation, PromptChange, PromptEmbeddings
 from slipstream_engine.conditioning.worker import TextBusyError
 from slipstream_engine.device.stage_clock import StageClock
 from slipstream_engine.device.transfer import Download, Upload
-from slipstream_engine.diffusion.batched_step import JointStep
-from slipstream_engine.diffusion.chunk import Chunk
+from slipstream_engine.diffusion.batched_step import BatchedDenoiser
+from slipstream_engine.diffusion.chunk import LatentChunk
 from slipstream_engine.diffusion.state import StreamState
-from slipstream_engine.diffusion.stream_batch import StreamBatch, at_once
-from slipstream_engine.scheduling.types import Shape
+from slipstream_engine.diffusion.stream_batch import StreamBatch, denoise_in_sequence
+from slipstream_engine.scheduling.types import ChunkShape
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ class DiffusionStream(Generic[CodecStateT]):
 
     def __init__(
         self,
-        joint: JointStep[CodecStateT],
-        embeddings: Embeddings,
+        joint: BatchedDenoiser[CodecStateT],
+        embeddings: PromptEmbeddings,
         transfers: Transfers,
         state: StreamState[CodecStateT],
         give_lane: Callable[[], None],
@@ -86,7 +86,7 @@ class DiffusionStream(Generic[CodecStateT]):
         if parameters.reset_cache is True:
             self.state.restarts = True
 
-    def _change(self, parameters: Parameters) -> Change | None:
+    def _change(self, parameters: Parameters) -> PromptChange | None:
         target, transition = parameters.target, parameters.transition
         if target is UNSET:
             return None
@@ -95,9 +95,9 @@ class DiffusionStream(Generic[CodecStateT]):
         except TextBusyError as error:
             raise ValueError(str(error)) from error
         if transition is UNSET:
-            return Change(mixture=mixture)
+            return PromptChange(mixture=mixture)
         method = Interpolation(transition.temporal_interpolation_method)
-        return Change(mixture=mixture, chunks=transition.num_steps, method=method)
+        return PromptChange(mixture=mixture, chunks=transition.num_steps, method=method)
 
     def await_prompts(self) -> None:
         """Wait until the prompts asked for are encoded: for files, where no viewer waits.
@@ -120,27 +120,29 @@ class DiffusionStream(Generic[CodecStateT]):
             logger.exception("prompts could not be encoded: %s", change.mixture.prompts)
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> ChunkShape:
         state = self.state
         level = STEADY
         if state.restarts or not state.past_frames:
             level = RESTART if state.chunk else FIRST
         # one epoch's first chunk empties the cache under whatever is left of the one before
-        return Shape(level=level, steps=len(state.settings.step_list), alone=level is not STEADY)
+        return ChunkShape(
+            level=level, steps=len(state.settings.step_list), alone=level is not STEADY
+        )
 
     @property
-    def steady_shape(self) -> Shape:
-        return Shape(level=STEADY, steps=len(self.state.settings.step_list))
+    def steady_shape(self) -> ChunkShape:
+        return ChunkShape(level=STEADY, steps=len(self.state.settings.step_list))
 
     @torch.inference_mode()
-    def encode(self, frames_THW: I420) -> Chunk[CodecStateT]:
+    def encode(self, frames_THW: I420) -> LatentChunk[CodecStateT]:
         self._take_up_change()
         with self._transfers.upload.sent(frames_THW) as sent_THW:
             rgb_TCHW = rgb_from_i420(sent_THW)
         return self._maker.encode(rgb_TCHW, self.state)
 
     @torch.inference_mode()
-    def decode(self, chunk: Chunk[CodecStateT], out_THW: I420) -> None:
+    def decode(self, chunk: LatentChunk[CodecStateT], out_THW: I420) -> None:
         made_THW = i420_from_rgb(self._maker.decode(chunk))
         self._transfers.download.begin(made_THW).take(out_THW)
 
@@ -153,7 +155,11 @@ class DiffusionStream(Generic[CodecStateT]):
         clock = StageClock(self.state.steps.device)
         chunk = self.encode(frames_THW)
         clock.mark()
-        clean = at_once(self._joint, chunk) if self._batch is None else self._batch.denoise(chunk)
+        clean = (
+            denoise_in_sequence(self._joint, chunk)
+            if self._batch is None
+            else self._batch.denoise(chunk)
+        )
         clock.mark()
         if clean is None:
             return StageTimes()

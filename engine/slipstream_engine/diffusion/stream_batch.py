@@ -8,8 +8,8 @@ steps but one, and each pass does as much work as a chunk has steps.
 from collections import deque
 from typing import Generic, TypeVar
 
-from slipstream_engine.diffusion.batched_step import JointStep
-from slipstream_engine.diffusion.chunk import Chunk
+from slipstream_engine.diffusion.batched_step import BatchedDenoiser
+from slipstream_engine.diffusion.chunk import LatentChunk
 
 CodecStateT = TypeVar("CodecStateT")
 
@@ -17,11 +17,11 @@ CodecStateT = TypeVar("CodecStateT")
 class StreamBatch(Generic[CodecStateT]):
     """One stream's chunks under way; the number of steps must stay what it is."""
 
-    def __init__(self, joint: JointStep[CodecStateT]) -> None:
+    def __init__(self, joint: BatchedDenoiser[CodecStateT]) -> None:
         self._joint = joint
-        self._under_way: deque[Chunk[CodecStateT]] = deque()  # the oldest first
+        self._under_way: deque[LatentChunk[CodecStateT]] = deque()  # the oldest first
 
-    def denoise(self, chunk: Chunk[CodecStateT]) -> Chunk[CodecStateT] | None:
+    def denoise(self, chunk: LatentChunk[CodecStateT]) -> LatentChunk[CodecStateT] | None:
         """Move all chunks one step on, this one its first.
 
         Returns:
@@ -32,7 +32,7 @@ class StreamBatch(Generic[CodecStateT]):
         """
         if chunk.is_first:
             self._under_way.clear()
-            return at_once(self._joint, chunk)
+            return denoise_in_sequence(self._joint, chunk)
         steps = len(chunk.timesteps_I)
         if any(len(other.timesteps_I) != steps for other in self._under_way):
             raise ValueError(
@@ -44,7 +44,9 @@ class StreamBatch(Generic[CodecStateT]):
         return self._under_way.popleft() if self._under_way[0].is_clean else None
 
 
-def at_once(joint: JointStep[CodecStateT], chunk: Chunk[CodecStateT]) -> Chunk[CodecStateT]:
+def denoise_in_sequence(
+    joint: BatchedDenoiser[CodecStateT], chunk: LatentChunk[CodecStateT]
+) -> LatentChunk[CodecStateT]:
     """All steps of a chunk, one after the other."""
     while not chunk.is_clean:
         joint.run([chunk])

@@ -22,7 +22,7 @@ from slipstream_engine.kv_cache.positions import RING_CHOOSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Choice:
+class SlotChoice:
     """Where the new frames go.
 
     Args:
@@ -35,7 +35,7 @@ class Choice:
     copies_BJ: Tensor | None = None
 
 
-class Ring:
+class EvictionPolicy:
     """The order of eviction for every layer and row of a cache."""
 
     def __init__(
@@ -68,7 +68,7 @@ class Ring:
 
     def choose(
         self, layer: int, rows_B: Tensor, k_BFSHD: Tensor, v_BFSHD: Tensor, fill_BF: Tensor
-    ) -> Choice:
+    ) -> SlotChoice:
         """Take the slots for a chunk's keys and values, and move on.
 
         Args:
@@ -77,23 +77,23 @@ class Ring:
         frames = fill_BF.shape[1]
         threshold = self.params.sink_threshold
         if not self.params.adapts or threshold is None:
-            return Choice(
+            return SlotChoice(
                 slots_BF=fill_BF if frames > 1 else self._turn(layer, rows_B, fill_BF, None)
             )
         mean_BF2C = torch.stack([_mean(k_BFSHD), _mean(v_BFSHD)], dim=2)
         if frames > 1:
-            choice = Choice(slots_BF=fill_BF)
+            choice = SlotChoice(slots_BF=fill_BF)
         else:
             likeness_BJ = self._likeness(layer, rows_B, mean_BF2C, fill_BF)
             stale_BJ = (likeness_BJ < threshold) & (fill_BF != 0)
             if self.params.sink_refresh is SinkRefresh.ALL_BELOW:
-                choice = Choice(
+                choice = SlotChoice(
                     slots_BF=self._turn(layer, rows_B, fill_BF, None), copies_BJ=stale_BJ
                 )
             else:
                 least_B = _first_least(likeness_BJ)
                 pending_B = self._pend(layer, rows_B, least_B, stale_BJ.any(dim=1), fill_BF[:, 0])
-                choice = Choice(slots_BF=self._turn(layer, rows_B, fill_BF, pending_B))
+                choice = SlotChoice(slots_BF=self._turn(layer, rows_B, fill_BF, pending_B))
         self._remember(layer, rows_B, mean_BF2C, choice)
         return choice
 
@@ -141,7 +141,7 @@ class Ring:
         is_unwritten_BJ = (fill_BF >= 0) & (torch.arange(sinks, device=fill_BF.device) >= fill_BF)
         return likeness_BJ.masked_fill(is_unwritten_BJ, torch.inf)
 
-    def _remember(self, layer: int, rows_B: Tensor, mean_BF2C: Tensor, choice: Choice) -> None:
+    def _remember(self, layer: int, rows_B: Tensor, mean_BF2C: Tensor, choice: SlotChoice) -> None:
         if choice.copies_BJ is not None:
             sink_BJ2C = self.mean_NRKC[layer][rows_B, : self.params.sinks]
             copies = rearrange(choice.copies_BJ, "b j -> b j 1 1")

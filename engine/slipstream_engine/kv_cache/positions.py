@@ -19,7 +19,7 @@ RING_CHOOSES = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class CachePosition:
     """One chunk's place.
 
     Args:
@@ -36,7 +36,7 @@ class Span:
     length: int
 
 
-def span(params: CacheParams, *, past_frames: int, frames: int) -> Span:
+def position_of(params: CacheParams, *, past_frames: int, frames: int) -> CachePosition:
     """Place the chunk that comes after `past_frames` latent frames of its epoch.
 
     Raises:
@@ -49,7 +49,7 @@ def span(params: CacheParams, *, past_frames: int, frames: int) -> Span:
             f"a chunk of {frames} latent frames after {past_frames} does not fit in "
             f"{params.slots} slots, send it frame by frame"
         )
-    return Span(
+    return CachePosition(
         start=_position(params, past_frames),
         frames=frames,
         slot=past_frames if is_filling else RING_CHOOSES,
@@ -67,7 +67,7 @@ def _position(params: CacheParams, past_frames: int) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Placement:
+class BatchPositions:
     """The spans of a batch, as the device reads them.
 
     Args:
@@ -84,7 +84,7 @@ class Placement:
     seen_BK: Tensor | None
 
 
-def place(spans: Sequence[Span], device: torch.device) -> Placement:
+def to_device(spans: Sequence[CachePosition], device: torch.device) -> BatchPositions:
     """Send the spans of a batch, equally many frames each, to the device without waiting."""
     frames = spans[0].frames
     assert all(s.frames == frames for s in spans), "a batch holds chunks of one length"
@@ -97,7 +97,7 @@ def place(spans: Sequence[Span], device: torch.device) -> Placement:
     frames_BF, slots_BF, length_B1 = table.split([frames, frames, 1], dim=1)
     is_even = all(s.length == length for s in spans)
     seen_BK = None if is_even else torch.arange(length, device=device) < length_B1
-    return Placement(frames_BF=frames_BF, slots_BF=slots_BF, length=length, seen_BK=seen_BK)
+    return BatchPositions(frames_BF=frames_BF, slots_BF=slots_BF, length=length, seen_BK=seen_BK)
 
 
 def _run(first: int, count: int) -> list[int]:

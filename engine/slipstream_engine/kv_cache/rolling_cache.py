@@ -20,14 +20,14 @@ from einops import rearrange
 from torch import Tensor
 
 from slipstream_engine.config import CacheParams, DitParams, Positions
-from slipstream_engine.kv_cache.eviction import Ring
-from slipstream_engine.kv_cache.positions import Placement
+from slipstream_engine.kv_cache.eviction import EvictionPolicy
+from slipstream_engine.kv_cache.positions import BatchPositions
 
 NOT_WRITTEN = 2**62  # a frame number younger than any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Seen:
+class CacheView:
     """What a layer's queries may attend to.
 
     Args:
@@ -65,7 +65,9 @@ class RollingCache:
         self.k_NRKSHD = torch.zeros(shape, device=device, dtype=dtype)
         self.v_NRKSHD = torch.zeros(shape, device=device, dtype=dtype)
         self.frame_NRK = torch.full(shape[:3], NOT_WRITTEN, device=device)
-        self.ring = Ring(params, layers=dit.layers, rows=rows, width=dit.dim, device=device)
+        self.ring = EvictionPolicy(
+            params, layers=dit.layers, rows=rows, width=dit.dim, device=device
+        )
         self._order_R = torch.arange(rows, device=device)
 
     @property
@@ -112,9 +114,9 @@ class RollingCache:
         layer: int,
         k_BLHD: Tensor,
         v_BLHD: Tensor,
-        placement: Placement,
+        placement: BatchPositions,
         rows_B: Tensor | None = None,
-    ) -> Seen:
+    ) -> CacheView:
         """Store a chunk's keys and values in one layer, and say what its queries may see.
 
         Args:
@@ -138,7 +140,7 @@ class RollingCache:
             if choice.copies_BJ is not None:
                 self._copy_to_sinks(cached_RKSHD, order_B, new_BFSHD, choice.copies_BJ)
             cached_RKSHD[at] = new_BFSHD
-        seen = Seen(
+        seen = CacheView(
             k_BLHD=_read(self.k_NRKSHD[layer], rows_B, placement.length),
             v_BLHD=_read(self.v_NRKSHD[layer], rows_B, placement.length),
         )

@@ -26,7 +26,7 @@ from slipstream_engine.config import PRESETS, Compilation
 from slipstream_engine.optional_packages import MissingExtraError, optional
 from slipstream_engine.weights.factory import (
     EMBEDDED,
-    Wanted,
+    ModelRequest,
     load_diffusion,
     preset_named,
     usable_cores,
@@ -35,7 +35,7 @@ from slipstream_engine.weights.factory import (
 if TYPE_CHECKING:  # PyAV comes with an extra
     import av
 
-    from slipstream_engine.offline.video_reader import Clip, Picture, Source
+    from slipstream_engine.offline.video_reader import TimedPicture, VideoInfo, VideoReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +48,13 @@ class Job:
 
     source: Path
     target: Path
-    wanted: Wanted
+    wanted: ModelRequest
     parameters: Parameters
     reference: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FilmChunk:
+class VideoChunk:
     """Frames as the pipeline takes them.
 
     Args:
@@ -75,15 +75,15 @@ class WholeChunks(Protocol):
 class Sink(Protocol):
     """Where a new film goes; see `film.Film`."""
 
-    def write(self, picture: "Picture") -> None: ...
+    def write(self, picture: "TimedPicture") -> None: ...
 
     def copy(self, packet: "av.Packet[av.AudioStream]") -> None: ...
 
 
-def chunked(pictures: "Iterable[Picture]", geometry: Geometry) -> Iterator[FilmChunk]:
+def chunked(pictures: "Iterable[TimedPicture]", geometry: Geometry) -> Iterator[VideoChunk]:
     """Cut a film into chunks, none left over."""
     number = 0
-    waiting: list[Picture] = []
+    waiting: list[TimedPicture] = []
     for picture in pictures:
         waiting.append(picture)
         if len(waiting) == geometry.frames_of(number):
@@ -93,14 +93,16 @@ def chunked(pictures: "Iterable[Picture]", geometry: Geometry) -> Iterator[FilmC
         yield _chunk(waiting, geometry.frames_of(number))
 
 
-def _chunk(pictures: "list[Picture]", frames: int) -> FilmChunk:
+def _chunk(pictures: "list[TimedPicture]", frames: int) -> VideoChunk:
     pixels = [picture.pixels for picture in pictures]
     pixels += pixels[-1:] * (frames - len(pixels))
-    return FilmChunk(frames_THW=np.stack(pixels), times=tuple(picture.time for picture in pictures))
+    return VideoChunk(
+        frames_THW=np.stack(pixels), times=tuple(picture.time for picture in pictures)
+    )
 
 
 def transform(
-    source: "Source",
+    source: "VideoReader",
     film: Sink,
     stream: WholeChunks,
     geometry: Geometry,
@@ -114,7 +116,7 @@ def transform(
     Raises:
         ClipError: if the source turns out to be damaged.
     """
-    from slipstream_engine.offline.video_reader import Picture, pictures
+    from slipstream_engine.offline.video_reader import TimedPicture, pictures
 
     shown = pictures(
         source, width_px=geometry.width_px, height_px=geometry.height_px, on_audio=film.copy
@@ -124,12 +126,12 @@ def transform(
         made_THW = np.empty_like(chunk.frames_THW)
         stream.step(chunk.frames_THW, made_THW)
         for pixels, moment in zip(made_THW, chunk.times, strict=False):  # not what fills it up
-            film.write(Picture(pixels=pixels, time=moment))
+            film.write(TimedPicture(pixels=pixels, time=moment))
         written += len(chunk.times)
         on_chunk(written)
 
 
-def convert(job: Job) -> None:
+def convert_video(job: Job) -> None:
     """Make the new film.
 
     Raises:
@@ -138,31 +140,33 @@ def convert(job: Job) -> None:
         ValueError: if the preset, the size or a parameter is not possible.
         OSError: if the new file cannot be written.
     """
-    from slipstream_engine.offline.video_reader import ClipError, Source, examine
-    from slipstream_engine.offline.video_writer import Film, film_format
+    from slipstream_engine.offline.video_reader import ClipError, VideoReader, examine_video
+    from slipstream_engine.offline.video_writer import VideoWriter, container_format
 
-    format = film_format(job.target)
+    format = container_format(job.target)
     if not job.target.parent.is_dir():
         raise ClipError(f"there is no folder {job.target.parent}, make it first")
     if job.target.is_dir():
         raise ClipError(f"{job.target} is a folder, name a file to write")
     for path in (job.source, job.reference):
         if path is not None:
-            Source(path).close()
+            VideoReader(path).close()
             if job.target.exists() and job.target.samefile(path):
                 raise ClipError(f"{job.target} is what is read, name another file to write")
     with closing(load_diffusion(job.wanted)) as pipeline:
         stream = pipeline.open(job.parameters)
         stream.await_prompts()
-        clip = examine(job.source, least_frames=FIRST_CHUNK_FRAMES)
+        clip = examine_video(job.source, least_frames=FIRST_CHUNK_FRAMES)
         if job.reference is not None:
-            _check_as_long(clip, examine(job.reference, least_frames=1))
+            _check_as_long(clip, examine_video(job.reference, least_frames=1))
         geometry = pipeline.geometry
         progress = Progress(total=clip.frames, unit="frames", now_s=time.monotonic())
         with (
             replacing(job.target) as file,
-            Source(job.source) as source,
-            Film(file, format=format, clip=clip, geometry=geometry, audio=source.audio) as film,
+            VideoReader(job.source) as source,
+            VideoWriter(
+                file, format=format, clip=clip, geometry=geometry, audio=source.audio
+            ) as film,
         ):
             transform(
                 source,
@@ -173,7 +177,7 @@ def convert(job: Job) -> None:
             )
 
 
-def _check_as_long(clip: "Clip", reference: "Clip") -> None:
+def _check_as_long(clip: "VideoInfo", reference: "VideoInfo") -> None:
     if reference.frames != clip.frames:
         raise ValueError(
             f"{reference.path} has {reference.frames} frames, {clip.path} has {clip.frames}, "
@@ -197,10 +201,10 @@ def add_v2v(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--compare", type=Path, metavar="REF", help="measure how the new film differs from this one"
     )
     add_machine(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run_v2v)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_v2v(arguments: argparse.Namespace) -> int:
     """Convert as the command line asks; 1 and a reason on stderr where that is not possible."""
     try:
         optional("av", extra="files")
@@ -208,7 +212,7 @@ def run(arguments: argparse.Namespace) -> int:
             optional("cv2", extra="eval")
             optional("skimage", extra="eval")
         job = job_of(arguments)
-        convert(job)
+        convert_video(job)
         if job.reference is not None:
             from slipstream_engine.offline.video_metrics import compare_files
 
@@ -239,7 +243,7 @@ def job_of(arguments: argparse.Namespace) -> Job:
     return Job(
         source=arguments.source,
         target=arguments.target,
-        wanted=Wanted(
+        wanted=ModelRequest(
             preset=arguments.preset,
             size_px=arguments.size,
             codec=arguments.codec,

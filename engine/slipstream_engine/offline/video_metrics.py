@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import metrics
 
-from slipstream_engine.offline.video_reader import Source, pictures
+from slipstream_engine.offline.video_reader import VideoReader, pictures
 
 Frame = NDArray[np.uint8]
 Field = NDArray[np.float32]
@@ -168,11 +168,11 @@ def compare_files(reference: Path, candidate: Path) -> Comparison:
         ClipError: if a file cannot be read.
         ValueError: if one is longer than the other, or there are fewer than two frames.
     """
-    with Source(reference) as left, Source(candidate) as right:
+    with VideoReader(reference) as left, VideoReader(candidate) as right:
         return compare(_pairs(left, right))
 
 
-def _pairs(reference: Source, candidate: Source) -> Iterator[Pair]:
+def _pairs(reference: VideoReader, candidate: VideoReader) -> Iterator[Pair]:
     size_px = (candidate.video.width, candidate.video.height)
     for left, right in zip_longest(_frames(reference, size_px), _frames(candidate, size_px)):
         if left is None or right is None:
@@ -183,7 +183,7 @@ def _pairs(reference: Source, candidate: Source) -> Iterator[Pair]:
         yield Pair(reference=left, candidate=right)
 
 
-def _frames(source: Source, size_px: tuple[int, int]) -> Iterator[Frame]:
+def _frames(source: VideoReader, size_px: tuple[int, int]) -> Iterator[Frame]:
     for picture in pictures(
         source, width_px=size_px[0], height_px=size_px[1], on_audio=lambda packet: None
     ):

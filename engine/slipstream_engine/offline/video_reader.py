@@ -26,7 +26,7 @@ class ClipError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clip:
+class VideoInfo:
     """What a look at every frame of a file has shown.
 
     Args:
@@ -41,7 +41,7 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Picture:
+class TimedPicture:
     """One frame.
 
     Args:
@@ -53,7 +53,7 @@ class Picture:
     time: int
 
 
-class Source:
+class VideoReader:
     """An open video file: its first video stream, and all its audio.
 
     Raises:
@@ -142,22 +142,24 @@ class Source:
             raise ClipError(f"{self.path} is truncated, it ends at {end_s:.1f} s of {said_s:.1f} s")
 
 
-def examine(path: Path, *, least_frames: int) -> Clip:
+def examine_video(path: Path, *, least_frames: int) -> VideoInfo:
     """Decode a whole file to find out whether it can be used.
 
     Raises:
         ClipError: if it cannot.
     """
-    with Source(path) as source:
+    with VideoReader(path) as source:
         frames = sum(1 for _ in source.frames(on_audio=lambda packet: None))
         if frames < least_frames:
             raise ClipError(f"{path} has {frames} frames, it must have at least {least_frames}")
         time_base, rate_hz = source.video.time_base, source.video.average_rate
         assert time_base is not None, "frames were compared with it"
-        return Clip(path=path, frames=frames, time_base=time_base, rate_hz=rate_hz or Fraction(25))
+        return VideoInfo(
+            path=path, frames=frames, time_base=time_base, rate_hz=rate_hz or Fraction(25)
+        )
 
 
-class Scaler:
+class PictureScaler:
     """Makes I420 pictures of one size: upright, covered whole, the middle kept, BT.601 limited.
 
     Args:
@@ -195,17 +197,17 @@ class Scaler:
 
 
 def pictures(
-    source: Source, *, width_px: int, height_px: int, on_audio: OnAudio
-) -> Iterator[Picture]:
-    """Every picture of an open file; see `Source.frames` and `Scaler`."""
-    scale = Scaler(
+    source: VideoReader, *, width_px: int, height_px: int, on_audio: OnAudio
+) -> Iterator[TimedPicture]:
+    """Every picture of an open file; see `Source.frames` and `PictureScaler`."""
+    scale = PictureScaler(
         width_px=width_px,
         height_px=height_px,
         pixel_aspect=Fraction(source.video.sample_aspect_ratio or 1),
     )
     for frame in source.frames(on_audio):
         assert frame.pts is not None, "frames without a time are refused"
-        yield Picture(pixels=scale(frame), time=frame.pts)
+        yield TimedPicture(pixels=scale(frame), time=frame.pts)
 
 
 def _open(path: Path) -> InputContainer:

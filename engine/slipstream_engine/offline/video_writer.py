@@ -12,7 +12,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 from slipstream_protocol.frames import Geometry
 
-from slipstream_engine.offline.video_reader import Clip, ClipError, Picture
+from slipstream_engine.offline.video_reader import ClipError, TimedPicture, VideoInfo
 
 FORMATS = {".mp4": "mp4", ".mov": "mov"}  # they hold any time base exactly
 _ENCODER = "libx264"
@@ -21,7 +21,7 @@ _BT_601 = 6  # the matrix by its number in H.264; PyAV's enum has swscale's numb
 _QUALITY = {"crf": "17", "preset": "medium"}
 
 
-class Film:
+class VideoWriter:
     """Writes H.264 beside copied audio; complete only when the block ends without an error.
 
     Args:
@@ -39,7 +39,7 @@ class Film:
         file: BinaryIO,
         *,
         format: str,
-        clip: Clip,
+        clip: VideoInfo,
         geometry: Geometry,
         audio: Sequence[av.AudioStream],
     ) -> None:
@@ -74,7 +74,7 @@ class Film:
             self._container.mux(self._video.encode())
         self._container.close()
 
-    def write(self, picture: Picture) -> None:
+    def write(self, picture: TimedPicture) -> None:
         """Append a picture."""
         frame = av.VideoFrame.from_ndarray(picture.pixels, format="yuv420p")
         frame.pts, frame.time_base = picture.time, self._time_base
@@ -86,7 +86,7 @@ class Film:
         self._container.mux(packet)
 
 
-def film_format(path: Path) -> str:
+def container_format(path: Path) -> str:
     """The container that a file's name asks for.
 
     Raises:
@@ -99,7 +99,7 @@ def film_format(path: Path) -> str:
     return FORMATS[path.suffix.lower()]
 
 
-def _exact_times(clip: Clip, audio: Sequence[av.AudioStream]) -> dict[str, str]:
+def _exact_times(clip: VideoInfo, audio: Sequence[av.AudioStream]) -> dict[str, str]:
     """Say when streams begin in units that all of them can, not in rounded milliseconds."""
     bases = [clip.time_base, *(stream.time_base for stream in audio if stream.time_base)]
     units = math.lcm(*(base.denominator for base in bases))

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from slipstream_engine.scheduling.latency_model import LatencyModel
-from slipstream_engine.scheduling.queues import Chunk
-from slipstream_engine.scheduling.types import Kind, Path, Stage
+from slipstream_engine.scheduling.queues import QueuedChunk
+from slipstream_engine.scheduling.types import PassKind, Stage, StagePlan
 
 _TRUSTED_SAMPLES = 3
 
@@ -32,7 +32,7 @@ class Rest:
 class _Leg:
     """The rest of a chunk in three parts: means and variances of the two it has for itself."""
 
-    kind: Kind | None = None
+    kind: PassKind | None = None
     steps: int = 0
     before_ns: float = 0.0
     before_ns2: float = 0.0
@@ -51,42 +51,42 @@ class Forecast:
     def __init__(self, latency: LatencyModel, *, caution: float) -> None:
         self._latency = latency
         self._caution = caution
-        self._rests: dict[Path, list[Rest]] = {}
-        self._legs: dict[tuple[Path, int], _Leg] = {}
+        self._rests: dict[StagePlan, list[Rest]] = {}
+        self._legs: dict[tuple[StagePlan, int], _Leg] = {}
 
-    def observe(self, kind: Kind, *, items: int, duration_ns: int) -> None:
+    def observe(self, kind: PassKind, *, items: int, duration_ns: int) -> None:
         """A pass has ended."""
         self._latency.observe(kind, items=items, duration_ns=duration_ns)
         self._rests.clear()
         self._legs.clear()
 
-    def rest(self, path: Path) -> list[Rest]:
+    def rest(self, path: StagePlan) -> list[Rest]:
         """What is left of a chunk of `path`, by its position."""
         rests = self._rests.get(path)
         if rests is None:
             rests = self._rests[path] = self._work_out(path)
         return rests
 
-    def is_known(self, path: Path) -> bool:
+    def is_known(self, path: StagePlan) -> bool:
         """Whether all of its stages have been seen: a guess is no ground to drop a chunk."""
         return all(self._latency.samples(kind) >= _TRUSTED_SAMPLES for kind in path.kinds)
 
-    def pass_ns(self, kind: Kind, items: int) -> float:
+    def pass_ns(self, kind: PassKind, items: int) -> float:
         """Time of one pass, with caution."""
         line = self._latency.line(kind)
         return line.at(items) * (1.0 + self._caution * self._latency.spread(kind))
 
-    def saves(self, kind: Kind) -> float:
+    def saves(self, kind: PassKind) -> float:
         """Share of a lone pass that joining another saves."""
         line = self._latency.line(kind)
         return line.base_ns / line.at(1)
 
-    def shared_ns(self, path: Path, items: int) -> float:
+    def shared_ns(self, path: StagePlan, items: int) -> float:
         """Time of a whole chunk whose steps run in passes of `items`, its share of each."""
         rest = self.rest(path)[0]
         return rest.mean_ns - rest.shareable_ns * (1 - 1 / items)
 
-    def all_in_time(self, chunks: Iterable[Chunk], now_ns: int) -> bool:
+    def all_in_time(self, chunks: Iterable[QueuedChunk], now_ns: int) -> bool:
         """Whether all these would make their deadlines, served together.
 
         First those not begun are encoded, then all take their steps in common passes, and each is
@@ -113,7 +113,7 @@ class Forecast:
                 return False
         return True
 
-    def _leg(self, path: Path, position: int) -> "_Leg":
+    def _leg(self, path: StagePlan, position: int) -> "_Leg":
         """What is left of a chunk, before, in and after the passes it shares."""
         leg = self._legs.get((path, position))
         if leg is not None:
@@ -131,7 +131,7 @@ class Forecast:
                 leg.steps += 1
         return leg
 
-    def _work_out(self, path: Path) -> list[Rest]:
+    def _work_out(self, path: StagePlan) -> list[Rest]:
         mean_ns = variance_ns2 = shareable_ns = 0.0
         rests: list[Rest] = []
         for kind in reversed(path.kinds):
@@ -152,6 +152,6 @@ class Forecast:
         return rests
 
 
-def _first_done(left: tuple[_Leg, Chunk]) -> tuple[int, int]:
+def _first_done(left: tuple[_Leg, QueuedChunk]) -> tuple[int, int]:
     leg, chunk = left
     return leg.steps, chunk.rank_ns

@@ -15,7 +15,7 @@ from collections import deque
 from slipstream_protocol.messages import SlotFree
 
 
-class Turns:
+class CreditQueue:
     """The slots to be given back, in order."""
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ _LEAST_SLOPE = 0.01  # of L(1): more work never takes less time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class LinearLatency:
     """`base_ns + per_item_ns * items`, the time of one pass.
 
     Raises:
@@ -54,7 +54,7 @@ class _Fit:
 
     __slots__ = ("line", "p_aa", "p_ab", "p_bb", "samples", "spread", "streak")
 
-    def __init__(self, prior: Line) -> None:
+    def __init__(self, prior: LinearLatency) -> None:
         self.line = prior
         self.spread = _FIRST_SPREAD
         self.samples = 0
@@ -116,7 +116,7 @@ class _Fit:
             self.p_bb /= excess
 
 
-def _moved(line: Line, delta_a: float, delta_b: float) -> Line:
+def _moved(line: LinearLatency, delta_a: float, delta_b: float) -> LinearLatency:
     """The line after a step, cut so that no L(items), items >= 1, moves by more than its share."""
     a, b = line.base_ns, line.per_item_ns
     bound_b = MAX_MOVE * b
@@ -124,7 +124,7 @@ def _moved(line: Line, delta_a: float, delta_b: float) -> Line:
     b += min(max(delta_b, -bound_b), bound_b)
     at_1 = line.base_ns + line.per_item_ns + min(max(delta_a + delta_b, -bound_1), bound_1)
     b = min(max(b, _LEAST_SLOPE * at_1), at_1)
-    return Line(base_ns=at_1 - b, per_item_ns=b)
+    return LinearLatency(base_ns=at_1 - b, per_item_ns=b)
 
 
 class LatencyModel:
@@ -135,7 +135,9 @@ class LatencyModel:
         priors: the same for kinds of which something is known, such as a measured warm-up.
     """
 
-    def __init__(self, prior: Line, priors: Mapping[Hashable, Line] | None = None) -> None:
+    def __init__(
+        self, prior: LinearLatency, priors: Mapping[Hashable, LinearLatency] | None = None
+    ) -> None:
         self._prior = prior
         self._fits = {kind: _Fit(line) for kind, line in (priors or {}).items()}
 
@@ -144,7 +146,7 @@ class LatencyModel:
         """Those of which something is known."""
         return set(self._fits)
 
-    def line(self, kind: Hashable) -> Line:
+    def line(self, kind: Hashable) -> LinearLatency:
         """The present belief about `kind`."""
         fit = self._fits.get(kind)
         return self._prior if fit is None else fit.line

@@ -17,19 +17,19 @@ from slipstream_engine.scheduling.types import (
     DECODE_ORDER,
     FIRST_STEP_ORDER,
     Batch,
-    Cause,
-    Dropped,
-    Kind,
-    Path,
-    Shape,
+    ChunkShape,
+    DropCause,
+    DroppedChunk,
+    MicroStep,
+    PassKind,
     Stage,
-    Work,
+    StagePlan,
 )
 
 _MAX_LEAD = 4  # promised periods that a stream may be ahead of itself
 
 
-class Chunk:
+class QueuedChunk:
     """A chunk that waits (`position` 0, not begun) or is under way.
 
     `rank_ns` is its deadline for the order of service, see `Lane.pace`. The last two belong to
@@ -50,7 +50,9 @@ class Chunk:
         "urgency_ns",
     )
 
-    def __init__(self, lane: "Lane", number: int, deadline_ns: int, shape: Shape, path: Path):
+    def __init__(
+        self, lane: "StreamQueue", number: int, deadline_ns: int, shape: ChunkShape, path: StagePlan
+    ):
         self.lane = lane
         self.number = number
         self.deadline_ns = deadline_ns
@@ -64,7 +66,7 @@ class Chunk:
         self.urgency_ns = 0
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> PassKind:
         """Of its next stage, or of the one that runs."""
         return self.path.kinds[self.position]
 
@@ -74,7 +76,7 @@ class Chunk:
         return self.path.orders[self.position]
 
 
-class Lane:
+class StreamQueue:
     """A stream's chunks: at most one waits, any number is under way, oldest first.
 
     Args:
@@ -103,9 +105,9 @@ class Lane:
         self.promised_ns = period_ns
         self.period_ns = float(period_ns)
         self.gap_ns = float(period_ns)
-        self.flying: deque[Chunk] = deque()
-        self.waiting: Chunk | None = None
-        self.shape: Shape | None = None
+        self.flying: deque[QueuedChunk] = deque()
+        self.waiting: QueuedChunk | None = None
+        self.shape: ChunkShape | None = None
         self.newest = -1
         self.last_deadline_ns: int | None = None
         self.offered_ns = 0
@@ -137,7 +139,7 @@ class Lane:
         is_busy = self.flying or self.waiting is not None
         return 0.0 if is_busy else now_ns - self.offered_ns
 
-    def pace(self, chunk: Chunk) -> None:
+    def pace(self, chunk: QueuedChunk) -> None:
         """Give a chunk its place in the order of service as it is begun.
 
         Its deadline, but not sooner than a promised period after the chunk begun before it: a
@@ -149,9 +151,9 @@ class Lane:
         chunk.rank_ns = min(max(chunk.deadline_ns, self.paced_ns), latest_ns)
         self.paced_ns = chunk.rank_ns + self.promised_ns
 
-    def ready(self) -> list[Chunk]:
+    def ready(self) -> list[QueuedChunk]:
         """The chunks whose next stage could run now, oldest first."""
-        found: list[Chunk] = []
+        found: list[QueuedChunk] = []
         free_below = DECODE_ORDER + 1
         for chunk in self.flying:
             order = chunk.order
@@ -163,15 +165,15 @@ class Lane:
             found.append(waiting)
         return found
 
-    def has_more(self, chunks: Collection[Chunk]) -> bool:
+    def has_more(self, chunks: Collection[QueuedChunk]) -> bool:
         """Whether it has chunks beside these."""
         return self.waiting is not None or any(chunk not in chunks for chunk in self.flying)
 
-    def _fits(self, chunk: Chunk) -> bool:
+    def _fits(self, chunk: QueuedChunk) -> bool:
         """Whether a chunk has the stages of those under way, and may be beside them."""
         return not self.flying or (self.flying[-1].shape == chunk.shape and not chunk.shape.alone)
 
-    def _must_hold(self, chunk: Chunk) -> bool:
+    def _must_hold(self, chunk: QueuedChunk) -> bool:
         return self.is_held and chunk.order == DECODE_ORDER
 
 
@@ -179,11 +181,11 @@ class Backlog:
     """All streams' chunks on one device, and the rules of moving them."""
 
     def __init__(self) -> None:
-        self.lanes: dict[int, Lane] = {}
-        self._paths: dict[Shape, Path] = {}
-        self._kinds: dict[str, list[Kind]] = {}
-        self._running: dict[int, tuple[Chunk, ...]] = {}
-        self._dropped: list[Dropped] = []
+        self.lanes: dict[int, StreamQueue] = {}
+        self._paths: dict[ChunkShape, StagePlan] = {}
+        self._kinds: dict[str, list[PassKind]] = {}
+        self._running: dict[int, tuple[QueuedChunk, ...]] = {}
+        self._dropped: list[DroppedChunk] = []
         self._batches = 0
 
     def open(self, stream: int, *, period_ns: int) -> None:
@@ -196,7 +198,7 @@ class Backlog:
             raise ValueError(f"stream {stream} is open, close it first")
         if period_ns < 1:
             raise ValueError(f"period_ns is {period_ns}, it must be at least 1")
-        self.lanes[stream] = Lane(stream, period_ns)
+        self.lanes[stream] = StreamQueue(stream, period_ns)
 
     def close(self, stream: int) -> None:
         """Forget a stream; its chunks are dropped, what runs of it ends unnoticed."""
@@ -206,7 +208,7 @@ class Backlog:
         lane.is_closed = True
         for chunk in (*lane.flying, lane.waiting):
             if chunk is not None:
-                self._drop(chunk, Cause.CLOSED)
+                self._drop(chunk, DropCause.CLOSED)
 
     def hold(self, stream: int) -> None:
         """The stream's viewer takes no output: decode nothing, begin nothing."""
@@ -217,7 +219,7 @@ class Backlog:
         self.lanes[stream].is_held = False
 
     def offer(
-        self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: Shape
+        self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: ChunkShape
     ) -> None:
         """A chunk waits to be begun; one that waited before it is dropped.
 
@@ -230,8 +232,8 @@ class Backlog:
             raise ValueError(f"chunk is {chunk}, it must be above {lane.newest}")
         path = self.path(shape)
         if lane.waiting is not None:
-            self._drop(lane.waiting, Cause.REPLACED)
-        lane.waiting = Chunk(lane, chunk, deadline_ns, shape, path)
+            self._drop(lane.waiting, DropCause.REPLACED)
+        lane.waiting = QueuedChunk(lane, chunk, deadline_ns, shape, path)
         latest_ns = deadline_ns + _MAX_LEAD * lane.promised_ns
         lane.waiting.rank_ns = min(max(deadline_ns, lane.paced_ns), latest_ns)
         lane.newest = chunk
@@ -243,17 +245,17 @@ class Backlog:
         """Whether an offer would replace nothing."""
         return self.lanes[stream].waiting is None
 
-    def drop_overdue(self, chunk: Chunk) -> None:
+    def drop_overdue(self, chunk: QueuedChunk) -> None:
         """Drop a chunk that waits."""
         chunk.lane.waiting = None
-        self._drop(chunk, Cause.OVERDUE)
+        self._drop(chunk, DropCause.OVERDUE)
 
-    def take_dropped(self) -> list[Dropped]:
+    def take_dropped(self) -> list[DroppedChunk]:
         """What has been dropped since the last call."""
         dropped, self._dropped = self._dropped, []
         return dropped
 
-    def begin(self, chunks: Iterable[Chunk]) -> Batch:
+    def begin(self, chunks: Iterable[QueuedChunk]) -> Batch:
         """Let the next stage of each of `chunks` run, as one batch; they are of one kind."""
         chosen = tuple(chunks)
         for chunk in chosen:
@@ -268,7 +270,7 @@ class Backlog:
         self._running[self._batches] = chosen
         kind = chosen[0].kind
         items = tuple(
-            Work(
+            MicroStep(
                 stream=chunk.lane.stream,
                 chunk=chunk.number,
                 stage=kind.stage,
@@ -285,7 +287,7 @@ class Backlog:
             return False
         return not any(lane.has_more(chunks) for lane in self.lanes.values() if not lane.is_held)
 
-    def done(self, batch: Batch) -> list[Work]:
+    def done(self, batch: Batch) -> list[MicroStep]:
         """A batch has run; returns those micro-steps that were a chunk's last.
 
         What belongs to a stream closed meanwhile is not among them: its result is to be forgotten.
@@ -293,7 +295,7 @@ class Backlog:
         Raises:
             KeyError: if it was not running.
         """
-        finished: list[Work] = []
+        finished: list[MicroStep] = []
         for chunk, work in zip(self._running.pop(batch.number), batch.items, strict=True):
             chunk.is_running = False
             if chunk.position + 1 < len(chunk.path.kinds):
@@ -303,28 +305,28 @@ class Backlog:
                 finished.append(work)
         return finished
 
-    def path(self, shape: Shape) -> Path:
+    def path(self, shape: ChunkShape) -> StagePlan:
         """The stages of `shape`; equal kinds of work are one object, whatever the shape."""
         path = self._paths.get(shape)
         if path is None:
             path = self._paths[shape] = self._lay(shape)
         return path
 
-    def _lay(self, shape: Shape) -> Path:
+    def _lay(self, shape: ChunkShape) -> StagePlan:
         kinds = self._kinds.get(shape.level)
         if kinds is None:
-            kinds = [Kind(stage=stage, level=shape.level) for stage in Stage]
+            kinds = [PassKind(stage=stage, level=shape.level) for stage in Stage]
             self._kinds[shape.level] = kinds
         encode, denoise, decode = kinds
         rows = [(encode, 0, 0)] * shape.encode
         rows += [(denoise, step, FIRST_STEP_ORDER + step) for step in range(shape.steps)]
         rows += [(decode, 0, DECODE_ORDER)] * shape.decode
-        return Path(
+        return StagePlan(
             kinds=tuple(kind for kind, _, _ in rows),
             steps=tuple(step for _, step, _ in rows),
             orders=tuple(order for _, _, order in rows),
         )
 
-    def _drop(self, chunk: Chunk, cause: Cause) -> None:
-        dropped = Dropped(stream=chunk.lane.stream, chunk=chunk.number, cause=cause)
+    def _drop(self, chunk: QueuedChunk, cause: DropCause) -> None:
+        dropped = DroppedChunk(stream=chunk.lane.stream, chunk=chunk.number, cause=cause)
         self._dropped.append(dropped)

@@ -32,8 +32,15 @@ from slipstream_protocol.clock import NS_PER_MS
 
 from slipstream_engine.scheduling.deadline_check import Forecast
 from slipstream_engine.scheduling.latency_model import LatencyModel
-from slipstream_engine.scheduling.queues import Backlog, Chunk, Lane
-from slipstream_engine.scheduling.types import Ask, Batch, Dropped, Shape, Stage, Work
+from slipstream_engine.scheduling.queues import Backlog, QueuedChunk, StreamQueue
+from slipstream_engine.scheduling.types import (
+    Batch,
+    ChunkShape,
+    DroppedChunk,
+    MicroStep,
+    Prefetch,
+    Stage,
+)
 
 MAX_BATCH = 16
 PATIENCE_BATCHES = 32
@@ -58,19 +65,19 @@ class Admission:
     reason: str | None
 
 
-class Policy(Protocol):
+class SchedulingPolicy(Protocol):
     """What drives a device: the scheduler, and what it is compared with."""
 
     def open(self, stream: int, *, period_ns: int) -> None: ...
     def offer(
-        self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: Shape
+        self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: ChunkShape
     ) -> None: ...
     def has_room(self, stream: int) -> bool: ...
-    def asks(self, stream: int) -> Ask: ...
+    def asks(self, stream: int) -> Prefetch: ...
     def is_last(self, batch: Batch) -> bool: ...
     def next_batch(self, now_ns: int) -> Batch | None: ...
-    def done(self, batch: Batch, *, started_ns: int, ended_ns: int) -> list[Work]: ...
-    def take_dropped(self) -> list[Dropped]: ...
+    def done(self, batch: Batch, *, started_ns: int, ended_ns: int) -> list[MicroStep]: ...
+    def take_dropped(self) -> list[DroppedChunk]: ...
 
 
 class Scheduler:
@@ -123,7 +130,7 @@ class Scheduler:
         self._backlog.release(stream)
 
     def offer(
-        self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: Shape
+        self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: ChunkShape
     ) -> None:
         """A chunk has come; see `Backlog.offer`.
 
@@ -141,7 +148,7 @@ class Scheduler:
         """Whether an offer would replace nothing."""
         return self._backlog.has_room(stream)
 
-    def asks(self, stream: int) -> Ask:
+    def asks(self, stream: int) -> Prefetch:
         """When the stream's next chunk is wanted; its frames are freshest where they wait.
 
         Where passes are shared and the device is full, a chunk had better be here: before its elder
@@ -150,17 +157,17 @@ class Scheduler:
         lane = self._backlog.lanes[stream]
         shape = lane.shape
         if shape is None or not shape.steps or self._max_batch < 2:
-            return Ask.IN_TURN
+            return Prefetch.IN_TURN
         kind = self._backlog.path(shape).kinds[shape.encode]
         if self._forecast.saves(kind) < _WORTHWHILE or not self._is_saturated():
-            return Ask.IN_TURN
+            return Prefetch.IN_TURN
         for other in self._backlog.lanes.values():
             is_sending = other.shape and other.silent_ns(self._now_ns) < _SILENT * other.gap_ns
             if is_sending and other is not lane:
-                return Ask.MADE
-        return Ask.EARLY if shape.steps > 1 else Ask.IN_TURN
+                return Prefetch.MADE
+        return Prefetch.EARLY if shape.steps > 1 else Prefetch.IN_TURN
 
-    def take_dropped(self) -> list[Dropped]:
+    def take_dropped(self) -> list[DroppedChunk]:
         """What has been dropped since the last call."""
         return self._backlog.take_dropped()
 
@@ -181,13 +188,13 @@ class Scheduler:
         """Whether nothing is left to run after a batch that is under way; see `Backlog.is_last`."""
         return self._backlog.is_last(batch)
 
-    def done(self, batch: Batch, *, started_ns: int, ended_ns: int) -> list[Work]:
+    def done(self, batch: Batch, *, started_ns: int, ended_ns: int) -> list[MicroStep]:
         """A batch has run; returns the micro-steps that were a chunk's last, see `Backlog.done`."""
         duration_ns = max(1, ended_ns - started_ns)
         self._forecast.observe(batch.kind, items=len(batch.items), duration_ns=duration_ns)
         return self._backlog.done(batch)
 
-    def admit(self, shape: Shape, *, now_ns: int, period_ns: int) -> Admission:
+    def admit(self, shape: ChunkShape, *, now_ns: int, period_ns: int) -> Admission:
         """Whether a stream of `shape` chunks every `period_ns` fits beside those that are open.
 
         One that is paused, or whose camera has stopped, weighs less the longer it sends nothing.
@@ -210,10 +217,10 @@ class Scheduler:
 
     # ---- the state of things at a decision
 
-    def _survey(self, now_ns: int) -> tuple[list[Chunk], list[Chunk]]:
+    def _survey(self, now_ns: int) -> tuple[list[QueuedChunk], list[QueuedChunk]]:
         """Drop what is overdue, refresh slack and urgency; all chunks, and those that are ready."""
-        chunks: list[Chunk] = []
-        ready: list[Chunk] = []
+        chunks: list[QueuedChunk] = []
+        ready: list[QueuedChunk] = []
         for lane in self._backlog.lanes.values():
             starving = lane.passed_over >= self._patience
             lost = not starving and self._drop_overdue(lane, now_ns)
@@ -228,7 +235,7 @@ class Scheduler:
             lane.passed_over += bool(could_run or lost)
         return chunks, ready
 
-    def _drop_overdue(self, lane: Lane, now_ns: int) -> bool:
+    def _drop_overdue(self, lane: StreamQueue, now_ns: int) -> bool:
         """Drop the chunk that waits if it cannot be in time; returns whether it was."""
         chunk = lane.waiting
         if chunk is None or not self._forecast.is_known(chunk.path):
@@ -238,7 +245,9 @@ class Scheduler:
         self._backlog.drop_overdue(chunk)
         return True
 
-    def _startable(self, chunks: list[Chunk], ready: list[Chunk], now_ns: int) -> list[Chunk]:
+    def _startable(
+        self, chunks: list[QueuedChunk], ready: list[QueuedChunk], now_ns: int
+    ) -> list[QueuedChunk]:
         """The ready chunks without those that had better wait.
 
         A chunk begins only if it and all that are under way would be in time, in order of deadline
@@ -248,7 +257,7 @@ class Scheduler:
         if all(chunk.is_begun for chunk in ready):
             return ready
         under_way = [chunk for chunk in chunks if chunk.is_begun and not chunk.lane.is_held]
-        able: list[Chunk] = []
+        able: list[QueuedChunk] = []
         for chunk in sorted(ready, key=_urgency):
             if not chunk.is_begun:
                 together = [*under_way, chunk]
@@ -258,14 +267,16 @@ class Scheduler:
             able.append(chunk)
         return able
 
-    def _may_begin(self, chunk: Chunk, together: list[Chunk], now_ns: int) -> bool:
+    def _may_begin(self, chunk: QueuedChunk, together: list[QueuedChunk], now_ns: int) -> bool:
         if _is_starving(chunk) or not self._forecast.is_known(chunk.path):
             return True
         return self._forecast.all_in_time(together, now_ns)
 
     # ---- the choice
 
-    def _fill(self, head: Chunk, chunks: list[Chunk], ready: list[Chunk]) -> list[Chunk]:
+    def _fill(
+        self, head: QueuedChunk, chunks: list[QueuedChunk], ready: list[QueuedChunk]
+    ) -> list[QueuedChunk]:
         """The head, and as many of its kind as cost no deadline that fewer would keep."""
         kind = head.kind
         peers = [chunk for chunk in ready if chunk.kind is kind and chunk is not head]
@@ -280,7 +291,9 @@ class Scheduler:
             batch.pop()
         return batch
 
-    def _joiners(self, head: Chunk, chunks: list[Chunk], ready: list[Chunk]) -> list[Chunk]:
+    def _joiners(
+        self, head: QueuedChunk, chunks: list[QueuedChunk], ready: list[QueuedChunk]
+    ) -> list[QueuedChunk]:
         """Chunks to encode first so that they join the head's steps; none unless saturated."""
         kind = head.kind
         if kind.stage is not Stage.DENOISE or _is_starving(head):
@@ -291,7 +304,7 @@ class Scheduler:
         limit_ns = _limit_ns(chunks, [head], self._forecast.pass_ns(kind, 1))
         size = sum(chunk.kind is kind for chunk in ready)
         spent_ns = 0.0
-        joiners: list[Chunk] = []
+        joiners: list[QueuedChunk] = []
         for chunk in sorted(waiting, key=_urgency):
             spent_ns += self._forecast.pass_ns(chunk.kind, 1)
             size += 1
@@ -311,7 +324,7 @@ class Scheduler:
                 load += self._forecast.shared_ns(self._backlog.path(lane.shape), 1) / distance_ns
         return load >= _SATURATED
 
-    def _shared_ns(self, shape: Shape, more_steps: int) -> float:
+    def _shared_ns(self, shape: ChunkShape, more_steps: int) -> float:
         """Of one chunk, its steps sharing passes with all of its level and `more_steps`."""
         steps = more_steps + sum(
             lane.shape.steps
@@ -322,22 +335,24 @@ class Scheduler:
         return self._forecast.shared_ns(self._backlog.path(shape), items)
 
 
-def _urgency(chunk: Chunk) -> int:
+def _urgency(chunk: QueuedChunk) -> int:
     return chunk.urgency_ns
 
 
-def _is_starving(chunk: Chunk) -> bool:
+def _is_starving(chunk: QueuedChunk) -> bool:
     return chunk.urgency_ns < 0
 
 
-def _could_join(chunk: Chunk, head: Chunk) -> bool:
+def _could_join(chunk: QueuedChunk, head: QueuedChunk) -> bool:
     """Whether an encode would bring the chunk to where it can share a pass with the head."""
     if chunk.order != 0 or chunk.shape.level != head.shape.level or not chunk.shape.steps:
         return False
     return chunk.lane.is_first_step_free
 
 
-def _limit_ns(chunks: Iterable[Chunk], batch: Sequence[Chunk], alone_ns: float) -> float:
+def _limit_ns(
+    chunks: Iterable[QueuedChunk], batch: Sequence[QueuedChunk], alone_ns: float
+) -> float:
     """How long a pass of `batch` may take without costing a deadline that a smaller one keeps.
 
     A chunk in the batch has its next stage done by it; one outside has all its own still to do,

@@ -10,7 +10,7 @@ class Stage(StrEnum):
     DECODE = "decode"
 
 
-class Cause(StrEnum):
+class DropCause(StrEnum):
     """Why a chunk was dropped."""
 
     REPLACED = "replaced"  # a newer one of its stream came while it waited
@@ -18,7 +18,7 @@ class Cause(StrEnum):
     CLOSED = "closed"  # its stream is gone
 
 
-class Ask(StrEnum):
+class Prefetch(StrEnum):
     """When a stream is to send its next chunk."""
 
     EARLY = "early"  # before the present one is done: it follows a step behind
@@ -27,7 +27,7 @@ class Ask(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class PassKind:
     """Work that can share a forward pass: the same stage of the same level."""
 
     stage: Stage
@@ -35,7 +35,7 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class ChunkShape:
     """What a chunk asks of a device.
 
     Args:
@@ -60,7 +60,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class MicroStep:
     """One micro-step: `step` counts from 0 and is 0 for encode and decode."""
 
     stream: int
@@ -74,17 +74,17 @@ class Batch:
     """Micro-steps for one forward pass, at most one of any (stream, stage, step)."""
 
     number: int
-    kind: Kind
-    items: tuple[Work, ...]
+    kind: PassKind
+    items: tuple[MicroStep, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dropped:
+class DroppedChunk:
     """A chunk that will not be computed."""
 
     stream: int
     chunk: int
-    cause: Cause
+    cause: DropCause
 
 
 # of `Path.orders`; encode is 0
@@ -93,9 +93,9 @@ DECODE_ORDER = 1 << 30  # after any step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Path:
+class StagePlan:
     """The stages of a shape in order: what each is, and where it stands among all stages."""
 
-    kinds: tuple[Kind, ...]
+    kinds: tuple[PassKind, ...]
     steps: tuple[int, ...]
     orders: tuple[int, ...]

@@ -10,9 +10,9 @@ from slipstream_protocol.frames import I420, Geometry
 from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Parameters, Prompt, Prompts
 
-from slipstream_engine.scheduling.types import Shape
+from slipstream_engine.scheduling.types import ChunkShape
 
-_SHAPE = Shape(level="echo", steps=0)
+_SHAPE = ChunkShape(level="echo", steps=0)
 
 
 class EchoStream:

@@ -10,17 +10,17 @@ from slipstream_protocol.clock import now_ns
 
 from slipstream_engine.scheduling.types import Stage
 from slipstream_engine.serving.pipeline_protocol import Pipeline
-from slipstream_engine.serving.stream_slot import Flight, Lane
+from slipstream_engine.serving.stream_slot import InFlightChunk, StreamSlot
 
 logger = logging.getLogger(__name__)
 
 ChunkT = TypeVar("ChunkT")
 
-Work = Sequence[tuple[Lane[ChunkT], Flight[ChunkT]]]
+PassWork = Sequence[tuple[StreamSlot[ChunkT], InFlightChunk[ChunkT]]]
 
 
 @dataclass(slots=True, kw_only=True)
-class Pass:
+class PassResult:
     """What became of a pass.
 
     Args:
@@ -32,7 +32,7 @@ class Pass:
     failed: dict[int, str] = field(default_factory=dict)
 
 
-class Device(Generic[ChunkT]):
+class PassExecutor(Generic[ChunkT]):
     """Where a pipeline computes.
 
     Args:
@@ -43,13 +43,13 @@ class Device(Generic[ChunkT]):
         self._pipeline = pipeline
         self._arena = arena
 
-    def run(self, stage: Stage, work: Work[ChunkT]) -> Pass:
+    def run(self, stage: Stage, work: PassWork[ChunkT]) -> PassResult:
         """The next stage of each chunk.
 
         Streams are encoded and decoded one after the other, and fail so; those that share a
         denoising pass share its failure, for none of their caches can be trusted after it.
         """
-        done = Pass(started_ns=now_ns())
+        done = PassResult(started_ns=now_ns())
         match stage:
             case Stage.ENCODE:
                 for one in work:
@@ -65,7 +65,7 @@ class Device(Generic[ChunkT]):
         return done
 
     def _attempt(
-        self, done: Pass, work: Work[ChunkT], action: Callable[[Work[ChunkT]], None]
+        self, done: PassResult, work: PassWork[ChunkT], action: Callable[[PassWork[ChunkT]], None]
     ) -> None:
         try:
             action(work)
@@ -75,7 +75,7 @@ class Device(Generic[ChunkT]):
             logger.exception("a pass of lanes %s failed", lanes)
             done.failed |= dict.fromkeys(lanes, f"{type(error).__name__}: {error}")
 
-    def _encode(self, work: Work[ChunkT]) -> None:
+    def _encode(self, work: PassWork[ChunkT]) -> None:
         for lane, flight in work:
             message = flight.message
             flight.taken_ns = now_ns()
@@ -83,10 +83,10 @@ class Device(Generic[ChunkT]):
             frames_THW = self._arena.input(message.lane, message.slot)[: message.frames]
             flight.chunk = lane.stream.encode(frames_THW)
 
-    def _denoise(self, work: Work[ChunkT]) -> None:
+    def _denoise(self, work: PassWork[ChunkT]) -> None:
         self._pipeline.denoise([flight.begun for _, flight in work])
 
-    def _decode(self, work: Work[ChunkT]) -> None:
+    def _decode(self, work: PassWork[ChunkT]) -> None:
         for lane, flight in work:
             slot = lane.outputs.take()
             assert slot is not None, "a lane without a free output is held"

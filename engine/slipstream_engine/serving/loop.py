@@ -27,17 +27,17 @@ from slipstream_protocol.messages import (
     Update,
     UpdateRefused,
 )
-from slipstream_protocol.places import Places
+from slipstream_protocol.turnover import TurnoverEstimator
 
-from slipstream_engine.scheduling.input_credits import Turns
+from slipstream_engine.scheduling.input_credits import CreditQueue
 from slipstream_engine.scheduling.latency_model import LatencyModel
 from slipstream_engine.scheduling.scheduler import Scheduler
-from slipstream_engine.scheduling.types import Ask, Batch, Cause, Stage
-from slipstream_engine.serving.calibration import longest_chunk_ms, nothing_learnt
-from slipstream_engine.serving.executor import Device
-from slipstream_engine.serving.pipeline_protocol import AdmissionError, Pipeline, Stream
-from slipstream_engine.serving.stats import Tally
-from slipstream_engine.serving.stream_slot import MAX_WAITING, Flight, Lane
+from slipstream_engine.scheduling.types import Batch, DropCause, Prefetch, Stage
+from slipstream_engine.serving.calibration import default_latency_model, longest_chunk_ms
+from slipstream_engine.serving.executor import PassExecutor
+from slipstream_engine.serving.pipeline_protocol import AdmissionError, Pipeline, PipelineStream
+from slipstream_engine.serving.stats import LoopStats
+from slipstream_engine.serving.stream_slot import MAX_WAITING_MESSAGES, InFlightChunk, StreamSlot
 
 logger = logging.getLogger(__name__)
 
@@ -81,14 +81,14 @@ class Loop(Generic[ChunkT]):
         self._arena = arena
         self._age_target_ns = age_target_ns
         self._period_ns = max(age_target_ns // 2, 1)
-        latency = latency or nothing_learnt()
+        latency = latency or default_latency_model()
         self._chunk_ms = longest_chunk_ms(latency, steps=len(pipeline.step_list))
         self._scheduler = Scheduler(latency, max_batch=pipeline.max_batch)
-        self._device = Device(pipeline, arena)
-        self._turns = Turns()
-        self.tally = Tally()
-        self._places = Places(since_ns=now_ns())
-        self._lanes: dict[int, Lane[ChunkT]] = {}
+        self._device = PassExecutor(pipeline, arena)
+        self._turns = CreditQueue()
+        self.tally = LoopStats()
+        self._places = TurnoverEstimator(since_ns=now_ns())
+        self._lanes: dict[int, StreamSlot[ChunkT]] = {}
         self._stopped = False
 
     def run(self) -> None:
@@ -178,13 +178,13 @@ class Loop(Generic[ChunkT]):
             )
             return
         outputs = Slots(self._arena.layout.out_slots, owned=True)
-        self._lanes[number] = Lane(number=number, stream=stream, outputs=outputs)
+        self._lanes[number] = StreamSlot(number=number, stream=stream, outputs=outputs)
         self._scheduler.open(number, period_ns=self._period_ns)
         understood = self._pipeline.understood(stream.prompts)
         self._channel.send(StreamOpened(lane=number, understood=understood))
         logger.info("stream opened on lane %s", number)
 
-    def _admitted(self, message: OpenStream) -> Stream[ChunkT]:
+    def _admitted(self, message: OpenStream) -> PipelineStream[ChunkT]:
         """A stream that the device can bear beside the others; alone any may try."""
         stream = self._pipeline.open(self._pipeline.defaults.merged(message.parameters))
         if self._lanes:
@@ -204,19 +204,21 @@ class Loop(Generic[ChunkT]):
             self._places.left(now_ns())
             lane.stream.close()
 
-    def _enqueue(self, lane: Lane[ChunkT], message: ChunkIn | Update) -> None:
-        if len(lane.waiting) < MAX_WAITING:
+    def _enqueue(self, lane: StreamSlot[ChunkT], message: ChunkIn | Update) -> None:
+        if len(lane.waiting) < MAX_WAITING_MESSAGES:
             lane.waiting.append(message)
             self._advance(lane)
             return
-        reason = f"{MAX_WAITING} messages wait for a chunk to begin, send no more until it has"
+        reason = (
+            f"{MAX_WAITING_MESSAGES} messages wait for a chunk to begin, send no more until it has"
+        )
         if isinstance(message, ChunkIn):
             self._fail(lane, reason)
         else:
             rev = -1 if message.parameters.rev is UNSET else message.parameters.rev
             self._channel.send(UpdateRefused(lane=lane.number, rev=rev, reason=reason))
 
-    def _advance(self, lane: Lane[ChunkT]) -> None:
+    def _advance(self, lane: StreamSlot[ChunkT]) -> None:
         """Do what waits on a lane, up to a chunk that has to be begun first."""
         while lane.waiting and self._scheduler.has_room(lane.number):
             message = lane.waiting.popleft()
@@ -229,8 +231,8 @@ class Loop(Generic[ChunkT]):
                 self._fail(lane, f"ValueError: chunk is {message.chunk}, {lane.next_chunk} is next")
                 return
 
-    def _offer(self, lane: Lane[ChunkT], message: ChunkIn, since_ns: int) -> None:
-        lane.flights[lane.offered] = Flight(message=message)
+    def _offer(self, lane: StreamSlot[ChunkT], message: ChunkIn, since_ns: int) -> None:
+        lane.flights[lane.offered] = InFlightChunk(message=message)
         self._scheduler.offer(
             lane.number,
             lane.offered,
@@ -240,7 +242,7 @@ class Loop(Generic[ChunkT]):
         )
         lane.offered += 1
 
-    def _update(self, lane: Lane[ChunkT], message: Update) -> None:
+    def _update(self, lane: StreamSlot[ChunkT], message: Update) -> None:
         parameters = message.parameters
         rev = lane.rev if parameters.rev is UNSET else parameters.rev
         try:
@@ -262,7 +264,7 @@ class Loop(Generic[ChunkT]):
 
     def _report_drops(self) -> None:
         for dropped in self._scheduler.take_dropped():
-            if dropped.cause is Cause.CLOSED:
+            if dropped.cause is DropCause.CLOSED:
                 continue
             lane = self._lanes[dropped.stream]
             message = lane.flights.pop(dropped.chunk).message
@@ -295,15 +297,17 @@ class Loop(Generic[ChunkT]):
             elif item.stage is Stage.DECODE:
                 self._hand_over(lane, lane.flights.pop(item.chunk), done.ended_ns)
 
-    def _begun(self, lane: Lane[ChunkT], flight: Flight[ChunkT]) -> None:
-        if self._scheduler.asks(lane.number) is Ask.EARLY:
+    def _begun(self, lane: StreamSlot[ChunkT], flight: InFlightChunk[ChunkT]) -> None:
+        if self._scheduler.asks(lane.number) is Prefetch.EARLY:
             flight.holds_input = False
             self._free([flight.input_slot])
         self._advance(lane)
 
-    def _hand_over(self, lane: Lane[ChunkT], flight: Flight[ChunkT], made_ns: int) -> None:
+    def _hand_over(
+        self, lane: StreamSlot[ChunkT], flight: InFlightChunk[ChunkT], made_ns: int
+    ) -> None:
         self._channel.send(flight.out(made_ns=made_ns))
-        if flight.holds_input and self._scheduler.asks(lane.number) is Ask.IN_TURN:
+        if flight.holds_input and self._scheduler.asks(lane.number) is Prefetch.IN_TURN:
             self._turns.wait(flight.input_slot)
         elif flight.holds_input:
             self._free([flight.input_slot])
@@ -314,7 +318,7 @@ class Loop(Generic[ChunkT]):
         for slot in slots:
             self._channel.send(slot)
 
-    def _fail(self, lane: Lane[ChunkT], reason: str) -> None:
+    def _fail(self, lane: StreamSlot[ChunkT], reason: str) -> None:
         logger.error("stream on lane %s failed: %s", lane.number, reason)
         self._close(lane.number)
         self._channel.send(Failed(lane=lane.number, reason=reason))

@@ -12,7 +12,7 @@ from slipstream_protocol.frames import I420, Geometry
 from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Parameters, Prompts
 
-from slipstream_engine.scheduling.types import Shape
+from slipstream_engine.scheduling.types import ChunkShape
 
 ChunkT = TypeVar("ChunkT")
 
@@ -21,7 +21,7 @@ class AdmissionError(Exception):
     """A stream cannot be opened now, though it may be later; the text says why."""
 
 
-class Stream(Protocol[ChunkT]):
+class PipelineStream(Protocol[ChunkT]):
     """One viewer's endless sequence of chunks, and all the state it carries."""
 
     @property
@@ -30,12 +30,12 @@ class Stream(Protocol[ChunkT]):
         ...
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> ChunkShape:
         """What the next chunk to be encoded will ask of the device."""
         ...
 
     @property
-    def steady_shape(self) -> Shape:
+    def steady_shape(self) -> ChunkShape:
         """What most of its chunks ask of the device."""
         ...
 
@@ -117,7 +117,7 @@ class Pipeline(Protocol[ChunkT]):
         """Do once, on a throw-away stream, whatever is slow the first time."""
         ...
 
-    def open(self, parameters: Parameters) -> Stream[ChunkT]:
+    def open(self, parameters: Parameters) -> PipelineStream[ChunkT]:
         """A fresh stream.
 
         Raises:

@@ -9,7 +9,7 @@ from slipstream_protocol.clock import NS_PER_S
 SHARE = 0.7
 
 
-class SizeChoice:
+class ResolutionChoice:
     """Goes down a list of sizes until one is fast enough; the last one is taken as it is.
 
     One stream is what has to keep up: whether a second one is let in, admission decides by what it

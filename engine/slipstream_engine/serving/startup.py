@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipstream_engine.scheduling.latency_model import LatencyModel
-from slipstream_engine.serving.calibration import rehearse
+from slipstream_engine.serving.calibration import calibrate
 from slipstream_engine.serving.pipeline_protocol import Pipeline
-from slipstream_engine.serving.resolution import SizeChoice
+from slipstream_engine.serving.resolution import ResolutionChoice
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Prepared:
     note: str = ""
 
 
-def prepare(load: Load, choice: SizeChoice | None, say: Callable[[str], None]) -> Prepared:
+def prepare(load: Load, choice: ResolutionChoice | None, say: Callable[[str], None]) -> Prepared:
     """Load, warm up, and rehearse; where there is a choice, the rehearsal is what decides it.
 
     So a machine that keeps up at the largest size starts as fast as one that was told its size.
@@ -45,7 +45,7 @@ def prepare(load: Load, choice: SizeChoice | None, say: Callable[[str], None]) -
         try:
             say("warming up" if size_px is None else f"warming up at {size_px[0]}x{size_px[1]}")
             pipeline.warm_up()
-            rehearsal = rehearse(pipeline)
+            rehearsal = calibrate(pipeline)
         except BaseException:
             pipeline.close()
             raise

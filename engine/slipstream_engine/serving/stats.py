@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
+class LoopStats:
     """Counts while passes run; time without work is in none.
 
     Args:

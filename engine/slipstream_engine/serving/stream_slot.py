@@ -9,16 +9,16 @@ from slipstream_protocol.clock import NS_PER_MS
 from slipstream_protocol.messages import ChunkIn, ChunkOut, SlotFree, StageTimes, Update
 
 from slipstream_engine.scheduling.types import Stage
-from slipstream_engine.serving.pipeline_protocol import Stream
+from slipstream_engine.serving.pipeline_protocol import PipelineStream
 
 ChunkT = TypeVar("ChunkT")
 
 # updates and chunks that may wait for the chunk before them; the server sends one at a time
-MAX_WAITING = 64
+MAX_WAITING_MESSAGES = 64
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Flight(Generic[ChunkT]):
+class InFlightChunk(Generic[ChunkT]):
     """A chunk from its offer to its end.
 
     Args:
@@ -69,7 +69,7 @@ class Flight(Generic[ChunkT]):
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Lane(Generic[ChunkT]):
+class StreamSlot(Generic[ChunkT]):
     """A stream and its place in the channel's order.
 
     Args:
@@ -82,10 +82,10 @@ class Lane(Generic[ChunkT]):
     """
 
     number: int
-    stream: Stream[ChunkT]
+    stream: PipelineStream[ChunkT]
     outputs: Slots
     waiting: deque[Update | ChunkIn] = field(default_factory=deque)
-    flights: dict[int, Flight[ChunkT]] = field(default_factory=dict)
+    flights: dict[int, InFlightChunk[ChunkT]] = field(default_factory=dict)
     offered: int = 0
     next_chunk: int = 0
     rev: int = -1

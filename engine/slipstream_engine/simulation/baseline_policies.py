@@ -5,22 +5,22 @@ look at the clock: none drops a chunk because it would be late.
 """
 
 from slipstream_engine.scheduling.latency_model import LatencyModel
-from slipstream_engine.scheduling.queues import Backlog, Chunk
+from slipstream_engine.scheduling.queues import Backlog, QueuedChunk
 from slipstream_engine.scheduling.types import (
     FIRST_STEP_ORDER,
-    Ask,
     Batch,
-    Dropped,
-    Shape,
+    ChunkShape,
+    DroppedChunk,
+    MicroStep,
+    Prefetch,
     Stage,
-    Work,
 )
 
 _WINDOW_CHUNKS = 16
 _KNEE = 1.02  # a batch one larger must raise the rate by this to be tried
 
 
-class FixedBatch:
+class FixedBatchPolicy:
     """Passes of up to `size` micro-steps of any streams; 1 is one chunk after the other.
 
     Finishes what is finished, runs a full batch where there is one, else encodes what waits to
@@ -35,23 +35,23 @@ class FixedBatch:
         self._backlog.open(stream, period_ns=period_ns)
 
     def offer(
-        self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: Shape
+        self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: ChunkShape
     ) -> None:
         self._backlog.offer(stream, chunk, now_ns=now_ns, deadline_ns=deadline_ns, shape=shape)
 
     def has_room(self, stream: int) -> bool:
         return self._backlog.has_room(stream)
 
-    def asks(self, stream: int) -> Ask:
-        return Ask.MADE
+    def asks(self, stream: int) -> Prefetch:
+        return Prefetch.MADE
 
     def is_last(self, batch: Batch) -> bool:
         return self._backlog.is_last(batch)
 
-    def take_dropped(self) -> list[Dropped]:
+    def take_dropped(self) -> list[DroppedChunk]:
         return self._backlog.take_dropped()
 
-    def done(self, batch: Batch, *, started_ns: int, ended_ns: int) -> list[Work]:
+    def done(self, batch: Batch, *, started_ns: int, ended_ns: int) -> list[MicroStep]:
         return self._backlog.done(batch)
 
     def next_batch(self, now_ns: int) -> Batch | None:
@@ -60,8 +60,8 @@ class FixedBatch:
         chosen = self._choose(ready)
         return self._backlog.begin(chosen) if chosen else None
 
-    def _choose(self, ready: list[Chunk]) -> list[Chunk]:
-        stages: dict[Stage, list[Chunk]] = {stage: [] for stage in Stage}
+    def _choose(self, ready: list[QueuedChunk]) -> list[QueuedChunk]:
+        stages: dict[Stage, list[QueuedChunk]] = {stage: [] for stage in Stage}
         for chunk in ready:
             stages[chunk.kind.stage].append(chunk)
         if stages[Stage.DECODE]:
@@ -74,7 +74,7 @@ class FixedBatch:
         return alike[: self.size]
 
 
-class StreamBatch(FixedBatch):
+class StreamBatchPolicy(FixedBatchPolicy):
     """The released StreamDiffusionV2: all steps of a stream in one pass, whenever a chunk comes.
 
     A step after the first waits for the next chunk of its stream; streams take turns.
@@ -83,10 +83,10 @@ class StreamBatch(FixedBatch):
     def __init__(self) -> None:
         super().__init__(1)
 
-    def asks(self, stream: int) -> Ask:
-        return Ask.EARLY
+    def asks(self, stream: int) -> Prefetch:
+        return Prefetch.EARLY
 
-    def _choose(self, ready: list[Chunk]) -> list[Chunk]:
+    def _choose(self, ready: list[QueuedChunk]) -> list[QueuedChunk]:
         for chunk in ready:
             if chunk.kind.stage is Stage.DECODE:
                 return [chunk]
@@ -98,7 +98,7 @@ class StreamBatch(FixedBatch):
         return waiting[:1]
 
 
-class PaperRule(FixedBatch):
+class PaperPolicy(FixedBatchPolicy):
     """The paper's scheduler as far as it is told: B follows the rate, up to the knee of B / L(B).
 
     From StreamDiffusionV2, section 4.1: a batch holds no more than has been collected; L(B) is
@@ -114,19 +114,19 @@ class PaperRule(FixedBatch):
         self._chunks = self._lost = self._late = 0
 
     def offer(
-        self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: Shape
+        self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: ChunkShape
     ) -> None:
         super().offer(stream, chunk, now_ns=now_ns, deadline_ns=deadline_ns, shape=shape)
         self._deadlines_ns[stream, chunk] = deadline_ns
 
-    def take_dropped(self) -> list[Dropped]:
+    def take_dropped(self) -> list[DroppedChunk]:
         dropped = super().take_dropped()
         self._lost += len(dropped)
         for chunk in dropped:
             del self._deadlines_ns[chunk.stream, chunk.chunk]
         return dropped
 
-    def done(self, batch: Batch, *, started_ns: int, ended_ns: int) -> list[Work]:
+    def done(self, batch: Batch, *, started_ns: int, ended_ns: int) -> list[MicroStep]:
         size = len(batch.items)
         self._latency.observe(batch.kind, items=size, duration_ns=max(1, ended_ns - started_ns))
         finished = super().done(batch, started_ns=started_ns, ended_ns=ended_ns)
@@ -147,10 +147,10 @@ class PaperRule(FixedBatch):
         self._chunks = self._lost = self._late = 0
 
 
-def _shares(chunk: Chunk, first: Chunk) -> bool:
+def _shares(chunk: QueuedChunk, first: QueuedChunk) -> bool:
     """Whether a chunk's step runs in the pass that `first`, of the same stream, begins."""
     return chunk.lane is first.lane and chunk.kind is first.kind
 
 
-def _deadline(chunk: Chunk) -> int:
+def _deadline(chunk: QueuedChunk) -> int:
     return chunk.deadline_ns

@@ -81,7 +81,7 @@ def run_suite(seconds: float, picture: Path | None) -> None:
             plot(summaries, picture)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_simulate(arguments: argparse.Namespace) -> int:
     """Simulate all policies and print what came of it."""
     try:
         if arguments.suite:
@@ -150,4 +150,4 @@ def add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--asked", action="store_true", help="frames wait until asked for, as the server's do"
     )
     parser.add_argument("--plot", type=Path, help="write B and misses over time to this PNG")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run_simulate)

@@ -7,16 +7,20 @@ from typing import TypeVar
 
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 
-from slipstream_engine.scheduling.latency_model import LatencyModel, Line
-from slipstream_engine.scheduling.scheduler import Policy, Scheduler
-from slipstream_engine.scheduling.types import Shape, Stage
-from slipstream_engine.simulation.baseline_policies import FixedBatch, PaperRule, StreamBatch
+from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
+from slipstream_engine.scheduling.scheduler import Scheduler, SchedulingPolicy
+from slipstream_engine.scheduling.types import ChunkShape, Stage
+from slipstream_engine.simulation.baseline_policies import (
+    FixedBatchPolicy,
+    PaperPolicy,
+    StreamBatchPolicy,
+)
 from slipstream_engine.simulation.simulator import (
     CHUNK_FRAMES,
-    Camera,
     ChunkOutcome,
     Hop,
     NoisyService,
+    SimulatedCamera,
     Simulator,
     SlowDown,
     Trace,
@@ -29,7 +33,7 @@ SLICES = 10  # of the simulated time, for what changes with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class DeviceModel:
     """Milliseconds of a chunk's parts: a pass of B steps takes `pass_ms + step_ms * B`."""
 
     encode_ms: float
@@ -37,14 +41,14 @@ class Device:
     step_ms: float
     decode_ms: float
 
-    def lines(self) -> dict[Stage, Line]:
+    def lines(self) -> dict[Stage, LinearLatency]:
         """The true time of passes, by stage; convolutions gain nothing from company."""
         return {
-            Stage.ENCODE: Line(base_ns=0, per_item_ns=self.encode_ms * NS_PER_MS),
-            Stage.DENOISE: Line(
+            Stage.ENCODE: LinearLatency(base_ns=0, per_item_ns=self.encode_ms * NS_PER_MS),
+            Stage.DENOISE: LinearLatency(
                 base_ns=self.pass_ms * NS_PER_MS, per_item_ns=self.step_ms * NS_PER_MS
             ),
-            Stage.DECODE: Line(base_ns=0, per_item_ns=self.decode_ms * NS_PER_MS),
+            Stage.DECODE: LinearLatency(base_ns=0, per_item_ns=self.decode_ms * NS_PER_MS),
         }
 
     def stream_batch_ms(self, steps: int) -> float:
@@ -55,10 +59,10 @@ class Device:
 # one H100, from the StreamDiffusionV2 paper's tables: chunk times with and without stream batch
 # give the pass and the step, the plateau on several GPUs gives the decoder
 DEVICES = {
-    "h100-1.3b-480p": Device(encode_ms=50.5, pass_ms=26.6, step_ms=30.7, decode_ms=89.5),
-    "h100-1.3b-512": Device(encode_ms=34.5, pass_ms=38.4, step_ms=17.9, decode_ms=61.5),
-    "h100-14b-480p": Device(encode_ms=50.5, pass_ms=28.0, step_ms=148.0, decode_ms=89.5),
-    "h100-14b-512": Device(encode_ms=34.5, pass_ms=29.0, step_ms=90.0, decode_ms=61.5),
+    "h100-1.3b-480p": DeviceModel(encode_ms=50.5, pass_ms=26.6, step_ms=30.7, decode_ms=89.5),
+    "h100-1.3b-512": DeviceModel(encode_ms=34.5, pass_ms=38.4, step_ms=17.9, decode_ms=61.5),
+    "h100-14b-480p": DeviceModel(encode_ms=50.5, pass_ms=28.0, step_ms=148.0, decode_ms=89.5),
+    "h100-14b-512": DeviceModel(encode_ms=34.5, pass_ms=29.0, step_ms=90.0, decode_ms=61.5),
 }
 
 
@@ -83,7 +87,7 @@ class Scenario:
         ValueError: if there is nothing to simulate.
     """
 
-    device: Device
+    device: DeviceModel
     gpus: int = 1
     streams: int = 3
     steps: int = 2
@@ -150,25 +154,25 @@ class Summary:
 
 def _new_latency() -> LatencyModel:
     """A model that knows nothing yet: any device is new to it."""
-    return LatencyModel(Line(base_ns=20 * NS_PER_MS, per_item_ns=20 * NS_PER_MS))
+    return LatencyModel(LinearLatency(base_ns=20 * NS_PER_MS, per_item_ns=20 * NS_PER_MS))
 
 
-POLICIES: dict[str, Callable[[], Policy]] = {
+POLICIES: dict[str, Callable[[], SchedulingPolicy]] = {
     "slo-aware": lambda: Scheduler(_new_latency()),
-    "fixed B=1": lambda: FixedBatch(1),
-    "stream batch": StreamBatch,
-    "fixed B<=4": lambda: FixedBatch(4),
-    "paper's rule": lambda: PaperRule(_new_latency()),
+    "fixed B=1": lambda: FixedBatchPolicy(1),
+    "stream batch": StreamBatchPolicy,
+    "fixed B<=4": lambda: FixedBatchPolicy(4),
+    "paper's rule": lambda: PaperPolicy(_new_latency()),
 }
 
 
-def simulate(scenario: Scenario, policy: Callable[[], Policy]) -> Trace:
+def simulate(scenario: Scenario, policy: Callable[[], SchedulingPolicy]) -> Trace:
     """One policy in one scenario; the same seed gives all policies the same arrivals."""
     chance = random.Random(scenario.seed)
     arrivals, noise = random.Random(chance.random()), random.Random(chance.random())
     period_ns = CHUNK_FRAMES * NS_PER_S / scenario.fps
     cameras = [
-        Camera(
+        SimulatedCamera(
             fps=scenario.fps,
             phase_ns=round(period_ns * (1 + chance.random())),
             jitter_ns=round(scenario.jitter_ms * NS_PER_MS),
@@ -177,7 +181,7 @@ def simulate(scenario: Scenario, policy: Callable[[], Policy]) -> Trace:
             route=(
                 Hop(
                     device=stream % scenario.gpus,
-                    shape=Shape(level="simulated", steps=scenario.steps),
+                    shape=ChunkShape(level="simulated", steps=scenario.steps),
                 ),
             ),
         )

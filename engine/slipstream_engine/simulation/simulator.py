@@ -15,10 +15,17 @@ from typing import Protocol
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 from slipstream_protocol.messages import SlotFree
 
-from slipstream_engine.scheduling.input_credits import Turns
-from slipstream_engine.scheduling.latency_model import Line
-from slipstream_engine.scheduling.scheduler import Policy
-from slipstream_engine.scheduling.types import Ask, Batch, Kind, Shape, Stage, Work
+from slipstream_engine.scheduling.input_credits import CreditQueue
+from slipstream_engine.scheduling.latency_model import LinearLatency
+from slipstream_engine.scheduling.scheduler import SchedulingPolicy
+from slipstream_engine.scheduling.types import (
+    Batch,
+    ChunkShape,
+    MicroStep,
+    PassKind,
+    Prefetch,
+    Stage,
+)
 
 CHUNK_FRAMES = 4
 _NEVER_NS = 1_000_000 * NS_PER_S  # beyond any deadline: nothing is dropped half-way
@@ -28,7 +35,7 @@ _HAND_OVER_NS = 3 * NS_PER_MS  # from asking for a chunk to having it, where its
 class Service(Protocol):
     """How long passes really take."""
 
-    def duration_ns(self, kind: Kind, items: int, now_ns: int) -> int: ...
+    def duration_ns(self, kind: PassKind, items: int, now_ns: int) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +59,7 @@ class NoisyService:
 
     def __init__(
         self,
-        lines: Mapping[Stage, Line],
+        lines: Mapping[Stage, LinearLatency],
         *,
         noise: float,
         slow_down: SlowDown | None,
@@ -63,7 +70,7 @@ class NoisyService:
         self._slow_down = slow_down
         self._rng = rng
 
-    def duration_ns(self, kind: Kind, items: int, now_ns: int) -> int:
+    def duration_ns(self, kind: PassKind, items: int, now_ns: int) -> int:
         sigma = self._noise
         factor = self._rng.lognormvariate(-sigma * sigma / 2, sigma) if sigma else 1.0
         slow = self._slow_down
@@ -77,11 +84,11 @@ class Hop:
     """What of a chunk is done on one device."""
 
     device: int
-    shape: Shape
+    shape: ChunkShape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Camera:
+class SimulatedCamera:
     """A stream's source, and the way of its chunks.
 
     Args:
@@ -128,7 +135,7 @@ class ChunkOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pass:
+class SimulatedPass:
     """One forward pass."""
 
     device: int
@@ -143,7 +150,7 @@ class Trace:
     """All that happened."""
 
     outcomes: list[ChunkOutcome] = field(default_factory=list)
-    passes: list[Pass] = field(default_factory=list)
+    passes: list[SimulatedPass] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -185,9 +192,9 @@ class Simulator:
 
     def __init__(
         self,
-        policies: Sequence[Policy],
+        policies: Sequence[SchedulingPolicy],
         services: Sequence[Service],
-        cameras: Sequence[Camera],
+        cameras: Sequence[SimulatedCamera],
         rng: random.Random,
     ) -> None:
         self._policies = policies
@@ -197,7 +204,7 @@ class Simulator:
         self._events: list[tuple[int, int, _Arrival | _End]] = []
         self._order = 0
         self._running = [False] * len(policies)
-        self._turns = [Turns() for _ in policies]
+        self._turns = [CreditQueue() for _ in policies]
         self._taken = [0] * len(cameras)  # frames of each stream that are in chunks
         self._under_way: dict[tuple[int, int], _Chunk] = {}
         self._between = {
@@ -279,7 +286,7 @@ class Simulator:
         device, batch = end.device, end.batch
         self._running[device] = False
         self._trace.passes.append(
-            Pass(
+            SimulatedPass(
                 device=device,
                 stage=batch.kind.stage,
                 items=len(batch.items),
@@ -330,18 +337,18 @@ class Simulator:
         for slot in slots:
             self._ask(slot.lane, slot.slot, now_ns)  # the number of the chunk serves as its slot
 
-    def _begun(self, work: Work, policy: Policy, now_ns: int) -> None:
+    def _begun(self, work: MicroStep, policy: SchedulingPolicy, now_ns: int) -> None:
         """A chunk is encoded; its successor may be wanted already."""
-        if self._cameras[work.stream].is_asked and policy.asks(work.stream) is Ask.EARLY:
+        if self._cameras[work.stream].is_asked and policy.asks(work.stream) is Prefetch.EARLY:
             self._under_way[work.stream, work.chunk].has_asked = True
             self._ask(work.stream, work.chunk + 1, now_ns)
 
-    def _made(self, chunk: _Chunk, policy: Policy, now_ns: int) -> None:
+    def _made(self, chunk: _Chunk, policy: SchedulingPolicy, now_ns: int) -> None:
         """A chunk is made; its successor is wanted now or in its turn, if it is not on its way."""
         camera = self._cameras[chunk.stream]
         if not camera.is_asked or chunk.has_asked:
             return
-        if policy.asks(chunk.stream) is Ask.IN_TURN:
+        if policy.asks(chunk.stream) is Prefetch.IN_TURN:
             turns = self._turns[camera.route[0].device]
             turns.wait(SlotFree(lane=chunk.stream, slot=chunk.number + 1))
         else:

@@ -7,7 +7,7 @@ import numpy as np
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.config import EngineConfig, Preset
-from slipstream_engine.diffusion.pipeline import DiffusionPipeline, Parts
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
 from slipstream_engine.models.vae.taehv import TaehvState
 from slipstream_engine.train import drift, evaluate
 from slipstream_engine.train.evaluate import HeldOut, Score
@@ -23,7 +23,7 @@ class Arm:
     parameters: Parameters
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class ArmOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What an arm makes, the mean over styles and clips.
 
     Args:
@@ -51,7 +51,7 @@ class Ablation(msgspec.Struct, frozen=True, kw_only=True, tag="ablation"):
     clips: tuple[str, ...]
     drift_chunks: int
     seconds: float
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[ArmOutcome, ...]
 
 
 def arms(preset: Preset) -> list[Arm]:
@@ -95,13 +95,13 @@ class Trial:
     """
 
     config: EngineConfig
-    parts: Parts[TaehvState]
+    parts: ModelBundle[TaehvState]
     styles: tuple[str, ...]
     clips: tuple[HeldOut, ...]
     loop: Clip
     drift_chunks: int
 
-    def run(self) -> tuple[Outcome, ...]:
+    def run(self) -> tuple[ArmOutcome, ...]:
         """Judge every arm; each is told as it is done."""
         outcomes = []
         for arm in arms(self.config.preset):
@@ -113,7 +113,7 @@ class Trial:
             )
         return tuple(outcomes)
 
-    def judge(self, arm: Arm) -> Outcome:
+    def judge(self, arm: Arm) -> ArmOutcome:
         """Every style on every clip, as the arm has it."""
         pipeline = DiffusionPipeline(replace(self.config, preset=arm.preset), self.parts)
         scores: list[Score] = []
@@ -128,7 +128,7 @@ class Trial:
             arm.parameters.merged(Parameters(prompt=self.styles[0])),
             chunks=self.drift_chunks,
         )
-        return Outcome(
+        return ArmOutcome(
             arm=arm.name,
             gain_db=round(float(np.mean([score.gain_db for score in scores])), 2),
             gradient_ratio=round(float(np.mean([score.gradient_ratio for score in scores])), 3),

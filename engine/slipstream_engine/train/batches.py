@@ -19,7 +19,7 @@ from slipstream_engine.train.data import Dataset
 from slipstream_engine.train.latents import Latents
 from slipstream_engine.train.styles import EMPHASIS
 
-FRAMES = 3
+WINDOW_LATENTS = 3
 STARTS = (2, 1)  # frames to a block: a stream's first chunk, then one more
 RUNS = (1, 1, 1)  # a sink, the frame before, the present one
 
@@ -37,13 +37,13 @@ class Crop:
     columns: int
 
 
-SMALL = Crop(batch=4, rows=12, columns=12)
-WIDE = Crop(batch=2, rows=20, columns=20)
-WHOLE = Crop(batch=1, rows=24, columns=32)
+SMALL_CROPS = Crop(batch=4, rows=12, columns=12)
+WIDE_CROPS = Crop(batch=2, rows=20, columns=20)
+WHOLE_CROPS = Crop(batch=1, rows=24, columns=32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Batch:
+class TrainingBatch:
     """One step's data.
 
     Args:
@@ -78,19 +78,19 @@ class Sampler:
         self._codes_KLE = codes_KLE
         self._emphasis = np.array([EMPHASIS.get(name, 1.0) for name in dataset.names])
 
-    def draw(self, rng: np.random.Generator, crop: Crop, *, pictures: bool) -> Batch:
+    def draw(self, rng: np.random.Generator, crop: Crop, *, pictures: bool) -> TrainingBatch:
         is_start = rng.random() < 0.5
         rows = [
             self._row(rng, crop, is_start=is_start, pictures=pictures) for _ in range(crop.batch)
         ]
-        weight_BF = torch.ones(crop.batch, FRAMES)
+        weight_BF = torch.ones(crop.batch, WINDOW_LATENTS)
         inputs = [row.input for row in rows]
         if not is_start:
             for b in np.flatnonzero(rng.random(crop.batch) < STRANGE_SINK_SHARE):
                 other = inputs[int(rng.integers(crop.batch))]
                 inputs[b] = torch.cat([other[:1], inputs[b][1:]])
                 weight_BF[b, 0] = 0
-        return Batch(
+        return TrainingBatch(
             blocks=STARTS if is_start else RUNS,
             input_BFchw=torch.stack(inputs).to(self._device),
             target_BFchw=torch.stack([row.target for row in rows]).to(self._device),

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from slipstream_engine.models.vae.taehv import Taehv
 from slipstream_engine.models.vae.taehv_config import FRAMES_TO_TRIM, TINY, TaehvParams
 from slipstream_engine.models.vae.taehv_layers import MemBlock, blocks
-from slipstream_engine.train.data import FRAMES, Dataset
+from slipstream_engine.train.data import CLIP_FRAMES, Dataset
 from slipstream_engine.train.fit import Recipe, fit
 from slipstream_engine.train.losses import picture_loss
 
 CROP_PX = 96
-CLIP_FRAMES = 8
+SAMPLE_FRAMES = 8
 BATCH = 6
 LEAST_LIVE = 0.5
 MOTION = 2.0  # moving components are taken before still ones of this much more variance
@@ -107,7 +107,7 @@ def sample(
     for _ in range(batch):
         n, k = int(rng.integers(clips)), int(rng.integers(-2, targets))
         y, x = (int(rng.integers(0, side - crop_px + 1)) // 8 * 8 for side in (height, width))
-        at = int(rng.integers(0, FRAMES - frames + 1))
+        at = int(rng.integers(0, CLIP_FRAMES - frames + 1))
         clip = dataset.inputs[n] if k < 0 else dataset.targets[n, k]
         cut = clip[at : at + frames, y : y + crop_px, x : x + crop_px]
         if rng.random() < 0.1:
@@ -138,7 +138,7 @@ def watch_units(model: nn.Module) -> Iterator[list[float]]:
             hook.remove()
 
 
-def check_alive(codec: Taehv, x_BTCHW: Tensor) -> float:
+def check_units_alive(codec: Taehv, x_BTCHW: Tensor) -> float:
     """The least share of live channels in any layer.
 
     Raises:
@@ -161,9 +161,11 @@ def train_codec(codec: Taehv, dataset: Dataset, recipe: Recipe, checkpoint: Path
     device = next(codec.parameters()).device
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
-        x_BTCHW = sample(dataset, rng, batch=BATCH, frames=CLIP_FRAMES, crop_px=crop_px).to(device)
+        x_BTCHW = sample(dataset, rng, batch=BATCH, frames=SAMPLE_FRAMES, crop_px=crop_px).to(
+            device
+        )
         if step % recipe.log_every == 0 and step:
-            print(f"codec: live channels {check_alive(codec, x_BTCHW):.2f}", flush=True)
+            print(f"codec: live channels {check_units_alive(codec, x_BTCHW):.2f}", flush=True)
         return picture_loss(codec.decode_clip(codec.encode_clip(x_BTCHW, {}), {}), x_BTCHW)
 
     return fit("codec", codec, loss, recipe, checkpoint)

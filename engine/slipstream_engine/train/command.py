@@ -19,7 +19,7 @@ WITHOUT_NETWORK = (
 )
 
 
-class Stage(StrEnum):
+class TrainingStage(StrEnum):
     """A part of the training; each needs what those before it left in the folder."""
 
     DATA = "data"
@@ -32,13 +32,15 @@ class Stage(StrEnum):
     ALL = "all"
 
 
-LOOKING = (Stage.ABLATE, Stage.DRIFT)
+LOOKING = (TrainingStage.ABLATE, TrainingStage.DRIFT)
 
 
 def add_train_tiny(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the engine's command line."""
     parser = commands.add_parser("train-tiny", help="make the embedded default model anew")
-    parser.add_argument("--stage", type=Stage, choices=list(Stage), default=Stage.ALL)
+    parser.add_argument(
+        "--stage", type=TrainingStage, choices=list(TrainingStage), default=TrainingStage.ALL
+    )
     parser.add_argument("--device", default="cpu", help="torch device to train on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -70,7 +72,7 @@ def train_tiny(arguments: argparse.Namespace) -> int:
 
     steps = _steps(arguments)
     effort = EffortFile(path=arguments.out / "effort.json")
-    wanted = list(steps) if arguments.stage is Stage.ALL else [arguments.stage]
+    wanted = list(steps) if arguments.stage is TrainingStage.ALL else [arguments.stage]
     try:
         for stage in wanted:
             # those that only look at weights say for themselves how long they took
@@ -91,7 +93,7 @@ def train_tiny(arguments: argparse.Namespace) -> int:
     return 1
 
 
-def _steps(arguments: argparse.Namespace) -> Mapping[Stage, Callable[[], None]]:
+def _steps(arguments: argparse.Namespace) -> Mapping[TrainingStage, Callable[[], None]]:
     """What each stage runs, in their order."""
     from slipstream_engine.train import plan, stages
     from slipstream_engine.train.examine import Examination
@@ -112,11 +114,11 @@ def _steps(arguments: argparse.Namespace) -> Mapping[Stage, Callable[[], None]]:
         arm_chunks=SMOKE_CHUNKS if arguments.smoke else 240,
     )
     return {
-        Stage.DATA: workshop.make_data,
-        Stage.CODEC: workshop.make_codec,
-        Stage.TEXT: workshop.make_text,
-        Stage.DIT: workshop.make_dit,
-        Stage.EVALUATE: workshop.evaluate,
-        Stage.ABLATE: examination.ablate,
-        Stage.DRIFT: examination.drift,
+        TrainingStage.DATA: workshop.make_data,
+        TrainingStage.CODEC: workshop.make_codec,
+        TrainingStage.TEXT: workshop.make_text,
+        TrainingStage.DIT: workshop.make_dit,
+        TrainingStage.EVALUATE: workshop.evaluate,
+        TrainingStage.ABLATE: examination.ablate,
+        TrainingStage.DRIFT: examination.drift,
     }

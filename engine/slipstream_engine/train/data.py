@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from slipstream_engine.train.colours import AS_IT_COMES, COLOURS, TINTS, tint
 from slipstream_engine.train.scenes import Clip, Footage, Size, footage, scene, sensor
-from slipstream_engine.train.sources import TRAINING, Source
+from slipstream_engine.train.sources import TRAINING, PictureSource
 from slipstream_engine.train.styles import IDENTITY, STYLES
 
 NAMES: tuple[str, ...] = (IDENTITY, *STYLES)
-FRAMES = 13  # a first chunk of five and two more of four
+CLIP_FRAMES = 13  # a first chunk of five and two more of four
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ def to_bytes(clip: Clip) -> NDArray[np.uint8]:
     return np.asarray(np.rint(np.clip(clip, 0, 1) * 255), np.uint8)
 
 
-def _manifest(config: DataConfig, sources: Sequence[Source]) -> dict[str, object]:
+def _manifest(config: DataConfig, sources: Sequence[PictureSource]) -> dict[str, object]:
     return {
         "config": asdict(config),
         "names": list(NAMES),
@@ -83,7 +83,7 @@ def _deal(config: DataConfig, rng: np.random.Generator) -> NDArray[np.int64]:
     return np.array(hands, np.int64)
 
 
-def build(folder: Path, config: DataConfig, sources: Sequence[Source] = TRAINING) -> None:
+def build(folder: Path, config: DataConfig, sources: Sequence[PictureSource] = TRAINING) -> None:
     """Make the data in `folder`, unless it is there already.
 
     Raises:
@@ -102,8 +102,8 @@ def build(folder: Path, config: DataConfig, sources: Sequence[Source] = TRAINING
 
 
 def _fill(folder: Path, config: DataConfig, material: Sequence[Footage]) -> None:
-    shape = (FRAMES, config.height_px, config.width_px, 3)
-    size = Size(frames=FRAMES, width_px=config.width_px, height_px=config.height_px)
+    shape = (CLIP_FRAMES, config.height_px, config.width_px, 3)
+    size = Size(frames=CLIP_FRAMES, width_px=config.width_px, height_px=config.height_px)
     styles = _deal(config, np.random.default_rng([config.seed, 1]))
     tints = np.zeros_like(styles)
     tints[:, -1] = 1 + np.arange(config.clips) % len(COLOURS)

@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from slipstream_engine.config import ScheduleParams
-from slipstream_engine.diffusion.flow_matching import Schedule, add_noise, mix_noise
+from slipstream_engine.diffusion.flow_matching import FlowSchedule, add_noise, mix_noise
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.models.vae.taehv import Taehv
-from slipstream_engine.train.batches import FRAMES, Batch, Crop, Sampler
+from slipstream_engine.train.batches import WINDOW_LATENTS, Crop, Sampler, TrainingBatch
 from slipstream_engine.train.fit import Recipe, fit
 from slipstream_engine.train.losses import grid_loss, line_loss, picture_loss
 
@@ -40,9 +40,9 @@ class Student(nn.Module):
         self.dit = dit
         self.codec = codec
         self.schedule_params = schedule
-        self._schedule = Schedule(schedule, dit.device)
+        self._schedule = FlowSchedule(schedule, dit.device)
 
-    def first_step(self, batch: Batch, rng: np.random.Generator) -> Tensor:
+    def first_step(self, batch: TrainingBatch, rng: np.random.Generator) -> Tensor:
         """The clean latents the model says for a batch of noised inputs."""
         size, frames = batch.input_BFchw.shape[:2]
         low, high = self.schedule_params.noise_scale_range
@@ -52,17 +52,17 @@ class Student(nn.Module):
         x_BFchw = mix_noise(batch.input_BFchw, noise, scale_BF[..., None, None, None])
         return self._clean(x_BFchw, self._schedule.first_timestep(scale_BF), batch)
 
-    def second_step(self, batch: Batch, rng: np.random.Generator) -> Tensor:
+    def second_step(self, batch: TrainingBatch, rng: np.random.Generator) -> Tensor:
         """The clean latents said for the model's own, noised again as between two steps."""
         with torch.no_grad():
             own_BFchw = self.first_step(batch, rng)
         later = self.schedule_params.step_list[1:]
         t_BF = torch.from_numpy(rng.choice(later, (len(own_BFchw), 1))).to(self.dit.device)
-        t_BF = t_BF.expand(-1, FRAMES)
+        t_BF = t_BF.expand(-1, WINDOW_LATENTS)
         sigma = self._schedule.renoise_sigma(t_BF)[..., None, None, None]
         return self._clean(add_noise(own_BFchw, self._noise(batch, rng), sigma), t_BF, batch)
 
-    def _noise(self, batch: Batch, rng: np.random.Generator) -> Tensor:
+    def _noise(self, batch: TrainingBatch, rng: np.random.Generator) -> Tensor:
         seed = int(rng.integers(2**62))
         generator = torch.Generator(self.dit.device).manual_seed(seed)
         noise = torch.randn(batch.input_BFchw.shape, generator=generator, device=self.dit.device)
@@ -70,14 +70,14 @@ class Student(nn.Module):
             noise = noise[:, :1].expand_as(noise)
         return noise
 
-    def _clean(self, x_BFchw: Tensor, t_BF: Tensor, batch: Batch) -> Tensor:
+    def _clean(self, x_BFchw: Tensor, t_BF: Tensor, batch: TrainingBatch) -> Tensor:
         height, width = x_BFchw.shape[-2:]
         memory = self.dit.clip_memory(batch.blocks, height=height, width=width)
         flow: Tensor = self.dit(x_BFchw, t_BF, self.dit.condition(batch.codes_BLE), memory)
         return x_BFchw - self._schedule.sigma(t_BF)[..., None, None, None] * flow
 
 
-def latent_loss(said_BFchw: Tensor, batch: Batch) -> Tensor:
+def latent_loss(said_BFchw: Tensor, batch: TrainingBatch) -> Tensor:
     """Smooth absolute error, so that the many dull blocks do not outweigh the few with lines."""
     error_BF = F.smooth_l1_loss(said_BFchw, batch.target_BFchw, beta=BETA, reduction="none")
     error_BF = error_BF.mean(dim=(2, 3, 4))
@@ -133,7 +133,7 @@ def train_pictures(
     return fit("dit pictures", student, loss, recipe, checkpoint)
 
 
-def _say(student: Student, batch: Batch, rng: np.random.Generator) -> Tensor:
+def _say(student: Student, batch: TrainingBatch, rng: np.random.Generator) -> Tensor:
     if rng.random() < SECOND_STEP_SHARE:
         return student.second_step(batch, rng)
     return student.first_step(batch, rng)

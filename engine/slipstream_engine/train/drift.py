@@ -25,7 +25,7 @@ from slipstream_engine.train.scenes import Clip
 from slipstream_engine.train.trend import Trend, trend
 
 ROUND_CHUNKS = 12
-CLIP_FRAMES = ROUND_CHUNKS * 4 // 2 + 1  # forth and back, both ends once
+LOOP_FRAMES = ROUND_CHUNKS * 4 // 2 + 1  # forth and back, both ends once
 SENSOR_LEVELS = 2.0
 FEWEST_CHUNKS = 5 * ROUND_CHUNKS  # one to settle, one to compare with, three for a trend
 _REPORT_CHUNKS = 600
@@ -48,7 +48,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     is_noise: bool
 
 
-class Memory(msgspec.Struct, frozen=True, kw_only=True):
+class MemoryUse(msgspec.Struct, frozen=True, kw_only=True):
     """What the process held, in MiB: after the first rounds, half way, and at the end."""
 
     start_mib: float
@@ -70,7 +70,7 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True, tag="drift"):
     chunks: int
     seconds: float
     courses: Mapping[str, Course]
-    memory: Memory
+    memory: MemoryUse
 
     @property
     def steepest(self) -> Course:
@@ -106,7 +106,7 @@ def measure(
     """Stream `clip` in a loop and see where its pictures go.
 
     Args:
-        clip: `CLIP_FRAMES` of the pipeline's size.
+        clip: `LOOP_FRAMES` of the pipeline's size.
         parameters: of the stream, with its prompt.
         chunks: to stream; whole rounds of it count.
 
@@ -145,7 +145,7 @@ def measure(
         chunks=chunks,
         seconds=round(time.monotonic() - began, 1),
         courses={name: _course(one.means) for name, one in rounds.items()},
-        memory=Memory(start_mib=start_mib, middle_mib=middle_mib, end_mib=end_mib),
+        memory=MemoryUse(start_mib=start_mib, middle_mib=middle_mib, end_mib=end_mib),
     )
 
 
@@ -170,7 +170,7 @@ def resident_bytes() -> int:
 
 def _looped(clip: Clip) -> I420:
     """The clip forth and back, as a camera gives it."""
-    assert len(clip) == CLIP_FRAMES, f"the clip has {len(clip)} frames, it must have {CLIP_FRAMES}"
+    assert len(clip) == LOOP_FRAMES, f"the clip has {len(clip)} frames, it must have {LOOP_FRAMES}"
     both = np.concatenate([clip, clip[-2:0:-1]])
     rgb_TCHW = torch.from_numpy(np.ascontiguousarray(both.transpose(0, 3, 1, 2))) * 2 - 1
     return i420_from_rgb(rgb_TCHW).numpy()

@@ -22,7 +22,7 @@ def machine() -> str:
     )
 
 
-class Effort(msgspec.Struct, frozen=True, kw_only=True):
+class TrainingEffort(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds by stage, and the machine of the last one."""
 
     machine: str
@@ -36,14 +36,14 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffortFile:
-    """An `Effort` kept in `path`."""
+    """An `TrainingEffort` kept in `path`."""
 
     path: Path
 
-    def read(self) -> Effort:
+    def read(self) -> TrainingEffort:
         if not self.path.is_file():
-            return Effort(machine=machine(), seconds={})
-        return msgspec.json.decode(self.path.read_bytes(), type=Effort)
+            return TrainingEffort(machine=machine(), seconds={})
+        return msgspec.json.decode(self.path.read_bytes(), type=TrainingEffort)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -58,5 +58,5 @@ class EffortFile:
     def _add(self, stage: str, spent_s: float) -> None:
         seconds = self.read().seconds
         total_s = round(seconds.get(stage, 0.0) + spent_s, 1)
-        effort = Effort(machine=machine(), seconds=seconds | {stage: total_s})
+        effort = TrainingEffort(machine=machine(), seconds=seconds | {stage: total_s})
         replace_file(self.path, lambda path: path.write_bytes(msgspec.json.encode(effort)))

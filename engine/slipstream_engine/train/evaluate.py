@@ -22,7 +22,7 @@ from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.models.vae.taehv import Taehv, TaehvState
 from slipstream_engine.train.data import stylise
 from slipstream_engine.train.scenes import Clip, Footage, Size, travel
-from slipstream_engine.train.sources import HELD_OUT, Frames, Source, load
+from slipstream_engine.train.sources import HELD_OUT, Frames, PictureSource, load_pictures
 from slipstream_engine.train.styles import IDENTITY
 
 SETTLE_FRAMES = 5  # the first chunk is judged like the others, but not for flicker
@@ -78,11 +78,11 @@ class TintScore:
         return self.psnr_db - self.unheeded_db
 
 
-def held_out(size: Size, sources: Sequence[Source] = HELD_OUT) -> list[HeldOut]:
+def held_out(size: Size, sources: Sequence[PictureSource] = HELD_OUT) -> list[HeldOut]:
     """The clips to judge by: films as they are, photographs under a moving camera."""
     clips = []
     for number, source in enumerate(sources):
-        frames = load(source)
+        frames = load_pictures(source)
         clip: Clip
         if source.is_clip:
             covered = np.stack([_cover(f, size) for f in frames[30 : 30 + size.frames]])

@@ -13,15 +13,15 @@ import msgspec
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.config import EngineConfig, Preset
-from slipstream_engine.diffusion.pipeline import DiffusionPipeline, Parts
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
 from slipstream_engine.models.vae.taehv import TaehvState
 from slipstream_engine.train import evaluate, report
 from slipstream_engine.train.ablation import Ablation, Trial
-from slipstream_engine.train.drift import CLIP_FRAMES, Drift, measure, progress
+from slipstream_engine.train.drift import LOOP_FRAMES, Drift, measure, progress
 from slipstream_engine.train.effort import machine
 from slipstream_engine.train.fit import replace_file
 from slipstream_engine.train.scenes import Clip, Size
-from slipstream_engine.train.sources import Source
+from slipstream_engine.train.sources import PictureSource
 from slipstream_engine.train.styles import STYLES
 from slipstream_engine.weights.embedded import DIT_FILE, load_embedded
 
@@ -53,7 +53,7 @@ class Examination:
     weights: Path
     preset: Preset
     device: str
-    held_out: Sequence[Source]
+    held_out: Sequence[PictureSource]
     frames: int = 29
     styles: int = 6
     drift_chunks: int = 10_000
@@ -104,7 +104,7 @@ class Examination:
 
     def _loop(self) -> Clip:
         size = Size(
-            frames=CLIP_FRAMES, width_px=self.preset.width_px, height_px=self.preset.height_px
+            frames=LOOP_FRAMES, width_px=self.preset.width_px, height_px=self.preset.height_px
         )
         return evaluate.held_out(size, self.held_out[:1])[0].clip
 
@@ -118,5 +118,5 @@ class Examination:
         print("\n".join(section.lines))
 
 
-def _styles(parts: Parts[TaehvState]) -> tuple[str, ...]:
+def _styles(parts: ModelBundle[TaehvState]) -> tuple[str, ...]:
     return parts.text.vocabulary.styles or tuple(STYLES)

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from slipstream_engine.device.precision import quick_products
+from slipstream_engine.device.precision import reduced_precision_matmul
 
 Loss = Callable[[int, np.random.Generator], Tensor]
 
@@ -92,7 +92,7 @@ def fit(name: str, model: nn.Module, loss: Loss, recipe: Recipe, checkpoint: Pat
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate_at(step)
         optimiser.zero_grad(set_to_none=True)
-        with quick_products():
+        with reduced_precision_matmul():
             value = loss(step, np.random.default_rng([recipe.seed, step]))
             value.backward()  # torch leaves this one untyped
         nn.utils.clip_grad_norm_(trained, recipe.clip)

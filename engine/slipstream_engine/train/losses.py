@@ -11,7 +11,7 @@ STILL = 1 / 255  # a wanted change below it is none
 WINDOW_PX = 8
 BLOCK_PX = 8  # what one latent stands for
 NEIGHBOURS = 4  # blocks to a side that are looked at together
-FAINT = 4e-4  # gradient energy of about five grey levels: lines below it do not matter
+FAINT_SLOPE = 4e-4  # gradient energy of about five grey levels: lines below it do not matter
 
 
 def picture_loss(made_BTCHW: Tensor, wanted_BTCHW: Tensor) -> Tensor:
@@ -35,8 +35,8 @@ def line_loss(made_BTCHW: Tensor, wanted_BTCHW: Tensor) -> Tensor:
     of them as the teacher draws, most where there is most.
     """
     made, wanted = _energy(made_BTCHW), _energy(wanted_BTCHW)
-    weight = (wanted + FAINT).sqrt()
-    distance = ((made + FAINT) / (wanted + FAINT)).log().abs()
+    weight = (wanted + FAINT_SLOPE).sqrt()
+    distance = ((made + FAINT_SLOPE) / (wanted + FAINT_SLOPE)).log().abs()
     return (weight * distance).sum() / weight.sum()
 
 

@@ -160,7 +160,7 @@ STRONGLY: tuple[str, ...] = _list("""
 JOINTS: tuple[str, ...] = _list(
     """and, mixed with, with, meets, plus, combined with, blended with, in, of, on"""
 )
-FRAMES: tuple[str, ...] = (
+SENTENCE_FRAMES: tuple[str, ...] = (
     "{}",
     "{}",
     "{}",

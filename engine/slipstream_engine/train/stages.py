@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import load_file
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_engine.checkpoints.loader import load
+from slipstream_engine.checkpoints.loader import load_module
 from slipstream_engine.config import EngineConfig
-from slipstream_engine.diffusion.pipeline import DiffusionPipeline, Parts
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
 from slipstream_engine.models.dit.transformer import CausalDit, initialise
 from slipstream_engine.models.vae.taehv import Taehv, TaehvState
 from slipstream_engine.models.vae.taehv_config import TINY
@@ -155,7 +155,7 @@ class Workshop:
 
     def _judge(
         self,
-        parts: Parts[TaehvState],
+        parts: ModelBundle[TaehvState],
         config: EngineConfig,
         style: str,
         clips: Sequence[HeldOut],
@@ -174,7 +174,7 @@ class Workshop:
         return _Judged(style=style, scores=tuple(scores), flicker=flicker, row=(style, pictures))
 
     def _judge_tints(
-        self, parts: Parts[TaehvState], config: EngineConfig, clips: Sequence[HeldOut]
+        self, parts: ModelBundle[TaehvState], config: EngineConfig, clips: Sequence[HeldOut]
     ) -> list[TintScore]:
         pipeline = DiffusionPipeline(config, parts)
         scores = [
@@ -201,7 +201,7 @@ class Workshop:
             ),
             how=(
                 f"`slipstream-engine train-tiny --seed {plan.data.seed}`: {plan.data.clips} clips "
-                f"of {data.FRAMES} frames, codec {plan.codec.steps} steps, words "
+                f"of {data.CLIP_FRAMES} frames, codec {plan.codec.steps} steps, words "
                 f"{plan.text_steps},",
                 f"transformer {plan.latents.steps} steps on latents, {plan.pictures.steps} on "
                 f"parts of pictures and {plan.finish.steps} on larger ones, on {self.device}.",
@@ -212,7 +212,7 @@ class Workshop:
 
 def codec_of(path: Path) -> Taehv:
     """The codec of a file, in float32, at rest."""
-    codec = load(lambda: Taehv(TINY), path, dtype=torch.float32, device=torch.device("cpu"))
+    codec = load_module(lambda: Taehv(TINY), path, dtype=torch.float32, device=torch.device("cpu"))
     return codec.requires_grad_(False)
 
 

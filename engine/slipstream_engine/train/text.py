@@ -20,16 +20,16 @@ from slipstream_engine.train.phrases import (
     COLOUR_FRAMES,
     COLOUR_PHRASES,
     FAINTLY,
-    FRAMES,
     JOINTS,
     NEUTRAL,
     PHRASES,
+    SENTENCE_FRAMES,
     STRONGLY,
 )
 
 RUN_ROWS = 8192
-TEXT_LEN = 4
-TEXT_DIM = 64
+TINY_TEXT_LEN = 4
+TINY_TEXT_DIM = 64
 CODE_SEED = 7
 FAINT_SHARE = 0.5
 COLOUR_SHARE = 0.4
@@ -78,7 +78,7 @@ def known_words() -> tuple[str, ...]:
         *NEUTRAL,
         *(
             frame.replace("{n}", "").replace("{c}", "").replace("{}", "")
-            for frame in (*FRAMES, *COLOUR_FRAMES)
+            for frame in (*SENTENCE_FRAMES, *COLOUR_FRAMES)
         ),
     ]
     singles = {word for text in (*taught, *everyday) for word in words(text)}
@@ -96,7 +96,9 @@ def codes() -> Tensor:
     That of no colour is 0: a colour's is added to a style's.
     """
     generator = torch.Generator().manual_seed(CODE_SEED)
-    codes_KLE = torch.randn(len(NAMES) + len(TINTS), TEXT_LEN, TEXT_DIM, generator=generator)
+    codes_KLE = torch.randn(
+        len(NAMES) + len(TINTS), TINY_TEXT_LEN, TINY_TEXT_DIM, generator=generator
+    )
     codes_KLE[len(NAMES)] = 0
     return codes_KLE
 
@@ -149,7 +151,7 @@ def _plain_lesson(rng: np.random.Generator) -> Lesson:
         shares[first] = 1 - FAINT_SHARE
     elif kind < 0.66:
         phrase = f"{_pick(rng, STRONGLY)} {phrase}"
-    text = _pick(rng, FRAMES).replace("{}", phrase)
+    text = _pick(rng, SENTENCE_FRAMES).replace("{}", phrase)
     while "{n}" in text:
         text = text.replace("{n}", _pick(rng, NEUTRAL), 1)
     return Lesson(text=text, shares=tuple(shares), tints=tuple(tints))

@@ -14,8 +14,8 @@ from typing import Protocol
 
 from slipstream_engine.atomic_file import replacing
 from slipstream_engine.checkpoints.checkpoint import CheckpointError
-from slipstream_engine.checkpoints.loader import check
-from slipstream_engine.checkpoints.safetensors_writer import convert
+from slipstream_engine.checkpoints.loader import check_checkpoint
+from slipstream_engine.checkpoints.safetensors_writer import write_safetensors
 from slipstream_engine.optional_packages import MissingExtraError, optional
 from slipstream_engine.weights.registry import BUNDLES, DEFAULT_WEIGHTS, Artifact
 
@@ -26,7 +26,7 @@ class FetchError(Exception):
     """A file cannot be had from where it was looked for; the text says why."""
 
 
-class Source(Protocol):
+class WeightSource(Protocol):
     """Where files come from."""
 
     def fetch(self, artifact: Artifact) -> Path:
@@ -42,7 +42,7 @@ class Source(Protocol):
         ...
 
 
-class Hub:
+class HubSource:
     """The Hugging Face hub, with progress and resume.
 
     Args:
@@ -77,7 +77,7 @@ class Hub:
         return self._downloads / artifact.file
 
 
-class Folder:
+class FolderSource:
     """A folder that stands in for the hub: whatever its layout, a file is known by its path's end.
 
     Args:
@@ -111,7 +111,7 @@ class Folder:
         """Another's folder stays as it is."""
 
 
-def pull(bundle: Sequence[Artifact], weights: Path, source: Source) -> None:
+def pull(bundle: Sequence[Artifact], weights: Path, source: WeightSource) -> None:
     """Bring every file of `bundle` into the folder `weights`; those that are there and whole stay.
 
     Raises:
@@ -144,7 +144,7 @@ def is_whole(artifact: Artifact, weights: Path) -> bool:
         if artifact.build is None:
             _check_json(target)
         else:
-            check(artifact.build, target, surplus=artifact.surplus)
+            check_checkpoint(artifact.build, target, surplus=artifact.surplus)
     except CheckpointError as error:
         _say(f"{error}\n{target} will be replaced")
         return False
@@ -158,8 +158,8 @@ def _keep(artifact: Artifact, fetched: Path, target: Path) -> None:
         with fetched.open("rb") as original, replacing(target) as copy:
             shutil.copyfileobj(original, copy)
     else:
-        checkpoint = check(artifact.build, fetched, surplus=artifact.surplus)
-        convert(checkpoint, target, dtype=artifact.dtype, progress=_Percent(target))
+        checkpoint = check_checkpoint(artifact.build, fetched, surplus=artifact.surplus)
+        write_safetensors(checkpoint, target, dtype=artifact.dtype, progress=_Percent(target))
 
 
 class _Percent:
@@ -219,14 +219,16 @@ def add_pull(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         metavar="DIR",
         help="where to keep them (default: %(default)s)",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run_pull)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_pull(arguments: argparse.Namespace) -> int:
     """Pull as the command line asks; 1 and a reason on stderr where that is not possible."""
     weights = arguments.weights.expanduser()
     try:
-        source = Folder(arguments.folder) if arguments.folder else Hub(weights / DOWNLOADS)
+        source = (
+            FolderSource(arguments.folder) if arguments.folder else HubSource(weights / DOWNLOADS)
+        )
         pull(BUNDLES[arguments.bundle], weights, source)
     except FetchError as error:
         _say(f"{arguments.bundle} cannot be pulled: {error}\n{by_hand(arguments.bundle, weights)}")

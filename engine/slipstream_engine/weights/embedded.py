@@ -7,9 +7,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from slipstream_engine.checkpoints.checkpoint import CheckpointError
-from slipstream_engine.checkpoints.loader import load
+from slipstream_engine.checkpoints.loader import load_module
 from slipstream_engine.config import EngineConfig
-from slipstream_engine.diffusion.pipeline import Parts
+from slipstream_engine.diffusion.pipeline import ModelBundle
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.models.text.tiny_text import TinyText
 from slipstream_engine.models.vae.taehv import Taehv, TaehvState
@@ -19,7 +19,7 @@ WEIGHTS = Path(__file__).parents[1] / "assets" / "tiny"
 CODEC_FILE, DIT_FILE, TEXT_FILE = "codec.safetensors", "dit.safetensors", "text.safetensors"
 
 
-def load_embedded(config: EngineConfig, folder: Path = WEIGHTS) -> Parts[TaehvState]:
+def load_embedded(config: EngineConfig, folder: Path = WEIGHTS) -> ModelBundle[TaehvState]:
     """The parts of preset `tiny`, ready for inference.
 
     Raises:
@@ -28,10 +28,10 @@ def load_embedded(config: EngineConfig, folder: Path = WEIGHTS) -> Parts[TaehvSt
     device = torch.device(config.device)
     dtype: torch.dtype = getattr(torch, config.dtype)
     params = config.preset.dit
-    model = load(lambda: CausalDit(params), folder / DIT_FILE, dtype=dtype, device=device)
-    codec = load(lambda: Taehv(TINY), folder / CODEC_FILE, dtype=dtype, device=device)
+    model = load_module(lambda: CausalDit(params), folder / DIT_FILE, dtype=dtype, device=device)
+    codec = load_module(lambda: Taehv(TINY), folder / CODEC_FILE, dtype=dtype, device=device)
     text = load_text(folder / TEXT_FILE, like=torch.zeros((), device=device, dtype=dtype))
-    return Parts(model=model, codec=codec, text=text)
+    return ModelBundle(model=model, codec=codec, text=text)
 
 
 def check_embedded(folder: Path = WEIGHTS) -> None:

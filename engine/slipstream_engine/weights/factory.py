@@ -10,18 +10,18 @@ import torch
 from slipstream_engine.codec.hybrid import CodecSides
 from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
 from slipstream_engine.config import PRESETS, Compilation, EngineConfig, Preset
-from slipstream_engine.diffusion.pipeline import DiffusionPipeline, Parts, latent_size
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle, latent_size
 from slipstream_engine.models.vae.taehv_config import TINY, TaehvParams
 from slipstream_engine.weights.embedded import load_embedded
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
-from slipstream_engine.weights.wan import load_real_parts
+from slipstream_engine.weights.wan import load_wan
 
 EMBEDDED = "tiny"
 _EMBEDDINGS_MAX_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ModelRequest:
     """A pipeline as people ask for it.
 
     Args:
@@ -65,7 +65,7 @@ def preset_named(name: str) -> Preset:
     return PRESETS[name]
 
 
-def configure(wanted: Wanted) -> EngineConfig:
+def configure(wanted: ModelRequest) -> EngineConfig:
     """What to load, and where; reads no weights.
 
     Raises:
@@ -114,7 +114,7 @@ def _device(name: str) -> str:
     return name
 
 
-def load_diffusion(wanted: Wanted) -> DiffusionPipeline[Any]:
+def load_diffusion(wanted: ModelRequest) -> DiffusionPipeline[Any]:
     """The pipeline, loaded but cold.
 
     Raises:
@@ -124,10 +124,10 @@ def load_diffusion(wanted: Wanted) -> DiffusionPipeline[Any]:
     torch.set_num_threads(wanted.threads or max(1, usable_cores() // 2))
     config = configure(wanted)
     weights = (wanted.weights or DEFAULT_WEIGHTS).expanduser()
-    return DiffusionPipeline(config, load_parts(config, weights))
+    return DiffusionPipeline(config, load_bundle(config, weights))
 
 
-def load_parts(config: EngineConfig, weights: Path) -> Parts[Any]:
+def load_bundle(config: EngineConfig, weights: Path) -> ModelBundle[Any]:
     """What `config` names, from a weights folder.
 
     Raises:
@@ -139,4 +139,4 @@ def load_parts(config: EngineConfig, weights: Path) -> Parts[Any]:
     cache = EmbeddingCache(
         weights / "embeddings", model=config.preset.text, max_bytes=_EMBEDDINGS_MAX_BYTES
     )
-    return load_real_parts(config, weights, cache, encoder_device=torch.device("cpu"))
+    return load_wan(config, weights, cache, encoder_device=torch.device("cpu"))

@@ -13,16 +13,16 @@ from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Prompts
 from torch import Tensor
 
-from slipstream_engine.checkpoints.checkpoint import Shape
-from slipstream_engine.checkpoints.loader import make
+from slipstream_engine.checkpoints.checkpoint import TensorShape
+from slipstream_engine.checkpoints.loader import make_module
 from slipstream_engine.config import EngineConfig
-from slipstream_engine.diffusion.pipeline import Parts
+from slipstream_engine.diffusion.pipeline import ModelBundle
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.models.vae.taehv import Taehv
 from slipstream_engine.models.vae.taehv_config import TINY
 from slipstream_engine.weights.factory import EMBEDDED
 from slipstream_engine.weights.registry import CODECS
-from slipstream_engine.weights.wan import Sizes, builds_of, pair_codecs
+from slipstream_engine.weights.wan import ModelSizes, builds_of, pair_codecs
 
 
 class RandomText:
@@ -43,7 +43,7 @@ class RandomText:
         return self._rows_TE
 
 
-def random_parts(config: EngineConfig, *, sizes: Sizes | None = None) -> Parts[Any]:
+def random_bundle(config: EngineConfig, *, sizes: ModelSizes | None = None) -> ModelBundle[Any]:
     """The parts of a preset, the same numbers every time.
 
     Args:
@@ -52,27 +52,29 @@ def random_parts(config: EngineConfig, *, sizes: Sizes | None = None) -> Parts[A
     preset = config.preset
     device, dtype = torch.device(config.device), getattr(torch, config.dtype)
 
-    def tensor_of(name: str, shape: Shape) -> Tensor:
+    def tensor_of(name: str, shape: TensorShape) -> Tensor:
         return random_tensor(name, shape, device=device, dtype=dtype)
 
     codec: Any
     if preset.name == EMBEDDED:
-        codec = make(lambda: Taehv(TINY), tensor_of, device=device)
+        codec = make_module(lambda: Taehv(TINY), tensor_of, device=device)
     else:
-        builds = builds_of(preset, sizes or Sizes())
+        builds = builds_of(preset, sizes or ModelSizes())
         codec = pair_codecs(
-            preset, lambda name: make(builds[CODECS[name]], tensor_of, device=device), device
+            preset, lambda name: make_module(builds[CODECS[name]], tensor_of, device=device), device
         )
-    model = make(lambda: CausalDit(preset.dit), tensor_of, device=device)
+    model = make_module(lambda: CausalDit(preset.dit), tensor_of, device=device)
     text = RandomText(
         text_len=preset.dit.text_len,
         text_dim=preset.dit.text_dim,
         like=torch.empty((), device=device, dtype=dtype),
     )
-    return Parts(model=model, codec=codec, text=text)
+    return ModelBundle(model=model, codec=codec, text=text)
 
 
-def random_tensor(name: str, shape: Shape, *, device: torch.device, dtype: torch.dtype) -> Tensor:
+def random_tensor(
+    name: str, shape: TensorShape, *, device: torch.device, dtype: torch.dtype
+) -> Tensor:
     """Weights of variance one over their inputs, gains of one, biases of zero."""
     if name.endswith("bias"):
         return torch.zeros(shape, device=device, dtype=dtype)

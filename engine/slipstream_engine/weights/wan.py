@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from slipstream_engine.checkpoints.checkpoint import CheckpointError
-from slipstream_engine.checkpoints.loader import check, load
-from slipstream_engine.codec.hybrid import CodecName, CodecPair, CodecSides, LatentStatistics
+from slipstream_engine.checkpoints.loader import check_checkpoint, load_module
+from slipstream_engine.codec.hybrid import CodecName, CodecSides, HybridCodec, LatentStatistics
 from slipstream_engine.codec.protocol import Codec
 from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
 from slipstream_engine.conditioning.umt5_encoder import Umt5Files, Umt5Text
 from slipstream_engine.conditioning.worker import TextWorker
 from slipstream_engine.config import EngineConfig, Preset
-from slipstream_engine.diffusion.pipeline import Parts
+from slipstream_engine.diffusion.pipeline import ModelBundle
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.models.text.umt5 import Umt5Config
 from slipstream_engine.models.vae.taehv import Taehv
@@ -35,7 +35,7 @@ from slipstream_engine.weights.registry import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
+class ModelSizes:
     """Shapes that no preset holds; the defaults are those of the published files."""
 
     wan_vae: WanVaeConfig = field(default_factory=WanVaeConfig)
@@ -43,14 +43,14 @@ class Sizes:
     umt5: Umt5Config = field(default_factory=Umt5Config)
 
 
-def load_real_parts(
+def load_wan(
     config: EngineConfig,
     weights: Path,
     cache: EmbeddingCache,
     *,
     encoder_device: torch.device,
-    sizes: Sizes | None = None,
-) -> Parts[Any]:
+    sizes: ModelSizes | None = None,
+) -> ModelBundle[Any]:
     """Load model and codec; the text encoder waits, in a thread of its own, for new prompts.
 
     Every file is compared with what it is for before the first tensor is read. Whoever gets the
@@ -67,7 +67,7 @@ def load_real_parts(
         MissingExtraError: if a package for text is not installed.
         ValueError: if the preset names a codec that there is not.
     """
-    preset, sizes = config.preset, sizes or Sizes()
+    preset, sizes = config.preset, sizes or ModelSizes()
     check_present(preset, weights)
     device, dtype = torch.device(config.device), getattr(torch, config.dtype)
     text = Umt5Text(
@@ -80,21 +80,21 @@ def load_real_parts(
     )
     builds = builds_of(preset, sizes)
     for artifact, build in builds.items():
-        check(build, weights / artifact.file, surplus=artifact.surplus)
+        check_checkpoint(build, weights / artifact.file, surplus=artifact.surplus)
     text.check()
 
     def read(artifact: Artifact) -> Any:
         file, surplus = weights / artifact.file, artifact.surplus
-        return load(builds[artifact], file, dtype=dtype, device=device, surplus=surplus)
+        return load_module(builds[artifact], file, dtype=dtype, device=device, surplus=surplus)
 
     model = read(GENERATORS[preset.name])
     codec = pair_codecs(preset, lambda name: read(CODECS[name]), device)
     worker = TextWorker(text)
     worker.start()
-    return Parts(model=model, codec=codec, text=text, text_worker=worker)
+    return ModelBundle(model=model, codec=codec, text=text, text_worker=worker)
 
 
-def builds_of(preset: Preset, sizes: Sizes) -> Mapping[Artifact, Callable[[], nn.Module]]:
+def builds_of(preset: Preset, sizes: ModelSizes) -> Mapping[Artifact, Callable[[], nn.Module]]:
     """What each file of model and codec is read into."""
     makes: dict[CodecName, Callable[[], nn.Module]] = {
         CodecName.WAN: lambda: WanVae(sizes.wan_vae, normalize_encoded=preset.normalised_input),
@@ -118,7 +118,7 @@ def pair_codecs(
         statistics = LatentStatistics.of(LATENT_MEAN, LATENT_STD, device)
     else:
         statistics = None
-    return CodecPair(loaded[sides.encoder], loaded[sides.decoder], statistics=statistics)
+    return HybridCodec(loaded[sides.encoder], loaded[sides.decoder], statistics=statistics)
 
 
 def check_present(preset: Preset, weights: Path) -> None:

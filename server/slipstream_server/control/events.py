@@ -11,7 +11,7 @@ from msgspec import Meta
 from slipstream_protocol.messages import Ready
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_server.observability.client_stats import GlassMs, ViewerReport
+from slipstream_server.observability.client_stats import ClientStatsReport, GlassMs
 from slipstream_server.observability.slo import Milestone, SloReport, SloTargets
 
 
@@ -75,7 +75,7 @@ class State(Model, frozen=True, tag="state"):
     understood: str = ""
 
 
-def describe(ready: Ready) -> Model:
+def describe_model(ready: Ready) -> Model:
     """A running engine's model."""
     return Model(
         pipeline=ready.pipeline,
@@ -256,7 +256,7 @@ def slo_event(report: SloReport, targets: SloTargets, drops: Mapping[str, int]) 
     )
 
 
-def _viewer(report: ViewerReport | None) -> Viewer | None:
+def _viewer(report: ClientStatsReport | None) -> Viewer | None:
     if report is None:
         return None
     return Viewer(**{name: getattr(report, name) for name in Viewer.__struct_fields__})

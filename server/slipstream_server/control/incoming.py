@@ -8,7 +8,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.control.events import FirstShown, Ping
 from slipstream_server.observability.client_stats import ClientStats
 
-MESSAGE_MAX_BYTES = 64 << 10
+PAGE_MESSAGE_MAX_BYTES = 64 << 10
 
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
 _KINDS: dict[str, type[msgspec.Struct]] = {
@@ -28,8 +28,8 @@ def parse(raw: str | bytes) -> Ping | FirstShown | ClientStats | Parameters:
     if isinstance(raw, bytes):
         raise ValueError(f"the message is {len(raw)} bytes of binary, send JSON as text")
     size = len(raw.encode("utf-8", "surrogatepass"))
-    if size > MESSAGE_MAX_BYTES:
-        raise ValueError(f"the message is {size} bytes, the most is {MESSAGE_MAX_BYTES}")
+    if size > PAGE_MESSAGE_MAX_BYTES:
+        raise ValueError(f"the message is {size} bytes, the most is {PAGE_MESSAGE_MAX_BYTES}")
     try:
         content = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -51,7 +51,7 @@ def rev_of(raw: str | bytes) -> int | None:
     class Numbered(msgspec.Struct):
         rev: int | None = None
 
-    if len(raw) > MESSAGE_MAX_BYTES:
+    if len(raw) > PAGE_MESSAGE_MAX_BYTES:
         return None
     try:
         return msgspec.json.decode(raw, type=Numbered).rev

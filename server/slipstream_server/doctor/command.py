@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from slipstream_server.doctor.examination import Examined, as_json, examine, exit_code, summary
+from slipstream_server.doctor.examination import Examined, as_json, exit_code, run_checks, summary
 from slipstream_server.doctor.finding import Check, fail
 from slipstream_server.doctor.packages import check_packages, check_python
 
@@ -54,7 +54,7 @@ async def _run(
         Check(name="python", run=check_python, deadline_s=_PYTHON_S),
         Check(name="packages", run=check_packages, deadline_s=_IMPORT_S),
     )
-    async for one in examine(installation):
+    async for one in run_checks(installation):
         tell(one)
     if exit_code(found):
         return found
@@ -70,6 +70,6 @@ async def _run(
         tell(Examined(check="settings", finding=finding, took_ms=0.0))
         return found
     checks = checks_for(config, now_s=int(time.time()), engine=not asked.no_engine)
-    async for one in examine(checks):
+    async for one in run_checks(checks):
         tell(one)
     return found

@@ -33,7 +33,7 @@ class EngineFailed(Exception):
     """The child has ended in failure; the text is its last line."""
 
 
-async def inspect(config: ServerConfig) -> Inspection:
+async def inspect_engine(config: ServerConfig) -> Inspection:
     """What the engine says of this machine; ended if it is not waited for.
 
     Raises:
@@ -98,7 +98,7 @@ class EngineChecks:
     async def _ask(self) -> Inspection | EngineFailed:
         if self._inspection is None:
             try:
-                self._inspection = await inspect(self._config)
+                self._inspection = await inspect_engine(self._config)
             except EngineFailed as error:
                 self._inspection = error
         return self._inspection

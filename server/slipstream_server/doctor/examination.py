@@ -29,7 +29,7 @@ class Examined:
         )
 
 
-async def examine(checks: Iterable[Check]) -> AsyncIterator[Examined]:
+async def run_checks(checks: Iterable[Check]) -> AsyncIterator[Examined]:
     """What each check finds, as soon as it has; a check that breaks or is late has failed."""
     for check in checks:
         began_s = time.monotonic()

@@ -22,13 +22,13 @@ from slipstream_server.doctor.finding import Finding, fail, ok, warn
 from slipstream_server.errors import SlipstreamError
 from slipstream_server.frames.playout import Playout
 from slipstream_server.ice.gathering import bound_gathering
-from slipstream_server.media_addressing import Reach
-from slipstream_server.rtc.peer_connection import Peer
-from slipstream_server.rtp.aiortc_internals import SeamMoved
+from slipstream_server.media_addressing import MediaAddressing
+from slipstream_server.rtc.peer_connection import PeerConnection
+from slipstream_server.rtp.aiortc_internals import InternalsChanged
 from slipstream_server.rtp.sdp import read_offer
-from slipstream_server.send.adaptive_encoder import Encoding
+from slipstream_server.send.adaptive_encoder import AdaptiveEncoder
 from slipstream_server.send.bandwidth import RateControl
-from slipstream_server.send.h264 import NVENC, X264, Codec, H264Encoder, can_encode
+from slipstream_server.send.h264 import NVENC, X264, H264Codec, H264Encoder, can_encode
 from slipstream_server.send.keyframes import KeyFrames
 from slipstream_server.send.output_track import OutputTrack
 
@@ -40,26 +40,26 @@ _BITRATE_BPS = 2_000_000
 async def check_call() -> Finding:
     """Whether a caller on this machine gets through: offer, answer, ICE over UDP, DTLS."""
     with ThreadPoolExecutor(1) as pool:
-        encoding = Encoding(
+        encoding = AdaptiveEncoder(
             codec=X264,
             pool=pool,
             rate=RateControl(ceiling_bps=_BITRATE_BPS),
             key_frames=KeyFrames(),
         )
         output = OutputTrack(Playout(chunk_frames=4), encoding, on_sent=lambda *_: None)
-        peer = Peer(
+        peer = PeerConnection(
             output,
             encoding,
             low_delay=True,
             servers=(),
-            reach=Reach(loopback=True),
+            reach=MediaAddressing(loopback=True),
             on_open=lambda: None,
             on_message=lambda *_: None,
         )
         caller = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         try:
             return await _call(caller, peer)
-        except SeamMoved as error:
+        except InternalsChanged as error:
             return fail(str(error), "pip install 'slipstream' again: it names the range of aiortc")
         except SlipstreamError as error:
             return fail(f"an offer of aiortc's own is refused: {error}", "report this")
@@ -69,7 +69,7 @@ async def check_call() -> Finding:
             output.stop()
 
 
-async def _call(caller: RTCPeerConnection, peer: Peer) -> Finding:
+async def _call(caller: RTCPeerConnection, peer: PeerConnection) -> Finding:
     through = asyncio.Event()
 
     def changed() -> None:
@@ -79,7 +79,7 @@ async def _call(caller: RTCPeerConnection, peer: Peer) -> Finding:
     caller.on("connectionstatechange", changed)
     caller.addTrack(VideoStreamTrack())
     caller.createDataChannel("parameters")
-    bound_gathering(caller, reach=Reach(loopback=True))
+    bound_gathering(caller, reach=MediaAddressing(loopback=True))
     await caller.setLocalDescription()
     offer = read_offer(caller.localDescription.sdp, "offer")
     answer = await peer.answer(offer)
@@ -107,7 +107,7 @@ async def check_codecs() -> Finding:
 
 
 async def check_nvenc(
-    config: ServerConfig, *, works: Callable[[Codec], bool] = can_encode
+    config: ServerConfig, *, works: Callable[[H264Codec], bool] = can_encode
 ) -> Finding:
     """Whether the graphics card encodes; a single frame tells."""
     if await asyncio.to_thread(works, NVENC):

@@ -40,7 +40,7 @@ async def check_packages() -> Finding:
         reasons = "; ".join(f"{name} ({reason})" for name, reason in broken.items())
         return fail(f"cannot be imported: {reasons}", _install(broken))
     ranges = dict(requirements())
-    versions = {name: version(name) for name in NEEDED}
+    versions = {name: installed_version(name) for name in NEEDED}
     outside = [
         f"{name} {versions[name]} (it must be {ranges[name]})"
         for name in NEEDED
@@ -51,7 +51,7 @@ async def check_packages() -> Finding:
     found = ", ".join(f"{name} {text}" for name, text in versions.items())
     if reason := import_failure(_FASTER):
         return warn(f"{found}; no {_FASTER} ({reason})", f"pip install {_FASTER}: less latency")
-    return ok(f"{found}, {_FASTER} {version(_FASTER)}")
+    return ok(f"{found}, {_FASTER} {installed_version(_FASTER)}")
 
 
 def import_failure(name: str) -> str | None:
@@ -63,7 +63,7 @@ def import_failure(name: str) -> str | None:
     return None
 
 
-def version(name: str) -> str:
+def installed_version(name: str) -> str:
     """Of an installed package; empty if it does not say."""
     try:
         return importlib.metadata.version(name)

@@ -7,7 +7,7 @@ import aiohttp
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor.finding import Finding, fail, ok, warn
-from slipstream_server.ice.turn_providers import Provider, RelaysRefused, fetch
+from slipstream_server.ice.turn_providers import HostedTurnRefused, Provider, fetch
 
 
 async def check_media_ports(config: ServerConfig) -> Finding:
@@ -39,7 +39,7 @@ async def check_hosted(provider: Provider) -> Finding:
     """Whether a provider gives credentials for its relays."""
     try:
         servers = await fetch(provider)
-    except RelaysRefused as error:
+    except HostedTurnRefused as error:
         return fail(
             f"{provider.name} gives no TURN credentials: {error}", "check its key and token"
         )

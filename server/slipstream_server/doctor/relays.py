@@ -15,7 +15,7 @@ from aiortc.rtcicetransport import parse_stun_turn_uri
 from slipstream_server.doctor.finding import Finding, fail, ok, warn
 from slipstream_server.ice.gathering import GATHER_S, IceServer
 
-ANSWER_S = 5.0
+STUN_ANSWER_S = 5.0
 _UNAUTHORIZED = (401, 441)
 _FORBIDDEN = 403
 _QUOTA = (486, 508)
@@ -69,7 +69,7 @@ async def check_stun(server: IceServer) -> Finding:
     try:
         where = parse_stun_turn_uri(server.urls)
         host, port = where["host"], where["port"]
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(STUN_ANSWER_S):
             transport, client = await loop.create_datagram_endpoint(
                 _Client, remote_addr=(host, port)
             )
@@ -78,7 +78,7 @@ async def check_stun(server: IceServer) -> Finding:
                 seen = await client.ask((host, port))
     except TimeoutError:
         return fail(
-            f"{server.urls} does not answer within {ANSWER_S:g} s",
+            f"{server.urls} does not answer within {STUN_ANSWER_S:g} s",
             "a silent STUN server holds up every call: name another, allow UDP, or leave it out",
         )
     except (ValueError, KeyError) as error:
@@ -101,11 +101,11 @@ async def check_turn(server: IceServer, *, minted: bool) -> Finding:
     """
     began_s = time.monotonic()
     try:
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(STUN_ANSWER_S):
             relayed, seen = await _allocate(server)
     except TimeoutError:
         return fail(
-            f"{server.urls} does not answer within {ANSWER_S:g} s",
+            f"{server.urls} does not answer within {STUN_ANSWER_S:g} s",
             "is it running, and are its port and protocol open? try ?transport=tcp",
         )
     except stun.TransactionFailed as error:

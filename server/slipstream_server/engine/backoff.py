@@ -10,7 +10,7 @@ HOPELESS_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pause:
+class RestartDelay:
     """Before the next life.
 
     Args:
@@ -21,7 +21,7 @@ class Pause:
     word: str
 
 
-class Pauses:
+class RestartBackoff:
     """A pause that doubles while lives are short, and is long where a child never serves.
 
     One that ends before it serves, and for the same reason time after time, will not be better the
@@ -33,7 +33,7 @@ class Pauses:
         self._reason = ""
         self._times = 0
 
-    def after(self, reason: str, *, served_s: float, is_stillborn: bool) -> Pause:
+    def after(self, reason: str, *, served_s: float, is_stillborn: bool) -> RestartDelay:
         """A life of `served_s` has ended, for `reason`; a stillborn one before it served."""
         is_steady = served_s > STEADY_S
         if not is_stillborn:
@@ -46,7 +46,7 @@ class Pauses:
                 f"{reason} ({self._times} times in a row for this reason, it is tried again in "
                 f"{HOPELESS_S:.0f} s; set right what it says and start the server anew)"
             )
-            return Pause(wait_s=HOPELESS_S, word=word)
+            return RestartDelay(wait_s=HOPELESS_S, word=word)
         wait_s = FIRST_S if is_steady else self._wait_s
         self._wait_s = min(2 * wait_s, LONGEST_S)
-        return Pause(wait_s=wait_s, word=reason)
+        return RestartDelay(wait_s=wait_s, word=reason)

@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable
 
 from slipstream_protocol.clock import NS_PER_S, now_ns
 
-from slipstream_server.engine.backoff import Pauses
+from slipstream_server.engine.backoff import RestartBackoff
 
 logger = logging.getLogger(__name__)
 
 _LEAVE_S = 2.0
 
 
-class Lives:
+class RestartingChild:
     """Runs one life after the other, with a pause between them; see `engine/backoff.py`.
 
     Args:
@@ -36,7 +36,7 @@ class Lives:
 
     async def run(self) -> None:
         """Until `stopping` is set and the last life has ended."""
-        pauses = Pauses()
+        pauses = RestartBackoff()
         while not self.stopping.is_set():
             began_ns = now_ns()
             try:
@@ -55,7 +55,7 @@ class Lives:
             self.restarts += 1
 
 
-async def see_out(process: asyncio.subprocess.Process, *, patience_s: float = _LEAVE_S) -> None:
+async def terminate(process: asyncio.subprocess.Process, *, patience_s: float = _LEAVE_S) -> None:
     """See a child out: it has been told, or its channel is closed; then less gently.
 
     Args:
@@ -71,7 +71,7 @@ async def see_out(process: asyncio.subprocess.Process, *, patience_s: float = _L
     await process.wait()
 
 
-def how_it_ended(what: str, process: asyncio.subprocess.Process) -> str:
+def exit_reason(what: str, process: asyncio.subprocess.Process) -> str:
     """By which signal, or with which exit code."""
     code = process.returncode
     if code is not None and code < 0:

@@ -37,7 +37,7 @@ from slipstream_protocol.messages import (
     UpdateRefused,
 )
 from slipstream_protocol.parameters import Parameters
-from slipstream_protocol.places import Places
+from slipstream_protocol.turnover import TurnoverEstimator
 
 from slipstream_server.errors import EngineUnavailable, RequestError, ServerFull
 
@@ -157,7 +157,7 @@ class EngineClient:
         self._lanes = range(ready.lanes) if lanes is None else lanes
         self._streams: dict[int, EngineStream] = {}
         self._lane_freed = asyncio.Event()
-        self._places = Places(since_ns=now_ns())
+        self._places = TurnoverEstimator(since_ns=now_ns())
         self._inline = ready.geometry.slot_bytes <= _INLINE_COPY_BYTES
         self._gone: str | None = None
 

@@ -29,7 +29,7 @@ class Client(Protocol):
 ClientT = TypeVar("ClientT", bound=Client)
 
 
-class Presence(Generic[ClientT]):
+class CurrentEngine(Generic[ClientT]):
     """One engine at a time, or none."""
 
     def __init__(self) -> None:

@@ -29,7 +29,7 @@ _REMEMBERED = 31
 _OPENING, _CLOSING = -1, -2  # where a chunk has its number
 
 
-class Pulse:
+class HangDetector:
     """See the module.
 
     Args:

@@ -20,9 +20,9 @@ from slipstream_protocol.channel import (
 from slipstream_protocol.messages import Failed, Loading, Ready, ToServer
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.engine.child_process import Lives, how_it_ended, see_out
+from slipstream_server.engine.child_process import RestartingChild, exit_reason, terminate
 from slipstream_server.engine.client import EngineClient
-from slipstream_server.engine.current import ClientT, Presence
+from slipstream_server.engine.current import ClientT, CurrentEngine
 from slipstream_server.engine.watched_channel import WatchedChannel
 from slipstream_server.engine_status import EngineState, EngineStatus
 
@@ -78,7 +78,7 @@ class Supervisor(Generic[ClientT]):
         self._command = tuple(command)
         self._attach = attach
         self._changed = changed
-        self._lives = Lives(
+        self._lives = RestartingChild(
             "the engine",
             self._one_life,
             down=lambda reason: self._say(EngineState.DOWN, reason),
@@ -86,7 +86,7 @@ class Supervisor(Generic[ClientT]):
         self._state = EngineState.STARTING
         self._detail = "not started yet"
         self._process: asyncio.subprocess.Process | None = None
-        self._engine = Presence[ClientT]()
+        self._engine = CurrentEngine[ClientT]()
         self._hangs = False
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
@@ -157,7 +157,7 @@ class Supervisor(Generic[ClientT]):
                 channel.close()
                 if self._hangs:
                     process.kill()
-                await see_out(process)
+                await terminate(process)
         reason = self._account(process, reason)
         self._engine.lose(reason)
         return reason
@@ -234,7 +234,7 @@ class Supervisor(Generic[ClientT]):
     def _account(self, process: asyncio.subprocess.Process, reason: str) -> str:
         if self._hangs or reason.startswith("the engine did not start"):
             return reason
-        ended = how_it_ended("the engine", process)
+        ended = exit_reason("the engine", process)
         if process.returncode is not None and process.returncode < 0:
             return ended
         last = next((line for line in reversed(self._tail) if line.strip()), "it printed nothing")

@@ -9,7 +9,7 @@ from slipstream_protocol.channel import AsyncChannel
 from slipstream_protocol.clock import NS_PER_S, now_ns
 from slipstream_protocol.messages import Ready, ToServer
 
-from slipstream_server.engine.hang_detector import Pulse
+from slipstream_server.engine.hang_detector import HangDetector
 
 _LOOK_S = 0.25
 
@@ -23,12 +23,12 @@ class WatchedChannel(AsyncChannel[ToServer]):
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock, ToServer, other="the engine")
-        self._pulse: Pulse | None = None
+        self._pulse: HangDetector | None = None
 
     async def receive(self) -> ToServer:
         message = await super().receive()
         if isinstance(message, Ready):
-            self._pulse = Pulse(chunk_ms=message.chunk_ms, now_ns=now_ns())
+            self._pulse = HangDetector(chunk_ms=message.chunk_ms, now_ns=now_ns())
         elif self._pulse is not None:
             self._pulse.heard(message, now_ns())
         return message

@@ -18,7 +18,7 @@ MAX_WAITING_FRAMES = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Captured:
+class CapturedFrame:
     """One camera frame at the engine's size; its capture and arrival on the monotonic clock.
 
     Args:
@@ -46,7 +46,7 @@ class Chunker:
     def __init__(self, geometry: Geometry, *, max_span_ns: int = MAX_SPAN_NS) -> None:
         self._geometry = geometry
         self._max_span_ns = max_span_ns
-        self._waiting: deque[Captured] = deque()
+        self._waiting: deque[CapturedFrame] = deque()
         self._drops: Counter[str] = Counter()
         self.chunks = 0
 
@@ -54,7 +54,7 @@ class Chunker:
     def drops(self) -> Mapping[str, int]:
         return self._drops
 
-    def push(self, frame: Captured) -> None:
+    def push(self, frame: CapturedFrame) -> None:
         """Take in the newest frame.
 
         Raises:
@@ -69,7 +69,7 @@ class Chunker:
             self._drops["stale"] += 1
         self._waiting.append(frame)
 
-    def take(self) -> tuple[Captured, ...] | None:
+    def take(self) -> tuple[CapturedFrame, ...] | None:
         """The next chunk, oldest frame first and the newest last, or None while too few wait.
 
         Ask only when the engine wants a chunk: what is not in it is gone.

@@ -39,7 +39,7 @@ class ChunkStamps:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class GeneratedFrame:
     """One generated frame, with the stamps of the camera frame it was made from.
 
     Args:
@@ -58,7 +58,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class ScheduledFrame:
     """A frame whose time has come.
 
     Args:
@@ -66,7 +66,7 @@ class Shown:
         popped_ns: when it was taken to be sent.
     """
 
-    made: Made
+    made: GeneratedFrame
     play_ns: int
     popped_ns: int
 
@@ -92,7 +92,7 @@ class Playout:
         self.every_frames = 1
         self._chunk_frames = chunk_frames
         self._since_shown = 0  # frames, the next one included
-        self._waiting: deque[Made] = deque()
+        self._waiting: deque[GeneratedFrame] = deque()
         self._window = window_chunks
         self._slack_ns: deque[int] = deque(maxlen=window_chunks)
         self._drops: Counter[str] = Counter()
@@ -114,7 +114,7 @@ class Playout:
     def waiting_frames(self) -> int:
         return len(self._waiting)
 
-    def push(self, frames: Sequence[Made], now_ns: int) -> None:
+    def push(self, frames: Sequence[GeneratedFrame], now_ns: int) -> None:
         """Take in one chunk, oldest frame first."""
         fresh = [made for made in frames if made.captured_ns > self._newest_captured_ns]
         self._drops["disordered"] += len(frames) - len(fresh)
@@ -133,9 +133,9 @@ class Playout:
         """When the next frame is to be shown, or None when nothing waits."""
         return self._due_ns(self._waiting[0]) if self._waiting else None
 
-    def pop(self, now_ns: int) -> Shown | None:
+    def pop(self, now_ns: int) -> ScheduledFrame | None:
         """The frame whose time has come, or None before its time; asked late, the newest due."""
-        shown: Made | None = None
+        shown: GeneratedFrame | None = None
         while self._waiting and self._due_ns(self._waiting[0]) <= now_ns:
             self._drops["overdue"] += shown is not None
             shown = self._waiting.popleft()
@@ -147,9 +147,9 @@ class Playout:
             return None
         self._since_shown = 0
         self._played_ns = max(self._due_ns(shown), self._played_ns + _MIN_STEP_NS)
-        return Shown(made=shown, play_ns=self._played_ns, popped_ns=now_ns)
+        return ScheduledFrame(made=shown, play_ns=self._played_ns, popped_ns=now_ns)
 
-    def _due_ns(self, made: Made) -> int:
+    def _due_ns(self, made: GeneratedFrame) -> int:
         return made.captured_ns + self._delay_ns
 
     def _shift(self, step_ns: int) -> None:
@@ -157,7 +157,7 @@ class Playout:
         self._delay_ns += step_ns
         self._slack_ns = deque((slack + step_ns for slack in self._slack_ns), self._window)
 
-    def _pace(self, first: Made, now_ns: int) -> None:
+    def _pace(self, first: GeneratedFrame, now_ns: int) -> None:
         """Move the delay to where a chunk that begins with `first` wants it."""
         slack_ns = self._due_ns(first) - now_ns
         if not self._started or slack_ns < _LATE_NS:

@@ -3,12 +3,12 @@
 import ipaddress
 from collections import OrderedDict
 
-from slipstream_server.token_bucket import Bucket
+from slipstream_server.token_bucket import TokenBucket
 
 _IPV6_SITE = 64  # one customer has at least so many bits of addresses
 
 
-class Callers:
+class ClientBuckets:
     """A bucket for each caller, the longest silent forgotten first.
 
     Args:
@@ -26,7 +26,7 @@ class Callers:
         self._rate_per_s = rate_per_s
         self._burst = burst
         self._capacity = capacity
-        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -35,7 +35,7 @@ class Callers:
         """0 if the caller may ask now, which is counted; else when it may ask again."""
         bucket = self._buckets.pop(caller, None)
         if bucket is None:
-            bucket = Bucket(rate_per_s=self._rate_per_s, burst=self._burst)
+            bucket = TokenBucket(rate_per_s=self._rate_per_s, burst=self._burst)
         self._buckets[caller] = bucket
         self._forget(now_ns)
         return 0.0 if bucket.take(1, now_ns) else bucket.wait_s(1, now_ns)
@@ -49,7 +49,7 @@ class Callers:
             del self._buckets[oldest]
 
 
-def caller_of(address: str | None) -> str:
+def client_key(address: str | None) -> str:
     """Whom an address belongs to: itself, or the site of an IPv6 address."""
     try:
         parsed = ipaddress.ip_address((address or "").partition("%")[0])
@@ -65,7 +65,7 @@ def caller_of(address: str | None) -> str:
 
 
 def is_loopback(caller: str) -> bool:
-    """Whether a caller, as `caller_of` names it, is this machine itself."""
+    """Whether a caller, as `client_key` names it, is this machine itself."""
     try:
         return ipaddress.ip_address(caller).is_loopback
     except ValueError:

@@ -9,11 +9,11 @@ import msgspec
 from aiohttp import web
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.control.events import Model, describe
+from slipstream_server.control.events import Model, describe_model
 from slipstream_server.engine_status import EngineStatus
 
 
-class Probed(Protocol):
+class EngineSummary(Protocol):
     """The engine, as far as probes go."""
 
     @property
@@ -45,7 +45,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probes:
+class HealthProbes:
     """The handlers.
 
     Args:
@@ -54,7 +54,7 @@ class Probes:
         began_s: when the server began.
     """
 
-    engine: Probed
+    engine: EngineSummary
     count: Callable[[], Awaitable[Mapping[str, int]]]
     config: ServerConfig
     version: str
@@ -83,7 +83,7 @@ class Probes:
             viewers=calls["viewer"],
             held=calls["held"],
             max_streams=self.config.max_streams,
-            model=describe(engine.ready) if engine.ready else None,
+            model=describe_model(engine.ready) if engine.ready else None,
         )
         return web.Response(body=msgspec.json.encode(health), content_type="application/json")
 

@@ -7,7 +7,7 @@ from slipstream_protocol.clock import now_ns
 
 from slipstream_server.errors import TooOften
 from slipstream_server.http.access import Handler
-from slipstream_server.http.client_buckets import Callers, caller_of, is_loopback
+from slipstream_server.http.client_buckets import ClientBuckets, client_key, is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ _OWN_MACHINE = 20  # a proxy on this machine asks for many, and so do tests
 _SECONDS_PER_MINUTE = 60
 
 
-class Throttle:
+class RateLimit:
     """Counts requests, and offers apart, for each address.
 
     Offers cost a hundred times what other requests do: each makes sockets, keys and a stream.
@@ -35,7 +35,7 @@ class Throttle:
     @web.middleware
     async def check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse what comes too often."""
-        caller = caller_of(request.remote)
+        caller = client_key(request.remote)
         limits = self._limits.get(is_loopback(caller))
         if limits is not None:
             limits.count(caller, is_offer=request.method == "POST")
@@ -47,10 +47,10 @@ class _Limits:
 
     def __init__(self, offers_per_s: float, own_machine: bool) -> None:
         times = _OWN_MACHINE if own_machine else 1
-        self._requests = Callers(
+        self._requests = ClientBuckets(
             rate_per_s=_REQUESTS_PER_S * times, burst=_REQUESTS_BURST * times, capacity=_CALLERS
         )
-        self._offers = Callers(
+        self._offers = ClientBuckets(
             rate_per_s=offers_per_s * times,
             burst=max(1.0, offers_per_s * times * _OFFERS_BURST_S),
             capacity=_CALLERS,

@@ -11,7 +11,7 @@ _FIRST_RETRY_S = 5.0
 _LONGEST_RETRY_S = 300.0
 
 
-class Credentials(Generic[ItemT]):
+class CredentialCache(Generic[ItemT]):
     """What was fetched last, with the time it holds; every time is an argument, in seconds.
 
     Args:

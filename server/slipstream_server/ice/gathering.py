@@ -21,9 +21,9 @@ from aioice.ice import StunProtocol
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.ice.packet_filter import Gate
+from slipstream_server.ice.packet_filter import PacketFilter
 from slipstream_server.ice.udp_ports import bind_all, reflexive
-from slipstream_server.media_addressing import Reach
+from slipstream_server.media_addressing import MediaAddressing
 
 GATHER_S = 0.5  # a STUN or TURN server that needs longer is left out of the answer
 LOOPBACK = "127.0.0.1"
@@ -76,7 +76,9 @@ def rtc_configuration(servers: tuple[IceServer, ...]) -> RTCConfiguration:
     )
 
 
-def bound_gathering(pc: RTCPeerConnection, *, reach: Reach, wait_s: float = GATHER_S) -> None:
+def bound_gathering(
+    pc: RTCPeerConnection, *, reach: MediaAddressing, wait_s: float = GATHER_S
+) -> None:
     """Make `pc` gather within `wait_s`, on the ports and with the addresses that `reach` says.
 
     Its ports are guarded. Call it between setting the remote offer and setting the local answer,
@@ -87,7 +89,7 @@ def bound_gathering(pc: RTCPeerConnection, *, reach: Reach, wait_s: float = GATH
             _gather,
             connection,
             connection.get_component_candidates,
-            Gate(connection),
+            PacketFilter(connection),
             reach=reach,
             wait_s=wait_s,
         )
@@ -96,11 +98,11 @@ def bound_gathering(pc: RTCPeerConnection, *, reach: Reach, wait_s: float = GATH
 async def _gather(
     connection: Any,
     gather: Any,
-    gate: Gate,
+    gate: PacketFilter,
     component: int,
     addresses: list[str],
     *,
-    reach: Reach,
+    reach: MediaAddressing,
     wait_s: float,
 ) -> list[Candidate]:
     if reach.loopback and LOOPBACK not in addresses:
@@ -118,7 +120,7 @@ async def _gather(
     return [_told(candidate, reach) for candidate in (*own, *seen, *others)]
 
 
-def _told(candidate: Candidate, reach: Reach) -> Candidate:
+def _told(candidate: Candidate, reach: MediaAddressing) -> Candidate:
     """As it is told to the other side; the socket behind it stays where it is."""
     if candidate.type != "host":
         return candidate

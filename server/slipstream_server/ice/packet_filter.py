@@ -24,7 +24,7 @@ _WAITING_MAX = 1024  # datagrams that may wait to be read
 Receive = Callable[[bytes, tuple[Any, ...]], None]
 
 
-class Gate:
+class PacketFilter:
     """Stands before the sockets of one ICE connection.
 
     Datagrams left out are counted in `drops`, by cause, and logged once for each: `empty`,

@@ -15,7 +15,7 @@ import aiohttp
 import msgspec
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.ice.credential_cache import LIFE_S, Credentials
+from slipstream_server.ice.credential_cache import LIFE_S, CredentialCache
 from slipstream_server.ice.gathering import IceServer
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _MAX_URLS = 16
 _SCHEMES = ("stun:", "stuns:", "turn:", "turns:")
 
 
-class RelaysRefused(Exception):
+class HostedTurnRefused(Exception):
     """A provider has answered, but not with servers; the text is for the log."""
 
 
@@ -100,7 +100,7 @@ async def fetch(provider: Provider) -> tuple[IceServer, ...]:
     """Fresh servers with credentials that hold for `LIFE_S`.
 
     Raises:
-        RelaysRefused: if the answer is not that.
+        HostedTurnRefused: if the answer is not that.
         aiohttp.ClientError, TimeoutError: if there is none.
     """
     headers = {"Authorization": provider.authorization, "Content-Type": provider.content_type}
@@ -114,11 +114,11 @@ async def fetch(provider: Provider) -> tuple[IceServer, ...]:
         body = await answer.content.read(_ANSWER_MAX_BYTES)
         if answer.status not in (200, 201):
             said = body[:200].decode(errors="replace").strip()
-            raise RelaysRefused(f"it answers {answer.status} {answer.reason}: {said}")
+            raise HostedTurnRefused(f"it answers {answer.status} {answer.reason}: {said}")
     try:
         served = provider.read(body)
     except msgspec.MsgspecError as error:
-        raise RelaysRefused(f"its answer cannot be read: {error}") from error
+        raise HostedTurnRefused(f"its answer cannot be read: {error}") from error
     servers = tuple(
         IceServer(urls=url, username=one.username, credential=one.credential)
         for one in served
@@ -126,11 +126,11 @@ async def fetch(provider: Provider) -> tuple[IceServer, ...]:
         if url.startswith(_SCHEMES)
     )
     if not servers:
-        raise RelaysRefused("its answer names no server")
+        raise HostedTurnRefused("its answer names no server")
     return servers[:_MAX_URLS]
 
 
-class HostedRelays:
+class HostedTurn:
     """What the providers give, at any moment.
 
     Args:
@@ -138,10 +138,10 @@ class HostedRelays:
     """
 
     def __init__(self, asked: Sequence[Provider]) -> None:
-        self._credentials = [(provider, Credentials[IceServer]()) for provider in asked]
+        self._credentials = [(provider, CredentialCache[IceServer]()) for provider in asked]
 
     @classmethod
-    def of(cls, config: ServerConfig) -> "HostedRelays":
+    def of(cls, config: ServerConfig) -> "HostedTurn":
         """Those that the settings name."""
         return cls(providers(config))
 
@@ -162,7 +162,7 @@ class HostedRelays:
                 parts.create_task(_renew(provider, credentials), name=f"relays {provider.name}")
 
 
-async def _renew(provider: Provider, credentials: Credentials[IceServer]) -> None:
+async def _renew(provider: Provider, credentials: CredentialCache[IceServer]) -> None:
     while True:
         wait_s = credentials.due_in_s(time.time())
         if wait_s > 0:
@@ -170,7 +170,7 @@ async def _renew(provider: Provider, credentials: Credentials[IceServer]) -> Non
             continue
         try:
             servers = await fetch(provider)
-        except (RelaysRefused, aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (HostedTurnRefused, aiohttp.ClientError, TimeoutError, OSError) as error:
             credentials.failed(time.time())
             logger.warning(
                 "%s gives no TURN credentials: %s; asked again in %.0f s",

@@ -56,7 +56,7 @@ class ClientStats(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ViewerReport:
+class ClientStatsReport:
     """The figures of the last ten seconds; those of the network and of the age are the newest.
 
     Args:
@@ -73,7 +73,7 @@ class ViewerReport:
     glass_ms: GlassMs | None
 
 
-class ViewerWindow:
+class ClientStatsWindow:
     """What one viewer has said of late."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class ViewerWindow:
         self._told.append((now_ns, stats))
         self._trim(now_ns)
 
-    def report(self, now_ns: int) -> ViewerReport | None:
+    def report(self, now_ns: int) -> ClientStatsReport | None:
         """None if nothing was said of late."""
         self._trim(now_ns)
         if not self._told:
@@ -96,7 +96,7 @@ class ViewerWindow:
 
         lost = total(lambda stats: stats.lost_packets)
         packets = lost + total(lambda stats: stats.received_packets)
-        return ViewerReport(
+        return ClientStatsReport(
             freezes=int(total(lambda stats: stats.freezes)),
             frozen_ms=total(lambda stats: stats.frozen_ms),
             lost_ratio=lost / packets if packets else 0.0,

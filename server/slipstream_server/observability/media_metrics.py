@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from slipstream_protocol.clock import NS_PER_S
 
 from slipstream_server.observability.client_stats import ClientStats
-from slipstream_server.observability.media_stats import MediaCounts
+from slipstream_server.observability.media_stats import MediaStats
 
 _MS_PER_S = 1000.0
 _GLASS_S = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0)
@@ -98,7 +98,7 @@ class MediaMetrics:
         self._packets.labels("received").inc(stats.received_packets)
         self._packets.labels("lost").inc(stats.lost_packets)
 
-    def report(self, session: str, counts: MediaCounts) -> None:
+    def report(self, session: str, counts: MediaStats) -> None:
         """Take over a call's totals; what has grown since the last time is counted."""
         counted = self._counted.setdefault(session, Counts())
         sent = dict(counts.sent)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MediaCounts:
+class MediaStats:
     """Totals since the call began, but for the bitrate.
 
     Args:

@@ -21,7 +21,7 @@ class _Given(Collector):
         return self._families.values()
 
 
-def merged(own: bytes, workers: Mapping[int, bytes]) -> bytes:
+def merge_metrics(own: bytes, workers: Mapping[int, bytes]) -> bytes:
     """One text of all.
 
     Args:

@@ -16,8 +16,12 @@ from enum import StrEnum
 
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 
-from slipstream_server.frames.playout import ChunkStamps, Made, Shown
-from slipstream_server.observability.client_stats import ClientStats, ViewerReport, ViewerWindow
+from slipstream_server.frames.playout import ChunkStamps, GeneratedFrame, ScheduledFrame
+from slipstream_server.observability.client_stats import (
+    ClientStats,
+    ClientStatsReport,
+    ClientStatsWindow,
+)
 
 WINDOW_NS = 10 * NS_PER_S
 
@@ -95,7 +99,7 @@ class SloReport:
     fps_out: float
     miss_ratio: float | None
     stages_ms: StageShares | None
-    viewer: ViewerReport | None
+    viewer: ClientStatsReport | None
     holds: Holds
 
 
@@ -149,7 +153,7 @@ class SloMonitor:
         self._sent = _Window()  # age, gap, frame jitter, wait, playout
         self._dropped = _Window()  # chunks given up for their deadline, without columns
         self._chunks = _Window()  # missed, chunk jitter, engine time, encode, denoise, decode
-        self._viewed = ViewerWindow()
+        self._viewed = ClientStatsWindow()
         self._last_sent: tuple[int, int] | None = None  # sent, play
         self._last_chunk: tuple[int, int] | None = None  # received, captured
 
@@ -162,7 +166,7 @@ class SloMonitor:
         self.mark(Milestone.FIRST_INPUT, now_ns)
         self._inputs.add(now_ns)
 
-    def observe_chunk(self, first: Made) -> bool:
+    def observe_chunk(self, first: GeneratedFrame) -> bool:
         """A chunk that begins with `first` has come; returns whether it was missed."""
         stamps = first.stamps
         now_ns = stamps.received_ns
@@ -200,7 +204,7 @@ class SloMonitor:
         is_possible = told_ns is not None and sent_ns <= told_ns <= now_ns
         self.mark(Milestone.FIRST_SHOWN, told_ns if told_ns and is_possible else now_ns)
 
-    def observe_sent(self, shown: Shown, now_ns: int) -> float:
+    def observe_sent(self, shown: ScheduledFrame, now_ns: int) -> float:
         """A frame has been handed to the encoder; returns its age in milliseconds."""
         self.mark(Milestone.FIRST_SENT, now_ns)
         made, stamps = shown.made, shown.made.stamps

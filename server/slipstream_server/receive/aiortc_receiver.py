@@ -42,7 +42,7 @@ class PacketTaker(Protocol):
     async def respond(self) -> None: ...
 
 
-class ReceiverSeam:
+class AiortcReceiver:
     """One receiver of aiortc's, its packets and frames in our hands.
 
     Args:

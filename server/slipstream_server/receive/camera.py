@@ -15,9 +15,9 @@ from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import I420, Geometry, i420_planes
 
 from slipstream_server.errors import CameraRefused
-from slipstream_server.frames.chunker import Captured
+from slipstream_server.frames.chunker import CapturedFrame
 from slipstream_server.receive.capture_clock import CaptureClock
-from slipstream_server.receive.frame_origin import Origin
+from slipstream_server.receive.frame_origin import FrameOrigin
 
 logger = logging.getLogger(__name__)
 
@@ -28,13 +28,13 @@ _MAX_PIXELS = 4096 * 2304
 _MAX_STRETCH = 6  # by how much a picture's aspect may differ from the engine's: so much is cut away
 
 
-class Track(Protocol):
+class VideoSource(Protocol):
     """What is read of a received track; `recv` raises MediaStreamError at its end."""
 
     async def recv(self) -> Any: ...
 
 
-class Scaler:
+class FrameScaler:
     """Fills the engine's frame from a camera frame: covered whole, the middle kept, I420 to I420.
 
     Not for two threads at once: swscale's context is kept from frame to frame.
@@ -103,10 +103,10 @@ class _Raw:
     frame: VideoFrame
     captured_ns: int
     arrived_ns: int
-    origin: Origin | None
+    origin: FrameOrigin | None
 
 
-class Ingest:
+class CameraIngest:
     """Reads a track for as long as it lasts.
 
     Args:
@@ -119,17 +119,17 @@ class Ingest:
 
     def __init__(
         self,
-        track: Track,
+        track: VideoSource,
         *,
         geometry: Geometry,
         pool: Executor,
-        deliver: Callable[[Captured], None],
-        origin: Callable[[int], Origin | None] = lambda pts: None,
+        deliver: Callable[[CapturedFrame], None],
+        origin: Callable[[int], FrameOrigin | None] = lambda pts: None,
     ) -> None:
         self.drops: Counter[str] = Counter()
         self._track = track
         self._geometry = geometry
-        self._scale = Scaler(geometry)
+        self._scale = FrameScaler(geometry)
         self._pool = pool
         self._deliver = deliver
         self._origin = origin
@@ -171,7 +171,7 @@ class Ingest:
                 raw = self._raw.popleft()
                 frame = await loop.run_in_executor(self._pool, self._scale, raw.frame)
                 self._deliver(
-                    Captured(
+                    CapturedFrame(
                         frame=frame,
                         captured_ns=raw.captured_ns,
                         arrived_ns=raw.arrived_ns,

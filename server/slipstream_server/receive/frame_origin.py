@@ -21,7 +21,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class FrameOrigin:
     """What is known of a frame's way here.
 
     Args:
@@ -33,7 +33,7 @@ class Origin:
     filmed_unix_ns: int | None
 
 
-class Origins:
+class FrameOrigins:
     """The frames of one RTP stream on their way to the decoder.
 
     The order of calls, for each frame: `packet` for each of its packets, `released` when it is
@@ -60,13 +60,13 @@ class Origins:
         if came_ns is not None:
             _remember(self._released, pts, (timestamp, came_ns))
 
-    def of(self, pts: int) -> Origin | None:
+    def of(self, pts: int) -> FrameOrigin | None:
         """What is known of the picture with this pts; None if it is not one of the last."""
         released = self._released.get(pts)
         if released is None:
             return None
         timestamp, came_ns = released
-        return Origin(came_ns=came_ns, filmed_unix_ns=self._filmed_unix_ns(timestamp))
+        return FrameOrigin(came_ns=came_ns, filmed_unix_ns=self._filmed_unix_ns(timestamp))
 
     def _filmed_unix_ns(self, timestamp: int) -> int | None:
         if self._report is None:

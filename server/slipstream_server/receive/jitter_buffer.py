@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 
-from slipstream_server.receive.nack_generator import NackSchedule
+from slipstream_server.receive.nack_generator import NackGenerator
 
 _CAPACITY_PACKETS = 1024
 _PATIENCE_NS = 80 * NS_PER_MS
@@ -57,7 +57,7 @@ class EncodedFrame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class JitterOutcome:
     """Frames for the decoder; packets (16-bit numbers) and perhaps a key frame to ask for."""
 
     frames: tuple[EncodedFrame, ...] = ()
@@ -85,7 +85,7 @@ class JitterBuffer:
     ) -> None:
         if capacity_packets < 2:
             raise ValueError(f"capacity_packets is {capacity_packets}, it must be at least 2")
-        self.nacks = NackSchedule()
+        self.nacks = NackGenerator()
         self._capacity = capacity_packets
         self._patience_ns = patience_ns
         self._drops: Counter[str] = Counter()
@@ -110,14 +110,14 @@ class JitterBuffer:
     def waiting_packets(self) -> int:
         return len(self._packets)
 
-    def add(self, packet: Packet, now_ns: int) -> Outcome:
+    def add(self, packet: Packet, now_ns: int) -> JitterOutcome:
         """Take in a packet."""
         sequence = self._unwrap(packet, now_ns)
         if sequence is None or not self._place(sequence, packet, now_ns):
-            return Outcome()
+            return JitterOutcome()
         return self.poll(now_ns)
 
-    def poll(self, now_ns: int) -> Outcome:
+    def poll(self, now_ns: int) -> JitterOutcome:
         """What is to be done now."""
         frames = list(self._advance())
         wants_key = False
@@ -128,7 +128,7 @@ class JitterBuffer:
                 frames += self._advance()
             else:
                 wants_key = not coming
-        return Outcome(
+        return JitterOutcome(
             frames=tuple(frames),
             nack=tuple(sequence % _SEQUENCES for sequence in self.nacks.due(now_ns)),
             pli=self._wants_pli(wants_key, now_ns),

@@ -27,7 +27,7 @@ class _Missing:
     asked_ns: int = 0
 
 
-class NackSchedule:
+class NackGenerator:
     """The missing packets of one stream.
 
     Args:

@@ -9,17 +9,17 @@ from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtp import RtpPacket
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, now_ns
 
-from slipstream_server.receive.aiortc_receiver import ReceiverSeam
-from slipstream_server.receive.frame_origin import Origin, Origins
-from slipstream_server.receive.jitter_buffer import JitterBuffer, Outcome, Packet
-from slipstream_server.receive.transport_feedback import Arrivals
-from slipstream_server.rtp.depacketize import content
+from slipstream_server.receive.aiortc_receiver import AiortcReceiver
+from slipstream_server.receive.frame_origin import FrameOrigin, FrameOrigins
+from slipstream_server.receive.jitter_buffer import JitterBuffer, JitterOutcome, Packet
+from slipstream_server.receive.transport_feedback import TransportFeedback
+from slipstream_server.rtp.depacketize import payload_content
 
 _REPORT_EVERY_NS = 50 * NS_PER_MS
 _CYCLE = 1 << 32
 
 
-class Reception:
+class VideoReceiver:
     """Takes aiortc's packets; `run` keeps the time while none come.
 
     Args:
@@ -28,10 +28,10 @@ class Reception:
     """
 
     def __init__(self, receiver: RTCRtpReceiver, *, transport_cc: bool) -> None:
-        self._seam = ReceiverSeam(receiver, self, transport_cc=transport_cc)
+        self._seam = AiortcReceiver(receiver, self, transport_cc=transport_cc)
         self._buffer = JitterBuffer()
-        self._origins = Origins()
-        self._arrivals = Arrivals() if transport_cc else None
+        self._origins = FrameOrigins()
+        self._arrivals = TransportFeedback() if transport_cc else None
         self._report_ns: int | None = None
         self._counts: Counter[str] = Counter()
         self._ssrc: int | None = None
@@ -55,7 +55,7 @@ class Reception:
             "unread": self._seam.track_queue.dropped,
         }
 
-    def origin(self, pts: int) -> Origin | None:
+    def origin(self, pts: int) -> FrameOrigin | None:
         """Where the picture with this pts comes from; None if it is not one of the last."""
         return self._origins.of(pts)
 
@@ -98,8 +98,8 @@ class Reception:
         if packet.ssrc != self._ssrc:  # another stream takes over: nothing of the old one is left
             self._ssrc = packet.ssrc
             self._buffer = JitterBuffer()
-            self._origins = Origins()
-        found = content(codec, packet.payload)
+            self._origins = FrameOrigins()
+        found = payload_content(codec, packet.payload)
         arrival_ns = now_ns()
         self._origins.packet(packet.timestamp, arrival_ns)
         outcome = self._buffer.add(
@@ -139,7 +139,7 @@ class Reception:
         if fci is not None:
             await self._seam.report(self._ssrc or 0, fci)
 
-    def _act(self, outcome: Outcome) -> None:
+    def _act(self, outcome: JitterOutcome) -> None:
         for frame in outcome.frames:
             pts = self._map(frame.timestamp)
             self._origins.released(frame.timestamp, pts)

@@ -23,7 +23,7 @@ _VECTOR_SYMBOLS = 7
 _RUN_MAX = (1 << 13) - 1
 
 
-class Arrivals:
+class TransportFeedback:
     """The arrival times of one transport's packets, and the reports of them."""
 
     def __init__(self) -> None:

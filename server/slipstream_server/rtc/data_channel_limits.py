@@ -17,7 +17,7 @@ _EVERYTHING_BYTES = 1 << 40
 _OVERDRAWN_BYTES = 64 << 10  # beyond the window we have told; a caller who keeps to it never is
 
 
-def meter_channels(
+def limit_channels(
     sctp: RTCSctpTransport, admit: Callable[[int], bool], broken: Callable[[Exception], None]
 ) -> None:
     """Take in what `admit` lets in, and nothing more once it has refused or something was broken.

@@ -15,18 +15,18 @@ from aiortc import (
 from slipstream_protocol.clock import now_ns
 
 from slipstream_server.errors import PortsTaken, RequestError
-from slipstream_server.frames.playout import Shown
+from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.ice.gathering import IceServer, bound_gathering, rtc_configuration
-from slipstream_server.media_addressing import Reach
-from slipstream_server.observability.media_stats import MediaCounts
-from slipstream_server.receive.frame_origin import Origin
-from slipstream_server.rtc.data_channel_limits import meter_channels
-from slipstream_server.rtc.video_transceiver import Outgoing, Video
+from slipstream_server.media_addressing import MediaAddressing
+from slipstream_server.observability.media_stats import MediaStats
+from slipstream_server.receive.frame_origin import FrameOrigin
+from slipstream_server.rtc.data_channel_limits import limit_channels
+from slipstream_server.rtc.video_transceiver import Outgoing, VideoTransceiver
 from slipstream_server.rtp import aiortc_internals
-from slipstream_server.rtp.aiortc_internals import SeamMoved
+from slipstream_server.rtp.aiortc_internals import InternalsChanged
 from slipstream_server.rtp.sdp import Offer, ice_ufrag, with_start_bitrate
 from slipstream_server.send.frame_timing import FrameTimes, Timings
-from slipstream_server.token_bucket import Bucket
+from slipstream_server.token_bucket import TokenBucket
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ _FLUSH_S = 1.0
 _FLUSH_STEP_S = 0.02
 
 
-class Peer:
+class PeerConnection:
     """A connection that may send a picture, bring a camera and a data channel.
 
     Args:
@@ -60,7 +60,7 @@ class Peer:
         *,
         low_delay: bool,
         servers: tuple[IceServer, ...],
-        reach: Reach,
+        reach: MediaAddressing,
         on_open: Callable[[], None],
         on_message: Callable[[str | bytes, int], None],
     ) -> None:
@@ -74,13 +74,13 @@ class Peer:
         self._channel: RTCDataChannel | None = None
         self._timings: Timings | None = None
         self._channels = 0
-        self._incoming = Bucket(rate_per_s=_INCOMING_BYTES_PER_S, burst=_INCOMING_BURST_BYTES)
+        self._incoming = TokenBucket(rate_per_s=_INCOMING_BYTES_PER_S, burst=_INCOMING_BURST_BYTES)
         self._pc = RTCPeerConnection(rtc_configuration(servers))
         self._pc.on("connectionstatechange", self._state_changed)
         self._pc.on("track", self._track_came)
         self._pc.on("datachannel", self._channel_came)
         # before the offer is set: it then belongs to the offer's first video
-        self._video = Video(self._pc, output, outgoing, low_delay=low_delay)
+        self._video = VideoTransceiver(self._pc, output, outgoing, low_delay=low_delay)
 
     async def answer(self, offer: Offer) -> str:
         """The answer's SDP; never waits for a name or for STUN longer than `ice.GATHER_S`.
@@ -88,7 +88,7 @@ class Peer:
         Raises:
             RequestError: if the offer cannot be answered.
             PortsTaken: if no UDP port is left for it.
-            SeamMoved: if the aiortc installed is not one we know.
+            InternalsChanged: if the aiortc installed is not one we know.
         """
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
@@ -99,9 +99,9 @@ class Peer:
                     transceiver.direction = "inactive"  # sound and further cameras
             bound_gathering(self._pc, reach=self._reach)
             if self._pc.sctp is not None:
-                meter_channels(self._pc.sctp, self._admit, self._broken)
+                limit_channels(self._pc.sctp, self._admit, self._broken)
             await self._pc.setLocalDescription()
-        except (SeamMoved, PortsTaken):
+        except (InternalsChanged, PortsTaken):
             raise
         except Exception as error:  # aiortc meets a bad offer with whatever it runs into
             logger.info("offer refused", exc_info=True)
@@ -134,7 +134,7 @@ class Peer:
             return
         channel.send(msgspec.json.encode(event).decode())
 
-    def tell_times(self, shown: Shown, sent_ns: int) -> None:
+    def tell_times(self, shown: ScheduledFrame, sent_ns: int) -> None:
         """The stamps of the frame sent last, for a page that has opened a channel for them."""
         if self._timings is not None:
             rtp_timestamp = self.last_rtp_timestamp
@@ -142,12 +142,12 @@ class Peer:
                 FrameTimes(rtp_timestamp=rtp_timestamp, shown=shown, sent_ns=sent_ns)
             )
 
-    def origin(self, pts: int) -> Origin | None:
+    def origin(self, pts: int) -> FrameOrigin | None:
         """Where the camera's picture with this pts comes from."""
         return self._video.reception.origin(pts) if self._video.reception is not None else None
 
     @property
-    def counts(self) -> MediaCounts:
+    def counts(self) -> MediaStats:
         """What the media have come to so far."""
         return self._video.counts(untold=self._timings.untold if self._timings else 0)
 

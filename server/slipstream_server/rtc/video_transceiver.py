@@ -6,8 +6,8 @@ from typing import Protocol
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender
 from aiortc.sdp import SessionDescription
 
-from slipstream_server.observability.media_stats import MediaCounts
-from slipstream_server.receive.receiver import Reception
+from slipstream_server.observability.media_stats import MediaStats
+from slipstream_server.receive.receiver import VideoReceiver
 from slipstream_server.rtp import aiortc_internals
 from slipstream_server.send import aiortc_sender
 from slipstream_server.send.bandwidth import RateControl
@@ -28,7 +28,7 @@ class Outgoing(aiortc_sender.SenderEvents, Protocol):
         ...
 
 
-class Video:
+class VideoTransceiver:
     """The picture of one call. The order of calls is::
 
         video = Video(pc, track, outgoing)
@@ -54,7 +54,7 @@ class Video:
         *,
         low_delay: bool = True,
     ) -> None:
-        self.reception: Reception | None = None
+        self.reception: VideoReceiver | None = None
         self._outgoing = outgoing
         self._low_delay = low_delay
         self._transceiver = (
@@ -91,12 +91,12 @@ class Video:
             transceiver, offered, low_delay=self._low_delay
         )
         if transceiver.receiver.track is not None:
-            self.reception = Reception(transceiver.receiver, transport_cc=transport_cc)
+            self.reception = VideoReceiver(transceiver.receiver, transport_cc=transport_cc)
         if self._outgoing is None:
             return
         codec = aiortc_internals.sent_codec(transceiver)
         is_ours = self._outgoing.takes(codec)
-        aiortc_sender.SenderSeam(
+        aiortc_sender.AiortcSender(
             transceiver.sender,
             codec,
             self._outgoing if is_ours else None,
@@ -109,10 +109,10 @@ class Video:
         """Frames of the camera that were dropped before anybody saw them, by cause."""
         return self.reception.drops if self.reception is not None else {}
 
-    def counts(self, *, untold: int = 0) -> MediaCounts:
+    def counts(self, *, untold: int = 0) -> MediaStats:
         """What was sent and received so far."""
         outgoing = self._outgoing
-        return MediaCounts(
+        return MediaStats(
             received=self.reception.counts() if self.reception is not None else {},
             sent=outgoing.counts if outgoing is not None else {},
             bitrate_bps=outgoing.rate.bitrate_bps if outgoing is not None else None,

@@ -6,7 +6,7 @@ This file has what belongs to a connection and its transceivers, `receive/aiortc
 aiortc 1.16 has no public way to choose how a frame is reassembled, how the bitrate is followed or
 which header extensions travel. Its objects are plain, so each call gets objects of ours in their
 places. Only instances are changed, before the call begins; modules and their constants are never.
-A name that is gone raises `SeamMoved` when a call begins, and
+A name that is gone raises `InternalsChanged` when a call begins, and
 `tests/server/rtp/test_aiortc_internals.py` says so before that.
 
 On the connection, between the offer and the answer:
@@ -37,7 +37,7 @@ TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-exte
 Handle = Callable[[AnyRtcpPacket], Awaitable[None]]
 
 
-class SeamMoved(RuntimeError):
+class InternalsChanged(RuntimeError):
     """This aiortc is not built as we know it; a version that is can be installed."""
 
 
@@ -45,12 +45,12 @@ def private(owner: object, name: str) -> Any:
     """An attribute of aiortc's own.
 
     Raises:
-        SeamMoved: if there is none of that name.
+        InternalsChanged: if there is none of that name.
     """
     try:
         return getattr(owner, name)
     except AttributeError:
-        raise SeamMoved(
+        raise InternalsChanged(
             f"{type(owner).__name__} of aiortc {version('aiortc')} has no {name}, "
             "install a version that pyproject.toml allows"
         ) from None

@@ -16,7 +16,7 @@ _FIRST_UNITS = (_SPS, _ACCESS_UNIT_DELIMITER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
+class PayloadContent:
     """One payload.
 
     Args:
@@ -29,10 +29,10 @@ class Content:
     key: bool
 
 
-INNER = Content(begins=False, key=False)
+INNER = PayloadContent(begins=False, key=False)
 
 
-def content(codec: str, payload: bytes) -> Content:
+def payload_content(codec: str, payload: bytes) -> PayloadContent:
     """Look into a payload of `codec`, as aiortc names it ("H264", "VP8")."""
     if codec == "H264":
         return _h264(payload)
@@ -41,9 +41,9 @@ def content(codec: str, payload: bytes) -> Content:
     return INNER
 
 
-def _h264(payload: bytes) -> Content:
+def _h264(payload: bytes) -> PayloadContent:
     units = list(_h264_units(payload))
-    return Content(
+    return PayloadContent(
         begins=bool(units) and units[0] in _FIRST_UNITS,
         key=any(unit in _KEY_UNITS for unit in units),
     )
@@ -66,7 +66,7 @@ def _h264_units(payload: bytes) -> Iterator[int]:
         yield kind
 
 
-def _vp8(payload: bytes) -> Content:
+def _vp8(payload: bytes) -> PayloadContent:
     """The byte behind the descriptor begins the first partition; it is even in a key frame."""
     if not payload or payload[0] & 0x17 != 0x10:  # S = 1 and PID = 0
         return INNER
@@ -77,4 +77,4 @@ def _vp8(payload: bytes) -> Content:
         if flags & 0x80:
             at += 2 if len(payload) > at and payload[at] & 0x80 else 1
         at += bool(flags & 0x40) + bool(flags & 0x30)
-    return Content(begins=True, key=len(payload) > at and not payload[at] & 0x01)
+    return PayloadContent(begins=True, key=len(payload) > at and not payload[at] & 0x01)

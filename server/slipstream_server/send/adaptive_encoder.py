@@ -17,8 +17,8 @@ from aiortc.mediastreams import convert_timebase
 from av import VideoFrame
 from slipstream_protocol.clock import RTP_HZ, now_ns
 
-from slipstream_server.send.bandwidth import FrameSpacing, Picture, RateControl
-from slipstream_server.send.h264 import TIME_BASE, X264, Codec, Encoded, H264Encoder
+from slipstream_server.send.bandwidth import FrameSpacing, PictureFormat, RateControl
+from slipstream_server.send.h264 import TIME_BASE, X264, EncodedPicture, H264Codec, H264Encoder
 from slipstream_server.send.keyframes import KeyFrames
 from slipstream_server.send.pacer import Pacer
 from slipstream_server.send.vp8 import Vp8Encoder
@@ -32,7 +32,7 @@ _PACE_FACTOR = 8  # packets of a large frame leave at this many times the bitrat
 _PACE_MIN_BPS = 12_000_000
 
 
-def pace_of(bitrate_bps: int) -> int:
+def pacing_bps(bitrate_bps: int) -> int:
     """How fast the packets of a large frame leave, in bit/s."""
     return max(_PACE_MIN_BPS, _PACE_FACTOR * bitrate_bps)
 
@@ -47,12 +47,12 @@ class VideoSettings:
         low_delay: whether viewers are asked to show each frame at once.
     """
 
-    codec: Codec
+    codec: H264Codec
     ceiling_bps: int
     low_delay: bool
 
 
-class Encoding:
+class AdaptiveEncoder:
     """Encodes one frame at a time, following what the viewer's side says of the link.
 
     Args:
@@ -63,7 +63,7 @@ class Encoding:
     """
 
     def __init__(
-        self, *, codec: Codec, pool: Executor, rate: RateControl, key_frames: KeyFrames
+        self, *, codec: H264Codec, pool: Executor, rate: RateControl, key_frames: KeyFrames
     ) -> None:
         self.rate = rate
         self.pacer = Pacer(pace_bps=_PACE_MIN_BPS)
@@ -126,7 +126,7 @@ class Encoding:
             self._counts["key"] += 1
         self._counts["sent"] += 1
         self._counts["bytes"] += encoded.packet.size
-        self.pacer.pace_bps = pace_of(self.rate.bitrate_bps)
+        self.pacer.pace_bps = pacing_bps(self.rate.bitrate_bps)
         return encoded.packet
 
     # ---- what the viewer's side says
@@ -155,11 +155,13 @@ class Encoding:
             self._fps = 1 / (mean_s + (interval_s - mean_s) / _FPS_SHARE)
         self._last_pts = frame.pts
         before = self.every_frames
-        picture = Picture(pixels=frame.width * frame.height, fps=self._fps * before)
+        picture = PictureFormat(pixels=frame.width * frame.height, fps=self._fps * before)
         self._spacing.choose(picture, self.rate.bitrate_bps)
         self._fps *= before / self.every_frames
 
-    def _encode(self, encoder: H264Encoder | Vp8Encoder, frame: VideoFrame, key: bool) -> Encoded:
+    def _encode(
+        self, encoder: H264Encoder | Vp8Encoder, frame: VideoFrame, key: bool
+    ) -> EncodedPicture:
         if frame.format.name != "yuv420p":
             frame = frame.reformat(format="yuv420p")
         bitrate_bps = self.rate.bitrate_bps

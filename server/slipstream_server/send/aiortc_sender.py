@@ -40,9 +40,9 @@ from aiortc.rtp import (
 from slipstream_protocol.clock import NS_PER_S, now_ns
 
 from slipstream_server.rtp.aiortc_internals import PLAYOUT_DELAY, Handle, private, put
-from slipstream_server.rtp.depacketize import content
+from slipstream_server.rtp.depacketize import payload_content
 from slipstream_server.send.pacer import Pacer
-from slipstream_server.send.retransmit import Resends
+from slipstream_server.send.retransmit import Retransmissions
 
 
 class SenderEvents(Protocol):
@@ -55,7 +55,7 @@ class SenderEvents(Protocol):
     def on_report(self, *, packets_lost: int, highest_sequence: int, now_ns: int) -> None: ...
 
 
-class SenderSeam:
+class AiortcSender:
     """One sender of aiortc's, what it hears passed on to `events`.
 
     Args:
@@ -80,7 +80,7 @@ class SenderSeam:
         self._events = events
         self._ssrc: int = private(sender, "_ssrc")
         self._history: dict[int, RtpPacket] = private(sender, "_RTCRtpSender__rtp_history")
-        self._resends = Resends(self._keeps)
+        self._resends = Retransmissions(self._keeps)
         if low_delay:
             put(sender, "_RTCRtpSender__rtp_header_extensions_map", PlayoutDelayMap())
         if events is not None:
@@ -120,7 +120,7 @@ class SenderSeam:
 
     def _note_key(self, sequence: int) -> None:
         packet = self._history[sequence % RTP_HISTORY_SIZE]
-        found = content(self._codec, packet.payload)
+        found = payload_content(self._codec, packet.payload)
         if found.begins and found.key:
             self._resends.key_sent(sequence)
 

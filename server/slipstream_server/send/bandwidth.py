@@ -28,7 +28,7 @@ _HYSTERESIS = 1.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class PictureFormat:
     """What is to be sent.
 
     Args:
@@ -133,7 +133,7 @@ class FrameSpacing:
     def __init__(self) -> None:
         self.every_frames = 1
 
-    def choose(self, picture: Picture, bitrate_bps: int) -> int:
+    def choose(self, picture: PictureFormat, bitrate_bps: int) -> int:
         """One in so many frames is to be sent."""
         lean_bps = _LEAN_BITS * picture.pixels * picture.fps
         for every in range(1, _SPACING_MAX + 1):

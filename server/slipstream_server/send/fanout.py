@@ -1,9 +1,9 @@
 """One stream's picture for all who watch it: paced once, encoded once, sent to each by itself.
 
 The rate is that of the median viewer (the better one of two): a bad link never lowers the picture
-of the others, and a viewer whose link carries less gets what `Seat` leaves it. Requests for key
-frames are merged. With nobody watching nothing is encoded. For viewers without H.264 there is one
-encoding in VP8, by the same rules.
+of the others, and a viewer whose link carries less gets what `SubscriberQueue` leaves it. Requests
+for key frames are merged. With nobody watching nothing is encoded. For viewers without H.264 there
+is one encoding in VP8, by the same rules.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ from aiortc.mediastreams import MediaStreamError
 from av import Packet, VideoFrame
 from slipstream_protocol.clock import NS_PER_S, now_ns
 
-from slipstream_server.frames.playout import Made, Playout, Shown
-from slipstream_server.send.adaptive_encoder import Encoding, pace_of
+from slipstream_server.frames.playout import GeneratedFrame, Playout, ScheduledFrame
+from slipstream_server.send.adaptive_encoder import AdaptiveEncoder, pacing_bps
 from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.output_track import Pictures
 from slipstream_server.send.pacer import Pacer
-from slipstream_server.send.subscriber_queue import Seat
+from slipstream_server.send.subscriber_queue import SubscriberQueue
 
 KEY_EVERY_NS = 10 * NS_PER_S  # for viewers that never ask
 
 
-class SharedTrack(MediaStreamTrack):
+class SubscriberTrack(MediaStreamTrack):
     """One viewer's end: a seat, and what its side says of the link.
 
     The seat is taken when the first frame is asked for, which is when the viewer is connected, and
@@ -41,16 +41,19 @@ class SharedTrack(MediaStreamTrack):
     kind = "video"
 
     def __init__(
-        self, rate: RateControl, tracks: "list[SharedTrack]", on_sent: Callable[[Shown, int], None]
+        self,
+        rate: RateControl,
+        tracks: "list[SubscriberTrack]",
+        on_sent: Callable[[ScheduledFrame, int], None],
     ) -> None:
         super().__init__()
         self.rate = rate
-        self.pacer = Pacer(pace_bps=pace_of(rate.bitrate_bps))
+        self.pacer = Pacer(pace_bps=pacing_bps(rate.bitrate_bps))
         self.codec = ""
-        self.seat: Seat[tuple[Shown, Packet[Any]]] = Seat()
+        self.seat: SubscriberQueue[tuple[ScheduledFrame, Packet[Any]]] = SubscriberQueue()
         self._tracks = tracks
         self._on_sent = on_sent
-        self._given: Shown | None = None
+        self._given: ScheduledFrame | None = None
         self._sent: Counter[str] = Counter()
         self._came = asyncio.Event()
 
@@ -64,7 +67,7 @@ class SharedTrack(MediaStreamTrack):
         self.codec = codec
         return True
 
-    def put(self, shown: Shown, packet: "Packet[Any]", now_ns: int) -> None:
+    def put(self, shown: ScheduledFrame, packet: "Packet[Any]", now_ns: int) -> None:
         """Take in what was encoded for all."""
         self.seat.put(
             (shown, packet),
@@ -91,7 +94,7 @@ class SharedTrack(MediaStreamTrack):
             if found is not None:
                 self._given, packet = found
                 self._sent["sent"] += 1
-                self.pacer.pace_bps = pace_of(self.rate.bitrate_bps)
+                self.pacer.pace_bps = pacing_bps(self.rate.bitrate_bps)
                 return packet
             self._came.clear()
             await self._came.wait()
@@ -117,7 +120,7 @@ class SharedTrack(MediaStreamTrack):
         )
 
 
-class Broadcast:
+class Fanout:
     """Frames in by `push`, each out to every seat while `run` runs.
 
     Args:
@@ -132,10 +135,10 @@ class Broadcast:
         self,
         *,
         chunk_frames: int,
-        h264: Encoding,
-        vp8: Encoding,
+        h264: AdaptiveEncoder,
+        vp8: AdaptiveEncoder,
         new_rate: Callable[[], RateControl],
-        on_shown: Callable[[Shown, int], None] | None = None,
+        on_shown: Callable[[ScheduledFrame, int], None] | None = None,
     ) -> None:
         self.pictures = Pictures(Playout(chunk_frames=chunk_frames))
         self.encodings = {"H264": h264, "VP8": vp8}
@@ -143,7 +146,7 @@ class Broadcast:
         vp8.encode_vp8()
         self._new_rate = new_rate
         self._on_shown = on_shown
-        self._tracks: list[SharedTrack] = []
+        self._tracks: list[SubscriberTrack] = []
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -154,11 +157,11 @@ class Broadcast:
     def viewers(self) -> int:
         return len(self._tracks)
 
-    def track(self, on_sent: Callable[[Shown, int], None]) -> SharedTrack:
+    def track(self, on_sent: Callable[[ScheduledFrame, int], None]) -> SubscriberTrack:
         """A track for one more viewer, who is told of each frame sent."""
-        return SharedTrack(self._new_rate(), self._tracks, on_sent)
+        return SubscriberTrack(self._new_rate(), self._tracks, on_sent)
 
-    def push(self, frames: Sequence[Made]) -> None:
+    def push(self, frames: Sequence[GeneratedFrame]) -> None:
         """Take in one chunk, oldest frame first."""
         if self._tracks or self._on_shown is not None:
             self.pictures.push(frames)
@@ -176,7 +179,7 @@ class Broadcast:
             for encoding in self.encodings.values():
                 encoding.release()
 
-    async def _give_out(self, shown: Shown) -> None:
+    async def _give_out(self, shown: ScheduledFrame) -> None:
         every_frames = []
         for codec, encoding in self.encodings.items():
             viewers = [track for track in self._tracks if track.codec == codec]
@@ -191,7 +194,7 @@ class Broadcast:
         self.pictures.playout.every_frames = min(every_frames, default=1)
 
     async def _encode(
-        self, encoding: Encoding, picture: VideoFrame, viewers: list[SharedTrack]
+        self, encoding: AdaptiveEncoder, picture: VideoFrame, viewers: list[SubscriberTrack]
     ) -> "Packet[Any]":
         by_rate = sorted((track.rate for track in viewers), key=lambda rate: rate.bitrate_bps)
         encoding.rate = by_rate[len(by_rate) // 2]

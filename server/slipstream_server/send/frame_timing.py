@@ -19,7 +19,7 @@ from typing import Protocol
 
 from slipstream_protocol.clock import NS_PER_MS
 
-from slipstream_server.frames.playout import Shown
+from slipstream_server.frames.playout import ScheduledFrame
 
 RECORD = struct.Struct("<Idd12f")
 _BATCH_FRAMES = 4
@@ -38,7 +38,7 @@ class FrameTimes:
     """
 
     rtp_timestamp: int
-    shown: Shown
+    shown: ScheduledFrame
     sent_ns: int
 
     def packed(self) -> bytes:

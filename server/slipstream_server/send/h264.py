@@ -34,7 +34,7 @@ _NEVER = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Codec:
+class H264Codec:
     """An H.264 encoder of FFmpeg and its options for low delay.
 
     Args:
@@ -46,7 +46,7 @@ class Codec:
     options: MappingProxyType[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-X264 = Codec(
+X264 = H264Codec(
     name="libx264",
     options=MappingProxyType(
         {
@@ -57,7 +57,7 @@ X264 = Codec(
         }
     ),
 )
-NVENC = Codec(
+NVENC = H264Codec(
     name="h264_nvenc",
     options=MappingProxyType(
         {
@@ -74,7 +74,7 @@ NVENC = Codec(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Encoded:
+class EncodedPicture:
     """A frame ready to be packetised."""
 
     packet: "av.Packet[Any]"  # generic for the type checker only
@@ -89,7 +89,7 @@ class H264Encoder:
         ceiling_bps: the highest bitrate it will be asked for.
     """
 
-    def __init__(self, codec: Codec, *, ceiling_bps: int) -> None:
+    def __init__(self, codec: H264Codec, *, ceiling_bps: int) -> None:
         if ceiling_bps < 1:
             raise ValueError(f"ceiling_bps is {ceiling_bps}, it must be above 0")
         self.opened = 0
@@ -100,7 +100,7 @@ class H264Encoder:
 
     def encode(
         self, frame: VideoFrame, *, bitrate_bps: int, fps: float, key: bool = False
-    ) -> Encoded:
+    ) -> EncodedPicture:
         """The frame's packet, with the frame's own time.
 
         Args:
@@ -120,7 +120,7 @@ class H264Encoder:
         assert len(packets) == 1, f"a frame came out as {len(packets)} packets, zero delay was set"
         packet = packets[0]
         packet.time_base = TIME_BASE
-        return Encoded(packet=packet, key=packet.is_keyframe)
+        return EncodedPicture(packet=packet, key=packet.is_keyframe)
 
     def _fitting(self, frame: VideoFrame, bitrate_bps: int, *, key: bool) -> VideoCodecContext:
         """The open encoder, or a new one where it does not fit the frame or its buffer is off."""
@@ -157,7 +157,7 @@ class H264Encoder:
         return context
 
 
-def choose_codec(works: Callable[[Codec], bool] | None = None) -> Codec:
+def choose_codec(works: Callable[[H264Codec], bool] | None = None) -> H264Codec:
     """The graphics card's encoder where encoding a frame with it works, x264 everywhere else.
 
     FFmpeg lists NVENC whether there is a card or not, and many that compute have no encoder (A100,
@@ -172,7 +172,7 @@ def choose_codec(works: Callable[[Codec], bool] | None = None) -> Codec:
     return X264
 
 
-def can_encode(codec: Codec) -> bool:
+def can_encode(codec: H264Codec) -> bool:
     """Whether one frame can be encoded here and now."""
     frame = VideoFrame(640, 480, "yuv420p")
     frame.pts = 0

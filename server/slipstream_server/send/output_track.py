@@ -10,8 +10,8 @@ from av import Packet, VideoFrame
 from slipstream_protocol.clock import NS_PER_S, now_ns, ns_to_rtp
 from slipstream_protocol.frames import I420
 
-from slipstream_server.frames.playout import Made, Playout, Shown
-from slipstream_server.send.adaptive_encoder import Encoding
+from slipstream_server.frames.playout import GeneratedFrame, Playout, ScheduledFrame
+from slipstream_server.send.adaptive_encoder import AdaptiveEncoder
 
 
 class Pictures:
@@ -27,7 +27,7 @@ class Pictures:
         self._changed = asyncio.Event()
         self._stopped = False
 
-    def push(self, frames: Sequence[Made]) -> None:
+    def push(self, frames: Sequence[GeneratedFrame]) -> None:
         """Take in one chunk, oldest frame first."""
         self.playout.push(frames, now_ns())
         self._changed.set()
@@ -37,7 +37,7 @@ class Pictures:
         self._stopped = True
         self._changed.set()
 
-    async def next(self) -> Shown:
+    async def next(self) -> ScheduledFrame:
         """The next frame, when it is due.
 
         Raises:
@@ -57,7 +57,7 @@ class Pictures:
                 continue
         raise MediaStreamError
 
-    def picture(self, shown: Shown) -> VideoFrame:
+    def picture(self, shown: ScheduledFrame) -> VideoFrame:
         """Its picture; pts counts from the first one."""
         if self._first_play_ns is None:
             self._first_play_ns = shown.play_ns
@@ -81,16 +81,20 @@ class OutputTrack(MediaStreamTrack):
     kind = "video"
 
     def __init__(
-        self, playout: Playout, encoding: Encoding, *, on_sent: Callable[[Shown, int], None]
+        self,
+        playout: Playout,
+        encoding: AdaptiveEncoder,
+        *,
+        on_sent: Callable[[ScheduledFrame, int], None],
     ) -> None:
         super().__init__()
         self.playout = playout
         self.encoding = encoding
         self._pictures = Pictures(playout)
         self._on_sent = on_sent
-        self._given: Shown | None = None
+        self._given: ScheduledFrame | None = None
 
-    def push(self, frames: Sequence[Made]) -> None:
+    def push(self, frames: Sequence[GeneratedFrame]) -> None:
         """Take in one chunk, oldest frame first."""
         self._pictures.push(frames)
 

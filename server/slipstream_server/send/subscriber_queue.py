@@ -20,7 +20,7 @@ _LINK_SHARE = 1.25  # encoders overshoot, and the rate leaves room
 T = TypeVar("T")
 
 
-class Seat(Generic[T]):
+class SubscriberQueue(Generic[T]):
     """A queue of frames with a bound, and when its viewer needs a key frame.
 
     Drops are counted by cause: `unfetched` where the queue was full, `link` where the viewer's

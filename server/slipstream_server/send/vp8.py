@@ -11,7 +11,7 @@ import av
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 
-from slipstream_server.send.h264 import TIME_BASE, Encoded
+from slipstream_server.send.h264 import TIME_BASE, EncodedPicture
 
 _OPTIONS = {
     "deadline": "realtime",
@@ -40,7 +40,7 @@ class Vp8Encoder:
 
     def encode(
         self, frame: VideoFrame, *, bitrate_bps: int, fps: float, key: bool = False
-    ) -> Encoded:
+    ) -> EncodedPicture:
         """The frame's packet, with the frame's own time; as `H264Encoder.encode`.
 
         Raises:
@@ -53,7 +53,7 @@ class Vp8Encoder:
         assert len(packets) == 1, f"a frame came out as {len(packets)} packets, no lag was set"
         packet = packets[0]
         packet.time_base = TIME_BASE
-        return Encoded(packet=packet, key=packet.is_keyframe)
+        return EncodedPicture(packet=packet, key=packet.is_keyframe)
 
     def _fitting(self, frame: VideoFrame, bitrate_bps: int) -> VideoCodecContext:
         """The open encoder, or a new one where it does not fit."""

@@ -8,7 +8,7 @@ LOOK_S = 0.5
 SILENT_S = 4.0  # a peer that sends nothing at all for so long has vanished
 
 
-class Silence:
+class LivenessCheck:
     """Of one peer."""
 
     def __init__(self) -> None:

@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from aiortc.mediastreams import MediaStreamError
 
 from slipstream_server.errors import CameraRefused
-from slipstream_server.frames.playout import Playout, Shown
+from slipstream_server.frames.playout import Playout, ScheduledFrame
 from slipstream_server.ice.gathering import IceServer
-from slipstream_server.receive.camera import Ingest
+from slipstream_server.receive.camera import CameraIngest
 from slipstream_server.rtp.sdp import Offer
 from slipstream_server.send.output_track import OutputTrack
 from slipstream_server.sessions.session import Session
 from slipstream_server.streams.chunk_pipe import Watcher, total_drops
-from slipstream_server.streams.media_context import Surroundings
-from slipstream_server.streams.stream import Stay
+from slipstream_server.streams.media_context import MediaContext
+from slipstream_server.streams.stream import Stream
 
 logger = logging.getLogger(__name__)
 
 
-class CameraSession(Session):
+class PublisherSession(Session):
     """A viewer with a camera: its frames go to the stream it carries, and what is made comes back.
 
     Args:
@@ -30,10 +30,10 @@ class CameraSession(Session):
     def __init__(
         self,
         id: str,
-        stay: Stay,
+        stay: Stream,
         *,
         servers: tuple[IceServer, ...],
-        around: Surroundings,
+        around: MediaContext,
     ) -> None:
         output = None
         if stay.returns:
@@ -43,7 +43,7 @@ class CameraSession(Session):
         self.stay = stay
         self.output = output
         self.watcher = Watcher(tell=self.peer.tell, end=self.leave)
-        self._ingest: Ingest | None = None
+        self._ingest: CameraIngest | None = None
 
     @property
     def drops(self) -> Mapping[str, int]:
@@ -69,7 +69,7 @@ class CameraSession(Session):
         if self.peer.camera is None:
             self.leave("the offer's video brings no camera", for_good=True)
             return
-        self._ingest = ingest = Ingest(
+        self._ingest = ingest = CameraIngest(
             self.peer.camera,
             geometry=self.stay.ready.geometry,
             pool=self.around.pool,
@@ -95,11 +95,11 @@ class CameraSession(Session):
     def on_message(self, raw: str | bytes, now_ns: int) -> None:
         self.stay.receive(raw, now_ns)
 
-    def _on_sent(self, shown: Shown, sent_ns: int) -> None:
+    def _on_sent(self, shown: ScheduledFrame, sent_ns: int) -> None:
         self.peer.tell_times(shown, sent_ns)
         self.stay.on_sent(shown, sent_ns, rtp_timestamp=self.peer.last_rtp_timestamp)
 
-    async def _drain(self, ingest: Ingest) -> None:
+    async def _drain(self, ingest: CameraIngest) -> None:
         try:
             await ingest.drain()
         except MediaStreamError:

@@ -15,30 +15,30 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.config import ServerConfig
 from slipstream_server.errors import Conflict, RequestError, ServerFull, UnknownSession
 from slipstream_server.ice.gathering import IceServer, ice_servers
-from slipstream_server.ice.turn_providers import HostedRelays
+from slipstream_server.ice.turn_providers import HostedTurn
 from slipstream_server.observability.slo import Milestone
 from slipstream_server.rtp.sdp import Offer
 from slipstream_server.sessions.liveness import SILENT_S
-from slipstream_server.sessions.publisher import CameraSession
+from slipstream_server.sessions.publisher import PublisherSession
 from slipstream_server.sessions.session import Session
-from slipstream_server.sessions.subscriber import WatchSession
-from slipstream_server.streams.media_context import Surroundings
-from slipstream_server.streams.ports import Engine
-from slipstream_server.streams.registry import Roster, check_lasting
-from slipstream_server.streams.stream import Stay
+from slipstream_server.sessions.subscriber import SubscriberSession
+from slipstream_server.streams.media_context import MediaContext
+from slipstream_server.streams.ports import EngineProvider
+from slipstream_server.streams.registry import StreamRegistry, check_lasting
+from slipstream_server.streams.stream import Stream
 
 logger = logging.getLogger(__name__)
 
 session_id: contextvars.ContextVar[str] = contextvars.ContextVar("session_id", default="-")
 
-LetIn = Callable[[str], Awaitable[tuple[Session, "Answered"]]]
+OpenSession = Callable[[str], Awaitable[tuple[Session, "CallAnswer"]]]
 
 _REMEMBERED = 256
 _CLOSE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class CallAnswer:
     """What a caller is told.
 
     Args:
@@ -54,7 +54,7 @@ class Answered:
     resume: str | None
 
 
-class Sessions:
+class SessionRegistry:
     """Opens, finds and closes sessions.
 
     Args:
@@ -68,17 +68,17 @@ class Sessions:
     def __init__(
         self,
         config: ServerConfig,
-        engine: Engine,
-        around: Surroundings,
+        engine: EngineProvider,
+        around: MediaContext,
         *,
-        hosted: HostedRelays,
+        hosted: HostedTurn,
         mark: str = "",
     ) -> None:
         self._config = config
         self._mark = mark
         self._hosted = hosted
         self._around = around
-        self._roster = Roster(engine, around, hold_s=config.hold_s)
+        self._roster = StreamRegistry(engine, around, hold_s=config.hold_s)
         self._live: dict[str, tuple[Session, asyncio.Task[None]]] = {}
         self._arriving = 0  # watchers who are being answered
         self._publishing: set[str] = set()  # names of publishers who are being answered
@@ -92,7 +92,7 @@ class Sessions:
 
     def count(self) -> dict[str, int]:
         """Calls now, by kind; `held` are streams whose viewers may come back."""
-        watching = sum(isinstance(session, WatchSession) for session, _ in self._live.values())
+        watching = sum(isinstance(session, SubscriberSession) for session, _ in self._live.values())
         return {
             "stream": len(self._live) - watching,
             "viewer": watching,
@@ -106,7 +106,7 @@ class Sessions:
         *,
         view: str | None = None,
         resume: str | None = None,
-    ) -> Answered:
+    ) -> CallAnswer:
         """Let a caller in.
 
         Args:
@@ -125,7 +125,7 @@ class Sessions:
             offer, lambda id: self._let_camera_in(id, offer, parameters, name=id, returns=True)
         )
 
-    async def publish(self, offer: Offer, parameters: Parameters, *, name: str) -> Answered:
+    async def publish(self, offer: Offer, parameters: Parameters, *, name: str) -> CallAnswer:
         """Let a publisher in, who brings a camera and wants no picture back.
 
         Args:
@@ -152,7 +152,7 @@ class Sessions:
         finally:
             self._publishing.remove(name)
 
-    async def watch(self, offer: Offer, *, name: str | None) -> Answered:
+    async def watch(self, offer: Offer, *, name: str | None) -> CallAnswer:
         """Let a viewer in, to the newest stream if `name` is None.
 
         Raises:
@@ -160,7 +160,7 @@ class Sessions:
         """
         return await self._admit(offer, lambda id: self._let_watcher_in(id, offer, name))
 
-    async def _admit(self, offer: Offer, let_in: LetIn) -> Answered:
+    async def _admit(self, offer: Offer, let_in: OpenSession) -> CallAnswer:
         """Give a caller a session, and run it."""
         if self._stop_reason:
             raise ServerFull("the server is stopping; start it again first", retry_after_s=10.0)
@@ -178,11 +178,11 @@ class Sessions:
             session_id.reset(token)
         return answered
 
-    def streams(self) -> list[Stay]:
+    def streams(self) -> list[Stream]:
         """All streams, the oldest first."""
         return self._roster.all()
 
-    def stream(self, name: str) -> Stay:
+    def stream(self, name: str) -> Stream:
         """The stream.
 
         Raises:
@@ -243,7 +243,7 @@ class Sessions:
 
     async def _let_camera_in(
         self, id: str, offer: Offer, parameters: Parameters, *, name: str, returns: bool
-    ) -> tuple[Session, Answered]:
+    ) -> tuple[Session, CallAnswer]:
         """A new stream, opened while the answer is made."""
         stay = self._roster.prepare(name, returns=returns, offered_ns=now_ns())
         session = self._camera_session(id, stay)
@@ -262,7 +262,7 @@ class Sessions:
         self._roster.begin(stay)
         return session, self._answered(session, answer.result())
 
-    async def _let_back_in(self, id: str, offer: Offer, stay: Stay) -> tuple[Session, Answered]:
+    async def _let_back_in(self, id: str, offer: Offer, stay: Stream) -> tuple[Session, CallAnswer]:
         """A new call for a stream that is there."""
         session = self._camera_session(id, stay)
         answer = await session.answer(offer)
@@ -274,16 +274,16 @@ class Sessions:
             raise
         return session, self._answered(session, answer)
 
-    def _camera_session(self, id: str, stay: Stay) -> CameraSession:
-        return CameraSession(id, stay, servers=self.ice_servers(id), around=self._around)
+    def _camera_session(self, id: str, stay: Stream) -> PublisherSession:
+        return PublisherSession(id, stay, servers=self.ice_servers(id), around=self._around)
 
-    def _answered(self, session: CameraSession, answer: str) -> Answered:
+    def _answered(self, session: PublisherSession, answer: str) -> CallAnswer:
         stay = session.stay
-        return Answered(session=session.id, sdp=answer, stream=stay.id, resume=stay.token)
+        return CallAnswer(session=session.id, sdp=answer, stream=stay.id, resume=stay.token)
 
     async def _let_watcher_in(
         self, id: str, offer: Offer, view: str | None
-    ) -> tuple[Session, Answered]:
+    ) -> tuple[Session, CallAnswer]:
         source = self._source(view)
         if self.count()["viewer"] + self._arriving >= self._config.max_viewers:
             raise ServerFull(
@@ -291,18 +291,18 @@ class Sessions:
                 "or start the server with a larger --max-viewers",
                 retry_after_s=10.0,
             )
-        session = WatchSession(id, source, servers=self.ice_servers(id), around=self._around)
+        session = SubscriberSession(id, source, servers=self.ice_servers(id), around=self._around)
         self._arriving += 1
         try:
             answer = await session.answer(offer)
         finally:
             self._arriving -= 1
-        return session, Answered(session=id, sdp=answer, stream=source.id, resume=None)
+        return session, CallAnswer(session=id, sdp=answer, stream=source.id, resume=None)
 
-    def _source(self, view: str | None) -> Stay:
+    def _source(self, view: str | None) -> Stream:
         if view is None:
             return self._roster.newest()
-        if view in self._live and isinstance(self._live[view][0], WatchSession):
+        if view in self._live and isinstance(self._live[view][0], SubscriberSession):
             raise RequestError(f"session {view!r} only watches itself; name a stream")
         return self._roster.find(view)
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from aiortc import MediaStreamTrack, RTCIceCandidate
 
 from slipstream_server.ice.gathering import IceServer
-from slipstream_server.observability.media_stats import MediaCounts
-from slipstream_server.rtc.peer_connection import Peer
+from slipstream_server.observability.media_stats import MediaStats
+from slipstream_server.rtc.peer_connection import PeerConnection
 from slipstream_server.rtc.video_transceiver import Outgoing
 from slipstream_server.rtp.sdp import MAX_CANDIDATES, Offer
-from slipstream_server.sessions.liveness import LOOK_S, SILENT_S, Silence
-from slipstream_server.streams.media_context import Surroundings
+from slipstream_server.sessions.liveness import LOOK_S, SILENT_S, LivenessCheck
+from slipstream_server.streams.media_context import MediaContext
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Session:
         output: MediaStreamTrack | None,
         outgoing: Outgoing | None,
         servers: tuple[IceServer, ...],
-        around: Surroundings,
+        around: MediaContext,
     ) -> None:
         self.id = id
         self.around = around
@@ -48,7 +48,7 @@ class Session:
         self._leaving = asyncio.Event()
         self._addresses: deque[RTCIceCandidate | None] = deque()
         self._addresses_came = asyncio.Event()
-        self.peer = Peer(
+        self.peer = PeerConnection(
             output,
             outgoing,
             low_delay=around.video.low_delay,
@@ -89,7 +89,7 @@ class Session:
             self._addresses.extend(candidates)
             self._addresses_came.set()
 
-    def counts(self) -> MediaCounts:
+    def counts(self) -> MediaStats:
         """What its media have come to so far."""
         return self.peer.counts
 
@@ -154,7 +154,7 @@ class Session:
     async def _listen(self) -> None:
         """Notice a peer that has vanished."""
         await self.peer.connected.wait()
-        silence = Silence()
+        silence = LivenessCheck()
         while silence.seconds < self.silent_s:
             await asyncio.sleep(LOOK_S)
             silence.look(self.peer.received_packets)

@@ -7,17 +7,17 @@ from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.control.events import StreamStopped
 from slipstream_server.control.updates import Control
-from slipstream_server.frames.playout import Shown
+from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.ice.gathering import IceServer
 from slipstream_server.rtp.sdp import Offer
 from slipstream_server.sessions.liveness import SILENT_S
 from slipstream_server.sessions.session import Session
 from slipstream_server.streams.chunk_pipe import Watcher
-from slipstream_server.streams.media_context import Surroundings
-from slipstream_server.streams.stream import Stay
+from slipstream_server.streams.media_context import MediaContext
+from slipstream_server.streams.stream import Stream
 
 
-class WatchSession(Session):
+class SubscriberSession(Session):
     """A viewer of somebody's stream: a seat at its one picture, and the stream's events.
 
     Args:
@@ -27,10 +27,10 @@ class WatchSession(Session):
     def __init__(
         self,
         id: str,
-        source: Stay,
+        source: Stream,
         *,
         servers: tuple[IceServer, ...],
-        around: Surroundings,
+        around: MediaContext,
     ) -> None:
         track = source.broadcast.track(self._on_sent)
         super().__init__(id, track, track, servers, around)
@@ -78,7 +78,7 @@ class WatchSession(Session):
     def on_message(self, raw: str | bytes, now_ns: int) -> None:
         self._control.receive(raw, now_ns)
 
-    def _on_sent(self, shown: Shown, sent_ns: int) -> None:
+    def _on_sent(self, shown: ScheduledFrame, sent_ns: int) -> None:
         """Watchers may look at its stamps; their frames are not the stream's to answer for."""
         self.peer.tell_times(shown, sent_ns)
 

@@ -17,8 +17,8 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.control.events import Ack, AppliedRev, Event, StateName
 from slipstream_server.control.incoming import parse
 from slipstream_server.errors import RequestError, TooOften, Unprocessable
-from slipstream_server.sessions.registry import Sessions
-from slipstream_server.streams.stream import Stay
+from slipstream_server.sessions.registry import SessionRegistry
+from slipstream_server.streams.stream import Stream
 
 _APPLIED_S = 2.0  # an update that takes longer is answered `accepted`
 
@@ -36,10 +36,10 @@ class StreamList(msgspec.Struct, frozen=True, kw_only=True):
     streams: tuple[StreamEntry, ...]
 
 
-class Streams:
+class StreamsApi:
     """The handlers."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: SessionRegistry) -> None:
         self._sessions = sessions
 
     def routes(self) -> list[web.RouteDef]:
@@ -77,7 +77,7 @@ class Streams:
             )
         return await _outcome(events)
 
-    def _stay(self, request: web.Request) -> Stay:
+    def _stay(self, request: web.Request) -> Stream:
         return self._sessions.stream(request.match_info["stream"])
 
 
@@ -98,7 +98,7 @@ async def _outcome(events: asyncio.Queue[Event]) -> web.Response:
         return _json(event, status=202)
 
 
-def _entry(stay: Stay) -> StreamEntry:
+def _entry(stay: Stream) -> StreamEntry:
     return StreamEntry(
         stream=stay.id,
         state=stay.state_event().state,

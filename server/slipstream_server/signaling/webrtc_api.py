@@ -20,8 +20,8 @@ from slipstream_server.http.access import Handler
 from slipstream_server.ice.gathering import IceServer
 from slipstream_server.observability.metrics import CONTENT_TYPE, Metrics
 from slipstream_server.rtp.sdp import MAX_CANDIDATES, read_candidate, read_offer
-from slipstream_server.sessions.registry import Sessions
-from slipstream_server.streams.ports import Engine
+from slipstream_server.sessions.registry import SessionRegistry
+from slipstream_server.streams.ports import EngineProvider
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +68,10 @@ class IceServersAnswer(msgspec.Struct, frozen=True, kw_only=True):
     iceServers: tuple[IceServer, ...]
 
 
-class Signaling:
+class WebRtcApi:
     """The handlers of the API."""
 
-    def __init__(self, sessions: Sessions, engine: Engine, metrics: Metrics) -> None:
+    def __init__(self, sessions: SessionRegistry, engine: EngineProvider, metrics: Metrics) -> None:
         self._sessions = sessions
         self._engine = engine
         self._metrics = metrics

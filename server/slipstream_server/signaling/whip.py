@@ -31,10 +31,10 @@ from slipstream_server.errors import (
 from slipstream_server.ice.gathering import IceServer
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.rtp.sdp import read_offer
-from slipstream_server.sessions.publisher import CameraSession
-from slipstream_server.sessions.registry import Sessions
+from slipstream_server.sessions.publisher import PublisherSession
+from slipstream_server.sessions.registry import SessionRegistry
 from slipstream_server.sessions.session import Session
-from slipstream_server.sessions.subscriber import WatchSession
+from slipstream_server.sessions.subscriber import SubscriberSession
 from slipstream_server.signaling.whip_sdp import (
     adapt,
     check_direction,
@@ -50,10 +50,10 @@ _POSTED = ("OPTIONS", "POST")
 _NOT_PARAMETERS = ("token",)
 
 
-class Whip:
+class WhipApi:
     """The handlers."""
 
-    def __init__(self, sessions: Sessions, metrics: Metrics) -> None:
+    def __init__(self, sessions: SessionRegistry, metrics: Metrics) -> None:
         self._sessions = sessions
         self._metrics = metrics
 
@@ -170,9 +170,9 @@ class Whip:
         id, name = request.match_info["id"], request.match_info["stream"]
         session = self._sessions.find(id)
         if request.path.startswith("/whip"):
-            fits = isinstance(session, CameraSession) and _publishes(session, name)
+            fits = isinstance(session, PublisherSession) and _publishes(session, name)
         else:
-            fits = isinstance(session, WatchSession) and session.source.id == name
+            fits = isinstance(session, SubscriberSession) and session.source.id == name
         if not fits:
             raise UnknownSession(
                 f"session {id!r} is not one of {request.path}; use the Location that the answer "
@@ -181,7 +181,7 @@ class Whip:
         return session
 
 
-def _publishes(session: CameraSession, name: str) -> bool:
+def _publishes(session: PublisherSession, name: str) -> bool:
     return session.stay.id == name and not session.stay.returns
 
 

@@ -14,8 +14,8 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.control.events import Event
 from slipstream_server.engine.client import ChunkBack, EngineClient, EngineStream
 from slipstream_server.errors import EngineUnavailable
-from slipstream_server.frames.chunker import Captured, Chunker
-from slipstream_server.frames.playout import ChunkStamps, Made
+from slipstream_server.frames.chunker import CapturedFrame, Chunker
+from slipstream_server.frames.playout import ChunkStamps, GeneratedFrame
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloMonitor
 
@@ -35,7 +35,7 @@ class Owner(Protocol):
 class Output(Protocol):
     """Where generated frames go."""
 
-    def push(self, frames: Sequence[Made]) -> None: ...
+    def push(self, frames: Sequence[GeneratedFrame]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +48,12 @@ class Watcher:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Submitted:
-    frames: tuple[Captured, ...]
+    frames: tuple[CapturedFrame, ...]
     chunked_ns: int
     submitted_ns: int
 
 
-class Stream:
+class ChunkPipe:
     """Frames in by `push`, chunks to the engine by `feed`, generated frames to every output.
 
     Chunks are numbered through, whatever becomes of the engine; `epoch` counts the engines.
@@ -117,7 +117,7 @@ class Stream:
         if self._engine is not None:
             self._engine.close()
 
-    def push(self, frame: Captured) -> None:
+    def push(self, frame: CapturedFrame) -> None:
         """Take in the camera's newest frame."""
         self._chunker.push(frame)
         self._wake.set()
@@ -202,7 +202,7 @@ class Stream:
         self._owner.on_lost(reason)
 
 
-def _made(submitted: _Submitted, back: ChunkBack, *, chunk: int) -> list[Made]:
+def _made(submitted: _Submitted, back: ChunkBack, *, chunk: int) -> list[GeneratedFrame]:
     out: ChunkOut = back.out
     stamps = ChunkStamps(
         chunked_ns=submitted.chunked_ns,
@@ -213,7 +213,7 @@ def _made(submitted: _Submitted, back: ChunkBack, *, chunk: int) -> list[Made]:
         stages=out.stages,
     )
     return [
-        Made(
+        GeneratedFrame(
             frame=frame,
             captured_ns=captured.captured_ns,
             arrived_ns=captured.arrived_ns,

@@ -4,29 +4,29 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from slipstream_server.frames.playout import Shown
-from slipstream_server.media_addressing import Reach
+from slipstream_server.frames.playout import ScheduledFrame
+from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloTargets
-from slipstream_server.send.adaptive_encoder import Encoding, VideoSettings
+from slipstream_server.send.adaptive_encoder import AdaptiveEncoder, VideoSettings
 from slipstream_server.send.bandwidth import RateControl
-from slipstream_server.send.fanout import KEY_EVERY_NS, Broadcast
+from slipstream_server.send.fanout import KEY_EVERY_NS, Fanout
 from slipstream_server.send.keyframes import KeyFrames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class MediaContext:
     """What every session shares."""
 
     metrics: Metrics
     targets: SloTargets
     pool: Executor
-    reach: Reach
+    reach: MediaAddressing
     video: VideoSettings
 
-    def encoding(self) -> Encoding:
+    def encoding(self) -> AdaptiveEncoder:
         """An encoding for one more viewer."""
-        return Encoding(
+        return AdaptiveEncoder(
             codec=self.video.codec,
             pool=self.pool,
             rate=self.rate(),
@@ -38,11 +38,11 @@ class Surroundings:
         return RateControl(ceiling_bps=self.video.ceiling_bps)
 
     def broadcast(
-        self, *, chunk_frames: int, on_shown: Callable[[Shown, int], None] | None
-    ) -> Broadcast:
+        self, *, chunk_frames: int, on_shown: Callable[[ScheduledFrame, int], None] | None
+    ) -> Fanout:
         """One stream's picture for all its watchers."""
         h264, vp8 = (
-            Encoding(
+            AdaptiveEncoder(
                 codec=self.video.codec,
                 pool=self.pool,
                 rate=self.rate(),
@@ -50,6 +50,6 @@ class Surroundings:
             )
             for _ in range(2)
         )
-        return Broadcast(
+        return Fanout(
             chunk_frames=chunk_frames, h264=h264, vp8=vp8, new_rate=self.rate, on_shown=on_shown
         )

@@ -8,7 +8,7 @@ from slipstream_server.engine_status import EngineStatus
 from slipstream_server.streams.chunk_pipe import Output, Watcher
 
 
-class Engine(Protocol):
+class EngineProvider(Protocol):
     """What is asked of the supervisor."""
 
     @property
@@ -23,7 +23,7 @@ class Engine(Protocol):
         ...
 
 
-class Carrier(Protocol):
+class Publisher(Protocol):
     """The call that brings a stream's camera."""
 
     @property

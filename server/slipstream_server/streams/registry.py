@@ -9,9 +9,9 @@ from slipstream_protocol.clock import now_ns
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.errors import Forbidden, ServerFull, UnknownSession
-from slipstream_server.streams.media_context import Surroundings
-from slipstream_server.streams.ports import Engine
-from slipstream_server.streams.stream import Stay
+from slipstream_server.streams.media_context import MediaContext
+from slipstream_server.streams.ports import EngineProvider
+from slipstream_server.streams.stream import Stream
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ _END_S = 3.0
 _RETRY_S = 10.0
 
 
-class Roster:
+class StreamRegistry:
     """The streams, by id; a held one makes room for a newcomer, the one held longest first.
 
     Args:
@@ -29,11 +29,11 @@ class Roster:
         hold_s: how long a stream is kept for its viewer to come back.
     """
 
-    def __init__(self, engine: Engine, around: Surroundings, *, hold_s: float) -> None:
+    def __init__(self, engine: EngineProvider, around: MediaContext, *, hold_s: float) -> None:
         self._engine = engine
         self._around = around
         self._hold_s = hold_s
-        self._live: dict[str, tuple[Stay, asyncio.Task[None]]] = {}
+        self._live: dict[str, tuple[Stream, asyncio.Task[None]]] = {}
         self._opening = 0
         self._ended: OrderedDict[str, str] = OrderedDict()
 
@@ -41,11 +41,11 @@ class Roster:
         """Streams that wait for their viewers."""
         return sum(stay.is_held for stay, _ in self._live.values())
 
-    def all(self) -> list[Stay]:
+    def all(self) -> list[Stream]:
         """Those that can be watched, the oldest first."""
         return [stay for stay, _ in self._live.values() if stay.reason is None]
 
-    def prepare(self, id: str, *, returns: bool, offered_ns: int) -> Stay:
+    def prepare(self, id: str, *, returns: bool, offered_ns: int) -> Stream:
         """A stream that is still to be opened.
 
         Args:
@@ -55,7 +55,7 @@ class Roster:
             EngineUnavailable: if no engine runs.
         """
         client = self._engine.require()
-        return Stay(
+        return Stream(
             id,
             self._engine,
             client,
@@ -65,7 +65,7 @@ class Roster:
             hold_s=self._hold_s,
         )
 
-    async def open(self, stay: Stay, parameters: Parameters) -> None:
+    async def open(self, stay: Stream, parameters: Parameters) -> None:
         """Give the stream a lane, if need be that of a held one.
 
         A held stream costs the engine nothing but its lane: where it is the engine that cannot
@@ -88,12 +88,12 @@ class Roster:
         finally:
             self._opening -= 1
 
-    def begin(self, stay: Stay) -> None:
+    def begin(self, stay: Stream) -> None:
         """Run an opened stream that a call carries; it leaves by itself when it is over."""
         task = asyncio.create_task(self._run(stay), name=f"stream {stay.id}")
         self._live[stay.id] = stay, task
 
-    def find(self, id: str) -> Stay:
+    def find(self, id: str) -> Stream:
         """The stream.
 
         Raises:
@@ -107,7 +107,7 @@ class Roster:
             )
         raise UnknownSession(f"stream {id!r} is unknown; POST an offer to get one")
 
-    def newest(self) -> Stay:
+    def newest(self) -> Stream:
         """The newest stream, one with a call if there is any.
 
         Raises:
@@ -119,7 +119,7 @@ class Roster:
             raise UnknownSession("there is no stream to watch; start one on the studio page first")
         return (carried or streams)[-1]
 
-    def resumed(self, token: str) -> Stay:
+    def resumed(self, token: str) -> Stream:
         """The stream that the token gives back to its viewer.
 
         Raises:
@@ -165,7 +165,7 @@ class Roster:
         await self._end(longest, "its viewer was away and the place was needed for another")
         return True
 
-    async def _end(self, stay: Stay, reason: str) -> None:
+    async def _end(self, stay: Stream, reason: str) -> None:
         stay.end(reason)
         try:
             async with asyncio.timeout(_END_S):
@@ -175,13 +175,13 @@ class Roster:
         else:
             self._forget(stay)
 
-    async def _run(self, stay: Stay) -> None:
+    async def _run(self, stay: Stream) -> None:
         try:
             await stay.run()
         finally:
             self._forget(stay)
 
-    def _forget(self, stay: Stay) -> None:
+    def _forget(self, stay: Stream) -> None:
         known, _ = self._live.get(stay.id, (None, None))
         if known is not stay:  # forgotten before, and its name may be another's by now
             return
@@ -192,7 +192,7 @@ class Roster:
             self._ended.popitem(last=False)
 
 
-def check_lasting(stay: Stay) -> None:
+def check_lasting(stay: Stream) -> None:
     """Raise UnknownSession if the stream has come to its end."""
     if stay.reason is not None:
         raise UnknownSession(

@@ -7,7 +7,7 @@ from slipstream_protocol.clock import NS_PER_S
 CarrierT = TypeVar("CarrierT")
 
 
-class Lease(Generic[CarrierT]):
+class ResumeWindow(Generic[CarrierT]):
     """A stream's hold on life: carried by one call at a time, the newest, or held for a while.
 
     Args:

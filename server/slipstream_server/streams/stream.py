@@ -17,19 +17,19 @@ from slipstream_server.control.events import (
     State,
     StateName,
     StreamStopped,
-    describe,
+    describe_model,
 )
 from slipstream_server.control.updates import Control, settled
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.errors import EngineUnavailable, RequestError, Unavailable
-from slipstream_server.frames.chunker import Captured
-from slipstream_server.frames.playout import Shown
+from slipstream_server.frames.chunker import CapturedFrame
+from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.observability.slo import Milestone, SloMonitor
-from slipstream_server.streams.chunk_pipe import Stream
-from slipstream_server.streams.media_context import Surroundings
-from slipstream_server.streams.ports import Carrier, Engine
-from slipstream_server.streams.resume_window import Lease
-from slipstream_server.streams.telemetry import Tally
+from slipstream_server.streams.chunk_pipe import ChunkPipe
+from slipstream_server.streams.media_context import MediaContext
+from slipstream_server.streams.ports import EngineProvider, Publisher
+from slipstream_server.streams.resume_window import ResumeWindow
+from slipstream_server.streams.telemetry import StreamTelemetry
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ _RETRY_S = 2.0
 _FRUITLESS = 3  # so many engines in a row without a chunk of this stream: it is to blame itself
 
 
-class Stay:
+class Stream:
     """A stream of which the calls come and go: its parameters, its figures, its standing.
 
     While no call carries it, it is held: lane and caches stay, no chunk is made, watchers wait.
@@ -58,9 +58,9 @@ class Stay:
     def __init__(
         self,
         id: str,
-        engine: Engine,
+        engine: EngineProvider,
         client: EngineClient,
-        around: Surroundings,
+        around: MediaContext,
         *,
         returns: bool,
         offered_ns: int,
@@ -75,15 +75,17 @@ class Stay:
         self.ready = client.ready
         self.lanes = client.lanes
         self.monitor = SloMonitor(around.targets, offered_ns=offered_ns)
-        self.stream = Stream(id, self.ready, self.monitor, around.metrics, self)
-        self.lease: Lease[Carrier] = Lease(hold_ns=round(hold_s * NS_PER_S), now_ns=offered_ns)
+        self.stream = ChunkPipe(id, self.ready, self.monitor, around.metrics, self)
+        self.lease: ResumeWindow[Publisher] = ResumeWindow(
+            hold_ns=round(hold_s * NS_PER_S), now_ns=offered_ns
+        )
         self.last_carrier_id = ""
         self.broadcast = around.broadcast(
             chunk_frames=self.ready.geometry.chunk_frames,
             on_shown=None if returns else self._on_shown_to_all,
         )
         self.stream.outputs.append(self.broadcast)
-        self._tally = Tally(
+        self._tally = StreamTelemetry(
             self.stream,
             self.broadcast,
             returns=returns,
@@ -161,7 +163,7 @@ class Stay:
 
     def state_event(self) -> State:
         """Where the stream stands."""
-        model = msgspec.structs.asdict(describe(self.ready))
+        model = msgspec.structs.asdict(describe_model(self.ready))
         control = self._opened_control()
         return State(
             state=self._state,
@@ -173,7 +175,7 @@ class Stay:
 
     # ---- what calls do
 
-    def carry(self, call: Carrier) -> None:
+    def carry(self, call: Publisher) -> None:
         """The call carries the stream from now on; one that did is told, and ends."""
         older = self.lease.take(call)
         self.last_carrier_id = call.id
@@ -197,7 +199,7 @@ class Stay:
         self._connected = self._ever_connected = True
         self._settle()
 
-    def drop(self, call: Carrier, reason: str, *, for_good: bool) -> None:
+    def drop(self, call: Publisher, reason: str, *, for_good: bool) -> None:
         """A call has ended; the stream is held unless that was meant to be its end."""
         if self.lease.carrier is not call:
             return
@@ -220,12 +222,12 @@ class Stay:
         """Take an update from elsewhere, answered by `tell`; False if there are too many."""
         return self._opened_control().update(update, now_ns(), tell)
 
-    def on_frame(self, frame: Captured) -> None:
+    def on_frame(self, frame: CapturedFrame) -> None:
         """A frame of the viewer's camera."""
         self._tally.came(frame.arrived_ns)
         self.stream.push(frame)
 
-    def on_sent(self, shown: Shown, sent_ns: int, *, rtp_timestamp: int) -> None:
+    def on_sent(self, shown: ScheduledFrame, sent_ns: int, *, rtp_timestamp: int) -> None:
         """A generated frame is on its way to the viewer."""
         self._tally.sent(shown, sent_ns)
         if not self._shows and not self.stream.is_idle:
@@ -234,7 +236,7 @@ class Stay:
         made = shown.made
         self._opened_control().sent(rev=made.rev, chunk=made.chunk, rtp_timestamp=rtp_timestamp)
 
-    def _on_shown_to_all(self, shown: Shown, shown_ns: int) -> None:
+    def _on_shown_to_all(self, shown: ScheduledFrame, shown_ns: int) -> None:
         self.on_sent(shown, shown_ns, rtp_timestamp=0)
 
     # ---- what the engine says
@@ -321,7 +323,7 @@ class Stay:
         self._shows = False
         self._tally.interrupted()
 
-    def _let_go(self, call: Carrier) -> None:
+    def _let_go(self, call: Publisher) -> None:
         self._tally.left(call.drops)
         if call.watcher in self.stream.watchers:
             self.stream.watchers.remove(call.watcher)

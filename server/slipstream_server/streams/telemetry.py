@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from slipstream_protocol.clock import NS_PER_MS, now_ns
 
 from slipstream_server.control.events import Slo, slo_event
-from slipstream_server.frames.playout import Shown
+from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.observability.client_stats import ClientStats
-from slipstream_server.observability.media_stats import MediaCounts
+from slipstream_server.observability.media_stats import MediaStats
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloMonitor, SloTargets
-from slipstream_server.send.fanout import Broadcast
-from slipstream_server.streams.chunk_pipe import Stream, total_drops
+from slipstream_server.send.fanout import Fanout
+from slipstream_server.streams.chunk_pipe import ChunkPipe, total_drops
 
 
-class Tally:
+class StreamTelemetry:
     """Keeps monitor and metrics of one stream.
 
     Args:
@@ -28,8 +28,8 @@ class Tally:
 
     def __init__(
         self,
-        stream: Stream,
-        broadcast: Broadcast,
+        stream: ChunkPipe,
+        broadcast: Fanout,
         *,
         returns: bool,
         monitor: SloMonitor,
@@ -51,7 +51,7 @@ class Tally:
         self._monitor.observe_input(arrived_ns)
         self._metrics.frame_in()
 
-    def sent(self, shown: Shown, sent_ns: int) -> None:
+    def sent(self, shown: ScheduledFrame, sent_ns: int) -> None:
         """A generated frame is on its way."""
         age_ms = self._monitor.observe_sent(shown, sent_ns)
         gap_ms = None if self._sent_ns is None else (sent_ns - self._sent_ns) / NS_PER_MS
@@ -92,7 +92,7 @@ class Tally:
         self._metrics.media.report(self._shared_key, self._counts())
         self._metrics.media.forget(self._shared_key)
 
-    def _counts(self) -> MediaCounts:
+    def _counts(self) -> MediaStats:
         """Of the picture encoded for all who watch; calls count their own."""
         sent = self._broadcast.counts
-        return MediaCounts(received={}, sent=sent, bitrate_bps=None, paced_ns=0, untold=0)
+        return MediaStats(received={}, sent=sent, bitrate_bps=None, paced_ns=0, untold=0)

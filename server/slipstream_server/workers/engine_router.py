@@ -13,14 +13,14 @@ from slipstream_protocol.channel import AsyncChannel, ChannelClosed, ChannelErro
 from slipstream_protocol.messages import Failed, Ready, Stop, ToEngine, ToServer
 
 from slipstream_server.errors import Unavailable
-from slipstream_server.workers.lane_table import Breach, Switchboard
+from slipstream_server.workers.lane_table import LaneTable, LaneViolation
 from slipstream_server.workers.pool import Worker
-from slipstream_server.workers.protocol import Line, LineLost
+from slipstream_server.workers.protocol import EngineConnected, EngineDisconnected
 
 logger = logging.getLogger(__name__)
 
 
-class Exchange:
+class EngineRouter:
     """Lives as long as one engine process.
 
     Args:
@@ -34,7 +34,7 @@ class Exchange:
         self, channel: AsyncChannel[ToServer], ready: Ready, memory: int, workers: list[Worker]
     ) -> None:
         self.ready = ready
-        self.board = Switchboard(ready.lanes, len(workers))
+        self.board = LaneTable(ready.lanes, len(workers))
         self._channel = channel
         self._memory = memory
         self._workers = workers
@@ -64,7 +64,9 @@ class Exchange:
         self._lines[index] = line = AsyncChannel[ToEngine](ours, ToEngine, other=worker.name)
         with theirs:
             lanes = self.board.lanes_of(index)
-            worker.tell(Line(ready=self.ready, lanes=lanes), [theirs.fileno(), self._memory])
+            worker.tell(
+                EngineConnected(ready=self.ready, lanes=lanes), [theirs.fileno(), self._memory]
+            )
         tasks.create_task(self._from_worker(worker, line), name=f"line of {worker.name}")
 
     def leave(self, worker: Worker) -> None:
@@ -82,7 +84,7 @@ class Exchange:
     def lose(self, reason: str) -> None:
         """Tell every worker that the engine is gone; let go of the shared memory."""
         for worker in self._workers:
-            worker.tell(LineLost(reason=reason))
+            worker.tell(EngineDisconnected(reason=reason))
         os.close(self._memory)
 
     def _join_all(self, workers: Iterable[Worker]) -> None:
@@ -96,7 +98,7 @@ class Exchange:
                 message = await line.receive()
                 if self.board.from_worker(worker.index, message):
                     self._send(message)
-        except (Breach, ChannelError) as error:
+        except (LaneViolation, ChannelError) as error:
             worker.hang_up(f"it breaks the protocol: {error}")
         except ChannelClosed:
             if self._lines.get(worker.index) is line and self._tasks is not None:

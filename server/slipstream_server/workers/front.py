@@ -30,18 +30,18 @@ from slipstream_server.engine.supervisor import Supervisor, engine_command
 from slipstream_server.engine_status import EngineStatus
 from slipstream_server.errors import EngineUnavailable, RequestError, Unavailable, UnknownSession
 from slipstream_server.http.access import Guard
-from slipstream_server.http.health import Probes
-from slipstream_server.http.rate_limit import Throttle
-from slipstream_server.observability.merge import merged
+from slipstream_server.http.health import HealthProbes
+from slipstream_server.http.rate_limit import RateLimit
+from slipstream_server.observability.merge import merge_metrics
 from slipstream_server.observability.metrics import CONTENT_TYPE, FrontMetrics
 from slipstream_server.rtp.sdp import read_offer
 from slipstream_server.signaling.streams_api import StreamList
 from slipstream_server.signaling.webrtc_api import BODY_MAX_BYTES, OfferRequest, errors_as_json
-from slipstream_server.workers.engine_router import Exchange
-from slipstream_server.workers.http_proxy import relay
-from slipstream_server.workers.placement import Placement
+from slipstream_server.workers.engine_router import EngineRouter
+from slipstream_server.workers.http_proxy import proxy
+from slipstream_server.workers.placement import WorkerPlacement
 from slipstream_server.workers.pool import Worker, running_workers
-from slipstream_server.workers.protocol import Census, EngineIs
+from slipstream_server.workers.protocol import EngineStatusChanged, WorkerStatus
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Front:
         self.supervisor = Supervisor(
             engine_command(config), attach=self._attach, changed=self._engine_changed
         )
-        self._placement = Placement(max_viewers=config.max_viewers)
+        self._placement = WorkerPlacement(max_viewers=config.max_viewers)
         self._metrics = FrontMetrics()
 
     @property
@@ -70,7 +70,7 @@ class Front:
         """Of the engine."""
         return self.supervisor.status
 
-    def require(self) -> Exchange:
+    def require(self) -> EngineRouter:
         """The engine, where a call can begin.
 
         Raises:
@@ -105,7 +105,7 @@ class Front:
         with contextlib.suppress(EngineUnavailable):
             self.supervisor.require().join(worker)
 
-    def said(self, worker: Worker, census: Census) -> None:
+    def said(self, worker: Worker, census: WorkerStatus) -> None:
         self._placement.tell(worker.index, census)
 
     def left(self, worker: Worker) -> None:
@@ -114,8 +114,8 @@ class Front:
         with contextlib.suppress(EngineUnavailable):
             self.supervisor.require().leave(worker)
 
-    def _attach(self, channel: AsyncChannel[ToServer], ready: Ready, memory: int) -> Exchange:
-        return Exchange(channel, ready, memory, self.workers)
+    def _attach(self, channel: AsyncChannel[ToServer], ready: Ready, memory: int) -> EngineRouter:
+        return EngineRouter(channel, ready, memory, self.workers)
 
     def _engine_changed(self) -> None:
         for worker in self.workers:
@@ -125,7 +125,7 @@ class Front:
     def _tell_engine(self, worker: Worker) -> None:
         status = self.supervisor.status
         worker.tell(
-            EngineIs(
+            EngineStatusChanged(
                 state=status.state,
                 detail=status.detail,
                 pid=status.pid,
@@ -160,10 +160,10 @@ class Front:
             asked = msgspec.json.decode(raw, type=OfferRequest)
             offer = read_offer(asked.sdp, asked.type)
         except (RequestError, msgspec.MsgspecError, UnicodeError, RecursionError):
-            return await relay(request, self._up()[0])  # which says what is wrong with it
+            return await proxy(request, self._up()[0])  # which says what is wrong with it
         answering = await self._refresh()
         if asked.resume is not None:  # the stream's worker knows it, held or not
-            return await relay(request, self._of_id(asked.resume.rpartition(".")[0]))
+            return await proxy(request, self._of_id(asked.resume.rpartition(".")[0]))
         if offer.sends_video:
             worker = self._for_camera(answering)
             return await self._arrive(
@@ -187,7 +187,7 @@ class Front:
     async def by_stream(self, request: web.Request) -> web.Response:
         """Whatever concerns a stream that is there."""
         await self._refresh()
-        return await relay(request, self._of_stream(request.match_info.get("stream")))
+        return await proxy(request, self._of_stream(request.match_info.get("stream")))
 
     async def streams(self, request: web.Request) -> web.Response:
         """Those of all workers."""
@@ -202,7 +202,7 @@ class Front:
     async def by_id(self, request: web.Request) -> web.Response:
         """Whatever concerns a call that is there, and what any worker can answer."""
         worker = self._of_id(request.match_info["rest"].rpartition("/")[2])
-        return await relay(request, worker)
+        return await proxy(request, worker)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Of the front and all workers."""
@@ -213,12 +213,12 @@ class Front:
             up=len(self._up_or_none()),
             restarts=sum(worker.restarts for worker in self.workers),
         )
-        return web.Response(body=merged(own, texts), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=merge_metrics(own, texts), headers={"Content-Type": CONTENT_TYPE})
 
     async def _answers(self, request: web.Request, workers: list[Worker]) -> dict[int, bytes]:
         """What each of them answers, by its index; one that ends meanwhile is left out."""
         answers = await asyncio.gather(
-            *(relay(request, worker) for worker in workers), return_exceptions=True
+            *(proxy(request, worker) for worker in workers), return_exceptions=True
         )
         return {
             worker.index: answer.body
@@ -235,7 +235,7 @@ class Front:
     ) -> web.Response:
         """Hand a new call on; it is on the way until the worker has told of it."""
         with arriving:
-            answer = await relay(request, worker)
+            answer = await proxy(request, worker)
             with contextlib.suppress(Unavailable):
                 await worker.refresh()
             return answer
@@ -293,7 +293,7 @@ class Front:
 
 
 @contextlib.asynccontextmanager
-async def sharded(config: ServerConfig, page: Path) -> AsyncIterator[web.Application]:
+async def multi_process(config: ServerConfig, page: Path) -> AsyncIterator[web.Application]:
     """The application of the front while engine and workers run behind it.
 
     Args:
@@ -301,14 +301,14 @@ async def sharded(config: ServerConfig, page: Path) -> AsyncIterator[web.Applica
     """
     front = Front(config)
     guard = Guard(config)
-    probes = Probes(
+    probes = HealthProbes(
         engine=front,
         count=front.count,
         config=config,
         version=version(),
         began_s=time.monotonic(),
     )
-    throttle = Throttle(config.offers_per_minute)
+    throttle = RateLimit(config.offers_per_minute)
     app = web.Application(
         client_max_size=BODY_MAX_BYTES,
         middlewares=[guard.mark, errors_as_json, throttle.check, guard.check],

@@ -24,7 +24,7 @@ _HOP_BY_HOP = frozenset(
 )
 
 
-async def relay(request: web.Request, worker: Worker) -> web.Response:
+async def proxy(request: web.Request, worker: Worker) -> web.Response:
     """The worker's answer. Bodies are small on both sides, so they are passed on whole.
 
     Raises:

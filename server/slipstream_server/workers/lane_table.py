@@ -19,7 +19,7 @@ from slipstream_protocol.messages import (
 )
 
 
-class Breach(Exception):
+class LaneViolation(Exception):
     """A worker has said what it may not; the text is for the log."""
 
 
@@ -30,7 +30,7 @@ class _Lane(Enum):
     ABANDONED = auto()  # closed here, since its worker is gone
 
 
-class Switchboard:
+class LaneTable:
     """Lanes of one engine's life, spread over workers.
 
     Args:
@@ -58,14 +58,14 @@ class Switchboard:
                 stop the engine.
         """
         if isinstance(message, Stop):
-            raise Breach("it would stop the engine, which is not its own")
+            raise LaneViolation("it would stop the engine, which is not its own")
         lane = message.lane
         if lane not in self.lanes_of(worker):
-            raise Breach(f"it speaks of lane {lane}, its own are {self.lanes_of(worker)}")
+            raise LaneViolation(f"it speaks of lane {lane}, its own are {self.lanes_of(worker)}")
         state = self._lanes[lane]
         if isinstance(message, OpenStream):
             if state is not _Lane.FREE:
-                raise Breach(f"it opens lane {lane}, which is {state.name.lower()}")
+                raise LaneViolation(f"it opens lane {lane}, which is {state.name.lower()}")
             self._lanes[lane] = _Lane.OPEN
         elif isinstance(message, CloseStream) and state is _Lane.OPEN:
             self._lanes[lane] = _Lane.CLOSING

@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
 from slipstream_server.errors import ServerFull
-from slipstream_server.workers.protocol import Census
+from slipstream_server.workers.protocol import WorkerStatus
 
 _RETRY_S = 10.0
 
 
-class Placement:
+class WorkerPlacement:
     """The calls of all workers: what each has told last, and who is on the way to it.
 
     A call counts from the moment it is sent to a worker, so that many at the same time are spread,
@@ -23,18 +23,18 @@ class Placement:
 
     def __init__(self, *, max_viewers: int) -> None:
         self._max_viewers = max_viewers
-        self._told: dict[int, Census] = {}
+        self._told: dict[int, WorkerStatus] = {}
         self._cameras: Counter[int] = Counter()  # on the way, by worker
         self._viewers: Counter[int] = Counter()
         self._names: dict[str, int] = {}  # of streams on the way
 
-    def tell(self, worker: int, census: Census) -> None:
+    def tell(self, worker: int, census: WorkerStatus) -> None:
         """What a worker says now."""
         self._told[worker] = census
 
     def lose(self, worker: int) -> int:
         """A worker is gone; how many calls went with it."""
-        census = self._told.pop(worker, Census())
+        census = self._told.pop(worker, WorkerStatus())
         return census.cameras + census.viewers
 
     def count(self) -> dict[str, int]:
@@ -72,7 +72,7 @@ class Placement:
         """
 
         def burden(worker: int) -> tuple[bool, bool, bool, int, int]:
-            census = self._told.get(worker, Census())
+            census = self._told.get(worker, WorkerStatus())
             spare = lanes[worker] - len(census.streams) - self._cameras[worker]
             calls = census.cameras + self._cameras[worker] + census.viewers + self._viewers[worker]
             full = spare + census.held <= 0

@@ -16,9 +16,16 @@ import aiohttp
 from slipstream_protocol.channel import AsyncChannel, ChannelClosed, ChannelError, open_pair
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.engine.child_process import Lives, how_it_ended, see_out
+from slipstream_server.engine.child_process import RestartingChild, exit_reason, terminate
 from slipstream_server.errors import Unavailable
-from slipstream_server.workers.protocol import Ask, Begin, Census, Leave, ToFront, TrunkMessage
+from slipstream_server.workers.protocol import (
+    Drain,
+    StartWorker,
+    StatusRequest,
+    ToFront,
+    WorkerMessage,
+    WorkerStatus,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +39,11 @@ _MAX_REQUESTS = 256
 _RETRY_S = 2.0
 
 
-class Lobby(Protocol):
+class WorkerObserver(Protocol):
     """Who is told of workers that come and go."""
 
     def joined(self, worker: "Worker") -> None: ...
-    def said(self, worker: "Worker", census: Census) -> None: ...
+    def said(self, worker: "Worker", census: WorkerStatus) -> None: ...
     def left(self, worker: "Worker") -> None: ...
 
 
@@ -50,7 +57,9 @@ class Worker:
         lobby: told when it comes and goes.
     """
 
-    def __init__(self, index: int, config: ServerConfig, folder: Path, lobby: Lobby) -> None:
+    def __init__(
+        self, index: int, config: ServerConfig, folder: Path, lobby: WorkerObserver
+    ) -> None:
         self.index = index
         self.name = f"media worker {index}"
         self.http: aiohttp.ClientSession | None = None
@@ -62,7 +71,7 @@ class Worker:
         self._asked: deque[asyncio.Future[None]] = deque()
         self._end_reason: str | None = None
         self._detail = "it is starting"
-        self._lives = Lives(self.name, self._one_life, down=self._down)
+        self._lives = RestartingChild(self.name, self._one_life, down=self._down)
 
     @property
     def is_up(self) -> bool:
@@ -98,9 +107,9 @@ class Worker:
     def leave(self) -> None:
         """Ask it to end its calls and go."""
         self._lives.stopping.set()
-        self.tell(Leave())
+        self.tell(Drain())
 
-    def tell(self, message: TrunkMessage, descriptors: Sequence[int] = ()) -> None:
+    def tell(self, message: WorkerMessage, descriptors: Sequence[int] = ()) -> None:
         """Say something; a worker that takes nothing any more is hung up on."""
         if self._trunk is None:
             return
@@ -124,7 +133,7 @@ class Worker:
         self.require()
         asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked.append(asked)
-        self.tell(Ask())
+        self.tell(StatusRequest())
         try:
             async with asyncio.timeout(_ASK_S):
                 await asked
@@ -147,16 +156,16 @@ class Worker:
                 process = await self._spawn(theirs)
             self.pid = process.pid
             self._trunk = trunk = AsyncChannel[ToFront](ours, ToFront, other=self.name)
-            begin = Begin(config=self._config, index=self.index, mark=self.mark)
+            begin = StartWorker(config=self._config, index=self.index, mark=self.mark)
             self.tell(begin, [listener.fileno()])
         try:
             reason = await self._until_it_ends(trunk, path)
         finally:
             trunk.close()
-            await see_out(process)
+            await terminate(process)
             self.pid = None
             path.unlink(missing_ok=True)
-        return self._end_reason or reason or how_it_ended(self.name, process)
+        return self._end_reason or reason or exit_reason(self.name, process)
 
     async def _until_it_ends(self, trunk: AsyncChannel[ToFront], path: Path) -> str | None:
         """Work with it for this life, or until it has had its time to leave."""
@@ -198,7 +207,7 @@ class Worker:
                 self._lobby.left(self)
             self._give_up_asking()
 
-    async def _next(self, trunk: AsyncChannel[ToFront]) -> Census:
+    async def _next(self, trunk: AsyncChannel[ToFront]) -> WorkerStatus:
         """Its next census, asked for now and then.
 
         Raises:
@@ -211,7 +220,7 @@ class Worker:
                         return await trunk.receive()
                 if self.is_up and not self._asked:
                     self._asked.append(asyncio.get_running_loop().create_future())
-                    self.tell(Ask())
+                    self.tell(StatusRequest())
 
     def _give_up_asking(self) -> None:
         while self._asked:
@@ -233,7 +242,9 @@ class Worker:
 
 
 @contextlib.asynccontextmanager
-async def running_workers(config: ServerConfig, lobby: Lobby) -> AsyncIterator[list[Worker]]:
+async def running_workers(
+    config: ServerConfig, lobby: WorkerObserver
+) -> AsyncIterator[list[Worker]]:
     """As many supervised workers as the settings say, while the block runs."""
     with tempfile.TemporaryDirectory(prefix="slipstream-") as folder:
         workers = [

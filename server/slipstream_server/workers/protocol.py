@@ -12,14 +12,14 @@ from slipstream_server.config import ServerConfig
 from slipstream_server.engine_status import EngineState
 
 
-class TrunkMessage(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class WorkerMessage(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The root of every message: immutable, tagged by its class name."""
 
 
 # ---- front to worker
 
 
-class Begin(TrunkMessage, frozen=True):
+class StartWorker(WorkerMessage, frozen=True):
     """The first message. The Unix socket to take calls from travels with it.
 
     Args:
@@ -32,8 +32,8 @@ class Begin(TrunkMessage, frozen=True):
     mark: str
 
 
-class EngineIs(TrunkMessage, frozen=True):
-    """The engine's status; what it says of itself comes with `Line`."""
+class EngineStatusChanged(WorkerMessage, frozen=True):
+    """The engine's status; what it says of itself comes with `EngineConnected`."""
 
     state: EngineState
     detail: str
@@ -41,7 +41,7 @@ class EngineIs(TrunkMessage, frozen=True):
     restarts: int
 
 
-class Line(TrunkMessage, frozen=True):
+class EngineConnected(WorkerMessage, frozen=True):
     """The engine is there. Two descriptors travel along: a socket in the engine's protocol, and the
     engine's shared memory.
 
@@ -53,24 +53,24 @@ class Line(TrunkMessage, frozen=True):
     lanes: tuple[int, ...]
 
 
-class LineLost(TrunkMessage, frozen=True):
+class EngineDisconnected(WorkerMessage, frozen=True):
     """The engine is gone, or is no longer this worker's to use."""
 
     reason: str
 
 
-class Ask(TrunkMessage, frozen=True):
-    """How are things? Answered by `Census`, at once."""
+class StatusRequest(WorkerMessage, frozen=True):
+    """How are things? Answered by `WorkerStatus`, at once."""
 
 
-class Leave(TrunkMessage, frozen=True):
+class Drain(WorkerMessage, frozen=True):
     """Tell the viewers, end the calls, and leave."""
 
 
 # ---- worker to front
 
 
-class StreamTold(msgspec.Struct, frozen=True, kw_only=True):
+class StreamSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A stream that can be watched.
 
     Args:
@@ -82,10 +82,10 @@ class StreamTold(msgspec.Struct, frozen=True, kw_only=True):
     since_ns: int
 
 
-class Census(TrunkMessage, frozen=True):
+class WorkerStatus(WorkerMessage, frozen=True):
     """Who is on this worker.
 
-    The first one says that the worker takes calls; every further one answers an `Ask`.
+    The first one says that the worker takes calls; every further one answers an `StatusRequest`.
 
     Args:
         streams: that can be watched, those held for their viewer to come back among them.
@@ -93,11 +93,13 @@ class Census(TrunkMessage, frozen=True):
         held: streams that wait for their viewer.
     """
 
-    streams: tuple[StreamTold, ...] = ()
+    streams: tuple[StreamSummary, ...] = ()
     cameras: int = 0
     viewers: int = 0
     held: int = 0
 
 
-ToWorker = Begin | EngineIs | Line | LineLost | Ask | Leave
-ToFront = Census
+ToWorker = (
+    StartWorker | EngineStatusChanged | EngineConnected | EngineDisconnected | StatusRequest | Drain
+)
+ToFront = WorkerStatus

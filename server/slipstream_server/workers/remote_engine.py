@@ -7,12 +7,12 @@ from slipstream_protocol.channel import AsyncChannel, to_engine
 from slipstream_protocol.messages import ToServer
 
 from slipstream_server.engine.client import EngineClient
-from slipstream_server.engine.current import Presence
+from slipstream_server.engine.current import CurrentEngine
 from slipstream_server.engine_status import EngineState, EngineStatus
-from slipstream_server.workers.protocol import EngineIs, Line
+from slipstream_server.workers.protocol import EngineConnected, EngineStatusChanged
 
 
-class EngineLine:
+class RemoteEngine:
     """What the front says of the engine, and the client on each line that it gives.
 
     Args:
@@ -21,11 +21,11 @@ class EngineLine:
 
     def __init__(self, pool: Executor) -> None:
         self._pool = pool
-        self._told = EngineIs(
+        self._told = EngineStatusChanged(
             state=EngineState.STARTING, detail="not heard of yet", pid=None, restarts=0
         )
         self._channel: AsyncChannel[ToServer] | None = None
-        self._engine = Presence[EngineClient]()
+        self._engine = CurrentEngine[EngineClient]()
 
     @property
     def status(self) -> EngineStatus:
@@ -49,11 +49,11 @@ class EngineLine:
         """The engine, as soon as there is a line to one."""
         return await self._engine.running()
 
-    def tell(self, told: EngineIs) -> None:
+    def tell(self, told: EngineStatusChanged) -> None:
         """What the front says of the engine now."""
         self._told = told
 
-    async def serve(self, line: Line, sock: int, memory: int) -> None:
+    async def serve(self, line: EngineConnected, sock: int, memory: int) -> None:
         """Use a line until it is closed; streams are told of that by `lose`.
 
         Args:

@@ -20,27 +20,27 @@ from slipstream_protocol.channel import AsyncChannel, ChannelClosed
 
 from slipstream_server.app import LAST_REQUESTS_S, add_calls, pixel_pool
 from slipstream_server.process import run_process, set_up_logging
-from slipstream_server.sessions.registry import Sessions
+from slipstream_server.sessions.registry import SessionRegistry
 from slipstream_server.signaling.webrtc_api import BODY_MAX_BYTES, errors_as_json
 from slipstream_server.workers.protocol import (
-    Ask,
-    Begin,
-    Census,
-    EngineIs,
-    Leave,
-    Line,
-    LineLost,
-    StreamTold,
+    Drain,
+    EngineConnected,
+    EngineDisconnected,
+    EngineStatusChanged,
+    StartWorker,
+    StatusRequest,
+    StreamSummary,
     ToWorker,
+    WorkerStatus,
 )
-from slipstream_server.workers.remote_engine import EngineLine
+from slipstream_server.workers.remote_engine import RemoteEngine
 
 logger = logging.getLogger(__name__)
 
 _BEGIN_S = 30.0
 _BACKLOG = 128
 
-Trunk = AsyncChannel[ToWorker]
+FrontChannel = AsyncChannel[ToWorker]
 
 
 def worker_command(argv: Sequence[str]) -> int:
@@ -60,15 +60,15 @@ async def work(descriptor: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    trunk = Trunk(socket.socket(fileno=descriptor), ToWorker, other="the front")
+    trunk = FrontChannel(socket.socket(fileno=descriptor), ToWorker, other="the front")
     with contextlib.closing(trunk), contextlib.suppress(ChannelClosed):
         async with asyncio.timeout(_BEGIN_S):
             begin = await trunk.receive()
-        assert isinstance(begin, Begin), "the front's first message says how to begin"
+        assert isinstance(begin, StartWorker), "the front's first message says how to begin"
         set_up_logging(begin.config.log_level, who=f"worker {begin.index}")
         (listening,) = trunk.take_descriptors(1)
         with socket.socket(fileno=listening) as listener, pixel_pool() as pool:
-            line = EngineLine(pool)
+            line = RemoteEngine(pool)
             app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=[errors_as_json])
             sessions = add_calls(app, begin.config, line, pool, mark=begin.mark)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=LAST_REQUESTS_S)
@@ -91,11 +91,11 @@ def _sweep_after_front(path: Path) -> None:
         path.parent.rmdir()
 
 
-def _census(sessions: Sessions) -> Census:
+def _census(sessions: SessionRegistry) -> WorkerStatus:
     calls = sessions.count()
-    return Census(
+    return WorkerStatus(
         streams=tuple(
-            StreamTold(name=stay.id, since_ns=stay.since_ns) for stay in sessions.streams()
+            StreamSummary(name=stay.id, since_ns=stay.since_ns) for stay in sessions.streams()
         ),
         cameras=calls["stream"],
         viewers=calls["viewer"],
@@ -103,7 +103,9 @@ def _census(sessions: Sessions) -> Census:
     )
 
 
-async def _serve(trunk: Trunk, line: EngineLine, sessions: Sessions, stop: asyncio.Event) -> bool:
+async def _serve(
+    trunk: FrontChannel, line: RemoteEngine, sessions: SessionRegistry, stop: asyncio.Event
+) -> bool:
     """Until it is time to end; returns whether the front is still there."""
     trunk.send(_census(sessions))
     async with asyncio.TaskGroup() as tasks:
@@ -121,20 +123,20 @@ async def _serve(trunk: Trunk, line: EngineLine, sessions: Sessions, stop: async
 
 
 async def _hear(
-    trunk: Trunk, line: EngineLine, sessions: Sessions, tasks: asyncio.TaskGroup
+    trunk: FrontChannel, line: RemoteEngine, sessions: SessionRegistry, tasks: asyncio.TaskGroup
 ) -> bool:
     """Do what the front says, until it says to leave (True) or is gone (False)."""
     with contextlib.suppress(ChannelClosed):
-        while not isinstance(message := await trunk.receive(), Leave):
+        while not isinstance(message := await trunk.receive(), Drain):
             match message:
-                case Ask():
+                case StatusRequest():
                     trunk.send(_census(sessions))
-                case EngineIs():
+                case EngineStatusChanged():
                     line.tell(message)
-                case Line():
+                case EngineConnected():
                     sock, memory = trunk.take_descriptors(2)
                     tasks.create_task(line.serve(message, sock, memory), name="engine line")
-                case LineLost(reason=reason):
+                case EngineDisconnected(reason=reason):
                     line.lose(reason)
         return True
     return False

@@ -11,15 +11,15 @@ import torch
 from slipstream_engine.__main__ import main
 from slipstream_engine.bench.flops import chunk_flop
 from slipstream_engine.bench.report import Figures, Machine, Report, Spread, StreamFigures
-from slipstream_engine.bench.runner import Case, Mode, measure
-from slipstream_engine.bench.workload import Effort, Scene
+from slipstream_engine.bench.runner import Case, Mode, measure_case
+from slipstream_engine.bench.workload import BenchDuration, Scene
 from slipstream_engine.config import EngineConfig
-from slipstream_engine.weights.random import random_parts, random_tensor
+from slipstream_engine.weights.random import random_bundle, random_tensor
 from slipstream_protocol.frames import Geometry
 
 from tests.engine import small_real
 
-SHORT = Effort(warm_up_chunks=1, chunks=4, seconds=0.0)
+SHORT = BenchDuration(warm_up_chunks=1, chunks=4, seconds=0.0)
 MACHINE = Machine(
     device="a toy",
     dtype="float32",
@@ -42,8 +42,8 @@ def case(codec: str, mode: Mode, *, streams: int = 1, steps: int = 2) -> Case:
 def test_random_weights_of_a_real_preset(codec: str, mode: Mode) -> None:
     """Each codec and mode runs on random weights, and the figures agree with each other."""
     one = case(codec, mode, streams=2)
-    parts = random_parts(one.config, sizes=small_real.SIZES)
-    found = measure(one, parts, SHORT, MACHINE, sizes=small_real.SIZES)
+    parts = random_bundle(one.config, sizes=small_real.SIZES)
+    found = measure_case(one, parts, SHORT, MACHINE, sizes=small_real.SIZES)
     assert (found.codec, found.mode, found.streams, found.steps) == (codec, mode, 2, 2)
     assert found.random_weights and found.chunks >= 2 * SHORT.chunks - 1
     assert len(found.per_stream) == 2 and all(stream.fps > 0 for stream in found.per_stream)
@@ -61,11 +61,11 @@ def test_random_weights_of_a_real_preset(codec: str, mode: Mode) -> None:
 def test_dead_models_are_not_timed() -> None:
     """Weights that let the picture die out would be faster than any that are alive."""
     one = case("taehv", Mode.SEQUENTIAL)
-    parts = random_parts(one.config, sizes=small_real.SIZES)
+    parts = random_bundle(one.config, sizes=small_real.SIZES)
     for parameter in parts.model.parameters():
         parameter.data.fill_(torch.nan)
     with pytest.raises(RuntimeError, match=r"^the model's pictures deviate by 0\.00 levels"):
-        measure(one, parts, SHORT, MACHINE, sizes=small_real.SIZES)
+        measure_case(one, parts, SHORT, MACHINE, sizes=small_real.SIZES)
 
 
 def test_random_weights_keep_numbers_alive() -> None:

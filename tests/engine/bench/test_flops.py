@@ -2,13 +2,13 @@
 
 import pytest
 from slipstream_engine.bench.flops import ChunkFlop, chunk_flop
-from slipstream_engine.weights.factory import Wanted, configure
+from slipstream_engine.weights.factory import ModelRequest, configure
 
 SIZES = {"480x832": (832, 480), "512x512": (512, 512)}
 
 
 def tera(preset: str, size: str, codec: str | None = None) -> tuple[float, float, float]:
-    flop = chunk_flop(configure(Wanted(preset=preset, codec=codec, size_px=SIZES[size])))
+    flop = chunk_flop(configure(ModelRequest(preset=preset, codec=codec, size_px=SIZES[size])))
     encode, step, decode = (round(n / 1e12, 2) for n in (flop.encode, flop.step, flop.decode))
     return encode, step, decode
 

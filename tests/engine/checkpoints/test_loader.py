@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from slipstream_engine.checkpoints.checkpoint import CheckpointError
-from slipstream_engine.checkpoints.loader import TAEHV_GROWTH, load
+from slipstream_engine.checkpoints.loader import TAEHV_GROWTH, load_module
 from torch import Tensor, nn
 
 CPU = torch.device("cpu")
@@ -38,7 +38,7 @@ def test_a_module_is_filled_and_cast(tmp_path: Path) -> None:
     """every tensor arrives in the asked-for dtype; what no checkpoint holds keeps its own."""
     source = Toy()
     write(tmp_path / "toy.safetensors", source)
-    toy = load(Toy, tmp_path / "toy.safetensors", dtype=torch.bfloat16, device=CPU)
+    toy = load_module(Toy, tmp_path / "toy.safetensors", dtype=torch.bfloat16, device=CPU)
     for name, tensor in toy.state_dict().items():
         assert torch.equal(tensor, source.state_dict()[name].bfloat16())
     assert toy.table.dtype == torch.float64
@@ -57,7 +57,7 @@ def test_every_kind_of_misfit_is_listed(tmp_path: Path) -> None:
         other=torch.zeros(3),
     )
     with pytest.raises(CheckpointError) as caught:
-        load(Toy, path, dtype=torch.float32, device=CPU)
+        load_module(Toy, path, dtype=torch.float32, device=CPU)
     assert str(caught.value).splitlines() == [
         f"{path} is not a checkpoint of this model: it holds 5 tensors, 5 are wanted, "
         "3 do not fit; choose the file of this preset",
@@ -71,7 +71,9 @@ def test_only_the_first_ten_are_listed(tmp_path: Path) -> None:
     """a wholly wrong file does not fill the screen."""
     write(tmp_path / "toy.safetensors", Toy(layers=2))
     with pytest.raises(CheckpointError) as caught:
-        load(lambda: Toy(layers=9), tmp_path / "toy.safetensors", dtype=torch.float32, device=CPU)
+        load_module(
+            lambda: Toy(layers=9), tmp_path / "toy.safetensors", dtype=torch.float32, device=CPU
+        )
     assert len(str(caught.value).splitlines()) == 12
     assert str(caught.value).endswith("and 4 more")
 
@@ -83,14 +85,14 @@ def test_broken_numbers_are_refused(tmp_path: Path, bad: float) -> None:
     weight[2, 3] = bad
     write(tmp_path / "toy.safetensors", Toy(), layers__1__weight=weight)
     with pytest.raises(CheckpointError, match=r"holds NaN or infinity in layers\.1\.weight"):
-        load(Toy, tmp_path / "toy.safetensors", dtype=torch.float32, device=CPU)
+        load_module(Toy, tmp_path / "toy.safetensors", dtype=torch.float32, device=CPU)
 
 
 def test_a_cast_that_overflows_is_refused(tmp_path: Path) -> None:
     """what the asked-for dtype cannot hold is not silently infinite."""
     write(tmp_path / "toy.safetensors", Toy(), mean=torch.full((4,), 1e6))
     with pytest.raises(CheckpointError, match=r"in mean as torch\.float16"):
-        load(Toy, tmp_path / "toy.safetensors", dtype=torch.float16, device=CPU)
+        load_module(Toy, tmp_path / "toy.safetensors", dtype=torch.float16, device=CPU)
 
 
 def test_quantised_weights_are_refused(tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_quantised_weights_are_refused(tmp_path: Path) -> None:
     weight = torch.ones(4, 4, dtype=torch.int8)
     write(tmp_path / "toy.safetensors", Toy(), layers__1__weight=weight)
     with pytest.raises(CheckpointError, match=r"holds layers\.1\.weight as torch\.int8, quantised"):
-        load(Toy, tmp_path / "toy.safetensors", dtype=torch.float32, device=CPU)
+        load_module(Toy, tmp_path / "toy.safetensors", dtype=torch.float32, device=CPU)
 
 
 class Grower(nn.Module):
@@ -115,7 +117,7 @@ def test_a_growth_in_time_keeps_its_last_rows(tmp_path: Path) -> None:
     """a TAEHV file for more frames serves a model of fewer; other tensors must fit exactly."""
     wide = torch.arange(18.0).reshape(6, 3, 1, 1)
     save_file({"decoder.7.conv.weight": wide}, tmp_path / "t.safetensors")
-    grower = load(
+    grower = load_module(
         lambda: Grower(1),
         tmp_path / "t.safetensors",
         dtype=torch.float32,
@@ -124,9 +126,9 @@ def test_a_growth_in_time_keeps_its_last_rows(tmp_path: Path) -> None:
     )
     assert torch.equal(grower.state_dict()["decoder.7.conv.weight"], wide[3:])
     with pytest.raises(CheckpointError, match=re.escape("the file has [6, 3, 1, 1]")):
-        load(lambda: Grower(1), tmp_path / "t.safetensors", dtype=torch.float32, device=CPU)
+        load_module(lambda: Grower(1), tmp_path / "t.safetensors", dtype=torch.float32, device=CPU)
     with pytest.raises(CheckpointError, match=re.escape("the file has [6, 3, 1, 1]")):
-        load(
+        load_module(
             lambda: Grower(3),
             tmp_path / "t.safetensors",
             dtype=torch.float32,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from slipstream_engine.checkpoints.checkpoint import CheckpointError, open_checkpoint
-from slipstream_engine.checkpoints.safetensors_writer import convert
+from slipstream_engine.checkpoints.safetensors_writer import write_safetensors
 
 DTYPES = st.sampled_from([torch.float32, torch.bfloat16, torch.float16])
 
@@ -37,7 +37,7 @@ def test_the_library_reads_what_was_written(
     }
     torch.save({"generator": tensors}, folder / "model.pt")
     seen: list[tuple[int, int]] = []
-    convert(
+    write_safetensors(
         open_checkpoint(folder / "model.pt"),
         folder / "model.safetensors",
         dtype=dtype,
@@ -63,7 +63,9 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        convert(open_checkpoint(tmp_path / "model.pt"), target, dtype=None, progress=break_off)
+        write_safetensors(
+            open_checkpoint(tmp_path / "model.pt"), target, dtype=None, progress=break_off
+        )
     assert target.read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.pt", "model.safetensors"]
 
@@ -72,7 +74,7 @@ def test_numbers_that_no_model_has_are_refused(tmp_path: Path) -> None:
     """an integer tensor is not a weight."""
     torch.save({"a": torch.zeros(3, dtype=torch.int64)}, tmp_path / "model.pt")
     with pytest.raises(CheckpointError, match=r"holds a as torch\.int64, it must be one of"):
-        convert(
+        write_safetensors(
             open_checkpoint(tmp_path / "model.pt"),
             tmp_path / "x.safetensors",
             dtype=None,

@@ -6,10 +6,10 @@ import pytest
 import torch
 from slipstream_engine.codec.hybrid import (
     CodecName,
-    CodecPair,
     CodecSides,
+    HybridCodec,
+    HybridState,
     LatentStatistics,
-    PairState,
 )
 from slipstream_engine.models.vae.taehv import Taehv
 from slipstream_engine.models.vae.wan_vae import LATENT_MEAN, LATENT_STD, WanVae, WanVaeConfig
@@ -56,7 +56,7 @@ def test_an_unknown_codec_is_named(name: str) -> None:
 def test_each_side_is_the_codec_it_names_piece_by_piece() -> None:
     """a pair gives what its encoder and its decoder give apart, each with a state of its own."""
     wan, taehv = codecs()
-    pair = CodecPair(wan, taehv)
+    pair = HybridCodec(wan, taehv)
     state, encoding, decoding = pair.fresh_state(), wan.fresh_state(), taehv.fresh_state()
     with torch.inference_mode():
         for frames in clip().split([5, 4, 4]):
@@ -70,7 +70,11 @@ def test_each_side_is_the_codec_it_names_piece_by_piece() -> None:
 def test_one_codec_may_be_both_sides() -> None:
     """the same codec on both sides is that codec."""
     wan, _ = codecs()
-    pair, state, alone = CodecPair(wan, wan), CodecPair(wan, wan).fresh_state(), wan.fresh_state()
+    pair, state, alone = (
+        HybridCodec(wan, wan),
+        HybridCodec(wan, wan).fresh_state(),
+        wan.fresh_state(),
+    )
     with torch.inference_mode():
         for frames in clip().split([5, 4, 4]):
             latents = pair.encode(frames, state)
@@ -83,7 +87,7 @@ def test_taehv_latents_become_the_means_wan_gives(dtype: torch.dtype) -> None:
     """normalising what was denormalised gives it back; Wan's own flag is the same scale."""
     statistics = LatentStatistics.of(LATENT_MEAN, LATENT_STD, CPU)
     wan, taehv = codecs()
-    raw_pair, pair = CodecPair(taehv, wan, statistics=statistics), CodecPair(taehv, wan)
+    raw_pair, pair = HybridCodec(taehv, wan, statistics=statistics), HybridCodec(taehv, wan)
     normalising = WanVae(SIZES.wan_vae, normalize_encoded=True)
     normalising.load_state_dict(wan.state_dict())
     frames = clip()[:5].to(dtype)
@@ -110,7 +114,7 @@ def test_codecs_of_different_latents_are_refused() -> None:
     _, taehv = codecs()
     four = WanVae(WanVaeConfig(channels=4, latent_channels=4))
     with pytest.raises(ValueError, match="the encoder makes 4 channels of 8 px blocks, the dec"):
-        CodecPair(four, taehv)
+        HybridCodec(four, taehv)
 
 
 @pytest.mark.parametrize("sides", ["wan+wan", "wan+taehv", "taehv+taehv"])
@@ -118,9 +122,9 @@ def test_a_state_that_forgets_is_as_good_as_fresh(sides: str) -> None:
     """either way of either codec; what it carries keeps its place."""
     named: dict[str, Any] = dict(zip(("wan", "taehv"), codecs(), strict=True))
     encoder, decoder = (named[side] for side in sides.split("+"))
-    pair: CodecPair[Any, Any] = CodecPair(encoder, decoder)
+    pair: HybridCodec[Any, Any] = HybridCodec(encoder, decoder)
 
-    def run(state: PairState[Any, Any]) -> list[torch.Tensor]:
+    def run(state: HybridState[Any, Any]) -> list[torch.Tensor]:
         with torch.inference_mode():
             pieces = clip().split([5, 4, 4])
             return [pair.decode(pair.encode(frames, state), state) for frames in pieces]
@@ -135,7 +139,7 @@ def test_a_state_that_forgets_is_as_good_as_fresh(sides: str) -> None:
     assert kept(state) == places
 
 
-def kept(state: PairState[Any, Any]) -> list[int]:
+def kept(state: HybridState[Any, Any]) -> list[int]:
     """Where all that a pair carries lies."""
     places: list[int] = []
     for side, way in ((state.encoder, "encoder"), (state.decoder, "decoder")):

@@ -7,13 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_engine.conditioning.prompts import (
-    Change,
-    Embeddings,
     Interpolation,
     Mixture,
+    PromptChange,
+    PromptEmbeddings,
     PromptTrack,
-    at_once,
     blend,
+    encode_inline,
 )
 from slipstream_protocol.parameters import Prompt, Prompts
 
@@ -33,10 +33,10 @@ def change(
     *,
     chunks: int = 1,
     method: Interpolation = Interpolation.LINEAR,
-) -> Change:
+) -> PromptChange:
     done: Future[torch.Tensor] = Future()
     done.set_result(embedding)
-    return Change(
+    return PromptChange(
         mixture=Mixture(prompts=prompts, embeddings=(done,)), chunks=chunks, method=method
     )
 
@@ -44,7 +44,7 @@ def change(
 def test_mixture_is_the_weighted_mean() -> None:
     """Weights count against their sum."""
     cat, dog = embeddings()
-    kept = Embeddings(at_once(ToyText()))
+    kept = PromptEmbeddings(encode_inline(ToyText()))
     mixed = kept.mixture((Prompt("a cat", 1.0), Prompt("a dog", 3.0)))
     assert mixed.is_ready
     torch.testing.assert_close(mixed.result(), 0.25 * cat + 0.75 * dog)
@@ -55,7 +55,7 @@ def test_mixture_is_the_weighted_mean() -> None:
 def test_texts_are_encoded_once_and_the_oldest_goes() -> None:
     """A text is asked for once while it is kept; beyond the limit the least used is forgotten."""
     text = ToyText()
-    kept = Embeddings(at_once(text), kept=2)
+    kept = PromptEmbeddings(encode_inline(text), kept=2)
     for word in ("one", "two", "one", "three", "one", "two"):
         kept.of(word)
     assert text.asked == ["one", "two", "three", "two"]
@@ -69,7 +69,7 @@ def test_a_text_that_failed_is_tried_again() -> None:
         waiting.append(Future())
         return waiting[-1]
 
-    kept = Embeddings(submit)
+    kept = PromptEmbeddings(submit)
     first = kept.mixture(CAT)
     assert not first.is_ready
     assert kept.of("a cat") is waiting[0], "one on its way is not asked for again"

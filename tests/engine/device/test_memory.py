@@ -10,7 +10,7 @@ import pytest
 import torch
 from slipstream_engine.config import EngineConfig
 from slipstream_engine.device.memory import HostMemory, memory_of
-from slipstream_engine.diffusion.pipeline import DiffusionPipeline, Parts
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
 from slipstream_engine.serving.pipeline_protocol import AdmissionError
 from slipstream_protocol.parameters import Parameters
 
@@ -48,7 +48,7 @@ class HungryCodec(ToyCodec):
 def test_a_stream_that_would_run_out_of_memory_later_is_refused_now() -> None:
     """by what the warming up took, caches of the first chunk included; the sizes are told."""
     memory = FakeMemory(total=250 * MB, each=100 * MB)
-    parts = Parts(model=toy_model(), codec=HungryCodec(memory), text=ToyText())
+    parts = ModelBundle(model=toy_model(), codec=HungryCodec(memory), text=ToyText())
     config = EngineConfig(preset=toy_preset(), max_streams=4)
     pipeline = DiffusionPipeline(config, parts, memory=memory)
     pipeline.warm_up()

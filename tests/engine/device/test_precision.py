@@ -3,13 +3,13 @@
 import pytest
 import torch
 from slipstream_engine.config import PRESETS
-from slipstream_engine.device.precision import quick_products
+from slipstream_engine.device.precision import reduced_precision_matmul
 
 
 def test_an_error_inside_leaves_no_trace() -> None:
     """the setting is the whole process's, so it is put back whatever happens."""
     before = torch.get_float32_matmul_precision()
-    with pytest.raises(ValueError, match="inside"), quick_products():
+    with pytest.raises(ValueError, match="inside"), reduced_precision_matmul():
         assert torch.get_float32_matmul_precision() == "medium"
         raise ValueError("inside")
     assert torch.get_float32_matmul_precision() == before

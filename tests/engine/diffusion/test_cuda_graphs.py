@@ -14,7 +14,7 @@ import pytest
 import torch
 from slipstream_engine.config import Compilation, DitParams, EngineConfig, Pinning, Positions
 from slipstream_engine.diffusion.cuda_graphs import Compiler, GraphRunner, Recording
-from slipstream_engine.diffusion.pipeline import DiffusionPipeline, Parts
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
 from slipstream_engine.diffusion.stream import DiffusionStream
 from slipstream_engine.models.dit.transformer import call_block
 from slipstream_protocol.frames import I420
@@ -67,7 +67,7 @@ def toy_pipeline(
     config = EngineConfig(
         preset=toy_preset(cache=cache, dit=dit), compilation=compilation, max_streams=4
     )
-    parts = Parts(model=toy_model(dit), codec=codec or SteadyCodec(), text=ToyText())
+    parts = ModelBundle(model=toy_model(dit), codec=codec or SteadyCodec(), text=ToyText())
     return DiffusionPipeline(config, parts, recorder=recorder)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_engine.config import PRESETS, ScheduleParams
 from slipstream_engine.diffusion.flow_matching import (
-    Schedule,
+    FlowSchedule,
     add_noise,
     flow_between,
     follow,
@@ -14,8 +14,8 @@ from slipstream_engine.diffusion.flow_matching import (
 )
 
 CPU = torch.device("cpu")
-WAN = Schedule(PRESETS["wan-1.3b"].schedule, CPU)
-TINY = Schedule(PRESETS["tiny"].schedule, CPU)
+WAN = FlowSchedule(PRESETS["wan-1.3b"].schedule, CPU)
+TINY = FlowSchedule(PRESETS["tiny"].schedule, CPU)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_known_sigmas(timestep: int, sigma: float) -> None:
     assert WAN.sigma(torch.tensor(timestep)).item() == pytest.approx(sigma, abs=1e-7)
 
 
-def first(schedule: Schedule, noise_scale: float) -> int:
+def first(schedule: FlowSchedule, noise_scale: float) -> int:
     return int(schedule.first_timestep(torch.tensor(noise_scale, dtype=torch.float64)))
 
 

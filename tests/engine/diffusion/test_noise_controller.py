@@ -3,7 +3,7 @@
 import pytest
 import torch
 from slipstream_engine.config import MotionParams, ScheduleParams
-from slipstream_engine.diffusion.flow_matching import Schedule
+from slipstream_engine.diffusion.flow_matching import FlowSchedule
 from slipstream_engine.diffusion.noise_controller import motion_level, next_noise_scale
 
 PARAMS = MotionParams()
@@ -23,7 +23,7 @@ def scale(value: float) -> torch.Tensor:
 )
 def test_constant_motion(motion: float, expected: list[tuple[float, int]]) -> None:
     """Constant motion draws the scale to base - 0.1 * motion; its timestep is truncated."""
-    schedule = Schedule(ScheduleParams(step_list=(700,), steps=1), torch.device("cpu"))
+    schedule = FlowSchedule(ScheduleParams(step_list=(700,), steps=1), torch.device("cpu"))
     base = last = scale(0.8)
     for noise_scale, timestep in expected:
         last = next_noise_scale(base, last, torch.tensor(motion), PARAMS)

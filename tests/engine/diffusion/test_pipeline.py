@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from slipstream_engine.conditioning.prompts import Embeddings
+from slipstream_engine.conditioning.prompts import PromptEmbeddings
 from slipstream_engine.config import NoiseMode, Pinning, Positions
 from slipstream_engine.diffusion.stream import DiffusionStream
 from slipstream_engine.models.dit.transformer import CausalDit
@@ -267,7 +267,7 @@ def test_a_slow_prompt_makes_no_chunk_wait(caplog: pytest.LogCaptureFixture) -> 
         return waiting.setdefault(text, Future())
 
     pipeline = toy_pipeline()
-    pipeline._embeddings = Embeddings(submit)
+    pipeline._embeddings = PromptEmbeddings(submit)
     submit("a cat").set_result(ToyText().encode("a cat"))
     stream, steady = pipeline.open(Parameters()), toy_pipeline().open(Parameters())
     assert_equal(run(stream, range(2)), run(steady, range(2)))

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slipstream_engine.config import CacheParams, DitParams
-from slipstream_engine.kv_cache.positions import place, span
+from slipstream_engine.kv_cache.positions import position_of, to_device
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from torch import Tensor
 
@@ -72,9 +72,9 @@ def test_slots_are_those_of_the_lists(
     for past in [0, 0, *[2] * junk, *range(2, 30)]:
         frames = 2 if past == 0 else 1
         keys = [torch.randn(TOKENS, DIT.dim, generator=generator) for _ in range(frames)]
-        where = span(params, past_frames=past, frames=frames)
+        where = position_of(params, past_frames=past, frames=frames)
         together = torch.cat(keys)[None, :, None]
-        cache.write(0, together, together, place([where], CPU))
+        cache.write(0, together, together, to_device([where], CPU))
         listed.write(keys, where.start)
         assert torch.equal(cache.k_NRKSHD[0, 0, :, :, 0], torch.stack(listed.slots))
         assert where.length == listed.local_end

@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_engine.config import CacheParams, Pinning, Positions
-from slipstream_engine.kv_cache.positions import RING_CHOOSES, span
+from slipstream_engine.kv_cache.positions import RING_CHOOSES, position_of
 
 REFERENCE = CacheParams(slots=6, sinks=3)
 
 
 def test_the_first_chunks_of_the_reference() -> None:
     """Chunk 0 takes slots 0 and 1, later ones the next; from chunk 5 on the ring chooses."""
-    spans = [span(REFERENCE, past_frames=0, frames=2)]
-    spans += [span(REFERENCE, past_frames=past, frames=1) for past in range(2, 8)]
+    spans = [position_of(REFERENCE, past_frames=0, frames=2)]
+    spans += [position_of(REFERENCE, past_frames=past, frames=1) for past in range(2, 8)]
     assert [s.slot for s in spans] == [0, 2, 3, 4, 5, RING_CHOOSES, RING_CHOOSES]
     assert [s.length for s in spans] == [2, 3, 4, 5, 6, 6, 6]
     assert [s.start for s in spans] == [0, 2, 3, 4, 5, 6, 7]
@@ -20,7 +20,7 @@ def test_the_first_chunks_of_the_reference() -> None:
 
 def test_positions_go_back_at_the_refresh() -> None:
     """At frame 50 the position is the window's last, and again every 45 frames."""
-    starts = [span(REFERENCE, past_frames=past, frames=1).start for past in range(48, 97)]
+    starts = [position_of(REFERENCE, past_frames=past, frames=1).start for past in range(48, 97)]
     assert starts == [48, 49, *range(5, 50), 5, 6]
 
 
@@ -28,7 +28,7 @@ def test_positions_go_back_at_the_refresh() -> None:
 def test_positions_stay_inside_the_table(past: int, slots: int, more: int) -> None:
     """However long a stream runs, its positions stay below the refresh."""
     params = CacheParams(slots=slots, sinks=1, refresh_frames=slots + more)
-    assert 0 <= span(params, past_frames=past, frames=1).start < slots + more
+    assert 0 <= position_of(params, past_frames=past, frames=1).start < slots + more
 
 
 @pytest.mark.parametrize(
@@ -56,12 +56,12 @@ def test_limits_are_refused() -> None:
     with pytest.raises(
         ValueError, match="a chunk of 2 latent frames after 5 does not fit in 6 slots"
     ):
-        span(REFERENCE, past_frames=5, frames=2)
+        position_of(REFERENCE, past_frames=5, frames=2)
     with pytest.raises(ValueError, match="a chunk of 7 latent frames after 0"):
-        span(REFERENCE, past_frames=0, frames=7)
+        position_of(REFERENCE, past_frames=0, frames=7)
 
 
 def test_relative_positions_only_count() -> None:
     """With relative positions a frame's number grows for ever; the cache makes it an age."""
     params = CacheParams(slots=6, sinks=3, positions=Positions.RELATIVE)
-    assert span(params, past_frames=10**9, frames=1).start == 10**9
+    assert position_of(params, past_frames=10**9, frames=1).start == 10**9

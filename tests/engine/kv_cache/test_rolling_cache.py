@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_engine.config import CacheParams, DitParams, Pinning, Positions, SinkRefresh
-from slipstream_engine.kv_cache.positions import place, span
+from slipstream_engine.kv_cache.positions import position_of, to_device
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from torch import Tensor
 
@@ -34,7 +34,7 @@ def write(
 
     `like` sets the direction the adaptive test sees.
     """
-    where = span(cache.params, past_frames=past, frames=frames)
+    where = position_of(cache.params, past_frames=past, frames=frames)
     key = (
         torch.zeros(cache.row_count, frames * TOKENS, 1, DIT.dim)
         if like is None
@@ -44,7 +44,7 @@ def write(
     value[..., 0] = (
         TRACE * torch.arange(past, past + frames).repeat_interleave(TOKENS)[None, :, None]
     )
-    seen = cache.write(0, key, value, place([where] * cache.row_count, CPU))
+    seen = cache.write(0, key, value, to_device([where] * cache.row_count, CPU))
     return [round(v.item() / TRACE) for v in seen.v_BLHD[0, ::TOKENS, 0, 0]]
 
 
@@ -109,12 +109,15 @@ def test_scattered_rows_are_the_same_as_each_alone() -> None:
     rows_B = torch.tensor([2, 0])
     for chunk in range(18):
         pasts = (chunk, chunk // 2)
-        spans = [span(params, past_frames=past, frames=1) for past in pasts]
-        placement = place(spans, CPU)
+        spans = [position_of(params, past_frames=past, frames=1) for past in pasts]
+        placement = to_device(spans, CPU)
         seen = together.write(0, keys[chunk], keys[chunk], placement, rows_B)
         for sample, row in enumerate((2, 0)):
             one = alone.rows(row, row + 1).write(
-                0, keys[chunk, sample, None], keys[chunk, sample, None], place([spans[sample]], CPU)
+                0,
+                keys[chunk, sample, None],
+                keys[chunk, sample, None],
+                to_device([spans[sample]], CPU),
             )
             length = spans[sample].length * TOKENS
             assert torch.equal(seen.k_BLHD[sample, :length], one.k_BLHD[0])
@@ -198,7 +201,9 @@ def test_relative_positions_are_ages() -> None:
     stream(cache, 9)
     for past in (10, 11, 12):
         key = torch.zeros(1, TOKENS, 1, DIT.dim)
-        seen = cache.write(0, key, key, place([span(params, past_frames=past, frames=1)], CPU))
+        seen = cache.write(
+            0, key, key, to_device([position_of(params, past_frames=past, frames=1)], CPU)
+        )
         assert seen.query_age_BF is not None and seen.key_age_BK is not None
         assert seen.query_age_BF.tolist() == [[3]]
         assert sorted(seen.key_age_BK[0].tolist()) == [0, 1, 2, 3]
@@ -210,4 +215,4 @@ def test_batch_must_cover_the_cache() -> None:
     cache = fresh(ADAPTIVE, rows=2)
     key = torch.zeros(1, TOKENS, 1, DIT.dim)
     with pytest.raises(AssertionError, match="must cover the cache"):
-        cache.write(0, key, key, place([span(ADAPTIVE, past_frames=0, frames=1)], CPU))
+        cache.write(0, key, key, to_device([position_of(ADAPTIVE, past_frames=0, frames=1)], CPU))

@@ -22,12 +22,17 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from slipstream_engine.__main__ import main
 from slipstream_engine.config import EngineConfig
-from slipstream_engine.diffusion.pipeline import Parts
+from slipstream_engine.diffusion.pipeline import ModelBundle
 from slipstream_engine.diffusion.stream import DiffusionStream
 from slipstream_engine.models.vae.taehv import TaehvState
 from slipstream_engine.offline.v2v import chunked, transform
-from slipstream_engine.offline.video_reader import Picture, Source, examine, pictures
-from slipstream_engine.offline.video_writer import Film
+from slipstream_engine.offline.video_reader import (
+    TimedPicture,
+    VideoReader,
+    examine_video,
+    pictures,
+)
+from slipstream_engine.offline.video_writer import VideoWriter
 from slipstream_engine.weights import embedded, factory
 from slipstream_protocol.frames import I420, Geometry
 from slipstream_protocol.messages import StageTimes
@@ -55,7 +60,7 @@ def film(tmp_path: Path) -> Path:
 @given(st.integers(1, 40))
 def test_a_film_in_chunks(count: int) -> None:
     """Five frames, then four at a time; none is lost, and the last one fills what is left."""
-    film = [Picture(pixels=np.full((3, 2), k, np.uint8), time=10 * k) for k in range(count)]
+    film = [TimedPicture(pixels=np.full((3, 2), k, np.uint8), time=10 * k) for k in range(count)]
     chunks = list(chunked(film, GEOMETRY))
     assert [len(chunk.frames_THW) for chunk in chunks] == [5, *[4] * (len(chunks) - 1)]
     assert [time for chunk in chunks for time in chunk.times] == [p.time for p in film]
@@ -111,10 +116,10 @@ class Sink:
     """A film that is only remembered."""
 
     def __init__(self) -> None:
-        self.pictures: list[Picture] = []
+        self.pictures: list[TimedPicture] = []
         self.packets = 0
 
-    def write(self, picture: Picture) -> None:
+    def write(self, picture: TimedPicture) -> None:
         self.pictures.append(picture)
 
     def copy(self, packet: "av.Packet[av.AudioStream]") -> None:
@@ -125,9 +130,9 @@ def test_a_film_is_its_stream(film: Path) -> None:
     """What is written is what the pipeline makes of the film's chunks, in order."""
     pipeline, sink = toy_pipeline(), Sink()
     told: list[int] = []
-    with Source(film) as source:
+    with VideoReader(film) as source:
         transform(source, sink, pipeline.open(Parameters()), pipeline.geometry, told.append)
-    with Source(film) as source:
+    with VideoReader(film) as source:
         taken = pictures(source, width_px=32, height_px=32, on_audio=lambda packet: None)
         frames = [picture.pixels for picture in taken]
     frames += [frames[-1]] * 2
@@ -153,12 +158,12 @@ def test_memory_is_flat(tmp_path: Path) -> None:
             gc.collect()
             resident_bytes.append(process.memory_info().rss)
 
-    clip = examine(long, least_frames=5)
+    clip = examine_video(long, least_frames=5)
     geometry = pipeline.geometry
     with (
-        Source(long) as source,
+        VideoReader(long) as source,
         (tmp_path / "new.mp4").open("wb") as file,
-        Film(file, format="mp4", clip=clip, geometry=geometry, audio=source.audio) as film,
+        VideoWriter(file, format="mp4", clip=clip, geometry=geometry, audio=source.audio) as film,
     ):
         transform(source, film, pipeline.open(Parameters()), geometry, measure)
     assert len(resident_bytes) == 5
@@ -329,7 +334,7 @@ def test_bad_weights(
     tensors["head.head.bias"] = spoil(tensors["head.head.bias"])
     save_file(tensors, file)
 
-    def load_spoilt(config: EngineConfig) -> Parts[TaehvState]:
+    def load_spoilt(config: EngineConfig) -> ModelBundle[TaehvState]:
         return embedded.load_embedded(config, folder)
 
     monkeypatch.setattr(factory, "load_embedded", load_spoilt)

@@ -6,14 +6,20 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from slipstream_engine.offline.video_reader import ClipError, Scaler, Source, examine, pictures
+from slipstream_engine.offline.video_reader import (
+    ClipError,
+    PictureScaler,
+    VideoReader,
+    examine_video,
+    pictures,
+)
 from slipstream_protocol.frames import I420, i420_planes
 
 from tests.engine.films import TIME_BASE, even_times, times_of, write_film
 
 
 def shown(path: Path, width_px: int, height_px: int) -> list[I420]:
-    with Source(path) as source:
+    with VideoReader(path) as source:
         return [
             picture.pixels
             for picture in pictures(
@@ -29,7 +35,7 @@ def film(tmp_path: Path) -> Path:
 
 def test_a_good_file(film: Path) -> None:
     """All frames are counted; time base and rate are the file's."""
-    clip = examine(film, least_frames=5)
+    clip = examine_video(film, least_frames=5)
     assert (clip.frames, clip.time_base, clip.rate_hz) == (30, TIME_BASE, Fraction(25))
 
 
@@ -37,7 +43,7 @@ def test_times_are_the_files(tmp_path: Path) -> None:
     """Frames keep their own times, however uneven, from the first one on."""
     times = [700, 1212, 1300, 2900, 2901, 9000]
     path = write_film(tmp_path / "uneven.mp4", times=times)
-    with Source(path) as source:
+    with VideoReader(path) as source:
         frames = pictures(source, width_px=64, height_px=48, on_audio=lambda packet: None)
         assert [picture.time for picture in frames] == times
 
@@ -71,7 +77,7 @@ def test_colours_become_bt601_limited() -> None:
     """Full range and BT.709 are converted to what the engine takes pictures for."""
     frame = av.VideoFrame.from_ndarray(np.full((24, 16, 3), 255, np.uint8), "rgb24")
     frame.to_ndarray()
-    scale = Scaler(width_px=16, height_px=24, pixel_aspect=Fraction(1))
+    scale = PictureScaler(width_px=16, height_px=24, pixel_aspect=Fraction(1))
     assert i420_planes(scale(frame))[0].max() == 235
     full = av.VideoFrame.from_ndarray(np.full((36, 16), 255, np.uint8), "yuvj420p")
     full.color_range = 2
@@ -84,7 +90,7 @@ def test_pixels_that_are_not_square() -> None:
     luma = np.broadcast_to(columns, (64, 64))
     chroma = np.full((32, 64), 128, np.uint8)
     frame = av.VideoFrame.from_ndarray(np.concatenate([luma, chroma]), "yuv420p")
-    cut = i420_planes(Scaler(width_px=64, height_px=64, pixel_aspect=Fraction(2))(frame))[0]
+    cut = i420_planes(PictureScaler(width_px=64, height_px=64, pixel_aspect=Fraction(2))(frame))[0]
     assert cut[0, 0] == pytest.approx(16 + 16, abs=1)
     assert cut[0, -1] == pytest.approx(16 + 47, abs=1)
 
@@ -109,7 +115,7 @@ def cut(film: Path, *, frames: int, spare_bytes: int = 0) -> Path:
 
 def refusal(path: Path, *, least_frames: int = 5) -> str:
     with pytest.raises(ClipError) as caught:
-        examine(path, least_frames=least_frames)
+        examine_video(path, least_frames=least_frames)
     return str(caught.value).replace(str(path), "FILE")
 
 

@@ -1,14 +1,14 @@
 """What the scheduler makes of a device's capacity: who is let in, who pays, who gets company."""
 
 import pytest
-from slipstream_engine.scheduling.latency_model import LatencyModel, Line
+from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
 from slipstream_engine.scheduling.queues import Backlog
 from slipstream_engine.scheduling.scheduler import Scheduler
-from slipstream_engine.scheduling.types import Ask, Kind, Shape
+from slipstream_engine.scheduling.types import ChunkShape, PassKind, Prefetch
 
 from tests.engine.exact_device import LINES, MS, TINY, exact_model
 
-STEPPED = Shape(level="tiny", steps=2)
+STEPPED = ChunkShape(level="tiny", steps=2)
 
 
 def test_streams_are_admitted_up_to_what_the_device_can_do() -> None:
@@ -36,7 +36,7 @@ def test_admission_goes_by_what_is_measured() -> None:
     assert scheduler.admit(TINY, now_ns=0, period_ns=200 * MS).reason is None
     for _ in range(20):
         for stage, line in LINES.items():
-            kind = Kind(stage=stage, level="tiny")
+            kind = PassKind(stage=stage, level="tiny")
             model.observe(kind, items=1, duration_ns=5 * line.at(1))
     assert Scheduler(model).admit(TINY, now_ns=0, period_ns=200 * MS).reason is not None
 
@@ -69,16 +69,16 @@ def test_a_stream_pays_for_haste_with_a_few_periods_at_most() -> None:
 
 
 def asked(
-    shape: Shape = STEPPED,
+    shape: ChunkShape = STEPPED,
     *,
     gap_ms: int = 30,
     base_ms: int = 10,
     max_batch: int = 4,
     other_gap_ms: int | None = None,
     later_ms: int = 0,
-) -> Ask:
+) -> Prefetch:
     """When stream 0 is asked after forty chunks `gap_ms` apart, perhaps beside another stream."""
-    line = Line(base_ns=base_ms * MS, per_item_ns=10 * MS)
+    line = LinearLatency(base_ns=base_ms * MS, per_item_ns=10 * MS)
     scheduler = Scheduler(LatencyModel(line), max_batch=max_batch)
     scheduler.open(0, period_ns=500 * MS)
     scheduler.open(1, period_ns=500 * MS)
@@ -93,33 +93,33 @@ def asked(
     return scheduler.asks(0)
 
 
-def line_ns(line: Line, items: int) -> int:
+def line_ns(line: LinearLatency, items: int) -> int:
     return round(line.at(items))
 
 
 def test_a_chunk_follows_a_step_behind_where_that_helps() -> None:
     """when chunk after chunk would fill the device, passes gain by company, and there are steps to
     share them with itself; the rate that counts is the one seen, not the one promised."""
-    assert asked() is Ask.EARLY
-    assert asked(gap_ms=200) is Ask.IN_TURN
-    assert asked(base_ms=0) is Ask.IN_TURN
-    assert asked(max_batch=2) is Ask.EARLY
-    assert asked(max_batch=1) is Ask.IN_TURN
-    assert asked(Shape(level="tiny", steps=1)) is Ask.IN_TURN
-    assert asked(Shape(level="tiny", steps=0)) is Ask.IN_TURN
+    assert asked() is Prefetch.EARLY
+    assert asked(gap_ms=200) is Prefetch.IN_TURN
+    assert asked(base_ms=0) is Prefetch.IN_TURN
+    assert asked(max_batch=2) is Prefetch.EARLY
+    assert asked(max_batch=1) is Prefetch.IN_TURN
+    assert asked(ChunkShape(level="tiny", steps=1)) is Prefetch.IN_TURN
+    assert asked(ChunkShape(level="tiny", steps=0)) is Prefetch.IN_TURN
     fresh = Scheduler(exact_model("tiny"))
     fresh.open(0, period_ns=MS)
-    assert fresh.asks(0) is Ask.IN_TURN
+    assert fresh.asks(0) is Prefetch.IN_TURN
 
 
 def test_where_others_share_the_passes_a_chunk_waits_for_its_elder() -> None:
     """beside a second stream on a full device each is asked when its chunk is made; but one that
     has sent nothing for more than four of its gaps is company to nobody."""
-    assert asked(other_gap_ms=30) is Ask.MADE
-    assert asked(Shape(level="tiny", steps=1), other_gap_ms=30) is Ask.MADE
-    assert asked(other_gap_ms=30, max_batch=1) is Ask.IN_TURN
-    assert asked(gap_ms=60, base_ms=30, other_gap_ms=60, later_ms=230) is Ask.MADE
-    assert asked(gap_ms=30, base_ms=30, other_gap_ms=60, later_ms=10_000) is Ask.IN_TURN
+    assert asked(other_gap_ms=30) is Prefetch.MADE
+    assert asked(ChunkShape(level="tiny", steps=1), other_gap_ms=30) is Prefetch.MADE
+    assert asked(other_gap_ms=30, max_batch=1) is Prefetch.IN_TURN
+    assert asked(gap_ms=60, base_ms=30, other_gap_ms=60, later_ms=230) is Prefetch.MADE
+    assert asked(gap_ms=30, base_ms=30, other_gap_ms=60, later_ms=10_000) is Prefetch.IN_TURN
 
 
 def test_a_paused_stream_weighs_less_and_less() -> None:

@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_engine.scheduling.input_credits import Turns
+from slipstream_engine.scheduling.input_credits import CreditQueue
 from slipstream_protocol.messages import SlotFree
 
 
@@ -12,7 +12,7 @@ def slot(lane: int) -> SlotFree:
 
 def test_one_at_a_time_in_the_order_they_were_served() -> None:
     """nobody is asked while something is left to begin; then the longest unserved."""
-    turns = Turns()
+    turns = CreditQueue()
     for lane in (2, 0, 1):
         turns.wait(slot(lane))
     assert turns.due(is_last=False) == []
@@ -26,7 +26,7 @@ def test_one_at_a_time_in_the_order_they_were_served() -> None:
 
 def test_an_idle_device_asks_everybody() -> None:
     """a camera that has nothing to send keeps nobody else waiting."""
-    turns = Turns()
+    turns = CreditQueue()
     turns.wait(slot(0))
     turns.wait(slot(1))
     assert turns.all_due() == [slot(0), slot(1)]
@@ -35,7 +35,7 @@ def test_an_idle_device_asks_everybody() -> None:
 
 def test_who_has_left_is_not_asked() -> None:
     """its slots start anew with the next viewer on the lane."""
-    turns = Turns()
+    turns = CreditQueue()
     for lane in (0, 1, 0):
         turns.wait(slot(lane))
     turns.leave(0)
@@ -45,7 +45,7 @@ def test_who_has_left_is_not_asked() -> None:
 @given(st.lists(st.sampled_from(["wait", "pass", "last", "idle"]), max_size=60))
 def test_every_slot_is_given_back_once(actions: list[str]) -> None:
     """whatever happens in between, and in order."""
-    turns, waited, given_back = Turns(), 0, []
+    turns, waited, given_back = CreditQueue(), 0, []
     for action in actions:
         if action == "wait":
             turns.wait(slot(waited))

@@ -5,14 +5,14 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_engine.scheduling.latency_model import MAX_MOVE, LatencyModel, Line
+from slipstream_engine.scheduling.latency_model import MAX_MOVE, LatencyModel, LinearLatency
 
-PRIOR = Line(base_ns=10e6, per_item_ns=10e6)
-TRUTH = Line(base_ns=38e6, per_item_ns=18e6)
+PRIOR = LinearLatency(base_ns=10e6, per_item_ns=10e6)
+TRUTH = LinearLatency(base_ns=38e6, per_item_ns=18e6)
 BATCHES = (1, 2, 3, 4, 8)
 
 
-def learnt(truth: Line, *, noise: float, samples: int, seed: int = 1) -> LatencyModel:
+def learnt(truth: LinearLatency, *, noise: float, samples: int, seed: int = 1) -> LatencyModel:
     """A model that has seen `samples` passes of mixed sizes."""
     rng = random.Random(seed)
     model = LatencyModel(PRIOR)
@@ -33,10 +33,15 @@ def test_a_prior_serves_until_there_is_a_sample() -> None:
 
 
 @pytest.mark.parametrize(
-    "truth", [TRUTH, Line(base_ns=1e6, per_item_ns=50e6), Line(base_ns=50e6, per_item_ns=1e6)]
+    "truth",
+    [
+        TRUTH,
+        LinearLatency(base_ns=1e6, per_item_ns=50e6),
+        LinearLatency(base_ns=50e6, per_item_ns=1e6),
+    ],
 )
 @pytest.mark.parametrize("noise", [0.0, 0.05])
-def test_both_numbers_are_learnt(truth: Line, noise: float) -> None:
+def test_both_numbers_are_learnt(truth: LinearLatency, noise: float) -> None:
     """a hundred passes of mixed sizes give L(B) within 5 %."""
     line = learnt(truth, noise=noise, samples=100).line("step")
     for items in BATCHES[:4]:
@@ -117,6 +122,6 @@ def test_nonsense_is_refused() -> None:
     with pytest.raises(ValueError, match=r"duration_ns is 0, it must be above 0"):
         model.observe("step", items=1, duration_ns=0)
     with pytest.raises(ValueError, match=r"base_ns is -1, it must not be negative"):
-        Line(base_ns=-1, per_item_ns=1)
+        LinearLatency(base_ns=-1, per_item_ns=1)
     with pytest.raises(ValueError, match=r"per_item_ns is 0, it must be above 0"):
-        Line(base_ns=1, per_item_ns=0)
+        LinearLatency(base_ns=1, per_item_ns=0)

@@ -3,13 +3,13 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slipstream_engine.scheduling.latency_model import LatencyModel, Line
+from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
 from slipstream_engine.scheduling.scheduler import MAX_BATCH, PATIENCE_BATCHES, Scheduler
-from slipstream_engine.scheduling.types import Batch, Cause, Dropped, Shape
+from slipstream_engine.scheduling.types import Batch, ChunkShape, DropCause, DroppedChunk
 
 from tests.engine.exact_device import ALONE_MS, LINES, MS, TINY, Watched, exact_model, ran
 
-OTHER = Shape(level="other", steps=1)
+OTHER = ChunkShape(level="other", steps=1)
 
 
 def watched(
@@ -119,7 +119,7 @@ def test_a_pass_is_no_larger_than_the_device_takes() -> None:
 
 def test_nothing_is_shared_where_sharing_saves_nothing() -> None:
     """a pass whose time is all arithmetic is not made longer for company."""
-    model = LatencyModel(Line(base_ns=0, per_item_ns=20 * MS))
+    model = LatencyModel(LinearLatency(base_ns=0, per_item_ns=20 * MS))
     scheduler = Scheduler(model)
     for stream in range(4):
         scheduler.open(stream, period_ns=1)
@@ -133,7 +133,7 @@ def test_the_number_of_steps_may_change_between_chunks() -> None:
     """four steps, then one, then three: each begins when the one before has ended."""
     device = watched(period_ms=50)
     for chunk, steps in enumerate((4, 1, 3, 1)):
-        device.offer(0, chunk, deadline_ms=5000, shape=Shape(level="tiny", steps=steps))
+        device.offer(0, chunk, deadline_ms=5000, shape=ChunkShape(level="tiny", steps=steps))
         while not device.scheduler.has_room(0):
             device.step()
     device.drain()
@@ -145,7 +145,7 @@ def test_the_number_of_steps_may_change_between_chunks() -> None:
 def test_chunks_that_must_be_alone_are() -> None:
     """even where each has the shape of the one before it."""
     device = watched(period_ms=50)
-    lonely = Shape(level="tiny", steps=2, alone=True)
+    lonely = ChunkShape(level="tiny", steps=2, alone=True)
     for chunk in range(4):
         device.offer(0, chunk, deadline_ms=5000, shape=lonely)
         while not device.scheduler.has_room(0):
@@ -209,7 +209,7 @@ def test_what_cannot_be_finished_is_not_begun() -> None:
     device.drain()
     assert all(at_ns <= 300 * MS for _, _, at_ns in device.finished)
     assert len(device.finished) >= 3
-    assert {item.cause for item in device.dropped} == {Cause.OVERDUE}
+    assert {item.cause for item in device.dropped} == {DropCause.OVERDUE}
     assert len(device.finished) + len(device.dropped) == 6
 
 
@@ -243,7 +243,7 @@ def kept(
 offers = st.tuples(
     st.integers(0, 4),  # stream
     st.one_of(st.integers(20, 400), st.integers(400, 3000)),  # deadline, ms from the offer
-    st.sampled_from([TINY, TINY, OTHER, Shape(level="tiny", steps=4)]),
+    st.sampled_from([TINY, TINY, OTHER, ChunkShape(level="tiny", steps=4)]),
 )
 workloads = st.lists(st.lists(offers, max_size=4), min_size=10, max_size=60)
 
@@ -251,7 +251,7 @@ workloads = st.lists(st.lists(offers, max_size=4), min_size=10, max_size=60)
 @given(workloads, st.sampled_from([20, 2000]))
 @settings(deadline=None, max_examples=80)
 def test_a_larger_batch_costs_no_deadline(
-    workload: list[list[tuple[int, int, Shape]]], period_ms: int
+    workload: list[list[tuple[int, int, ChunkShape]]], period_ms: int
 ) -> None:
     """whatever a smaller batch would have kept, the one that is run keeps; and all rules hold."""
     device = watched(streams=5, period_ms=period_ms)
@@ -283,7 +283,7 @@ def test_a_chunk_that_came_to_wait_too_long_is_dropped_before_it_is_begun() -> N
     device.offer(0, 0, deadline_ms=130)
     device.offer(1, 0, deadline_ms=150)  # 110 ms after 110 ms is too late
     device.drain()
-    assert device.dropped == [Dropped(stream=1, chunk=0, cause=Cause.OVERDUE)]
+    assert device.dropped == [DroppedChunk(stream=1, chunk=0, cause=DropCause.OVERDUE)]
     assert [batch.items[0].stream for batch in device.batches] == [0] * 4
 
 
@@ -308,7 +308,7 @@ def test_a_chunk_that_can_just_be_made_keeps_its_deadline() -> None:
 
 def test_nothing_is_dropped_on_a_guess() -> None:
     """until every stage has been seen, the prior may say what it likes."""
-    scheduler = Scheduler(LatencyModel(Line(base_ns=0, per_item_ns=10**12)))
+    scheduler = Scheduler(LatencyModel(LinearLatency(base_ns=0, per_item_ns=10**12)))
     scheduler.open(0, period_ns=MS)
     scheduler.offer(0, 0, now_ns=0, deadline_ns=MS, shape=TINY)
     assert scheduler.next_batch(10 * MS) is not None
@@ -324,8 +324,8 @@ def test_a_newer_chunk_replaces_the_one_that_waits() -> None:
         device.offer(0, chunk, deadline_ms=1000 + chunk)
     device.drain()
     assert [(item.chunk, item.cause) for item in device.dropped] == [
-        (1, Cause.REPLACED),
-        (2, Cause.REPLACED),
+        (1, DropCause.REPLACED),
+        (2, DropCause.REPLACED),
     ]
     assert [chunk for _, chunk, _ in device.finished] == [0, 5]
 
@@ -422,8 +422,8 @@ def test_a_closed_stream_leaves_nothing() -> None:
     device.scheduler.close(0)
     device.collect()
     assert [(item.chunk, item.cause) for item in device.dropped] == [
-        (0, Cause.CLOSED),
-        (1, Cause.CLOSED),
+        (0, DropCause.CLOSED),
+        (1, DropCause.CLOSED),
     ]
     device.scheduler.open(0, period_ns=MS)
     assert device.scheduler.done(batch, started_ns=0, ended_ns=10 * MS) == []
@@ -475,7 +475,7 @@ def test_mistakes_are_told() -> None:
     with pytest.raises(KeyError):
         scheduler.offer(3, 0, now_ns=0, deadline_ns=1, shape=TINY)
     with pytest.raises(ValueError, match="steps is 0, a chunk must have something to do"):
-        Shape(level="tiny", steps=0, encode=False, decode=False)
+        ChunkShape(level="tiny", steps=0, encode=False, decode=False)
     with pytest.raises(ValueError, match="max_batch is 0, it must be at least 1"):
         watched(max_batch=0)
     with pytest.raises(ValueError, match="patience is 0, it must be at least 1"):

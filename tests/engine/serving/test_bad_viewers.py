@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from slipstream_engine.scheduling.scheduler import Scheduler
-from slipstream_engine.weights.factory import Wanted, load_diffusion
+from slipstream_engine.weights.factory import ModelRequest, load_diffusion
 from slipstream_protocol.arena import Layout
 from slipstream_protocol.messages import (
     Applied,
@@ -124,7 +124,7 @@ def test_switching_between_sequential_and_stream_batch_costs_no_frame(
 def test_memory_is_flat() -> None:
     """three hundred chunks of the embedded model through the loop, the second two hundred of which
     leave no more tensors, Python objects or pages behind than the first hundred did."""
-    served = load_diffusion(Wanted(size_px=(64, 48), max_streams=1, threads=1))
+    served = load_diffusion(ModelRequest(size_px=(64, 48), max_streams=1, threads=1))
     layout = Layout(geometry=served.geometry, lanes=1, in_slots=1, out_slots=2)
     end = FarEnd(served, layout)
     end.hear()

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 from msgspec import UNSET
-from slipstream_engine.scheduling.latency_model import LatencyModel, Line
-from slipstream_engine.scheduling.types import Kind, Shape, Stage
-from slipstream_engine.serving.calibration import rehearse
-from slipstream_engine.serving.executor import Device
+from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
+from slipstream_engine.scheduling.types import ChunkShape, PassKind, Stage
+from slipstream_engine.serving.calibration import calibrate
+from slipstream_engine.serving.executor import PassExecutor
 from slipstream_engine.serving.pipeline_protocol import AdmissionError
-from slipstream_engine.serving.stream_slot import Flight, Lane
+from slipstream_engine.serving.stream_slot import InFlightChunk, StreamSlot
 from slipstream_protocol.arena import Layout, Slots
 from slipstream_protocol.frames import I420, Geometry
 from slipstream_protocol.messages import (
@@ -57,8 +57,8 @@ class PaintStream:
             self.value = parameters.seed
 
     @property
-    def shape(self) -> Shape:
-        return Shape(level="paint", steps=2)
+    def shape(self) -> ChunkShape:
+        return ChunkShape(level="paint", steps=2)
 
     steady_shape = shape
 
@@ -230,7 +230,7 @@ def test_what_waits_in_vain_is_given_up_though_nobody_speaks() -> None:
     """a chunk of a viewer who takes nothing is dropped at its deadline, beside a stream that has
     nothing to do, without a message that would wake the loop."""
     pipeline = PaintPipeline()
-    latency = rehearse(pipeline).latency
+    latency = calibrate(pipeline).latency
     end = FarEnd(pipeline, LAYOUT, age_target_ns=200_000_000, latency=latency)
     with contextlib.closing(end):
         end.hear()
@@ -319,7 +319,7 @@ def test_stop_ends_the_loop(far_end: FarEnd) -> None:
 def test_a_stream_the_device_cannot_bear_is_refused() -> None:
     """by what passes take, with the reason and when to ask again; the first one may always try."""
     second_ns = 1_000_000_000
-    slow = LatencyModel(Line(base_ns=0, per_item_ns=second_ns))
+    slow = LatencyModel(LinearLatency(base_ns=0, per_item_ns=second_ns))
     end = FarEnd(PaintPipeline(), LAYOUT, age_target_ns=second_ns, latency=slow)
     with contextlib.closing(end):
         end.hear()
@@ -338,12 +338,12 @@ def test_a_stream_the_device_cannot_bear_is_refused() -> None:
 def test_streams_that_share_a_pass_share_its_failure(far_end: FarEnd) -> None:
     """none of their caches can be trusted after it; who was not in it is not touched."""
     pipeline = PaintPipeline()
-    device = Device(pipeline, far_end.arena)
+    device = PassExecutor(pipeline, far_end.arena)
     work = []
     for number, prompt in enumerate(("fine", "fail", "fine")):
         stream = pipeline.open(Parameters(prompt=prompt))
-        lane = Lane(number=number, stream=stream, outputs=Slots(2, owned=True))
-        work.append((lane, Flight[list[int]](message=far_end.chunk(number, 0))))
+        lane = StreamSlot(number=number, stream=stream, outputs=Slots(2, owned=True))
+        work.append((lane, InFlightChunk[list[int]](message=far_end.chunk(number, 0))))
     assert not device.run(Stage.ENCODE, work).failed
     assert device.run(Stage.DENOISE, work[:2]).failed == dict.fromkeys(
         (0, 1), "RuntimeError: the model broke"
@@ -354,8 +354,8 @@ def test_streams_that_share_a_pass_share_its_failure(far_end: FarEnd) -> None:
 
 def test_a_rehearsal_knows_every_stage() -> None:
     """what a viewer's steady chunks ask for has been seen often enough to be believed."""
-    latency = rehearse(PaintPipeline()).latency
+    latency = calibrate(PaintPipeline()).latency
     for stage in Stage:
-        kind = Kind(stage=stage, level="paint")
+        kind = PassKind(stage=stage, level="paint")
         assert latency.samples(kind) >= 3
         assert latency.line(kind).at(1) < 1_000_000

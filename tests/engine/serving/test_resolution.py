@@ -3,15 +3,15 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_engine.serving.resolution import SHARE, SizeChoice
+from slipstream_engine.serving.resolution import SHARE, ResolutionChoice
 
 MS = 1_000_000
 SIZES_PX = ((256, 256), (192, 192), (128, 128))
 
 
-def choice(sizes_px: tuple[tuple[int, int], ...] = SIZES_PX) -> SizeChoice:
+def choice(sizes_px: tuple[tuple[int, int], ...] = SIZES_PX) -> ResolutionChoice:
     """Chunks of 4 at 16 fps last 250 ms, of which the engine may take 175."""
-    return SizeChoice(sizes_px, fps=16, chunk_frames=4)
+    return ResolutionChoice(sizes_px, fps=16, chunk_frames=4)
 
 
 def test_the_largest_stays_where_it_is_fast_enough() -> None:

@@ -9,7 +9,7 @@ from slipstream_engine.diffusion.pipeline import latent_size
 from slipstream_engine.models.vae.taehv_config import TINY
 from slipstream_engine.serving.echo import EchoPipeline
 from slipstream_engine.serving.pipeline_protocol import Pipeline
-from slipstream_engine.serving.resolution import SizeChoice
+from slipstream_engine.serving.resolution import ResolutionChoice
 from slipstream_engine.serving.startup import prepare
 
 SIZES_PX = ((64, 48), (32, 24))
@@ -51,7 +51,7 @@ def test_without_a_choice_it_is_the_presets_own_size() -> None:
 def test_a_size_that_keeps_up_is_tried_once() -> None:
     """the choice costs such a machine nothing: its rehearsal is the only one."""
     load, said = Loader(), list[str]()
-    prepared = prepare(load, SizeChoice(SIZES_PX, fps=EASY_FPS, chunk_frames=4), said.append)
+    prepared = prepare(load, ResolutionChoice(SIZES_PX, fps=EASY_FPS, chunk_frames=4), said.append)
     assert prepared.pipeline.geometry.width_px == 64
     assert prepared.note.startswith("64x48, of which this machine makes")
     assert load.journal == ["warm 64x48"]
@@ -61,7 +61,9 @@ def test_a_size_that_keeps_up_is_tried_once() -> None:
 def test_a_size_that_does_not_is_given_up() -> None:
     """its pipeline is closed before the next is loaded, and people are told what is tried."""
     load, said = Loader(), list[str]()
-    prepared = prepare(load, SizeChoice(SIZES_PX, fps=IMPOSSIBLE_FPS, chunk_frames=4), said.append)
+    prepared = prepare(
+        load, ResolutionChoice(SIZES_PX, fps=IMPOSSIBLE_FPS, chunk_frames=4), said.append
+    )
     assert prepared.pipeline.geometry.width_px == 32
     assert prepared.note.startswith("32x24, since this machine makes")
     assert load.journal == ["warm 64x48", "close 64x48", "warm 32x24"]

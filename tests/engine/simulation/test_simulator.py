@@ -9,15 +9,19 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from slipstream_engine.scheduling.latency_model import LatencyModel, Line
-from slipstream_engine.scheduling.scheduler import Policy, Scheduler
-from slipstream_engine.scheduling.types import Ask, Kind, Shape, Stage
-from slipstream_engine.simulation.baseline_policies import FixedBatch, PaperRule, StreamBatch
+from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
+from slipstream_engine.scheduling.scheduler import Scheduler, SchedulingPolicy
+from slipstream_engine.scheduling.types import ChunkShape, PassKind, Prefetch, Stage
+from slipstream_engine.simulation.baseline_policies import (
+    FixedBatchPolicy,
+    PaperPolicy,
+    StreamBatchPolicy,
+)
 from slipstream_engine.simulation.command import add_simulate, plot, table
 from slipstream_engine.simulation.scenario import (
     DEVICES,
     POLICIES,
-    Device,
+    DeviceModel,
     Scenario,
     Summary,
     simulate,
@@ -26,9 +30,9 @@ from slipstream_engine.simulation.scenario import (
 )
 from slipstream_engine.simulation.simulator import (
     CHUNK_FRAMES,
-    Camera,
     Hop,
     NoisyService,
+    SimulatedCamera,
     Simulator,
     SlowDown,
     Trace,
@@ -38,16 +42,16 @@ from tests.engine.paper_tables import TABLES, PaperTable
 
 MS = 1_000_000
 S = 1_000_000_000
-DEVICE = Device(encode_ms=10, pass_ms=30, step_ms=10, decode_ms=20)
-SHAPE = Shape(level="x", steps=2)
+DEVICE = DeviceModel(encode_ms=10, pass_ms=30, step_ms=10, decode_ms=20)
+SHAPE = ChunkShape(level="x", steps=2)
 
 
-def still(device: Device = DEVICE) -> NoisyService:
+def still(device: DeviceModel = DEVICE) -> NoisyService:
     return NoisyService(device.lines(), noise=0, slow_down=None, rng=random.Random(0))
 
 
-def camera(*, fps: float = 20, phase_ms: int = 0, target_ms: int = 10_000) -> Camera:
-    return Camera(
+def camera(*, fps: float = 20, phase_ms: int = 0, target_ms: int = 10_000) -> SimulatedCamera:
+    return SimulatedCamera(
         fps=fps,
         phase_ns=phase_ms * MS,
         jitter_ns=0,
@@ -56,7 +60,7 @@ def camera(*, fps: float = 20, phase_ms: int = 0, target_ms: int = 10_000) -> Ca
     )
 
 
-def simulated(policy: Policy, *cameras: Camera, until_s: float = 10) -> Trace:
+def simulated(policy: SchedulingPolicy, *cameras: SimulatedCamera, until_s: float = 10) -> Trace:
     return Simulator([policy], [still()], cameras, random.Random(0)).run(round(until_s * S))
 
 
@@ -70,7 +74,7 @@ def measured(name: str, scenario: Scenario) -> Summary:
 
 def test_ages_are_counted_from_the_first_frame() -> None:
     """at 20 fps a chunk's first frame is 150 ms old when its last comes, and 110 ms are added."""
-    trace = simulated(FixedBatch(1), camera())
+    trace = simulated(FixedBatchPolicy(1), camera())
     assert {outcome.age_ns for outcome in trace.outcomes} == {260 * MS}
     assert [outcome.chunk for outcome in trace.outcomes] == list(range(50))
     assert not any(outcome.is_missed for outcome in trace.outcomes)
@@ -78,9 +82,9 @@ def test_ages_are_counted_from_the_first_frame() -> None:
 
 def test_late_and_dropped_are_missed() -> None:
     """a chunk later than its target is missed, and so is one that was never made."""
-    late = simulated(FixedBatch(1), camera(target_ms=259))
+    late = simulated(FixedBatchPolicy(1), camera(target_ms=259))
     assert all(outcome.is_missed for outcome in late.outcomes)
-    lost = simulated(FixedBatch(1), camera(fps=200))
+    lost = simulated(FixedBatchPolicy(1), camera(fps=200))
     assert any(outcome.age_ns is None for outcome in lost.outcomes)
     assert all(outcome.is_missed for outcome in lost.outcomes if outcome.age_ns is None)
 
@@ -88,7 +92,7 @@ def test_late_and_dropped_are_missed() -> None:
 def test_noise_has_mean_one_and_its_width() -> None:
     """service times scatter by what was asked, around the line."""
     service = NoisyService(DEVICE.lines(), noise=0.2, slow_down=None, rng=random.Random(3))
-    kind = Kind(stage=Stage.DENOISE, level="x")
+    kind = PassKind(stage=Stage.DENOISE, level="x")
     drawn = [service.duration_ns(kind, 2, 0) / (50 * MS) for _ in range(4000)]
     mean = sum(drawn) / len(drawn)
     width = (sum((value - mean) ** 2 for value in drawn) / len(drawn)) ** 0.5
@@ -99,7 +103,7 @@ def test_a_slow_down_has_a_beginning_and_an_end() -> None:
     """passes that start within it take the factor, others do not."""
     slow_down = SlowDown(from_ns=10, to_ns=20, factor=2)
     service = NoisyService(DEVICE.lines(), noise=0, slow_down=slow_down, rng=random.Random(0))
-    kind = Kind(stage=Stage.ENCODE, level="x")
+    kind = PassKind(stage=Stage.ENCODE, level="x")
     assert [service.duration_ns(kind, 1, at_ns) for at_ns in (9, 10, 19, 20)] == [
         10 * MS,
         20 * MS,
@@ -122,13 +126,13 @@ def test_a_seed_is_a_story() -> None:
 
 def test_fixed_one_runs_chunk_after_chunk() -> None:
     """B = 1 never shares a pass, even when it falls behind."""
-    trace = simulated(FixedBatch(1), camera(fps=60), camera(fps=60, phase_ms=5))
+    trace = simulated(FixedBatchPolicy(1), camera(fps=60), camera(fps=60, phase_ms=5))
     assert {taken.items for taken in trace.passes} == {1}
 
 
 def test_the_stream_batch_lags_by_a_chunk() -> None:
     """with two steps a chunk is out when its successor's first step is done, as released."""
-    trace = simulated(StreamBatch(), camera())
+    trace = simulated(StreamBatchPolicy(), camera())
     # collecting, the next chunk's arrival, its encode, the common pass, decode
     assert {outcome.age_ns for outcome in trace.outcomes} == {(150 + 200 + 10 + 50 + 20) * MS}
     sizes = [taken.items for taken in trace.passes if taken.stage is Stage.DENOISE]
@@ -137,12 +141,12 @@ def test_the_stream_batch_lags_by_a_chunk() -> None:
 
 def test_the_papers_rule_grows_when_chunks_are_lost() -> None:
     """B rises while it pays and chunks are lost, and falls when it only makes them late."""
-    latency = LatencyModel(Line(base_ns=1 * MS, per_item_ns=1 * MS))
-    rule = PaperRule(latency)
+    latency = LatencyModel(LinearLatency(base_ns=1 * MS, per_item_ns=1 * MS))
+    rule = PaperPolicy(latency)
     fast = [camera(fps=16, phase_ms=phase, target_ms=5000) for phase in (0, 80, 160)]
     simulated(rule, *fast, until_s=60)
     assert rule.size > 1
-    idle = PaperRule(latency)
+    idle = PaperPolicy(latency)
     idle.size = 3
     simulated(idle, camera(fps=4, target_ms=100), until_s=120)
     assert idle.size == 1
@@ -172,23 +176,26 @@ class Rank:
     def __init__(self, pass_ms: float) -> None:
         self._pass_ns = round(pass_ms * MS)
 
-    def duration_ns(self, kind: Kind, items: int, now_ns: int) -> int:
+    def duration_ns(self, kind: PassKind, items: int, now_ns: int) -> int:
         return self._pass_ns
 
 
-def new_scheduler() -> Policy:
-    return Scheduler(LatencyModel(Line(base_ns=10 * MS, per_item_ns=10 * MS)))
+def new_scheduler() -> SchedulingPolicy:
+    return Scheduler(LatencyModel(LinearLatency(base_ns=10 * MS, per_item_ns=10 * MS)))
 
 
 def pipeline_fps(
-    ranks_ms: list[float], *, chunks: int = 60, policy: Callable[[], Policy] = new_scheduler
+    ranks_ms: list[float],
+    *,
+    chunks: int = 60,
+    policy: Callable[[], SchedulingPolicy] = new_scheduler,
 ) -> float:
     """Frames a second of a chain of devices whose camera is never waited for."""
     route = tuple(
-        Hop(device=rank, shape=Shape(level="rank", steps=1, encode=False, decode=False))
+        Hop(device=rank, shape=ChunkShape(level="rank", steps=1, encode=False, decode=False))
         for rank in range(len(ranks_ms))
     )
-    source = Camera(fps=1000, phase_ns=0, jitter_ns=0, target_ns=10**15, route=route)
+    source = SimulatedCamera(fps=1000, phase_ns=0, jitter_ns=0, target_ns=10**15, route=route)
     simulator = Simulator(
         [policy() for _ in ranks_ms],
         [Rank(pass_ms) for pass_ms in ranks_ms],
@@ -206,17 +213,19 @@ def pipeline_fps(
 
 def test_a_chain_is_as_fast_as_its_slowest_whoever_drives_it() -> None:
     """three devices of 10, 30 and 20 ms give a chunk every 30 ms, under any policy."""
-    for policy in (new_scheduler, lambda: FixedBatch(1)):
+    for policy in (new_scheduler, lambda: FixedBatchPolicy(1)):
         assert pipeline_fps([10, 30, 20], policy=policy) == pytest.approx(4000 / 30)
 
 
 def chain_ages_ms(ranks_ms: list[float], *, fps: float, jitter_ms: int = 0) -> list[float]:
     """Ages of what comes out of a chain of devices."""
     route = tuple(
-        Hop(device=rank, shape=Shape(level="rank", steps=1, encode=False, decode=False))
+        Hop(device=rank, shape=ChunkShape(level="rank", steps=1, encode=False, decode=False))
         for rank in range(len(ranks_ms))
     )
-    source = Camera(fps=fps, phase_ns=0, jitter_ns=jitter_ms * MS, target_ns=10**15, route=route)
+    source = SimulatedCamera(
+        fps=fps, phase_ns=0, jitter_ns=jitter_ms * MS, target_ns=10**15, route=route
+    )
     ranks = [Rank(pass_ms) for pass_ms in ranks_ms]
     policies = [new_scheduler() for _ in ranks_ms]
     trace = Simulator(policies, ranks, [source], random.Random(0)).run(60 * S)
@@ -290,13 +299,13 @@ def test_overload_makes_few_late_chunks() -> None:
 class AsksAtOnce(Scheduler):
     """Asks for the next chunk as soon as one is made, whoever else waits."""
 
-    def asks(self, stream: int) -> Ask:
-        return Ask.MADE
+    def asks(self, stream: int) -> Prefetch:
+        return Prefetch.MADE
 
 
 def alone(policy: Callable[..., Scheduler]) -> Scheduler:
     """A scheduler whose device gains nothing from company."""
-    return policy(LatencyModel(Line(base_ns=20 * MS, per_item_ns=20 * MS)), max_batch=1)
+    return policy(LatencyModel(LinearLatency(base_ns=20 * MS, per_item_ns=20 * MS)), max_batch=1)
 
 
 @pytest.mark.parametrize("load", [1.1, 1.5, 3.0])
@@ -306,7 +315,7 @@ def test_pictures_stay_fresh_past_capacity(streams: int, load: float) -> None:
     many are made, none is given up, and they are a fifth younger with two streams, a third with
     four."""
     scenario = Scenario(
-        device=Device(encode_ms=12, pass_ms=5, step_ms=75, decode_ms=18),
+        device=DeviceModel(encode_ms=12, pass_ms=5, step_ms=75, decode_ms=18),
         streams=streams,
         steps=1,
         load=load,

@@ -6,8 +6,8 @@ from slipstream_engine.config import PRESETS
 pytest.importorskip("cv2", reason="the train extra is not installed")
 
 from slipstream_engine.train import report
-from slipstream_engine.train.ablation import Ablation, Outcome, arms
-from slipstream_engine.train.drift import Course, Drift, Memory
+from slipstream_engine.train.ablation import Ablation, ArmOutcome, arms
+from slipstream_engine.train.drift import Course, Drift, MemoryUse
 
 CARD = "# A model\n\nWords.\n\n## Scores\n\n| a |\n\n## Pictures it learned from\n\nNone.\n"
 
@@ -60,13 +60,13 @@ def test_what_the_sections_say() -> None:
         chunks=100,
         seconds=120,
         courses={"red": course, "psnr_db": still},
-        memory=Memory(start_mib=400, middle_mib=401, end_mib=402),
+        memory=MemoryUse(start_mib=400, middle_mib=401, end_mib=402),
     )
     lines = report.drift_section(found, "a machine").lines
     assert "| red, levels | 100 | 101.5 | 1.5 | 0.2 | yes |" in lines
     assert "| PSNR to the first round, dB | 40 | 40 | 0 | 0.1 | no |" in lines
     assert "400, 401 and 402 MiB" in " ".join(lines)
-    outcome = Outcome(
+    outcome = ArmOutcome(
         arm="no sinks",
         gain_db=1.25,
         gradient_ratio=0.5,

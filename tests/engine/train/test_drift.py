@@ -41,7 +41,7 @@ class Pale:
 
 def clip() -> Clip:
     """Grey that brightens over the clip, and a brighter half."""
-    frames = np.linspace(0.3, 0.5, drift.CLIP_FRAMES, dtype=np.float32)
+    frames = np.linspace(0.3, 0.5, drift.LOOP_FRAMES, dtype=np.float32)
     made = np.repeat(frames[:, None, None, None], 16, axis=1).repeat(32, axis=2).repeat(3, axis=3)
     made[:, :, 16:] += 0.2
     return made

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from slipstream_engine.train.effort import Effort, EffortFile
+from slipstream_engine.train.effort import EffortFile, TrainingEffort
 
 
 def test_runs_of_a_stage_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +23,7 @@ def test_runs_of_a_stage_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_line_is_in_minutes() -> None:
     """stages in the order they ran, then the machine."""
-    effort = Effort(machine="2 cores", seconds={"data": 90.0, "dit": 3600.0})
+    effort = TrainingEffort(machine="2 cores", seconds={"data": 90.0, "dit": 3600.0})
     assert effort.line() == "Minutes it took: data 1.5, dit 60.0 (2 cores)."
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from slipstream_engine.checkpoints.checkpoint import open_checkpoint
-from slipstream_engine.checkpoints.loader import load
+from slipstream_engine.checkpoints.loader import load_module
 from slipstream_engine.weights.download import add_pull, by_hand
 from slipstream_engine.weights.registry import BUNDLES, TAEHV, WAN_VAE
 from torch import nn
@@ -99,7 +99,7 @@ def test_a_folder_stands_in_for_the_hub(pull: Pull, tmp_path: Path, layout: Path
     assert [path.name for path in target.parent.iterdir()] == [TAEHV.file]
     assert (tmp_path / "hub" / layout).is_file()
     assert TAEHV.build is not None
-    module = load(
+    module = load_module(
         TAEHV.build,
         target,
         dtype=torch.float32,

@@ -13,7 +13,7 @@ from slipstream_protocol.clock import NS_PER_S
 from slipstream_protocol.messages import Applied, UpdateRefused
 from slipstream_protocol.parameters import Parameters, Prompt
 from slipstream_server.control.events import Ack, AppliedRev, Event, OnAir, ParametersUpdated, Pong
-from slipstream_server.control.incoming import MESSAGE_MAX_BYTES, parse
+from slipstream_server.control.incoming import PAGE_MESSAGE_MAX_BYTES, parse
 from slipstream_server.control.updates import BURST, Control, settled
 from slipstream_server.observability.client_stats import ClientStats
 
@@ -307,7 +307,10 @@ def test_stats_that_cannot_be_are_refused(change: dict[str, object], reason: str
         ("[" * 50_000, "the message is not JSON"),
         ("[1]", "the message is '[1]', it must be one JSON object"),
         (b"\x00", "the message is 1 bytes of binary, send JSON as text"),
-        ("x" * (MESSAGE_MAX_BYTES + 1), f"the message is {MESSAGE_MAX_BYTES + 1} bytes, the most"),
+        (
+            "x" * (PAGE_MESSAGE_MAX_BYTES + 1),
+            f"the message is {PAGE_MESSAGE_MAX_BYTES + 1} bytes, the most",
+        ),
         ({}, "the update names no parameter, send at least one"),
         ({"rev": 1}, "the update names no parameter, send at least one"),
         ({"colour": 1}, "key 'colour' is unknown; the keys are prompts, prompt, transition"),

@@ -17,7 +17,7 @@ import yarl
 from slipstream_protocol.inspection import Gpu, Inspection
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor import engine, machine, media, network
-from slipstream_server.doctor.examination import examine, exit_code, summary
+from slipstream_server.doctor.examination import exit_code, run_checks, summary
 from slipstream_server.doctor.finding import Check, Finding, Verdict, fail, ok, warn
 from slipstream_server.http.certificates import self_signed
 
@@ -149,7 +149,7 @@ async def test_a_check_that_is_late_or_breaks_has_failed() -> None:
         Check(name="broken", run=breaks, deadline_s=1),
         Check(name="good", run=works, deadline_s=1),
     ]
-    late, broken, good = [one async for one in examine(checks)]
+    late, broken, good = [one async for one in run_checks(checks)]
     assert (late.finding.found, late.finding.advice) == (
         "no answer within 0.01 s",
         "wait longer",

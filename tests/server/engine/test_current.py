@@ -6,7 +6,7 @@ import pytest
 from slipstream_protocol.frames import Geometry
 from slipstream_protocol.messages import Ready, Vocabulary
 from slipstream_protocol.parameters import Parameters
-from slipstream_server.engine.current import Presence
+from slipstream_server.engine.current import CurrentEngine
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.errors import EngineUnavailable
 
@@ -44,7 +44,7 @@ class Ear:
 
 async def test_who_waits_gets_the_next_one() -> None:
     """without an engine a call is refused with the reason, and a waiter waits for the next."""
-    engine = Presence[Ear]()
+    engine = CurrentEngine[Ear]()
     with pytest.raises(EngineUnavailable, match="it crashed"):
         engine.require(DOWN)
     assert engine.ready is None
@@ -59,7 +59,7 @@ async def test_who_waits_gets_the_next_one() -> None:
 
 async def test_its_end_is_told_once() -> None:
     """to whoever was with it, also after it is gone, and only once."""
-    engine = Presence[Ear]()
+    engine = CurrentEngine[Ear]()
     first, second = Ear(), Ear()
     engine.begin(first)
     engine.end(first)
@@ -74,7 +74,7 @@ async def test_its_end_is_told_once() -> None:
 
 async def test_a_late_end_does_not_touch_the_next() -> None:
     """a client that is slow to leave does not take the engine that came after it away."""
-    engine = Presence[Ear]()
+    engine = CurrentEngine[Ear]()
     slow, fresh = Ear(), Ear()
     engine.begin(slow)
     engine.lose("it crashed")

@@ -19,7 +19,7 @@ from slipstream_protocol.messages import (
     Update,
 )
 from slipstream_protocol.parameters import Parameters
-from slipstream_server.engine.hang_detector import LEAST_NS, Pulse
+from slipstream_server.engine.hang_detector import LEAST_NS, HangDetector
 
 
 def ms(milliseconds: float) -> int:
@@ -43,9 +43,11 @@ def chunk_out(chunk: int, lane: int = 0) -> ChunkOut:
     )
 
 
-def serving(*, chunk_ms: float = 0, made: int = 0, took_ms: float = 100) -> tuple[Pulse, int]:
+def serving(
+    *, chunk_ms: float = 0, made: int = 0, took_ms: float = 100
+) -> tuple[HangDetector, int]:
     """A pulse after some chunks, and the time."""
-    pulse, now_ns = Pulse(chunk_ms=chunk_ms, now_ns=0), 0
+    pulse, now_ns = HangDetector(chunk_ms=chunk_ms, now_ns=0), 0
     for chunk in range(made):
         pulse.told(chunk_in(chunk), now_ns)
         now_ns += ms(took_ms)
@@ -133,7 +135,7 @@ def test_our_own_sleep_is_no_silence_of_the_engines() -> None:
 @given(st.lists(st.floats(1, 20_000), min_size=1, max_size=60), st.floats(0, 5000))
 def test_a_steady_engine_is_never_taken_for_dead(took_ms: list[float], chunk_ms: float) -> None:
     """whatever its chunks take, as long as none takes three times the median of those before."""
-    pulse, now_ns = Pulse(chunk_ms=chunk_ms, now_ns=0), 0
+    pulse, now_ns = HangDetector(chunk_ms=chunk_ms, now_ns=0), 0
     for chunk, took in enumerate(took_ms):
         pulse.told(chunk_in(chunk), now_ns)
         allowed_ns = pulse.deadline_ns

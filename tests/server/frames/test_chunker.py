@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_S
-from slipstream_server.frames.chunker import MAX_WAITING_FRAMES, Captured, Chunker
+from slipstream_server.frames.chunker import MAX_WAITING_FRAMES, CapturedFrame, Chunker
 
 from tests.server.stamped import GEOMETRY, captured, ms
 
 
-def times_ms(chunk: tuple[Captured, ...] | None) -> list[float]:
+def times_ms(chunk: tuple[CapturedFrame, ...] | None) -> list[float]:
     assert chunk is not None
     return [frame.captured_ns / 1e6 for frame in chunk]
 
@@ -82,7 +82,7 @@ def test_a_frame_of_another_size_is_refused() -> None:
     """the camera changed its size and nobody rescaled."""
     frame = np.zeros((6, 6), np.uint8)
     with pytest.raises(ValueError, match=r"frame is uint8 \(6, 6\)"):
-        Chunker(GEOMETRY).push(Captured(frame=frame, captured_ns=0, arrived_ns=0))
+        Chunker(GEOMETRY).push(CapturedFrame(frame=frame, captured_ns=0, arrived_ns=0))
 
 
 @given(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS
-from slipstream_server.frames.playout import Playout, Shown
+from slipstream_server.frames.playout import Playout, ScheduledFrame
 
 from tests.server.stamped import made, ms
 
@@ -23,14 +23,14 @@ def chunk_at(start_ms: float, number: int = 0) -> list[float]:
 
 def drive(
     service_ms: Callable[[int], float], chunks: int
-) -> tuple[Playout, list[tuple[float, Shown]]]:
+) -> tuple[Playout, list[tuple[float, ScheduledFrame]]]:
     """Run a camera at 30 fps and an engine that takes `service_ms(chunk)`, one chunk at a time.
 
     Returns the playout and what was shown when, in ms. The engine takes a new chunk of the newest
     frames when it is free, as the chunker would give it.
     """
     playout = Playout(chunk_frames=4)
-    shown: list[tuple[float, Shown]] = []
+    shown: list[tuple[float, ScheduledFrame]] = []
     free_ms = 0.0
     captured_ms = 0.0
     arrivals = []
@@ -54,7 +54,7 @@ def drive(
     return playout, shown
 
 
-def ages_ms(shown: list[tuple[float, Shown]]) -> list[float]:
+def ages_ms(shown: list[tuple[float, ScheduledFrame]]) -> list[float]:
     return [now_ms - frame.made.captured_ns / NS_PER_MS for now_ms, frame in shown]
 
 
@@ -199,7 +199,7 @@ def test_one_late_chunk_is_forgiven_a_second_is_not() -> None:
     assert max(ages) - min(ages) < 15
 
 
-def zip_ages(shown: list[tuple[float, Shown]]) -> list[tuple[float, float]]:
+def zip_ages(shown: list[tuple[float, ScheduledFrame]]) -> list[tuple[float, float]]:
     return [(now_ms, age) for (now_ms, _), age in zip(shown, ages_ms(shown), strict=True)]
 
 

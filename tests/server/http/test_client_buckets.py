@@ -2,11 +2,11 @@
 
 import pytest
 from slipstream_protocol.clock import NS_PER_S
-from slipstream_server.http.client_buckets import Callers, caller_of, is_loopback
+from slipstream_server.http.client_buckets import ClientBuckets, client_key, is_loopback
 
 
 def test_one_caller_does_not_spend_anothers_credit() -> None:
-    callers = Callers(rate_per_s=1, burst=2, capacity=10)
+    callers = ClientBuckets(rate_per_s=1, burst=2, capacity=10)
     assert [callers.wait_s("a", 0) for _ in range(3)] == [0.0, 0.0, 1.0]
     assert callers.wait_s("b", 0) == 0.0
     assert callers.wait_s("a", NS_PER_S) == 0.0
@@ -14,7 +14,7 @@ def test_one_caller_does_not_spend_anothers_credit() -> None:
 
 def test_asking_while_refused_costs_nothing() -> None:
     """who keeps asking is let in as soon as who waits."""
-    callers = Callers(rate_per_s=1, burst=1, capacity=10)
+    callers = ClientBuckets(rate_per_s=1, burst=1, capacity=10)
     assert callers.wait_s("a", 0) == 0.0
     for tenth in range(1, 10):
         assert callers.wait_s("a", tenth * NS_PER_S // 10) == pytest.approx(1 - tenth / 10)
@@ -22,7 +22,7 @@ def test_asking_while_refused_costs_nothing() -> None:
 
 
 def test_the_table_is_bounded_and_forgets_the_longest_silent() -> None:
-    callers = Callers(rate_per_s=0.001, burst=1, capacity=3)
+    callers = ClientBuckets(rate_per_s=0.001, burst=1, capacity=3)
     for name in "abc":
         assert callers.wait_s(name, 0) == 0.0
     assert callers.wait_s("a", 1) > 0  # asked again: `b` is the longest silent now
@@ -34,7 +34,7 @@ def test_the_table_is_bounded_and_forgets_the_longest_silent() -> None:
 
 def test_those_who_are_as_good_as_new_are_not_kept() -> None:
     """a few at a time, so that no request pays for all."""
-    callers = Callers(rate_per_s=1, burst=1, capacity=1000)
+    callers = ClientBuckets(rate_per_s=1, burst=1, capacity=1000)
     for number in range(100):
         callers.wait_s(str(number), 0)
     for second in range(150):
@@ -44,7 +44,7 @@ def test_those_who_are_as_good_as_new_are_not_kept() -> None:
 
 def test_a_table_for_nobody_is_refused() -> None:
     with pytest.raises(ValueError, match="capacity is 0, it must be at least 1"):
-        Callers(rate_per_s=1, burst=1, capacity=0)
+        ClientBuckets(rate_per_s=1, burst=1, capacity=0)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_table_for_nobody_is_refused() -> None:
     ],
 )
 def test_an_ipv6_site_is_one_caller(address: str | None, caller: str) -> None:
-    assert caller_of(address) == caller
+    assert client_key(address) == caller
 
 
 def test_this_machine_is_told_from_others() -> None:

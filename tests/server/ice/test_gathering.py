@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from slipstream_server.config import ServerConfig
 from slipstream_server.errors import ConfigError, PortsTaken
 from slipstream_server.ice.gathering import bound_gathering, ice_servers, rtc_configuration
-from slipstream_server.media_addressing import PortRange, Reach
+from slipstream_server.media_addressing import MediaAddressing, PortRange
 
 from tests.server.ports import free_range, taken
 
 
 @asynccontextmanager
 async def answering(
-    reach: Reach, servers: list[RTCIceServer] | None = None
+    reach: MediaAddressing, servers: list[RTCIceServer] | None = None
 ) -> AsyncIterator[list[str]]:
     """The candidate lines of an answer, while its sockets are open."""
     caller = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -82,7 +82,7 @@ async def running_stun(*, answers: bool) -> AsyncIterator[list[RTCIceServer]]:
 @pytest.mark.parametrize("loopback", [True, False])
 async def test_loopback_is_offered_when_asked_for(loopback: bool) -> None:
     """a laptop without any network still reaches its own server."""
-    async with answering(Reach(loopback=loopback)) as candidates:
+    async with answering(MediaAddressing(loopback=loopback)) as candidates:
         assert ("127.0.0.1" in {host for host, _ in places(candidates)}) is loopback
 
 
@@ -92,7 +92,7 @@ PORTS = pytest.mark.parametrize("ports", [None, 4], ids=["any port", "a range"])
 @PORTS
 async def test_a_silent_stun_server_does_not_hold_up_the_answer(ports: int | None) -> None:
     """aiortc alone would wait five seconds; the answer comes with what there is."""
-    reach = Reach(loopback=True, ports=free_range(ports) if ports else None)
+    reach = MediaAddressing(loopback=True, ports=free_range(ports) if ports else None)
     async with (
         asyncio.timeout(4.5),
         running_stun(answers=False) as servers,
@@ -105,7 +105,7 @@ async def test_a_silent_stun_server_does_not_hold_up_the_answer(ports: int | Non
 @PORTS
 async def test_what_a_stun_server_sees_is_offered_too(ports: int | None) -> None:
     """also of sockets that we have bound ourselves."""
-    reach = Reach(loopback=True, ports=free_range(ports) if ports else None)
+    reach = MediaAddressing(loopback=True, ports=free_range(ports) if ports else None)
     async with running_stun(answers=True) as servers, answering(reach, servers) as candidates:
         assert [line for line in candidates if " 192.0.2.7 " in line and "typ srflx" in line]
 
@@ -113,7 +113,7 @@ async def test_what_a_stun_server_sees_is_offered_too(ports: int | None) -> None
 async def test_media_stay_within_the_ports_and_step_over_those_taken() -> None:
     """each call has a port of the range; with none left the reason is told, and then gone again."""
     ports = free_range(3)
-    reach = Reach(loopback=True, ports=ports)
+    reach = MediaAddressing(loopback=True, ports=ports)
     with taken(ports.low + 1):
         async with answering(reach) as one, answering(reach) as two:
             found = [{port for _, port in places(candidates)} for candidates in (one, two)]
@@ -128,7 +128,7 @@ async def test_media_stay_within_the_ports_and_step_over_those_taken() -> None:
 @PORTS
 async def test_a_public_address_is_told_for_our_own(ports: int | None) -> None:
     """with the port of the socket; loopback and the other kind of address stay as they are."""
-    reach = Reach(
+    reach = MediaAddressing(
         loopback=True, public_ip="198.51.100.4", ports=free_range(ports) if ports else None
     )
     async with answering(reach) as candidates:
@@ -137,7 +137,7 @@ async def test_a_public_address_is_told_for_our_own(ports: int | None) -> None:
     assert reach.told("10.0.0.9") == "198.51.100.4"
     assert reach.told("127.0.0.1") == "127.0.0.1"
     assert reach.told("fd00::1") == "fd00::1"
-    assert Reach().told("10.0.0.9") == "10.0.0.9"
+    assert MediaAddressing().told("10.0.0.9") == "10.0.0.9"
 
 
 @given(st.integers(1024, 65535), st.integers(0, 300), st.integers(0, 400))

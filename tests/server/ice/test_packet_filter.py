@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from slipstream_server.ice import packet_filter as gates
-from slipstream_server.ice.packet_filter import Gate
+from slipstream_server.ice.packet_filter import PacketFilter
 
 FRIEND, STRANGER = ("192.0.2.1", 5000), ("192.0.2.66", 6666)
 STUN, DTLS, RTP = b"\x00\x01stun", b"\x16dtls", b"\x80rtp"
@@ -34,9 +34,9 @@ class Connection:
         self.data.append(data)
 
 
-def guarded() -> tuple[Connection, Gate]:
+def guarded() -> tuple[Connection, PacketFilter]:
     connection = Connection()
-    gate = Gate(connection)
+    gate = PacketFilter(connection)
     gate.guard()
     return connection, gate
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from slipstream_server.config import ServerConfig, read_config
 from slipstream_server.errors import ConfigError
 from slipstream_server.ice import turn_providers
-from slipstream_server.ice.credential_cache import LIFE_S, Credentials
+from slipstream_server.ice.credential_cache import LIFE_S, CredentialCache
 from slipstream_server.ice.gathering import IceServer
 from slipstream_server.ice.turn_providers import (
-    HostedRelays,
+    HostedTurn,
+    HostedTurnRefused,
     Provider,
-    RelaysRefused,
     cloudflare,
     fetch,
     providers,
@@ -147,21 +147,21 @@ async def test_what_is_no_answer_is_said(fault: Callable[[], web.Response], said
     async with running() as (api, origin):
         api.fault = fault
         for provider in both(origin):
-            with pytest.raises(RelaysRefused, match=said):
+            with pytest.raises(HostedTurnRefused, match=said):
                 await fetch(provider)
 
 
 async def test_wrong_secrets_are_said() -> None:
     async with running() as (_, origin):
         for provider in (cloudflare(KEY, "no", origin=origin), twilio(SID, "no", origin=origin)):
-            with pytest.raises(RelaysRefused, match="answers 401 Unauthorized"):
+            with pytest.raises(HostedTurnRefused, match="answers 401 Unauthorized"):
                 await fetch(provider)
 
 
 async def test_one_that_is_down_costs_only_itself(caplog: pytest.LogCaptureFixture) -> None:
     """it is logged and asked again; the other's servers are given out, and nothing waits."""
     async with running() as (_, origin):
-        relays = HostedRelays(
+        relays = HostedTurn(
             (cloudflare(KEY, TOKEN, origin="http://127.0.0.1:9"), twilio(SID, AUTH, origin=origin))
         )
         assert relays.servers(0) == ()
@@ -243,7 +243,7 @@ def test_half_a_pair_is_refused() -> None:
 )
 def test_only_what_holds_is_given_out(life_s: float, events: list[tuple[bool, float]]) -> None:
     """never after its time; fetched anew before that; after failures it is asked again in time."""
-    credentials: Credentials[int] = Credentials(life_s=life_s)
+    credentials: CredentialCache[int] = CredentialCache(life_s=life_s)
     assert credentials.due_in_s(0) == 0
     now_s, fetched_s = 0.0, None
     for number, (works, step_s) in enumerate(events):
@@ -264,4 +264,4 @@ def test_only_what_holds_is_given_out(life_s: float, events: list[tuple[bool, fl
 async def test_without_a_provider_nothing_runs() -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(10):
-            await HostedRelays(()).run()
+            await HostedTurn(()).run()

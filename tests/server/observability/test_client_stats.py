@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_server.observability.client_stats import ClientStats, GlassMs, ViewerWindow
+from slipstream_server.observability.client_stats import ClientStats, ClientStatsWindow, GlassMs
 
 from tests.server.stamped import ms
 
@@ -29,7 +29,7 @@ def stats(**told: Any) -> ClientStats:
 
 def test_nothing_said_is_nothing_claimed() -> None:
     """None before the first word, and again ten seconds after the last."""
-    window = ViewerWindow()
+    window = ClientStatsWindow()
     assert window.report(0) is None
     window.add(QUIET, ms(0))
     assert window.report(ms(10_000)) is not None
@@ -38,7 +38,7 @@ def test_nothing_said_is_nothing_claimed() -> None:
 
 def test_counts_add_up_and_figures_are_the_newest() -> None:
     """freezes of all ten seconds; the round trip and the age of now; lost of all sent."""
-    window = ViewerWindow()
+    window = ClientStatsWindow()
     told = [
         stats(freezes=1, frozen_ms=300.0, received_packets=90, lost_packets=10, shown_fps=20.0),
         stats(received_packets=100, shown_fps=30.0, rtt_ms=4.0, glass_ms=GlassMs(p50=1, p95=2)),
@@ -56,7 +56,7 @@ def test_counts_add_up_and_figures_are_the_newest() -> None:
 @given(st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 9))))
 def test_the_window_is_ten_seconds(told: list[tuple[int, int]]) -> None:
     """as if all were kept and only the last ten seconds looked at."""
-    window, at_ms, kept = ViewerWindow(), 0, []
+    window, at_ms, kept = ClientStatsWindow(), 0, []
     for wait_ms, freezes in told:
         at_ms += wait_ms
         window.add(stats(freezes=freezes), ms(at_ms))

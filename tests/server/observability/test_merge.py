@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from slipstream_server.engine_status import EngineState, EngineStatus
-from slipstream_server.observability.merge import merged
+from slipstream_server.observability.merge import merge_metrics
 from slipstream_server.observability.metrics import FrontMetrics, Metrics
 
 
@@ -26,7 +26,7 @@ def values(text: bytes, name: str) -> dict[str, float]:
 
 
 def test_series_keep_their_values_under_the_workers_label() -> None:
-    text = merged(b"", {0: exposed(3), 1: exposed(5)})
+    text = merge_metrics(b"", {0: exposed(3), 1: exposed(5)})
     assert values(text, "frames_total") == {"0": 3, "1": 5}
     assert values(text, "age_seconds_count") == {"0": 1, "1": 1}
     assert values(text, "age_seconds_sum") == {"0": 0.3, "1": 0.5}
@@ -34,7 +34,7 @@ def test_series_keep_their_values_under_the_workers_label() -> None:
 
 def test_every_family_stands_once() -> None:
     """a scraper refuses a text with two."""
-    text = merged(b"", {0: exposed(3), 1: exposed(5)}).decode()
+    text = merge_metrics(b"", {0: exposed(3), 1: exposed(5)}).decode()
     heads = [line for line in text.splitlines() if line.startswith("# TYPE")]
     assert len(heads) == len(set(heads))
 
@@ -43,7 +43,7 @@ def test_what_the_front_says_itself_goes_first() -> None:
     """the engine is one, and is told of once."""
     registry = CollectorRegistry()
     Gauge("engine_up", "Engine", registry=registry).set(1)
-    text = merged(generate_latest(registry), {0: exposed(3)})
+    text = merge_metrics(generate_latest(registry), {0: exposed(3)})
     assert values(text, "engine_up") == {"": 1}
 
 
@@ -51,7 +51,7 @@ def test_the_real_ones_go_together() -> None:
     """all that a worker exposes, under the front's own."""
     engine = EngineStatus(state=EngineState.READY, detail="")
     counts = {"stream": 1, "viewer": 0, "held": 0}
-    text = merged(
+    text = merge_metrics(
         FrontMetrics().render(engine, up=2, restarts=1),
         {index: Metrics().render(engine, counts) for index in range(2)},
     )

@@ -7,7 +7,7 @@ from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 from slipstream_protocol.messages import StageTimes
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.observability.client_stats import GlassMs
-from slipstream_server.observability.media_stats import MediaCounts
+from slipstream_server.observability.media_stats import MediaStats
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import Milestone, SloMonitor, SloTargets
 
@@ -93,8 +93,8 @@ def counts(
     size: int = 0,
     bitrate_bps: int | None = None,
     paced_ns: int = 0,
-) -> MediaCounts:
-    return MediaCounts(
+) -> MediaStats:
+    return MediaStats(
         received={"nack": nack, "pli": 0},
         sent={"sent": sent, "bytes": size},
         bitrate_bps=bitrate_bps,

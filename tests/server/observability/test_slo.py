@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_S
-from slipstream_server.frames.playout import Shown
+from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.observability.slo import (
     Holds,
     Milestone,
@@ -17,8 +17,8 @@ from tests.server.observability.test_client_stats import stats
 from tests.server.stamped import made, ms
 
 
-def shown(captured_ms: float, play_ms: float) -> Shown:
-    return Shown(
+def shown(captured_ms: float, play_ms: float) -> ScheduledFrame:
+    return ScheduledFrame(
         made=made(captured_ms, received_ms=captured_ms), play_ns=ms(play_ms), popped_ns=ms(play_ms)
     )
 
@@ -140,7 +140,7 @@ def test_where_the_time_goes() -> None:
     """the engine's stages as it reports them, and the wait for the time to be shown."""
     slo = monitor()
     slo.observe_chunk(made(0, received_ms=100))
-    played = Shown(made=made(0, received_ms=100), play_ns=ms(130), popped_ns=ms(130))
+    played = ScheduledFrame(made=made(0, received_ms=100), play_ns=ms(130), popped_ns=ms(130))
     slo.observe_sent(played, ms(130))
     stages = slo.report(ms(200)).stages_ms
     assert stages is not None

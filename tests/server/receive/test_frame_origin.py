@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
-from slipstream_server.receive.frame_origin import Origin, Origins
+from slipstream_server.receive.frame_origin import FrameOrigin, FrameOrigins
 
 FILMED_UNIX_S = 1_700_000_000
 NTP_TO_UNIX_S = 2_208_988_800
@@ -18,11 +18,11 @@ def ntp(unix_s: float) -> int:
 
 def test_the_first_packet_counts() -> None:
     """a frame has come when its first packet has, whichever that is."""
-    origins = Origins()
+    origins = FrameOrigins()
     for now_ns in (5, 6, 9):
         origins.packet(3000, now_ns)
     origins.released(3000, 0)
-    assert origins.of(0) == Origin(came_ns=5, filmed_unix_ns=None)
+    assert origins.of(0) == FrameOrigin(came_ns=5, filmed_unix_ns=None)
 
 
 @given(
@@ -31,7 +31,7 @@ def test_the_first_packet_counts() -> None:
 )
 def test_one_report_dates_every_frame(reported: int, ahead_ms: int) -> None:
     """before and after it, also where the RTP clock starts over in between."""
-    origins = Origins()
+    origins = FrameOrigins()
     origins.report(ntp(FILMED_UNIX_S), reported)
     timestamp = (reported + 90 * ahead_ms) % CYCLE
     origins.packet(timestamp, 1)
@@ -44,21 +44,21 @@ def test_one_report_dates_every_frame(reported: int, ahead_ms: int) -> None:
 
 def test_an_old_report_says_nothing() -> None:
     """half a minute after the last report nobody knows what the sender's clock has done."""
-    origins = Origins()
+    origins = FrameOrigins()
     origins.report(ntp(FILMED_UNIX_S), 0)
     origins.packet(31 * 90_000, 1)
     origins.released(31 * 90_000, 7)
-    assert origins.of(7) == Origin(came_ns=1, filmed_unix_ns=None)
+    assert origins.of(7) == FrameOrigin(came_ns=1, filmed_unix_ns=None)
 
 
 def test_what_is_unknown_is_none() -> None:
     """a picture that never was, and one long ago: memory is bounded."""
-    origins = Origins()
+    origins = FrameOrigins()
     assert origins.of(0) is None
     for number in range(1000):
         origins.packet(3000 * number, number)
         origins.packet(3000 * number + 1, number)  # never whole
         origins.released(3000 * number, 3000 * number)
     assert origins.of(0) is None
-    assert origins.of(3000 * 999) == Origin(came_ns=999, filmed_unix_ns=None)
+    assert origins.of(3000 * 999) == FrameOrigin(came_ns=999, filmed_unix_ns=None)
     assert origins.of(3000 * 999 + 1) is None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
-from slipstream_server.receive.jitter_buffer import JitterBuffer, Outcome, Packet
+from slipstream_server.receive.jitter_buffer import JitterBuffer, JitterOutcome, Packet
 
 from tests.server.packets import packets_of, padding, whole
 
@@ -17,7 +17,7 @@ PACKET_NS = 2 * NS_PER_MS
 
 def feed(
     buffer: JitterBuffer, packets: Iterable[Packet], *, start_ns: int = 0, step_ns: int = PACKET_NS
-) -> list[tuple[int, Outcome]]:
+) -> list[tuple[int, JitterOutcome]]:
     """Packets one after the other, `step_ns` apart: the time and the outcome of each."""
     outcomes = []
     for index, packet in enumerate(packets):
@@ -26,7 +26,7 @@ def feed(
     return outcomes
 
 
-def numbers(outcomes: Iterable[tuple[int, Outcome]]) -> list[int]:
+def numbers(outcomes: Iterable[tuple[int, JitterOutcome]]) -> list[int]:
     return [whole(frame) for _, outcome in outcomes for frame in outcome.frames]
 
 
@@ -163,7 +163,7 @@ def test_a_new_beginning_needs_two_packets() -> None:
     buffer = JitterBuffer()
     feed(buffer, packets_of(2))
     foreign = packets_of(2, first=30_000, first_frame=500, keys=frozenset({500}))
-    assert buffer.add(foreign[3], NS_PER_S) == Outcome()
+    assert buffer.add(foreign[3], NS_PER_S) == JitterOutcome()
     assert numbers(feed(buffer, packets_of(1, first=6, first_frame=2), start_ns=NS_PER_S)) == [2]
     assert numbers(feed(buffer, foreign, start_ns=2 * NS_PER_S)) == [500, 501]
 

@@ -5,7 +5,7 @@ import struct
 
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_server.receive.transport_feedback import Arrivals
+from slipstream_server.receive.transport_feedback import TransportFeedback
 
 MS = 1_000_000
 
@@ -41,7 +41,7 @@ def read(fci: bytes) -> tuple[int, int, dict[int, int]]:
 
 def test_nothing_new_is_no_report() -> None:
     """silence is not reported, nor is the same packet twice."""
-    arrivals = Arrivals()
+    arrivals = TransportFeedback()
     assert arrivals.report() is None
     arrivals.add(7, 0)
     assert arrivals.report() is not None
@@ -51,7 +51,7 @@ def test_nothing_new_is_no_report() -> None:
 
 def test_a_late_packet_is_reported_after_all() -> None:
     """a report reaches back to it and tells again what lies between."""
-    arrivals = Arrivals()
+    arrivals = TransportFeedback()
     arrivals.add(1, 0)
     arrivals.add(3, 2 * MS)
     assert read(arrivals.report() or b"") == (1, 3, {1: 0, 3: 8})
@@ -62,7 +62,7 @@ def test_a_late_packet_is_reported_after_all() -> None:
 
 def test_reports_are_numbered() -> None:
     """the count tells the sender of a lost report."""
-    arrivals = Arrivals()
+    arrivals = TransportFeedback()
     counts = []
     for sequence in range(258):
         arrivals.add(sequence, sequence * MS)
@@ -82,7 +82,7 @@ def test_every_packet_is_reported_as_it_came(
 ) -> None:
     """over all reports: exactly those that came, at their times, up to 250 us; bounded in size."""
     dice = random.Random(seed)
-    arrivals = Arrivals()
+    arrivals = TransportFeedback()
     came: dict[int, int] = {}
     told: dict[int, int] = {}
     now_ns = 64 * MS * dice.randrange(1000)

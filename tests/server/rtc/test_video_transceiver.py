@@ -18,9 +18,9 @@ from aiortc import (
 from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, RtpPacket, is_rtcp, pack_remb_fci
 from av import VideoFrame
 from slipstream_server.ice.gathering import bound_gathering
-from slipstream_server.media_addressing import Reach
-from slipstream_server.rtc.video_transceiver import Video
-from slipstream_server.send.adaptive_encoder import Encoding
+from slipstream_server.media_addressing import MediaAddressing
+from slipstream_server.rtc.video_transceiver import VideoTransceiver
+from slipstream_server.send.adaptive_encoder import AdaptiveEncoder
 from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.h264 import X264
 from slipstream_server.send.keyframes import KeyFrames
@@ -37,7 +37,7 @@ class EncodedCamera(MediaStreamTrack):
 
     kind = "video"
 
-    def __init__(self, camera: Camera, encoding: Encoding) -> None:
+    def __init__(self, camera: Camera, encoding: AdaptiveEncoder) -> None:
         super().__init__()
         self._camera = camera
         self._encoding = encoding
@@ -130,8 +130,8 @@ class Viewer:
 @dataclass(frozen=True, kw_only=True)
 class VideoCall:
     viewer: Viewer
-    video: Video
-    encoding: Encoding
+    video: VideoTransceiver
+    encoding: AdaptiveEncoder
     answer: str
     received: Reader
     ssrc: int
@@ -155,8 +155,8 @@ async def video_call(
     received = Reader()
     with ThreadPoolExecutor(1) as pool:
         rate = RateControl(ceiling_bps=2_000_000)
-        encoding = Encoding(codec=X264, pool=pool, rate=rate, key_frames=KeyFrames())
-        video = Video(pc, EncodedCamera(Camera(**SIZE), encoding), encoding)
+        encoding = AdaptiveEncoder(codec=X264, pool=pool, rate=rate, key_frames=KeyFrames())
+        video = VideoTransceiver(pc, EncodedCamera(Camera(**SIZE), encoding), encoding)
         transceiver = viewer.pc.addTransceiver(
             Camera(**SIZE) if camera else "video", direction="sendrecv" if camera else "recvonly"
         )
@@ -168,12 +168,12 @@ async def video_call(
                     if one.mimeType in (f"video/{codec}", "video/rtx")
                 ]
             )
-        bound_gathering(viewer.pc, reach=Reach(loopback=True))
+        bound_gathering(viewer.pc, reach=MediaAddressing(loopback=True))
         await viewer.pc.setLocalDescription()
         offer = viewer.pc.localDescription
         await pc.setRemoteDescription(offer)
         video.settle(offer.sdp)
-        bound_gathering(pc, reach=Reach(loopback=True))
+        bound_gathering(pc, reach=MediaAddressing(loopback=True))
         await pc.setLocalDescription()
         answer = pc.localDescription
         tasks = [asyncio.create_task(video.run())]

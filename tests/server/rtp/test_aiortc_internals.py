@@ -15,7 +15,7 @@ from aiortc.sdp import SessionDescription
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_server.ice.gathering import bound_gathering
-from slipstream_server.media_addressing import Reach
+from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.rtp import aiortc_internals
 from slipstream_server.send import aiortc_sender
 
@@ -86,7 +86,7 @@ async def test_a_seam_that_moved_is_named() -> None:
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     transceiver = pc.addTransceiver(Camera())
     with pytest.raises(
-        aiortc_internals.SeamMoved,
+        aiortc_internals.InternalsChanged,
         match=r"RTCRtpSender of aiortc 1\.16\.\d+ has no __encoding, install a version that",
     ):
         aiortc_internals.private(transceiver.sender, "__encoding")
@@ -181,7 +181,7 @@ async def test_a_smooth_server_leaves_the_pace_to_the_browser(smooth: bool, tmp_
     async with serving(tmp_path, smooth=smooth) as server:
         pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         pc.addTrack(Camera())
-        bound_gathering(pc, reach=Reach(loopback=True))
+        bound_gathering(pc, reach=MediaAddressing(loopback=True))
         await pc.setLocalDescription()
         pc.on("track", lambda track: None)
         mid = "a=mid:0\r\n"

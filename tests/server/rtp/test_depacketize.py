@@ -5,7 +5,7 @@ from aiortc.codecs import get_encoder
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_server.rtp.depacketize import Content, content
+from slipstream_server.rtp.depacketize import PayloadContent, payload_content
 from slipstream_server.send.h264 import TIME_BASE
 
 from tests.server.calls import numbered
@@ -20,7 +20,7 @@ def test_only_a_key_frame_says_so(codec: str) -> None:
         frame.pts = number * 3750
         frame.time_base = TIME_BASE
         payloads, _ = encoder.encode(frame, force_keyframe=number == 2)
-        found = [content(codec, payload) for payload in payloads]
+        found = [payload_content(codec, payload) for payload in payloads]
         is_key = number in (0, 2)
         assert any(one.key for one in found) == is_key
         if codec == "VP8" or is_key:
@@ -35,16 +35,20 @@ def test_units_of_h264() -> None:
     def bundle(*units: bytes) -> bytes:
         return b"\x78" + b"".join(len(unit).to_bytes(2, "big") + unit for unit in units)
 
-    assert content("H264", sps) == Content(begins=True, key=True)
-    assert content("H264", b"\x09\xf0") == Content(begins=True, key=False)
-    assert content("H264", bundle(sps, pps)) == Content(begins=True, key=True)
-    assert content("H264", bundle(pps, idr)) == Content(begins=False, key=True)
-    assert content("H264", slice_) == Content(begins=False, key=False)
-    assert content("H264", b"\x7c\x85\x88") == Content(begins=False, key=True)  # first of FU-A
-    assert content("H264", b"\x7c\x05\x88") == Content(begins=False, key=False)  # not the first
+    assert payload_content("H264", sps) == PayloadContent(begins=True, key=True)
+    assert payload_content("H264", b"\x09\xf0") == PayloadContent(begins=True, key=False)
+    assert payload_content("H264", bundle(sps, pps)) == PayloadContent(begins=True, key=True)
+    assert payload_content("H264", bundle(pps, idr)) == PayloadContent(begins=False, key=True)
+    assert payload_content("H264", slice_) == PayloadContent(begins=False, key=False)
+    assert payload_content("H264", b"\x7c\x85\x88") == PayloadContent(
+        begins=False, key=True
+    )  # first of FU-A
+    assert payload_content("H264", b"\x7c\x05\x88") == PayloadContent(
+        begins=False, key=False
+    )  # not the first
 
 
 @given(codec=st.sampled_from(("H264", "VP8", "other")), payload=st.binary(max_size=40))
 def test_any_bytes_are_looked_at(codec: str, payload: bytes) -> None:
     """garbage is no reason to fail: the sender may be anybody."""
-    assert content(codec, payload) is not None
+    assert payload_content(codec, payload) is not None

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from slipstream_server.errors import RequestError
 from slipstream_server.frames.playout import Playout
-from slipstream_server.media_addressing import Reach
-from slipstream_server.rtc.peer_connection import Peer
+from slipstream_server.media_addressing import MediaAddressing
+from slipstream_server.rtc.peer_connection import PeerConnection
 from slipstream_server.rtp.sdp import Offer, read_candidate, read_offer
-from slipstream_server.send.adaptive_encoder import Encoding
+from slipstream_server.send.adaptive_encoder import AdaptiveEncoder
 from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.h264 import X264
 from slipstream_server.send.keyframes import KeyFrames
@@ -68,16 +68,16 @@ def test_candidates_broken_in_every_way_are_read_or_refused() -> None:
 
 async def attempt(offer: Offer, pool: ThreadPoolExecutor) -> bool:
     """Whether the offer can be answered; hung up either way."""
-    encoding = Encoding(
+    encoding = AdaptiveEncoder(
         codec=X264, pool=pool, rate=RateControl(ceiling_bps=10**6), key_frames=KeyFrames()
     )
     output = OutputTrack(Playout(chunk_frames=4), encoding, on_sent=lambda *_: None)
-    peer = Peer(
+    peer = PeerConnection(
         output,
         encoding,
         low_delay=True,
         servers=(),
-        reach=Reach(loopback=True),
+        reach=MediaAddressing(loopback=True),
         on_open=lambda: None,
         on_message=lambda *_: None,
     )

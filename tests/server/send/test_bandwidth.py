@@ -9,14 +9,14 @@ from slipstream_server.send.bandwidth import (
     FLOOR_BPS,
     START_BPS,
     FrameSpacing,
-    Picture,
+    PictureFormat,
     RateControl,
 )
 
 from tests.server.stamped import made, ms
 
 CEILING_BPS = 4_000_000
-PICTURE = Picture(pixels=832 * 480, fps=24.0)
+PICTURE = PictureFormat(pixels=832 * 480, fps=24.0)
 
 
 def test_it_begins_below_the_ceiling_and_within_reason() -> None:
@@ -126,7 +126,7 @@ def test_a_good_link_gets_every_frame() -> None:
 def test_a_poor_link_gets_fewer_frames() -> None:
     """every second at the floor, every third where the picture is larger."""
     assert FrameSpacing().choose(PICTURE, FLOOR_BPS) == 2
-    assert FrameSpacing().choose(Picture(pixels=1280 * 720, fps=24.0), FLOOR_BPS) == 3
+    assert FrameSpacing().choose(PictureFormat(pixels=1280 * 720, fps=24.0), FLOOR_BPS) == 3
 
 
 def test_the_spacing_does_not_flutter() -> None:
@@ -177,4 +177,4 @@ def test_frames_never_stop(bitrates_bps: list[int], pixels: int, fps: float) -> 
     """at least every third frame is sent, whatever the link."""
     spacing = FrameSpacing()
     for bitrate_bps in bitrates_bps:
-        assert 1 <= spacing.choose(Picture(pixels=pixels, fps=fps), bitrate_bps) <= 3
+        assert 1 <= spacing.choose(PictureFormat(pixels=pixels, fps=fps), bitrate_bps) <= 3

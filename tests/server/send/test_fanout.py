@@ -12,10 +12,10 @@ import pytest
 from aiortc.mediastreams import MediaStreamError
 from av import Packet
 from slipstream_protocol.clock import NS_PER_MS, now_ns
-from slipstream_server.frames.playout import Made, Shown
-from slipstream_server.send.adaptive_encoder import Encoding
+from slipstream_server.frames.playout import GeneratedFrame, ScheduledFrame
+from slipstream_server.send.adaptive_encoder import AdaptiveEncoder
 from slipstream_server.send.bandwidth import RateControl
-from slipstream_server.send.fanout import Broadcast, SharedTrack
+from slipstream_server.send.fanout import Fanout, SubscriberTrack
 from slipstream_server.send.h264 import X264
 from slipstream_server.send.keyframes import KeyFrames
 
@@ -30,7 +30,7 @@ def new_rate() -> RateControl:
     return RateControl(ceiling_bps=CEILING_BPS)
 
 
-def no_word(shown: Shown, sent_ns: int) -> None:
+def no_word(shown: ScheduledFrame, sent_ns: int) -> None:
     """Not told."""
 
 
@@ -39,11 +39,13 @@ class Airing:
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self.h264, self.vp8 = (
-            Encoding(codec=X264, pool=pool, rate=new_rate(), key_frames=KeyFrames(spacing_ns=0))
+            AdaptiveEncoder(
+                codec=X264, pool=pool, rate=new_rate(), key_frames=KeyFrames(spacing_ns=0)
+            )
             for _ in range(2)
         )
-        self.shown: list[Shown] = []
-        self.broadcast = Broadcast(
+        self.shown: list[ScheduledFrame] = []
+        self.broadcast = Fanout(
             chunk_frames=CHUNK_FRAMES,
             h264=self.h264,
             vp8=self.vp8,
@@ -64,11 +66,11 @@ class Airing:
                     self._news.clear()
                     await self._news.wait()
 
-    def _note(self, shown: Shown, at_ns: int) -> None:
+    def _note(self, shown: ScheduledFrame, at_ns: int) -> None:
         self.shown.append(shown)
         self._news.set()
 
-    def _chunk(self) -> list[Made]:
+    def _chunk(self) -> list[GeneratedFrame]:
         at_ms = (now_ns() - self._began_ns) / NS_PER_MS
         self._chunks += 1
         return [
@@ -84,7 +86,7 @@ class Airing:
 class Viewer:
     """Fetches what there is, until it is told to stop."""
 
-    def __init__(self, track: SharedTrack) -> None:
+    def __init__(self, track: SubscriberTrack) -> None:
         self.track = track
         self.got: list[Packet[Any]] = []
         self._fetching = asyncio.create_task(self._fetch())
@@ -219,7 +221,7 @@ async def test_viewers_without_h264_share_a_picture_of_their_own() -> None:
 async def test_each_viewer_hears_of_each_frame_sent() -> None:
     """once it has asked for the next one, as with a picture of its own."""
     async with airing() as air:
-        sent: list[Shown] = []
+        sent: list[ScheduledFrame] = []
         track = air.broadcast.track(lambda shown, sent_ns: sent.append(shown))
         track.takes("H264")
         viewer = Viewer(track)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from slipstream_server.frames.playout import Shown
+from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.send.frame_timing import RECORD, FrameTimes, TimingBatch, Timings
 
 from tests.server.stamped import made, ms
@@ -17,7 +17,7 @@ def times(number: int, *, fps: int = 30, filmed_ms: float | None = None) -> Fram
         came_ns=ms(at_ms + 2),
         filmed_unix_ns=None if filmed_ms is None else ms(filmed_ms),
     )
-    shown = Shown(made=frame, play_ns=ms(at_ms + 60), popped_ns=ms(at_ms + 61))
+    shown = ScheduledFrame(made=frame, play_ns=ms(at_ms + 60), popped_ns=ms(at_ms + 61))
     return FrameTimes(rtp_timestamp=3000 * number, shown=shown, sent_ns=ms(at_ms + 64))
 
 

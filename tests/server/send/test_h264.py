@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 from av import VideoFrame
 from numpy.typing import NDArray
-from slipstream_server.rtp.depacketize import content
-from slipstream_server.send.h264 import NVENC, X264, Codec, H264Encoder, can_encode, choose_codec
+from slipstream_server.rtp.depacketize import payload_content
+from slipstream_server.send.h264 import (
+    NVENC,
+    X264,
+    H264Codec,
+    H264Encoder,
+    can_encode,
+    choose_codec,
+)
 
 from tests.server.calls import number_of, numbered
 
@@ -83,7 +90,7 @@ def test_a_key_frame_brings_its_headers() -> None:
     encoded = encoder.encode(film.next(), bitrate_bps=CEILING_BPS, fps=FPS, key=True)
     assert encoded.key
     units = [unit for unit in bytes(encoded.packet).split(b"\x00\x00\x01") if unit.strip(b"\x00")]
-    assert content("H264", units[0]).begins
+    assert payload_content("H264", units[0]).begins
     assert {unit[0] & 0x1F for unit in units} >= {5, 7, 8}
     assert len(av.CodecContext.create("h264", "r").decode(encoded.packet)) == 1
 
@@ -146,7 +153,7 @@ def test_the_card_is_used_only_where_a_frame_proves_it() -> None:
     assert choose_codec(lambda codec: True) is NVENC
     assert choose_codec(lambda codec: False) is X264
     assert can_encode(X264)
-    assert not can_encode(Codec(name="no such codec"))
+    assert not can_encode(H264Codec(name="no such codec"))
 
 
 def test_a_ceiling_of_nothing_is_refused() -> None:

@@ -12,8 +12,8 @@ import pytest
 from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 from slipstream_protocol.clock import NS_PER_MS, now_ns
-from slipstream_server.frames.playout import Made, Playout, Shown
-from slipstream_server.send.adaptive_encoder import Encoding
+from slipstream_server.frames.playout import GeneratedFrame, Playout, ScheduledFrame
+from slipstream_server.send.adaptive_encoder import AdaptiveEncoder
 from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.h264 import X264
 from slipstream_server.send.keyframes import KeyFrames
@@ -22,7 +22,7 @@ from slipstream_server.send.output_track import OutputTrack, picture_of
 from tests.server.stamped import GEOMETRY, made
 
 
-def chunk(count: int, *, step_ms: float) -> list[Made]:
+def chunk(count: int, *, step_ms: float) -> list[GeneratedFrame]:
     """Frames at even distances, each with its index as its brightness."""
     return [
         replace(
@@ -33,12 +33,14 @@ def chunk(count: int, *, step_ms: float) -> list[Made]:
     ]
 
 
-def new_encoding(pool: Executor) -> Encoding:
+def new_encoding(pool: Executor) -> AdaptiveEncoder:
     rate = RateControl(ceiling_bps=1_000_000)
-    return Encoding(codec=X264, pool=pool, rate=rate, key_frames=KeyFrames())
+    return AdaptiveEncoder(codec=X264, pool=pool, rate=rate, key_frames=KeyFrames())
 
 
-def new_track(on_sent: Callable[[Shown, int], None] = lambda shown, at: None) -> OutputTrack:
+def new_track(
+    on_sent: Callable[[ScheduledFrame, int], None] = lambda shown, at: None,
+) -> OutputTrack:
     """A track whose viewer takes no H.264: pictures pass as they are."""
     return OutputTrack(Playout(chunk_frames=4), new_encoding(Executor()), on_sent=on_sent)
 

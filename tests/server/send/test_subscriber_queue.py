@@ -4,22 +4,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
-from slipstream_server.send.subscriber_queue import KEY_SPACING_NS, Seat
+from slipstream_server.send.subscriber_queue import KEY_SPACING_NS, SubscriberQueue
 
 LINK_BPS = 1_000_000
 
 
-def put(seat: Seat[int], frame: int, *, key: bool = False, size: int = 100, at_ms: int = 0) -> None:
+def put(
+    seat: SubscriberQueue[int], frame: int, *, key: bool = False, size: int = 100, at_ms: int = 0
+) -> None:
     seat.put(frame, size_bytes=size, key=key, link_bps=LINK_BPS, now_ns=at_ms * NS_PER_MS)
 
 
-def drain(seat: Seat[int]) -> list[int]:
+def drain(seat: SubscriberQueue[int]) -> list[int]:
     return list(iter(seat.pop, None))
 
 
 def test_it_begins_with_a_key_frame() -> None:
     """which it wants at once; what comes before is left out and counted."""
-    seat = Seat[int]()
+    seat = SubscriberQueue[int]()
     assert seat.wants_key(0)
     put(seat, 0)
     put(seat, 1, key=True)
@@ -31,7 +33,7 @@ def test_it_begins_with_a_key_frame() -> None:
 
 def test_one_viewer_causes_a_key_frame_only_so_often() -> None:
     """a request is not forgotten, and waits; one that others caused costs nothing."""
-    seat = Seat[int]()
+    seat = SubscriberQueue[int]()
     put(seat, 0, key=True)
     put(seat, 1, key=True, at_ms=900)
     seat.request_key()
@@ -41,7 +43,7 @@ def test_one_viewer_causes_a_key_frame_only_so_often() -> None:
 
 def test_a_queue_that_nobody_fetches_is_emptied() -> None:
     """it never grows beyond its bound, and goes on with the next key frame."""
-    seat = Seat[int](bound_frames=3)
+    seat = SubscriberQueue[int](bound_frames=3)
     put(seat, 0, key=True)
     for frame in range(1, 10):
         put(seat, frame)
@@ -53,7 +55,7 @@ def test_a_queue_that_nobody_fetches_is_emptied() -> None:
 
 def test_a_link_that_carries_half_gets_the_picture_in_parts() -> None:
     """as much as it carries, in pieces that can be decoded, each begun by a key frame."""
-    seat = Seat[int]()
+    seat = SubscriberQueue[int]()
     got: list[int] = []
     keys = 0
     for frame in range(30 * 25):  # 30 s of twice the link
@@ -76,7 +78,7 @@ def test_a_link_that_carries_half_gets_the_picture_in_parts() -> None:
 def test_what_comes_out_can_be_decoded(script: list[tuple[bool, int, int, bool]]) -> None:
     """whatever sizes, times and fetches: each frame is a key frame or follows the one before it,
     and every frame is either given out, dropped with a cause, or still waiting."""
-    seat, got, keys, now_ms = Seat[int](bound_frames=5), list[int](), set[int](), 0
+    seat, got, keys, now_ms = SubscriberQueue[int](bound_frames=5), list[int](), set[int](), 0
     for frame, (key, size, wait_ms, fetch) in enumerate(script):
         now_ms += wait_ms
         put(seat, frame, key=key, size=size, at_ms=now_ms)
@@ -91,4 +93,4 @@ def test_what_comes_out_can_be_decoded(script: list[tuple[bool, int, int, bool]]
 
 def test_a_queue_without_places_is_refused() -> None:
     with pytest.raises(ValueError, match="bound_frames is 0, it must be at least 1"):
-        Seat[int](bound_frames=0)
+        SubscriberQueue[int](bound_frames=0)

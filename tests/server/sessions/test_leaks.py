@@ -14,7 +14,7 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from prometheus_client.parser import text_string_to_metric_families
 from slipstream_server.ice.gathering import bound_gathering
-from slipstream_server.media_addressing import Reach
+from slipstream_server.media_addressing import MediaAddressing
 
 from tests.server.calls import OFFER_PATH, Camera, dial
 from tests.server.command import health, slipstream
@@ -132,7 +132,7 @@ async def stop_before_dtls(http: aiohttp.ClientSession) -> None:
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     try:
         pc.addTrack(small_camera())
-        bound_gathering(pc, reach=Reach(loopback=True))
+        bound_gathering(pc, reach=MediaAddressing(loopback=True))
         await pc.setLocalDescription()
         transport: Any = pc.getSenders()[0].transport
         transport.start = never

@@ -5,7 +5,7 @@ import math
 
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_server.sessions.liveness import LOOK_S, SILENT_S, Silence
+from slipstream_server.sessions.liveness import LOOK_S, SILENT_S, LivenessCheck
 
 NOTICED_S = 5.0
 
@@ -18,7 +18,7 @@ def test_a_vanished_peer_is_noticed_within_five_seconds(
 ) -> None:
     """however its packets came before, whenever we happen to look, and not while they come."""
     packets_s = list(itertools.accumulate(gaps_s, initial=0.0))
-    silence = Silence()
+    silence = LivenessCheck()
     for number in itertools.count():
         now_s = phase_s + number * LOOK_S
         silence.look(sum(at_s <= now_s for at_s in packets_s))
@@ -29,7 +29,7 @@ def test_a_vanished_peer_is_noticed_within_five_seconds(
 
 def test_our_own_stall_is_no_silence_of_the_peers() -> None:
     """a look that comes a minute late counts as one."""
-    silence = Silence()
+    silence = LivenessCheck()
     silence.look(7)
     silence.look(7)
     assert math.isclose(silence.seconds, LOOK_S)

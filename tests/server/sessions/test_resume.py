@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 from slipstream_server.engine_status import EngineState
-from slipstream_server.rtc.peer_connection import Peer
+from slipstream_server.rtc.peer_connection import PeerConnection
 from slipstream_server.rtp.sdp import Offer
 
 from tests.server.calls import Call, Camera, dial, number_of
@@ -233,18 +233,18 @@ async def test_an_engine_killed_while_a_call_comes_in_does_not_cost_the_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """its lane is lost before its answer is out: it begins on the next engine."""
-    answer = Peer.answer
+    answer = PeerConnection.answer
     async with serving(tmp_path) as server, dial(server.client, camera=Camera(fps=20)) as first:
         await first.until_frames(1)
 
-        async def answer_too_late(peer: Peer, offer: Offer) -> str:
+        async def answer_too_late(peer: PeerConnection, offer: Offer) -> str:
             client = server.supervisor.require()
             await poll(lambda: client.free_lanes == 0)
             kill_engine(server)
             await poll(lambda: server.supervisor.status.restarts == 1)
             return await answer(peer, offer)
 
-        monkeypatch.setattr(Peer, "answer", answer_too_late)
+        monkeypatch.setattr(PeerConnection, "answer", answer_too_late)
         async with dial(server.client, camera=Camera(fps=20)) as call:
             if call.status == 503:  # it had no lane yet
                 assert "the engine was ended by SIGKILL" in call.error

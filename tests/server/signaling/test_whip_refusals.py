@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from slipstream_server.engine_status import EngineState
 from slipstream_server.rtp.sdp import Offer
-from slipstream_server.sessions.publisher import CameraSession
+from slipstream_server.sessions.publisher import PublisherSession
 
 from tests.server.calls import Camera, dial
 from tests.server.serving import poll, serving
@@ -86,14 +86,14 @@ async def test_who_is_being_answered_when_the_server_stops_is_sent_away_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, stopped = asyncio.Event(), asyncio.Event()
-    answer = CameraSession.answer
+    answer = PublisherSession.answer
 
-    async def late(session: CameraSession, offer: Offer) -> str:
+    async def late(session: PublisherSession, offer: Offer) -> str:
         asked.set()
         await stopped.wait()
         return await answer(session, offer)
 
-    monkeypatch.setattr(CameraSession, "answer", late)
+    monkeypatch.setattr(PublisherSession, "answer", late)
     async with serving(tmp_path) as server, AsyncExitStack() as calls:
         post = posted(server.client, "/whip/stage", camera=Camera())
         posting = asyncio.create_task(calls.enter_async_context(post))

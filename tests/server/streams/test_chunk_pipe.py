@@ -11,7 +11,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloMonitor, SloTargets
-from slipstream_server.streams.chunk_pipe import Owner, Stream
+from slipstream_server.streams.chunk_pipe import ChunkPipe, Owner
 
 from tests.server.observability.test_metrics import samples
 from tests.server.stamped import GEOMETRY, captured
@@ -51,7 +51,7 @@ class TakingEngine:
 async def test_a_chunk_given_up_is_counted_everywhere() -> None:
     """as dropped frames under its cause, as a miss of the stream, and as a miss of the server."""
     monitor, metrics = SloMonitor(SloTargets(), offered_ns=0), Metrics()
-    stream = Stream("s", READY, monitor, metrics, cast(Owner, None))
+    stream = ChunkPipe("s", READY, monitor, metrics, cast(Owner, None))
     engine = TakingEngine()
     await stream.open(cast(EngineClient, engine), Parameters())
     for n in range(GEOMETRY.first_chunk_frames):

@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 from slipstream_protocol.parameters import Parameters
 from slipstream_server.errors import ServerFull
-from slipstream_server.streams.ports import Carrier, Engine
-from slipstream_server.streams.registry import Roster
-from slipstream_server.streams.stream import Stay
+from slipstream_server.streams.ports import EngineProvider, Publisher
+from slipstream_server.streams.registry import StreamRegistry
+from slipstream_server.streams.stream import Stream
 
 from tests.server.streams.test_stream import Call, Engines, surroundings
 
@@ -18,33 +18,33 @@ HOLD_S = 600.0
 
 
 @asynccontextmanager
-async def roster_on(engines: Engines) -> AsyncIterator[Roster]:
+async def roster_on(engines: Engines) -> AsyncIterator[StreamRegistry]:
     with surroundings() as around:
-        roster = Roster(cast(Engine, engines), around, hold_s=HOLD_S)
+        roster = StreamRegistry(cast(EngineProvider, engines), around, hold_s=HOLD_S)
         try:
             yield roster
         finally:
             await roster.end_all("the test is over")
 
 
-async def enter(roster: Roster, name: str) -> tuple[Stay, Call]:
+async def enter(roster: StreamRegistry, name: str) -> tuple[Stream, Call]:
     """A stream and the call that carries it."""
     stay = roster.prepare(name, returns=True, offered_ns=0)
     await roster.open(stay, Parameters())
     call = Call()
-    stay.carry(cast(Carrier, call))
+    stay.carry(cast(Publisher, call))
     stay.on_connected()
     roster.begin(stay)
     return stay, call
 
 
-async def enter_and_vanish(roster: Roster, name: str) -> Stay:
+async def enter_and_vanish(roster: StreamRegistry, name: str) -> Stream:
     stay, call = await enter(roster, name)
-    stay.drop(cast(Carrier, call), "it has vanished", for_good=False)
+    stay.drop(cast(Publisher, call), "it has vanished", for_good=False)
     return stay
 
 
-def names(roster: Roster) -> set[str]:
+def names(roster: StreamRegistry) -> set[str]:
     return {stay.id for stay in roster.all()}
 
 

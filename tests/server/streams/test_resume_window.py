@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_S
-from slipstream_server.streams.resume_window import Lease
+from slipstream_server.streams.resume_window import ResumeWindow
 
 HOLD_NS = 30 * NS_PER_S
 
@@ -22,7 +22,7 @@ EVENTS = st.lists(
 @given(EVENTS)
 def test_the_newest_carries_and_only_its_going_counts(events: list[tuple[str, str, int]]) -> None:
     """whoever came last carries until it goes itself; what older ones do later changes nothing."""
-    lease: Lease[str] = Lease(hold_ns=HOLD_NS, now_ns=0)
+    lease: ResumeWindow[str] = ResumeWindow(hold_ns=HOLD_NS, now_ns=0)
     newest: str | None = None
     now_ns = since_ns = 0
     for event, call, step_ns in events:
@@ -46,7 +46,7 @@ def test_the_newest_carries_and_only_its_going_counts(events: list[tuple[str, st
 
 def test_it_is_over_exactly_when_its_time_is() -> None:
     """a nanosecond before it is not, and taking it again winds the clock up anew."""
-    lease: Lease[str] = Lease(hold_ns=HOLD_NS, now_ns=0)
+    lease: ResumeWindow[str] = ResumeWindow(hold_ns=HOLD_NS, now_ns=0)
     lease.take("a")
     lease.drop("a", 5)
     assert lease.left_s(5 + HOLD_NS - 1) == 1 / NS_PER_S
@@ -59,4 +59,4 @@ def test_it_is_over_exactly_when_its_time_is() -> None:
 
 def test_a_hold_before_now_is_refused() -> None:
     with pytest.raises(ValueError, match="hold_ns is -1, it must be at least 0"):
-        Lease(hold_ns=-1, now_ns=0)
+        ResumeWindow(hold_ns=-1, now_ns=0)

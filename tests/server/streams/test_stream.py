@@ -10,15 +10,15 @@ from slipstream_protocol.parameters import Parameters, Prompt
 from slipstream_server.control.events import Event, PipelineError, State, StreamStopped
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.errors import ServerFull
-from slipstream_server.media_addressing import Reach
+from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloTargets
 from slipstream_server.send.adaptive_encoder import VideoSettings
 from slipstream_server.send.h264 import X264
 from slipstream_server.streams.chunk_pipe import Watcher
-from slipstream_server.streams.media_context import Surroundings
-from slipstream_server.streams.ports import Carrier, Engine
-from slipstream_server.streams.stream import Stay
+from slipstream_server.streams.media_context import MediaContext
+from slipstream_server.streams.ports import EngineProvider, Publisher
+from slipstream_server.streams.stream import Stream
 
 from tests.server.serving import poll
 from tests.server.streams.test_chunk_pipe import READY
@@ -82,25 +82,25 @@ class Call:
 
 
 @contextmanager
-def surroundings() -> Iterator[Surroundings]:
+def surroundings() -> Iterator[MediaContext]:
     """What streams share."""
     with ThreadPoolExecutor(1) as pool:
-        yield Surroundings(
+        yield MediaContext(
             metrics=Metrics(),
             targets=SloTargets(),
             pool=pool,
-            reach=Reach(),
+            reach=MediaAddressing(),
             video=VideoSettings(codec=X264, ceiling_bps=10**6, low_delay=True),
         )
 
 
 @asynccontextmanager
-async def stay_of(engines: Engines, parameters: Parameters) -> AsyncIterator[tuple[Stay, Call]]:
+async def stay_of(engines: Engines, parameters: Parameters) -> AsyncIterator[tuple[Stream, Call]]:
     """A stream that a call carries, while it runs."""
     with surroundings() as around:
-        stay = Stay(
+        stay = Stream(
             "s",
-            cast(Engine, engines),
+            cast(EngineProvider, engines),
             cast(EngineClient, engines),
             around,
             returns=True,
@@ -109,7 +109,7 @@ async def stay_of(engines: Engines, parameters: Parameters) -> AsyncIterator[tup
         )
         call = Call()
         await stay.open(parameters)
-        stay.carry(cast(Carrier, call))
+        stay.carry(cast(Publisher, call))
         stay.on_connected()
         running = asyncio.create_task(stay.run())
         try:
@@ -119,7 +119,7 @@ async def stay_of(engines: Engines, parameters: Parameters) -> AsyncIterator[tup
             await running
 
 
-async def lose(stay: Stay, engines: Engines) -> None:
+async def lose(stay: Stream, engines: Engines) -> None:
     """The engine dies, and the stream is open on the next one, unless it has ended."""
     before = len(engines.opened)
     stay.stream.on_lost(KILLED)

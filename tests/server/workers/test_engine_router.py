@@ -22,9 +22,9 @@ from slipstream_protocol.messages import (
 )
 from slipstream_protocol.parameters import Parameters
 from slipstream_server.errors import Unavailable
-from slipstream_server.workers.engine_router import Exchange
+from slipstream_server.workers.engine_router import EngineRouter
 from slipstream_server.workers.pool import Worker
-from slipstream_server.workers.protocol import Line, LineLost, TrunkMessage
+from slipstream_server.workers.protocol import EngineConnected, EngineDisconnected, WorkerMessage
 
 from tests.server.serving import poll
 
@@ -57,12 +57,12 @@ class PlayedWorker:
         self.ended: list[str] = []
         self.line: AsyncChannel[ToServer] | None = None
 
-    def tell(self, message: TrunkMessage, descriptors: Sequence[int] = ()) -> None:
+    def tell(self, message: WorkerMessage, descriptors: Sequence[int] = ()) -> None:
         match message:
-            case Line(lanes=lanes):
+            case EngineConnected(lanes=lanes):
                 self.lanes = lanes
                 self.line = to_engine(socket.socket(fileno=os.dup(descriptors[0])))
-            case LineLost(reason=reason):
+            case EngineDisconnected(reason=reason):
                 self.lost.append(reason)
 
     def hang_up(self, reason: str) -> None:
@@ -89,7 +89,7 @@ class PlayedWorker:
 class Played:
     """An engine and two workers, an exchange between them."""
 
-    def __init__(self, exchange: Exchange, engine: AsyncChannel[ToEngine]) -> None:
+    def __init__(self, exchange: EngineRouter, engine: AsyncChannel[ToEngine]) -> None:
         self.exchange = exchange
         self._engine = engine
 
@@ -113,7 +113,7 @@ async def played(*workers: PlayedWorker) -> AsyncIterator[Played]:
     channel = to_engine(ours)
     engine = AsyncChannel[ToEngine](theirs, ToEngine, other="the exchange")
     memory = os.memfd_create("played") if hasattr(os, "memfd_create") else os.dup(0)
-    exchange = Exchange(channel, READY, memory, cast(list[Worker], list(workers)))
+    exchange = EngineRouter(channel, READY, memory, cast(list[Worker], list(workers)))
     serving = asyncio.create_task(exchange.serve())
     await asyncio.sleep(0)
     try:

@@ -14,9 +14,9 @@ from aiohttp.test_utils import TestClient, TestServer
 from slipstream_server.config import ServerConfig
 from slipstream_server.http.access import Handler
 from slipstream_server.signaling.webrtc_api import errors_as_json
-from slipstream_server.workers.http_proxy import relay
+from slipstream_server.workers.http_proxy import proxy
 from slipstream_server.workers.pool import Worker
-from slipstream_server.workers.protocol import Census
+from slipstream_server.workers.protocol import WorkerStatus
 from yarl import URL
 
 
@@ -24,7 +24,7 @@ class Nobody:
     """A lobby that does not care."""
 
     def joined(self, worker: Worker) -> None: ...
-    def said(self, worker: Worker, census: Census) -> None: ...
+    def said(self, worker: Worker, census: WorkerStatus) -> None: ...
     def left(self, worker: Worker) -> None: ...
 
 
@@ -40,7 +40,7 @@ async def relayed(folder: Path, handler: Handler | None) -> AsyncIterator[TestCl
     await web.UnixSite(runner, str(path)).start()
 
     async def hand_on(request: web.Request) -> web.StreamResponse:
-        return await relay(request, worker)
+        return await proxy(request, worker)
 
     near = web.Application(middlewares=[errors_as_json], client_max_size=1000)
     near.router.add_route("*", "/{rest:.*}", hand_on)

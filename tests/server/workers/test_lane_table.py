@@ -19,7 +19,7 @@ from slipstream_protocol.messages import (
     ToServer,
 )
 from slipstream_protocol.parameters import Parameters
-from slipstream_server.workers.lane_table import Breach, Switchboard
+from slipstream_server.workers.lane_table import LaneTable, LaneViolation
 
 
 def opening(lane: int) -> OpenStream:
@@ -33,14 +33,14 @@ def chunk(lane: int) -> ChunkIn:
 @given(lanes=st.integers(1, 64), workers=st.integers(1, 16))
 def test_every_lane_is_one_workers_own(lanes: int, workers: int) -> None:
     """none is left over, none is shared, and no worker has two more than another."""
-    board = Switchboard(lanes, workers)
+    board = LaneTable(lanes, workers)
     shares = [board.lanes_of(worker) for worker in range(workers)]
     assert sorted(lane for share in shares for lane in share) == list(range(lanes))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_each_hears_of_its_own_lanes_only() -> None:
-    board = Switchboard(4, 2)
+    board = LaneTable(4, 2)
     for lane in range(4):
         assert board.from_worker(lane % 2, opening(lane))
         assert board.from_engine(StreamOpened(lane=lane)) == lane % 2
@@ -50,31 +50,31 @@ def test_each_hears_of_its_own_lanes_only() -> None:
 
 @pytest.mark.parametrize("message", [Loading(stage="weights"), Failed(lane=-1, reason="broke")])
 def test_what_is_said_of_no_lane_is_for_no_worker(message: ToServer) -> None:
-    assert Switchboard(2, 2).from_engine(message) is None
+    assert LaneTable(2, 2).from_engine(message) is None
 
 
 def test_a_worker_may_not_speak_of_anothers_lane() -> None:
-    board = Switchboard(2, 2)
-    with pytest.raises(Breach, match=r"speaks of lane 1, its own are \(0,\)"):
+    board = LaneTable(2, 2)
+    with pytest.raises(LaneViolation, match=r"speaks of lane 1, its own are \(0,\)"):
         board.from_worker(0, opening(1))
-    with pytest.raises(Breach, match="speaks of lane 7"):
+    with pytest.raises(LaneViolation, match="speaks of lane 7"):
         board.from_worker(0, chunk(7))
 
 
 def test_a_worker_may_not_stop_the_engine() -> None:
-    with pytest.raises(Breach, match="would stop the engine"):
-        Switchboard(1, 1).from_worker(0, Stop())
+    with pytest.raises(LaneViolation, match="would stop the engine"):
+        LaneTable(1, 1).from_worker(0, Stop())
 
 
 def test_a_lane_is_opened_once() -> None:
-    board = Switchboard(1, 1)
+    board = LaneTable(1, 1)
     board.from_worker(0, opening(0))
-    with pytest.raises(Breach, match="opens lane 0, which is open"):
+    with pytest.raises(LaneViolation, match="opens lane 0, which is open"):
         board.from_worker(0, opening(0))
 
 
 def test_a_refused_lane_can_be_asked_for_again() -> None:
-    board = Switchboard(1, 1)
+    board = LaneTable(1, 1)
     board.from_worker(0, opening(0))
     refusal = StreamRefused(lane=0, reason="no room", retry_after_s=1.0)
     assert board.from_engine(refusal) == 0
@@ -83,13 +83,13 @@ def test_a_refused_lane_can_be_asked_for_again() -> None:
 
 def test_a_lane_is_closed_until_the_engine_has_said_so() -> None:
     """a refusal that crosses the closing frees nothing; what crosses the end goes nowhere."""
-    board = Switchboard(1, 1)
+    board = LaneTable(1, 1)
     board.from_worker(0, opening(0))
     assert board.from_worker(0, CloseStream(lane=0))
     assert not board.from_worker(0, CloseStream(lane=0)), "the engine answers each"
     refusal = StreamRefused(lane=0, reason="no room", retry_after_s=1.0)
     assert board.from_engine(refusal) == 0
-    with pytest.raises(Breach, match="which is closing"):
+    with pytest.raises(LaneViolation, match="which is closing"):
         board.from_worker(0, opening(0))
     assert board.from_engine(StreamClosed(lane=0)) == 0
     assert not board.from_worker(0, chunk(0))
@@ -97,7 +97,7 @@ def test_a_lane_is_closed_until_the_engine_has_said_so() -> None:
 
 
 def test_a_dead_workers_lanes_are_closed_and_its_successor_waits_for_that() -> None:
-    board = Switchboard(6, 2)
+    board = LaneTable(6, 2)
     for lane in (0, 2, 1):
         board.from_worker(lane % 2, opening(lane))
     board.from_worker(0, CloseStream(lane=2))
@@ -143,7 +143,7 @@ def test_whatever_happens_nothing_is_left_open_and_nobody_hears_of_anothers_stre
     data: st.DataObject, workers: int, lanes: int
 ) -> None:
     """any order of opens, closes, answers, refusals and deaths of workers."""
-    board, engine = Switchboard(lanes, workers), Engine()
+    board, engine = LaneTable(lanes, workers), Engine()
     staff = {index: Worker() for index in range(workers)}  # those that have a line
     waiting: set[int] = set()
     for _ in range(data.draw(st.integers(0, 60))):

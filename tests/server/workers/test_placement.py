@@ -6,38 +6,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_server.errors import ServerFull
-from slipstream_server.workers.placement import Placement
-from slipstream_server.workers.protocol import Census, StreamTold
+from slipstream_server.workers.placement import WorkerPlacement
+from slipstream_server.workers.protocol import StreamSummary, WorkerStatus
 
 
-def streams(*names: str, since_ns: int = 0) -> tuple[StreamTold, ...]:
-    return tuple(StreamTold(name=name, since_ns=since_ns) for name in names)
+def streams(*names: str, since_ns: int = 0) -> tuple[StreamSummary, ...]:
+    return tuple(StreamSummary(name=name, since_ns=since_ns) for name in names)
 
 
 def test_a_camera_goes_to_the_worker_with_the_fewest_calls() -> None:
-    placement = Placement(max_viewers=8)
-    placement.tell(0, Census(streams=streams("a"), cameras=1, viewers=2))
-    placement.tell(1, Census(streams=streams("b"), cameras=1))
+    placement = WorkerPlacement(max_viewers=8)
+    placement.tell(0, WorkerStatus(streams=streams("a"), cameras=1, viewers=2))
+    placement.tell(1, WorkerStatus(streams=streams("b"), cameras=1))
     assert placement.roomiest({0: 4, 1: 4}, (0, 1)) == 1
 
 
 def test_one_without_a_free_lane_comes_last_however_few_its_calls() -> None:
-    placement = Placement(max_viewers=8)
-    placement.tell(0, Census(streams=streams("a"), cameras=1))
-    placement.tell(1, Census(streams=streams("b"), cameras=1, viewers=5))
+    placement = WorkerPlacement(max_viewers=8)
+    placement.tell(0, WorkerStatus(streams=streams("a"), cameras=1))
+    placement.tell(1, WorkerStatus(streams=streams("b"), cameras=1, viewers=5))
     assert placement.roomiest({0: 1, 1: 2}, (0, 1)) == 1
 
 
 def test_a_held_stream_makes_room_where_no_lane_is_free() -> None:
-    placement = Placement(max_viewers=8)
-    placement.tell(0, Census(streams=streams("a"), cameras=1))
-    placement.tell(1, Census(streams=streams("b"), viewers=5, held=1))
+    placement = WorkerPlacement(max_viewers=8)
+    placement.tell(0, WorkerStatus(streams=streams("a"), cameras=1))
+    placement.tell(1, WorkerStatus(streams=streams("b"), viewers=5, held=1))
     assert placement.roomiest({0: 1, 1: 1}, (0, 1)) == 1
 
 
 def test_one_that_does_not_answer_is_taken_only_where_the_others_are_full() -> None:
-    placement = Placement(max_viewers=8)
-    placement.tell(0, Census(streams=streams("a"), cameras=1))
+    placement = WorkerPlacement(max_viewers=8)
+    placement.tell(0, WorkerStatus(streams=streams("a"), cameras=1))
     assert placement.roomiest({0: 2, 1: 2}, {0}) == 0
     assert placement.roomiest({0: 1, 1: 2}, {0}) == 1
 
@@ -45,7 +45,7 @@ def test_one_that_does_not_answer_is_taken_only_where_the_others_are_full() -> N
 @given(workers=st.integers(1, 6), share=st.integers(1, 4))
 def test_calls_that_come_together_are_spread_and_fill_every_lane(workers: int, share: int) -> None:
     """none is counted only once it is answered."""
-    placement = Placement(max_viewers=0)
+    placement = WorkerPlacement(max_viewers=0)
     lanes = dict.fromkeys(range(workers), share)
     taken = dict.fromkeys(range(workers), 0)
     with contextlib.ExitStack() as on_the_way:
@@ -60,10 +60,10 @@ def test_calls_that_come_together_are_spread_and_fill_every_lane(workers: int, s
 
 
 def test_the_newest_stream_is_watched_where_none_is_named() -> None:
-    placement = Placement(max_viewers=8)
+    placement = WorkerPlacement(max_viewers=8)
     assert placement.worker_of(None) is None
-    placement.tell(0, Census(streams=streams("new", since_ns=2), cameras=1))
-    placement.tell(1, Census(streams=streams("old", since_ns=1), cameras=1))
+    placement.tell(0, WorkerStatus(streams=streams("new", since_ns=2), cameras=1))
+    placement.tell(1, WorkerStatus(streams=streams("old", since_ns=1), cameras=1))
     assert placement.worker_of(None) == 0
     assert placement.worker_of("old") == 1
     assert placement.worker_of("none such") is None
@@ -71,7 +71,7 @@ def test_the_newest_stream_is_watched_where_none_is_named() -> None:
 
 def test_two_who_want_the_same_name_meet_on_one_worker() -> None:
     """which then tells the second that it is taken."""
-    placement = Placement(max_viewers=8)
+    placement = WorkerPlacement(max_viewers=8)
     with placement.camera_arriving(1, stream="studio"):
         assert placement.worker_of("studio") == 1
         with placement.camera_arriving(1, stream="studio"):
@@ -82,9 +82,9 @@ def test_two_who_want_the_same_name_meet_on_one_worker() -> None:
 
 def test_the_last_viewers_place_is_given_once() -> None:
     """over all workers, those on the way counted."""
-    placement = Placement(max_viewers=3)
-    placement.tell(0, Census(viewers=1))
-    placement.tell(1, Census(viewers=1))
+    placement = WorkerPlacement(max_viewers=3)
+    placement.tell(0, WorkerStatus(viewers=1))
+    placement.tell(1, WorkerStatus(viewers=1))
     full = pytest.raises(ServerFull, match="3 viewers are watching already")
     with placement.viewer_arriving(0), full, placement.viewer_arriving(1):
         raise AssertionError("one too many was let in")
@@ -93,9 +93,9 @@ def test_the_last_viewers_place_is_given_once() -> None:
 
 
 def test_what_a_lost_worker_had_is_gone() -> None:
-    placement = Placement(max_viewers=8)
-    placement.tell(0, Census(streams=streams("a"), cameras=1, viewers=2))
-    placement.tell(1, Census(streams=streams("b"), cameras=1, held=1))
+    placement = WorkerPlacement(max_viewers=8)
+    placement.tell(0, WorkerStatus(streams=streams("a"), cameras=1, viewers=2))
+    placement.tell(1, WorkerStatus(streams=streams("b"), cameras=1, held=1))
     assert placement.count() == {"stream": 2, "viewer": 2, "held": 1}
     assert placement.lose(0) == 3
     assert placement.worker_of("a") is None

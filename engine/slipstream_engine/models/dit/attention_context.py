@@ -13,13 +13,13 @@ import torch
 from einops import repeat
 from torch import Tensor
 
-from slipstream_engine.kv_cache.positions import Placement
+from slipstream_engine.kv_cache.positions import BatchPositions
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.attention import attend
 from slipstream_engine.models.dit.rope import Rope, rotate
 
 
-class Memory(Protocol):
+class AttentionContext(Protocol):
     """Attention of one layer's new tokens to themselves and to the past."""
 
     def attend(self, layer: int, q_BLHD: Tensor, k_BLHD: Tensor, v_BLHD: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ class Memory(Protocol):
         ...
 
 
-class StreamMemory:
+class KVCacheContext:
     """A batch of micro-steps, each at its own position in its own cache row.
 
     Args:
@@ -38,7 +38,7 @@ class StreamMemory:
     def __init__(
         self,
         cache: RollingCache,
-        placement: Placement,
+        placement: BatchPositions,
         rope: Rope,
         *,
         rows: int,
@@ -69,7 +69,7 @@ class StreamMemory:
         return attend(q_BLHD, k_BLHD, seen.v_BLHD, self._mask)
 
 
-class ClipMemory:
+class ClipContext:
     """A whole clip at once, for training: each block of frames sees itself and those before it.
 
     The same as feeding the blocks one by one to a cache that is large enough, and differentiable.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from slipstream_engine.config import DitParams
 from slipstream_engine.models.dit.attention import attend
-from slipstream_engine.models.dit.attention_context import Memory
+from slipstream_engine.models.dit.attention_context import AttentionContext
 from slipstream_engine.models.dit.linear import Linear
 
 
@@ -106,7 +106,7 @@ class Attention(nn.Module):
 
 
 class SelfAttention(Attention):
-    def forward(self, x_BLC: Tensor, layer: int, memory: Memory) -> Tensor:
+    def forward(self, x_BLC: Tensor, layer: int, memory: AttentionContext) -> Tensor:
         out_BLC: Tensor = self.o(
             memory.attend(layer, self.queries(x_BLC), self.keys(x_BLC), self.values(x_BLC))
         )
@@ -131,7 +131,7 @@ class FeedForward(nn.Sequential):
         return out
 
 
-class Block(nn.Module):
+class DitBlock(nn.Module):
     """One transformer block; the timestep shifts, scales and gates all but the cross-attention."""
 
     def __init__(self, params: DitParams) -> None:
@@ -153,7 +153,7 @@ class Block(nn.Module):
         time_BFMC: Tensor,
         conditioning: Conditioning,
         layer: int,
-        memory: Memory,
+        memory: AttentionContext,
     ) -> Tensor:
         frames = x_BFSC.shape[1]
         modulation = (self.modulation[None] + time_BFMC)[:, :, :, None].unbind(dim=2)
@@ -174,7 +174,7 @@ class Block(nn.Module):
         return out_BFSC
 
 
-class Head(nn.Module):
+class OutputHead(nn.Module):
     """Tokens to patches of flow."""
 
     def __init__(self, params: DitParams) -> None:

@@ -1,8 +1,8 @@
 """The causal Wan diffusion transformer: noisy latents in, flow out, for a batch of micro-steps.
 
 Every sample of a batch is one (stream, chunk, step): it has its own timestep, position and cache
-row, all inside the `Memory`. The blocks are applied in a contiguous range, so a model can be cut
-between devices:
+row, all inside the `AttentionContext`. The blocks are applied in a contiguous range, so a model
+can be cut between devices:
 
     tokens = model.embed(x)
     tokens = model.run(tokens, time, conditioning, memory, range(0, 15))     # first device
@@ -24,10 +24,14 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from slipstream_engine.config import DitParams
-from slipstream_engine.kv_cache.positions import Placement
+from slipstream_engine.kv_cache.positions import BatchPositions
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
-from slipstream_engine.models.dit.attention_context import ClipMemory, Memory, StreamMemory
-from slipstream_engine.models.dit.blocks import Block, Conditioning, Head
+from slipstream_engine.models.dit.attention_context import (
+    AttentionContext,
+    ClipContext,
+    KVCacheContext,
+)
+from slipstream_engine.models.dit.blocks import Conditioning, DitBlock, OutputHead
 from slipstream_engine.models.dit.rope import Rope, timestep_sinusoid
 
 
@@ -45,12 +49,12 @@ class TimeEmbedding:
 
 
 def call_block(
-    block: Block,
+    block: DitBlock,
     x_BFSC: Tensor,
     time_BFMC: Tensor,
     conditioning: Conditioning,
     layer: int,
-    memory: Memory,
+    memory: AttentionContext,
 ) -> Tensor:
     """Apply one block."""
     out_BFSC: Tensor = block(x_BFSC, time_BFMC, conditioning, layer, memory)
@@ -60,7 +64,7 @@ def call_block(
 class CausalDit(nn.Module):
     """See the module; `call_block` may be replaced by a compiled form of itself."""
 
-    call_block: Callable[[Block, Tensor, Tensor, Conditioning, int, Memory], Tensor]
+    call_block: Callable[[DitBlock, Tensor, Tensor, Conditioning, int, AttentionContext], Tensor]
 
     def __init__(self, params: DitParams) -> None:
         super().__init__()
@@ -76,8 +80,8 @@ class CausalDit(nn.Module):
             nn.Linear(params.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim)
         )
         self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
-        self.blocks = nn.ModuleList(Block(params) for _ in range(params.layers))
-        self.head = Head(params)
+        self.blocks = nn.ModuleList(DitBlock(params) for _ in range(params.layers))
+        self.head = OutputHead(params)
         self.call_block = call_block
         self._rope: Rope | None = None
 
@@ -96,9 +100,9 @@ class CausalDit(nn.Module):
             self._rope = Rope(self.params.head_dim, self.params.positions, self.device)
         return self._rope
 
-    def block(self, layer: int) -> Block:
+    def block(self, layer: int) -> DitBlock:
         block = self.blocks[layer]
-        assert isinstance(block, Block), "blocks hold nothing else"
+        assert isinstance(block, DitBlock), "blocks hold nothing else"
         return block
 
     def condition(self, prompt_BTE: Tensor) -> Conditioning:
@@ -140,7 +144,7 @@ class CausalDit(nn.Module):
         x_BFSC: Tensor,
         time: TimeEmbedding,
         conditioning: Conditioning,
-        memory: Memory,
+        memory: AttentionContext,
         layers: range,
     ) -> Tensor:
         """Apply a contiguous range of blocks."""
@@ -157,7 +161,11 @@ class CausalDit(nn.Module):
         return rearrange(patches, "b f (y x) (p q c) -> b f c (y p) (x q)", y=rows, p=p, q=q)
 
     def forward(
-        self, x_BFchw: Tensor, timesteps_BF: Tensor, conditioning: Conditioning, memory: Memory
+        self,
+        x_BFchw: Tensor,
+        timesteps_BF: Tensor,
+        conditioning: Conditioning,
+        memory: AttentionContext,
     ) -> Tensor:
         """The flow (noise - clean) of noisy latents.
 
@@ -189,20 +197,22 @@ class CausalDit(nn.Module):
     def stream_memory(
         self,
         cache: RollingCache,
-        placement: Placement,
+        placement: BatchPositions,
         *,
         height: int,
         width: int,
         rows_B: Tensor | None = None,
-    ) -> StreamMemory:
+    ) -> KVCacheContext:
         """The memory of a batch of micro-steps over latents of `height` x `width`."""
         rows, columns = self.grid(height, width)
-        return StreamMemory(cache, placement, self.rope, rows=rows, columns=columns, rows_B=rows_B)
+        return KVCacheContext(
+            cache, placement, self.rope, rows=rows, columns=columns, rows_B=rows_B
+        )
 
-    def clip_memory(self, blocks: tuple[int, ...], *, height: int, width: int) -> ClipMemory:
+    def clip_memory(self, blocks: tuple[int, ...], *, height: int, width: int) -> ClipContext:
         """The memory of a training clip whose blocks hold so many latent frames each."""
         rows, columns = self.grid(height, width)
-        return ClipMemory(blocks, self.rope, rows=rows, columns=columns, device=self.device)
+        return ClipContext(blocks, self.rope, rows=rows, columns=columns, device=self.device)
 
 
 def initialise(model: CausalDit) -> None:

@@ -28,9 +28,9 @@ from torch import Tensor
 MAX_WORDS = 64
 LETTERS = (3, 4, 5)  # lengths of the runs
 CAP = 6.0  # the most one word can say
-FAINT = 0.08  # a style below this share was not meant
-TOLD = 0.05  # of a mixture; less does not show
-WHOLE = 1 - TOLD
+LEAST_SHARE = 0.08  # a style below this share was not meant
+NAMED_SHARE = 0.05  # of a mixture; less does not show
+WHOLE_SHARE = 1 - NAMED_SHARE
 NOTHING_NAMED = "no style or colour of the vocabulary is named: the camera's own picture stays"
 
 
@@ -228,13 +228,13 @@ class _Part:
     share: float
 
     def described(self, words: str) -> str:
-        return words if self.share > WHOLE else f"{self.share:.0%} {words}"
+        return words if self.share > WHOLE_SHARE else f"{self.share:.0%} {words}"
 
 
 def _shares(logits: Tensor) -> Tensor:
     """The softmax, without what was hardly meant."""
     shares = logits.softmax(dim=0)
-    shares = torch.where(shares < FAINT, 0.0, shares)
+    shares = torch.where(shares < LEAST_SHARE, 0.0, shares)
     return shares / shares.sum()
 
 
@@ -243,6 +243,6 @@ def _told(shares: Tensor, names: Sequence[str]) -> list[_Part]:
     parts = [
         _Part(name=name, share=share)
         for share, name in zip(shares.tolist(), names, strict=True)
-        if share >= TOLD
+        if share >= NAMED_SHARE
     ]
     return sorted(parts, key=lambda part: (part.share, part.name), reverse=True)

@@ -68,7 +68,7 @@ class PositionBias(nn.Module):
         return rearrange(self.embedding.forward(buckets_QK), "q k h -> 1 h q k")
 
 
-class Attention(nn.Module):
+class Umt5Attention(nn.Module):
     """Self-attention without the usual scale: umT5's weights carry it."""
 
     def __init__(self, config: Umt5Config) -> None:
@@ -90,7 +90,7 @@ class Attention(nn.Module):
         return self.o.forward(rearrange(out_BHLD, "b h l d -> b l (h d)"))
 
 
-class FeedForward(nn.Module):
+class Umt5FeedForward(nn.Module):
     """A gated two-layer network; the gate's key is its place before the activation."""
 
     def __init__(self, config: Umt5Config) -> None:
@@ -105,15 +105,15 @@ class FeedForward(nn.Module):
         return self.fc2.forward(self.fc1(x_BLC) * self.gate(x_BLC))
 
 
-class Block(nn.Module):
+class Umt5Block(nn.Module):
     """Attention and feed-forward, each on a normed copy and added back."""
 
     def __init__(self, config: Umt5Config) -> None:
         super().__init__()
         self.norm1 = Norm(config.dim)
-        self.attn = Attention(config)
+        self.attn = Umt5Attention(config)
         self.norm2 = Norm(config.dim)
-        self.ffn = FeedForward(config)
+        self.ffn = Umt5FeedForward(config)
         self.pos_embedding = PositionBias(config.heads)
 
     def forward(self, x_BLC: Tensor, buckets_QK: Tensor, mask_BK: Tensor | None) -> Tensor:
@@ -132,7 +132,7 @@ class Umt5Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.token_embedding = nn.Embedding(config.vocabulary, config.dim)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(Umt5Block(config) for _ in range(config.layers))
         self.norm = Norm(config.dim)
 
     def forward(self, ids_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:

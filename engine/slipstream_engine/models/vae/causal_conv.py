@@ -63,7 +63,7 @@ class CausalState:
         tail.copy_(window_BTHWC[:, -tail.shape[1] :])
 
 
-class Slots:
+class ConvStateSlots:
     """Numbers the convolutions of one direction in the order they are built."""
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class CausalConv(nn.Conv3d):
         channels_in: int,
         channels_out: int,
         kernel: tuple[int, int, int],
-        slots: Slots,
+        slots: ConvStateSlots,
         *,
         stride: int = 1,
         past_frames: int = 2,

@@ -18,12 +18,12 @@ from slipstream_engine.models.vae.taehv_config import FRAMES_TO_TRIM, TaehvParam
 from slipstream_engine.models.vae.taehv_layers import (
     Clamp,
     Conv,
-    Linear,
+    LinearPath,
     MemBlock,
+    NearestUpsample,
     TGrow,
     TPool,
-    Upsample,
-    calmed,
+    deflicker,
 )
 
 
@@ -45,7 +45,7 @@ class Taehv(nn.Module):
         self.params = params
         self.encoder = nn.Sequential(*_encoder(params))
         self.decoder = nn.Sequential(*_decoder(params))
-        self.linear = Linear(params) if params.linear_skip else None
+        self.linear = LinearPath(params) if params.linear_skip else None
 
     @property
     def stride(self) -> int:
@@ -100,7 +100,7 @@ class Taehv(nn.Module):
         x_BTCHW = _run(self.decoder, z_BFCHW, memory)
         if self.linear is not None:
             x_BTCHW = x_BTCHW + self.linear.decode(z_BFCHW)
-        return calmed(x_BTCHW, self.params.calm, self.stride) if self.params.calm else x_BTCHW
+        return deflicker(x_BTCHW, self.params.calm, self.stride) if self.params.calm else x_BTCHW
 
 
 def _run(layers: nn.Sequential, x_BTCHW: Tensor, memory: dict[int, Tensor]) -> Tensor:
@@ -153,7 +153,7 @@ def _decoder(params: TaehvParams) -> list[nn.Module]:
             layers.append(TGrow(stage.width, width, time=stage.time, space=stage.space))
         else:
             layers += [
-                Upsample(stage.space),
+                NearestUpsample(stage.space),
                 TGrow(stage.width, stage.width, time=stage.time),
                 Conv(stage.width, width, bias=False),
             ]

@@ -7,7 +7,7 @@ FRAMES_TO_TRIM = 3  # a latent is 4 frames; the first of a stream stands for one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class TaehvStage:
     """One change of resolution, with the blocks at its small end.
 
     Args:
@@ -47,15 +47,15 @@ class TaehvParams:
     latent_channels: int = 16
     patch: int = 1
     encoder_width: int = 64
-    encoder: tuple[Stage, ...] = (
-        Stage(width=64, time=2),
-        Stage(width=64, time=2),
-        Stage(width=64, time=1),
+    encoder: tuple[TaehvStage, ...] = (
+        TaehvStage(width=64, time=2),
+        TaehvStage(width=64, time=2),
+        TaehvStage(width=64, time=1),
     )
-    decoder: tuple[Stage, ...] = (
-        Stage(width=256, time=1),
-        Stage(width=128, time=2),
-        Stage(width=64, time=2),
+    decoder: tuple[TaehvStage, ...] = (
+        TaehvStage(width=256, time=1),
+        TaehvStage(width=128, time=2),
+        TaehvStage(width=64, time=2),
     )
     decoder_width: int = 64
     tail_blocks: int = 0
@@ -88,8 +88,8 @@ TINY = TaehvParams(
     latent_channels=96,
     patch=4,
     encoder_width=32,
-    encoder=(Stage(width=128, time=4, blocks=1),),
-    decoder=(Stage(width=128, time=4, blocks=1),),
+    encoder=(TaehvStage(width=128, time=4, blocks=1),),
+    decoder=(TaehvStage(width=128, time=4, blocks=1),),
     decoder_width=32,
     tail_blocks=1,
     block_convs=2,

@@ -86,7 +86,7 @@ class TGrow(nn.Module):
         )
 
 
-class Upsample(nn.Module):
+class NearestUpsample(nn.Module):
     """Nearest neighbour."""
 
     def __init__(self, space: int) -> None:
@@ -98,7 +98,7 @@ class Upsample(nn.Module):
         return wide.repeat_interleave(self.space, dim=-2)
 
 
-class Linear(nn.Module):
+class LinearPath(nn.Module):
     """The linear path: a whole block of pixels, in space and time, to a latent pixel, and back.
 
     It is fitted to data (principal components), not learned; convolutions add what it lacks.
@@ -135,7 +135,7 @@ def blocks(x_BTCHW: Tensor, stride: int) -> Tensor:
     )
 
 
-def calmed(x_BTCHW: Tensor, level: float, stride: int) -> Tensor:
+def deflicker(x_BTCHW: Tensor, level: float, stride: int) -> Tensor:
     """Even out the frames of each latent where they hardly change.
 
     Args:

@@ -13,14 +13,19 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from slipstream_engine.models.vae.causal_conv import CausalConv, CausalState, PointConv, Slots
+from slipstream_engine.models.vae.causal_conv import (
+    CausalConv,
+    CausalState,
+    ConvStateSlots,
+    PointConv,
+)
 from slipstream_engine.models.vae.wan_vae_blocks import (
     KERNEL,
-    Downsample,
-    Head,
     Middle,
     ResidualBlock,
-    Upsample,
+    VaeHead,
+    WanDownsample,
+    WanUpsample,
 )
 
 # of the 16 latent channels over the training set (`spec/05` section 5)
@@ -73,7 +78,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: WanVaeConfig) -> None:
         super().__init__()
-        slots = Slots()
+        slots = ConvStateSlots()
         widths = [config.channels * m for m in (1, *config.multipliers)]
         self.conv1 = CausalConv(3, widths[0], KERNEL, slots)
         self.downsamples = nn.ModuleList()
@@ -83,9 +88,9 @@ class Encoder(nn.Module):
                 self.downsamples.append(ResidualBlock(channels_in, width, slots))
             if level < len(config.temporal):
                 temporal = config.temporal[level]
-                self.downsamples.append(Downsample(width, slots, temporal=temporal))
+                self.downsamples.append(WanDownsample(width, slots, temporal=temporal))
         self.middle = Middle(widths[-1], slots)
-        self.head = Head(widths[-1], 2 * config.latent_channels, slots)
+        self.head = VaeHead(widths[-1], 2 * config.latent_channels, slots)
         self.slots = slots.count
 
     def forward(self, x_BTHWC: Tensor, state: CausalState) -> Tensor:
@@ -100,7 +105,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: WanVaeConfig) -> None:
         super().__init__()
-        slots = Slots()
+        slots = ConvStateSlots()
         width_in = config.channels * config.multipliers[-1]
         self.conv1 = CausalConv(config.latent_channels, width_in, KERNEL, slots)
         self.middle = Middle(width_in, slots)
@@ -112,9 +117,9 @@ class Decoder(nn.Module):
                 self.upsamples.append(ResidualBlock(width_in, width, slots))
                 width_in = width
             if doubles is not None:
-                self.upsamples.append(Upsample(width, slots, temporal=doubles))
+                self.upsamples.append(WanUpsample(width, slots, temporal=doubles))
                 width_in = width // 2
-        self.head = Head(width_in, 3, slots)
+        self.head = VaeHead(width_in, 3, slots)
         self.slots = slots.count
 
     def forward(self, x_BTHWC: Tensor, state: CausalState) -> Tensor:

@@ -14,8 +14,8 @@ from slipstream_engine.models.vae.causal_conv import (
     CausalConv,
     CausalState,
     ChannelNorm,
+    ConvStateSlots,
     PointConv,
-    Slots,
     per_frame,
 )
 
@@ -28,7 +28,7 @@ class ResidualBlock(nn.Module):
     The keys are places in a sequence whose other members have no weights.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, slots: Slots) -> None:
+    def __init__(self, channels_in: int, channels_out: int, slots: ConvStateSlots) -> None:
         super().__init__()
         self.residual = nn.ModuleDict(
             {
@@ -69,10 +69,10 @@ class FrameAttention(nn.Module):
         return x_BTHWC + functional.linear(y, self.proj.weight.flatten(1), self.proj.bias)
 
 
-class Downsample(nn.Module):
+class WanDownsample(nn.Module):
     """Halve rows and columns, and time where `temporal`: the stream's first frame stays alone."""
 
-    def __init__(self, channels: int, slots: Slots, *, temporal: bool) -> None:
+    def __init__(self, channels: int, slots: ConvStateSlots, *, temporal: bool) -> None:
         super().__init__()
         self.resample = nn.ModuleDict({"1": nn.Conv2d(channels, channels, 3, stride=2)})
         self.time_conv = (
@@ -95,14 +95,14 @@ class Downsample(nn.Module):
         return torch.cat([first, self.time_conv.forward(rest, state)], dim=1)
 
 
-class Upsample(nn.Module):
+class WanUpsample(nn.Module):
     """Double rows and columns, halve the channels; where `temporal`, double time.
 
     The stream's first frame is not doubled and does not enter the temporal convolution at all: the
     second one's past is zeros.
     """
 
-    def __init__(self, channels: int, slots: Slots, *, temporal: bool) -> None:
+    def __init__(self, channels: int, slots: ConvStateSlots, *, temporal: bool) -> None:
         super().__init__()
         self.resample = nn.ModuleDict({"1": nn.Conv2d(channels, channels // 2, 3, padding=1)})
         self.time_conv = CausalConv(channels, 2 * channels, (3, 1, 1), slots) if temporal else None
@@ -129,7 +129,7 @@ class Upsample(nn.Module):
 class Middle(nn.ModuleList):
     """The deepest level of either direction."""
 
-    def __init__(self, channels: int, slots: Slots) -> None:
+    def __init__(self, channels: int, slots: ConvStateSlots) -> None:
         super().__init__(
             [
                 ResidualBlock(channels, channels, slots),
@@ -139,10 +139,10 @@ class Middle(nn.ModuleList):
         )
 
 
-class Head(nn.ModuleDict):
+class VaeHead(nn.ModuleDict):
     """Norm, SiLU, convolution."""
 
-    def __init__(self, channels_in: int, channels_out: int, slots: Slots) -> None:
+    def __init__(self, channels_in: int, channels_out: int, slots: ConvStateSlots) -> None:
         super().__init__(
             {
                 "0": ChannelNorm(channels_in, axes=3),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from slipstream_engine.config import PRESETS, CacheParams, DitParams, Pinning, Positions
-from slipstream_engine.kv_cache.positions import place, span
+from slipstream_engine.kv_cache.positions import position_of, to_device
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.attention import attend
 from slipstream_engine.models.dit.transformer import CausalDit, initialise
@@ -58,7 +58,7 @@ def test_in_pieces_is_all_at_once(positions: Positions) -> None:
     )
     pieces, past = [], 0
     for frames in BLOCKS:
-        placement = place([span(params, past_frames=past, frames=frames)], CPU)
+        placement = to_device([position_of(params, past_frames=past, frames=frames)], CPU)
         memory_of_piece = model.stream_memory(cache, placement, height=SIZE, width=SIZE)
         here = slice(past, past + frames)
         pieces.append(model(x[:, here], timesteps[:, here], conditioning, memory_of_piece))

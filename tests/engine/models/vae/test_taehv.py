@@ -8,16 +8,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slipstream_engine.models.vae.taehv import Taehv, TaehvState
-from slipstream_engine.models.vae.taehv_config import TINY, Stage, TaehvParams
-from slipstream_engine.models.vae.taehv_layers import calmed
+from slipstream_engine.models.vae.taehv_config import TINY, TaehvParams, TaehvStage
+from slipstream_engine.models.vae.taehv_layers import deflicker
 from torch import Tensor
 
 KEYS = Path(__file__).parents[3] / "golden" / "keys" / "taehv_taew2_1.json"
 
 SMALL = TaehvParams(
     encoder_width=8,
-    encoder=(Stage(width=8, time=2), Stage(width=8, time=2), Stage(width=8, time=1)),
-    decoder=(Stage(width=12, time=1), Stage(width=8, time=2), Stage(width=8, time=2)),
+    encoder=(TaehvStage(width=8, time=2), TaehvStage(width=8, time=2), TaehvStage(width=8, time=1)),
+    decoder=(
+        TaehvStage(width=12, time=1),
+        TaehvStage(width=8, time=2),
+        TaehvStage(width=8, time=2),
+    ),
     decoder_width=8,
 )
 BOTH = pytest.mark.parametrize("params", [SMALL, TINY], ids=["taew", "tiny"])
@@ -113,9 +117,9 @@ def test_odd_chunks_are_refused(shape: tuple[int, int, int]) -> None:
 def test_config_must_fit_itself() -> None:
     """stages that do not make 4 frames, or do not undo each other, are refused."""
     with pytest.raises(ValueError, match="encoder stages make 2 frames of a latent, it must be 4"):
-        TaehvParams(encoder=(Stage(width=8, time=2),))
+        TaehvParams(encoder=(TaehvStage(width=8, time=2),))
     with pytest.raises(ValueError, match="shrink by 2, decoder stages grow by 8"):
-        TaehvParams(encoder=(Stage(width=8, time=4),))
+        TaehvParams(encoder=(TaehvStage(width=8, time=4),))
 
 
 LEVEL = 5 / 255
@@ -125,7 +129,7 @@ def test_a_faint_pulse_is_evened_out() -> None:
     """frames of a latent that hardly differ become equal nearly, and keep their mean."""
     still = frames(1).expand(4, -1, -1, -1) / 2 + 0.5
     pulse = LEVEL / 5 * torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None, None, None]
-    made = calmed((still + pulse)[None], LEVEL, 8)[0]
+    made = deflicker((still + pulse)[None], LEVEL, 8)[0]
     assert (made - still).abs().max() < LEVEL / 500
     assert torch.allclose(made.mean(dim=0), still[0], atol=1e-6)
 
@@ -134,6 +138,6 @@ def test_what_moves_is_left_alone() -> None:
     """frames that differ by much are as they were, also beside a block that stands still."""
     x_TCHW = frames(4, width=32) / 2 + 0.5
     x_TCHW[..., 16:] = x_TCHW[:1, ..., 16:]
-    made = calmed(x_TCHW[None], LEVEL, 8)[0]
+    made = deflicker(x_TCHW[None], LEVEL, 8)[0]
     torch.testing.assert_close(made[..., :12], x_TCHW[..., :12], atol=0.01, rtol=0)
     assert torch.equal(made[1, ..., 24:], made[2, ..., 24:])

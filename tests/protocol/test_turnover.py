@@ -1,9 +1,9 @@
-"""places.py: when to ask again for a place."""
+"""turnover.py: when to ask again for a place."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_S
-from slipstream_protocol.places import Places
+from slipstream_protocol.turnover import TurnoverEstimator
 
 
 def s(seconds: float) -> int:
@@ -12,7 +12,7 @@ def s(seconds: float) -> int:
 
 def test_before_anybody_has_left_there_is_a_guess() -> None:
     """ten seconds, and longer the longer nobody leaves."""
-    places = Places(since_ns=s(100))
+    places = TurnoverEstimator(since_ns=s(100))
     assert places.wait_s(s(100)) == 10
     assert places.wait_s(s(120)) == 30
     assert places.wait_s(s(1000)) == 60
@@ -20,7 +20,7 @@ def test_before_anybody_has_left_there_is_a_guess() -> None:
 
 def test_the_wait_follows_how_often_viewers_leave() -> None:
     """about the mean distance of the last eight; the distant past is forgotten."""
-    places = Places(since_ns=0)
+    places = TurnoverEstimator(since_ns=0)
     for number in range(1, 20):
         places.left(s(1000 * number))
     assert places.wait_s(s(19_000)) == 60
@@ -34,7 +34,7 @@ def test_the_wait_follows_how_often_viewers_leave() -> None:
 def test_it_is_never_absurd(gaps_s: list[float], more_s: float) -> None:
     """between a second and a minute."""
     now_ns = 0
-    places = Places(since_ns=0)
+    places = TurnoverEstimator(since_ns=0)
     for gap_s in gaps_s:
         now_ns += s(gap_s)
         places.left(now_ns)

@@ -9,7 +9,7 @@ _FIRST_GUESS_S = 10.0
 _LEAST_S, _MOST_S = 1.0, 60.0
 
 
-class Places:
+class TurnoverEstimator:
     """Viewers who leave, at times on the monotonic clock.
 
     The wait for the next one is the mean distance of the last few, one guess among them, so that it
