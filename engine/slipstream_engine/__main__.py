@@ -18,7 +18,8 @@ from slipstream_protocol.messages import Failed, Loading
 
 from slipstream_engine.atomic_file import stopped_in_order
 from slipstream_engine.cli.options import add_machine, count, size_px
-from slipstream_engine.optional_packages import MissingExtraError, optional
+from slipstream_engine.errors import MissingExtraError
+from slipstream_engine.optional_packages import optional
 from slipstream_engine.serving.echo import EchoPipeline
 from slipstream_engine.serving.loop import Loop
 from slipstream_engine.serving.pipeline_protocol import Pipeline
@@ -119,7 +120,7 @@ def size_choice(arguments: argparse.Namespace) -> ResolutionChoice | None:
     if arguments.pipeline == "echo" or arguments.size is not None:
         return None
     need_models()
-    from slipstream_engine.codec.protocol import CHUNK_FRAMES
+    from slipstream_engine.config import CHUNK_FRAMES
     from slipstream_engine.weights.factory import preset_named
 
     preset = preset_named(arguments.preset)

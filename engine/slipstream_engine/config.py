@@ -7,7 +7,11 @@ from types import MappingProxyType
 
 from slipstream_protocol.parameters import MAX_STEPS
 
-from slipstream_engine.codec.protocol import CHUNK_LATENTS, FIRST_CHUNK_LATENTS
+# every codec is aligned like Wan's: frames and latent frames of the first chunk, then of each later
+FIRST_CHUNK_FRAMES = 5
+CHUNK_FRAMES = 4
+FIRST_CHUNK_LATENTS = 2
+CHUNK_LATENTS = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

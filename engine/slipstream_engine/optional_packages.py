@@ -3,9 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
-
-class MissingExtraError(ImportError):
-    """A package is not installed; the text says which extra brings it."""
+from slipstream_engine.errors import MissingExtraError
 
 
 def optional(module: str, *, extra: str) -> ModuleType:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from einops import rearrange, repeat
-from slipstream_engine.codec.protocol import FIRST_CHUNK_LATENTS
 from slipstream_engine.config import (
+    FIRST_CHUNK_LATENTS,
     CacheParams,
     DitParams,
     EngineConfig,

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import torch
 from einops import rearrange
-from slipstream_engine.codec.protocol import CHUNK_FRAMES
+from slipstream_engine.config import CHUNK_FRAMES
 from slipstream_engine.models.vae.taehv import Taehv
 from slipstream_engine.models.vae.taehv_config import TaehvParams, TaehvStage
 from torch import Tensor

@@ -5,7 +5,7 @@ from itertools import accumulate
 
 import torch
 from einops import rearrange
-from slipstream_engine.codec.protocol import CHUNK_FRAMES
+from slipstream_engine.config import CHUNK_FRAMES
 from slipstream_engine.models.vae.wan_vae import WanVae, WanVaeConfig, WanVaeState
 from torch import Tensor
 

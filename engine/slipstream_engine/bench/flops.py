@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from slipstream_engine.codec.protocol import (
+from slipstream_engine.config import (
     CHUNK_FRAMES,
     CHUNK_LATENTS,
     FIRST_CHUNK_FRAMES,
     FIRST_CHUNK_LATENTS,
+    EngineConfig,
+    Preset,
 )
-from slipstream_engine.config import EngineConfig, Preset
 from slipstream_engine.diffusion.denoise import MicroSteps, denoise
 from slipstream_engine.diffusion.flow_matching import FlowSchedule
 from slipstream_engine.kv_cache.positions import position_of

@@ -18,6 +18,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from slipstream_engine.errors import CheckpointError
+
 TensorShape = tuple[int, ...]
 
 INDEX_SUFFIX = ".safetensors.index.json"
@@ -26,10 +28,6 @@ CONTAINERS = ("generator", "generator_ema", "state_dict")  # what training scrip
 LEADING_PREFIX = "model."
 WRAPPER_PREFIXES = ("_fsdp_wrapped_module.", "_orig_mod.")  # also stand inside a name
 REMAP_BYTES = 256 * 2**20
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the text says which, why and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

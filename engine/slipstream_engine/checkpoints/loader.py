@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from slipstream_engine.checkpoints.checkpoint import (
     REMAP_BYTES,
     Checkpoint,
-    CheckpointError,
     TensorShape,
     open_checkpoint,
 )
+from slipstream_engine.errors import CheckpointError
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from slipstream_engine.atomic_file import replacing
-from slipstream_engine.checkpoints.checkpoint import Checkpoint, CheckpointError
+from slipstream_engine.checkpoints.checkpoint import Checkpoint
+from slipstream_engine.errors import CheckpointError
 
 DTYPE_NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 HEADER_ALIGNMENT = 8

@@ -9,9 +9,9 @@ import msgspec
 import torch
 from slipstream_protocol.inspection import Gpu, Inspection
 
-from slipstream_engine.checkpoints.checkpoint import CheckpointError
 from slipstream_engine.cli.options import add_machine, size_px
 from slipstream_engine.config import Preset
+from slipstream_engine.errors import CheckpointError
 from slipstream_engine.weights.embedded import check_embedded
 from slipstream_engine.weights.factory import EMBEDDED, ModelRequest, configure
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS

@@ -18,11 +18,6 @@ from torch import Tensor
 
 StateT = TypeVar("StateT")
 
-FIRST_CHUNK_FRAMES = 5
-CHUNK_FRAMES = 4
-FIRST_CHUNK_LATENTS = 2
-CHUNK_LATENTS = 1
-
 
 class Codec(Protocol[StateT]):
     """A streaming video autoencoder that carries everything in the state, nothing in itself."""

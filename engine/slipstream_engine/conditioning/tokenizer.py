@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from slipstream_engine.checkpoints.checkpoint import CheckpointError
+from slipstream_engine.errors import CheckpointError
 from slipstream_engine.optional_packages import optional
 
 END_ID = 1

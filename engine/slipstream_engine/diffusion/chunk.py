@@ -16,8 +16,8 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from slipstream_engine.codec.protocol import CHUNK_FRAMES, CHUNK_LATENTS, Codec
-from slipstream_engine.config import Preset
+from slipstream_engine.codec.protocol import Codec
+from slipstream_engine.config import CHUNK_FRAMES, CHUNK_LATENTS, Preset
 from slipstream_engine.diffusion.denoise import denoise_at, renoise
 from slipstream_engine.diffusion.flow_matching import FlowSchedule, mix_noise
 from slipstream_engine.diffusion.noise import keyed_noise, step_key

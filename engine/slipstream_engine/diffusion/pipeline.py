@@ -13,11 +13,11 @@ from slipstream_protocol.frames import Geometry
 from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Parameters, Prompt, Prompts
 
-from slipstream_engine.codec.protocol import CHUNK_FRAMES, FIRST_CHUNK_FRAMES, Codec
+from slipstream_engine.codec.protocol import Codec
 from slipstream_engine.conditioning.encoder import TextEncoder
 from slipstream_engine.conditioning.prompts import PromptEmbeddings, PromptTrack, encode_inline
 from slipstream_engine.conditioning.worker import TextWorker
-from slipstream_engine.config import EngineConfig, Preset
+from slipstream_engine.config import CHUNK_FRAMES, FIRST_CHUNK_FRAMES, EngineConfig, Preset
 from slipstream_engine.device.memory import DeviceMemory, memory_of
 from slipstream_engine.device.transfer import Download, Upload
 from slipstream_engine.diffusion.batched_step import BatchedDenoiser
@@ -28,10 +28,10 @@ from slipstream_engine.diffusion.lane_pool import LaneMemory, LanePool
 from slipstream_engine.diffusion.state import StreamSettings, StreamState
 from slipstream_engine.diffusion.stream import DiffusionStream, Transfers
 from slipstream_engine.diffusion.stream_batch import StreamBatch
+from slipstream_engine.errors import AdmissionError
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.rope import precise
 from slipstream_engine.models.dit.transformer import CausalDit
-from slipstream_engine.serving.pipeline_protocol import AdmissionError
 
 logger = logging.getLogger(__name__)
 

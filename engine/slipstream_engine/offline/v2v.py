@@ -21,9 +21,9 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_engine.atomic_file import replacing
 from slipstream_engine.cli.options import add_machine, count, size_px
 from slipstream_engine.cli.progress import Progress
-from slipstream_engine.codec.protocol import FIRST_CHUNK_FRAMES
-from slipstream_engine.config import PRESETS, Compilation
-from slipstream_engine.optional_packages import MissingExtraError, optional
+from slipstream_engine.config import FIRST_CHUNK_FRAMES, PRESETS, Compilation
+from slipstream_engine.errors import MissingExtraError
+from slipstream_engine.optional_packages import optional
 from slipstream_engine.weights.factory import (
     EMBEDDED,
     ModelRequest,

@@ -29,13 +29,14 @@ from slipstream_protocol.messages import (
 )
 from slipstream_protocol.turnover import TurnoverEstimator
 
+from slipstream_engine.errors import AdmissionError
 from slipstream_engine.scheduling.input_credits import CreditQueue
 from slipstream_engine.scheduling.latency_model import LatencyModel
 from slipstream_engine.scheduling.scheduler import Scheduler
 from slipstream_engine.scheduling.types import Batch, DropCause, Prefetch, Stage
 from slipstream_engine.serving.calibration import default_latency_model, longest_chunk_ms
 from slipstream_engine.serving.executor import PassExecutor
-from slipstream_engine.serving.pipeline_protocol import AdmissionError, Pipeline, PipelineStream
+from slipstream_engine.serving.pipeline_protocol import Pipeline, PipelineStream
 from slipstream_engine.serving.stats import LoopStats
 from slipstream_engine.serving.stream_slot import MAX_WAITING_MESSAGES, InFlightChunk, StreamSlot
 

@@ -17,10 +17,6 @@ from slipstream_engine.scheduling.types import ChunkShape
 ChunkT = TypeVar("ChunkT")
 
 
-class AdmissionError(Exception):
-    """A stream cannot be opened now, though it may be later; the text says why."""
-
-
 class PipelineStream(Protocol[ChunkT]):
     """One viewer's endless sequence of chunks, and all the state it carries."""
 

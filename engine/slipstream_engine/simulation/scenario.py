@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 
+from slipstream_engine.config import CHUNK_FRAMES
 from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
 from slipstream_engine.scheduling.scheduler import Scheduler, SchedulingPolicy
 from slipstream_engine.scheduling.types import ChunkShape, Stage
@@ -16,7 +17,6 @@ from slipstream_engine.simulation.baseline_policies import (
     StreamBatchPolicy,
 )
 from slipstream_engine.simulation.simulator import (
-    CHUNK_FRAMES,
     ChunkOutcome,
     Hop,
     NoisyService,

@@ -15,6 +15,7 @@ from typing import Protocol
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 from slipstream_protocol.messages import SlotFree
 
+from slipstream_engine.config import CHUNK_FRAMES
 from slipstream_engine.scheduling.input_credits import CreditQueue
 from slipstream_engine.scheduling.latency_model import LinearLatency
 from slipstream_engine.scheduling.scheduler import SchedulingPolicy
@@ -27,7 +28,6 @@ from slipstream_engine.scheduling.types import (
     Stage,
 )
 
-CHUNK_FRAMES = 4
 _NEVER_NS = 1_000_000 * NS_PER_S  # beyond any deadline: nothing is dropped half-way
 _HAND_OVER_NS = 3 * NS_PER_MS  # from asking for a chunk to having it, where its frames are there
 

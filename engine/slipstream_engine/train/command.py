@@ -66,7 +66,7 @@ def train_tiny(arguments: argparse.Namespace) -> int:
         print(f"opencv is not installed, {HOW_TO_INSTALL}", file=sys.stderr)
         return 1
     # only now: these need packages that serving does not
-    from slipstream_engine.checkpoints.checkpoint import CheckpointError
+    from slipstream_engine.errors import CheckpointError
     from slipstream_engine.train.effort import EffortFile
     from slipstream_engine.train.sources import SourceError
 

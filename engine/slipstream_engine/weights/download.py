@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 from slipstream_engine.atomic_file import replacing
-from slipstream_engine.checkpoints.checkpoint import CheckpointError
 from slipstream_engine.checkpoints.loader import check_checkpoint
 from slipstream_engine.checkpoints.safetensors_writer import write_safetensors
-from slipstream_engine.optional_packages import MissingExtraError, optional
+from slipstream_engine.errors import CheckpointError, MissingExtraError
+from slipstream_engine.optional_packages import optional
 from slipstream_engine.weights.registry import BUNDLES, DEFAULT_WEIGHTS, Artifact
 
 DOWNLOADS = "downloads"

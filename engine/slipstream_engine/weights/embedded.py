@@ -6,10 +6,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from slipstream_engine.checkpoints.checkpoint import CheckpointError
 from slipstream_engine.checkpoints.loader import load_module
 from slipstream_engine.config import EngineConfig
 from slipstream_engine.diffusion.pipeline import ModelBundle
+from slipstream_engine.errors import CheckpointError
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.models.text.tiny_text import TinyText
 from slipstream_engine.models.vae.taehv import Taehv, TaehvState

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from slipstream_engine.checkpoints.checkpoint import CheckpointError
 from slipstream_engine.checkpoints.loader import check_checkpoint, load_module
 from slipstream_engine.codec.hybrid import CodecName, CodecSides, HybridCodec, LatentStatistics
 from slipstream_engine.codec.protocol import Codec
@@ -17,6 +16,7 @@ from slipstream_engine.conditioning.umt5_encoder import Umt5Files, Umt5Text
 from slipstream_engine.conditioning.worker import TextWorker
 from slipstream_engine.config import EngineConfig, Preset
 from slipstream_engine.diffusion.pipeline import ModelBundle
+from slipstream_engine.errors import CheckpointError
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.models.text.umt5 import Umt5Config
 from slipstream_engine.models.vae.taehv import Taehv

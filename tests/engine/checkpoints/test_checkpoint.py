@@ -11,7 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
-from slipstream_engine.checkpoints.checkpoint import CheckpointError, bare_name, open_checkpoint
+from slipstream_engine.checkpoints.checkpoint import bare_name, open_checkpoint
+from slipstream_engine.errors import CheckpointError
 from torch import Tensor
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from slipstream_engine.checkpoints.checkpoint import CheckpointError
 from slipstream_engine.checkpoints.loader import TAEHV_GROWTH, load_module
+from slipstream_engine.errors import CheckpointError
 from torch import Tensor, nn
 
 CPU = torch.device("cpu")

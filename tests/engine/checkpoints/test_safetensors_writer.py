@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from slipstream_engine.checkpoints.checkpoint import CheckpointError, open_checkpoint
+from slipstream_engine.checkpoints.checkpoint import open_checkpoint
 from slipstream_engine.checkpoints.safetensors_writer import write_safetensors
+from slipstream_engine.errors import CheckpointError
 
 DTYPES = st.sampled_from([torch.float32, torch.bfloat16, torch.float16])
 

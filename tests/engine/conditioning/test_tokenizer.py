@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from slipstream_engine import optional_packages
-from slipstream_engine.checkpoints.checkpoint import CheckpointError
 from slipstream_engine.conditioning.tokenizer import END_ID, Tokenizer
+from slipstream_engine.errors import CheckpointError, MissingExtraError
 
 from tests.engine.small_text import WORDS, write_tokenizer
 
@@ -35,7 +35,5 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
 
 def test_a_missing_package_names_its_extra() -> None:
     """the error says what to install."""
-    with pytest.raises(
-        optional_packages.MissingExtraError, match=r"pip install 'slipstream\[text\]'"
-    ):
+    with pytest.raises(MissingExtraError, match=r"pip install 'slipstream\[text\]'"):
         optional_packages.optional("no_such_package_here", extra="text")

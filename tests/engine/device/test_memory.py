@@ -11,7 +11,7 @@ import torch
 from slipstream_engine.config import EngineConfig
 from slipstream_engine.device.memory import HostMemory, memory_of
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
-from slipstream_engine.serving.pipeline_protocol import AdmissionError
+from slipstream_engine.errors import AdmissionError
 from slipstream_protocol.parameters import Parameters
 
 from tests.engine.toys import ToyCodec, ToyCodecState, ToyText, toy_model, toy_preset

@@ -14,8 +14,9 @@ import torch
 from slipstream_engine.conditioning.prompts import PromptEmbeddings
 from slipstream_engine.config import NoiseMode, Pinning, Positions
 from slipstream_engine.diffusion.stream import DiffusionStream
+from slipstream_engine.errors import AdmissionError
 from slipstream_engine.models.dit.transformer import CausalDit
-from slipstream_engine.serving.pipeline_protocol import AdmissionError, Pipeline
+from slipstream_engine.serving.pipeline_protocol import Pipeline
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters, Prompt
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 from msgspec import UNSET
+from slipstream_engine.errors import AdmissionError
 from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
 from slipstream_engine.scheduling.types import ChunkShape, PassKind, Stage
 from slipstream_engine.serving.calibration import calibrate
 from slipstream_engine.serving.executor import PassExecutor
-from slipstream_engine.serving.pipeline_protocol import AdmissionError
 from slipstream_engine.serving.stream_slot import InFlightChunk, StreamSlot
 from slipstream_protocol.arena import Layout, Slots
 from slipstream_protocol.frames import I420, Geometry

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from slipstream_engine.config import CHUNK_FRAMES
 from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
 from slipstream_engine.scheduling.scheduler import Scheduler, SchedulingPolicy
 from slipstream_engine.scheduling.types import ChunkShape, PassKind, Prefetch, Stage
@@ -29,7 +30,6 @@ from slipstream_engine.simulation.scenario import (
     summarise,
 )
 from slipstream_engine.simulation.simulator import (
-    CHUNK_FRAMES,
     Hop,
     NoisyService,
     SimulatedCamera,

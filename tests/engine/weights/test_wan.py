@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from slipstream_engine.checkpoints.checkpoint import CheckpointError
 from slipstream_engine.conditioning.umt5_encoder import Umt5Text
 from slipstream_engine.config import PRESETS
+from slipstream_engine.errors import CheckpointError
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.weights.registry import BUNDLES, GENERATORS, UMT5, WAN_VAE, files_of
 from slipstream_protocol.parameters import Parameters, Prompt

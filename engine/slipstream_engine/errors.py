@@ -1,0 +1,21 @@
+"""What can go wrong in more than one room, each with a text that says what to do.
+
+Exception
++-- AdmissionError: no room for a stream now
++-- ValueError
+|   +-- CheckpointError: weights that cannot be used
++-- ImportError
+    +-- MissingExtraError: a package of an extra is not installed
+"""
+
+
+class AdmissionError(Exception):
+    """A stream cannot be opened now, though it may be later; the text says why."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the text says which, why and what to do."""
+
+
+class MissingExtraError(ImportError):
+    """A package is not installed; the text says which extra brings it."""
