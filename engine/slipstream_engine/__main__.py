@@ -18,6 +18,7 @@ from slipstream_protocol.messages import Failed, Loading
 
 from slipstream_engine.atomic_file import stopped_in_order
 from slipstream_engine.cli.options import add_machine, count, size_px
+from slipstream_engine.config import DEFAULT_PRESET
 from slipstream_engine.errors import MissingExtraError
 from slipstream_engine.optional_packages import optional
 from slipstream_engine.serving.echo import EchoPipeline
@@ -44,7 +45,9 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser = commands.add_parser("serve", help="serve chunks to the server that started this")
     parser.add_argument("--channel-fd", type=int, required=True, help="inherited socket")
     parser.add_argument("--pipeline", choices=("diffusion", "echo"), default="diffusion")
-    parser.add_argument("--preset", default="tiny", help="model, for the diffusion pipeline")
+    parser.add_argument(
+        "--preset", default=DEFAULT_PRESET, help="model, for the diffusion pipeline"
+    )
     parser.add_argument("--size", type=size_px, help="WxH of a frame; as preset and machine allow")
     parser.add_argument("--codec", help="wan, taehv, or one for each way: wan+taehv")
     parser.add_argument("--max-streams", type=count, default=1)

@@ -232,6 +232,7 @@ class Preset:
         prompt: what a stream starts with.
         note: one line on what this model is, for people.
         quick_products: the model was trained with rounded factors, see `device/precision.py`.
+        embedded: its weights lie in the package, so nothing has to be pulled.
     """
 
     name: str
@@ -250,6 +251,7 @@ class Preset:
     lesser_sizes_px: tuple[tuple[int, int], ...] = ()
     fps: float = 16.0
     quick_products: bool = False
+    embedded: bool = False
 
 
 class Compilation(StrEnum):
@@ -342,7 +344,9 @@ _TINY = Preset(
     prompt="comic",
     note="the embedded demo model: a small style vocabulary, not open-ended text",
     quick_products=True,
+    embedded=True,
 )
+DEFAULT_PRESET = _TINY.name
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {

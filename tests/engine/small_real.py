@@ -17,7 +17,7 @@ from slipstream_engine.models.vae.taehv import Taehv
 from slipstream_engine.models.vae.taehv_config import TaehvParams, TaehvStage
 from slipstream_engine.models.vae.wan_vae import WanVae, WanVaeConfig
 from slipstream_engine.weights.registry import CODECS, GENERATORS, TOKENIZER, UMT5
-from slipstream_engine.weights.wan import ModelSizes, load_wan
+from slipstream_engine.weights.wan import ModelSizes, load_wan_bundle
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters
 
@@ -76,7 +76,7 @@ def make(
         max_streams=2,
         compilation=compilation,
     )
-    parts = load_wan(
+    parts = load_wan_bundle(
         config,
         weights,
         EmbeddingCache(cache, model="small", max_bytes=10**7),

@@ -15,10 +15,9 @@ from slipstream_engine.bench.report import Figures, Machine, Report, describe_ma
 from slipstream_engine.bench.runner import Case, Mode, measure_case
 from slipstream_engine.bench.workload import BenchDuration
 from slipstream_engine.cli.options import add_machine, count, size_px
-from slipstream_engine.config import PRESETS, Compilation
+from slipstream_engine.config import DEFAULT_PRESET, PRESETS, Compilation
 from slipstream_engine.diffusion.pipeline import ModelBundle
 from slipstream_engine.weights.factory import (
-    EMBEDDED,
     ModelRequest,
     configure,
     load_bundle,
@@ -34,7 +33,7 @@ EFFORT = BenchDuration()
 def add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The `bench` command of the engine's command line."""
     parser = commands.add_parser("bench", help="measure speed; several values make a grid")
-    parser.add_argument("--preset", nargs="+", default=[EMBEDDED], choices=sorted(PRESETS))
+    parser.add_argument("--preset", nargs="+", default=[DEFAULT_PRESET], choices=sorted(PRESETS))
     parser.add_argument("--size", nargs="+", type=size_px, default=[None], metavar="WxH")
     parser.add_argument("--codec", nargs="+", default=[None], help="as to serve")
     parser.add_argument("--steps", nargs="+", type=count, default=[None])

@@ -10,10 +10,10 @@ import torch
 from slipstream_protocol.inspection import Gpu, Inspection
 
 from slipstream_engine.cli.options import add_machine, size_px
-from slipstream_engine.config import Preset
+from slipstream_engine.config import DEFAULT_PRESET, Preset
 from slipstream_engine.errors import CheckpointError
 from slipstream_engine.weights.embedded import check_embedded
-from slipstream_engine.weights.factory import EMBEDDED, ModelRequest, configure
+from slipstream_engine.weights.factory import ModelRequest, configure
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
 from slipstream_engine.weights.wan import check_present
 
@@ -22,7 +22,7 @@ _SIDE = 64  # of the matrices multiplied
 
 def add_inspect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser("inspect", help="say as JSON what a preset would run on")
-    parser.add_argument("--preset", default=EMBEDDED)
+    parser.add_argument("--preset", default=DEFAULT_PRESET)
     parser.add_argument("--size", type=size_px, help="WxH of a frame, where not the preset's own")
     parser.add_argument("--codec", help="wan, taehv, or one for each way: wan+taehv")
     add_machine(parser)
@@ -54,7 +54,7 @@ def inspect(wanted: ModelRequest) -> Inspection:
         device = config.device
         device_problem = device_failure(torch.device(device))
         folder = (wanted.weights or DEFAULT_WEIGHTS).expanduser()
-        weights = "the package" if config.preset.name == EMBEDDED else str(folder)
+        weights = "the package" if config.preset.embedded else str(folder)
         weights_problem = _weights_problem(config.preset, folder)
     return Inspection(
         torch=str(torch.__version__),
@@ -81,7 +81,7 @@ def device_failure(device: torch.device) -> str | None:
 
 def _weights_problem(preset: Preset, folder: Path) -> str | None:
     try:
-        if preset.name == EMBEDDED:
+        if preset.embedded:
             check_embedded()
         else:
             check_present(preset, folder)

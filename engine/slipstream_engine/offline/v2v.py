@@ -21,11 +21,10 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_engine.atomic_file import replacing
 from slipstream_engine.cli.options import add_machine, count, size_px
 from slipstream_engine.cli.progress import Progress
-from slipstream_engine.config import FIRST_CHUNK_FRAMES, PRESETS, Compilation
+from slipstream_engine.config import DEFAULT_PRESET, FIRST_CHUNK_FRAMES, PRESETS, Compilation
 from slipstream_engine.errors import MissingExtraError
 from slipstream_engine.optional_packages import optional
 from slipstream_engine.weights.factory import (
-    EMBEDDED,
     ModelRequest,
     load_diffusion,
     preset_named,
@@ -191,7 +190,7 @@ def add_v2v(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("source", type=Path, metavar="IN.mp4")
     parser.add_argument("target", type=Path, metavar="OUT.mp4")
     parser.add_argument("--prompt", required=True, help="what the film shall look like")
-    parser.add_argument("--preset", default=EMBEDDED, help=f"one of {', '.join(PRESETS)}")
+    parser.add_argument("--preset", default=DEFAULT_PRESET, help=f"one of {', '.join(PRESETS)}")
     parser.add_argument("--steps", type=count, help="denoising steps")
     parser.add_argument("--noise-scale", type=float, help="how far it may go from the film")
     parser.add_argument("--size", type=size_px, help="WxH of a frame, where not the preset's own")

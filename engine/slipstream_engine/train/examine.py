@@ -23,7 +23,7 @@ from slipstream_engine.train.fit import replace_file
 from slipstream_engine.train.scenes import Clip, Size
 from slipstream_engine.train.sources import PictureSource
 from slipstream_engine.train.styles import STYLES
-from slipstream_engine.weights.embedded import DIT_FILE, load_embedded
+from slipstream_engine.weights.embedded import DIT_FILE, load_embedded_bundle
 
 ABLATION_FILE, DRIFT_FILE, CARD_FILE = "ablation.json", "drift.json", "MODEL_CARD.md"
 
@@ -61,7 +61,7 @@ class Examination:
 
     def drift(self) -> None:
         """Stream the loop; writes `drift.json`."""
-        parts = load_embedded(self._config, self.weights)
+        parts = load_embedded_bundle(self._config, self.weights)
         found = measure(
             DiffusionPipeline(self._config, parts),
             self._loop(),
@@ -74,7 +74,7 @@ class Examination:
     def ablate(self) -> None:
         """Judge every arm; writes `ablation.json`."""
         began = time.monotonic()
-        parts, preset = load_embedded(self._config, self.weights), self.preset
+        parts, preset = load_embedded_bundle(self._config, self.weights), self.preset
         size = Size(frames=self.frames, width_px=preset.width_px, height_px=preset.height_px)
         trial = Trial(
             config=self._config,

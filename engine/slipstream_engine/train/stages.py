@@ -34,7 +34,7 @@ from slipstream_engine.train.latents import encode_dataset
 from slipstream_engine.train.plan import Plan
 from slipstream_engine.train.scenes import Clip, Size
 from slipstream_engine.train.styles import IDENTITY, OFFERED, STYLES
-from slipstream_engine.weights.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, load_embedded
+from slipstream_engine.weights.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, load_embedded_bundle
 
 TINTED = (IDENTITY, "pencil", "neon")  # what colours are judged on
 
@@ -123,7 +123,7 @@ class Workshop:
         """Judge every style on held-out clips; write card, scores, pictures; list what passes."""
         preset = self.plan.preset
         config = EngineConfig(preset=preset, device=self.device, max_streams=2)
-        parts = load_embedded(config, self.weights)
+        parts = load_embedded_bundle(config, self.weights)
         size = Size(
             frames=self.plan.judged_frames, width_px=preset.width_px, height_px=preset.height_px
         )

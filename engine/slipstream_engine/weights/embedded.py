@@ -19,7 +19,7 @@ WEIGHTS = Path(__file__).parents[1] / "assets" / "tiny"
 CODEC_FILE, DIT_FILE, TEXT_FILE = "codec.safetensors", "dit.safetensors", "text.safetensors"
 
 
-def load_embedded(config: EngineConfig, folder: Path = WEIGHTS) -> ModelBundle[TaehvState]:
+def load_embedded_bundle(config: EngineConfig, folder: Path = WEIGHTS) -> ModelBundle[TaehvState]:
     """The parts of preset `tiny`, ready for inference.
 
     Raises:

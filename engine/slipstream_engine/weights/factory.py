@@ -9,14 +9,13 @@ import torch
 
 from slipstream_engine.codec.hybrid import CodecSides
 from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
-from slipstream_engine.config import PRESETS, Compilation, EngineConfig, Preset
+from slipstream_engine.config import DEFAULT_PRESET, PRESETS, Compilation, EngineConfig, Preset
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle, latent_size
 from slipstream_engine.models.vae.taehv_config import TINY, TaehvParams
-from slipstream_engine.weights.embedded import load_embedded
+from slipstream_engine.weights.embedded import load_embedded_bundle
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
-from slipstream_engine.weights.wan import load_wan
+from slipstream_engine.weights.wan import load_wan_bundle
 
-EMBEDDED = "tiny"
 _EMBEDDINGS_MAX_BYTES = 1 << 30
 
 
@@ -37,7 +36,7 @@ class ModelRequest:
         compilation: eager code runs where it cannot be.
     """
 
-    preset: str = EMBEDDED
+    preset: str = DEFAULT_PRESET
     size_px: tuple[int, int] | None = None
     device: str | None = None
     weights: Path | None = None
@@ -73,9 +72,8 @@ def configure(wanted: ModelRequest) -> EngineConfig:
             cannot be had.
     """
     preset = preset_named(wanted.preset)
-    is_real = preset.name != EMBEDDED
     if wanted.codec is not None:
-        if not is_real:
+        if preset.embedded:
             raise ValueError(
                 f"codec is {wanted.codec!r}, preset {preset.name} has only its own; name no codec"
             )
@@ -84,11 +82,11 @@ def configure(wanted: ModelRequest) -> EngineConfig:
     if wanted.size_px is not None:
         width_px, height_px = wanted.size_px
         preset = replace(preset, width_px=width_px, height_px=height_px)
-    latent_size(preset, (TaehvParams() if is_real else TINY).stride)
+    latent_size(preset, (TINY if preset.embedded else TaehvParams()).stride)
     return EngineConfig(
         preset=preset,
         device=_device(wanted.device or ("cuda" if torch.cuda.is_available() else "cpu")),
-        dtype="bfloat16" if is_real else "float32",
+        dtype="float32" if preset.embedded else "bfloat16",
         max_streams=wanted.max_streams,
         compilation=wanted.compilation,
     )
@@ -134,9 +132,9 @@ def load_bundle(config: EngineConfig, weights: Path) -> ModelBundle[Any]:
         ValueError: if weights are missing or of another model.
         OSError: if they cannot be read.
     """
-    if config.preset.name == EMBEDDED:
-        return load_embedded(config)
+    if config.preset.embedded:
+        return load_embedded_bundle(config)
     cache = EmbeddingCache(
         weights / "embeddings", model=config.preset.text, max_bytes=_EMBEDDINGS_MAX_BYTES
     )
-    return load_wan(config, weights, cache, encoder_device=torch.device("cpu"))
+    return load_wan_bundle(config, weights, cache, encoder_device=torch.device("cpu"))

@@ -20,7 +20,6 @@ from slipstream_engine.diffusion.pipeline import ModelBundle
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.models.vae.taehv import Taehv
 from slipstream_engine.models.vae.taehv_config import TINY
-from slipstream_engine.weights.factory import EMBEDDED
 from slipstream_engine.weights.registry import CODECS
 from slipstream_engine.weights.wan import ModelSizes, builds_of, pair_codecs
 
@@ -56,7 +55,7 @@ def random_bundle(config: EngineConfig, *, sizes: ModelSizes | None = None) -> M
         return random_tensor(name, shape, device=device, dtype=dtype)
 
     codec: Any
-    if preset.name == EMBEDDED:
+    if preset.embedded:
         codec = make_module(lambda: Taehv(TINY), tensor_of, device=device)
     else:
         builds = builds_of(preset, sizes or ModelSizes())

@@ -43,7 +43,7 @@ class ModelSizes:
     umt5: Umt5Config = field(default_factory=Umt5Config)
 
 
-def load_wan(
+def load_wan_bundle(
     config: EngineConfig,
     weights: Path,
     cache: EmbeddingCache,

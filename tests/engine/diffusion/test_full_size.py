@@ -15,7 +15,7 @@ from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.models.text.umt5 import Umt5Config, Umt5Encoder
 from slipstream_engine.weights.factory import ModelRequest, configure
 from slipstream_engine.weights.registry import GENERATOR_1_3B, TAEHV, TOKENIZER, UMT5, WAN_VAE
-from slipstream_engine.weights.wan import ModelSizes, load_wan
+from slipstream_engine.weights.wan import ModelSizes, load_wan_bundle
 from slipstream_protocol.parameters import Parameters
 
 from tests.engine import small_text
@@ -59,7 +59,7 @@ def test_the_fast_preset_of_1_3b_loads_and_makes_a_chunk(tmp_path: Path) -> None
     small_text.write_tokenizer(tmp_path).rename(tmp_path / TOKENIZER.file)
     config = configure(ModelRequest(preset="wan-1.3b-fast", size_px=(64, 48), device="cpu"))
     before_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    parts = load_wan(
+    parts = load_wan_bundle(
         config,
         tmp_path,
         EmbeddingCache(tmp_path / "embeddings", model="small", max_bytes=10**8),

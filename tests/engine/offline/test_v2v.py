@@ -335,9 +335,9 @@ def test_bad_weights(
     save_file(tensors, file)
 
     def load_spoilt(config: EngineConfig) -> ModelBundle[TaehvState]:
-        return embedded.load_embedded(config, folder)
+        return embedded.load_embedded_bundle(config, folder)
 
-    monkeypatch.setattr(factory, "load_embedded", load_spoilt)
+    monkeypatch.setattr(factory, "load_embedded_bundle", load_spoilt)
     assert reason in said(capsys, film, tmp_path / "new.mp4")
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from slipstream_engine.config import EngineConfig
 from slipstream_engine.train.command import add_train_tiny
-from slipstream_engine.weights.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, load_embedded
+from slipstream_engine.weights.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, load_embedded_bundle
 from torch import Tensor, nn
 
 pytest.importorskip("cv2", reason="the train extra is not installed")
@@ -45,7 +45,7 @@ def test_the_whole_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert "## A long stream" in card and "## What the parts are good for" in card
     assert "Minutes it took: data" in card and "## Colours" in card
     preset = plan.smoke(0).preset
-    load_embedded(EngineConfig(preset=preset), tmp_path / "weights")
+    load_embedded_bundle(EngineConfig(preset=preset), tmp_path / "weights")
     before = (tmp_path / "weights" / DIT_FILE).read_bytes()
     assert train("--stage", "dit", "--out", str(tmp_path)) == 0
     assert (tmp_path / "weights" / DIT_FILE).read_bytes() == before

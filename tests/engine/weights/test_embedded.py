@@ -10,7 +10,7 @@ from slipstream_engine.config import PRESETS, EngineConfig
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.errors import CheckpointError
 from slipstream_engine.models.vae.taehv import TaehvState
-from slipstream_engine.weights.embedded import DIT_FILE, TEXT_FILE, WEIGHTS, load_embedded
+from slipstream_engine.weights.embedded import DIT_FILE, TEXT_FILE, WEIGHTS, load_embedded_bundle
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters, Prompt
 
@@ -21,7 +21,7 @@ MOST_BYTES = 12_000_000
 
 @pytest.fixture(scope="module")
 def pipeline() -> DiffusionPipeline[TaehvState]:
-    return DiffusionPipeline(CONFIG, load_embedded(CONFIG))
+    return DiffusionPipeline(CONFIG, load_embedded_bundle(CONFIG))
 
 
 def scene(pipeline: DiffusionPipeline[TaehvState], count: int) -> I420:
@@ -62,7 +62,7 @@ def test_weights_are_small() -> None:
 
 def test_products_are_quick_in_the_model_alone() -> None:
     """the model runs as it was trained; whatever else the process computes stays exact."""
-    parts = load_embedded(CONFIG)
+    parts = load_embedded_bundle(CONFIG)
     seen: list[str] = []
     parts.model.register_forward_hook(lambda *_: seen.append(torch.get_float32_matmul_precision()))
     before = torch.get_float32_matmul_precision()
@@ -141,8 +141,8 @@ def test_a_still_picture_stays_still(pipeline: DiffusionPipeline[TaehvState]) ->
 def test_missing_and_wrong_weights(tmp_path: Path) -> None:
     """weights that are not there, or another model's, are refused with the file's name."""
     with pytest.raises(CheckpointError, match=f"there is no checkpoint at .*{DIT_FILE}"):
-        load_embedded(CONFIG, tmp_path)
+        load_embedded_bundle(CONFIG, tmp_path)
     shutil.copytree(WEIGHTS, tmp_path, dirs_exist_ok=True)
     shutil.copy(tmp_path / TEXT_FILE, tmp_path / DIT_FILE)
     with pytest.raises(CheckpointError, match="is not a checkpoint of this model"):
-        load_embedded(CONFIG, tmp_path)
+        load_embedded_bundle(CONFIG, tmp_path)
