@@ -24,7 +24,7 @@ from slipstream_server.http.access import Guard
 from slipstream_server.http.health import HealthProbes
 from slipstream_server.http.rate_limit import RateLimit
 from slipstream_server.http.tls_listener import TlsListener
-from slipstream_server.ice.turn_providers import HostedTurn
+from slipstream_server.ice.turn_providers import TurnProviders
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloTargets
 from slipstream_server.send.adaptive_encoder import VideoSettings
@@ -116,10 +116,16 @@ def add_calls(
         low_delay=not config.smooth,
     )
     around = MediaContext(
-        metrics=metrics, targets=targets, pool=pool, reach=config.reach, video=video
+        metrics=metrics,
+        targets=targets,
+        pool=pool,
+        media_addressing=config.media_addressing,
+        video=video,
     )
-    hosted = HostedTurn.of(config)
-    app[SESSIONS] = sessions = SessionRegistry(config, engine, around, hosted=hosted, mark=mark)
+    turn_providers = TurnProviders.from_config(config)
+    app[SESSIONS] = sessions = SessionRegistry(
+        config, engine, around, turn_providers=turn_providers, mark=mark
+    )
     signaling = WebRtcApi(sessions, engine, metrics)
     for routes in (signaling, WhipApi(sessions, metrics), StreamsApi(sessions)):
         app.add_routes(routes.routes())
@@ -127,14 +133,14 @@ def add_calls(
     async def end_sessions(_: web.Application) -> None:
         await sessions.close_all("the server is stopping")
 
-    async def renew_relays(_: web.Application) -> AsyncIterator[None]:
-        renewing = asyncio.create_task(hosted.run(), name="hosted relays")
+    async def renew_turn_credentials(_: web.Application) -> AsyncIterator[None]:
+        renewing = asyncio.create_task(turn_providers.run(), name="turn credentials")
         yield
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
 
     app.on_shutdown.append(end_sessions)
-    app.cleanup_ctx.append(renew_relays)
+    app.cleanup_ctx.append(renew_turn_credentials)
     return sessions
 
 

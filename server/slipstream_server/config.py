@@ -99,7 +99,7 @@ class ServerConfig:
         self._check_range("ttff_ms_target", 1, 3_600_000)
         self._check_range("age_ms_target", 1, 3_600_000)
         self._check_range("miss_ratio_target", 0, 1)
-        self._check_reach()
+        self._check_media_addressing()
         self._check_scheme("stun", ("stun:", "stuns:"))
         self._check_pair("cloudflare_turn_key_id", "cloudflare_turn_api_token")
         self._check_pair("twilio_account_sid", "twilio_auth_token")
@@ -141,14 +141,14 @@ class ServerConfig:
             )
 
     @property
-    def reach(self) -> MediaAddressing:
+    def media_addressing(self) -> MediaAddressing:
         """Where the media of calls are reached."""
         ports = PortRange.parse(self.media_ports) if self.media_ports else None
         return MediaAddressing(loopback=self.is_loopback, ports=ports, public_ip=self.public_ip)
 
-    def _check_reach(self) -> None:
+    def _check_media_addressing(self) -> None:
         try:
-            ports = self.reach.ports
+            ports = self.media_addressing.ports
         except ValueError as error:
             raise ConfigError(f"media_ports is {error}") from error
         if ports is not None and len(ports) < self.max_streams:

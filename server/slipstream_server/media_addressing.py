@@ -1,4 +1,4 @@
-"""Where a call's media can be reached: ports, addresses, and how they are told. Pure."""
+"""UDP ports and addresses of calls' media, as bound and as advertised in candidates. Pure."""
 
 import ipaddress
 import re
@@ -14,7 +14,7 @@ class PortRange:
     """UDP ports, both ends included.
 
     Raises:
-        ValueError: if there can be no such range.
+        ValueError: unless 1024 <= low <= high <= 65535.
     """
 
     low: int
@@ -31,7 +31,7 @@ class PortRange:
 
     @classmethod
     def parse(cls, text: str) -> "PortRange":
-        """Of `LOW-HIGH`. Raises ValueError if it is not that."""
+        """Parse `LOW-HIGH`. Raises ValueError if `text` is not of that form."""
         found = _RANGE.fullmatch(text.strip())
         if found is None:
             raise ValueError(f"{text!r}, it must be LOW-HIGH, for example 50000-50100")
@@ -41,28 +41,28 @@ class PortRange:
         return self.high - self.low + 1
 
     def each(self, first: int) -> Iterator[int]:
-        """Every port once, beginning with the one `first` places above the lowest."""
+        """Every port once, beginning with `low + first`, wrapping around at `high`."""
         for step in range(len(self)):
             yield self.low + (first + step) % len(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaAddressing:
-    """What the media of every call are reached by.
+    """Where the media of every call are bound, and which addresses callers get.
 
     Args:
-        loopback: whether 127.0.0.1 is offered too.
-        ports: to be bound; any free ones if None.
-        public_ip: told to callers in the place of this machine's own addresses of its kind, where
-            a router hands everything on one to one; empty if there is none.
+        loopback: whether 127.0.0.1 is offered as a candidate too.
+        ports: UDP ports to bind; any free ones if None.
+        public_ip: advertised in place of this machine's own addresses of the same IP version, where
+            a router forwards them one to one (1:1 NAT); empty if there is none.
     """
 
     loopback: bool = False
     ports: PortRange | None = None
     public_ip: str = ""
 
-    def told(self, address: str) -> str:
-        """The address that callers are told for one of this machine's own."""
+    def advertised(self, address: str) -> str:
+        """The address that candidates carry for `address`, one of this machine's own."""
         if not self.public_ip:
             return address
         own, public = ipaddress.ip_address(address), ipaddress.ip_address(self.public_ip)

@@ -183,7 +183,7 @@ async def dial(
             pc.addTransceiver("audio")
         if watch:
             pc.addTransceiver("video", direction="recvonly")
-        bound_gathering(pc, reach=MediaAddressing(loopback=True))
+        bound_gathering(pc, media_addressing=MediaAddressing(loopback=True))
         await pc.setLocalDescription()
         offer = {"sdp": pc.localDescription.sdp, "type": "offer"} | body
         async with client.post(OFFER_PATH, json=offer) as response:

@@ -69,7 +69,7 @@ async def posted(
             known = RTCRtpSender.getCapabilities("video").codecs
             names = (f"video/{codec}", "video/rtx")
             transceiver.setCodecPreferences([one for one in known if one.mimeType in names])
-        bound_gathering(pc, reach=MediaAddressing(loopback=True))
+        bound_gathering(pc, media_addressing=MediaAddressing(loopback=True))
         await pc.setLocalDescription()
         sdp = pc.localDescription.sdp
         async with client.post(path, data=sdp, headers=SDP | (headers or {})) as response:

@@ -52,7 +52,7 @@ async def check_call() -> Finding:
             encoding,
             low_delay=True,
             servers=(),
-            reach=MediaAddressing(loopback=True),
+            media_addressing=MediaAddressing(loopback=True),
             on_open=lambda: None,
             on_message=lambda *_: None,
         )
@@ -79,7 +79,7 @@ async def _call(caller: RTCPeerConnection, peer: PeerConnection) -> Finding:
     caller.on("connectionstatechange", changed)
     caller.addTrack(VideoStreamTrack())
     caller.createDataChannel("parameters")
-    bound_gathering(caller, reach=MediaAddressing(loopback=True))
+    bound_gathering(caller, media_addressing=MediaAddressing(loopback=True))
     await caller.setLocalDescription()
     offer = read_offer(caller.localDescription.sdp, "offer")
     answer = await peer.answer(offer)

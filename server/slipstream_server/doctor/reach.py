@@ -12,7 +12,7 @@ from slipstream_server.ice.turn_providers import HostedTurnRefused, Provider, fe
 
 async def check_media_ports(config: ServerConfig) -> Finding:
     """How many of the ports set aside for media can be had."""
-    ports = config.reach.ports
+    ports = config.media_addressing.ports
     assert ports is not None, "asked only where there are some"
     free = sum(_is_free(port) for port in range(ports.low, ports.high + 1))
     found = f"{free} of the {len(ports)} UDP ports {ports} are free"

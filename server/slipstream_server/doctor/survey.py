@@ -8,7 +8,7 @@ from slipstream_server.doctor import engine as engines
 from slipstream_server.doctor import machine, media, network, reach, relays
 from slipstream_server.doctor.finding import Check, Finding
 from slipstream_server.ice.gathering import ice_servers
-from slipstream_server.ice.turn_providers import providers
+from slipstream_server.ice.turn_providers import configured_providers
 
 _QUICK_S = 10.0
 _CALL_S = 20.0
@@ -48,7 +48,7 @@ def checks_for(config: ServerConfig, *, now_s: int, engine: bool) -> Iterator[Ch
         else:
             ask = functools.partial(relays.check_turn, server, minted=bool(config.turn_secret))
         yield Check(name=server.urls.partition(":")[0], run=ask, deadline_s=_QUICK_S)
-    for provider in providers(config):
+    for provider in configured_providers(config):
         ask = functools.partial(reach.check_hosted, provider)
         yield Check(name="relays", run=ask, deadline_s=_CALL_S)
     yield Check(name="codecs", run=media.check_codecs, deadline_s=_CALL_S)

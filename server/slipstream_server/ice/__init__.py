@@ -1,1 +1,6 @@
-"""How a peer connection finds its way: addresses, ports, TURN."""
+"""ICE: candidate gathering, UDP ports, and STUN and TURN servers.
+
+gathering.py: which candidates a connection gets, and its STUN and TURN servers. udp_ports.py: binds
+sockets within a port range. packet_filter.py: drops what does not belong to the call.
+turn_providers.py: credentials of Cloudflare's and Twilio's TURN.
+"""

@@ -1,8 +1,8 @@
-"""How a peer connection finds its way: which local addresses it offers, and how long it may look.
+"""ICE candidate gathering: which local addresses a connection offers, and how long it may take.
 
-aiortc leaves out 127.0.0.1, binds whatever port is free, and waits up to five seconds for a silent
-STUN server before it answers. All are decided in one public method of aioice's `Connection`; it is
-wrapped on the connections of one peer, after the offer is set and before the answer is made. No
+aiortc leaves out 127.0.0.1, binds any free port, and waits up to five seconds for a silent STUN
+server before it answers. All three are decided in one public method of aioice's `Connection`, which
+is wrapped on the connections of one peer, after the offer is set and before the answer is made. No
 module is patched.
 """
 
@@ -39,7 +39,9 @@ class IceServer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def ice_servers(config: ServerConfig, *, name: str, now_s: int) -> tuple[IceServer, ...]:
-    """The servers both ends may use, with credentials of their own where a secret allows it.
+    """The STUN and TURN servers that both ends may use, as configured.
+
+    With `turn_secret` the TURN credentials are minted for this caller and expire after an hour.
 
     Args:
         name: of the session or caller, for the TURN server's log.
@@ -67,7 +69,7 @@ def ice_servers(config: ServerConfig, *, name: str, now_s: int) -> tuple[IceServ
 
 
 def rtc_configuration(servers: tuple[IceServer, ...]) -> RTCConfiguration:
-    """The same servers for aiortc; an empty list, since None would mean a public STUN server."""
+    """The same servers for aiortc; with none an empty list, as None means a public STUN server."""
     return RTCConfiguration(
         iceServers=[
             RTCIceServer(urls=server.urls, username=server.username, credential=server.credential)
@@ -77,12 +79,12 @@ def rtc_configuration(servers: tuple[IceServer, ...]) -> RTCConfiguration:
 
 
 def bound_gathering(
-    pc: RTCPeerConnection, *, reach: MediaAddressing, wait_s: float = GATHER_S
+    pc: RTCPeerConnection, *, media_addressing: MediaAddressing, wait_s: float = GATHER_S
 ) -> None:
-    """Make `pc` gather within `wait_s`, on the ports and with the addresses that `reach` says.
+    """Make `pc` gather within `wait_s`, on the ports and with the addresses of `media_addressing`.
 
-    Its ports are guarded. Call it between setting the remote offer and setting the local answer,
-    which then raises PortsTaken where no port is left.
+    A `PacketFilter` is put before its sockets. Call it between setting the remote offer and setting
+    the local answer, which then raises PortsTaken where no port is left.
     """
     for connection in _connections(pc):
         connection.get_component_candidates = functools.partial(
@@ -90,7 +92,7 @@ def bound_gathering(
             connection,
             connection.get_component_candidates,
             PacketFilter(connection),
-            reach=reach,
+            media_addressing=media_addressing,
             wait_s=wait_s,
         )
 
@@ -98,39 +100,39 @@ def bound_gathering(
 async def _gather(
     connection: Any,
     gather: Any,
-    gate: PacketFilter,
+    packet_filter: PacketFilter,
     component: int,
     addresses: list[str],
     *,
-    reach: MediaAddressing,
+    media_addressing: MediaAddressing,
     wait_s: float,
 ) -> list[Candidate]:
-    if reach.loopback and LOOPBACK not in addresses:
+    if media_addressing.loopback and LOOPBACK not in addresses:
         addresses = [LOOPBACK, *addresses]
     protocols: list[StunProtocol] = []
-    if reach.ports is not None:
-        protocols = await bind_all(connection, component, addresses, reach.ports)
+    if media_addressing.ports is not None:
+        protocols = await bind_all(connection, component, addresses, media_addressing.ports)
         addresses = []
     own = [protocol.local_candidate for protocol in protocols]
-    seen, others = await asyncio.gather(
+    mapped, others = await asyncio.gather(
         reflexive(connection, protocols, wait_s=wait_s),
         gather(component=component, addresses=addresses, timeout=wait_s),
     )
-    gate.guard()
-    return [_told(candidate, reach) for candidate in (*own, *seen, *others)]
+    packet_filter.install()
+    return [_advertised(candidate, media_addressing) for candidate in (*own, *mapped, *others)]
 
 
-def _told(candidate: Candidate, reach: MediaAddressing) -> Candidate:
-    """As it is told to the other side; the socket behind it stays where it is."""
+def _advertised(candidate: Candidate, media_addressing: MediaAddressing) -> Candidate:
+    """A copy with the address that callers get; the socket behind it keeps its own."""
     if candidate.type != "host":
         return candidate
-    told = copy.copy(candidate)
-    told.host = reach.told(candidate.host)
-    return told
+    advertised = copy.copy(candidate)
+    advertised.host = media_addressing.advertised(candidate.host)
+    return advertised
 
 
 def _connections(pc: RTCPeerConnection) -> Iterator[Any]:
-    """The aioice connections of `pc`, each once; typed Any, as aiortc keeps them to itself."""
+    """The aioice connections of `pc`, each once; typed Any, as they are private to aiortc."""
     transports = [transceiver.receiver.transport for transceiver in pc.getTransceivers()]
     if pc.sctp is not None:
         transports.append(pc.sctp.transport)

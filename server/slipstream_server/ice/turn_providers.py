@@ -1,7 +1,7 @@
 """STUN and TURN of Cloudflare and Twilio: credentials fetched ahead, kept, and renewed.
 
-An offer never waits for them: it gets those that are there. Where a provider does not answer, calls
-go on with what else is configured, and with its last credentials as long as they hold.
+An offer never waits for a provider: it gets the credentials at hand. Where a provider does not
+answer, its last credentials are used until they expire, and other configured servers all along.
 """
 
 import asyncio
@@ -10,12 +10,12 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import aiohttp
 import msgspec
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.ice.credential_cache import LIFE_S, CredentialCache
 from slipstream_server.ice.gathering import IceServer
 
 logger = logging.getLogger(__name__)
@@ -23,29 +23,35 @@ logger = logging.getLogger(__name__)
 CLOUDFLARE = "https://rtc.live.cloudflare.com"
 TWILIO = "https://api.twilio.com"
 ANSWER_S = 10.0
-_LOOK_S = 60.0  # the sleep of a laptop does not count as waiting
+LIFE_S = 86_400  # the longest that the providers allow
+_RENEW_SHARE = 0.25  # of the life that is left at renewal, so a new call has at least so much
+_FIRST_RETRY_S = 5.0
+_LONGEST_RETRY_S = 300.0
+_SLEEP_MAX_S = 60.0  # the clock is read anew, as a suspended machine does not count as asleep
 _ANSWER_MAX_BYTES = 64 << 10
 _MAX_URLS = 16
 _SCHEMES = ("stun:", "stuns:", "turn:", "turns:")
 
+ItemT = TypeVar("ItemT")
+
 
 class HostedTurnRefused(Exception):
-    """A provider has answered, but not with servers; the text is for the log."""
+    """A provider has answered, but not with servers; the message is the reason, for the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """How one is asked, by POST, and how its answer is read."""
+    """The POST request that fetches credentials, and the parser of its answer."""
 
     name: str
     url: str
     authorization: str
     content_type: str
     body: str
-    read: Callable[[bytes], "Sequence[_Served]"]
+    read: Callable[[bytes], "Sequence[_ServerEntry]"]
 
 
-class _Served(msgspec.Struct, frozen=True):
+class _ServerEntry(msgspec.Struct, frozen=True):
     """An entry of a browser's `iceServers`, as both providers write it."""
 
     urls: str | list[str]
@@ -54,11 +60,11 @@ class _Served(msgspec.Struct, frozen=True):
 
 
 class _CloudflareAnswer(msgspec.Struct, frozen=True):
-    iceServers: list[_Served]
+    iceServers: list[_ServerEntry]
 
 
 class _TwilioAnswer(msgspec.Struct, frozen=True):
-    ice_servers: list[_Served]
+    ice_servers: list[_ServerEntry]
 
 
 def cloudflare(key_id: str, api_token: str, *, origin: str = CLOUDFLARE) -> Provider:
@@ -86,8 +92,8 @@ def twilio(account_sid: str, auth_token: str, *, origin: str = TWILIO) -> Provid
     )
 
 
-def providers(config: ServerConfig) -> tuple[Provider, ...]:
-    """Those that the settings name."""
+def configured_providers(config: ServerConfig) -> tuple[Provider, ...]:
+    """The providers that the settings name."""
     found = []
     if config.cloudflare_turn_key_id:
         found.append(cloudflare(config.cloudflare_turn_key_id, config.cloudflare_turn_api_token))
@@ -97,11 +103,11 @@ def providers(config: ServerConfig) -> tuple[Provider, ...]:
 
 
 async def fetch(provider: Provider) -> tuple[IceServer, ...]:
-    """Fresh servers with credentials that hold for `LIFE_S`.
+    """Servers with fresh credentials, valid for `LIFE_S`.
 
     Raises:
-        HostedTurnRefused: if the answer is not that.
-        aiohttp.ClientError, TimeoutError: if there is none.
+        HostedTurnRefused: if the provider refuses, or its answer holds no servers.
+        aiohttp.ClientError, TimeoutError: if there is no answer.
     """
     headers = {"Authorization": provider.authorization, "Content-Type": provider.content_type}
     async with (
@@ -113,16 +119,16 @@ async def fetch(provider: Provider) -> tuple[IceServer, ...]:
     ):
         body = await answer.content.read(_ANSWER_MAX_BYTES)
         if answer.status not in (200, 201):
-            said = body[:200].decode(errors="replace").strip()
-            raise HostedTurnRefused(f"it answers {answer.status} {answer.reason}: {said}")
+            text = body[:200].decode(errors="replace").strip()
+            raise HostedTurnRefused(f"it answers {answer.status} {answer.reason}: {text}")
     try:
-        served = provider.read(body)
+        entries = provider.read(body)
     except msgspec.MsgspecError as error:
         raise HostedTurnRefused(f"its answer cannot be read: {error}") from error
     servers = tuple(
-        IceServer(urls=url, username=one.username, credential=one.credential)
-        for one in served
-        for url in ([one.urls] if isinstance(one.urls, str) else one.urls)
+        IceServer(urls=url, username=entry.username, credential=entry.credential)
+        for entry in entries
+        for url in ([entry.urls] if isinstance(entry.urls, str) else entry.urls)
         if url.startswith(_SCHEMES)
     )
     if not servers:
@@ -130,43 +136,80 @@ async def fetch(provider: Provider) -> tuple[IceServer, ...]:
     return servers[:_MAX_URLS]
 
 
-class HostedTurn:
-    """What the providers give, at any moment.
+class CredentialCache(Generic[ItemT]):
+    """Credentials that expire: when to fetch new ones, and which may still be given out.
+
+    Pure: every time is an argument, in seconds.
 
     Args:
-        asked: the providers; with none of them nothing is done.
+        life_s: how long fetched credentials are valid.
     """
 
-    def __init__(self, asked: Sequence[Provider]) -> None:
-        self._credentials = [(provider, CredentialCache[IceServer]()) for provider in asked]
+    def __init__(self, *, life_s: float = LIFE_S) -> None:
+        self._life_s = life_s
+        self._items: tuple[ItemT, ...] = ()
+        self._until_s = float("-inf")
+        self._due_s = float("-inf")
+        self._retry_s = _FIRST_RETRY_S
+
+    def fetched(self, items: Sequence[ItemT], now_s: float) -> None:
+        """New credentials have been fetched."""
+        self._items = tuple(items)
+        self._until_s = now_s + self._life_s
+        self._due_s = now_s + self._life_s * (1 - _RENEW_SHARE)
+        self._retry_s = _FIRST_RETRY_S
+
+    def failed(self, now_s: float) -> None:
+        """A fetch has failed; the old credentials are used until they expire."""
+        self._due_s = now_s + self._retry_s
+        self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S)
+
+    def valid(self, now_s: float) -> tuple[ItemT, ...]:
+        """The credentials that have not expired."""
+        return self._items if now_s < self._until_s else ()
+
+    def due_in_s(self, now_s: float) -> float:
+        """How long until the next fetch is due; 0 if it is now."""
+        return max(0.0, self._due_s - now_s)
+
+
+class TurnProviders:
+    """The servers of every provider, renewed while `run` runs.
+
+    Args:
+        providers: whose credentials to fetch; with none of them `run` does nothing.
+    """
+
+    def __init__(self, providers: Sequence[Provider]) -> None:
+        self._credentials = [(provider, CredentialCache[IceServer]()) for provider in providers]
 
     @classmethod
-    def of(cls, config: ServerConfig) -> "HostedTurn":
-        """Those that the settings name."""
-        return cls(providers(config))
+    def from_config(cls, config: ServerConfig) -> "TurnProviders":
+        """The providers that the settings name."""
+        return cls(configured_providers(config))
 
-    def servers(self, now_s: float) -> tuple[IceServer, ...]:
-        """Those whose credentials hold.
+    def valid_servers(self, now_s: float) -> tuple[IceServer, ...]:
+        """The servers whose credentials have not expired.
 
         Args:
             now_s: the wall clock, in seconds since 1970.
         """
         return tuple(
-            server for _, credentials in self._credentials for server in credentials.held(now_s)
+            server for _, credentials in self._credentials for server in credentials.valid(now_s)
         )
 
     async def run(self) -> None:
-        """Fetch and renew, until cancelled."""
-        async with asyncio.TaskGroup() as parts:
+        """Fetch and renew credentials, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
             for provider, credentials in self._credentials:
-                parts.create_task(_renew(provider, credentials), name=f"relays {provider.name}")
+                tasks.create_task(_renew(provider, credentials), name=f"TURN of {provider.name}")
 
 
 async def _renew(provider: Provider, credentials: CredentialCache[IceServer]) -> None:
     while True:
         wait_s = credentials.due_in_s(time.time())
         if wait_s > 0:
-            await asyncio.sleep(min(wait_s, _LOOK_S))
+            await asyncio.sleep(min(wait_s, _SLEEP_MAX_S))
             continue
         try:
             servers = await fetch(provider)

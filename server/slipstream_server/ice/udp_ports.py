@@ -1,8 +1,9 @@
-"""A connection's UDP sockets on ports of our choice.
+"""A connection's UDP sockets, bound to ports of a given range.
 
-aioice binds whatever port is free. Its `Connection.get_component_candidates` takes the addresses to
-bind; with ports given we bind them here, in the same way, and leave it the rest: it is asked with
-no address for what its TURN server gives. `_protocols` is where it keeps what it listens on.
+aioice binds any free port. Its `Connection.get_component_candidates` takes the addresses to bind;
+where a port range is set the sockets are bound here, in the same way, and that method is called
+with no address, for the relayed candidates of its TURN server alone. Its sockets are kept in
+`Connection._protocols`.
 """
 
 import asyncio
@@ -29,20 +30,20 @@ _RECEIVE_BYTES = 512 << 10  # a key frame's packets come at once
 async def bind_all(
     connection: Any, component: int, addresses: Sequence[str], ports: PortRange
 ) -> list[StunProtocol]:
-    """Listen on a port of the range at every address that can be had.
+    """Bind a port of the range on every address; an address that cannot be bound is skipped.
 
     Args:
         connection: of aioice's.
 
     Raises:
-        PortsTaken: if the range has no free port on any of them.
+        PortsTaken: if the range has no free port on any address.
     """
-    taken, protocols = False, []
+    is_taken, protocols = False, []
     for address in addresses:
         try:
             sock = _bound(address, ports)
         except OSError as error:
-            taken = taken or error.errno == errno.EADDRINUSE
+            is_taken = is_taken or error.errno == errno.EADDRINUSE
             logger.info("%s is left out: %s", address, error.strerror)
             continue
         _, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
@@ -59,7 +60,7 @@ async def bind_all(
             type="host",
         )
         protocols.append(protocol)
-    if taken and not protocols:
+    if is_taken and not protocols:
         raise PortsTaken(
             f"all {len(ports)} UDP ports of {ports} are taken; wait until a call ends, or start "
             "the server with a wider --media-ports",
@@ -72,26 +73,26 @@ async def bind_all(
 async def reflexive(
     connection: Any, protocols: Sequence[StunProtocol], *, wait_s: float
 ) -> list[Candidate]:
-    """What the connection's STUN server sees of the sockets, as far as it answers in time."""
+    """Server reflexive candidates of the sockets, as far as STUN answers within `wait_s`."""
     if connection.stun_server is None:
         return []
-    asking = [
+    requests = [
         asyncio.create_task(
             server_reflexive_candidate(protocol, connection.stun_server), name="ask STUN"
         )
         for protocol in protocols
         if ":" not in protocol.local_candidate.host
     ]
-    if not asking:
+    if not requests:
         return []
-    done, late = await asyncio.wait(asking, timeout=wait_s)
+    done, late = await asyncio.wait(requests, timeout=wait_s)
     for task in late:
         task.cancel()
     return [task.result()[0] for task in done if task.exception() is None]
 
 
 def _bound(address: str, ports: PortRange) -> socket.socket:
-    """A socket on the first free port from a random one on. Raises OSError if there is none."""
+    """A socket on the first free port after a random one. Raises OSError if there is none."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:

@@ -48,7 +48,7 @@ class PeerConnection:
         outgoing: how it is sent; None if none is.
         low_delay: whether the viewer is asked to show each frame at once.
         servers: STUN and TURN, if any.
-        reach: ports and addresses of its media.
+        media_addressing: ports and addresses of its media.
         on_open: called when the page's channel is there.
         on_message: called with each of its messages and the time it came.
     """
@@ -60,7 +60,7 @@ class PeerConnection:
         *,
         low_delay: bool,
         servers: tuple[IceServer, ...],
-        reach: MediaAddressing,
+        media_addressing: MediaAddressing,
         on_open: Callable[[], None],
         on_message: Callable[[str | bytes, int], None],
     ) -> None:
@@ -68,7 +68,7 @@ class PeerConnection:
         self.connected = asyncio.Event()
         self.ufrags = ("", "")  # the ICE user names of the other side and of ours
         self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._reach = reach
+        self._media_addressing = media_addressing
         self._on_open = on_open
         self._on_message = on_message
         self._channel: RTCDataChannel | None = None
@@ -97,7 +97,7 @@ class PeerConnection:
             for transceiver in self._pc.getTransceivers():
                 if transceiver.sender is not self._video.sender:
                     transceiver.direction = "inactive"  # sound and further cameras
-            bound_gathering(self._pc, reach=self._reach)
+            bound_gathering(self._pc, media_addressing=self._media_addressing)
             if self._pc.sctp is not None:
                 limit_channels(self._pc.sctp, self._admit, self._broken)
             await self._pc.setLocalDescription()

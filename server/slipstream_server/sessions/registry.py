@@ -15,7 +15,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.config import ServerConfig
 from slipstream_server.errors import Conflict, RequestError, ServerFull, UnknownSession
 from slipstream_server.ice.gathering import IceServer, ice_servers
-from slipstream_server.ice.turn_providers import HostedTurn
+from slipstream_server.ice.turn_providers import TurnProviders
 from slipstream_server.observability.slo import Milestone
 from slipstream_server.rtp.sdp import Offer
 from slipstream_server.sessions.liveness import SILENT_S
@@ -61,7 +61,7 @@ class SessionRegistry:
         config: the limits, and STUN and TURN.
         engine: where streams are made.
         around: shared by all sessions.
-        hosted: relays whose credentials are fetched.
+        turn_providers: hosted TURN servers, whose credentials are fetched.
         mark: what ids begin with.
     """
 
@@ -71,12 +71,12 @@ class SessionRegistry:
         engine: EngineProvider,
         around: MediaContext,
         *,
-        hosted: HostedTurn,
+        turn_providers: TurnProviders,
         mark: str = "",
     ) -> None:
         self._config = config
         self._mark = mark
-        self._hosted = hosted
+        self._turn_providers = turn_providers
         self._around = around
         self._roster = StreamRegistry(engine, around, hold_s=config.hold_s)
         self._live: dict[str, tuple[Session, asyncio.Task[None]]] = {}
@@ -239,7 +239,7 @@ class SessionRegistry:
         """The servers that both ends of a call may use, with credentials for `name`."""
         now_s = time.time()
         configured = ice_servers(self._config, name=name, now_s=int(now_s))
-        return configured + self._hosted.servers(now_s)
+        return configured + self._turn_providers.valid_servers(now_s)
 
     async def _let_camera_in(
         self, id: str, offer: Offer, parameters: Parameters, *, name: str, returns: bool

@@ -53,7 +53,7 @@ class Session:
             outgoing,
             low_delay=around.video.low_delay,
             servers=servers,
-            reach=around.reach,
+            media_addressing=around.media_addressing,
             on_open=self.on_channel,
             on_message=self.on_message,
         )

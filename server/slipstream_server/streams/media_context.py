@@ -21,7 +21,7 @@ class MediaContext:
     metrics: Metrics
     targets: SloTargets
     pool: Executor
-    reach: MediaAddressing
+    media_addressing: MediaAddressing
     video: VideoSettings
 
     def encoding(self) -> AdaptiveEncoder:

@@ -23,7 +23,7 @@ from tests.server.ports import free_range, taken
 
 @asynccontextmanager
 async def answering(
-    reach: MediaAddressing, servers: list[RTCIceServer] | None = None
+    media_addressing: MediaAddressing, servers: list[RTCIceServer] | None = None
 ) -> AsyncIterator[list[str]]:
     """The candidate lines of an answer, while its sockets are open."""
     caller = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -33,7 +33,7 @@ async def answering(
     try:
         offer = RTCSessionDescription((await caller.createOffer()).sdp, "offer")
         await pc.setRemoteDescription(offer)
-        bound_gathering(pc, reach=reach, wait_s=0.3)
+        bound_gathering(pc, media_addressing=media_addressing, wait_s=0.3)
         await pc.setLocalDescription()
         lines = pc.localDescription.sdp.splitlines()
         yield [line for line in lines if line.startswith("a=candidate:")]
@@ -92,11 +92,11 @@ PORTS = pytest.mark.parametrize("ports", [None, 4], ids=["any port", "a range"])
 @PORTS
 async def test_a_silent_stun_server_does_not_hold_up_the_answer(ports: int | None) -> None:
     """aiortc alone would wait five seconds; the answer comes with what there is."""
-    reach = MediaAddressing(loopback=True, ports=free_range(ports) if ports else None)
+    media_addressing = MediaAddressing(loopback=True, ports=free_range(ports) if ports else None)
     async with (
         asyncio.timeout(4.5),
         running_stun(answers=False) as servers,
-        answering(reach, servers) as candidates,
+        answering(media_addressing, servers) as candidates,
     ):
         assert places(candidates)
         assert not [line for line in candidates if "srflx" in line]
@@ -105,39 +105,42 @@ async def test_a_silent_stun_server_does_not_hold_up_the_answer(ports: int | Non
 @PORTS
 async def test_what_a_stun_server_sees_is_offered_too(ports: int | None) -> None:
     """also of sockets that we have bound ourselves."""
-    reach = MediaAddressing(loopback=True, ports=free_range(ports) if ports else None)
-    async with running_stun(answers=True) as servers, answering(reach, servers) as candidates:
+    media_addressing = MediaAddressing(loopback=True, ports=free_range(ports) if ports else None)
+    async with (
+        running_stun(answers=True) as servers,
+        answering(media_addressing, servers) as candidates,
+    ):
         assert [line for line in candidates if " 192.0.2.7 " in line and "typ srflx" in line]
 
 
 async def test_media_stay_within_the_ports_and_step_over_those_taken() -> None:
     """each call has a port of the range; with none left the reason is told, and then gone again."""
     ports = free_range(3)
-    reach = MediaAddressing(loopback=True, ports=ports)
+    media_addressing = MediaAddressing(loopback=True, ports=ports)
     with taken(ports.low + 1):
-        async with answering(reach) as one, answering(reach) as two:
+        async with answering(media_addressing) as one, answering(media_addressing) as two:
             found = [{port for _, port in places(candidates)} for candidates in (one, two)]
             assert set.union(*found) == {ports.low, ports.high}
             with pytest.raises(PortsTaken, match=f"all 3 UDP ports of {ports} are taken; wait"):
-                async with answering(reach):
+                async with answering(media_addressing):
                     pass
-    async with answering(reach) as again:
+    async with answering(media_addressing) as again:
         assert places(again)
 
 
 @PORTS
 async def test_a_public_address_is_told_for_our_own(ports: int | None) -> None:
     """with the port of the socket; loopback and the other kind of address stay as they are."""
-    reach = MediaAddressing(
+    media_addressing = MediaAddressing(
         loopback=True, public_ip="198.51.100.4", ports=free_range(ports) if ports else None
     )
-    async with answering(reach) as candidates:
+    async with answering(media_addressing) as candidates:
         hosts = {host for host, _ in places(candidates) if ":" not in host}
         assert hosts <= {"127.0.0.1", "198.51.100.4"}
-    assert reach.told("10.0.0.9") == "198.51.100.4"
-    assert reach.told("127.0.0.1") == "127.0.0.1"
-    assert reach.told("fd00::1") == "fd00::1"
-    assert MediaAddressing().told("10.0.0.9") == "10.0.0.9"
+    assert media_addressing.advertised("10.0.0.9") == "198.51.100.4"
+    assert media_addressing.advertised("127.0.0.1") == "127.0.0.1"
+    assert media_addressing.advertised("fd00::1") == "fd00::1"
+    assert MediaAddressing().advertised("10.0.0.9") == "10.0.0.9"
 
 
 @given(st.integers(1024, 65535), st.integers(0, 300), st.integers(0, 400))

@@ -1,17 +1,16 @@
-"""What may come in at a call's UDP ports."""
+"""ice/packet_filter.py: which datagrams are accepted on a call's UDP ports."""
 
 from types import SimpleNamespace
 from typing import Any
 
-from slipstream_server.ice import packet_filter as gates
-from slipstream_server.ice.packet_filter import PacketFilter
+from slipstream_server.ice.packet_filter import UNREAD_MAX, PacketFilter
 
 FRIEND, STRANGER = ("192.0.2.1", 5000), ("192.0.2.66", 6666)
 STUN, DTLS, RTP = b"\x00\x01stun", b"\x16dtls", b"\x80rtp"
 
 
 class Connection:
-    """As much of aioice's as the gate touches; the parser breaks on texts with `bad` in them."""
+    """As much of aioice's as the filter touches; the parser breaks on texts with `bad` in them."""
 
     def __init__(self) -> None:
         self.waiting = 0
@@ -34,37 +33,37 @@ class Connection:
         self.data.append(data)
 
 
-def guarded() -> tuple[Connection, PacketFilter]:
+def filtered() -> tuple[Connection, PacketFilter]:
     connection = Connection()
-    gate = PacketFilter(connection)
-    gate.guard()
-    return connection, gate
+    packet_filter = PacketFilter(connection)
+    packet_filter.install()
+    return connection, packet_filter
 
 
 def test_stun_goes_to_the_parser_whoever_sends_it() -> None:
     """a caller's first check comes from where nobody has named; the parser's errors are counted."""
-    connection, gate = guarded()
+    connection, packet_filter = filtered()
     for address in (FRIEND, STRANGER):
         connection.socket.datagram_received(STUN, address)
     connection.socket.datagram_received(b"\x00\x01bad", STRANGER)
     assert connection.stun == [STUN, STUN]
-    assert gate.drops == {"unreadable": 1}
+    assert packet_filter.drops == {"unreadable": 1}
 
 
 def test_media_comes_from_known_addresses_only() -> None:
     """of four or two parts, as IPv6 and IPv4 give them, and from those learnt of later."""
-    connection, gate = guarded()
+    connection, packet_filter = filtered()
     connection.socket.datagram_received(RTP, STRANGER)
     connection.socket.datagram_received(b"", FRIEND)
     connection.socket.datagram_received(RTP, (*FRIEND, 0, 0))
     connection._check_list.append(SimpleNamespace(remote_addr=STRANGER))
     connection.socket.datagram_received(DTLS, STRANGER)
     assert connection.data == [RTP, DTLS]
-    assert gate.drops == {"stranger": 1, "empty": 1}
+    assert packet_filter.drops == {"stranger": 1, "empty": 1}
 
 
 def test_what_is_not_read_is_not_kept() -> None:
-    connection, gate = guarded()
-    connection.waiting = gates._WAITING_MAX
+    connection, packet_filter = filtered()
+    connection.waiting = UNREAD_MAX
     connection.socket.datagram_received(RTP, FRIEND)
-    assert (connection.data, gate.drops) == ([], {"unread": 1})
+    assert (connection.data, packet_filter.drops) == ([], {"unread": 1})

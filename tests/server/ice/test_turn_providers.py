@@ -17,15 +17,16 @@ from hypothesis import strategies as st
 from slipstream_server.config import ServerConfig, read_config
 from slipstream_server.errors import ConfigError
 from slipstream_server.ice import turn_providers
-from slipstream_server.ice.credential_cache import LIFE_S, CredentialCache
 from slipstream_server.ice.gathering import IceServer
 from slipstream_server.ice.turn_providers import (
-    HostedTurn,
+    LIFE_S,
+    CredentialCache,
     HostedTurnRefused,
     Provider,
+    TurnProviders,
     cloudflare,
+    configured_providers,
     fetch,
-    providers,
     twilio,
 )
 
@@ -161,14 +162,14 @@ async def test_wrong_secrets_are_said() -> None:
 async def test_one_that_is_down_costs_only_itself(caplog: pytest.LogCaptureFixture) -> None:
     """it is logged and asked again; the other's servers are given out, and nothing waits."""
     async with running() as (_, origin):
-        relays = HostedTurn(
+        turn = TurnProviders(
             (cloudflare(KEY, TOKEN, origin="http://127.0.0.1:9"), twilio(SID, AUTH, origin=origin))
         )
-        assert relays.servers(0) == ()
+        assert turn.valid_servers(0) == ()
         with caplog.at_level(logging.WARNING):
-            renewing = asyncio.create_task(relays.run())
+            renewing = asyncio.create_task(turn.run())
             try:
-                await poll(lambda: len(relays.servers(0)) == 2 and "Cloudflare" in caplog.text)
+                await poll(lambda: len(turn.valid_servers(0)) == 2 and "Cloudflare" in caplog.text)
             finally:
                 renewing.cancel()
                 await asyncio.gather(renewing, return_exceptions=True)
@@ -184,26 +185,26 @@ async def test_a_silent_one_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None
             await fetch(cloudflare(KEY, TOKEN, origin=origin))
 
 
-async def test_callers_are_told_of_them_beside_the_configured(
+async def test_callers_get_them_beside_the_configured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """asked for once, however many callers there are; a silent provider holds nobody up."""
     async with running() as (api, origin):
-        monkeypatch.setattr(turn_providers, "providers", lambda config: both(origin))
+        monkeypatch.setattr(turn_providers, "configured_providers", lambda config: both(origin))
         async with serving(tmp_path, ready=False, stun="stun:own:1") as server:
 
-            async def told() -> list[dict[str, Any]]:
+            async def listed() -> list[dict[str, Any]]:
                 async with server.client.get("/api/v1/webrtc/ice-servers") as response:
                     servers: list[dict[str, Any]] = (await response.json())["iceServers"]
                     return servers
 
             for _ in range(2000):
-                if len(servers := await told()) == 6:
+                if len(servers := await listed()) == 6:
                     break
                 await asyncio.sleep(0.01)
             assert servers[0] == {"urls": "stun:own:1"}
             assert {"username": "tu", "credential": "tc"}.items() <= servers[-1].items()
-            await told()
+            await listed()
             assert len(api.asked) == 2
     async with running() as (api, origin):
         api.silent = True
@@ -222,12 +223,12 @@ def test_they_are_named_by_the_usual_variables() -> None:
         "TWILIO_ACCOUNT_SID": "s",
         "TWILIO_AUTH_TOKEN": "a",
     }
-    one, two = providers(read_config([], environment))
+    one, two = configured_providers(read_config([], environment))
     assert (one.url.split("/")[6], one.authorization) == ("k", "Bearer t")
     assert two.authorization == "Basic " + base64.b64encode(b"s:a").decode()
     environment["SLIPSTREAM_CLOUDFLARE_TURN_KEY_ID"] = "ours"
-    assert "/ours/" in providers(read_config([], environment))[0].url
-    assert providers(ServerConfig()) == ()
+    assert "/ours/" in configured_providers(read_config([], environment))[0].url
+    assert configured_providers(ServerConfig()) == ()
 
 
 def test_half_a_pair_is_refused() -> None:
@@ -241,7 +242,9 @@ def test_half_a_pair_is_refused() -> None:
     st.floats(1, 1e6),
     st.lists(st.tuples(st.booleans(), st.floats(0, 1e6)), max_size=30),
 )
-def test_only_what_holds_is_given_out(life_s: float, events: list[tuple[bool, float]]) -> None:
+def test_only_valid_credentials_are_given_out(
+    life_s: float, events: list[tuple[bool, float]]
+) -> None:
     """never after its time; fetched anew before that; after failures it is asked again in time."""
     credentials: CredentialCache[int] = CredentialCache(life_s=life_s)
     assert credentials.due_in_s(0) == 0
@@ -251,17 +254,17 @@ def test_only_what_holds_is_given_out(life_s: float, events: list[tuple[bool, fl
         if works:
             credentials.fetched([number], now_s)
             fetched_s = now_s
-            assert credentials.held(now_s) == (number,)
+            assert credentials.valid(now_s) == (number,)
             assert credentials.due_in_s(now_s) < life_s
         else:
             credentials.failed(now_s)
             assert 0 < credentials.due_in_s(now_s) <= 300
         for later_s in (0.0, life_s / 2, life_s):
             holds = fetched_s is not None and now_s + later_s < fetched_s + life_s
-            assert bool(credentials.held(now_s + later_s)) is holds
+            assert bool(credentials.valid(now_s + later_s)) is holds
 
 
 async def test_without_a_provider_nothing_runs() -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(10):
-            await HostedTurn(()).run()
+            await TurnProviders(()).run()

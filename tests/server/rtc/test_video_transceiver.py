@@ -168,12 +168,12 @@ async def video_call(
                     if one.mimeType in (f"video/{codec}", "video/rtx")
                 ]
             )
-        bound_gathering(viewer.pc, reach=MediaAddressing(loopback=True))
+        bound_gathering(viewer.pc, media_addressing=MediaAddressing(loopback=True))
         await viewer.pc.setLocalDescription()
         offer = viewer.pc.localDescription
         await pc.setRemoteDescription(offer)
         video.settle(offer.sdp)
-        bound_gathering(pc, reach=MediaAddressing(loopback=True))
+        bound_gathering(pc, media_addressing=MediaAddressing(loopback=True))
         await pc.setLocalDescription()
         answer = pc.localDescription
         tasks = [asyncio.create_task(video.run())]

@@ -181,7 +181,7 @@ async def test_a_smooth_server_leaves_the_pace_to_the_browser(smooth: bool, tmp_
     async with serving(tmp_path, smooth=smooth) as server:
         pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         pc.addTrack(Camera())
-        bound_gathering(pc, reach=MediaAddressing(loopback=True))
+        bound_gathering(pc, media_addressing=MediaAddressing(loopback=True))
         await pc.setLocalDescription()
         pc.on("track", lambda track: None)
         mid = "a=mid:0\r\n"

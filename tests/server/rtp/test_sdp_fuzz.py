@@ -77,7 +77,7 @@ async def attempt(offer: Offer, pool: ThreadPoolExecutor) -> bool:
         encoding,
         low_delay=True,
         servers=(),
-        reach=MediaAddressing(loopback=True),
+        media_addressing=MediaAddressing(loopback=True),
         on_open=lambda: None,
         on_message=lambda *_: None,
     )

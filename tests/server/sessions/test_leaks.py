@@ -132,7 +132,7 @@ async def stop_before_dtls(http: aiohttp.ClientSession) -> None:
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     try:
         pc.addTrack(small_camera())
-        bound_gathering(pc, reach=MediaAddressing(loopback=True))
+        bound_gathering(pc, media_addressing=MediaAddressing(loopback=True))
         await pc.setLocalDescription()
         transport: Any = pc.getSenders()[0].transport
         transport.start = never

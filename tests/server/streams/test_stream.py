@@ -89,7 +89,7 @@ def surroundings() -> Iterator[MediaContext]:
             metrics=Metrics(),
             targets=SloTargets(),
             pool=pool,
-            reach=MediaAddressing(),
+            media_addressing=MediaAddressing(),
             video=VideoSettings(codec=X264, ceiling_bps=10**6, low_delay=True),
         )
 
