@@ -97,12 +97,12 @@ def add_calls(
     engine: EngineProvider,
     pool: Executor,
     *,
-    mark: str = "",
+    id_prefix: str = "",
 ) -> SessionRegistry:
     """Sessions of this process and the routes to them; the application's shutdown ends them.
 
     Args:
-        mark: what their ids begin with.
+        id_prefix: what their ids begin with.
     """
     metrics = Metrics()
     targets = SloTargets(
@@ -115,7 +115,7 @@ def add_calls(
         ceiling_bps=config.video_kbps * 1000,
         low_delay=not config.smooth,
     )
-    around = MediaContext(
+    context = MediaContext(
         metrics=metrics,
         targets=targets,
         pool=pool,
@@ -124,7 +124,7 @@ def add_calls(
     )
     turn_providers = TurnProviders.from_config(config)
     app[SESSIONS] = sessions = SessionRegistry(
-        config, engine, around, turn_providers=turn_providers, mark=mark
+        config, engine, context, turn_providers=turn_providers, id_prefix=id_prefix
     )
     signaling = WebRtcApi(sessions, engine, metrics)
     for routes in (signaling, WhipApi(sessions, metrics), StreamsApi(sessions)):

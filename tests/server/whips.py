@@ -99,8 +99,8 @@ async def publishing(server: Serving, name: str = "stage", **dials: Any) -> Asyn
 async def until_state(server: Serving, name: str, state: str) -> None:
     def is_so() -> bool:
         return any(
-            stay.id == name and stay.state_event().state == state
-            for stay in server.sessions.streams()
+            stream.id == name and stream.state_event().state == state
+            for stream in server.sessions.streams()
         )
 
     await poll(is_so)

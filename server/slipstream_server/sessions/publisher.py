@@ -13,7 +13,7 @@ from slipstream_server.receive.camera import CameraIngest
 from slipstream_server.rtp.sdp import Offer
 from slipstream_server.send.output_track import OutputTrack
 from slipstream_server.sessions.session import Session
-from slipstream_server.streams.chunk_pipe import Watcher, total_drops
+from slipstream_server.streams.chunk_pipe import Participant, total_drops
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.stream import Stream
 
@@ -24,25 +24,25 @@ class PublisherSession(Session):
     """A viewer with a camera: its frames go to the stream it carries, and what is made comes back.
 
     Args:
-        stay: of the stream, new or held.
+        stream: new or held.
     """
 
     def __init__(
         self,
         id: str,
-        stay: Stream,
+        stream: Stream,
         *,
         servers: tuple[IceServer, ...],
-        around: MediaContext,
+        context: MediaContext,
     ) -> None:
         output = None
-        if stay.returns:
-            playout = Playout(chunk_frames=stay.ready.geometry.chunk_frames)
-            output = OutputTrack(playout, around.encoding(), on_sent=self._on_sent)
-        super().__init__(id, output, output.encoding if output else None, servers, around)
-        self.stay = stay
+        if stream.returns:
+            playout = Playout(chunk_frames=stream.ready.geometry.chunk_frames)
+            output = OutputTrack(playout, context.new_encoder(), on_sent=self._on_sent)
+        super().__init__(id, output, output.encoding if output else None, servers, context)
+        self.stream = stream
         self.output = output
-        self.watcher = Watcher(tell=self.peer.tell, end=self.leave)
+        self.participant = Participant(tell=self.peer.tell, end=self.leave)
         self._ingest: CameraIngest | None = None
 
     @property
@@ -67,13 +67,13 @@ class PublisherSession(Session):
     async def serve(self) -> None:
         await self.peer.connected.wait()
         if self.peer.camera is None:
-            self.leave("the offer's video brings no camera", for_good=True)
+            self.leave("the offer's video brings no camera", ends_stream=True)
             return
         self._ingest = ingest = CameraIngest(
             self.peer.camera,
-            geometry=self.stay.ready.geometry,
-            pool=self.around.pool,
-            deliver=self.stay.on_frame,
+            geometry=self.stream.ready.geometry,
+            pool=self.context.pool,
+            deliver=self.stream.on_frame,
             origin=self.peer.origin,
         )
         async with asyncio.TaskGroup() as parts:
@@ -82,22 +82,22 @@ class PublisherSession(Session):
 
     async def release(self) -> None:
         reason = self.reason or "the server is stopping"
-        self.stay.drop(self, reason, for_good=self.for_good)
-        if self.stay.reason is not None:
-            await self.stay.over.wait()
+        self.stream.drop(self, reason, ends_stream=self.ends_stream)
+        if self.stream.reason is not None:
+            await self.stream.over.wait()
 
     def on_connected(self) -> None:
-        self.stay.on_connected()
+        self.stream.on_connected()
 
     def on_channel(self) -> None:
-        self.peer.tell(self.stay.state_event())
+        self.peer.tell(self.stream.state_event())
 
     def on_message(self, raw: str | bytes, now_ns: int) -> None:
-        self.stay.receive(raw, now_ns)
+        self.stream.receive(raw, now_ns)
 
     def _on_sent(self, shown: ScheduledFrame, sent_ns: int) -> None:
         self.peer.tell_times(shown, sent_ns)
-        self.stay.on_sent(shown, sent_ns, rtp_timestamp=self.peer.last_rtp_timestamp)
+        self.stream.on_sent(shown, sent_ns, rtp_timestamp=self.peer.last_rtp_timestamp)
 
     async def _drain(self, ingest: CameraIngest) -> None:
         try:
@@ -105,4 +105,4 @@ class PublisherSession(Session):
         except MediaStreamError:
             self.leave("the camera's track has ended")
         except CameraRefused as error:
-            self.leave(str(error), for_good=True)
+            self.leave(str(error), ends_stream=True)

@@ -60,25 +60,25 @@ class SessionRegistry:
     Args:
         config: the limits, and STUN and TURN.
         engine: where streams are made.
-        around: shared by all sessions.
+        context: shared by all sessions.
         turn_providers: hosted TURN servers, whose credentials are fetched.
-        mark: what ids begin with.
+        id_prefix: what ids begin with.
     """
 
     def __init__(
         self,
         config: ServerConfig,
         engine: EngineProvider,
-        around: MediaContext,
+        context: MediaContext,
         *,
         turn_providers: TurnProviders,
-        mark: str = "",
+        id_prefix: str = "",
     ) -> None:
         self._config = config
-        self._mark = mark
+        self._id_prefix = id_prefix
         self._turn_providers = turn_providers
-        self._around = around
-        self._roster = StreamRegistry(engine, around, hold_s=config.hold_s)
+        self._context = context
+        self._streams = StreamRegistry(engine, context, hold_s=config.hold_s)
         self._live: dict[str, tuple[Session, asyncio.Task[None]]] = {}
         self._arriving = 0  # watchers who are being answered
         self._publishing: set[str] = set()  # names of publishers who are being answered
@@ -96,7 +96,7 @@ class SessionRegistry:
         return {
             "stream": len(self._live) - watching,
             "viewer": watching,
-            "held": self._roster.count_held(),
+            "held": self._streams.count_held(),
         }
 
     async def offer(
@@ -119,8 +119,8 @@ class SessionRegistry:
         if not offer.sends_video:
             return await self._admit(offer, lambda id: self._let_watcher_in(id, offer, view))
         if resume is not None:
-            stay = self._roster.resumed(resume)
-            return await self._admit(offer, lambda id: self._let_back_in(id, offer, stay))
+            stream = self._streams.resumed(resume)
+            return await self._admit(offer, lambda id: self._let_back_in(id, offer, stream))
         return await self._admit(
             offer, lambda id: self._let_camera_in(id, offer, parameters, name=id, returns=True)
         )
@@ -134,7 +134,7 @@ class SessionRegistry:
         Raises:
             RequestError, Unavailable: why not.
         """
-        known = next((stay for stay in self._roster.all() if stay.id == name), None)
+        known = next((stream for stream in self._streams.all() if stream.id == name), None)
         comes_back = known is not None and known.is_held and not known.returns
         if name in self._publishing or (known is not None and not comes_back):
             raise Conflict(
@@ -164,7 +164,7 @@ class SessionRegistry:
         """Give a caller a session, and run it."""
         if self._stop_reason:
             raise ServerFull("the server is stopping; start it again first", retry_after_s=10.0)
-        id = self._mark + secrets.token_urlsafe(9)
+        id = self._id_prefix + secrets.token_urlsafe(9)
         token = session_id.set(id)
         try:
             session, answered = await let_in(id)
@@ -173,14 +173,14 @@ class SessionRegistry:
                 asyncio.create_task(self._run(session, offer), name=f"session {id}"),
             )
             if self._stop_reason:  # since it was let in: `close_all` did not see it
-                session.leave(self._stop_reason, for_good=True)
+                session.leave(self._stop_reason, ends_stream=True)
         finally:
             session_id.reset(token)
         return answered
 
     def streams(self) -> list[Stream]:
         """All streams, the oldest first."""
-        return self._roster.all()
+        return self._streams.all()
 
     def stream(self, name: str) -> Stream:
         """The stream.
@@ -188,7 +188,7 @@ class SessionRegistry:
         Raises:
             UnknownSession: if there is none, with the reason it ended where that is known.
         """
-        return self._roster.find(name)
+        return self._streams.find(name)
 
     def is_live(self, id: str) -> bool:
         """Whether there is such a session now."""
@@ -217,9 +217,9 @@ class SessionRegistry:
         live = self._live.get(id)
         if live is not None:
             session, task = live
-            session.leave(reason, for_good=True)
+            session.leave(reason, ends_stream=True)
             await asyncio.wait((task,), timeout=_CLOSE_S)
-        if not await self._roster.end_held(id, reason) and live is None:
+        if not await self._streams.end_held(id, reason) and live is None:
             self.find(id)
 
     async def close_all(self, reason: str) -> None:
@@ -227,13 +227,13 @@ class SessionRegistry:
         self._stop_reason = reason
         tasks = []
         for session, task in self._live.values():
-            session.leave(reason, for_good=True)
+            session.leave(reason, ends_stream=True)
             tasks.append(task)
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_CLOSE_S)
             for task in late:
                 task.cancel()
-        await self._roster.end_all(reason)
+        await self._streams.end_all(reason)
 
     def ice_servers(self, name: str) -> tuple[IceServer, ...]:
         """The servers that both ends of a call may use, with credentials for `name`."""
@@ -245,66 +245,68 @@ class SessionRegistry:
         self, id: str, offer: Offer, parameters: Parameters, *, name: str, returns: bool
     ) -> tuple[Session, CallAnswer]:
         """A new stream, opened while the answer is made."""
-        stay = self._roster.prepare(name, returns=returns, offered_ns=now_ns())
-        session = self._camera_session(id, stay)
+        stream = self._streams.prepare(name, returns=returns, offered_ns=now_ns())
+        session = self._camera_session(id, stream)
         try:
             async with asyncio.TaskGroup() as parts:
-                parts.create_task(self._roster.open(stay, parameters), name="open stream")
+                parts.create_task(self._streams.open(stream, parameters), name="open stream")
                 answer = parts.create_task(session.answer(offer), name="answer")
         except BaseException as error:
-            stay.stream.close()
+            stream.chunk_pipe.close()
             await session.peer.close()
             if isinstance(error, BaseExceptionGroup):
                 raise error.exceptions[0] from None
             raise
-        stay.monitor.mark(Milestone.SIGNAL, now_ns())
-        stay.carry(session)
-        self._roster.begin(stay)
+        stream.monitor.mark(Milestone.SIGNAL, now_ns())
+        stream.carry(session)
+        self._streams.begin(stream)
         return session, self._answered(session, answer.result())
 
-    async def _let_back_in(self, id: str, offer: Offer, stay: Stream) -> tuple[Session, CallAnswer]:
+    async def _let_back_in(
+        self, id: str, offer: Offer, stream: Stream
+    ) -> tuple[Session, CallAnswer]:
         """A new call for a stream that is there."""
-        session = self._camera_session(id, stay)
+        session = self._camera_session(id, stream)
         answer = await session.answer(offer)
         try:
-            check_lasting(stay)  # it may have ended meanwhile
-            stay.carry(session)
+            check_lasting(stream)  # it may have ended meanwhile
+            stream.carry(session)
         except BaseException:
             await session.peer.close()
             raise
         return session, self._answered(session, answer)
 
-    def _camera_session(self, id: str, stay: Stream) -> PublisherSession:
-        return PublisherSession(id, stay, servers=self.ice_servers(id), around=self._around)
+    def _camera_session(self, id: str, stream: Stream) -> PublisherSession:
+        return PublisherSession(id, stream, servers=self.ice_servers(id), context=self._context)
 
     def _answered(self, session: PublisherSession, answer: str) -> CallAnswer:
-        stay = session.stay
-        return CallAnswer(session=session.id, sdp=answer, stream=stay.id, resume=stay.token)
+        stream = session.stream
+        return CallAnswer(session=session.id, sdp=answer, stream=stream.id, resume=stream.token)
 
     async def _let_watcher_in(
         self, id: str, offer: Offer, view: str | None
     ) -> tuple[Session, CallAnswer]:
-        source = self._source(view)
+        stream = self._watched_stream(view)
         if self.count()["viewer"] + self._arriving >= self._config.max_viewers:
             raise ServerFull(
                 f"{self._config.max_viewers} viewers are watching already; wait until one leaves, "
                 "or start the server with a larger --max-viewers",
                 retry_after_s=10.0,
             )
-        session = SubscriberSession(id, source, servers=self.ice_servers(id), around=self._around)
+        session = SubscriberSession(id, stream, servers=self.ice_servers(id), context=self._context)
         self._arriving += 1
         try:
             answer = await session.answer(offer)
         finally:
             self._arriving -= 1
-        return session, CallAnswer(session=id, sdp=answer, stream=source.id, resume=None)
+        return session, CallAnswer(session=id, sdp=answer, stream=stream.id, resume=None)
 
-    def _source(self, view: str | None) -> Stream:
+    def _watched_stream(self, view: str | None) -> Stream:
         if view is None:
-            return self._roster.newest()
+            return self._streams.newest()
         if view in self._live and isinstance(self._live[view][0], SubscriberSession):
             raise RequestError(f"session {view!r} only watches itself; name a stream")
-        return self._roster.find(view)
+        return self._streams.find(view)
 
     async def _run(self, session: Session, offer: Offer) -> None:
         try:

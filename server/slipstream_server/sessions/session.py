@@ -29,7 +29,7 @@ class Session:
         output: the picture to send; None if none is.
         outgoing: how it is sent; None if none is.
         servers: STUN and TURN, if any.
-        around: shared by all sessions.
+        context: shared by all sessions.
     """
 
     def __init__(
@@ -38,34 +38,34 @@ class Session:
         output: MediaStreamTrack | None,
         outgoing: Outgoing | None,
         servers: tuple[IceServer, ...],
-        around: MediaContext,
+        context: MediaContext,
     ) -> None:
         self.id = id
-        self.around = around
+        self.context = context
         self._output = output
         self.reason: str | None = None
-        self.for_good = False
+        self.ends_stream = False
         self._leaving = asyncio.Event()
         self._addresses: deque[RTCIceCandidate | None] = deque()
         self._addresses_came = asyncio.Event()
         self.peer = PeerConnection(
             output,
             outgoing,
-            low_delay=around.video.low_delay,
+            low_delay=context.video.low_delay,
             servers=servers,
-            media_addressing=around.media_addressing,
+            media_addressing=context.media_addressing,
             on_open=self.on_channel,
             on_message=self.on_message,
         )
 
-    def leave(self, reason: str, *, for_good: bool = False) -> None:
+    def leave(self, reason: str, *, ends_stream: bool = False) -> None:
         """Begin the end; the first reason counts.
 
         Args:
-            for_good: nobody is going to come back to what this call was about.
+            ends_stream: nobody is going to come back to what this call was about.
         """
         if self.reason is None:
-            self.reason, self.for_good = reason, for_good
+            self.reason, self.ends_stream = reason, ends_stream
             self._leaving.set()
 
     def on_channel(self) -> None:
@@ -121,8 +121,8 @@ class Session:
             logger.exception("session failed")
             self.leave("the server has failed in this session; its log has the reason")
         finally:
-            self.around.metrics.media.report(self.id, self.counts())
-            self.around.metrics.media.forget(self.id)
+            self.context.metrics.media.report(self.id, self.counts())
+            self.context.metrics.media.forget(self.id)
             await self.release()
             await self.peer.close()
             if self._output is not None:
@@ -132,7 +132,7 @@ class Session:
     async def _count(self) -> None:
         while True:
             await asyncio.sleep(_COUNT_S)
-            self.around.metrics.media.report(self.id, self.counts())
+            self.context.metrics.media.report(self.id, self.counts())
 
     async def _add_addresses(self) -> None:
         while True:

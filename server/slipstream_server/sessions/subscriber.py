@@ -12,7 +12,7 @@ from slipstream_server.ice.gathering import IceServer
 from slipstream_server.rtp.sdp import Offer
 from slipstream_server.sessions.liveness import SILENT_S
 from slipstream_server.sessions.session import Session
-from slipstream_server.streams.chunk_pipe import Watcher
+from slipstream_server.streams.chunk_pipe import Participant
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.stream import Stream
 
@@ -21,27 +21,27 @@ class SubscriberSession(Session):
     """A viewer of somebody's stream: a seat at its one picture, and the stream's events.
 
     Args:
-        source: whose stream it is.
+        stream: whose stream it is.
     """
 
     def __init__(
         self,
         id: str,
-        source: Stream,
+        stream: Stream,
         *,
         servers: tuple[IceServer, ...],
-        around: MediaContext,
+        context: MediaContext,
     ) -> None:
-        track = source.broadcast.track(self._on_sent)
-        super().__init__(id, track, track, servers, around)
-        self.source = source
-        self._watcher = Watcher(tell=self.peer.tell, end=self.leave)
+        track = stream.fanout.track(self._on_sent)
+        super().__init__(id, track, track, servers, context)
+        self.stream = stream
+        self._participant = Participant(tell=self.peer.tell, end=self.leave)
         self._control = Control(
-            current=source.state_event().parameters,
+            current=stream.state_event().parameters,
             apply=self._refuse,
             tell=self.peer.tell,
             shown=lambda told_ns, now_ns: None,
-            viewed=lambda stats, now_ns: around.metrics.media.viewed(stats),
+            viewed=lambda stats, now_ns: context.metrics.media.viewed(stats),
         )
 
     async def answer(self, offer: Offer) -> str:
@@ -55,9 +55,9 @@ class SubscriberSession(Session):
         except BaseException:
             await self.peer.close()
             raise
-        self.source.stream.watchers.append(self._watcher)
-        if self.source.reason is not None:
-            self.leave(f"the stream has ended: {self.source.reason}")
+        self.stream.chunk_pipe.participants.append(self._participant)
+        if self.stream.reason is not None:
+            self.leave(f"the stream has ended: {self.stream.reason}")
         return answer
 
     @property
@@ -67,13 +67,13 @@ class SubscriberSession(Session):
         return SILENT_S if self._control.pinged else math.inf
 
     async def release(self) -> None:
-        watchers = self.source.stream.watchers
-        if self._watcher in watchers:  # else the stream has ended, and has said so
-            watchers.remove(self._watcher)
+        participants = self.stream.chunk_pipe.participants
+        if self._participant in participants:  # else the stream has ended, and has said so
+            participants.remove(self._participant)
             self.peer.tell(StreamStopped(error_message=self.reason or "the server is stopping"))
 
     def on_channel(self) -> None:
-        self.peer.tell(self.source.state_event())
+        self.peer.tell(self.stream.state_event())
 
     def on_message(self, raw: str | bytes, now_ns: int) -> None:
         self._control.receive(raw, now_ns)

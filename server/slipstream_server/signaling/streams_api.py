@@ -56,11 +56,11 @@ class StreamsApi:
 
     async def parameters(self, request: web.Request) -> web.Response:
         """Those in force."""
-        return _json(self._stay(request).state_event().parameters)
+        return _json(self._stream(request).state_event().parameters)
 
     async def update(self, request: web.Request) -> web.Response:
         """Change some: 200 once they are in force, 202 if that takes longer, else why not."""
-        stay = self._stay(request)
+        stream = self._stream(request)
         try:
             update = parse((await request.read()).decode())
         except ValueError as error:
@@ -70,14 +70,14 @@ class StreamsApi:
         if update.rev is UNSET:
             update = msgspec.structs.replace(update, rev=0)
         events: asyncio.Queue[Event] = asyncio.Queue()
-        if not stay.change(update, events.put_nowait):
+        if not stream.change(update, events.put_nowait):
             raise TooOften(
-                f"stream {stay.id!r} gets more updates than it takes, send fewer",
+                f"stream {stream.id!r} gets more updates than it takes, send fewer",
                 retry_after_s=1.0,
             )
         return await _outcome(events)
 
-    def _stay(self, request: web.Request) -> Stream:
+    def _stream(self, request: web.Request) -> Stream:
         return self._sessions.stream(request.match_info["stream"])
 
 
@@ -98,12 +98,12 @@ async def _outcome(events: asyncio.Queue[Event]) -> web.Response:
         return _json(event, status=202)
 
 
-def _entry(stay: Stream) -> StreamEntry:
+def _entry(stream: Stream) -> StreamEntry:
     return StreamEntry(
-        stream=stay.id,
-        state=stay.state_event().state,
-        published=not stay.returns,
-        viewers=stay.broadcast.viewers,
+        stream=stream.id,
+        state=stream.state_event().state,
+        published=not stream.returns,
+        viewers=stream.fanout.viewers,
     )
 
 

@@ -172,7 +172,7 @@ class WhipApi:
         if request.path.startswith("/whip"):
             fits = isinstance(session, PublisherSession) and _publishes(session, name)
         else:
-            fits = isinstance(session, SubscriberSession) and session.source.id == name
+            fits = isinstance(session, SubscriberSession) and session.stream.id == name
         if not fits:
             raise UnknownSession(
                 f"session {id!r} is not one of {request.path}; use the Location that the answer "
@@ -182,7 +182,7 @@ class WhipApi:
 
 
 def _publishes(session: PublisherSession, name: str) -> bool:
-    return session.stay.id == name and not session.stay.returns
+    return session.stream.id == name and not session.stream.returns
 
 
 def _check_name(name: str) -> None:

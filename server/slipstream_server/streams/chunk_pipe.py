@@ -39,7 +39,7 @@ class Output(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watcher:
+class Participant:
     """One who sees the stream, and where its events go."""
 
     tell: Callable[[Event], None]
@@ -75,7 +75,7 @@ class ChunkPipe:
         self.epoch = 0
         self.epoch_chunks = 0
         self.outputs: list[Output] = []
-        self.watchers: list[Watcher] = []
+        self.participants: list[Participant] = []
         self._monitor = monitor
         self._metrics = metrics
         self._owner = owner
@@ -143,8 +143,8 @@ class ChunkPipe:
 
     def tell(self, event: Event) -> None:
         """Tell every watcher."""
-        for watcher in self.watchers:
-            watcher.tell(event)
+        for participant in self.participants:
+            participant.tell(event)
 
     async def feed(self) -> None:
         """Hand the newest frames over whenever the engine wants a chunk."""

@@ -24,32 +24,32 @@ class MediaContext:
     media_addressing: MediaAddressing
     video: VideoSettings
 
-    def encoding(self) -> AdaptiveEncoder:
+    def new_encoder(self) -> AdaptiveEncoder:
         """An encoding for one more viewer."""
         return AdaptiveEncoder(
             codec=self.video.codec,
             pool=self.pool,
-            rate=self.rate(),
+            rate=self.new_rate(),
             key_frames=KeyFrames(),
         )
 
-    def rate(self) -> RateControl:
+    def new_rate(self) -> RateControl:
         """The rate of one more viewer."""
         return RateControl(ceiling_bps=self.video.ceiling_bps)
 
-    def broadcast(
+    def new_fanout(
         self, *, chunk_frames: int, on_shown: Callable[[ScheduledFrame, int], None] | None
     ) -> Fanout:
-        """One stream's picture for all its watchers."""
+        """One stream's picture for all its participants."""
         h264, vp8 = (
             AdaptiveEncoder(
                 codec=self.video.codec,
                 pool=self.pool,
-                rate=self.rate(),
+                rate=self.new_rate(),
                 key_frames=KeyFrames(every_ns=KEY_EVERY_NS),
             )
             for _ in range(2)
         )
         return Fanout(
-            chunk_frames=chunk_frames, h264=h264, vp8=vp8, new_rate=self.rate, on_shown=on_shown
+            chunk_frames=chunk_frames, h264=h264, vp8=vp8, new_rate=self.new_rate, on_shown=on_shown
         )

@@ -1,11 +1,11 @@
-"""What a stream's stay needs of others: an engine to live in, and the call that carries it."""
+"""What a stream needs of others: an engine to live in, and the call that carries it."""
 
 from collections.abc import Mapping
 from typing import Protocol
 
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.engine_status import EngineStatus
-from slipstream_server.streams.chunk_pipe import Output, Watcher
+from slipstream_server.streams.chunk_pipe import Output, Participant
 
 
 class EngineProvider(Protocol):
@@ -30,7 +30,7 @@ class Publisher(Protocol):
     def id(self) -> str: ...
 
     @property
-    def watcher(self) -> Watcher:
+    def participant(self) -> Participant:
         """Where its events go."""
         ...
 

@@ -25,13 +25,13 @@ class StreamRegistry:
 
     Args:
         engine: where streams live.
-        around: shared by all sessions.
+        context: shared by all sessions.
         hold_s: how long a stream is kept for its viewer to come back.
     """
 
-    def __init__(self, engine: EngineProvider, around: MediaContext, *, hold_s: float) -> None:
+    def __init__(self, engine: EngineProvider, context: MediaContext, *, hold_s: float) -> None:
         self._engine = engine
-        self._around = around
+        self._context = context
         self._hold_s = hold_s
         self._live: dict[str, tuple[Stream, asyncio.Task[None]]] = {}
         self._opening = 0
@@ -39,11 +39,11 @@ class StreamRegistry:
 
     def count_held(self) -> int:
         """Streams that wait for their viewers."""
-        return sum(stay.is_held for stay, _ in self._live.values())
+        return sum(stream.is_held for stream, _ in self._live.values())
 
     def all(self) -> list[Stream]:
         """Those that can be watched, the oldest first."""
-        return [stay for stay, _ in self._live.values() if stay.reason is None]
+        return [stream for stream, _ in self._live.values() if stream.reason is None]
 
     def prepare(self, id: str, *, returns: bool, offered_ns: int) -> Stream:
         """A stream that is still to be opened.
@@ -59,13 +59,13 @@ class StreamRegistry:
             id,
             self._engine,
             client,
-            self._around,
+            self._context,
             returns=returns,
             offered_ns=offered_ns,
             hold_s=self._hold_s,
         )
 
-    async def open(self, stay: Stream, parameters: Parameters) -> None:
+    async def open(self, stream: Stream, parameters: Parameters) -> None:
         """Give the stream a lane, if need be that of a held one.
 
         A held stream costs the engine nothing but its lane: where it is the engine that cannot
@@ -75,23 +75,23 @@ class StreamRegistry:
             RequestError, Unavailable: if it cannot be.
         """
         # streams that wait for an engine have no lane now, and will want theirs
-        while len(self.all()) + self._opening >= stay.lanes:
+        while len(self.all()) + self._opening >= stream.lanes:
             if not await self._give_one_up():
                 raise ServerFull(
-                    f"all {stay.lanes} streams are in use; wait until one ends, or start the "
+                    f"all {stream.lanes} streams are in use; wait until one ends, or start the "
                     "server with a larger --max-streams",
                     retry_after_s=_RETRY_S,
                 )
         self._opening += 1
         try:
-            await stay.open(parameters)
+            await stream.open(parameters)
         finally:
             self._opening -= 1
 
-    def begin(self, stay: Stream) -> None:
+    def begin(self, stream: Stream) -> None:
         """Run an opened stream that a call carries; it leaves by itself when it is over."""
-        task = asyncio.create_task(self._run(stay), name=f"stream {stay.id}")
-        self._live[stay.id] = stay, task
+        task = asyncio.create_task(self._run(stream), name=f"stream {stream.id}")
+        self._live[stream.id] = stream, task
 
     def find(self, id: str) -> Stream:
         """The stream.
@@ -113,8 +113,8 @@ class StreamRegistry:
         Raises:
             UnknownSession: if there is none.
         """
-        streams = [stay for stay, _ in self._live.values()]
-        carried = [stay for stay in streams if not stay.is_held]
+        streams = [stream for stream, _ in self._live.values()]
+        carried = [stream for stream in streams if not stream.is_held]
         if not streams:
             raise UnknownSession("there is no stream to watch; start one on the studio page first")
         return (carried or streams)[-1]
@@ -129,27 +129,27 @@ class StreamRegistry:
         id, dot, secret = token.rpartition(".")
         if not dot:
             id, secret = token, ""
-        stay = self.find(id)
-        given, own = (text.encode(errors="surrogatepass") for text in (secret, stay.secret))
+        stream = self.find(id)
+        given, own = (text.encode(errors="surrogatepass") for text in (secret, stream.secret))
         if not hmac.compare_digest(given, own):
             raise Forbidden(
                 f"the resume token is not that of stream {id!r}; make a new offer without one"
             )
-        check_lasting(stay)
-        return stay
+        check_lasting(stream)
+        return stream
 
     async def end_held(self, session_id: str, reason: str) -> bool:
         """End the stream that this session carried last, if it is held; returns whether it was."""
-        for stay, _ in self._live.values():
-            if stay.last_carrier_id == session_id and stay.is_held:
-                await self._end(stay, reason)
+        for stream, _ in self._live.values():
+            if stream.last_publisher_id == session_id and stream.is_held:
+                await self._end(stream, reason)
                 return True
         return False
 
     async def end_all(self, reason: str) -> None:
         """End every stream."""
-        for stay, _ in self._live.values():
-            stay.end(reason)
+        for stream, _ in self._live.values():
+            stream.end(reason)
         if tasks := [task for _, task in self._live.values()]:
             _, late = await asyncio.wait(tasks, timeout=_END_S)
             for task in late:
@@ -158,43 +158,43 @@ class StreamRegistry:
     async def _give_one_up(self) -> bool:
         """End the stream that has been held the longest; returns whether there was one."""
         now = now_ns()
-        held = [stay for stay, _ in self._live.values() if stay.is_held]
+        held = [stream for stream, _ in self._live.values() if stream.is_held]
         if not held:
             return False
-        longest = max(held, key=lambda stay: stay.lease.held_s(now))
+        longest = max(held, key=lambda stream: stream.resume_window.held_s(now))
         await self._end(longest, "its viewer was away and the place was needed for another")
         return True
 
-    async def _end(self, stay: Stream, reason: str) -> None:
-        stay.end(reason)
+    async def _end(self, stream: Stream, reason: str) -> None:
+        stream.end(reason)
         try:
             async with asyncio.timeout(_END_S):
-                await stay.over.wait()
+                await stream.over.wait()
         except TimeoutError:  # it leaves by itself when it is done
-            logger.warning("stream %s has not ended within %g s", stay.id, _END_S)
+            logger.warning("stream %s has not ended within %g s", stream.id, _END_S)
         else:
-            self._forget(stay)
+            self._forget(stream)
 
-    async def _run(self, stay: Stream) -> None:
+    async def _run(self, stream: Stream) -> None:
         try:
-            await stay.run()
+            await stream.run()
         finally:
-            self._forget(stay)
+            self._forget(stream)
 
-    def _forget(self, stay: Stream) -> None:
-        known, _ = self._live.get(stay.id, (None, None))
-        if known is not stay:  # forgotten before, and its name may be another's by now
+    def _forget(self, stream: Stream) -> None:
+        known, _ = self._live.get(stream.id, (None, None))
+        if known is not stream:  # forgotten before, and its name may be another's by now
             return
-        del self._live[stay.id]
-        logger.info("stream %s ends: %s", stay.id, stay.reason or "cut off")
-        self._ended[stay.id] = stay.reason or "cut off"
+        del self._live[stream.id]
+        logger.info("stream %s ends: %s", stream.id, stream.reason or "cut off")
+        self._ended[stream.id] = stream.reason or "cut off"
         while len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
 
 
-def check_lasting(stay: Stream) -> None:
+def check_lasting(stream: Stream) -> None:
     """Raise UnknownSession if the stream has come to its end."""
-    if stay.reason is not None:
+    if stream.reason is not None:
         raise UnknownSession(
-            f"stream {stay.id!r} has ended ({stay.reason}); make a new offer to start another"
+            f"stream {stream.id!r} has ended ({stream.reason}); make a new offer to start another"
         )

@@ -1,4 +1,4 @@
-"""A stream's stay on this server: through calls that break off and engines that die."""
+"""A stream on this server: through calls that break off and engines that die."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ _FRUITLESS = 3  # so many engines in a row without a chunk of this stream: it is
 class Stream:
     """A stream of which the calls come and go: its parameters, its figures, its standing.
 
-    While no call carries it, it is held: lane and caches stay, no chunk is made, watchers wait.
+    While no call carries it, it is held: lane and caches are kept, no chunk is made, watchers wait.
     While no engine runs it waits for the next one, and starts there with the parameters in force;
     its epoch grows, since the caches are gone.
 
@@ -50,7 +50,7 @@ class Stream:
         returns: whether the picture goes back on the call; a publisher only brings one.
         engine: where it lives.
         client: the engine as it runs now.
-        around: shared by all sessions.
+        context: shared by all sessions.
         offered_ns: when the first offer came, the zero of its time to first frame.
         hold_s: how long it is held.
     """
@@ -60,7 +60,7 @@ class Stream:
         id: str,
         engine: EngineProvider,
         client: EngineClient,
-        around: MediaContext,
+        context: MediaContext,
         *,
         returns: bool,
         offered_ns: int,
@@ -74,24 +74,24 @@ class Stream:
         self.over = asyncio.Event()
         self.ready = client.ready
         self.lanes = client.lanes
-        self.monitor = SloMonitor(around.targets, offered_ns=offered_ns)
-        self.stream = ChunkPipe(id, self.ready, self.monitor, around.metrics, self)
-        self.lease: ResumeWindow[Publisher] = ResumeWindow(
+        self.monitor = SloMonitor(context.targets, offered_ns=offered_ns)
+        self.chunk_pipe = ChunkPipe(id, self.ready, self.monitor, context.metrics, self)
+        self.resume_window: ResumeWindow[Publisher] = ResumeWindow(
             hold_ns=round(hold_s * NS_PER_S), now_ns=offered_ns
         )
-        self.last_carrier_id = ""
-        self.broadcast = around.broadcast(
+        self.last_publisher_id = ""
+        self.fanout = context.new_fanout(
             chunk_frames=self.ready.geometry.chunk_frames,
             on_shown=None if returns else self._on_shown_to_all,
         )
-        self.stream.outputs.append(self.broadcast)
-        self._tally = StreamTelemetry(
-            self.stream,
-            self.broadcast,
+        self.chunk_pipe.outputs.append(self.fanout)
+        self._telemetry = StreamTelemetry(
+            self.chunk_pipe,
+            self.fanout,
             returns=returns,
             monitor=self.monitor,
-            targets=around.targets,
-            metrics=around.metrics,
+            targets=context.targets,
+            metrics=context.metrics,
         )
         self._engine = engine
         self._client = client
@@ -104,12 +104,12 @@ class Stream:
         self._fruitless = 0
         self._ending = asyncio.Event()
         self._lost = asyncio.Event()
-        self._lease_changed = asyncio.Event()
+        self._publisher_changed = asyncio.Event()
 
     @property
     def is_held(self) -> bool:
         """Whether it waits for its viewer to come back."""
-        return self._ever_connected and self.lease.carrier is None and self.reason is None
+        return self._ever_connected and self.resume_window.publisher is None and self.reason is None
 
     @property
     def token(self) -> str:
@@ -122,18 +122,18 @@ class Stream:
         Raises:
             RequestError, Unavailable: if there is none; nothing is held then.
         """
-        await self.stream.open(self._client, parameters)
+        await self.chunk_pipe.open(self._client, parameters)
         if self.reason is not None:
             raise EngineUnavailable(self.reason, retry_after_s=_RETRY_S)
         self._control = Control(
             current=settled(self.ready.defaults.merged(parameters)),
-            understood=self.stream.understood,
-            apply=self.stream.update,
-            tell=self._tell_carrier,
+            understood=self.chunk_pipe.understood,
+            apply=self.chunk_pipe.update,
+            tell=self._send_to_publisher,
             shown=self.monitor.observe_first_shown,
-            viewed=self._tally.viewed,
+            viewed=self._telemetry.viewed,
         )
-        self.stream.pause(self._control.current.paused is True)
+        self.chunk_pipe.pause(self._control.current.paused is True)
 
     def end(self, reason: str) -> None:
         """Begin the end; the first reason counts."""
@@ -146,8 +146,8 @@ class Stream:
         try:
             async with asyncio.TaskGroup() as parts:
                 tasks = (
-                    parts.create_task(self.stream.feed(), name="feed"),
-                    parts.create_task(self.broadcast.run(), name="broadcast"),
+                    parts.create_task(self.chunk_pipe.feed(), name="feed"),
+                    parts.create_task(self.fanout.run(), name="fanout"),
                     parts.create_task(self._report(), name="report"),
                     parts.create_task(self._keep_engine(), name="engine"),
                     parts.create_task(self._expire(), name="expire"),
@@ -168,7 +168,7 @@ class Stream:
         return State(
             state=self._state,
             stream=self.id,
-            epoch=self.stream.epoch,
+            epoch=self.chunk_pipe.epoch,
             understood=control.understood,
             **(model | {"parameters": control.current}),
         )
@@ -177,20 +177,20 @@ class Stream:
 
     def carry(self, call: Publisher) -> None:
         """The call carries the stream from now on; one that did is told, and ends."""
-        older = self.lease.take(call)
-        self.last_carrier_id = call.id
-        self.stream.watchers.append(call.watcher)
+        older = self.resume_window.take(call)
+        self.last_publisher_id = call.id
+        self.chunk_pipe.participants.append(call.participant)
         if call.output is not None:
-            self.stream.outputs.append(call.output)
+            self.chunk_pipe.outputs.append(call.output)
         if older is not None:
             reason = "the call was taken over by a newer one with the same token"
             self._let_go(older)
-            older.watcher.tell(StreamStopped(error_message=reason))
-            older.watcher.end(reason)
+            older.participant.tell(StreamStopped(error_message=reason))
+            older.participant.end(reason)
         self._connected = False
         self._interrupt()
-        self._lease_changed.set()
-        self.stream.hold(False)
+        self._publisher_changed.set()
+        self.chunk_pipe.hold(False)
         self._settle()
 
     def on_connected(self) -> None:
@@ -199,18 +199,18 @@ class Stream:
         self._connected = self._ever_connected = True
         self._settle()
 
-    def drop(self, call: Publisher, reason: str, *, for_good: bool) -> None:
+    def drop(self, call: Publisher, reason: str, *, ends_stream: bool) -> None:
         """A call has ended; the stream is held unless that was meant to be its end."""
-        if self.lease.carrier is not call:
+        if self.resume_window.publisher is not call:
             return
-        if for_good or not self._ever_connected or not self._hold_s:
+        if ends_stream or not self._ever_connected or not self._hold_s:
             self.end(reason)
             return
-        self.lease.drop(call, now_ns())
+        self.resume_window.drop(call, now_ns())
         self._let_go(call)
         self._interrupt()
-        self._lease_changed.set()
-        self.stream.hold(True)
+        self._publisher_changed.set()
+        self.chunk_pipe.hold(True)
         logger.info("stream %s is held for %g s: %s", self.id, self._hold_s, reason)
         self._settle()
 
@@ -224,13 +224,13 @@ class Stream:
 
     def on_frame(self, frame: CapturedFrame) -> None:
         """A frame of the viewer's camera."""
-        self._tally.came(frame.arrived_ns)
-        self.stream.push(frame)
+        self._telemetry.came(frame.arrived_ns)
+        self.chunk_pipe.push(frame)
 
     def on_sent(self, shown: ScheduledFrame, sent_ns: int, *, rtp_timestamp: int) -> None:
         """A generated frame is on its way to the viewer."""
-        self._tally.sent(shown, sent_ns)
-        if not self._shows and not self.stream.is_idle:
+        self._telemetry.sent(shown, sent_ns)
+        if not self._shows and not self.chunk_pipe.is_idle:
             self._shows = True
             self._settle()
         made = shown.made
@@ -245,8 +245,8 @@ class Stream:
         control = self._opened_control()
         control.applied(applied)
         paused = control.current.paused is True
-        if paused != self.stream.paused:
-            self.stream.pause(paused)
+        if paused != self.chunk_pipe.paused:
+            self.chunk_pipe.pause(paused)
             self._shows = False
             self._settle()
 
@@ -257,10 +257,10 @@ class Stream:
         if self._control is None:
             self.end(reason)  # `open` says it
             return
-        fruitful = self.stream.epoch_chunks or self.stream.is_idle
+        fruitful = self.chunk_pipe.epoch_chunks or self.chunk_pipe.is_idle
         self._fruitless = 0 if fruitful else self._fruitless + 1
         if self._fruitless >= _FRUITLESS:
-            self.stream.tell(PipelineError(error=reason))
+            self.chunk_pipe.tell(PipelineError(error=reason))
             self.end(f"{reason}, {_FRUITLESS} times in a row before a picture of this stream came")
             return
         logger.warning("stream %s has lost its engine: %s", self.id, reason)
@@ -268,7 +268,7 @@ class Stream:
         self._interrupt()
         self._lost.set()
         self._settle()
-        self.stream.tell(PipelineError(error=reason))
+        self.chunk_pipe.tell(PipelineError(error=reason))
 
     async def _keep_engine(self) -> None:
         """Open the stream anew, with the parameters in force, whenever its engine is lost."""
@@ -278,7 +278,7 @@ class Stream:
             client = await self._engine.running()
             try:
                 self._fit(client)
-                await self.stream.open(client, control.current)
+                await self.chunk_pipe.open(client, control.current)
             except RequestError as error:
                 self.end(str(error))
                 return
@@ -287,8 +287,8 @@ class Stream:
                 await asyncio.sleep(error.retry_after_s)
                 continue
             self._lost.clear()
-            logger.info("stream %s is open again, epoch %d", self.id, self.stream.epoch)
-            control.engine_found(understood=self.stream.understood)
+            logger.info("stream %s is open again, epoch %d", self.id, self.chunk_pipe.epoch)
+            control.engine_found(understood=self.chunk_pipe.understood)
             self._settle()
 
     def _fit(self, client: EngineClient) -> None:
@@ -306,33 +306,33 @@ class Stream:
         if state != self._state:
             logger.info("stream %s: %s -> %s", self.id, self._state, state)
             self._state = state
-            self.stream.tell(self.state_event())
+            self.chunk_pipe.tell(self.state_event())
 
     def _standing(self) -> StateName:
         if self._lost.is_set():
             return "restarting"
-        if self.lease.carrier is None:
+        if self.resume_window.publisher is None:
             return "held"
         if not self._connected:
             return "connecting"
-        if self.stream.paused:
+        if self.chunk_pipe.paused:
             return "paused"
         return "live" if self._shows else "warming"
 
     def _interrupt(self) -> None:
         self._shows = False
-        self._tally.interrupted()
+        self._telemetry.interrupted()
 
     def _let_go(self, call: Publisher) -> None:
-        self._tally.left(call.drops)
-        if call.watcher in self.stream.watchers:
-            self.stream.watchers.remove(call.watcher)
-        if call.output in self.stream.outputs:
-            self.stream.outputs.remove(call.output)
+        self._telemetry.left(call.drops)
+        if call.participant in self.chunk_pipe.participants:
+            self.chunk_pipe.participants.remove(call.participant)
+        if call.output in self.chunk_pipe.outputs:
+            self.chunk_pipe.outputs.remove(call.output)
 
-    def _tell_carrier(self, event: Event) -> None:
-        if self.lease.carrier is not None:
-            self.lease.carrier.watcher.tell(event)
+    def _send_to_publisher(self, event: Event) -> None:
+        if self.resume_window.publisher is not None:
+            self.resume_window.publisher.participant.tell(event)
 
     def _opened_control(self) -> Control:
         assert self._control is not None, "a stream is opened before it is used"
@@ -340,28 +340,28 @@ class Stream:
 
     async def _expire(self) -> None:
         while True:
-            left_s = self.lease.left_s(now_ns())
+            left_s = self.resume_window.left_s(now_ns())
             if left_s == 0:
                 self.end(f"its viewer did not come back within {self._hold_s:g} s")
                 return
-            self._lease_changed.clear()
+            self._publisher_changed.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left_s):
-                    await self._lease_changed.wait()
+                    await self._publisher_changed.wait()
 
     async def _report(self) -> None:
         """Once a second: the figures, to everybody who watches and to the metrics."""
         while True:
             await asyncio.sleep(_REPORT_S)
-            call = self.lease.carrier
-            self.stream.tell(self._tally.report(call.drops if call is not None else {}))
+            call = self.resume_window.publisher
+            self.chunk_pipe.tell(self._telemetry.report(call.drops if call is not None else {}))
 
     def _release(self) -> None:
-        self.stream.close()
-        self._tally.close()
+        self.chunk_pipe.close()
+        self._telemetry.close()
         reason = self.reason or "the server is stopping"
-        self.stream.tell(StreamStopped(error_message=reason))
-        for watcher in self.stream.watchers:
-            watcher.end(f"the stream has ended: {reason}")
-        self.stream.watchers.clear()
+        self.chunk_pipe.tell(StreamStopped(error_message=reason))
+        for participant in self.chunk_pipe.participants:
+            participant.end(f"the stream has ended: {reason}")
+        self.chunk_pipe.participants.clear()
         self.over.set()

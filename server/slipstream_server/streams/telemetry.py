@@ -19,7 +19,7 @@ class StreamTelemetry:
     """Keeps monitor and metrics of one stream.
 
     Args:
-        stream, broadcast: whose figures they are.
+        chunk_pipe, fanout: whose figures they are.
         returns: whether its own call has a picture of its own; else all share the broadcast's.
         monitor: of its service levels.
         targets: that they are held against.
@@ -28,21 +28,21 @@ class StreamTelemetry:
 
     def __init__(
         self,
-        stream: ChunkPipe,
-        broadcast: Fanout,
+        chunk_pipe: ChunkPipe,
+        fanout: Fanout,
         *,
         returns: bool,
         monitor: SloMonitor,
         targets: SloTargets,
         metrics: Metrics,
     ) -> None:
-        self._stream = stream
-        self._broadcast = broadcast
+        self._chunk_pipe = chunk_pipe
+        self._fanout = fanout
         self._returns = returns
         self._monitor = monitor
         self._targets = targets
         self._metrics = metrics
-        self._shared_key = f"{stream.id} shared"  # the ids of calls have no spaces
+        self._shared_key = f"{chunk_pipe.id} shared"  # the ids of calls have no spaces
         self._sent_ns: int | None = None
         self._past_drops: Counter[str] = Counter()
 
@@ -79,20 +79,20 @@ class StreamTelemetry:
             drops: of the call that carries the stream.
         """
         report = self._monitor.report(now_ns())
-        total = total_drops(self._past_drops, drops, self._stream.drops)
+        total = total_drops(self._past_drops, drops, self._chunk_pipe.drops)
         if not self._returns:
-            total.update(self._broadcast.pictures.playout.drops)
-        self._metrics.report(self._stream.id, report, total)
+            total.update(self._fanout.pictures.playout.drops)
+        self._metrics.report(self._chunk_pipe.id, report, total)
         self._metrics.media.report(self._shared_key, self._counts())
         return slo_event(report, self._targets, total)
 
     def close(self) -> None:
         """The stream has ended: its share of the gauges goes."""
-        self._metrics.forget(self._stream.id)
+        self._metrics.forget(self._chunk_pipe.id)
         self._metrics.media.report(self._shared_key, self._counts())
         self._metrics.media.forget(self._shared_key)
 
     def _counts(self) -> MediaStats:
         """Of the picture encoded for all who watch; calls count their own."""
-        sent = self._broadcast.counts
+        sent = self._fanout.counts
         return MediaStats(received={}, sent=sent, bitrate_bps=None, paced_ns=0, untold=0)

@@ -70,7 +70,7 @@ async def work(descriptor: int) -> None:
         with socket.socket(fileno=listening) as listener, pixel_pool() as pool:
             line = RemoteEngine(pool)
             app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=[errors_as_json])
-            sessions = add_calls(app, begin.config, line, pool, mark=begin.mark)
+            sessions = add_calls(app, begin.config, line, pool, id_prefix=begin.mark)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=LAST_REQUESTS_S)
             await runner.setup()
             try:
@@ -95,7 +95,7 @@ def _census(sessions: SessionRegistry) -> WorkerStatus:
     calls = sessions.count()
     return WorkerStatus(
         streams=tuple(
-            StreamSummary(name=stay.id, since_ns=stay.since_ns) for stay in sessions.streams()
+            StreamSummary(name=stream.id, since_ns=stream.since_ns) for stream in sessions.streams()
         ),
         cameras=calls["stream"],
         viewers=calls["viewer"],

@@ -214,16 +214,16 @@ async def test_a_full_server_says_so_and_has_room_again(tmp_path: Path) -> None:
             await three.until_frames(4)
 
 
-async def test_a_watcher_sees_the_stream_without_disturbing_it(tmp_path: Path) -> None:
-    """the watcher's pictures are the stream's, its own end ends nothing, the stream's ends it."""
+async def test_a_subscriber_sees_the_stream_without_disturbing_it(tmp_path: Path) -> None:
+    """It gets the stream's pictures; its own end ends nothing, the stream's end ends it."""
     async with serving(tmp_path) as server:
         async with dial(server.client, camera=Camera()) as owner:
             await owner.until_frames(4)
-            async with dial(server.client, watch=True, view=owner.id) as watcher:
-                await watcher.until_frames(10)
-                assert number_of(watcher.frames[-1]) is not None
-                watcher.send({"prompt": "mine now", "rev": 1})
-                await watcher.until_event("ack", rev=1, status="rejected")
+            async with dial(server.client, watch=True, view=owner.id) as subscriber:
+                await subscriber.until_frames(10)
+                assert number_of(subscriber.frames[-1]) is not None
+                subscriber.send({"prompt": "mine now", "rev": 1})
+                await subscriber.until_event("ack", rev=1, status="rejected")
             await owner.until_frames(len(owner.frames) + 8)
             async with dial(server.client, watch=True) as newest:
                 await newest.until_frames(4)

@@ -69,8 +69,8 @@ async def watch(http: aiohttp.ClientSession) -> None:
     """Another one's stream, which ends first."""
     async with dial(http, camera=small_camera()) as call:
         await call.until_frames(1)
-        async with dial(http, watch=True, view=call.stream) as watcher:
-            await watcher.until_frames(1)
+        async with dial(http, watch=True, view=call.stream) as subscriber:
+            await subscriber.until_frames(1)
             async with http.delete(f"{OFFER_PATH}/{call.id}") as response:
                 assert response.status == 204
 

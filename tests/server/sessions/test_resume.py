@@ -36,10 +36,10 @@ async def test_a_viewer_who_comes_back_finds_the_stream_as_it_was(tmp_path: Path
         async with dial(server.client, camera=Camera(fps=20)) as first:
             await first.until_frames(8)
             before = await update(first, 1, prompt="dusk", seed=7)
-            async with dial(server.client, watch=True, view=first.stream) as watcher:
-                await watcher.until_frames(4)
+            async with dial(server.client, watch=True, view=first.stream) as subscriber:
+                await subscriber.until_frames(4)
                 await first.pc.close()
-                await watcher.until_event("state", state="held")
+                await subscriber.until_event("state", state="held")
                 assert server.sessions.count()["held"] == 1
                 async with dial(
                     server.client, camera=Camera(first=20_000), resume=first.resume
@@ -53,9 +53,11 @@ async def test_a_viewer_who_comes_back_finds_the_stream_as_it_was(tmp_path: Path
                     assert live["parameters"]["seed"] == 7
                     after = await update(second, 1, noise_scale=0.5)
                     assert after > before
-                    await watcher.until(lambda: (number_of(watcher.frames[-1]) or 0) >= 20_000)
+                    await subscriber.until(
+                        lambda: (number_of(subscriber.frames[-1]) or 0) >= 20_000
+                    )
                     assert server.sessions.count()["held"] == 0
-        assert not [event for event in watcher.events if event["type"] == "stream_stopped"]
+        assert not [event for event in subscriber.events if event["type"] == "stream_stopped"]
 
 
 async def test_a_vanished_viewer_is_noticed_and_its_stream_held(tmp_path: Path) -> None:
@@ -63,11 +65,11 @@ async def test_a_vanished_viewer_is_noticed_and_its_stream_held(tmp_path: Path) 
     async with serving(tmp_path, hold_s=1, max_streams=1) as server:
         async with dial(server.client, camera=Camera(fps=20)) as call:
             await call.until_frames(4)
-            async with dial(server.client, watch=True) as watcher:
-                await watcher.until_frames(1)
+            async with dial(server.client, watch=True) as subscriber:
+                await subscriber.until_frames(1)
                 call.fall_silent()
-                await watcher.until_event("state", state="held")
-                stopped = await watcher.until_event("stream_stopped")
+                await subscriber.until_event("state", state="held")
+                stopped = await subscriber.until_event("stream_stopped")
             assert stopped["error_message"] == "its viewer did not come back within 1 s"
         client = server.supervisor.require()
         await poll(lambda: client.free_lanes == 1)
@@ -172,19 +174,19 @@ async def test_a_farewell_during_the_break_ends_the_stream(tmp_path: Path) -> No
 
 
 async def test_calls_stay_up_when_the_engine_is_killed(tmp_path: Path) -> None:
-    """the reason is told, frames go on with the same parameters, for the viewer and the watcher."""
+    """The reason is sent; frames go on with the same parameters for publisher and subscriber."""
     async with (
         serving(tmp_path) as server,
         dial(server.client, camera=Camera(fps=20)) as call,
-        dial(server.client, watch=True) as watcher,
+        dial(server.client, watch=True) as subscriber,
     ):
         await call.until_frames(8)
-        await watcher.until_frames(1)
+        await subscriber.until_frames(1)
         before = await update(call, 1, prompt="dusk", seed=7)
         for restart in (1, 2):
             await call.until_more_frames(4)
             kill_engine(server)
-            for one in (call, watcher):
+            for one in (call, subscriber):
                 await one.until_event("state", state="restarting", epoch=restart)
                 await one.until_event("pipeline_error", error="the engine was ended by SIGKILL")
                 live = await one.until_event("state", state="live", epoch=restart + 1)

@@ -36,17 +36,17 @@ async def test_many_viewers_are_encoded_for_once(tmp_path: Path) -> None:
     """a page that watches, and WHEP viewers, with the publisher's picture encoded once a frame;
     with nobody watching, not at all."""
     async with serving(tmp_path) as server, publishing(server), AsyncExitStack() as calls:
-        (stay,) = server.sessions.streams()
-        assert stay.broadcast.counts["sent"] == 0
+        (stream,) = server.sessions.streams()
+        assert stream.fanout.counts["sent"] == 0
         viewers = [
             await calls.enter_async_context(posted(server.client, "/whep/stage")) for _ in range(3)
         ]
         page = await calls.enter_async_context(dial(server.client, watch=True, view="stage"))
         for viewer in (*viewers, page):
             await viewer.until_frames(40)
-        assert stay.broadcast.viewers == 4
+        assert stream.fanout.viewers == 4
         seen = sum(len(viewer.frames) for viewer in (*viewers, page))
-        assert 40 <= stay.broadcast.counts["sent"] < seen
+        assert 40 <= stream.fanout.counts["sent"] < seen
 
 
 async def test_viewers_without_h264_see_it_too(tmp_path: Path) -> None:
@@ -59,8 +59,8 @@ async def test_viewers_without_h264_see_it_too(tmp_path: Path) -> None:
         for viewer in viewers:
             assert "H264" not in viewer.pc.remoteDescription.sdp
             await viewer.until_frames(20)
-        (stay,) = server.sessions.streams()
-        assert stay.broadcast.encodings["H264"].counts["sent"] == 0
+        (stream,) = server.sessions.streams()
+        assert stream.fanout.encodings["H264"].counts["sent"] == 0
         assert readable_in_order(viewers[0]) > 10
 
 
@@ -68,8 +68,8 @@ async def test_the_owner_of_a_call_keeps_its_own_picture(tmp_path: Path) -> None
     """nothing is encoded for all until somebody watches; then both see it."""
     async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as owner:
         await owner.until_frames(10)
-        (stay,) = server.sessions.streams()
-        assert stay.broadcast.counts["sent"] == 0
+        (stream,) = server.sessions.streams()
+        assert stream.fanout.counts["sent"] == 0
         async with posted(server.client, f"/whep/{owner.id}") as viewer:
             await viewer.until_frames(10)
         await owner.until_frames(len(owner.frames) + 8)
@@ -130,8 +130,8 @@ async def test_a_viewer_leaves_by_itself(tmp_path: Path) -> None:
         async with server.client.delete(viewer.location) as response:
             assert response.status == 200
         await poll(lambda: server.sessions.count()["viewer"] == 0)
-        (stay,) = server.sessions.streams()
-        await poll(lambda: stay.broadcast.viewers == 0)
+        (stream,) = server.sessions.streams()
+        await poll(lambda: stream.fanout.viewers == 0)
 
 
 async def test_a_publisher_who_comes_back_finds_its_stream(tmp_path: Path) -> None:
@@ -142,13 +142,13 @@ async def test_a_publisher_who_comes_back_finds_its_stream(tmp_path: Path) -> No
         posted(server.client, "/whep/stage") as viewer,
     ):
         await viewer.until_frames(4)
-        (stay,) = server.sessions.streams()
+        (stream,) = server.sessions.streams()
         first.fall_silent()
         await until_state(server, "stage", "held")
         async with publishing(server) as second:
             assert second.id != first.id
-            assert server.sessions.streams() == [stay]
-            assert stay.state_event().parameters.target[0].text == "dusk"  # type: ignore[index]
+            assert server.sessions.streams() == [stream]
+            assert stream.state_event().parameters.target[0].text == "dusk"  # type: ignore[index]
             await viewer.until_frames(len(viewer.frames) + 8)
 
 
@@ -162,8 +162,8 @@ async def test_nothing_is_left_after_calls_and_drops(tmp_path: Path) -> None:
                     await viewer.until_frames(2)
                 if polite:
                     await server.client.delete(publisher.location)
-            for stay in server.sessions.streams():
-                stay.end("the test is over")
+            for stream in server.sessions.streams():
+                stream.end("the test is over")
             await poll(lambda: server.sessions.count() == NOBODY)
             await poll(lambda: server.supervisor.require().free_lanes == 2)
         await poll(lambda: own_tasks() <= before)

@@ -199,7 +199,7 @@ def encoded(count: int) -> bytes:
 
 async def until_live(server: Serving) -> None:
     await poll(
-        lambda: any(stay.state_event().state == "live" for stay in server.sessions.streams()),
+        lambda: any(stream.state_event().state == "live" for stream in server.sessions.streams()),
         deadline_s=START_S,
     )
 

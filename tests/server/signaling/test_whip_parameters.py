@@ -70,9 +70,9 @@ async def test_a_flood_of_updates_is_refused(
     """with 429, once the stream has taken as many as it takes."""
     monkeypatch.setattr(updates, "RATE_PER_S", 0)
     async with serving(tmp_path) as server, publishing(server):
-        (stay,) = server.sessions.streams()
+        (stream,) = server.sessions.streams()
         address = "/api/v1/streams/stage/parameters"
         body = b'{"seed": 1}'
-        while stay.change(Parameters(seed=1), lambda event: None):
+        while stream.change(Parameters(seed=1), lambda event: None):
             continue
         assert_error(await error_of(server, "PATCH", address, body), 429, "gets more updates than")

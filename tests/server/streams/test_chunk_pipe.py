@@ -51,18 +51,18 @@ class TakingEngine:
 async def test_a_chunk_given_up_is_counted_everywhere() -> None:
     """as dropped frames under its cause, as a miss of the stream, and as a miss of the server."""
     monitor, metrics = SloMonitor(SloTargets(), offered_ns=0), Metrics()
-    stream = ChunkPipe("s", READY, monitor, metrics, cast(Owner, None))
+    chunk_pipe = ChunkPipe("s", READY, monitor, metrics, cast(Owner, None))
     engine = TakingEngine()
-    await stream.open(cast(EngineClient, engine), Parameters())
+    await chunk_pipe.open(cast(EngineClient, engine), Parameters())
     for n in range(GEOMETRY.first_chunk_frames):
-        stream.push(captured(n * 30))
-    feeding = asyncio.create_task(stream.feed())
+        chunk_pipe.push(captured(n * 30))
+    feeding = asyncio.create_task(chunk_pipe.feed())
     async with asyncio.timeout(10):
         await engine.taken.wait()
-    stream.on_dropped(0)
+    chunk_pipe.on_dropped(0)
     feeding.cancel()
     await asyncio.gather(feeding, return_exceptions=True)
-    assert stream.drops["deadline"] == GEOMETRY.first_chunk_frames
+    assert chunk_pipe.drops["deadline"] == GEOMETRY.first_chunk_frames
     assert samples(metrics)["slipstream_chunk_misses_total"] == 1
     assert samples(metrics)["slipstream_chunks_total"] == 1
     assert monitor.report(now_ns()).miss_ratio == 1.0

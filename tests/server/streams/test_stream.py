@@ -15,7 +15,7 @@ from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloTargets
 from slipstream_server.send.adaptive_encoder import VideoSettings
 from slipstream_server.send.h264 import X264
-from slipstream_server.streams.chunk_pipe import Watcher
+from slipstream_server.streams.chunk_pipe import Participant
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider, Publisher
 from slipstream_server.streams.stream import Stream
@@ -78,11 +78,11 @@ class Call:
         self.drops: dict[str, int] = {}
         self.told: list[Event] = []
         self.ends: list[str] = []
-        self.watcher = Watcher(tell=self.told.append, end=self.ends.append)
+        self.participant = Participant(tell=self.told.append, end=self.ends.append)
 
 
 @contextmanager
-def surroundings() -> Iterator[MediaContext]:
+def media_context() -> Iterator[MediaContext]:
     """What streams share."""
     with ThreadPoolExecutor(1) as pool:
         yield MediaContext(
@@ -95,43 +95,45 @@ def surroundings() -> Iterator[MediaContext]:
 
 
 @asynccontextmanager
-async def stay_of(engines: Engines, parameters: Parameters) -> AsyncIterator[tuple[Stream, Call]]:
+async def running_stream(
+    engines: Engines, parameters: Parameters
+) -> AsyncIterator[tuple[Stream, Call]]:
     """A stream that a call carries, while it runs."""
-    with surroundings() as around:
-        stay = Stream(
+    with media_context() as context:
+        stream = Stream(
             "s",
             cast(EngineProvider, engines),
             cast(EngineClient, engines),
-            around,
+            context,
             returns=True,
             offered_ns=0,
             hold_s=30,
         )
         call = Call()
-        await stay.open(parameters)
-        stay.carry(cast(Publisher, call))
-        stay.on_connected()
-        running = asyncio.create_task(stay.run())
+        await stream.open(parameters)
+        stream.carry(cast(Publisher, call))
+        stream.on_connected()
+        running = asyncio.create_task(stream.run())
         try:
-            yield stay, call
+            yield stream, call
         finally:
-            stay.end("the test is over")
+            stream.end("the test is over")
             await running
 
 
-async def lose(stay: Stream, engines: Engines) -> None:
+async def lose(stream: Stream, engines: Engines) -> None:
     """The engine dies, and the stream is open on the next one, unless it has ended."""
     before = len(engines.opened)
-    stay.stream.on_lost(KILLED)
-    await poll(lambda: len(engines.opened) > before or stay.over.is_set())
+    stream.chunk_pipe.on_lost(KILLED)
+    await poll(lambda: len(engines.opened) > before or stream.over.is_set())
 
 
 async def test_one_that_brings_every_engine_down_is_ended() -> None:
     """three in a row before a picture came; it is told which, and why."""
     engines = Engines()
-    async with stay_of(engines, Parameters()) as (stay, call):
+    async with running_stream(engines, Parameters()) as (stream, call):
         for _ in range(3):
-            await lose(stay, engines)
+            await lose(stream, engines)
         assert len(engines.opened) == 3
         stopped = call.told[-1]
         assert isinstance(stopped, StreamStopped)
@@ -144,15 +146,15 @@ async def test_one_that_brings_every_engine_down_is_ended() -> None:
 async def test_one_that_made_pictures_or_made_none_on_purpose_goes_on() -> None:
     """it was not its fault: ten engines later it still is open, with a higher epoch each time."""
     engines = Engines()
-    async with stay_of(engines, Parameters(paused=True)) as (stay, call):
+    async with running_stream(engines, Parameters(paused=True)) as (stream, call):
         for _ in range(5):
-            await lose(stay, engines)
-        stay.stream.pause(False)
+            await lose(stream, engines)
+        stream.chunk_pipe.pause(False)
         for _ in range(5):
-            stay.stream.epoch_chunks = 1
-            await lose(stay, engines)
-        assert stay.reason is None
-        assert stay.stream.epoch == 11
+            stream.chunk_pipe.epoch_chunks = 1
+            await lose(stream, engines)
+        assert stream.reason is None
+        assert stream.chunk_pipe.epoch == 11
         assert len([event for event in call.told if isinstance(event, PipelineError)]) == 10
 
 
@@ -160,9 +162,9 @@ async def test_the_next_engine_is_told_what_was_in_force() -> None:
     """however often it has no lane yet; what works only once is not repeated."""
     engines = Engines(full=3)
     parameters = Parameters(prompts=(Prompt("dusk"),), seed=7, reset_cache=True)
-    async with stay_of(engines, parameters) as (stay, call):
-        stay.stream.epoch_chunks = 1
-        await lose(stay, engines)
+    async with running_stream(engines, parameters) as (stream, call):
+        stream.chunk_pipe.epoch_chunks = 1
+        await lose(stream, engines)
         again = engines.opened[-1]
         assert (again.prompts, again.seed) == ((Prompt("dusk"),), 7)
         assert not again.reset_cache
