@@ -19,10 +19,11 @@ from aiohttp import web
 from slipstream_server.config import ServerConfig
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.engine.supervisor import Supervisor, attach_client, engine_command
-from slipstream_server.errors import ConfigError, PortBusy
+from slipstream_server.errors import PortBusy
 from slipstream_server.http.access import Guard
 from slipstream_server.http.health import HealthProbes
 from slipstream_server.http.rate_limit import RateLimit
+from slipstream_server.http.static import page_routes, web_root
 from slipstream_server.http.tls_listener import TlsListener
 from slipstream_server.ice.turn_providers import TurnProviders
 from slipstream_server.observability.metrics import Metrics
@@ -39,22 +40,8 @@ from slipstream_server.streams.ports import EngineProvider
 logger = logging.getLogger(__name__)
 
 SESSIONS = web.AppKey("sessions", SessionRegistry)
-_WEB_SUFFIXES = (".html", ".js", ".css", ".svg", ".png", ".ico", ".webmanifest")
 _BACKLOG = 128
 LAST_REQUESTS_S = 2.0  # what is still being asked may take so long once the server stops
-
-
-def web_root() -> Path:
-    """The page's files: the checkout's where there is one, else those in the package.
-
-    Raises:
-        ConfigError: if neither is there.
-    """
-    package = Path(__file__).resolve().parent
-    for root in (package.parent.parent / "web", package / "web"):
-        if (root / "index.html").is_file():
-            return root
-    raise ConfigError(f"the page's files are neither beside nor in {package}; install again")
 
 
 def version() -> str:
@@ -246,34 +233,3 @@ def bind(host: str, port: int) -> socket.socket:
 
 def pixel_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1), thread_name_prefix="pixels")
-
-
-def page_routes(root: Path) -> list[web.RouteDef]:
-    """The studio, the clean view, and the files they are made of."""
-    files = {path.name: path for path in root.iterdir() if path.suffix in _WEB_SUFFIXES}
-
-    async def studio(request: web.Request) -> web.StreamResponse:
-        return _file(files["index.html"])
-
-    async def view(request: web.Request) -> web.StreamResponse:
-        if "view.html" not in files:
-            raise web.HTTPNotFound
-        return _file(files["view.html"])
-
-    async def asset(request: web.Request) -> web.StreamResponse:
-        path = files.get(request.match_info["name"])
-        if path is None:
-            raise web.HTTPNotFound
-        return _file(path)
-
-    return [
-        web.get("/", studio),
-        web.get("/view", view),
-        web.get("/view/", view),
-        web.get("/view/{stream}", view),
-        web.get("/{name}", asset),
-    ]
-
-
-def _file(path: Path) -> web.FileResponse:
-    return web.FileResponse(path, headers={"Cache-Control": "no-cache"})

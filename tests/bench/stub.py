@@ -10,9 +10,10 @@ import signal
 import sys
 
 from aiohttp import web
-from slipstream_server.app import make_app, pixel_pool, web_root
+from slipstream_server.app import make_app, pixel_pool
 from slipstream_server.config import ServerConfig
 from slipstream_server.engine.supervisor import Supervisor, attach_client
+from slipstream_server.http.static import web_root
 from slipstream_server.process import run_process, set_up_logging
 
 

@@ -50,7 +50,8 @@ def own_tasks() -> set[str]:
 async def serving(page: Path, *, ready: bool = True, **settings: Any) -> AsyncIterator[Serving]:
     """A whole server; its engine is `echo` unless `settings` say otherwise."""
     config = ServerConfig(**({"pipeline": "echo"} | settings))
-    for name in ("index.html", "view.html", "main.js"):
+    for name in ("index.html", "view.html", "studio/main.js"):
+        (page / name).parent.mkdir(exist_ok=True)
         (page / name).write_text(f"this is {name}")
     with ThreadPoolExecutor(2) as pool:
         async with running_engine(config, pool) as supervisor:

@@ -6,7 +6,7 @@ import signal
 import aiohttp
 import pytest
 import yarl
-from slipstream_server.app import web_root
+from slipstream_server.http.static import web_root
 
 from tests.server.calls import Camera, dial
 from tests.server.command import health, runs, slipstream
@@ -83,13 +83,14 @@ async def test_an_engine_does_not_outlive_a_killed_server() -> None:
 
 async def test_the_page_is_served_with_all_it_names() -> None:
     """the studio, the clean view, and every script and style of the checkout."""
+    root = web_root()
     async with slipstream() as (_, address), aiohttp.ClientSession() as http:
         names = [
             "",
             "view",
             "view/",
             "view/some-stream",
-            *(path.name for path in web_root().iterdir()),
+            *(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()),
         ]
         for name in names:
             async with http.get(address + name) as response:

@@ -24,7 +24,7 @@ from aiohttp import web
 from slipstream_protocol.channel import AsyncChannel
 from slipstream_protocol.messages import Ready, ToServer
 
-from slipstream_server.app import page_routes, version
+from slipstream_server.app import version
 from slipstream_server.config import ServerConfig
 from slipstream_server.engine.supervisor import Supervisor, engine_command
 from slipstream_server.engine_status import EngineStatus
@@ -32,6 +32,7 @@ from slipstream_server.errors import EngineUnavailable, RequestError, Unavailabl
 from slipstream_server.http.access import Guard
 from slipstream_server.http.health import HealthProbes
 from slipstream_server.http.rate_limit import RateLimit
+from slipstream_server.http.static import page_routes
 from slipstream_server.observability.merge import merge_metrics
 from slipstream_server.observability.metrics import CONTENT_TYPE, FrontMetrics
 from slipstream_server.rtp.sdp import read_offer

@@ -22,7 +22,7 @@ async def test_the_api_needs_the_token_in_one_of_three_ways(tmp_path: Path) -> N
             assert response.status == 401
         async with get(ICE_SERVERS, headers={"Authorization": f"Bearer {TOKEN}"}) as response:
             assert response.status == 200
-        for path in ("/health", "/main.js"):
+        for path in ("/health", "/studio/main.js"):
             async with get(path) as response:
                 assert response.status == 200
         async with get("/", params={"token": TOKEN}) as response:
@@ -78,7 +78,7 @@ async def test_a_name_that_was_made_to_point_here_is_refused(tmp_path: Path) -> 
 async def test_every_answer_carries_the_headers(tmp_path: Path) -> None:
     """errors too; and no other site is ever allowed in."""
     async with serving(tmp_path, ready=False) as server:
-        for path in ("/", "/view/some", "/main.js", "/health", "/nothing"):
+        for path in ("/", "/view/some", "/studio/main.js", "/health", "/nothing"):
             async with server.client.get(path) as response:
                 assert response.headers["X-Content-Type-Options"] == "nosniff"
                 assert response.headers["Content-Security-Policy"].startswith("default-src 'self'")
