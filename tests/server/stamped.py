@@ -14,12 +14,12 @@ def ms(value: float) -> int:
     return round(value * NS_PER_MS)
 
 
-def captured(at_ms: float) -> CapturedFrame:
+def captured_frame(at_ms: float) -> CapturedFrame:
     frame = np.zeros(GEOMETRY.frame_shape, np.uint8)
     return CapturedFrame(frame=frame, captured_ns=ms(at_ms), arrived_ns=ms(at_ms))
 
 
-def made(
+def generated_frame(
     captured_ms: float, *, received_ms: float = 0.0, chunk: int = 0, index: int = 0, rev: int = -1
 ) -> GeneratedFrame:
     return GeneratedFrame(
@@ -33,7 +33,7 @@ def made(
             chunked_ns=ms(captured_ms),
             submitted_ns=ms(captured_ms),
             taken_ns=ms(captured_ms),
-            made_ns=ms(received_ms),
+            generated_ns=ms(received_ms),
             received_ns=ms(received_ms),
             stages=StageTimes(encode_ms=1.0, denoise_ms=2.0, decode_ms=3.0),
         ),

@@ -8,7 +8,7 @@ from slipstream_protocol.messages import StageTimes
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.send.frame_timing import FrameTimes
 
-from tests.server.stamped import made, ms
+from tests.server.stamped import generated_frame, ms
 from tests.web.conftest import SECURE, Fake
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -51,24 +51,24 @@ async def played(
 def told(rtp: int, filmed_ms: float, *, dated: bool = True) -> list[Any]:
     """A frame filmed at `filmed_ms` of the page's clock; 5 ms up, 3 in the buffer, then ..."""
     at_ms = SERVER_AHEAD_MS + filmed_ms
-    frame = made(at_ms + 4, received_ms=at_ms + 90)
+    frame = generated_frame(at_ms + 4, received_ms=at_ms + 90)
     stamps = replace(
         frame.stamps,
         chunked_ns=ms(at_ms + 40),
         submitted_ns=ms(at_ms + 41),
         taken_ns=ms(at_ms + 45),
-        made_ns=ms(at_ms + 88),
+        generated_ns=ms(at_ms + 88),
         stages=StageTimes(encode_ms=10.0, denoise_ms=20.0, decode_ms=8.0),
     )
     frame = replace(
         frame,
-        came_ns=ms(at_ms + 5),
+        first_packet_ns=ms(at_ms + 5),
         arrived_ns=ms(at_ms + 8),
-        filmed_unix_ns=ms(ORIGIN_MS + filmed_ms) if dated else None,
+        captured_unix_ns=ms(ORIGIN_MS + filmed_ms) if dated else None,
         stamps=stamps,
     )
-    shown = ScheduledFrame(made=frame, play_ns=ms(at_ms + 120), popped_ns=ms(at_ms + 120))
-    times = FrameTimes(rtp_timestamp=rtp, shown=shown, sent_ns=ms(at_ms + 126))
+    scheduled = ScheduledFrame(generated=frame, play_ns=ms(at_ms + 120), popped_ns=ms(at_ms + 120))
+    times = FrameTimes(rtp_timestamp=rtp, scheduled=scheduled, sent_ns=ms(at_ms + 126))
     return ["told", list(times.packed())]
 
 

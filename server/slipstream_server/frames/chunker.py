@@ -22,14 +22,14 @@ class CapturedFrame:
     """One camera frame at the engine's size; its capture and arrival on the monotonic clock.
 
     Args:
-        came_ns, filmed_unix_ns: see `origin.Origin`; None where it is not known.
+        first_packet_ns, captured_unix_ns: see `origin.Origin`; None where it is not known.
     """
 
     frame: I420
     captured_ns: int
     arrived_ns: int
-    came_ns: int | None = None
-    filmed_unix_ns: int | None = None
+    first_packet_ns: int | None = None
+    captured_unix_ns: int | None = None
 
 
 class Chunker:

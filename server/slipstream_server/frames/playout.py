@@ -33,7 +33,7 @@ class ChunkStamps:
     chunked_ns: int
     submitted_ns: int
     taken_ns: int
-    made_ns: int
+    generated_ns: int
     received_ns: int
     stages: StageTimes
 
@@ -43,14 +43,14 @@ class GeneratedFrame:
     """One generated frame, with the stamps of the camera frame it was made from.
 
     Args:
-        came_ns, filmed_unix_ns: see `origin.Origin`; None where it is not known.
+        first_packet_ns, captured_unix_ns: see `origin.Origin`; None where it is not known.
     """
 
     frame: I420
     captured_ns: int
     arrived_ns: int
-    came_ns: int | None = None
-    filmed_unix_ns: int | None = None
+    first_packet_ns: int | None = None
+    captured_unix_ns: int | None = None
     chunk: int
     index: int
     rev: int
@@ -66,7 +66,7 @@ class ScheduledFrame:
         popped_ns: when it was taken to be sent.
     """
 
-    made: GeneratedFrame
+    generated: GeneratedFrame
     play_ns: int
     popped_ns: int
 
@@ -91,7 +91,7 @@ class Playout:
             raise ValueError(f"chunk_frames is {chunk_frames}, it must be at least 1")
         self.every_frames = 1
         self._chunk_frames = chunk_frames
-        self._since_shown = 0  # frames, the next one included
+        self._since_played_frames = 0  # frames, the next one included
         self._waiting: deque[GeneratedFrame] = deque()
         self._window = window_chunks
         self._slack_ns: deque[int] = deque(maxlen=window_chunks)
@@ -116,7 +116,7 @@ class Playout:
 
     def push(self, frames: Sequence[GeneratedFrame], now_ns: int) -> None:
         """Take in one chunk, oldest frame first."""
-        fresh = [made for made in frames if made.captured_ns > self._newest_captured_ns]
+        fresh = [frame for frame in frames if frame.captured_ns > self._newest_captured_ns]
         self._drops["disordered"] += len(frames) - len(fresh)
         if not fresh:
             return
@@ -135,22 +135,22 @@ class Playout:
 
     def pop(self, now_ns: int) -> ScheduledFrame | None:
         """The frame whose time has come, or None before its time; asked late, the newest due."""
-        shown: GeneratedFrame | None = None
+        newest: GeneratedFrame | None = None
         while self._waiting and self._due_ns(self._waiting[0]) <= now_ns:
-            self._drops["overdue"] += shown is not None
-            shown = self._waiting.popleft()
-        if shown is None:
+            self._drops["overdue"] += newest is not None
+            newest = self._waiting.popleft()
+        if newest is None:
             return None
-        self._since_shown += 1
-        if self._since_shown < self.every_frames:
+        self._since_played_frames += 1
+        if self._since_played_frames < self.every_frames:
             self._drops["thinned"] += 1
             return None
-        self._since_shown = 0
-        self._played_ns = max(self._due_ns(shown), self._played_ns + _MIN_STEP_NS)
-        return ScheduledFrame(made=shown, play_ns=self._played_ns, popped_ns=now_ns)
+        self._since_played_frames = 0
+        self._played_ns = max(self._due_ns(newest), self._played_ns + _MIN_STEP_NS)
+        return ScheduledFrame(generated=newest, play_ns=self._played_ns, popped_ns=now_ns)
 
-    def _due_ns(self, made: GeneratedFrame) -> int:
-        return made.captured_ns + self._delay_ns
+    def _due_ns(self, frame: GeneratedFrame) -> int:
+        return frame.captured_ns + self._delay_ns
 
     def _shift(self, step_ns: int) -> None:
         """Show everything later by `step_ns`, earlier where it is negative."""

@@ -82,7 +82,7 @@ class MediaMetrics:
             registry=registry,
         )
 
-    def viewed(self, stats: ClientStats) -> None:
+    def observe_client(self, stats: ClientStats) -> None:
         """A viewer's browser has told of its last second."""
         if stats.glass_ms is not None:
             self._glass.labels("50").observe(stats.glass_ms.p50 / _MS_PER_S)
@@ -107,7 +107,7 @@ class MediaMetrics:
             for what, count in _nonzero(events):
                 self._events.labels(way, what).inc(_growth(counted, way, what, count))
         self._paced.inc(_growth(counted, "paced", "", counts.paced_ns) / NS_PER_S)
-        self._untold.inc(_growth(counted, "untold", "", counts.untold))
+        self._untold.inc(_growth(counted, "untold", "", counts.dropped_timings))
         if counts.bitrate_bps is not None:
             self._bitrates_bps[session] = counts.bitrate_bps
 

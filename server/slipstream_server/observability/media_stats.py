@@ -15,14 +15,14 @@ class MediaStats:
             for by the viewer, times an encoder was `opened`, frames left out by cause.
         bitrate_bps: that the picture is encoded for at present; None where none is sent.
         paced_ns: for which packets of large frames were held back.
-        untold: messages with stamps that found their channel full.
+        dropped_timings: messages with stamps that found their channel full.
     """
 
     received: Mapping[str, int]
     sent: Mapping[str, int]
     bitrate_bps: int | None
     paced_ns: int
-    untold: int
+    dropped_timings: int
 
     def summary(self) -> str:
         """All of it in a line."""

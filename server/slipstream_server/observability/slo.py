@@ -157,20 +157,20 @@ class SloMonitor:
         self._last_sent: tuple[int, int] | None = None  # sent, play
         self._last_chunk: tuple[int, int] | None = None  # received, captured
 
-    def mark(self, milestone: Milestone, now_ns: int) -> None:
+    def observe_milestone(self, milestone: Milestone, now_ns: int) -> None:
         """Note that `milestone` is reached; only the first time counts."""
         self._milestones.setdefault(milestone, now_ns)
 
     def observe_input(self, now_ns: int) -> None:
         """A camera frame has come."""
-        self.mark(Milestone.FIRST_INPUT, now_ns)
+        self.observe_milestone(Milestone.FIRST_INPUT, now_ns)
         self._inputs.add(now_ns)
 
     def observe_chunk(self, first: GeneratedFrame) -> bool:
         """A chunk that begins with `first` has come; returns whether it was missed."""
         stamps = first.stamps
         now_ns = stamps.received_ns
-        self.mark(Milestone.FIRST_GENERATED, now_ns)
+        self.observe_milestone(Milestone.FIRST_GENERATED, now_ns)
         missed = (now_ns - first.captured_ns) / NS_PER_MS > self._targets.age_ms
         jitter_ms = 0.0
         if self._last_chunk is not None:
@@ -181,7 +181,7 @@ class SloMonitor:
         self._chunks.add(now_ns, missed, jitter_ms, *_engine_times_ms(stamps))
         return missed
 
-    def interrupted(self) -> None:
+    def reset_gaps(self) -> None:
         """What comes next does not follow what was before: neither gap nor jitter lies between."""
         self._last_sent = self._last_chunk = None
 
@@ -202,22 +202,24 @@ class SloMonitor:
         """
         sent_ns = self._milestones.get(Milestone.FIRST_SENT, now_ns)
         is_possible = told_ns is not None and sent_ns <= told_ns <= now_ns
-        self.mark(Milestone.FIRST_SHOWN, told_ns if told_ns and is_possible else now_ns)
+        self.observe_milestone(
+            Milestone.FIRST_SHOWN, told_ns if told_ns and is_possible else now_ns
+        )
 
-    def observe_sent(self, shown: ScheduledFrame, now_ns: int) -> float:
+    def observe_sent(self, scheduled: ScheduledFrame, now_ns: int) -> float:
         """A frame has been handed to the encoder; returns its age in milliseconds."""
-        self.mark(Milestone.FIRST_SENT, now_ns)
-        made, stamps = shown.made, shown.made.stamps
-        age_ms = (now_ns - made.captured_ns) / NS_PER_MS
-        wait_ms = (stamps.taken_ns - made.captured_ns) / NS_PER_MS
+        self.observe_milestone(Milestone.FIRST_SENT, now_ns)
+        frame, stamps = scheduled.generated, scheduled.generated.stamps
+        age_ms = (now_ns - frame.captured_ns) / NS_PER_MS
+        wait_ms = (stamps.taken_ns - frame.captured_ns) / NS_PER_MS
         playout_ms = (now_ns - stamps.received_ns) / NS_PER_MS
         if self._last_sent is None:
             gap_ms = jitter_ms = 0.0
         else:
             sent_ns, play_ns = self._last_sent
             gap_ms = (now_ns - sent_ns) / NS_PER_MS
-            jitter_ms = abs(gap_ms - (shown.play_ns - play_ns) / NS_PER_MS)
-        self._last_sent = now_ns, shown.play_ns
+            jitter_ms = abs(gap_ms - (scheduled.play_ns - play_ns) / NS_PER_MS)
+        self._last_sent = now_ns, scheduled.play_ns
         self._sent.add(now_ns, age_ms, gap_ms, jitter_ms, wait_ms, playout_ms)
         return age_ms
 
@@ -288,7 +290,7 @@ class SloMonitor:
 
 def _engine_times_ms(stamps: ChunkStamps) -> tuple[float, float, float, float]:
     stages = stamps.stages
-    engine_ms = (stamps.made_ns - stamps.taken_ns) / NS_PER_MS
+    engine_ms = (stamps.generated_ns - stamps.taken_ns) / NS_PER_MS
     return engine_ms, stages.encode_ms, stages.denoise_ms, stages.decode_ms
 
 

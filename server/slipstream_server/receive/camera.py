@@ -175,7 +175,7 @@ class CameraIngest:
                         frame=frame,
                         captured_ns=raw.captured_ns,
                         arrived_ns=raw.arrived_ns,
-                        came_ns=raw.origin.came_ns if raw.origin else None,
-                        filmed_unix_ns=raw.origin.filmed_unix_ns if raw.origin else None,
+                        first_packet_ns=raw.origin.first_packet_ns if raw.origin else None,
+                        captured_unix_ns=raw.origin.captured_unix_ns if raw.origin else None,
                     )
                 )

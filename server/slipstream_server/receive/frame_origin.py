@@ -25,12 +25,12 @@ class FrameOrigin:
     """What is known of a frame's way here.
 
     Args:
-        came_ns: its first packet, on our monotonic clock.
-        filmed_unix_ns: on the sender's own clock, since 1970; None before it has sent a report.
+        first_packet_ns: its first packet, on our monotonic clock.
+        captured_unix_ns: on the sender's own clock, since 1970; None before it has sent a report.
     """
 
-    came_ns: int
-    filmed_unix_ns: int | None
+    first_packet_ns: int
+    captured_unix_ns: int | None
 
 
 class FrameOrigins:
@@ -56,17 +56,19 @@ class FrameOrigins:
 
     def released(self, timestamp: int, pts: int) -> None:
         """The frame goes to the decoder; its picture will carry `pts`."""
-        came_ns = self._came_ns.pop(timestamp, None)
-        if came_ns is not None:
-            _remember(self._released, pts, (timestamp, came_ns))
+        first_packet_ns = self._came_ns.pop(timestamp, None)
+        if first_packet_ns is not None:
+            _remember(self._released, pts, (timestamp, first_packet_ns))
 
     def of(self, pts: int) -> FrameOrigin | None:
         """What is known of the picture with this pts; None if it is not one of the last."""
         released = self._released.get(pts)
         if released is None:
             return None
-        timestamp, came_ns = released
-        return FrameOrigin(came_ns=came_ns, filmed_unix_ns=self._filmed_unix_ns(timestamp))
+        timestamp, first_packet_ns = released
+        return FrameOrigin(
+            first_packet_ns=first_packet_ns, captured_unix_ns=self._filmed_unix_ns(timestamp)
+        )
 
     def _filmed_unix_ns(self, timestamp: int) -> int | None:
         if self._report is None:

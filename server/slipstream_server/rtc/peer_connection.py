@@ -134,12 +134,12 @@ class PeerConnection:
             return
         channel.send(msgspec.json.encode(event).decode())
 
-    def tell_times(self, shown: ScheduledFrame, sent_ns: int) -> None:
+    def send_timing(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
         """The stamps of the frame sent last, for a page that has opened a channel for them."""
         if self._timings is not None:
             rtp_timestamp = self.last_rtp_timestamp
-            self._timings.tell(
-                FrameTimes(rtp_timestamp=rtp_timestamp, shown=shown, sent_ns=sent_ns)
+            self._timings.send(
+                FrameTimes(rtp_timestamp=rtp_timestamp, scheduled=scheduled, sent_ns=sent_ns)
             )
 
     def origin(self, pts: int) -> FrameOrigin | None:
@@ -149,7 +149,9 @@ class PeerConnection:
     @property
     def counts(self) -> MediaStats:
         """What the media have come to so far."""
-        return self._video.counts(untold=self._timings.untold if self._timings else 0)
+        return self._video.counts(
+            dropped_timings=self._timings.dropped_messages if self._timings else 0
+        )
 
     @property
     def drops(self) -> Mapping[str, int]:

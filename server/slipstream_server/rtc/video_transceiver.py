@@ -109,7 +109,7 @@ class VideoTransceiver:
         """Frames of the camera that were dropped before anybody saw them, by cause."""
         return self.reception.drops if self.reception is not None else {}
 
-    def counts(self, *, untold: int = 0) -> MediaStats:
+    def counts(self, *, dropped_timings: int = 0) -> MediaStats:
         """What was sent and received so far."""
         outgoing = self._outgoing
         return MediaStats(
@@ -117,7 +117,7 @@ class VideoTransceiver:
             sent=outgoing.counts if outgoing is not None else {},
             bitrate_bps=outgoing.rate.bitrate_bps if outgoing is not None else None,
             paced_ns=outgoing.pacer.waited_ns if outgoing is not None else 0,
-            untold=untold,
+            dropped_timings=dropped_timings,
         )
 
     async def run(self) -> None:

@@ -67,10 +67,10 @@ class SubscriberTrack(MediaStreamTrack):
         self.codec = codec
         return True
 
-    def put(self, shown: ScheduledFrame, packet: "Packet[Any]", now_ns: int) -> None:
+    def put(self, scheduled: ScheduledFrame, packet: "Packet[Any]", now_ns: int) -> None:
         """Take in what was encoded for all."""
         self.seat.put(
-            (shown, packet),
+            (scheduled, packet),
             size_bytes=packet.size,
             key=packet.is_keyframe,
             link_bps=self.rate.bitrate_bps,
@@ -127,7 +127,7 @@ class Fanout:
         chunk_frames: of the stream.
         h264, vp8: the encodings of the one picture.
         new_rate: makes the rate of one more viewer.
-        on_shown: is told of each frame that has been given out, and when. With it the frames are
+        on_frame: is told of each frame that has been given out, and when. With it the frames are
             timed without viewers too; nothing is encoded then.
     """
 
@@ -138,14 +138,14 @@ class Fanout:
         h264: AdaptiveEncoder,
         vp8: AdaptiveEncoder,
         new_rate: Callable[[], RateControl],
-        on_shown: Callable[[ScheduledFrame, int], None] | None = None,
+        on_frame: Callable[[ScheduledFrame, int], None] | None = None,
     ) -> None:
         self.pictures = Pictures(Playout(chunk_frames=chunk_frames))
         self.encodings = {"H264": h264, "VP8": vp8}
         h264.encode_h264()
         vp8.encode_vp8()
         self._new_rate = new_rate
-        self._on_shown = on_shown
+        self._on_frame = on_frame
         self._tracks: list[SubscriberTrack] = []
 
     @property
@@ -154,7 +154,7 @@ class Fanout:
         return sum((Counter(one.counts) for one in self.encodings.values()), Counter[str]())
 
     @property
-    def viewers(self) -> int:
+    def subscribers(self) -> int:
         return len(self._tracks)
 
     def track(self, on_sent: Callable[[ScheduledFrame, int], None]) -> SubscriberTrack:
@@ -163,34 +163,34 @@ class Fanout:
 
     def push(self, frames: Sequence[GeneratedFrame]) -> None:
         """Take in one chunk, oldest frame first."""
-        if self._tracks or self._on_shown is not None:
+        if self._tracks or self._on_frame is not None:
             self.pictures.push(frames)
 
     async def run(self) -> None:
         """Give out each frame when it is due, until cancelled."""
         try:
             while True:
-                shown = await self.pictures.next()
+                scheduled = await self.pictures.next()
                 if self._tracks:
-                    await self._give_out(shown)
-                if self._on_shown is not None:
-                    self._on_shown(shown, now_ns())
+                    await self._give_out(scheduled)
+                if self._on_frame is not None:
+                    self._on_frame(scheduled, now_ns())
         finally:
             for encoding in self.encodings.values():
                 encoding.release()
 
-    async def _give_out(self, shown: ScheduledFrame) -> None:
+    async def _give_out(self, scheduled: ScheduledFrame) -> None:
         every_frames = []
         for codec, encoding in self.encodings.items():
             viewers = [track for track in self._tracks if track.codec == codec]
             if not viewers:
                 continue
-            packet = await self._encode(encoding, self.pictures.picture(shown), viewers)
+            packet = await self._encode(encoding, self.pictures.picture(scheduled), viewers)
             every_frames.append(encoding.every_frames)
             now = now_ns()
             for track in self._tracks:  # also to who has come meanwhile: a seat knows what to do
                 if track.codec == codec:
-                    track.put(shown, packet, now)
+                    track.put(scheduled, packet, now)
         self.pictures.playout.every_frames = min(every_frames, default=1)
 
     async def _encode(

@@ -33,34 +33,34 @@ class FrameTimes:
 
     Args:
         rtp_timestamp: it went out with.
-        shown: the frame, with its stamps.
+        scheduled: the frame, with its stamps.
         sent_ns: when its last packet was on its way.
     """
 
     rtp_timestamp: int
-    shown: ScheduledFrame
+    scheduled: ScheduledFrame
     sent_ns: int
 
     def packed(self) -> bytes:
         """The record."""
-        made, stamps = self.shown.made, self.shown.made.stamps
-        filmed_ns, came_ns = made.filmed_unix_ns, made.came_ns
+        frame, stamps = self.scheduled.generated, self.scheduled.generated.stamps
+        captured_unix_ns, first_packet_ns = frame.captured_unix_ns, frame.first_packet_ns
         moments_ns = (
-            made.captured_ns,
-            made.arrived_ns if came_ns is None else came_ns,
+            frame.captured_ns,
+            frame.arrived_ns if first_packet_ns is None else first_packet_ns,
             stamps.chunked_ns,
             stamps.submitted_ns,
             stamps.taken_ns,
-            stamps.made_ns,
+            stamps.generated_ns,
             stamps.received_ns,
-            self.shown.popped_ns,
+            self.scheduled.popped_ns,
             self.sent_ns,
         )
         return RECORD.pack(
             self.rtp_timestamp,
-            math.nan if filmed_ns is None else filmed_ns / NS_PER_MS,
-            made.arrived_ns / NS_PER_MS,
-            *((moment_ns - made.arrived_ns) / NS_PER_MS for moment_ns in moments_ns),
+            math.nan if captured_unix_ns is None else captured_unix_ns / NS_PER_MS,
+            frame.arrived_ns / NS_PER_MS,
+            *((moment_ns - frame.arrived_ns) / NS_PER_MS for moment_ns in moments_ns),
             stamps.stages.encode_ms,
             stamps.stages.denoise_ms,
             stamps.stages.decode_ms,
@@ -109,11 +109,11 @@ class Timings:
     """
 
     def __init__(self, wire: Wire) -> None:
-        self.untold = 0  # messages that found it full
+        self.dropped_messages = 0  # messages that found it full
         self._wire = wire
         self._batch = TimingBatch()
 
-    def tell(self, times: FrameTimes) -> None:
+    def send(self, times: FrameTimes) -> None:
         """A frame has been sent."""
         if self._wire.readyState != "open":
             return
@@ -121,6 +121,6 @@ class Timings:
         if message is None:
             return
         if self._wire.bufferedAmount > _UNSENT_MAX_BYTES:
-            self.untold += 1
+            self.dropped_messages += 1
         else:
             self._wire.send(message)

@@ -44,9 +44,9 @@ class Pictures:
             MediaStreamError: if stopped.
         """
         while not self._stopped:
-            shown = self.playout.pop(now_ns())
-            if shown is not None:
-                return shown
+            scheduled = self.playout.pop(now_ns())
+            if scheduled is not None:
+                return scheduled
             self._changed.clear()
             due_ns = self.playout.due_ns()
             wait_s = None if due_ns is None else max(0.0, (due_ns - now_ns()) / NS_PER_S)
@@ -57,12 +57,12 @@ class Pictures:
                 continue
         raise MediaStreamError
 
-    def picture(self, shown: ScheduledFrame) -> VideoFrame:
+    def picture(self, scheduled: ScheduledFrame) -> VideoFrame:
         """Its picture; pts counts from the first one."""
         if self._first_play_ns is None:
-            self._first_play_ns = shown.play_ns
-        picture = picture_of(shown.made.frame)
-        picture.pts = ns_to_rtp(shown.play_ns - self._first_play_ns)
+            self._first_play_ns = scheduled.play_ns
+        picture = picture_of(scheduled.generated.frame)
+        picture.pts = ns_to_rtp(scheduled.play_ns - self._first_play_ns)
         picture.time_base = VIDEO_TIME_BASE
         return picture
 
@@ -107,9 +107,9 @@ class OutputTrack(MediaStreamTrack):
         if self._given is not None:
             given, self._given = self._given, None
             self._on_sent(given, now_ns())
-        shown = await self._pictures.next()
-        self._given = shown
-        sent = await self.encoding.encode(self._pictures.picture(shown))
+        scheduled = await self._pictures.next()
+        self._given = scheduled
+        sent = await self.encoding.encode(self._pictures.picture(scheduled))
         self.playout.every_frames = self.encoding.every_frames
         return sent
 

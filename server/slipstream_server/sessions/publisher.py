@@ -95,9 +95,9 @@ class PublisherSession(Session):
     def on_message(self, raw: str | bytes, now_ns: int) -> None:
         self.stream.receive(raw, now_ns)
 
-    def _on_sent(self, shown: ScheduledFrame, sent_ns: int) -> None:
-        self.peer.tell_times(shown, sent_ns)
-        self.stream.on_sent(shown, sent_ns, rtp_timestamp=self.peer.last_rtp_timestamp)
+    def _on_sent(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
+        self.peer.send_timing(scheduled, sent_ns)
+        self.stream.on_sent(scheduled, sent_ns, rtp_timestamp=self.peer.last_rtp_timestamp)
 
     async def _drain(self, ingest: CameraIngest) -> None:
         try:

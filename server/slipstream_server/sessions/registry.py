@@ -257,7 +257,7 @@ class SessionRegistry:
             if isinstance(error, BaseExceptionGroup):
                 raise error.exceptions[0] from None
             raise
-        stream.monitor.mark(Milestone.SIGNAL, now_ns())
+        stream.monitor.observe_milestone(Milestone.SIGNAL, now_ns())
         stream.carry(session)
         self._streams.begin(stream)
         return session, self._answered(session, answer.result())

@@ -41,7 +41,7 @@ class SubscriberSession(Session):
             apply=self._refuse,
             tell=self.peer.tell,
             shown=lambda told_ns, now_ns: None,
-            viewed=lambda stats, now_ns: context.metrics.media.viewed(stats),
+            viewed=lambda stats, now_ns: context.metrics.media.observe_client(stats),
         )
 
     async def answer(self, offer: Offer) -> str:
@@ -78,9 +78,9 @@ class SubscriberSession(Session):
     def on_message(self, raw: str | bytes, now_ns: int) -> None:
         self._control.receive(raw, now_ns)
 
-    def _on_sent(self, shown: ScheduledFrame, sent_ns: int) -> None:
+    def _on_sent(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
         """Watchers may look at its stamps; their frames are not the stream's to answer for."""
-        self.peer.tell_times(shown, sent_ns)
+        self.peer.send_timing(scheduled, sent_ns)
 
     def _refuse(self, parameters: Parameters) -> None:
         self._control.refused(

@@ -103,7 +103,7 @@ def _entry(stream: Stream) -> StreamEntry:
         stream=stream.id,
         state=stream.state_event().state,
         published=not stream.returns,
-        viewers=stream.fanout.viewers,
+        viewers=stream.fanout.subscribers,
     )
 
 

@@ -38,7 +38,7 @@ class MediaContext:
         return RateControl(ceiling_bps=self.video.ceiling_bps)
 
     def new_fanout(
-        self, *, chunk_frames: int, on_shown: Callable[[ScheduledFrame, int], None] | None
+        self, *, chunk_frames: int, on_frame: Callable[[ScheduledFrame, int], None] | None
     ) -> Fanout:
         """One stream's picture for all its participants."""
         h264, vp8 = (
@@ -51,5 +51,5 @@ class MediaContext:
             for _ in range(2)
         )
         return Fanout(
-            chunk_frames=chunk_frames, h264=h264, vp8=vp8, new_rate=self.new_rate, on_shown=on_shown
+            chunk_frames=chunk_frames, h264=h264, vp8=vp8, new_rate=self.new_rate, on_frame=on_frame
         )

@@ -82,7 +82,7 @@ class Stream:
         self.last_publisher_id = ""
         self.fanout = context.new_fanout(
             chunk_frames=self.ready.geometry.chunk_frames,
-            on_shown=None if returns else self._on_shown_to_all,
+            on_frame=None if returns else self._on_frame_sent_to_all,
         )
         self.chunk_pipe.outputs.append(self.fanout)
         self._telemetry = StreamTelemetry(
@@ -195,7 +195,7 @@ class Stream:
 
     def on_connected(self) -> None:
         """The call that carries the stream has its media path."""
-        self.monitor.mark(Milestone.ICE, now_ns())
+        self.monitor.observe_milestone(Milestone.ICE, now_ns())
         self._connected = self._ever_connected = True
         self._settle()
 
@@ -227,17 +227,17 @@ class Stream:
         self._telemetry.came(frame.arrived_ns)
         self.chunk_pipe.push(frame)
 
-    def on_sent(self, shown: ScheduledFrame, sent_ns: int, *, rtp_timestamp: int) -> None:
+    def on_sent(self, scheduled: ScheduledFrame, sent_ns: int, *, rtp_timestamp: int) -> None:
         """A generated frame is on its way to the viewer."""
-        self._telemetry.sent(shown, sent_ns)
+        self._telemetry.sent(scheduled, sent_ns)
         if not self._shows and not self.chunk_pipe.is_idle:
             self._shows = True
             self._settle()
-        made = shown.made
-        self._opened_control().sent(rev=made.rev, chunk=made.chunk, rtp_timestamp=rtp_timestamp)
+        frame = scheduled.generated
+        self._opened_control().sent(rev=frame.rev, chunk=frame.chunk, rtp_timestamp=rtp_timestamp)
 
-    def _on_shown_to_all(self, shown: ScheduledFrame, shown_ns: int) -> None:
-        self.on_sent(shown, shown_ns, rtp_timestamp=0)
+    def _on_frame_sent_to_all(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
+        self.on_sent(scheduled, sent_ns, rtp_timestamp=0)
 
     # ---- what the engine says
 

@@ -51,9 +51,9 @@ class StreamTelemetry:
         self._monitor.observe_input(arrived_ns)
         self._metrics.frame_in()
 
-    def sent(self, shown: ScheduledFrame, sent_ns: int) -> None:
+    def sent(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
         """A generated frame is on its way."""
-        age_ms = self._monitor.observe_sent(shown, sent_ns)
+        age_ms = self._monitor.observe_sent(scheduled, sent_ns)
         gap_ms = None if self._sent_ns is None else (sent_ns - self._sent_ns) / NS_PER_MS
         self._sent_ns = sent_ns
         self._metrics.frame_out(age_ms=age_ms, gap_ms=gap_ms)
@@ -61,12 +61,12 @@ class StreamTelemetry:
     def viewed(self, stats: ClientStats, now_ns: int) -> None:
         """The viewer's browser has told of its last second."""
         self._monitor.observe_client(stats, now_ns)
-        self._metrics.media.viewed(stats)
+        self._metrics.media.observe_client(stats)
 
     def interrupted(self) -> None:
         """What comes next does not follow what was before: no gap, no jitter lies between."""
         self._sent_ns = None
-        self._monitor.interrupted()
+        self._monitor.reset_gaps()
 
     def left(self, drops: Mapping[str, int]) -> None:
         """A call has ended, with these."""
@@ -95,4 +95,4 @@ class StreamTelemetry:
     def _counts(self) -> MediaStats:
         """Of the picture encoded for all who watch; calls count their own."""
         sent = self._fanout.counts
-        return MediaStats(received={}, sent=sent, bitrate_bps=None, paced_ns=0, untold=0)
+        return MediaStats(received={}, sent=sent, bitrate_bps=None, paced_ns=0, dropped_timings=0)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_S
 from slipstream_server.frames.chunker import MAX_WAITING_FRAMES, CapturedFrame, Chunker
 
-from tests.server.stamped import GEOMETRY, captured, ms
+from tests.server.stamped import GEOMETRY, captured_frame, ms
 
 
 def times_ms(chunk: tuple[CapturedFrame, ...] | None) -> list[float]:
@@ -20,7 +20,7 @@ def test_the_first_chunk_is_longer() -> None:
     chunker = Chunker(GEOMETRY)
     for n in range(5):
         assert chunker.take() is None
-        chunker.push(captured(n * 30))
+        chunker.push(captured_frame(n * 30))
     assert times_ms(chunker.take()) == [0, 30, 60, 90, 120]
     assert chunker.take() is None
 
@@ -30,7 +30,7 @@ def test_an_engine_that_keeps_up_gets_every_frame() -> None:
     chunker = Chunker(GEOMETRY)
     taken = []
     for n in range(5 + 4 * 50):
-        chunker.push(captured(n * 30))
+        chunker.push(captured_frame(n * 30))
         taken += times_ms(chunk) if (chunk := chunker.take()) else []
     assert taken == [n * 30 for n in range(205)]
     assert sum(chunker.drops.values()) == 0
@@ -40,10 +40,10 @@ def test_a_slow_engine_gets_even_motion_up_to_the_newest() -> None:
     """at half the camera's rate every second frame is taken, and the newest is among them."""
     chunker = Chunker(GEOMETRY)
     for n in range(5):
-        chunker.push(captured(n * 30))
+        chunker.push(captured_frame(n * 30))
     chunker.take()
     for n in range(5, 13):
-        chunker.push(captured(n * 30))
+        chunker.push(captured_frame(n * 30))
     assert times_ms(chunker.take()) == [180, 240, 300, 360]
     assert chunker.drops["skipped"] == 4
 
@@ -52,7 +52,7 @@ def test_what_waits_too_long_is_dropped() -> None:
     """after a stall of the engine a chunk spans a second at most."""
     chunker = Chunker(GEOMETRY)
     for n in range(90):
-        chunker.push(captured(n * 1000 / 30))
+        chunker.push(captured_frame(n * 1000 / 30))
     chunk = times_ms(chunker.take())
     assert chunk[-1] == pytest.approx(89 * 1000 / 30)
     assert chunk[-1] - chunk[0] <= 1000
@@ -63,9 +63,9 @@ def test_frames_from_before_a_pause_of_the_camera_do_not_come_back() -> None:
     """a chunk is never half from before a gap and half from after it."""
     chunker = Chunker(GEOMETRY)
     for n in range(3):
-        chunker.push(captured(n * 30))
+        chunker.push(captured_frame(n * 30))
     for n in range(5):
-        chunker.push(captured(5000 + n * 30))
+        chunker.push(captured_frame(5000 + n * 30))
     assert times_ms(chunker.take())[0] == 5000
 
 
@@ -73,7 +73,7 @@ def test_flushed_frames_are_counted() -> None:
     """a paused stream drops frames under a name of their own."""
     chunker = Chunker(GEOMETRY)
     for n in range(3):
-        chunker.push(captured(n * 30))
+        chunker.push(captured_frame(n * 30))
     chunker.flush()
     assert chunker.drops["flushed"] == 3
 
@@ -100,7 +100,7 @@ def test_every_frame_is_taken_dropped_or_waiting(
     taken: list[float] = []
     for step_ms, ask in steps:
         now_ms += step_ms
-        chunker.push(captured(now_ms))
+        chunker.push(captured_frame(now_ms))
         pushed += 1
         if ask and (chunk := chunker.take()):
             times = times_ms(chunk)
@@ -118,5 +118,5 @@ def test_memory_is_bounded_for_a_camera_without_time() -> None:
     """frames that all claim the same capture time cannot pile up."""
     chunker = Chunker(GEOMETRY, max_span_ns=NS_PER_S)
     for _ in range(10 * MAX_WAITING_FRAMES):
-        chunker.push(captured(0))
+        chunker.push(captured_frame(0))
     assert chunker.drops["stale"] == 9 * MAX_WAITING_FRAMES

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS
 from slipstream_server.frames.playout import Playout, ScheduledFrame
 
-from tests.server.stamped import made, ms
+from tests.server.stamped import generated_frame, ms
 
 FRAME_MS = 1000 / 30
 CHUNK_MS = 4 * FRAME_MS
@@ -38,7 +38,9 @@ def drive(
         start_ms = max(free_ms, captured_ms + CHUNK_MS)
         captured_ms = start_ms - CHUNK_MS
         free_ms = start_ms + service_ms(number)
-        arrivals.append((free_ms, [made(at, chunk=number) for at in chunk_at(captured_ms)]))
+        arrivals.append(
+            (free_ms, [generated_frame(at, chunk=number) for at in chunk_at(captured_ms)])
+        )
         captured_ms = start_ms
     now_ms = 0.0
     for arrival_ms, frames in arrivals:
@@ -55,7 +57,7 @@ def drive(
 
 
 def ages_ms(shown: list[tuple[float, ScheduledFrame]]) -> list[float]:
-    return [now_ms - frame.made.captured_ns / NS_PER_MS for now_ms, frame in shown]
+    return [now_ms - frame.generated.captured_ns / NS_PER_MS for now_ms, frame in shown]
 
 
 def test_a_burst_is_spread_over_the_time_it_was_captured_in() -> None:
@@ -80,13 +82,15 @@ def test_bursts_that_come_unevenly_are_shown_evenly() -> None:
     for number in range(3600):
         captured_ms = [(4 * number + n) * frame_ms for n in range(4)]
         arrived_ms[number] = captured_ms[-1] + 80 + dice.gauss(0, 12)
-        arrivals.append((arrived_ms[number], [made(at, chunk=number) for at in captured_ms]))
+        arrivals.append(
+            (arrived_ms[number], [generated_frame(at, chunk=number) for at in captured_ms])
+        )
     for now_ms in range(round(arrivals[-1][0])):
         if arrivals[0][0] <= now_ms:
             playout.push(arrivals.pop(0)[1], ms(now_ms))
         if (frame := playout.pop(ms(now_ms))) is not None:
             shown_ms.append(now_ms)
-            waits_ms.append(now_ms - arrived_ms[frame.made.chunk])
+            waits_ms.append(now_ms - arrived_ms[frame.generated.chunk])
     gaps_ms = [after - before for before, after in itertools.pairwise(shown_ms)]
     assert statistics.stdev(gaps_ms) <= 15
     assert statistics.median(waits_ms) <= 125
@@ -127,10 +131,10 @@ def test_a_slow_start_is_forgotten() -> None:
 def test_an_early_chunk_does_not_push_out_a_whole_one_that_waits() -> None:
     """one waiting chunk is played before the next; only what is beyond it is dropped."""
     playout = Playout(chunk_frames=4)
-    playout.push([made(at) for at in chunk_at(0)], ms(500))
+    playout.push([generated_frame(at) for at in chunk_at(0)], ms(500))
     assert playout.pop(ms(502)) is not None
     for start_ms in (CHUNK_MS, 2 * CHUNK_MS, 3 * CHUNK_MS):
-        playout.push([made(at) for at in chunk_at(start_ms)], ms(503))
+        playout.push([generated_frame(at) for at in chunk_at(start_ms)], ms(503))
     assert playout.waiting_frames == 8
     assert playout.drops["overrun"] == 7
     assert playout.due_ns() == ms(505)
@@ -139,18 +143,18 @@ def test_an_early_chunk_does_not_push_out_a_whole_one_that_waits() -> None:
 def test_asked_late_the_newest_due_frame_is_given() -> None:
     """when the loop itself was held up, it does not play catch-up."""
     playout = Playout(chunk_frames=4)
-    playout.push([made(at) for at in chunk_at(0)], ms(200))
-    shown = playout.pop(ms(200 + 2 + 2.5 * FRAME_MS))
-    assert shown is not None
-    assert shown.made.captured_ns == ms(2 * FRAME_MS)
+    playout.push([generated_frame(at) for at in chunk_at(0)], ms(200))
+    scheduled = playout.pop(ms(200 + 2 + 2.5 * FRAME_MS))
+    assert scheduled is not None
+    assert scheduled.generated.captured_ns == ms(2 * FRAME_MS)
     assert playout.drops["overdue"] == 2
 
 
 def test_a_frame_from_the_past_is_never_shown() -> None:
     """chunks that come out of order do not turn time back."""
     playout = Playout(chunk_frames=4)
-    playout.push([made(at) for at in chunk_at(1000)], ms(1500))
-    playout.push([made(at) for at in chunk_at(0)], ms(1501))
+    playout.push([generated_frame(at) for at in chunk_at(1000)], ms(1500))
+    playout.push([generated_frame(at) for at in chunk_at(0)], ms(1501))
     assert playout.drops["disordered"] == 4
     assert playout.waiting_frames == 4
 
@@ -167,7 +171,7 @@ def test_under_any_engine_the_bounds_hold(times_ms: list[float]) -> None:
     """whatever the engine does: frames in order, play times strictly rising, nothing shown before
     it is due, at most two chunks inside, every frame shown or counted."""
     playout, shown = drive(lambda n: times_ms[n], chunks=len(times_ms))
-    captured = [frame.made.captured_ns for _, frame in shown]
+    captured = [frame.generated.captured_ns for _, frame in shown]
     assert captured == sorted(set(captured))
     plays = [frame.play_ns for _, frame in shown]
     assert all(b > a for a, b in itertools.pairwise(plays))
@@ -184,7 +188,7 @@ def test_never_more_than_two_chunks_wait(events: list[tuple[float, float]]) -> N
         now_ms += wait_ms
         start_ms += CHUNK_MS + gap_ms
         now_ms = max(now_ms, start_ms)
-        playout.push([made(at, chunk=number) for at in chunk_at(start_ms)], ms(now_ms))
+        playout.push([generated_frame(at, chunk=number) for at in chunk_at(start_ms)], ms(now_ms))
         assert playout.waiting_frames <= 8
 
 
@@ -207,8 +211,8 @@ def test_a_thin_link_gets_evenly_spaced_frames() -> None:
     """one in `every_frames` is shown, at its own time; the others are counted."""
     playout = Playout(chunk_frames=12)
     playout.every_frames = 3
-    playout.push([made(at) for at in range(1000, 1012)], ms(1000))
+    playout.push([generated_frame(at) for at in range(1000, 1012)], ms(1000))
     shown = [frame for at in range(1000, 1030) if (frame := playout.pop(ms(at))) is not None]
-    times = [frame.made.captured_ns // NS_PER_MS for frame in shown]
+    times = [frame.generated.captured_ns // NS_PER_MS for frame in shown]
     assert times == [1002, 1005, 1008, 1011]
     assert playout.drops["thinned"] == 8

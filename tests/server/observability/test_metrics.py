@@ -36,7 +36,7 @@ def test_a_report_is_counted_once() -> None:
     """milestones and drops do not grow by being told again every second."""
     metrics = Metrics()
     monitor = SloMonitor(SloTargets(), offered_ns=0)
-    monitor.mark(Milestone.SIGNAL, 40 * NS_PER_MS)
+    monitor.observe_milestone(Milestone.SIGNAL, 40 * NS_PER_MS)
     for drops in ({"stale": 2}, {"stale": 2}, {"stale": 5}):
         metrics.report("a", monitor.report(50 * NS_PER_MS), drops)
     metrics.report("b", monitor.report(50 * NS_PER_MS), {"stale": 1})
@@ -66,7 +66,7 @@ def test_what_viewers_see_is_counted() -> None:
     """seconds of any number of viewers add up; no label names one."""
     metrics = Metrics()
     for lost in (0, 4):
-        metrics.media.viewed(
+        metrics.media.observe_client(
             stats(
                 freezes=1,
                 frozen_ms=250.0,
@@ -99,7 +99,7 @@ def counts(
         sent={"sent": sent, "bytes": size},
         bitrate_bps=bitrate_bps,
         paced_ns=paced_ns,
-        untold=0,
+        dropped_timings=0,
     )
 
 

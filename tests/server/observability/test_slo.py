@@ -14,12 +14,14 @@ from slipstream_server.observability.slo import (
 )
 
 from tests.server.observability.test_client_stats import stats
-from tests.server.stamped import made, ms
+from tests.server.stamped import generated_frame, ms
 
 
-def shown(captured_ms: float, play_ms: float) -> ScheduledFrame:
+def scheduled_frame(captured_ms: float, play_ms: float) -> ScheduledFrame:
     return ScheduledFrame(
-        made=made(captured_ms, received_ms=captured_ms), play_ns=ms(play_ms), popped_ns=ms(play_ms)
+        generated=generated_frame(captured_ms, received_ms=captured_ms),
+        play_ns=ms(play_ms),
+        popped_ns=ms(play_ms),
     )
 
 
@@ -39,9 +41,9 @@ def test_nothing_seen_is_nothing_claimed() -> None:
 def test_ttff_is_counted_from_the_offer_and_once() -> None:
     """each milestone keeps its first time."""
     slo = monitor()
-    slo.mark(Milestone.SIGNAL, ms(12))
-    slo.mark(Milestone.SIGNAL, ms(99))
-    slo.observe_sent(shown(100, 400), ms(400))
+    slo.observe_milestone(Milestone.SIGNAL, ms(12))
+    slo.observe_milestone(Milestone.SIGNAL, ms(99))
+    slo.observe_sent(scheduled_frame(100, 400), ms(400))
     report = slo.report(ms(500))
     assert report.ttff_ms == {Milestone.SIGNAL: 12, Milestone.FIRST_SENT: 400}
     assert report.holds.ttff is True
@@ -58,7 +60,7 @@ def test_a_first_frame_that_never_comes_breaks_the_promise() -> None:
 def test_first_shown_is_when_the_page_saw_it(told_ms: float | None, shown_ms: float) -> None:
     """by the page's word where it can be true, else by when the word came."""
     slo = monitor()
-    slo.observe_sent(shown(100, 400), ms(400))
+    slo.observe_sent(scheduled_frame(100, 400), ms(400))
     slo.observe_first_shown(None if told_ms is None else ms(told_ms), ms(450))
     assert slo.report(ms(500)).ttff_ms[Milestone.FIRST_SHOWN] == shown_ms
 
@@ -66,7 +68,7 @@ def test_first_shown_is_when_the_page_saw_it(told_ms: float | None, shown_ms: fl
 def test_a_freeze_is_told_but_is_no_miss() -> None:
     """what the viewer's browser says stands beside the promises, which are the server's."""
     slo = monitor()
-    slo.observe_chunk(made(0, received_ms=100))
+    slo.observe_chunk(generated_frame(0, received_ms=100))
     slo.observe_client(stats(freezes=2), ms(200))
     report = slo.report(ms(300))
     assert report.viewer is not None and report.viewer.freezes == 2
@@ -77,7 +79,7 @@ def test_age_gap_and_jitter() -> None:
     """age is capture to sent; jitter is the send gap against the gap of play times."""
     slo = monitor(age_ms=300)
     for n, late_ms in enumerate([0, 0, 10, 0]):
-        slo.observe_sent(shown(n * 40, 250 + n * 40), ms(250 + n * 40 + late_ms))
+        slo.observe_sent(scheduled_frame(n * 40, 250 + n * 40), ms(250 + n * 40 + late_ms))
     report = slo.report(ms(400))
     assert report.age_ms is not None and report.gap_ms is not None
     assert (report.age_ms.p50, report.age_ms.p99) == (250, 260)
@@ -90,7 +92,7 @@ def test_a_late_chunk_is_a_miss() -> None:
     """the deadline is the age target, counted from the capture of the oldest frame."""
     slo = monitor(age_ms=300, miss_ratio=0.25)
     missed = [
-        slo.observe_chunk(made(n * 100, received_ms=n * 100 + age_ms, chunk=n))
+        slo.observe_chunk(generated_frame(n * 100, received_ms=n * 100 + age_ms, chunk=n))
         for n, age_ms in enumerate([200, 300, 301, 900])
     ]
     report = slo.report(ms(1300))
@@ -104,7 +106,7 @@ def test_a_chunk_given_up_is_a_miss() -> None:
     """dropping what is late does not make the figures better: it was due, and it did not come."""
     slo = monitor(age_ms=300, miss_ratio=0.25)
     for n in range(3):
-        slo.observe_chunk(made(n * 100, received_ms=n * 100 + 200, chunk=n))
+        slo.observe_chunk(generated_frame(n * 100, received_ms=n * 100 + 200, chunk=n))
     slo.observe_dropped(ms(450))
     assert slo.report(ms(500)).miss_ratio == 0.25
     slo.observe_dropped(ms(550))
@@ -118,9 +120,9 @@ def test_a_chunk_given_up_is_a_miss() -> None:
 def test_the_window_forgets() -> None:
     """a stall an hour ago is not in the figures, a stall just now is."""
     slo = monitor(age_ms=300)
-    slo.observe_sent(shown(0, 5000), ms(5000))
+    slo.observe_sent(scheduled_frame(0, 5000), ms(5000))
     for n in range(600):
-        slo.observe_sent(shown(6000 + n * 33, 6200 + n * 33), ms(6200 + n * 33))
+        slo.observe_sent(scheduled_frame(6000 + n * 33, 6200 + n * 33), ms(6200 + n * 33))
     report = slo.report(ms(6200 + 600 * 33))
     assert report.age_ms is not None
     assert report.age_ms.p99 == 200
@@ -132,15 +134,17 @@ def test_the_papers_ttff_beside_ours() -> None:
     slo = monitor()
     for n in range(50):
         slo.observe_input(ms(n * 40))
-    slo.observe_chunk(made(0, received_ms=80))
+    slo.observe_chunk(generated_frame(0, received_ms=80))
     assert slo.report(ms(49 * 40)).ttff_paper_ms == pytest.approx(4 * 40 + 80, rel=0.03)
 
 
 def test_where_the_time_goes() -> None:
     """the engine's stages as it reports them, and the wait for the time to be shown."""
     slo = monitor()
-    slo.observe_chunk(made(0, received_ms=100))
-    played = ScheduledFrame(made=made(0, received_ms=100), play_ns=ms(130), popped_ns=ms(130))
+    slo.observe_chunk(generated_frame(0, received_ms=100))
+    played = ScheduledFrame(
+        generated=generated_frame(0, received_ms=100), play_ns=ms(130), popped_ns=ms(130)
+    )
     slo.observe_sent(played, ms(130))
     stages = slo.report(ms(200)).stages_ms
     assert stages is not None

@@ -22,7 +22,7 @@ def test_the_first_packet_counts() -> None:
     for now_ns in (5, 6, 9):
         origins.packet(3000, now_ns)
     origins.released(3000, 0)
-    assert origins.of(0) == FrameOrigin(came_ns=5, filmed_unix_ns=None)
+    assert origins.of(0) == FrameOrigin(first_packet_ns=5, captured_unix_ns=None)
 
 
 @given(
@@ -39,7 +39,7 @@ def test_one_report_dates_every_frame(reported: int, ahead_ms: int) -> None:
     origin = origins.of(7)
     assert origin is not None
     filmed_ns = FILMED_UNIX_S * NS_PER_S + ahead_ms * NS_PER_MS
-    assert origin.filmed_unix_ns == pytest.approx(filmed_ns, abs=NS_PER_MS)
+    assert origin.captured_unix_ns == pytest.approx(filmed_ns, abs=NS_PER_MS)
 
 
 def test_an_old_report_says_nothing() -> None:
@@ -48,7 +48,7 @@ def test_an_old_report_says_nothing() -> None:
     origins.report(ntp(FILMED_UNIX_S), 0)
     origins.packet(31 * 90_000, 1)
     origins.released(31 * 90_000, 7)
-    assert origins.of(7) == FrameOrigin(came_ns=1, filmed_unix_ns=None)
+    assert origins.of(7) == FrameOrigin(first_packet_ns=1, captured_unix_ns=None)
 
 
 def test_what_is_unknown_is_none() -> None:
@@ -60,5 +60,5 @@ def test_what_is_unknown_is_none() -> None:
         origins.packet(3000 * number + 1, number)  # never whole
         origins.released(3000 * number, 3000 * number)
     assert origins.of(0) is None
-    assert origins.of(3000 * 999) == FrameOrigin(came_ns=999, filmed_unix_ns=None)
+    assert origins.of(3000 * 999) == FrameOrigin(first_packet_ns=999, captured_unix_ns=None)
     assert origins.of(3000 * 999 + 1) is None

@@ -13,7 +13,7 @@ from slipstream_server.send.bandwidth import (
     RateControl,
 )
 
-from tests.server.stamped import made, ms
+from tests.server.stamped import generated_frame, ms
 
 CEILING_BPS = 4_000_000
 PICTURE = PictureFormat(pixels=832 * 480, fps=24.0)
@@ -153,7 +153,9 @@ def test_a_link_that_falls_and_comes_back() -> None:
         shown = 0
         over = max(0.0, 1 - capacity_bps / rate.bitrate_bps)
         while number < 24 * (second + 1):
-            playout.push([made((number + n) * frame_ms) for n in range(4)], ms(number * frame_ms))
+            playout.push(
+                [generated_frame((number + n) * frame_ms) for n in range(4)], ms(number * frame_ms)
+            )
             for _ in range(4):
                 due_ns = playout.due_ns()
                 assert due_ns is not None

@@ -19,7 +19,7 @@ from slipstream_server.send.fanout import Fanout, SubscriberTrack
 from slipstream_server.send.h264 import X264
 from slipstream_server.send.keyframes import KeyFrames
 
-from tests.server.stamped import made
+from tests.server.stamped import generated_frame
 
 DEADLINE_S = 20.0
 CEILING_BPS = 4_000_000
@@ -30,7 +30,7 @@ def new_rate() -> RateControl:
     return RateControl(ceiling_bps=CEILING_BPS)
 
 
-def no_word(shown: ScheduledFrame, sent_ns: int) -> None:
+def no_word(scheduled: ScheduledFrame, sent_ns: int) -> None:
     """Not told."""
 
 
@@ -44,13 +44,13 @@ class Airing:
             )
             for _ in range(2)
         )
-        self.shown: list[ScheduledFrame] = []
+        self.aired: list[ScheduledFrame] = []
         self.broadcast = Fanout(
             chunk_frames=CHUNK_FRAMES,
             h264=self.h264,
             vp8=self.vp8,
             new_rate=new_rate,
-            on_shown=self._note,
+            on_frame=self._note,
         )
         self._news = asyncio.Event()
         self._began_ns = now_ns()
@@ -62,12 +62,12 @@ class Airing:
             chunk = self._chunk()
             self.broadcast.push(chunk)
             async with asyncio.timeout(DEADLINE_S):
-                while not self.shown or self.shown[-1].made is not chunk[-1]:
+                while not self.aired or self.aired[-1].generated is not chunk[-1]:
                     self._news.clear()
                     await self._news.wait()
 
-    def _note(self, shown: ScheduledFrame, at_ns: int) -> None:
-        self.shown.append(shown)
+    def _note(self, scheduled: ScheduledFrame, at_ns: int) -> None:
+        self.aired.append(scheduled)
         self._news.set()
 
     def _chunk(self) -> list[GeneratedFrame]:
@@ -75,7 +75,7 @@ class Airing:
         self._chunks += 1
         return [
             replace(
-                made(at_ms + 2 * index, chunk=self._chunks, index=index),
+                generated_frame(at_ms + 2 * index, chunk=self._chunks, index=index),
                 captured_ns=self._began_ns + int((at_ms + 2 * index) * NS_PER_MS),
                 frame=np.full((96, 64), 16 * index, np.uint8),
             )
@@ -131,9 +131,9 @@ async def test_every_frame_is_encoded_once_however_many_watch(count: int) -> Non
         await air.air(chunks=5)
         for viewer in viewers:
             await viewer.leave()
-        assert air.h264.counts["sent"] == len(air.shown) > 5
+        assert air.h264.counts["sent"] == len(air.aired) > 5
         for viewer in viewers:
-            assert len(viewer.got) == len(air.shown)
+            assert len(viewer.got) == len(air.aired)
             assert all(a is b for a, b in zip(viewer.got, viewers[0].got, strict=True))
 
 
@@ -141,7 +141,7 @@ async def test_without_viewers_nothing_is_encoded() -> None:
     """before the first comes and after the last has gone; the frames' times go on."""
     async with airing() as air:
         await air.air(chunks=2)
-        assert air.shown
+        assert air.aired
         assert air.h264.counts["sent"] == 0
         (viewer,) = await viewers_of(air, 1)
         await air.air()
@@ -150,7 +150,7 @@ async def test_without_viewers_nothing_is_encoded() -> None:
         assert encoded > 0
         await air.air(chunks=2)
         assert air.h264.counts["sent"] == encoded
-        assert air.broadcast.viewers == 0
+        assert air.broadcast.subscribers == 0
 
 
 async def test_who_comes_later_gets_a_key_frame_at_once() -> None:
@@ -178,7 +178,7 @@ async def test_who_does_not_fetch_costs_itself_only() -> None:
         await busy.leave()
         await waiting
         assert lazy.seat.drops["unfetched"] > 0
-        assert len(busy.got) == len(air.shown)
+        assert len(busy.got) == len(air.aired)
         lazy.stop()
 
 
@@ -208,12 +208,12 @@ async def test_viewers_without_h264_share_a_picture_of_their_own() -> None:
         await air.air(chunks=2)
         for viewer in (*plain, modern):
             await viewer.leave()
-        assert air.vp8.counts["sent"] == len(air.shown)
-        assert air.h264.counts["sent"] == len(modern.got) < len(air.shown)
-        assert air.broadcast.counts["sent"] == len(air.shown) + len(modern.got)
+        assert air.vp8.counts["sent"] == len(air.aired)
+        assert air.h264.counts["sent"] == len(modern.got) < len(air.aired)
+        assert air.broadcast.counts["sent"] == len(air.aired) + len(modern.got)
         for viewer in plain:
             assert viewer.got == plain[0].got
-            assert len(viewer.got) == len(air.shown)
+            assert len(viewer.got) == len(air.aired)
         assert plain[0].got[0].is_keyframe
         assert bytes(plain[0].got[0])[3:6] == bytes((0x9D, 0x01, 0x2A))  # of a VP8 key frame
 
@@ -222,13 +222,13 @@ async def test_each_viewer_hears_of_each_frame_sent() -> None:
     """once it has asked for the next one, as with a picture of its own."""
     async with airing() as air:
         sent: list[ScheduledFrame] = []
-        track = air.broadcast.track(lambda shown, sent_ns: sent.append(shown))
+        track = air.broadcast.track(lambda scheduled, sent_ns: sent.append(scheduled))
         track.takes("H264")
         viewer = Viewer(track)
         await asyncio.sleep(0)
         await air.air(chunks=2)
         await viewer.leave()
-        assert sent == air.shown[: len(sent)]
+        assert sent == air.aired[: len(sent)]
         assert len(sent) >= len(viewer.got) - 1 > 0
 
 
@@ -236,4 +236,4 @@ async def test_a_track_that_never_began_leaves_nothing() -> None:
     """a call that fails before media holds no seat."""
     async with airing() as air:
         air.broadcast.track(no_word).stop()
-        assert air.broadcast.viewers == 0
+        assert air.broadcast.subscribers == 0

@@ -6,19 +6,19 @@ from dataclasses import replace
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.send.frame_timing import RECORD, FrameTimes, TimingBatch, Timings
 
-from tests.server.stamped import made, ms
+from tests.server.stamped import generated_frame, ms
 
 
 def times(number: int, *, fps: int = 30, filmed_ms: float | None = None) -> FrameTimes:
     at_ms = 1000 * number / fps
     frame = replace(
-        made(at_ms, received_ms=at_ms + 50),
+        generated_frame(at_ms, received_ms=at_ms + 50),
         arrived_ns=ms(at_ms + 8),
-        came_ns=ms(at_ms + 2),
-        filmed_unix_ns=None if filmed_ms is None else ms(filmed_ms),
+        first_packet_ns=ms(at_ms + 2),
+        captured_unix_ns=None if filmed_ms is None else ms(filmed_ms),
     )
-    shown = ScheduledFrame(made=frame, play_ns=ms(at_ms + 60), popped_ns=ms(at_ms + 61))
-    return FrameTimes(rtp_timestamp=3000 * number, shown=shown, sent_ns=ms(at_ms + 64))
+    scheduled = ScheduledFrame(generated=frame, play_ns=ms(at_ms + 60), popped_ns=ms(at_ms + 61))
+    return FrameTimes(rtp_timestamp=3000 * number, scheduled=scheduled, sent_ns=ms(at_ms + 64))
 
 
 def test_a_record_says_what_the_stamps_say() -> None:
@@ -67,10 +67,10 @@ def test_a_full_channel_is_skipped_and_counted() -> None:
     timings = Timings(wire)
     for number in range(40):
         wire.bufferedAmount = 1 << 20 if 8 <= number < 28 else 0
-        timings.tell(times(number))
+        timings.send(times(number))
     names = [RECORD.unpack(record)[0] // 3000 for record in records(b"".join(wire.sent))]
     assert names == [*range(8), *range(28, 40)]
-    assert timings.untold == 5
+    assert timings.dropped_messages == 5
 
 
 def test_a_closed_channel_is_told_nothing() -> None:
@@ -79,8 +79,8 @@ def test_a_closed_channel_is_told_nothing() -> None:
     wire.readyState = "closed"
     timings = Timings(wire)
     for number in range(8):
-        timings.tell(times(number))
-    assert (wire.sent, timings.untold) == ([], 0)
+        timings.send(times(number))
+    assert (wire.sent, timings.dropped_messages) == ([], 0)
 
 
 def records(message: bytes) -> list[bytes]:

@@ -19,14 +19,14 @@ from slipstream_server.send.h264 import X264
 from slipstream_server.send.keyframes import KeyFrames
 from slipstream_server.send.output_track import OutputTrack, picture_of
 
-from tests.server.stamped import GEOMETRY, made
+from tests.server.stamped import GEOMETRY, generated_frame
 
 
 def chunk(count: int, *, step_ms: float) -> list[GeneratedFrame]:
     """Frames at even distances, each with its index as its brightness."""
     return [
         replace(
-            made(1000 + step_ms * index, index=index),
+            generated_frame(1000 + step_ms * index, index=index),
             frame=np.full(GEOMETRY.frame_shape, index, np.uint8),
         )
         for index in range(count)
@@ -39,7 +39,7 @@ def new_encoding(pool: Executor) -> AdaptiveEncoder:
 
 
 def new_track(
-    on_sent: Callable[[ScheduledFrame, int], None] = lambda shown, at: None,
+    on_sent: Callable[[ScheduledFrame, int], None] = lambda scheduled, at: None,
 ) -> OutputTrack:
     """A track whose viewer takes no H.264: pictures pass as they are."""
     return OutputTrack(Playout(chunk_frames=4), new_encoding(Executor()), on_sent=on_sent)
@@ -76,7 +76,7 @@ async def test_frames_come_with_their_play_times_as_pts() -> None:
 async def test_a_frame_counts_as_sent_when_the_next_is_asked_for() -> None:
     """aiortc asks for the next one once it has sent the one before."""
     sent: list[int] = []
-    track = new_track(lambda shown, at: sent.append(shown.made.index))
+    track = new_track(lambda scheduled, at: sent.append(scheduled.generated.index))
     track.push(chunk(1, step_ms=0))
     await track.recv()
     assert sent == []
@@ -91,7 +91,7 @@ async def test_a_waiting_track_wakes_for_frames_and_for_its_end() -> None:
     track = new_track()
     waiting = asyncio.create_task(track.recv())
     await asyncio.sleep(0)
-    track.push([made(1000)])
+    track.push([generated_frame(1000)])
     assert (await waiting).pts == 0
     waiting = asyncio.create_task(track.recv())
     await asyncio.sleep(0)
@@ -105,8 +105,8 @@ async def test_a_viewer_that_takes_h264_gets_packets() -> None:
     with ThreadPoolExecutor(1) as pool:
         encoding = new_encoding(pool)
         encoding.encode_h264()
-        track = OutputTrack(Playout(chunk_frames=4), encoding, on_sent=lambda shown, at: None)
-        track.push([replace(made(1000), frame=np.full((96, 64), 80, np.uint8))])
+        track = OutputTrack(Playout(chunk_frames=4), encoding, on_sent=lambda scheduled, at: None)
+        track.push([replace(generated_frame(1000), frame=np.full((96, 64), 80, np.uint8))])
         packet = await track.recv()
     assert isinstance(packet, av.Packet)
     assert packet.is_keyframe
@@ -118,8 +118,8 @@ async def test_a_track_that_has_stopped_keeps_no_encoder() -> None:
     with ThreadPoolExecutor(1) as pool:
         encoding = new_encoding(pool)
         encoding.encode_h264()
-        track = OutputTrack(Playout(chunk_frames=4), encoding, on_sent=lambda shown, at: None)
-        track.push([replace(made(1000), frame=np.full((96, 64), 80, np.uint8))])
+        track = OutputTrack(Playout(chunk_frames=4), encoding, on_sent=lambda scheduled, at: None)
+        track.push([replace(generated_frame(1000), frame=np.full((96, 64), 80, np.uint8))])
         await track.recv()
         encoder = weakref.ref(encoding._encoder)
         assert encoder() is not None
@@ -134,9 +134,11 @@ async def test_a_poor_link_gets_every_other_frame() -> None:
         encoding = new_encoding(pool)
         encoding.encode_h264()
         encoding.on_remb(10_000)
-        track = OutputTrack(Playout(chunk_frames=9), encoding, on_sent=lambda shown, at: None)
+        track = OutputTrack(Playout(chunk_frames=9), encoding, on_sent=lambda scheduled, at: None)
         large = np.full((1080, 1280), 80, np.uint8)
-        track.push([replace(made(1000 + 40 * n, index=n), frame=large) for n in range(9)])
+        track.push(
+            [replace(generated_frame(1000 + 40 * n, index=n), frame=large) for n in range(9)]
+        )
         times = [(await track.recv()).pts for _ in range(3)]
     assert encoding.every_frames == 3
     assert times[0] == 0

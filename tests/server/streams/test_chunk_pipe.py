@@ -14,7 +14,7 @@ from slipstream_server.observability.slo import SloMonitor, SloTargets
 from slipstream_server.streams.chunk_pipe import ChunkPipe, Owner
 
 from tests.server.observability.test_metrics import samples
-from tests.server.stamped import GEOMETRY, captured
+from tests.server.stamped import GEOMETRY, captured_frame
 
 READY = Ready(
     pipeline="p",
@@ -55,7 +55,7 @@ async def test_a_chunk_given_up_is_counted_everywhere() -> None:
     engine = TakingEngine()
     await chunk_pipe.open(cast(EngineClient, engine), Parameters())
     for n in range(GEOMETRY.first_chunk_frames):
-        chunk_pipe.push(captured(n * 30))
+        chunk_pipe.push(captured_frame(n * 30))
     feeding = asyncio.create_task(chunk_pipe.feed())
     async with asyncio.timeout(10):
         await engine.taken.wait()
