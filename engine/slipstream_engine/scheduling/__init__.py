@@ -1,1 +1,1 @@
-"""Which micro-step runs next. Pure: no clock, no device, no threads."""
+"""Which micro-step runs next, without a clock, a device or threads. Pure."""

@@ -1,4 +1,4 @@
-"""The words for work: a chunk's shape and path, a micro-step, a batch of them, a drop."""
+"""The words for work: a chunk's shape and path, a micro-step, a batch of them, a drop. Pure."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""What a page says on the data channel: one JSON object, read strictly and refused with reason."""
+"""What a page sends on the data channel: one JSON object, refused with a reason. Pure."""
 
 import re
 

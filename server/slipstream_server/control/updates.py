@@ -1,6 +1,6 @@
-"""The data channel: JSON in, typed updates to the engine, typed answers out.
+"""The data channel: JSON in, typed updates to the engine, typed answers out. Pure.
 
-Pure: texts and times come in, events go out through the callables. At most one update is with the
+Texts and times come in, events go out through the callables. At most one update is with the
 engine; what comes meanwhile is merged key by key, the last value winning, and an update of which
 nothing is left is answered `superseded`. Where the engine refuses a merger, its parts are tried one
 by one: a bad update takes no good one along. The engine sees numbers of our own, so that a viewer

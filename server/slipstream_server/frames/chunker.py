@@ -1,4 +1,6 @@
-"""Camera frames into chunks of the engine's size. Pure; one of two places that may drop a frame.
+"""Camera frames into chunks of the engine's size. Pure.
+
+This is one of the two places that may drop a frame; the other is `frames/playout.py`.
 
 The engine asks for a chunk when it wants one, and gets the newest frames there are. Where more
 frames wait than a chunk holds, the engine is slower than the camera: the chunk then takes frames

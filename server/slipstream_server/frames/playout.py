@@ -1,4 +1,6 @@
-"""Bursts of generated frames into one frame at its time. Pure; the second place that may drop one.
+"""Bursts of generated frames into one frame at its time. Pure.
+
+This is one of the two places that may drop a frame; the other is `frames/chunker.py`.
 
 A frame is shown `delay` after it was captured, the same delay for all, so the picture moves as the
 camera saw it move. The delay is what the slowest chunk of late has needed: a late chunk raises it

@@ -1,4 +1,4 @@
-"""How often one address may ask. Pure: names and times come in."""
+"""How often one address may send a request: a token bucket for each. Pure."""
 
 import ipaddress
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""Who is on which worker process, and where the next call goes."""
+"""Who is on which worker process, and where the next call goes. Pure."""
 
 import contextlib
 from collections import Counter
