@@ -6,7 +6,8 @@ from slipstream_protocol.messages import UpdateRefused
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.control.events import StreamStopped
-from slipstream_server.control.updates import Control
+from slipstream_server.control.parameter_channel import ParameterChannel
+from slipstream_server.control.update_queue import UpdateQueue
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.ice.gathering import IceServer
 from slipstream_server.rtp.sdp import Offer
@@ -36,12 +37,14 @@ class SubscriberSession(Session):
         super().__init__(id, track, track, servers, context)
         self.stream = stream
         self._participant = Participant(tell=self.peer.tell, end=self.leave)
-        self._control = Control(
-            current=stream.state_event().parameters,
-            apply=self._refuse,
-            tell=self.peer.tell,
-            shown=lambda told_ns, now_ns: None,
-            viewed=lambda stats, now_ns: context.metrics.media.observe_client(stats),
+        self._updates = UpdateQueue(
+            current=stream.state_event().parameters, apply=self._refuse, send=self.peer.tell
+        )
+        self._channel = ParameterChannel(
+            self._updates,
+            send=self.peer.tell,
+            on_first_shown=lambda shown_ns, now_ns: None,
+            on_client_stats=lambda stats, now_ns: context.metrics.media.observe_client(stats),
         )
 
     async def answer(self, offer: Offer) -> str:
@@ -64,7 +67,7 @@ class SubscriberSession(Session):
     def silent_s(self) -> float:
         """One who pings goes on doing so. Another may have nothing to say while no picture comes:
         ICE's own consent notices, after half a minute, when it is gone."""
-        return SILENT_S if self._control.pinged else math.inf
+        return SILENT_S if self._channel.has_pinged else math.inf
 
     async def release(self) -> None:
         participants = self.stream.chunk_pipe.participants
@@ -76,14 +79,14 @@ class SubscriberSession(Session):
         self.peer.tell(self.stream.state_event())
 
     def on_message(self, raw: str | bytes, now_ns: int) -> None:
-        self._control.receive(raw, now_ns)
+        self._channel.receive(raw, now_ns)
 
     def _on_sent(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
         """Watchers may look at its stamps; their frames are not the stream's to answer for."""
         self.peer.send_timing(scheduled, sent_ns)
 
     def _refuse(self, parameters: Parameters) -> None:
-        self._control.refused(
+        self._updates.on_refused(
             UpdateRefused(
                 lane=-1, rev=-1, reason="this call only watches; its owner sets the style"
             )

@@ -70,7 +70,7 @@ class StreamsApi:
         if update.rev is UNSET:
             update = msgspec.structs.replace(update, rev=0)
         events: asyncio.Queue[Event] = asyncio.Queue()
-        if not stream.change(update, events.put_nowait):
+        if not stream.update(update, events.put_nowait):
             raise TooOften(
                 f"stream {stream.id!r} gets more updates than it takes, send fewer",
                 retry_after_s=1.0,

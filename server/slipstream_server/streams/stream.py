@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable
 
 import msgspec
 from slipstream_protocol.clock import NS_PER_S, now_ns
@@ -19,7 +18,8 @@ from slipstream_server.control.events import (
     StreamStopped,
     describe_model,
 )
-from slipstream_server.control.updates import Control, settled
+from slipstream_server.control.parameter_channel import ParameterChannel
+from slipstream_server.control.update_queue import SendEvent, UpdateQueue, in_force
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.errors import EngineUnavailable, RequestError, Unavailable
 from slipstream_server.frames.chunker import CapturedFrame
@@ -96,7 +96,8 @@ class Stream:
         self._engine = engine
         self._client = client
         self._hold_s = hold_s
-        self._control: Control | None = None
+        self._updates: UpdateQueue | None = None
+        self._channel: ParameterChannel | None = None
         self._state: StateName = "connecting"
         self._connected = False
         self._ever_connected = False
@@ -125,15 +126,19 @@ class Stream:
         await self.chunk_pipe.open(self._client, parameters)
         if self.reason is not None:
             raise EngineUnavailable(self.reason, retry_after_s=_RETRY_S)
-        self._control = Control(
-            current=settled(self.ready.defaults.merged(parameters)),
+        self._updates = UpdateQueue(
+            current=in_force(self.ready.defaults.merged(parameters)),
             understood=self.chunk_pipe.understood,
             apply=self.chunk_pipe.update,
-            tell=self._send_to_publisher,
-            shown=self.monitor.observe_first_shown,
-            viewed=self._telemetry.viewed,
+            send=self._send_to_publisher,
         )
-        self.chunk_pipe.pause(self._control.current.paused is True)
+        self._channel = ParameterChannel(
+            self._updates,
+            send=self._send_to_publisher,
+            on_first_shown=self.monitor.observe_first_shown,
+            on_client_stats=self._telemetry.viewed,
+        )
+        self.chunk_pipe.pause(self._updates.current.paused is True)
 
     def end(self, reason: str) -> None:
         """Begin the end; the first reason counts."""
@@ -164,13 +169,13 @@ class Stream:
     def state_event(self) -> State:
         """Where the stream stands."""
         model = msgspec.structs.asdict(describe_model(self.ready))
-        control = self._opened_control()
+        updates = self._opened_updates()
         return State(
             state=self._state,
             stream=self.id,
             epoch=self.chunk_pipe.epoch,
-            understood=control.understood,
-            **(model | {"parameters": control.current}),
+            understood=updates.understood,
+            **(model | {"parameters": updates.current}),
         )
 
     # ---- what calls do
@@ -216,11 +221,11 @@ class Stream:
 
     def receive(self, raw: str | bytes, now_ns: int) -> None:
         """A message of the viewer's page."""
-        self._opened_control().receive(raw, now_ns)
+        self._opened_channel().receive(raw, now_ns)
 
-    def change(self, update: Parameters, tell: Callable[[Event], None]) -> bool:
-        """Take an update from elsewhere, answered by `tell`; False if there are too many."""
-        return self._opened_control().update(update, now_ns(), tell)
+    def update(self, parameters: Parameters, send: SendEvent) -> bool:
+        """Take an update from elsewhere, answered by `send`; False if there are too many."""
+        return self._opened_channel().submit(parameters, now_ns(), send)
 
     def on_frame(self, frame: CapturedFrame) -> None:
         """A frame of the viewer's camera."""
@@ -234,7 +239,9 @@ class Stream:
             self._shows = True
             self._settle()
         frame = scheduled.generated
-        self._opened_control().sent(rev=frame.rev, chunk=frame.chunk, rtp_timestamp=rtp_timestamp)
+        self._opened_updates().on_frame_sent(
+            rev=frame.rev, chunk=frame.chunk, rtp_timestamp=rtp_timestamp
+        )
 
     def _on_frame_sent_to_all(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
         self.on_sent(scheduled, sent_ns, rtp_timestamp=0)
@@ -242,19 +249,19 @@ class Stream:
     # ---- what the engine says
 
     def on_applied(self, applied: Applied) -> None:
-        control = self._opened_control()
-        control.applied(applied)
-        paused = control.current.paused is True
+        updates = self._opened_updates()
+        updates.on_applied(applied)
+        paused = updates.current.paused is True
         if paused != self.chunk_pipe.paused:
             self.chunk_pipe.pause(paused)
             self._shows = False
             self._settle()
 
     def on_update_refused(self, refused: UpdateRefused) -> None:
-        self._opened_control().refused(refused)
+        self._opened_updates().on_refused(refused)
 
     def on_lost(self, reason: str) -> None:
-        if self._control is None:
+        if self._updates is None:
             self.end(reason)  # `open` says it
             return
         fruitful = self.chunk_pipe.epoch_chunks or self.chunk_pipe.is_idle
@@ -264,7 +271,7 @@ class Stream:
             self.end(f"{reason}, {_FRUITLESS} times in a row before a picture of this stream came")
             return
         logger.warning("stream %s has lost its engine: %s", self.id, reason)
-        self._control.engine_lost()
+        self._updates.on_engine_lost()
         self._interrupt()
         self._lost.set()
         self._settle()
@@ -272,13 +279,13 @@ class Stream:
 
     async def _keep_engine(self) -> None:
         """Open the stream anew, with the parameters in force, whenever its engine is lost."""
-        control = self._opened_control()
+        updates = self._opened_updates()
         while True:
             await self._lost.wait()
             client = await self._engine.running()
             try:
                 self._fit(client)
-                await self.chunk_pipe.open(client, control.current)
+                await self.chunk_pipe.open(client, updates.current)
             except RequestError as error:
                 self.end(str(error))
                 return
@@ -288,7 +295,7 @@ class Stream:
                 continue
             self._lost.clear()
             logger.info("stream %s is open again, epoch %d", self.id, self.chunk_pipe.epoch)
-            control.engine_found(understood=self.chunk_pipe.understood)
+            updates.on_engine_opened(understood=self.chunk_pipe.understood)
             self._settle()
 
     def _fit(self, client: EngineClient) -> None:
@@ -334,9 +341,13 @@ class Stream:
         if self.resume_window.publisher is not None:
             self.resume_window.publisher.participant.tell(event)
 
-    def _opened_control(self) -> Control:
-        assert self._control is not None, "a stream is opened before it is used"
-        return self._control
+    def _opened_updates(self) -> UpdateQueue:
+        assert self._updates is not None, "a stream is opened before it is used"
+        return self._updates
+
+    def _opened_channel(self) -> ParameterChannel:
+        assert self._channel is not None, "a stream is opened before it is used"
+        return self._channel
 
     async def _expire(self) -> None:
         while True:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from slipstream_protocol.parameters import Parameters
-from slipstream_server.control import updates
+from slipstream_server.control import parameter_channel
 
 from tests.server.calls import Camera, dial
 from tests.server.serving import serving
@@ -68,11 +68,11 @@ async def test_a_flood_of_updates_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """with 429, once the stream has taken as many as it takes."""
-    monkeypatch.setattr(updates, "RATE_PER_S", 0)
+    monkeypatch.setattr(parameter_channel, "MESSAGES_PER_S", 0.001)
     async with serving(tmp_path) as server, publishing(server):
         (stream,) = server.sessions.streams()
         address = "/api/v1/streams/stage/parameters"
         body = b'{"seed": 1}'
-        while stream.change(Parameters(seed=1), lambda event: None):
+        while stream.update(Parameters(seed=1), lambda event: None):
             continue
         assert_error(await error_of(server, "PATCH", address, body), 429, "gets more updates than")
