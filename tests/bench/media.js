@@ -104,8 +104,8 @@ async (options) => {
   const told = { frames: [], presented: [], clock: null, origin_ms: performance.timeOrigin };
   let pings;
   if (stamps) {
-    const { ServerClock } = await import("/clock.js");
-    const { readStamps } = await import("/glass.js");
+    const { ServerClock } = await import("/shared/server_clock.js");
+    const { readStamps } = await import("/shared/latency.js");
     const clock = new ServerClock();
     const parameters = pc.createDataChannel("parameters");
     parameters.onmessage = ({ data }) => {

@@ -6,7 +6,7 @@
  *
  * Glass to glass is counted on this machine's clock alone, since the camera's frames carry its time
  * (the sender reports of our own browser). Only the split between the ways there and back needs the
- * server's clock, which `clock.js` knows to half a round trip. Where no such time came, age counts
+ * server's clock, which `shared/server_clock.js` knows to half a round trip. Where no such time came, age counts
  * from when the server could have had the frame at the earliest, and `covers` says so.
  */
 
@@ -75,7 +75,7 @@ export class Glass {
   #origin_ms;
   /** @type {Map<number, Stamps>} */
   #stamps = new Map();
-  /** @type {Map<number, import("./frames.js").Presented>} */
+  /** @type {Map<number, import("./video_frames.js").Presented>} */
   #presented = new Map();
   /** @type {{shown_ms: number, age_ms: number, isWhole: boolean, stages_ms: number[]}[]} */
   #joined = [];
@@ -84,7 +84,7 @@ export class Glass {
   shown = 0;
 
   /**
-   * @param {import("./clock.js").ServerClock} clock
+   * @param {import("./server_clock.js").ServerClock} clock
    * @param {number | null} origin_ms `performance.timeOrigin` where the camera is this browser's;
    *   null for a viewer of somebody else's
    */
@@ -109,7 +109,7 @@ export class Glass {
     }
   }
 
-  /** @param {import("./frames.js").Presented} frame */
+  /** @param {import("./video_frames.js").Presented} frame */
   presented(frame) {
     this.shown += 1;
     if (frame.rtp === null) return;
@@ -140,7 +140,7 @@ export class Glass {
     };
   }
 
-  /** @param {Stamps} stamps @param {import("./frames.js").Presented} frame */
+  /** @param {Stamps} stamps @param {import("./video_frames.js").Presented} frame */
   #join(stamps, frame) {
     this.#stamps.delete(stamps.rtp);
     this.#presented.delete(stamps.rtp);

@@ -65,7 +65,7 @@ async def test_what_is_made_of_a_prompt_is_said(fake: Fake) -> None:
     """as a sentence, as long as there is something to say."""
     await fake.page.goto(SECURE)
     show = """async (text) => {
-      const { Panel } = await import("/panel.js");
+      const { Panel } = await import("/studio/controls.js");
       new Panel(() => {}).showUnderstood(text);
     }"""
     await fake.page.evaluate(show, "no style of the vocabulary is named")

@@ -24,7 +24,7 @@ export class ClientStats {
    * @param {Iterable<any>} stats all of a connection's
    * @param {number} now_ms
    * @param {number} shown pictures presented since the page was opened
-   * @param {import("./glass.js").GlassFigures | null} glass
+   * @param {import("./latency.js").GlassFigures | null} glass
    * @returns {object | null} null the first time, and while no picture comes
    */
   message(stats, now_ms, shown, glass) {

@@ -2,8 +2,8 @@
  * The hand's side of the page: prompt, styles, colours, strength, steps, seed.
  */
 
-import { milliseconds } from "./figures.js";
-import { joinWords, splitWords } from "./words.js";
+import { milliseconds } from "./metrics_panel.js";
+import { joinWords, splitWords } from "./prompt_words.js";
 
 const SLIDER_INTERVAL_MS = 80;
 
@@ -93,7 +93,7 @@ export class Panel {
     this.#markWords();
   }
 
-  /** @param {import("./round_trip.js").Trip | null} trip the newest change's way to the screen */
+  /** @param {import("./update_tracker.js").Trip | null} trip the newest change's way to the screen */
   showTrip(trip) {
     const line = byId("round-trip");
     line.dataset.stage = trip?.stage ?? "none";
@@ -202,7 +202,7 @@ export class Panel {
     this.steps.disabled = stepList.length < 2;
   }
 
-  /** @param {Partial<import("./words.js").Words>} change of the prompt's words; the rest stays */
+  /** @param {Partial<import("./prompt_words.js").Words>} change of the prompt's words; the rest stays */
   #say(change) {
     this.prompt.value = joinWords({ ...splitWords(this.prompt.value, this.#colours), ...change });
     this.#applyPrompt();
@@ -242,7 +242,7 @@ function press(list, word) {
   }
 }
 
-/** @param {import("./round_trip.js").Trip} trip */
+/** @param {import("./update_tracker.js").Trip} trip */
 function tripWords({ what, stage, applied_ms, shown_ms, errors }) {
   if (stage === "rejected") return `${what} not taken: ${errors.join("; ")}`;
   const parts = [];

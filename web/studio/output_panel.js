@@ -2,18 +2,18 @@
  * The output's frame: what is said in it while there is no picture, and what lies over the picture.
  */
 
-import { milliseconds } from "./figures.js";
-import { sentence } from "./problems.js";
+import { milliseconds } from "./metrics_panel.js";
+import { sentence } from "../shared/problems.js";
 
 /**
  * @typedef {object} Standing
  * @property {import("./connection.js").State} state
- * @property {import("./problems.js").Problem | null} problem
+ * @property {import("../shared/problems.js").Problem | null} problem
  * @property {import("./connection.js").Milestones} milestones
  * @property {boolean} isPaused
  * @property {string} interruption why no new picture comes though the call goes on, else empty
  * @property {number | null} stale_s since the last picture, where that is too long
- * @property {import("./signaling.js").Health | null} health null where the server does not answer
+ * @property {import("../shared/signaling.js").Health | null} health null where the server does not answer
  */
 
 /** Title and advice for each state without a picture. */

@@ -1,4 +1,4 @@
-"""`pace.js`: the picture at once, unless the server wants it evened out."""
+"""`shared/playout_delay.js`: the picture at once, unless the server wants it evened out."""
 
 import pytest
 from slipstream_server.rtp.aiortc_internals import PLAYOUT_DELAY
@@ -9,7 +9,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 _PLAY = """
 async ([offer, answer]) => {
-  const { settlePace } = await import("/pace.js");
+  const { settlePace } = await import("/shared/playout_delay.js");
   const receiver = { jitterBufferTarget: null };
   settlePace({ localDescription: { sdp: offer }, remoteDescription: { sdp: answer } }, receiver);
   settlePace({ localDescription: { sdp: offer }, remoteDescription: { sdp: answer } }, {});

@@ -22,7 +22,7 @@ export class RoundTrip {
   #trip = null;
   /** @type {number | null | undefined} of the first frame made with it; undefined until told */
   #rtp = undefined;
-  /** @type {import("./frames.js").Presented[]} */
+  /** @type {import("../shared/video_frames.js").Presented[]} */
   #frames = [];
 
   get trip() {
@@ -79,7 +79,7 @@ export class RoundTrip {
     if (early) this.#arrived(early.shown_ms);
   }
 
-  /** @param {import("./frames.js").Presented} frame */
+  /** @param {import("../shared/video_frames.js").Presented} frame */
   presented(frame) {
     this.#frames.push(frame);
     if (this.#frames.length > REMEMBERED_FRAMES) this.#frames.shift();

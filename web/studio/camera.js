@@ -2,7 +2,7 @@
  * The cameras of this machine, OBS's virtual one among them, and its screens.
  */
 
-import { browserProblem, cameraEnded, cameraProblem } from "./problems.js";
+import { browserProblem, cameraEnded, cameraProblem } from "../shared/problems.js";
 
 /** The choice that means a screen, a window or a tab, which the browser then asks for. */
 export const SCREEN = "screen";
@@ -22,7 +22,7 @@ export class Camera {
   #stream = null;
   #lost;
 
-  /** @param {(problem: import("./problems.js").Problem) => void} lost it went away */
+  /** @param {(problem: import("../shared/problems.js").Problem) => void} lost it went away */
   constructor(lost) {
     this.#lost = lost;
   }
@@ -49,7 +49,7 @@ export class Camera {
    * Open `choice` and let go of the one before.
    * @param {string} choice a camera's id, empty for the browser's own choice, or SCREEN
    * @returns {Promise<MediaStreamTrack>}
-   * @throws {import("./problems.js").Problem}
+   * @throws {import("../shared/problems.js").Problem}
    */
   async open(choice) {
     const impossible = browserProblem();

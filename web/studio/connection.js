@@ -2,14 +2,14 @@
  * The call: camera up, picture down, parameters both ways. One state, one exit.
  */
 
-import { Channel } from "./channel.js";
-import { Comeback, leaveTicket } from "./comeback.js";
-import { settlePace } from "./pace.js";
+import { Channel } from "../shared/data_channel.js";
+import { Comeback, leaveTicket } from "./resume.js";
+import { settlePace } from "../shared/playout_delay.js";
 import {
   asProblem, callClosed, engineStopped, noMediaPath, sentence, serverSilent, setupTooSlow,
   streamStopped,
-} from "./problems.js";
-import { iceServers, Session } from "./signaling.js";
+} from "../shared/problems.js";
+import { iceServers, Session } from "../shared/signaling.js";
 
 const SETUP_DEADLINE_S = 20;
 const COMEBACK_DEADLINE_S = 8;
@@ -33,7 +33,7 @@ const UPLINK_BITRATE = 2_500_000;
  * @typedef {object} Listener
  * @property {() => void} changed the state, the problem or a milestone is another
  * @property {(message: any) => void} message an event from the server, as it came
- * @property {(message: ArrayBuffer) => void} timing stamps of some frames, see `glass.js`
+ * @property {(message: ArrayBuffer) => void} timing stamps of some frames, see `shared/latency.js`
  * @property {(stream: MediaStream) => void} output the stream to show
  */
 
@@ -44,7 +44,7 @@ const noMilestones = () => ({ camera_ms: null, answer_ms: null, path_ms: null, p
 export class Connection {
   /** @type {State} */
   #state = "idle";
-  /** @type {import("./problems.js").Problem | null} */
+  /** @type {import("../shared/problems.js").Problem | null} */
   #problem = null;
   #listener;
 
@@ -73,7 +73,7 @@ export class Connection {
   #engineTrouble = "";
 
   // of the way back to its stream
-  /** @type {import("./comeback.js").Ticket | null} */
+  /** @type {import("./resume.js").Ticket | null} */
   #ticket = null;
   /** @type {Comeback | null} */
   #comeback = null;
@@ -138,7 +138,7 @@ export class Connection {
    * Come back to the stream of a page before this one; as `start` where it is gone.
    * @param {() => Promise<MediaStreamTrack>} openCamera
    * @param {object} parameters for a stream that has to start anew
-   * @param {import("./comeback.js").Ticket} ticket
+   * @param {import("./resume.js").Ticket} ticket
    */
   async resume(openCamera, parameters, ticket) {
     const { signal } = this.#begin();
@@ -165,7 +165,7 @@ export class Connection {
     this.#end("idle", null);
   }
 
-  /** @param {import("./problems.js").Problem} problem that makes going on pointless */
+  /** @param {import("../shared/problems.js").Problem} problem that makes going on pointless */
   fail(problem) {
     if (this.isOpen) this.#end("error", problem);
   }
@@ -311,7 +311,7 @@ export class Connection {
 
   /**
    * The call has broken off: come back to its stream, or end where there is none to come back to.
-   * @param {import("./problems.js").Problem} problem
+   * @param {import("../shared/problems.js").Problem} problem
    */
   #broke(problem) {
     if (!this.isOpen) return;
@@ -418,7 +418,7 @@ export class Connection {
     this.#listener.changed();
   }
 
-  /** @param {State} state @param {import("./problems.js").Problem | null} [problem] */
+  /** @param {State} state @param {import("../shared/problems.js").Problem | null} [problem] */
   #to(state, problem = null) {
     this.#state = state;
     this.#problem = problem;
@@ -428,7 +428,7 @@ export class Connection {
   /**
    * The only exit: hang up, tidy, and say why.
    * @param {"idle" | "error"} state
-   * @param {import("./problems.js").Problem | null} problem
+   * @param {import("../shared/problems.js").Problem | null} problem
    */
   #end(state, problem) {
     this.#attempt?.abort();

@@ -3,18 +3,18 @@
  */
 
 import { Camera, SCREEN } from "./camera.js";
-import { ClientStats } from "./client_stats.js";
-import { ServerClock } from "./clock.js";
-import { keepPicture, takeTicket } from "./comeback.js";
+import { ClientStats } from "../shared/client_stats.js";
+import { ServerClock } from "../shared/server_clock.js";
+import { keepPicture, takeTicket } from "./resume.js";
 import { Connection } from "./connection.js";
-import { Figures } from "./figures.js";
-import { watchFrames } from "./frames.js";
-import { Glass } from "./glass.js";
-import { Panel } from "./panel.js";
-import { asProblem, browserProblem } from "./problems.js";
-import { RoundTrip } from "./round_trip.js";
-import { health } from "./signaling.js";
-import { Stage } from "./stage.js";
+import { Figures } from "./metrics_panel.js";
+import { watchFrames } from "../shared/video_frames.js";
+import { Glass } from "../shared/latency.js";
+import { Panel } from "./controls.js";
+import { asProblem, browserProblem } from "../shared/problems.js";
+import { RoundTrip } from "./update_tracker.js";
+import { health } from "../shared/signaling.js";
+import { Stage } from "./output_panel.js";
 
 const LOOK_INTERVAL_MS = 1_000;
 const HEALTH_EVERY = 3;
@@ -44,7 +44,7 @@ const clock = new ServerClock();
 const glass = new Glass(clock, performance.timeOrigin);
 const clientStats = new ClientStats();
 
-/** @type {import("./signaling.js").Health | null} */
+/** @type {import("../shared/signaling.js").Health | null} */
 let server = null;
 let offered = "";
 let lastShown_ms = 0;
@@ -246,7 +246,7 @@ async function listCameras(inUse) {
 
 /**
  * What a call would be made with; shown once, so that what is chosen before a call stays.
- * @param {import("./panel.js").Model | null} model
+ * @param {import("./controls.js").Model | null} model
  */
 function offer(model) {
   const described = JSON.stringify(model);

@@ -1,4 +1,4 @@
-"""`clock.js`: the server's clock is known from pings, and the fastest knows best."""
+"""`shared/server_clock.js`: the server's clock is known from pings, and the fastest knows best."""
 
 import random
 from typing import Any
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 _PLAY = """
 async (pings) => {
-  const { ServerClock } = await import("/clock.js");
+  const { ServerClock } = await import("/shared/server_clock.js");
   const clock = new ServerClock();
   return pings.map((ping) => {
     clock.add(...ping);

@@ -4,7 +4,7 @@
 
 import { Sparkline } from "./sparkline.js";
 
-/** What each stage of `glass.js` is, for people. */
+/** What each stage of `shared/latency.js` is, for people. */
 const STAGE_WORDS = {
   to_server: "Camera to server",
   receive: "Receive, decode",
@@ -98,7 +98,7 @@ export class Figures {
 
   /**
    * Until the page knows a frame's whole way, the server's part of it is all there is to show.
-   * @param {import("./glass.js").GlassFigures | null} glass
+   * @param {import("../shared/latency.js").GlassFigures | null} glass
    */
   showGlass(glass) {
     this.#hasGlass = glass !== null;

@@ -2,9 +2,9 @@
  * The clean page: a stream's output and nothing else; while it is open it comes back by itself.
  */
 
-import { watchFrames } from "./frames.js";
-import { Problem } from "./problems.js";
-import { iceServers } from "./signaling.js";
+import { watchFrames } from "../shared/video_frames.js";
+import { Problem } from "../shared/problems.js";
+import { iceServers } from "../shared/signaling.js";
 import { Whep } from "./whep.js";
 
 const FIRST_WAIT_MS = 500;

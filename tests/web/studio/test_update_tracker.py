@@ -1,4 +1,4 @@
-"""`round_trip.js`: a change is followed from the hand to the eye, whatever comes first."""
+"""`studio/update_tracker.js`: a change is followed from the control to the screen."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 _PLAY = """
 async (events) => {
-  const { RoundTrip } = await import("/round_trip.js");
+  const { RoundTrip } = await import("/studio/update_tracker.js");
   const roundTrip = new RoundTrip();
   for (const [name, ...values] of events) roundTrip[name](...values);
   return roundTrip.trip;

@@ -2,8 +2,8 @@
  * A stream played by WHEP, the counterpart of WHIP (RFC 9725): one POST, one answer, one DELETE.
  */
 
-import { settlePace } from "./pace.js";
-import { request } from "./signaling.js";
+import { settlePace } from "../shared/playout_delay.js";
+import { request } from "../shared/signaling.js";
 
 const FRAGMENT = "application/trickle-ice-sdpfrag";
 const CANDIDATE_BATCH_MS = 50;
@@ -45,7 +45,7 @@ export class Whep {
   /**
    * Offer at once, and tell addresses as they are found; the server's own are in its answer.
    * @param {string} stream its name; empty for the newest
-   * @throws {import("./problems.js").Problem} if there is no answer, or it is a refusal
+   * @throws {import("../shared/problems.js").Problem} if there is no answer, or it is a refusal
    */
   async open(stream) {
     await this.#pc.setLocalDescription();

@@ -1,4 +1,4 @@
-"""`glass.js`: what the server sent and what the screen shows are joined, in whichever order."""
+"""`shared/latency.js`: what the server sent and what the screen shows are joined in any order."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,8 +18,8 @@ SERVER_AHEAD_MS = 5000.0
 
 _PLAY = """
 async ({ origin_ms, ahead_ms, events, now_ms }) => {
-  const { Glass } = await import("/glass.js");
-  const { ServerClock } = await import("/clock.js");
+  const { Glass } = await import("/shared/latency.js");
+  const { ServerClock } = await import("/shared/server_clock.js");
   const clock = new ServerClock();
   const glass = new Glass(clock, origin_ms);
   if (ahead_ms !== null) clock.add(0, ahead_ms + 1, 2);

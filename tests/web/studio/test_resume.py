@@ -1,4 +1,4 @@
-"""`comeback.js`: when to try again, and what the next page of a tab finds."""
+"""`studio/resume.js`: when to try again, and what the next page of a tab finds."""
 
 from itertools import pairwise
 from typing import Any
@@ -14,7 +14,7 @@ HOLD_MS = 30_000
 # waits as long as it is told, and each attempt takes `attempt_ms`
 _PLAY = """
 async ([hold_ms, attempt_ms]) => {
-  const { Comeback } = await import("/comeback.js");
+  const { Comeback } = await import("/studio/resume.js");
   const comeback = new Comeback(0, hold_ms);
   const tried_ms = [];
   let now_ms = 0;
@@ -29,7 +29,7 @@ async ([hold_ms, attempt_ms]) => {
 """
 _TICKETS = """
 async (ages_ms) => {
-  const { leaveTicket, takeTicket } = await import("/comeback.js");
+  const { leaveTicket, takeTicket } = await import("/studio/resume.js");
   const real = Date.now;
   const found = ages_ms.map((age_ms) => {
     leaveTicket({ token: "t", hold_ms: 30000 });

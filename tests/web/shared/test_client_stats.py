@@ -1,4 +1,4 @@
-"""`client_stats.js`: the browser's totals become what the server takes, second by second."""
+"""`shared/client_stats.js`: the browser's totals become what the server takes, second by second."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 _PLAY = """
 async (seconds) => {
-  const { ClientStats } = await import("/client_stats.js");
+  const { ClientStats } = await import("/shared/client_stats.js");
   const stats = new ClientStats();
   return seconds.map((second) => JSON.stringify(stats.message(...second)));
 }

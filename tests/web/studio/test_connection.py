@@ -1,4 +1,4 @@
-"""`connection.js`: calls that break off, before a server that the page plays itself."""
+"""`studio/connection.js`: calls that break off, before a server that the page plays itself."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 # `silent`, which get no answer until they are called back or `late` refuses them.
 _PLAY = """
 async (silent) => {
-  const { Connection } = await import("/connection.js");
+  const { Connection } = await import("/studio/connection.js");
   const peers = [], offers = [], late = [];
   const json = (body) => new Response(JSON.stringify(body));
   async function answer(offer) {

@@ -65,7 +65,7 @@ function errorText(text) {
  * @property {string} engine_detail for people
  * @property {string} pipeline
  * @property {string} preset
- * @property {import("./panel.js").Model | null} model what a call would be made with
+ * @property {import("../studio/controls.js").Model | null} model what a call would be made with
  */
 
 /** @returns {Promise<Health>} */
@@ -84,7 +84,7 @@ export class Session {
   #id = "";
   #closed = false;
   #abandoned = false;
-  /** @type {import("./comeback.js").Ticket | null} */
+  /** @type {import("../studio/resume.js").Ticket | null} */
   ticket = null;
   /** @type {RTCIceCandidate[]} */
   #candidates = [];
