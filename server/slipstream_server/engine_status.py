@@ -1,4 +1,4 @@
-"""What can be said of the engine at any moment."""
+"""The state of the engine at any moment, for callers, health probes and metrics."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,11 +17,13 @@ class EngineState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStatus:
-    """What is to be said of the engine at this moment.
+    """The engine at one moment.
 
     Args:
-        detail: for people.
-        ready: what it said of itself, while it serves.
+        detail: a sentence for people: the loading stage, a note, or why the engine is down.
+        pid: of its process, while there is one.
+        restarts: how often it was started again.
+        ready: its own description (model, geometry, lanes), while it serves.
     """
 
     state: EngineState
@@ -30,8 +32,8 @@ class EngineStatus:
     restarts: int = 0
     ready: Ready | None = None
 
-    def why_not(self) -> EngineUnavailable:
-        """For a caller while there is no engine: the stage it loads at, or why it is down."""
+    def unavailable(self) -> EngineUnavailable:
+        """The error for a caller while no engine serves: its loading stage, or why it is down."""
         if self.state in (EngineState.STARTING, EngineState.READY):
             return EngineUnavailable(
                 f"the engine is starting ({self.detail}); try again in a moment", retry_after_s=2.0

@@ -19,7 +19,8 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.app import running_engine
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor.finding import Finding, fail, ok, warn
-from slipstream_server.engine.client import ChunkBack, EngineClient
+from slipstream_server.engine.client import EngineClient
+from slipstream_server.engine.engine_stream import ChunkBack
 from slipstream_server.engine.supervisor import Supervisor
 from slipstream_server.engine_status import EngineState
 from slipstream_server.errors import SlipstreamError

@@ -1,27 +1,23 @@
-"""The server's end of a running engine: lanes, slots, chunks out and chunks back.
+"""The server's end of a running engine: opens streams on its lanes, and dispatches its messages.
 
-One client lives as long as one engine process. Results go straight to the stream's listener, in the
-order of the socket, so nothing queues here.
+One client lives as long as one engine process. Messages go straight to the stream's listener, in
+the order in which they arrive, so nothing queues here.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from slipstream_protocol.arena import Arena, Layout, Slots
+from slipstream_protocol.arena import Arena, Layout
 from slipstream_protocol.channel import AsyncChannel, ChannelClosed, ChannelError
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import I420
 from slipstream_protocol.messages import (
     Applied,
     ChunkDropped,
-    ChunkIn,
     ChunkOut,
-    CloseStream,
     Failed,
     OpenStream,
     Ready,
@@ -33,101 +29,19 @@ from slipstream_protocol.messages import (
     StreamRefused,
     ToEngine,
     ToServer,
-    Update,
     UpdateRefused,
 )
 from slipstream_protocol.parameters import Parameters
 from slipstream_protocol.turnover import TurnoverEstimator
 
+from slipstream_server.engine.engine_stream import ChunkBack, EngineStream, StreamListener
 from slipstream_server.errors import EngineUnavailable, RequestError, ServerFull
 
 logger = logging.getLogger(__name__)
 
 OPEN_S = 4.0
 LANE_WAIT_S = 2.0
-_INLINE_COPY_BYTES = 1 << 20  # a larger copy takes more than the loop may be held up
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkBack:
-    """A chunk from the engine: its message, our own copy `[T, H * 3 // 2, W]`, and when it came."""
-
-    out: ChunkOut
-    frames_THW: I420
-    received_ns: int
-
-
-class StreamListener(Protocol):
-    """Who is told of a stream's events; each call returns at once."""
-
-    def on_slot_free(self) -> None: ...
-    def on_chunk(self, back: ChunkBack) -> None: ...
-    def on_dropped(self, chunk: int) -> None: ...
-    def on_applied(self, applied: Applied) -> None: ...
-    def on_update_refused(self, refused: UpdateRefused) -> None: ...
-    def on_lost(self, reason: str) -> None:
-        """The stream has failed, or its engine is gone; nothing more will come."""
-        ...
-
-
-class EngineStream:
-    """A lane while a viewer has it.
-
-    Args:
-        client: who gave it.
-        lane: its number.
-        listener: told of all that comes back.
-    """
-
-    def __init__(self, client: "EngineClient", lane: int, listener: StreamListener) -> None:
-        self.lane = lane
-        self.listener = listener
-        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.slots = Slots(client.ready.in_slots, owned=True)
-        self.closing = False
-        self.understood = ""  # what the engine made of the prompts it began with
-        self._client = client
-        self._chunks = 0
-
-    @property
-    def has_free_slot(self) -> bool:
-        return len(self.slots) > 0 and not self.closing
-
-    async def submit(self, frames: Sequence[I420], *, captured_ns: int) -> tuple[int, int]:
-        """Hand over the next chunk; ask `has_free_slot` first.
-
-        Args:
-            captured_ns: when the oldest frame was taken.
-
-        Returns:
-            its number in the stream, and when it was announced, in ns.
-        """
-        slot = self.slots.take()
-        assert slot is not None, "a chunk may only be submitted into a free slot"
-        place_THW = self._client.arena.input(self.lane, slot)
-        await self._client.copy(lambda: np.stack(frames, out=place_THW[: len(frames)]))
-        chunk, submitted_ns = self._chunks, now_ns()
-        self._chunks += 1
-        self._client.send(
-            ChunkIn(
-                lane=self.lane,
-                slot=slot,
-                chunk=chunk,
-                frames=len(frames),
-                captured_ns=captured_ns,
-                submitted_ns=submitted_ns,
-            )
-        )
-        return chunk, submitted_ns
-
-    def update(self, parameters: Parameters) -> None:
-        self._client.send(Update(lane=self.lane, parameters=parameters))
-
-    def close(self) -> None:
-        """Give the lane back; it is free again once the engine has said so."""
-        if not self.closing:
-            self.closing = True
-            self._client.send(CloseStream(lane=self.lane))
+_INLINE_COPY_BYTES = 1 << 20  # a larger copy would block the loop for too long
 
 
 class EngineClient:
@@ -135,10 +49,10 @@ class EngineClient:
 
     Args:
         channel: after `Ready` has been received on it.
-        ready: what the engine said of itself.
-        arena: attached to the descriptor that came with it; owned from now on.
-        pool: for copies too large for the loop.
-        lanes: those that may be used here; all of the engine's unless given.
+        ready: the engine's description of itself.
+        arena: the shared memory that came with `ready`; owned from now on.
+        pool: runs copies that are too large for the loop.
+        lanes: the engine's lanes that this client may use; all of them unless given.
     """
 
     def __init__(
@@ -157,9 +71,9 @@ class EngineClient:
         self._lanes = range(ready.lanes) if lanes is None else lanes
         self._streams: dict[int, EngineStream] = {}
         self._lane_freed = asyncio.Event()
-        self._places = TurnoverEstimator(since_ns=now_ns())
-        self._inline = ready.geometry.slot_bytes <= _INLINE_COPY_BYTES
-        self._gone: str | None = None
+        self._turnover = TurnoverEstimator(since_ns=now_ns())
+        self._copies_inline = ready.geometry.slot_bytes <= _INLINE_COPY_BYTES
+        self._lost_reason: str | None = None
 
     @classmethod
     def attach(
@@ -186,7 +100,7 @@ class EngineClient:
 
     @property
     def lanes(self) -> int:
-        """How many may be used here."""
+        """How many lanes this client may use."""
         return len(self._lanes)
 
     @property
@@ -194,14 +108,21 @@ class EngineClient:
         return len(self._lanes) - len(self._streams)
 
     async def open(self, parameters: Parameters, listener: StreamListener) -> EngineStream:
-        """A fresh stream; waits a moment for a lane that is just being given back.
+        """Open a stream; waits up to `LANE_WAIT_S` for a lane that is just being closed.
 
         Raises:
-            ServerFull: if every lane is taken, or the engine has no room.
+            ServerFull: if every lane is in use, or the engine has no memory left.
             RequestError: if the engine cannot start with `parameters`.
             EngineUnavailable: if the engine is gone, or does not answer in time.
         """
-        stream = EngineStream(self, await self._free_lane(), listener)
+        stream = EngineStream(
+            await self._free_lane(),
+            listener,
+            arena=self.arena,
+            in_slots=self.ready.in_slots,
+            send=self.send,
+            copy=self.copy,
+        )
         self._streams[stream.lane] = stream
         self.send(OpenStream(lane=stream.lane, parameters=parameters))
         try:
@@ -219,10 +140,10 @@ class EngineClient:
         return stream
 
     async def serve(self) -> str:
-        """Pass on what the engine says until it is gone; returns why. Then comes `lose`."""
+        """Dispatch messages until the engine is gone; returns why. `on_engine_lost` follows."""
         try:
             while True:
-                await self._take(await self._channel.receive())
+                await self.dispatch(await self._channel.receive())
         except ChannelClosed as error:
             return str(error)
         except (ChannelError, ValueError, IndexError) as error:
@@ -230,11 +151,11 @@ class EngineClient:
             return f"the engine breaks the protocol: {error}"
 
     def stop(self) -> None:
-        """Ask the engine to finish and leave."""
+        """Ask the engine to finish and exit."""
         self.send(Stop())
 
     def send(self, message: ToEngine) -> None:
-        """Send, or hang up on an engine that takes nothing any more; `serve` then ends."""
+        """Send; an engine that no longer reads gets its channel closed, which ends `serve`."""
         try:
             self._channel.send(message)
         except ChannelClosed as error:
@@ -242,18 +163,18 @@ class EngineClient:
             self._channel.close()
 
     async def copy(self, work: Callable[[], object]) -> None:
-        """Copy a chunk, off the loop where it is large."""
-        if self._inline:
+        """Run a copy of one chunk, in the pool where it is large."""
+        if self._copies_inline:
             work()
             return
         copying = asyncio.get_running_loop().run_in_executor(self._pool, work)
         await asyncio.shield(copying)
 
-    def lose(self, reason: str) -> None:
-        """Tell every stream, once, that nothing more will come; let go of the shared memory."""
-        if self._gone is not None:
+    def on_engine_lost(self, reason: str) -> None:
+        """Report the engine's end to every stream, once; unmap the shared memory."""
+        if self._lost_reason is not None:
             return
-        self._gone = reason
+        self._lost_reason = reason
         self.arena.close()
         streams, self._streams = list(self._streams.values()), {}
         self._lane_freed.set()
@@ -272,18 +193,19 @@ class EngineClient:
                     await self._lane_freed.wait()
         except TimeoutError:
             logger.warning("a lane was not given back within %s s", LANE_WAIT_S)
-        if self._gone is not None:
-            raise EngineUnavailable(self._gone, retry_after_s=2.0)
+        if self._lost_reason is not None:
+            raise EngineUnavailable(self._lost_reason, retry_after_s=2.0)
         for lane in self._lanes:
             if lane not in self._streams:
                 return lane
         raise ServerFull(
             f"all {self.ready.lanes} streams are in use; wait until one ends, or start the server "
             "with a larger --max-streams",
-            retry_after_s=self._places.wait_s(now_ns()),
+            retry_after_s=self._turnover.wait_s(now_ns()),
         )
 
-    async def _take(self, message: ToServer) -> None:
+    async def dispatch(self, message: ToServer) -> None:
+        """Handle one message from the engine."""
         lane: int = getattr(message, "lane", -1)
         stream = self._streams.get(lane)
         if stream is None:
@@ -310,41 +232,41 @@ class EngineClient:
                 if not stream.opened.done():
                     stream.opened.set_result(None)
             case StreamRefused():
-                self._refused(stream, message)
+                self._on_refused(stream, message)
             case StreamClosed():
-                self._places.left(now_ns())
-                self._forget(lane)
+                self._turnover.left(now_ns())
+                self._free(lane)
             case Failed(reason=reason):
                 self._notify(stream, lambda: listener.on_lost(reason))
 
-    def _notify(self, stream: EngineStream, tell: Callable[[], None]) -> None:
+    def _notify(self, stream: EngineStream, event: Callable[[], None]) -> None:
         if stream.closing:
             return
         try:
-            tell()
-        except Exception:  # one viewer's trouble is no other's
+            event()
+        except Exception:  # the other streams go on
             logger.exception("the stream on lane %s is given up", stream.lane)
             stream.close()
             stream.listener.on_lost("the server has failed at this stream; its log has the reason")
 
     async def _copy_out(self, out: ChunkOut) -> ChunkBack:
         received_ns = now_ns()
-        place_THW = self.arena.output(out.lane, out.slot)[: out.frames]
-        frames_THW: I420 = np.empty_like(place_THW)
-        await self.copy(lambda: np.copyto(frames_THW, place_THW))
+        slot_THW = self.arena.output(out.lane, out.slot)[: out.frames]
+        frames_THW: I420 = np.empty_like(slot_THW)
+        await self.copy(lambda: np.copyto(frames_THW, slot_THW))
         self.send(SlotRead(lane=out.lane, slot=out.slot))
         return ChunkBack(out=out, frames_THW=frames_THW, received_ns=received_ns)
 
-    def _refused(self, stream: EngineStream, message: StreamRefused) -> None:
+    def _on_refused(self, stream: EngineStream, message: StreamRefused) -> None:
         if stream.closing or stream.opened.done():
-            return  # given up, or about to be: the lane is free once that is answered too
-        self._forget(stream.lane)
+            return  # its CloseStream is on its way; the lane is free once that is answered
+        self._free(stream.lane)
         if message.retry_after_s > 0:
             error: Exception = ServerFull(message.reason, retry_after_s=message.retry_after_s)
         else:
             error = RequestError(f"the engine cannot start with these parameters: {message.reason}")
         stream.opened.set_exception(error)
 
-    def _forget(self, lane: int) -> None:
+    def _free(self, lane: int) -> None:
         self._streams.pop(lane, None)
         self._lane_freed.set()

@@ -1,6 +1,7 @@
-"""Whether there is an engine to speak with: its client while it runs, and until its end is told."""
+"""The client of the engine that runs now, or none; and what is reported when an engine is lost."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Generic, Protocol, TypeVar
 
 from slipstream_protocol.messages import Ready
@@ -9,20 +10,20 @@ from slipstream_server.engine_status import EngineStatus
 
 
 class Client(Protocol):
-    """Who speaks with a running engine, from `Ready` to its end."""
+    """The server's end of one engine process, from `Ready` to its end."""
 
     ready: Ready
 
     async def serve(self) -> str:
-        """Until the engine is gone; returns why."""
+        """Receive messages until the engine is gone; returns why."""
         ...
 
     def stop(self) -> None:
-        """Ask the engine to finish and leave."""
+        """Ask the engine to finish and exit."""
         ...
 
-    def lose(self, reason: str) -> None:
-        """The engine has ended, for this reason."""
+    def on_engine_lost(self, reason: str) -> None:
+        """The engine process has ended, for this reason."""
         ...
 
 
@@ -30,48 +31,65 @@ ClientT = TypeVar("ClientT", bound=Client)
 
 
 class CurrentEngine(Generic[ClientT]):
-    """One engine at a time, or none."""
+    """At most one connected client, and the one whose loss has not been reported yet."""
 
     def __init__(self) -> None:
         self.client: ClientT | None = None
-        self._lost: ClientT | None = None
-        self._is_here = asyncio.Event()
+        self._disconnected: ClientT | None = None
+        self._is_connected = asyncio.Event()
 
     @property
     def ready(self) -> Ready | None:
+        """The `Ready` of the engine that runs, if one does."""
         return self.client.ready if self.client else None
 
-    def require(self, status: EngineStatus) -> ClientT:
-        """The engine.
+    async def running(self) -> ClientT:
+        """The client, as soon as one is connected."""
+        while self.client is None:
+            await self._is_connected.wait()
+        return self.client
+
+    def connect(self, client: ClientT) -> None:
+        """The engine of `client` serves from now on."""
+        self.client = client
+        self._is_connected.set()
+
+    def disconnect(self, client: ClientT) -> None:
+        """The engine of `client` serves no longer; the reason follows with `report_lost`."""
+        if self.client is client:
+            self.client, self._disconnected = None, client
+            self._is_connected.clear()
+
+    def report_lost(self, reason: str) -> None:
+        """Report the end of the engine to its client, once."""
+        for client in (self._disconnected, self.client):
+            if client is not None:
+                client.on_engine_lost(reason)
+        self.client = self._disconnected = None
+        self._is_connected.clear()
+
+
+class EngineAccess(ABC, Generic[ClientT]):
+    """Access to an engine that comes and goes: its status, and its client while it runs."""
+
+    def __init__(self) -> None:
+        self.current = CurrentEngine[ClientT]()
+
+    @property
+    @abstractmethod
+    def status(self) -> EngineStatus:
+        """Of the engine now."""
+
+    def require(self) -> ClientT:
+        """The client of the running engine.
 
         Raises:
             EngineUnavailable: with the stage it is loading at, or the reason it is down.
         """
-        if self.client is None:
-            raise status.why_not()
-        return self.client
+        if self.current.client is None:
+            raise self.status.unavailable()
+        return self.current.client
 
     async def running(self) -> ClientT:
-        """The engine, as soon as there is one."""
-        while self.client is None:
-            await self._is_here.wait()
-        return self.client
-
-    def begin(self, client: ClientT) -> None:
-        """The engine of `client` is here."""
-        self.client = client
-        self._is_here.set()
-
-    def end(self, client: ClientT) -> None:
-        """The engine of `client` is gone; why, `lose` will say."""
-        if self.client is client:
-            self.client, self._lost = None, client
-            self._is_here.clear()
-
-    def lose(self, reason: str) -> None:
-        """Whatever engine was here has ended, for this reason."""
-        for client in (self._lost, self.client):
-            if client is not None:
-                client.lose(reason)
-        self.client = self._lost = None
-        self._is_here.clear()
+        """The client, as soon as an engine runs."""
+        return await self.current.running()

@@ -1,9 +1,9 @@
-"""Whether an engine that has work still lives: by what it is told and what it says. Pure.
+"""Whether an engine that has work hangs, judged by the messages sent and received. Pure.
 
-Everything asked of an engine is answered, so while an answer is due something must be heard: some
-chunk's end within three times what a chunk usually takes, and never sooner than two seconds. What a
-chunk takes is the median of the last ones, or what the engine has measured of itself, whichever is
-more: steps may be added at any time.
+The engine answers every request, so while an answer is pending some message must arrive within the
+deadline: three times what a chunk usually takes, and at least two seconds. What a chunk usually
+takes is the larger of the median of the last chunks and what the engine has measured itself at
+start, as the number of steps may rise at any time.
 """
 
 from collections import deque
@@ -23,74 +23,78 @@ from slipstream_protocol.messages import (
     StreamRefused,
 )
 
-LEAST_NS = 2 * NS_PER_S
-_PATIENCE = 3  # times what a chunk usually takes
-_REMEMBERED = 31
-_OPENING, _CLOSING = -1, -2  # where a chunk has its number
+MIN_DEADLINE_NS = 2 * NS_PER_S
+_DEADLINE_FACTOR = 3  # times what a chunk usually takes
+_MEDIAN_CHUNKS = 31
+_OPENING, _CLOSING = -1, -2  # requests without a chunk number
 
 
 class HangDetector:
-    """See the module.
+    """Tracks the requests of one engine process that are not answered yet.
 
     Args:
-        chunk_ms: the most that a chunk takes by the engine's own word.
-        now_ns: when it has begun to serve.
+        chunk_ms: the most that a chunk takes, as the engine measured it (`Ready.chunk_ms`).
+        now_ns: when the engine began to serve.
     """
 
     def __init__(self, *, chunk_ms: float, now_ns: int) -> None:
         self._chunk_ns = chunk_ms * NS_PER_MS
-        self._heard_ns = now_ns
-        self._due: dict[tuple[int, int], int] = {}
-        self._took_ns: deque[int] = deque(maxlen=_REMEMBERED)
+        self._last_received_ns = now_ns
+        self._sent_ns: dict[tuple[int, int], int] = {}  # pending, by lane and chunk
+        self._took_ns: deque[int] = deque(maxlen=_MEDIAN_CHUNKS)
 
     @property
     def deadline_ns(self) -> float:
-        """How long it may be silent while an answer is due."""
+        """How long the engine may be silent while an answer is pending."""
         usual_ns = median(self._took_ns) if self._took_ns else 0
-        return max(_PATIENCE * max(usual_ns, self._chunk_ns), LEAST_NS)
+        return max(_DEADLINE_FACTOR * max(usual_ns, self._chunk_ns), MIN_DEADLINE_NS)
 
-    def told(self, message: msgspec.Struct, now_ns: int) -> None:
-        """The engine has been sent this."""
+    def sent(self, message: msgspec.Struct, now_ns: int) -> None:
+        """Note a message to the engine."""
         match message:
             case OpenStream(lane=lane):
-                self._due[lane, _OPENING] = now_ns
+                self._sent_ns[lane, _OPENING] = now_ns
             case ChunkIn(lane=lane, chunk=chunk):
-                self._due[lane, chunk] = now_ns
+                self._sent_ns[lane, chunk] = now_ns
             case CloseStream(lane=lane):
-                self._due[lane, _CLOSING] = now_ns
+                self._sent_ns[lane, _CLOSING] = now_ns
 
-    def heard(self, message: msgspec.Struct, now_ns: int) -> None:
-        """The engine has said this."""
-        self._heard_ns = now_ns
+    def received(self, message: msgspec.Struct, now_ns: int) -> None:
+        """Note a message from the engine."""
+        self._last_received_ns = now_ns
         match message:
             case ChunkOut(lane=lane, chunk=chunk):
-                since_ns = self._due.pop((lane, chunk), now_ns)
-                self._took_ns.append(now_ns - since_ns)
+                sent_ns = self._sent_ns.pop((lane, chunk), now_ns)
+                self._took_ns.append(now_ns - sent_ns)
             case ChunkDropped(lane=lane, chunk=chunk):
-                self._due.pop((lane, chunk), None)
+                self._sent_ns.pop((lane, chunk), None)
             case StreamOpened(lane=lane) | StreamRefused(lane=lane):
-                self._due.pop((lane, _OPENING), None)
+                self._sent_ns.pop((lane, _OPENING), None)
             case StreamClosed(lane=lane):
-                self._due = {key: since for key, since in self._due.items() if key[0] != lane}
+                self._forget(lane, keep_closing=False)
             case Failed(lane=lane):
-                self._due = {
-                    (at, what): since
-                    for (at, what), since in self._due.items()
-                    if at != lane or what == _CLOSING
-                }
+                self._forget(lane, keep_closing=True)
 
-    def excuse(self, now_ns: int) -> None:
-        """We have been asleep ourselves, so its silence until now says nothing."""
-        self._heard_ns = now_ns
+    def ignore_gap(self, now_ns: int) -> None:
+        """The server itself did not run until now, so the silence before says nothing."""
+        self._last_received_ns = now_ns
 
-    def silence(self, now_ns: int) -> str | None:
-        """What to say of an engine that hangs; None of one that lives."""
-        if not self._due:
+    def verdict(self, now_ns: int) -> str | None:
+        """A sentence that says since when the engine hangs; None while it does not."""
+        if not self._sent_ns:
             return None
-        silent_ns = now_ns - max(self._heard_ns, min(self._due.values()))
+        silent_ns = now_ns - max(self._last_received_ns, min(self._sent_ns.values()))
         if silent_ns <= self.deadline_ns:
             return None
         return (
-            f"the engine hangs: {len(self._due)} answers are due and it has said nothing for "
+            f"the engine hangs: {len(self._sent_ns)} answers are due and it has said nothing for "
             f"{silent_ns / NS_PER_S:.1f} s, {self.deadline_ns / NS_PER_S:.1f} s are allowed"
         )
+
+    def _forget(self, lane: int, *, keep_closing: bool) -> None:
+        """Nothing of this lane is pending any more, except where `keep_closing` its closing."""
+        self._sent_ns = {
+            (sent_lane, chunk): sent_ns
+            for (sent_lane, chunk), sent_ns in self._sent_ns.items()
+            if sent_lane != lane or (keep_closing and chunk == _CLOSING)
+        }

@@ -1,4 +1,4 @@
-"""The channel to an engine, with a finger on its pulse."""
+"""The channel to an engine, watched for an engine that hangs."""
 
 import asyncio
 import socket
@@ -11,11 +11,11 @@ from slipstream_protocol.messages import Ready, ToServer
 
 from slipstream_server.engine.hang_detector import HangDetector
 
-_LOOK_S = 0.25
+_CHECK_S = 0.25
 
 
 class WatchedChannel(AsyncChannel[ToServer]):
-    """Notes all that goes to the engine and comes from it, once that serves.
+    """Reports messages in both directions to a `HangDetector`, from `Ready` on.
 
     Args:
         sock: the server's end; owned from now on.
@@ -23,30 +23,34 @@ class WatchedChannel(AsyncChannel[ToServer]):
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock, ToServer, other="the engine")
-        self._pulse: HangDetector | None = None
+        self._hang_detector: HangDetector | None = None
 
     async def receive(self) -> ToServer:
         message = await super().receive()
         if isinstance(message, Ready):
-            self._pulse = HangDetector(chunk_ms=message.chunk_ms, now_ns=now_ns())
-        elif self._pulse is not None:
-            self._pulse.heard(message, now_ns())
+            self._hang_detector = HangDetector(chunk_ms=message.chunk_ms, now_ns=now_ns())
+        elif self._hang_detector is not None:
+            self._hang_detector.received(message, now_ns())
         return message
 
     def send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
         super().send(message, descriptors)
-        if self._pulse is not None:
-            self._pulse.told(message, now_ns())
+        if self._hang_detector is not None:
+            self._hang_detector.sent(message, now_ns())
 
-    async def silence(self) -> str:
-        """Wait until the engine hangs; returns what to say of it."""
-        assert self._pulse is not None, "an engine is watched once it serves"
-        looked_ns = now_ns()
+    async def hang(self) -> str:
+        """Wait until the engine hangs; returns the hang detector's verdict.
+
+        A check that comes late means that the server itself was suspended or blocked; the silence
+        until then is not counted.
+        """
+        assert self._hang_detector is not None, "an engine is watched once it serves"
+        checked_ns = now_ns()
         while True:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_CHECK_S)
             now = now_ns()
-            if now - looked_ns > 2 * _LOOK_S * NS_PER_S:
-                self._pulse.excuse(now)
-            elif (reason := self._pulse.silence(now)) is not None:
-                return reason
-            looked_ns = now
+            if now - checked_ns > 2 * _CHECK_S * NS_PER_S:
+                self._hang_detector.ignore_gap(now)
+            elif (verdict := self._hang_detector.verdict(now)) is not None:
+                return verdict
+            checked_ns = now

@@ -12,7 +12,8 @@ from slipstream_protocol.messages import Applied, ChunkOut, Ready, UpdateRefused
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.control.events import Event
-from slipstream_server.engine.client import ChunkBack, EngineClient, EngineStream
+from slipstream_server.engine.client import EngineClient
+from slipstream_server.engine.engine_stream import ChunkBack, EngineStream
 from slipstream_server.errors import EngineUnavailable
 from slipstream_server.frames.chunker import CapturedFrame, Chunker
 from slipstream_server.frames.playout import ChunkStamps, GeneratedFrame

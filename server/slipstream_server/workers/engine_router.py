@@ -81,7 +81,7 @@ class EngineRouter:
         """Ask the engine to finish and leave."""
         self._send(Stop())
 
-    def lose(self, reason: str) -> None:
+    def on_engine_lost(self, reason: str) -> None:
         """Tell every worker that the engine is gone; let go of the shared memory."""
         for worker in self._workers:
             worker.tell(EngineDisconnected(reason=reason))

@@ -61,7 +61,7 @@ class Front:
     def __init__(self, config: ServerConfig) -> None:
         self.workers: list[Worker] = []
         self.supervisor = Supervisor(
-            engine_command(config), attach=self._attach, changed=self._engine_changed
+            engine_command(config), attach=self._attach, on_status=self._engine_changed
         )
         self._placement = WorkerPlacement(max_viewers=config.max_viewers)
         self._metrics = FrontMetrics()

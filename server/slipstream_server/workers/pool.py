@@ -71,7 +71,7 @@ class Worker:
         self._asked: deque[asyncio.Future[None]] = deque()
         self._end_reason: str | None = None
         self._detail = "it is starting"
-        self._lives = RestartingChild(self.name, self._one_life, down=self._down)
+        self._lives = RestartingChild(self.name, self._one_life, on_down=self._down)
 
     @property
     def is_up(self) -> bool:

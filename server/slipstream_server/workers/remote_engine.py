@@ -1,4 +1,4 @@
-"""The engine as a media worker sees it: somebody else's child, reached over a line of its own."""
+"""The engine as a media worker sees it: a child of the front, reached over a channel of its own."""
 
 import socket
 from concurrent.futures import Executor
@@ -7,73 +7,63 @@ from slipstream_protocol.channel import AsyncChannel, to_engine
 from slipstream_protocol.messages import ToServer
 
 from slipstream_server.engine.client import EngineClient
-from slipstream_server.engine.current import CurrentEngine
+from slipstream_server.engine.current import EngineAccess
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.workers.protocol import EngineConnected, EngineStatusChanged
 
 
-class RemoteEngine:
-    """What the front says of the engine, and the client on each line that it gives.
+class RemoteEngine(EngineAccess[EngineClient]):
+    """The engine's status as the front reports it, and the client on the worker's channel to it.
 
     Args:
-        pool: for the client's large copies.
+        pool: runs the client's large copies.
     """
 
     def __init__(self, pool: Executor) -> None:
+        super().__init__()
         self._pool = pool
-        self._told = EngineStatusChanged(
+        self._reported = EngineStatusChanged(
             state=EngineState.STARTING, detail="not heard of yet", pid=None, restarts=0
         )
         self._channel: AsyncChannel[ToServer] | None = None
-        self._engine = CurrentEngine[EngineClient]()
 
     @property
     def status(self) -> EngineStatus:
         return EngineStatus(
-            state=self._told.state,
-            detail=self._told.detail,
-            pid=self._told.pid,
-            restarts=self._told.restarts,
-            ready=self._engine.ready,
+            state=self._reported.state,
+            detail=self._reported.detail,
+            pid=self._reported.pid,
+            restarts=self._reported.restarts,
+            ready=self.current.ready,
         )
 
-    def require(self) -> EngineClient:
-        """The engine.
+    def update_status(self, reported: EngineStatusChanged) -> None:
+        """Take over the status that the front reports."""
+        self._reported = reported
 
-        Raises:
-            EngineUnavailable: with the stage it is loading at, or the reason it is down.
-        """
-        return self._engine.require(self.status)
-
-    async def running(self) -> EngineClient:
-        """The engine, as soon as there is a line to one."""
-        return await self._engine.running()
-
-    def tell(self, told: EngineStatusChanged) -> None:
-        """What the front says of the engine now."""
-        self._told = told
-
-    async def serve(self, line: EngineConnected, sock: int, memory: int) -> None:
-        """Use a line until it is closed; streams are told of that by `lose`.
+    async def serve(self, connected: EngineConnected, sock: int, memory: int) -> None:
+        """Serve a channel until it closes; streams are notified by `report_lost`.
 
         Args:
-            sock, memory: the descriptors that came with it; owned from now on.
+            sock, memory: the descriptors that came with `connected`; owned from now on.
         """
         self._channel = channel = to_engine(socket.socket(fileno=sock))
-        client = EngineClient.attach(channel, line.ready, memory, self._pool, lanes=line.lanes)
-        self._engine.begin(client)
+        client = EngineClient.attach(
+            channel, connected.ready, memory, self._pool, lanes=connected.lanes
+        )
+        self.current.connect(client)
         try:
             await client.serve()
         finally:
-            self._engine.end(client)
+            self.current.disconnect(client)
             channel.close()
 
-    def lose(self, reason: str) -> None:
-        """The line's engine is gone, for this reason."""
-        self._engine.lose(reason)
+    def report_lost(self, reason: str) -> None:
+        """The front has reported the engine's end."""
+        self.current.report_lost(reason)
 
     def close(self) -> None:
-        """Hang up; `serve` then ends."""
+        """Close the channel, which ends `serve`."""
         if self._channel is not None:
             self._channel.close()
-        self.lose("the server is stopping")
+        self.report_lost("the server is stopping")

@@ -132,11 +132,11 @@ async def _hear(
                 case StatusRequest():
                     trunk.send(_census(sessions))
                 case EngineStatusChanged():
-                    line.tell(message)
+                    line.update_status(message)
                 case EngineConnected():
                     sock, memory = trunk.take_descriptors(2)
                     tasks.create_task(line.serve(message, sock, memory), name="engine line")
                 case EngineDisconnected(reason=reason):
-                    line.lose(reason)
+                    line.report_lost(reason)
         return True
     return False

@@ -33,7 +33,8 @@ from slipstream_protocol.messages import (
     Vocabulary,
 )
 from slipstream_protocol.parameters import Parameters, Prompt
-from slipstream_server.engine.client import ChunkBack, EngineClient, EngineStream
+from slipstream_server.engine.client import EngineClient
+from slipstream_server.engine.engine_stream import ChunkBack, EngineStream
 from slipstream_server.errors import EngineUnavailable, RequestError, ServerFull
 
 from tests.server.serving import poll
@@ -43,7 +44,7 @@ LARGE = Geometry(width_px=832, height_px=480, first_chunk_frames=2, chunk_frames
 
 
 class Notes:
-    """A listener that writes down what it is told."""
+    """A listener that records every event."""
 
     def __init__(self) -> None:
         self.chunks: list[ChunkBack] = []
@@ -83,13 +84,13 @@ class Played:
         self.arena = arena
         self._channel = channel
 
-    def hear(self) -> ToEngine:
+    def receive(self) -> ToEngine:
         message = self._channel.receive(timeout_s=5)
         assert message is not None
         return message
 
-    async def say(self, *messages: Message) -> None:
-        """Send, and let the client take it in."""
+    async def send(self, *messages: Message) -> None:
+        """Send, and give the client time to handle it."""
         for message in messages:
             self._channel.send(message)
         for _ in range(20):
@@ -101,9 +102,9 @@ class Played:
     async def open(self, listener: Notes) -> EngineStream:
         opening = asyncio.create_task(self.client.open(Parameters(), listener))
         await asyncio.sleep(0)
-        message = self.hear()
+        message = self.receive()
         assert isinstance(message, OpenStream)
-        await self.say(StreamOpened(lane=message.lane, understood="understood"))
+        await self.send(StreamOpened(lane=message.lane, understood="understood"))
         return await opening
 
     def chunk(self, slot: int, number: int, value: int, lane: int = 0) -> ChunkOut:
@@ -151,7 +152,7 @@ async def played(
             yield engine
         finally:
             engine.die()
-            client.lose(await serving)
+            client.on_engine_lost(await serving)
             channel.close()
             engine_arena.close()
 
@@ -164,37 +165,37 @@ async def test_a_chunk_goes_in_and_comes_back(geometry: Geometry) -> None:
         stream = await engine.open(notes)
         frames = [np.full(geometry.frame_shape, value, np.uint8) for value in (3, 4)]
         chunk, _ = await stream.submit(frames, captured_ns=5)
-        said = engine.hear()
-        assert isinstance(said, ChunkIn)
-        assert (said.chunk, said.frames, said.captured_ns, chunk) == (0, 2, 5, 0)
-        assert [int(frame.max()) for frame in engine.arena.input(0, said.slot)] == [3, 4]
+        message = engine.receive()
+        assert isinstance(message, ChunkIn)
+        assert (message.chunk, message.frames, message.captured_ns, chunk) == (0, 2, 5, 0)
+        assert [int(frame.max()) for frame in engine.arena.input(0, message.slot)] == [3, 4]
         assert not stream.has_free_slot
         out = engine.chunk(1, 0, 77)
-        await engine.say(out, SlotFree(lane=0, slot=said.slot))
+        await engine.send(out, SlotFree(lane=0, slot=message.slot))
         await poll(lambda: notes.slots == 1)
-        assert engine.hear() == SlotRead(lane=0, slot=1)
+        assert engine.receive() == SlotRead(lane=0, slot=1)
         engine.arena.output(0, 1)[:] = 0
         assert (notes.chunks[0].frames_THW == 77).all()
         assert stream.has_free_slot
 
 
 async def test_a_chunk_that_is_dropped_gives_its_slot_back() -> None:
-    """the listener hears which, and the next chunk may go."""
+    """the listener is notified, and the next chunk may be sent."""
     async with played() as engine:
         notes = Notes()
         stream = await engine.open(notes)
         frames = [np.zeros(SMALL.frame_shape, np.uint8)] * 2
         await stream.submit(frames, captured_ns=0)
-        engine.hear()
+        engine.receive()
         assert not stream.has_free_slot
-        await engine.say(ChunkDropped(lane=0, slot=0, chunk=0))
+        await engine.send(ChunkDropped(lane=0, slot=0, chunk=0))
         await poll(lambda: notes.dropped == [0])
         assert stream.has_free_slot
         assert (await stream.submit(frames, captured_ns=0))[0] == 1
 
 
 async def test_every_lane_is_taken_once() -> None:
-    """and the next caller is told that the server is full."""
+    """and the next caller gets an error that the server is full."""
     async with played(lanes=2) as engine:
         lanes = {(await engine.open(Notes())).lane for _ in range(2)}
         assert lanes == {0, 1}
@@ -207,13 +208,13 @@ async def test_a_lane_being_given_back_is_waited_for() -> None:
     async with played(lanes=1) as engine:
         first = await engine.open(Notes())
         first.close()
-        assert engine.hear() == CloseStream(lane=0)
+        assert engine.receive() == CloseStream(lane=0)
         opening = asyncio.create_task(engine.client.open(Parameters(), Notes()))
         await asyncio.sleep(0)
         assert engine.client.free_lanes == 0
-        await engine.say(StreamClosed(lane=0))
-        assert isinstance(engine.hear(), OpenStream)
-        await engine.say(StreamOpened(lane=0))
+        await engine.send(StreamClosed(lane=0))
+        assert isinstance(engine.receive(), OpenStream)
+        await engine.send(StreamOpened(lane=0))
         await opening
 
 
@@ -223,9 +224,9 @@ async def test_what_comes_after_closing_goes_nowhere() -> None:
         notes = Notes()
         stream = await engine.open(notes)
         stream.close()
-        assert engine.hear() == CloseStream(lane=0)
-        await engine.say(engine.chunk(0, 0, 1), Failed(lane=0, reason="x"), StreamClosed(lane=0))
-        assert engine.hear() == SlotRead(lane=0, slot=0)
+        assert engine.receive() == CloseStream(lane=0)
+        await engine.send(engine.chunk(0, 0, 1), Failed(lane=0, reason="x"), StreamClosed(lane=0))
+        assert engine.receive() == SlotRead(lane=0, slot=0)
         assert (notes.chunks, notes.lost) == ([], [])
         assert engine.client.free_lanes == 2
 
@@ -236,8 +237,8 @@ async def test_a_refusal_is_passed_on(retry_after_s: float, error: type[Exceptio
     async with played() as engine:
         opening = asyncio.create_task(engine.client.open(Parameters(), Notes()))
         await asyncio.sleep(0)
-        engine.hear()
-        await engine.say(StreamRefused(lane=0, reason="no", retry_after_s=retry_after_s))
+        engine.receive()
+        await engine.send(StreamRefused(lane=0, reason="no", retry_after_s=retry_after_s))
         with pytest.raises(error, match="no"):
             await opening
         assert engine.client.free_lanes == 2
@@ -250,10 +251,10 @@ async def test_a_refusal_that_comes_after_giving_up_does_not_free_the_lane() -> 
         await asyncio.sleep(0)
         opening.cancel()
         await asyncio.gather(opening, return_exceptions=True)
-        assert [engine.hear(), engine.hear()][1] == CloseStream(lane=0)
-        await engine.say(StreamRefused(lane=0, reason="no", retry_after_s=1.0))
+        assert [engine.receive(), engine.receive()][1] == CloseStream(lane=0)
+        await engine.send(StreamRefused(lane=0, reason="no", retry_after_s=1.0))
         assert engine.client.free_lanes == 0
-        await engine.say(StreamClosed(lane=0))
+        await engine.send(StreamClosed(lane=0))
         assert engine.client.free_lanes == 1
 
 
@@ -263,12 +264,12 @@ async def test_a_refusal_in_the_very_moment_of_giving_up_harms_nobody() -> None:
         opening = asyncio.create_task(engine.client.open(Parameters(), Notes()))
         await asyncio.sleep(0)
         refused = StreamRefused(lane=0, reason="no", retry_after_s=1.0)
-        taking = asyncio.create_task(engine.client._take(refused))
+        taking = asyncio.create_task(engine.client.dispatch(refused))
         opening.cancel()
         await taking
         await asyncio.gather(opening, return_exceptions=True)
-        assert [engine.hear(), engine.hear()][1] == CloseStream(lane=0)
-        await engine.say(StreamClosed(lane=0))
+        assert [engine.receive(), engine.receive()][1] == CloseStream(lane=0)
+        await engine.send(StreamClosed(lane=0))
         assert engine.client.free_lanes == 1
 
 
@@ -287,8 +288,8 @@ async def test_streams_are_told_apart() -> None:
         await engine.open(one)
         second = await engine.open(two)
         second.update(Parameters(seed=1, rev=0))
-        assert engine.hear() == Update(lane=1, parameters=Parameters(seed=1, rev=0))
-        await engine.say(
+        assert engine.receive() == Update(lane=1, parameters=Parameters(seed=1, rev=0))
+        await engine.send(
             Applied(lane=1, rev=0, chunk=4, prompts=(Prompt("x"),)),
             UpdateRefused(lane=0, rev=9, reason="no"),
             Failed(lane=1, reason="broke"),
@@ -308,15 +309,15 @@ async def test_a_listener_that_fails_ends_its_own_stream_only() -> None:
         broken, sound = Broken(), Notes()
         await engine.open(broken)
         await engine.open(sound)
-        await engine.say(engine.chunk(0, 0, 1, lane=0), engine.chunk(0, 0, 2, lane=1))
+        await engine.send(engine.chunk(0, 0, 1, lane=0), engine.chunk(0, 0, 2, lane=1))
         assert broken.lost == ["the server has failed at this stream; its log has the reason"]
         assert len(sound.chunks) == 1
-        heard = [engine.hear() for _ in range(3)]
-        assert CloseStream(lane=0) in heard
-        assert CloseStream(lane=1) not in heard
+        received = [engine.receive() for _ in range(3)]
+        assert CloseStream(lane=0) in received
+        assert CloseStream(lane=1) not in received
 
 
-async def test_a_dead_engine_is_told_to_everybody() -> None:
+async def test_a_dead_engine_is_reported_to_everybody() -> None:
     """to open streams with the reason, to those being opened and to later callers as an error."""
     async with played(lanes=3) as engine:
         notes = Notes()
@@ -324,7 +325,7 @@ async def test_a_dead_engine_is_told_to_everybody() -> None:
         opening = asyncio.create_task(engine.client.open(Parameters(), Notes()))
         await asyncio.sleep(0)
         engine.die()
-        engine.client.lose("it was killed")
+        engine.client.on_engine_lost("it was killed")
         assert notes.lost == ["it was killed"]
         with pytest.raises(EngineUnavailable, match="it was killed"):
             await opening
@@ -332,15 +333,15 @@ async def test_a_dead_engine_is_told_to_everybody() -> None:
             await engine.client.open(Parameters(), Notes())
 
 
-async def test_a_stream_that_is_ending_is_not_told_of_a_dead_engine() -> None:
-    """its viewer has left, or was never let in; the others hear of it all the same."""
+async def test_a_stream_that_is_ending_gets_no_report_of_a_dead_engine() -> None:
+    """its viewer has left, or was never admitted; the others are notified all the same."""
     async with played(lanes=2) as engine:
         leaving, staying = Notes(), Notes()
         ending = await engine.open(leaving)
         await engine.open(staying)
         ending.close()
         engine.die()
-        engine.client.lose("it was killed")
+        engine.client.on_engine_lost("it was killed")
         assert (leaving.lost, staying.lost) == ([], ["it was killed"])
 
 
@@ -348,5 +349,5 @@ async def test_an_engine_that_breaks_the_rules_is_lost() -> None:
     """a slot it does not own cannot come back twice."""
     async with played() as engine:
         await engine.open(Notes())
-        await engine.say(SlotFree(lane=0, slot=0))
+        await engine.send(SlotFree(lane=0, slot=0))
         assert "breaks the protocol: slot 0 came back" in await engine.serving

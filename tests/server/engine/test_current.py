@@ -1,4 +1,4 @@
-"""An engine that comes and goes, as those who wait for one and those who were with one see it."""
+"""engine/current.py: waiting for an engine, and the report of its loss."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import pytest
 from slipstream_protocol.frames import Geometry
 from slipstream_protocol.messages import Ready, Vocabulary
 from slipstream_protocol.parameters import Parameters
-from slipstream_server.engine.current import CurrentEngine
+from slipstream_server.engine.current import CurrentEngine, EngineAccess
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.errors import EngineUnavailable
 
@@ -23,11 +23,10 @@ READY = Ready(
     vocabulary=Vocabulary(),
     note="",
 )
-DOWN = EngineStatus(state=EngineState.DOWN, detail="it crashed", pid=None, restarts=1, ready=None)
 
 
-class Ear:
-    """A client that only listens."""
+class RecordingClient:
+    """A client that records why it was lost."""
 
     def __init__(self) -> None:
         self.ready = READY
@@ -38,47 +37,56 @@ class Ear:
 
     def stop(self) -> None: ...
 
-    def lose(self, reason: str) -> None:
+    def on_engine_lost(self, reason: str) -> None:
         self.reasons.append(reason)
+
+
+class Access(EngineAccess[RecordingClient]):
+    """Of an engine that is down unless the test connects one."""
+
+    @property
+    def status(self) -> EngineStatus:
+        return EngineStatus(state=EngineState.DOWN, detail="it crashed", restarts=1)
 
 
 async def test_who_waits_gets_the_next_one() -> None:
     """without an engine a call is refused with the reason, and a waiter waits for the next."""
-    engine = CurrentEngine[Ear]()
+    engine = Access()
     with pytest.raises(EngineUnavailable, match="it crashed"):
-        engine.require(DOWN)
-    assert engine.ready is None
+        engine.require()
+    assert engine.current.ready is None
     waiter = asyncio.create_task(engine.running())
     await asyncio.sleep(0)
     assert not waiter.done()
-    ear = Ear()
-    engine.begin(ear)
-    assert await waiter is engine.require(DOWN) is ear
-    assert engine.ready is READY
-
-
-async def test_its_end_is_told_once() -> None:
-    """to whoever was with it, also after it is gone, and only once."""
-    engine = CurrentEngine[Ear]()
-    first, second = Ear(), Ear()
-    engine.begin(first)
-    engine.end(first)
+    client = RecordingClient()
+    engine.current.connect(client)
+    assert await waiter is engine.require() is client
+    assert engine.current.ready is READY
+    engine.current.disconnect(client)
     with pytest.raises(EngineUnavailable):
-        engine.require(DOWN)
-    engine.lose("it crashed")
-    engine.begin(second)
-    engine.lose("it hangs")
-    engine.lose("again")
+        engine.require()
+
+
+async def test_a_loss_is_reported_once() -> None:
+    """to the client that was connected, also after it is disconnected."""
+    engine = CurrentEngine[RecordingClient]()
+    first, second = RecordingClient(), RecordingClient()
+    engine.connect(first)
+    engine.disconnect(first)
+    engine.report_lost("it crashed")
+    engine.connect(second)
+    engine.report_lost("it hangs")
+    engine.report_lost("again")
     assert (first.reasons, second.reasons) == (["it crashed"], ["it hangs"])
 
 
-async def test_a_late_end_does_not_touch_the_next() -> None:
-    """a client that is slow to leave does not take the engine that came after it away."""
-    engine = CurrentEngine[Ear]()
-    slow, fresh = Ear(), Ear()
-    engine.begin(slow)
-    engine.lose("it crashed")
-    engine.begin(fresh)
-    engine.end(slow)
-    assert engine.require(DOWN) is fresh
+async def test_a_late_disconnect_does_not_touch_the_next() -> None:
+    """a client that is slow to end does not disconnect the engine that came after it."""
+    engine = CurrentEngine[RecordingClient]()
+    slow, fresh = RecordingClient(), RecordingClient()
+    engine.connect(slow)
+    engine.report_lost("it crashed")
+    engine.connect(fresh)
+    engine.disconnect(slow)
+    assert engine.client is fresh
     assert fresh.reasons == []

@@ -14,7 +14,8 @@ from slipstream_protocol.clock import now_ns
 from slipstream_protocol.messages import Applied, UpdateRefused
 from slipstream_protocol.parameters import Parameters
 from slipstream_server.config import ServerConfig
-from slipstream_server.engine.client import ChunkBack, EngineClient, EngineStream
+from slipstream_server.engine.client import EngineClient
+from slipstream_server.engine.engine_stream import ChunkBack, EngineStream
 from slipstream_server.engine.supervisor import Supervisor, attach_client, engine_command
 from slipstream_server.engine_status import EngineState
 

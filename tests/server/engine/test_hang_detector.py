@@ -1,5 +1,5 @@
-"""engine/hang_detector.py: an engine that hangs is told from one that works, under a clock of our
-own.
+"""engine/hang_detector.py: an engine that hangs is told from one that works, under a
+clock of the test's own.
 """
 
 from hypothesis import given
@@ -19,7 +19,7 @@ from slipstream_protocol.messages import (
     Update,
 )
 from slipstream_protocol.parameters import Parameters
-from slipstream_server.engine.hang_detector import LEAST_NS, HangDetector
+from slipstream_server.engine.hang_detector import MIN_DEADLINE_NS, HangDetector
 
 
 def ms(milliseconds: float) -> int:
@@ -46,60 +46,60 @@ def chunk_out(chunk: int, lane: int = 0) -> ChunkOut:
 def serving(
     *, chunk_ms: float = 0, made: int = 0, took_ms: float = 100
 ) -> tuple[HangDetector, int]:
-    """A pulse after some chunks, and the time."""
-    pulse, now_ns = HangDetector(chunk_ms=chunk_ms, now_ns=0), 0
+    """A detector after some chunks, and the time."""
+    detector, now_ns = HangDetector(chunk_ms=chunk_ms, now_ns=0), 0
     for chunk in range(made):
-        pulse.told(chunk_in(chunk), now_ns)
+        detector.sent(chunk_in(chunk), now_ns)
         now_ns += ms(took_ms)
-        pulse.heard(chunk_out(chunk), now_ns)
-    return pulse, now_ns
+        detector.received(chunk_out(chunk), now_ns)
+    return detector, now_ns
 
 
 def test_an_idle_engine_may_be_silent_for_ever() -> None:
     """where nothing is due nothing is missed; what needs no answer counts for nothing."""
-    pulse, now_ns = serving(made=5)
-    pulse.told(Update(lane=0, parameters=Parameters(seed=1)), now_ns)
-    assert pulse.silence(now_ns + 3600 * NS_PER_S) is None
+    detector, now_ns = serving(made=5)
+    detector.sent(Update(lane=0, parameters=Parameters(seed=1)), now_ns)
+    assert detector.verdict(now_ns + 3600 * NS_PER_S) is None
 
 
 def test_a_chunk_that_does_not_come_is_noticed_after_two_seconds() -> None:
     """not sooner, and counted from when it was asked for."""
-    pulse, now_ns = serving(made=5)
+    detector, now_ns = serving(made=5)
     now_ns += 100 * NS_PER_S
-    pulse.told(chunk_in(5), now_ns)
-    assert pulse.silence(now_ns + LEAST_NS) is None
-    assert pulse.silence(now_ns + LEAST_NS + ms(100)) == (
+    detector.sent(chunk_in(5), now_ns)
+    assert detector.verdict(now_ns + MIN_DEADLINE_NS) is None
+    assert detector.verdict(now_ns + MIN_DEADLINE_NS + ms(100)) == (
         "the engine hangs: 1 answers are due and it has said nothing for 2.1 s, 2.0 s are allowed"
     )
 
 
 def test_a_slow_engine_has_three_times_what_its_chunks_take() -> None:
-    """by the median of what it did, and by its own word where that is more."""
+    """by the median of what it did, and by its own measurement where that is more."""
     assert serving(made=9, took_ms=1000)[0].deadline_ns == 3 * NS_PER_S
     assert serving(made=9, took_ms=100, chunk_ms=4000)[0].deadline_ns == 12 * NS_PER_S
-    assert serving(chunk_ms=100)[0].deadline_ns == LEAST_NS
-    pulse, now_ns = serving(made=9, took_ms=100)
-    pulse.told(chunk_in(9), now_ns)
-    pulse.heard(chunk_out(9), now_ns + 60 * NS_PER_S)
-    assert pulse.deadline_ns == LEAST_NS, "one slow chunk is no reason for patience"
+    assert serving(chunk_ms=100)[0].deadline_ns == MIN_DEADLINE_NS
+    detector, now_ns = serving(made=9, took_ms=100)
+    detector.sent(chunk_in(9), now_ns)
+    detector.received(chunk_out(9), now_ns + 60 * NS_PER_S)
+    assert detector.deadline_ns == MIN_DEADLINE_NS, "one slow chunk is no reason for patience"
 
 
-def test_any_word_is_a_sign_of_life() -> None:
+def test_any_message_is_a_sign_of_life() -> None:
     """a chunk may wait for long behind others, as long as these come out."""
-    pulse, now_ns = serving(made=3)
-    pulse.told(chunk_in(0, lane=1), now_ns)
+    detector, now_ns = serving(made=3)
+    detector.sent(chunk_in(0, lane=1), now_ns)
     for chunk in range(3, 20):
-        pulse.told(chunk_in(chunk), now_ns + ms(1600))
+        detector.sent(chunk_in(chunk), now_ns + ms(1600))
         now_ns += ms(1900)
-        assert pulse.silence(now_ns) is None
-        pulse.heard(chunk_out(chunk), now_ns)
-    assert pulse.silence(now_ns + ms(1900)) is None
-    pulse.heard(SlotFree(lane=0, slot=0), now_ns + ms(1900))
-    assert pulse.silence(now_ns + ms(3800)) is None
-    assert pulse.silence(now_ns + ms(4000)) is not None
+        assert detector.verdict(now_ns) is None
+        detector.received(chunk_out(chunk), now_ns)
+    assert detector.verdict(now_ns + ms(1900)) is None
+    detector.received(SlotFree(lane=0, slot=0), now_ns + ms(1900))
+    assert detector.verdict(now_ns + ms(3800)) is None
+    assert detector.verdict(now_ns + ms(4000)) is not None
 
 
-def test_whatever_answers_settles() -> None:
+def test_every_kind_of_answer_counts_as_one() -> None:
     """a drop, a refusal to go on, a stream's end: no answer is waited for in vain."""
     later_ns = 3600 * NS_PER_S
     for asked, answer in (
@@ -109,36 +109,36 @@ def test_whatever_answers_settles() -> None:
         (chunk_in(0), StreamClosed(lane=0)),
         (CloseStream(lane=0), StreamClosed(lane=0)),
     ):
-        pulse, now_ns = serving()
-        pulse.told(asked, now_ns)
-        assert pulse.silence(later_ns) is not None
-        pulse.heard(answer, now_ns)
-        assert pulse.silence(later_ns) is None, answer
-    pulse, now_ns = serving()
-    pulse.told(chunk_in(0, lane=1), now_ns)
-    pulse.told(CloseStream(lane=0), now_ns)
-    pulse.heard(Failed(lane=0, reason="broke"), now_ns)
-    pulse.heard(StreamClosed(lane=0), now_ns)
-    assert pulse.silence(later_ns) is not None, "another lane's chunk is still due"
+        detector, now_ns = serving()
+        detector.sent(asked, now_ns)
+        assert detector.verdict(later_ns) is not None
+        detector.received(answer, now_ns)
+        assert detector.verdict(later_ns) is None, answer
+    detector, now_ns = serving()
+    detector.sent(chunk_in(0, lane=1), now_ns)
+    detector.sent(CloseStream(lane=0), now_ns)
+    detector.received(Failed(lane=0, reason="broke"), now_ns)
+    detector.received(StreamClosed(lane=0), now_ns)
+    assert detector.verdict(later_ns) is not None, "another lane's chunk is still due"
 
 
-def test_our_own_sleep_is_no_silence_of_the_engines() -> None:
-    """a server that was stopped itself begins to count anew."""
-    pulse, now_ns = serving(made=3)
-    pulse.told(chunk_in(3), now_ns)
+def test_a_gap_of_the_server_itself_is_not_counted() -> None:
+    """after it was suspended the silence is counted from now on."""
+    detector, now_ns = serving(made=3)
+    detector.sent(chunk_in(3), now_ns)
     now_ns += 60 * NS_PER_S
-    pulse.excuse(now_ns)
-    assert pulse.silence(now_ns + ms(1900)) is None
-    assert pulse.silence(now_ns + ms(2100)) is not None
+    detector.ignore_gap(now_ns)
+    assert detector.verdict(now_ns + ms(1900)) is None
+    assert detector.verdict(now_ns + ms(2100)) is not None
 
 
 @given(st.lists(st.floats(1, 20_000), min_size=1, max_size=60), st.floats(0, 5000))
 def test_a_steady_engine_is_never_taken_for_dead(took_ms: list[float], chunk_ms: float) -> None:
     """whatever its chunks take, as long as none takes three times the median of those before."""
-    pulse, now_ns = HangDetector(chunk_ms=chunk_ms, now_ns=0), 0
+    detector, now_ns = HangDetector(chunk_ms=chunk_ms, now_ns=0), 0
     for chunk, took in enumerate(took_ms):
-        pulse.told(chunk_in(chunk), now_ns)
-        allowed_ns = pulse.deadline_ns
+        detector.sent(chunk_in(chunk), now_ns)
+        allowed_ns = detector.deadline_ns
         now_ns += min(ms(took), int(allowed_ns))
-        assert pulse.silence(now_ns) is None
-        pulse.heard(chunk_out(chunk), now_ns)
+        assert detector.verdict(now_ns) is None
+        detector.received(chunk_out(chunk), now_ns)

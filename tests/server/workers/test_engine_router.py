@@ -120,7 +120,7 @@ async def played(*workers: PlayedWorker) -> AsyncIterator[Played]:
         yield Played(exchange, engine)
     finally:
         engine.close()
-        exchange.lose(await serving)
+        exchange.on_engine_lost(await serving)
         channel.close()
         for worker in workers:
             assert worker.lost == ["the engine has closed the channel"]

@@ -1,0 +1,88 @@
+"""engine/watched_channel.py: when a silent engine is noticed, under a clock of the test's own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from slipstream_protocol.channel import Channel, open_pair
+from slipstream_protocol.clock import NS_PER_S
+from slipstream_protocol.frames import Geometry
+from slipstream_protocol.messages import ChunkIn, Ready, Vocabulary
+from slipstream_protocol.parameters import Parameters
+from slipstream_server.engine import watched_channel
+from slipstream_server.engine.watched_channel import WatchedChannel
+
+CHUNK_IN = ChunkIn(lane=0, slot=0, chunk=0, frames=4, captured_ns=0, submitted_ns=0)
+
+
+class FakeTime:
+    """A clock that goes on with every sleep, which is over at once.
+
+    Args:
+        first_sleep_s: how much longer the first sleep takes than it was asked to.
+    """
+
+    def __init__(self, *, first_sleep_s: float) -> None:
+        self.now_ns = 0
+        self._extra_s = first_sleep_s
+        self._yield = asyncio.sleep
+
+    def read(self) -> int:
+        return self.now_ns
+
+    async def sleep(self, delay_s: float) -> None:
+        self.now_ns += round((delay_s + self._extra_s) * NS_PER_S)
+        self._extra_s = 0
+        await self._yield(0)
+
+
+def ready(*, chunk_ms: float) -> Ready:
+    return Ready(
+        pipeline="played",
+        preset="none",
+        geometry=Geometry(width_px=8, height_px=4, first_chunk_frames=2, chunk_frames=2),
+        lanes=1,
+        in_slots=1,
+        out_slots=2,
+        defaults=Parameters(),
+        step_list=(1000,),
+        noise_scale_range=(0.0, 1.0),
+        vocabulary=Vocabulary(),
+        note="",
+        chunk_ms=chunk_ms,
+    )
+
+
+@asynccontextmanager
+async def serving(*, chunk_ms: float) -> AsyncIterator[WatchedChannel]:
+    """The channel to an engine that is ready."""
+    ours, theirs = open_pair()
+    channel, engine = WatchedChannel(ours), Channel(theirs)
+    engine.send(ready(chunk_ms=chunk_ms))
+    assert isinstance(await channel.receive(), Ready)
+    try:
+        yield channel
+    finally:
+        channel.close()
+        engine.close()
+
+
+@pytest.mark.parametrize(
+    ("chunk_ms", "first_sleep_s", "noticed_s"),
+    [(0, 0, 2), (1500, 0, 4.5), (0, 60, 62)],
+    ids=["plain", "slow engine", "server suspended"],
+)
+async def test_a_silent_engine_is_noticed(
+    chunk_ms: float, first_sleep_s: float, noticed_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """after two seconds, or three chunks by the engine's own figure; while the server itself was
+    suspended no time counts."""
+    time = FakeTime(first_sleep_s=first_sleep_s)
+    monkeypatch.setattr(watched_channel, "now_ns", time.read)
+    async with serving(chunk_ms=chunk_ms) as channel:
+        channel.send(CHUNK_IN)
+        monkeypatch.setattr(asyncio, "sleep", time.sleep)
+        verdict = await channel.hang()
+    assert verdict.startswith("the engine hangs: 1 answers are due")
+    assert noticed_s < time.now_ns / NS_PER_S < noticed_s + 1
