@@ -1,25 +1,25 @@
-"""Everything that can go wrong and be told, as one tree.
+"""Every error of the server that people see, as one tree.
 
     SlipstreamError
-    +-- ConfigError            a setting cannot be
+    +-- ConfigError            a setting is not valid
     +-- PortBusy               the HTTP port is taken
-    +-- RequestError           the caller's fault, answered 400
+    +-- CameraRefused          the camera's picture has a size that is not served
+    +-- RequestError           400: the caller's fault
     |   +-- Unauthorized       401: no token, or a wrong one
-    |   +-- Forbidden          403: from another site
+    |   +-- Forbidden          403: from another site, or with another's token
     |   +-- UnknownSession     404
     |   +-- NotAcceptable      406: no codec in common
-    |   +-- Conflict           409: somebody else has it
-    |   +-- StaleTag           412: of an earlier state of the session
+    |   +-- Conflict           409: another caller has it
+    |   +-- StaleTag           412: about an earlier state of the session
     |   +-- WrongType          415: the body is of another type
     |   +-- Unprocessable      422: understood, and not possible here
-    +-- CameraRefused          a picture of a size that cannot be
-    +-- Unavailable            503: not the caller's fault; says when to ask again
+    +-- Unavailable            503: not the caller's fault; says when to try again
         +-- EngineUnavailable  the engine loads, or is down
         +-- ServerFull         every place is taken
-            +-- PortsTaken     every UDP port that may be used is
-        +-- TooOften           429: one address asks too often
+        |   +-- PortsTaken     every UDP port for media is taken
+        +-- TooOften           429: one address sends too many requests
 
-Messages carry the value, the rule and what to do; they are shown to people as they are.
+Messages name the value, the rule and what to do; they are shown to people as they are.
 """
 
 from typing import ClassVar
@@ -30,11 +30,15 @@ class SlipstreamError(Exception):
 
 
 class ConfigError(SlipstreamError):
-    """A setting cannot be."""
+    """A setting is not valid."""
 
 
 class PortBusy(SlipstreamError):
     """The HTTP port is taken."""
+
+
+class CameraRefused(SlipstreamError):
+    """The camera's picture has a size that is not served."""
 
 
 class RequestError(SlipstreamError):
@@ -44,55 +48,55 @@ class RequestError(SlipstreamError):
 
 
 class Unauthorized(RequestError):
-    """No token came along, or a wrong one."""
+    """The request has no token, or a wrong one."""
 
     status: ClassVar[int] = 401
 
 
 class Forbidden(RequestError):
-    """The request comes from where none may come."""
+    """The request comes from another site, or with another's token."""
 
     status: ClassVar[int] = 403
 
 
 class UnknownSession(RequestError):
-    """There is no such session, or it has ended."""
+    """There is no such session or stream, or it has ended."""
 
     status: ClassVar[int] = 404
 
 
 class NotAcceptable(RequestError):
-    """Nothing the caller offers can be used here."""
+    """The offer has no codec that is served here."""
 
     status: ClassVar[int] = 406
 
 
 class Conflict(RequestError):
-    """Somebody else has what is asked for."""
+    """Another caller has what is requested."""
 
     status: ClassVar[int] = 409
 
 
 class StaleTag(RequestError):
-    """The request is about a state the session has left."""
+    """The request is about an earlier state of the session."""
 
     status: ClassVar[int] = 412
 
 
 class WrongType(RequestError):
-    """The body is of a type that is not taken here."""
+    """The body is of a type that is not accepted here."""
 
     status: ClassVar[int] = 415
 
 
 class Unprocessable(RequestError):
-    """The request is understood, and asks for what cannot be."""
+    """The request is understood, and what it requests is not possible."""
 
     status: ClassVar[int] = 422
 
 
 class Unavailable(SlipstreamError):
-    """Not now; `retry_after_s` is when to ask again."""
+    """Not possible now; `retry_after_s` is when to try again."""
 
     status: ClassVar[int] = 503
 
@@ -110,14 +114,28 @@ class ServerFull(Unavailable):
 
 
 class PortsTaken(ServerFull):
-    """Every UDP port that may be used is taken."""
+    """Every UDP port for media is taken."""
 
 
 class TooOften(Unavailable):
-    """One address asks too often."""
+    """One address sends too many requests."""
 
     status: ClassVar[int] = 429
 
 
-class CameraRefused(SlipstreamError):
-    """The camera's picture is of a size that cannot be."""
+def streams_full(streams: int, *, retry_after_s: float) -> ServerFull:
+    """The error for one stream more than `streams`, the most there may be."""
+    return ServerFull(
+        f"all {streams} streams are in use; wait until one ends, or start the server with a larger "
+        "--max-streams",
+        retry_after_s=retry_after_s,
+    )
+
+
+def subscribers_full(subscribers: int, *, retry_after_s: float) -> ServerFull:
+    """The error for one subscriber more than `subscribers`, the most there may be."""
+    return ServerFull(
+        f"{subscribers} viewers are watching already; wait until one leaves, or start the server "
+        "with a larger --max-viewers",
+        retry_after_s=retry_after_s,
+    )

@@ -35,7 +35,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_protocol.turnover import TurnoverEstimator
 
 from slipstream_server.engine.engine_stream import ChunkBack, EngineStream, StreamListener
-from slipstream_server.errors import EngineUnavailable, RequestError, ServerFull
+from slipstream_server.errors import EngineUnavailable, RequestError, ServerFull, streams_full
 
 logger = logging.getLogger(__name__)
 
@@ -198,11 +198,7 @@ class EngineClient:
         for lane in self._lanes:
             if lane not in self._streams:
                 return lane
-        raise ServerFull(
-            f"all {self.ready.lanes} streams are in use; wait until one ends, or start the server "
-            "with a larger --max-streams",
-            retry_after_s=self._turnover.wait_s(now_ns()),
-        )
+        raise streams_full(self.ready.lanes, retry_after_s=self._turnover.wait_s(now_ns()))
 
     async def dispatch(self, message: ToServer) -> None:
         """Handle one message from the engine."""

@@ -13,7 +13,13 @@ from slipstream_protocol.clock import now_ns
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.errors import Conflict, RequestError, ServerFull, UnknownSession
+from slipstream_server.errors import (
+    Conflict,
+    RequestError,
+    ServerFull,
+    UnknownSession,
+    subscribers_full,
+)
 from slipstream_server.ice.gathering import IceServer, ice_servers
 from slipstream_server.ice.turn_providers import TurnProviders
 from slipstream_server.observability.slo import Milestone
@@ -288,11 +294,7 @@ class SessionRegistry:
     ) -> tuple[Session, CallAnswer]:
         stream = self._watched_stream(view)
         if self.count()["viewer"] + self._arriving >= self._config.max_viewers:
-            raise ServerFull(
-                f"{self._config.max_viewers} viewers are watching already; wait until one leaves, "
-                "or start the server with a larger --max-viewers",
-                retry_after_s=10.0,
-            )
+            raise subscribers_full(self._config.max_viewers, retry_after_s=10.0)
         session = SubscriberSession(id, stream, servers=self.ice_servers(id), context=self._context)
         self._arriving += 1
         try:

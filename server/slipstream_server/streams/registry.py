@@ -8,7 +8,7 @@ from collections import OrderedDict
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_server.errors import Forbidden, ServerFull, UnknownSession
+from slipstream_server.errors import Forbidden, UnknownSession, streams_full
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider
 from slipstream_server.streams.stream import Stream
@@ -77,11 +77,7 @@ class StreamRegistry:
         # streams that wait for an engine have no lane now, and will want theirs
         while len(self.all()) + self._opening >= stream.lanes:
             if not await self._give_one_up():
-                raise ServerFull(
-                    f"all {stream.lanes} streams are in use; wait until one ends, or start the "
-                    "server with a larger --max-streams",
-                    retry_after_s=_RETRY_S,
-                )
+                raise streams_full(stream.lanes, retry_after_s=_RETRY_S)
         self._opening += 1
         try:
             await stream.open(parameters)

@@ -4,7 +4,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
-from slipstream_server.errors import ServerFull
+from slipstream_server.errors import streams_full, subscribers_full
 from slipstream_server.workers.protocol import WorkerStatus
 
 _RETRY_S = 10.0
@@ -80,11 +80,7 @@ class WorkerPlacement:
 
         roomiest = min(lanes, key=burden)
         if burden(roomiest)[0]:
-            raise ServerFull(
-                f"all {sum(lanes.values())} streams are in use; wait until one ends, or start the "
-                "server with a larger --max-streams",
-                retry_after_s=_RETRY_S,
-            )
+            raise streams_full(sum(lanes.values()), retry_after_s=_RETRY_S)
         return roomiest
 
     @contextlib.contextmanager
@@ -114,11 +110,7 @@ class WorkerPlacement:
             ServerFull: if as many watch as may.
         """
         if self.count()["viewer"] + self._viewers.total() >= self._max_viewers:
-            raise ServerFull(
-                f"{self._max_viewers} viewers are watching already; wait until one leaves, or "
-                "start the server with a larger --max-viewers",
-                retry_after_s=_RETRY_S,
-            )
+            raise subscribers_full(self._max_viewers, retry_after_s=_RETRY_S)
         self._viewers[worker] += 1
         try:
             yield
