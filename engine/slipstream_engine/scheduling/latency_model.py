@@ -50,7 +50,15 @@ class LinearLatency:
 
 
 class _Fit:
-    """The line of one kind of pass, and how sure it is."""
+    """The line of one kind of pass, and how sure it is.
+
+    Attributes:
+        line: the present estimate, `a + b * items`.
+        p_aa, p_ab, p_bb: covariance of its base `a` and slope `b`, in ns^2.
+        spread: standard deviation of a pass around the line, as a share of its mean.
+        samples: passes observed.
+        streak: clipped innovations in a row, negative where the passes were too short.
+    """
 
     __slots__ = ("line", "p_aa", "p_ab", "p_bb", "samples", "spread", "streak")
 
@@ -63,11 +71,12 @@ class _Fit:
         self._widen(1.0, 1.0)
 
     def observe(self, items: int, duration_ns: float) -> None:
+        """One step of the filter; the innovation is clipped, and so is the move of the line."""
         self._widen(_COMMON_DRIFT, _OWN_DRIFT)
         if abs(self.streak) >= _SHIFT_AFTER:
             self._widen(_SHIFT, 0.0)
         expected_ns = self.line.at(items)
-        # covariance of the line with the prediction, then the prediction's own variance
+        # covariance of base and of slope with the prediction, then the prediction's variance
         cov_a = self.p_aa + self.p_ab * items
         cov_b = self.p_ab + self.p_bb * items
         noise_ns2 = (self.spread * expected_ns) ** 2
@@ -76,20 +85,21 @@ class _Fit:
         used_ns = self._clip(error_ns, _CLIP_SIGMAS * variance_ns2**0.5)
         gain = used_ns / variance_ns2
         moved = _moved(self.line, cov_a * gain, cov_b * gain)
-        # as much has been learnt as was believed: a step cut short leaves the doubt it had
+        # Only as much doubt is removed as the prediction really moved towards what the whole error
+        # called for: a move cut short leaves the rest of the doubt.
         planned_ns = (cov_a + cov_b * items) / variance_ns2 * error_ns
-        learnt = (moved.at(items) - expected_ns) / planned_ns if planned_ns else 1.0
-        learnt = min(max(learnt, 0.0), 1.0) / variance_ns2
-        self.p_aa -= cov_a * cov_a * learnt
-        self.p_ab -= cov_a * cov_b * learnt
-        self.p_bb -= cov_b * cov_b * learnt
+        moved_share = (moved.at(items) - expected_ns) / planned_ns if planned_ns else 1.0
+        shrink = min(max(moved_share, 0.0), 1.0) / variance_ns2
+        self.p_aa -= cov_a * cov_a * shrink
+        self.p_ab -= cov_a * cov_b * shrink
+        self.p_bb -= cov_b * cov_b * shrink
         self.line = moved
         deviation = abs(used_ns) / expected_ns * (noise_ns2 / variance_ns2) ** 0.5
-        self._watch_spread(deviation)
+        self._follow_spread(deviation)
         self.samples += 1
 
     def _clip(self, error_ns: float, limit_ns: float) -> float:
-        """The error within the limit; counts how often in a row it was beyond, by its sign."""
+        """The error cut to the limit; counts in `streak` how often in a row it was beyond."""
         if abs(error_ns) <= limit_ns:
             self.streak = 0
             return error_ns
@@ -99,12 +109,12 @@ class _Fit:
         self.streak = min(self.streak, 0) - 1
         return -limit_ns
 
-    def _watch_spread(self, deviation: float) -> None:
+    def _follow_spread(self, deviation: float) -> None:
         step = _SIGMA_PER_DEVIATION * min(deviation, 1.0) - self.spread
         self.spread = max(_LEAST_SPREAD, self.spread + _SPREAD_WEIGHT * step)
 
     def _widen(self, common: float, own: float) -> None:
-        """Let the line have drifted by these shares; never be less sure than L(1) itself."""
+        """Let the line have drifted by these shares; no standard deviation grows beyond L(1)."""
         a, b = self.line.base_ns, self.line.per_item_ns
         self.p_aa += (common * a) ** 2 + (own * a) ** 2
         self.p_ab += common * common * a * b
@@ -131,8 +141,8 @@ class LatencyModel:
     """Predicts and learns the time of a pass, per kind of pass.
 
     Args:
-        prior: what to think of a kind before its first observation.
-        priors: the same for kinds of which something is known, such as a measured warm-up.
+        prior: the estimate for a kind before its first observation.
+        priors: the same for single kinds, such as those measured in a warm-up.
     """
 
     def __init__(
@@ -143,11 +153,11 @@ class LatencyModel:
 
     @property
     def kinds(self) -> set[Hashable]:
-        """Those of which something is known."""
+        """The kinds that have a prior of their own or have been observed."""
         return set(self._fits)
 
     def line(self, kind: Hashable) -> LinearLatency:
-        """The present belief about `kind`."""
+        """The present estimate for `kind`."""
         fit = self._fits.get(kind)
         return self._prior if fit is None else fit.line
 

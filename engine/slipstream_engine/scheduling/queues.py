@@ -1,64 +1,73 @@
-"""Which chunk of which stream is where, and what of it could run now. Pure.
+"""One stream's chunks on a device: where each is, and which stages could run now. Pure.
 
 A chunk passes `encode, step 0, ..., step n-1, decode`. A micro-step reads and writes only what
 belongs to (stream, stage), so it depends on the stage before it and on the same stage of the
-chunk before it, and on nothing else: several chunks of a stream may be under way, one a stage.
-Where a chunk has another shape than the one before it, the stages are not the same: it begins when
-that one has ended. So does one that must be alone.
-
-Dropping means a whole chunk before it is begun. The stream's state has then never met it, as if
-the camera had not sent it; a chunk once begun is carried to its end.
+chunk before it, and on nothing else: several chunks of a stream may be in flight, each in a stage
+of its own. A chunk whose shape differs from that of the chunks in flight has other stages, so it
+begins only when they have ended; so does a chunk that must be alone.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from slipstream_engine.scheduling.types import (
-    DECODE_ORDER,
-    FIRST_STEP_ORDER,
-    Batch,
+    FIRST_STEP_POSITION,
     ChunkShape,
-    DropCause,
-    DroppedChunk,
-    MicroStep,
     PassKind,
     Stage,
     StagePlan,
 )
 
-_MAX_LEAD = 4  # promised periods that a stream may be ahead of itself
+_MAX_LEAD_PERIODS = 4  # promised periods that a stream may be ahead of its promise
+_GAP_WEIGHT = 1 / 8  # of a new gap in the mean gap
+_LONGEST_GAP_PERIODS = 4  # a longer gap counts as this many periods
 
 
 class QueuedChunk:
-    """A chunk that waits (`position` 0, not begun) or is under way.
+    """A chunk that waits or is in flight.
 
-    `rank_ns` is its deadline for the order of service, see `Lane.pace`. The last two belong to
-    whoever chooses: the slack is refreshed at each decision.
+    Attributes:
+        queue: of its stream.
+        number: of the chunk, rising within its stream.
+        deadline_ns: when it should be ready.
+        paced_deadline_ns: its deadline in the order of service, see `StreamQueue.pace`.
+        plan: the stages of its `shape`.
+        position: of its next stage in the plan, or of the one that runs.
+        is_begun: it is in flight; until then it waits, and may be dropped.
+        is_running: its stage is part of a pass that has not ended.
+        slack_ns: until it could no longer be ready by its deadline; the scheduler refreshes it at
+            each decision.
+        urgency_ns: its place in the order of service, the smallest first; refreshed likewise.
     """
 
     __slots__ = (
         "deadline_ns",
         "is_begun",
         "is_running",
-        "lane",
         "number",
-        "path",
+        "paced_deadline_ns",
+        "plan",
         "position",
-        "rank_ns",
+        "queue",
         "shape",
         "slack_ns",
         "urgency_ns",
     )
 
     def __init__(
-        self, lane: "StreamQueue", number: int, deadline_ns: int, shape: ChunkShape, path: StagePlan
-    ):
-        self.lane = lane
+        self,
+        queue: "StreamQueue",
+        number: int,
+        deadline_ns: int,
+        shape: ChunkShape,
+        plan: StagePlan,
+    ) -> None:
+        self.queue = queue
         self.number = number
         self.deadline_ns = deadline_ns
-        self.rank_ns = deadline_ns
+        self.paced_deadline_ns = queue.paced_deadline_ns(deadline_ns)
         self.shape = shape
-        self.path = path
+        self.plan = plan
         self.position = 0
         self.is_begun = False
         self.is_running = False
@@ -68,33 +77,44 @@ class QueuedChunk:
     @property
     def kind(self) -> PassKind:
         """Of its next stage, or of the one that runs."""
-        return self.path.kinds[self.position]
-
-    @property
-    def order(self) -> int:
-        """Where its next stage stands among all stages."""
-        return self.path.orders[self.position]
+        return self.plan.kinds[self.position]
 
 
 class StreamQueue:
-    """A stream's chunks: at most one waits, any number is under way, oldest first.
+    """A stream's chunks: at most one waits, any number are in flight, oldest first.
 
     Args:
+        stream: its number.
         period_ns: the distance of its chunks as promised.
+
+    Attributes:
+        promised_period_ns: that distance.
+        period_ns: the distance that the stream is entitled to: never below the promise, and above
+            it where its chunks come more slowly.
+        gap_ns: the mean distance of its chunks as they come.
+        waiting: the chunk that is not begun.
+        in_flight: the chunks that are begun and not ended.
+        shape: of the newest chunk.
+        newest_chunk: the number of the newest chunk, -1 before the first.
+        last_deadline_ns, last_offer_ns: the deadline of the newest chunk, and when it came.
+        earliest_paced_ns: the next chunk's paced deadline is not before this.
+        passed_over_batches: decisions in a row at which it had work and none was chosen.
+        is_held: it has no room for output.
+        is_closed: it is forgotten, though a pass with one of its chunks may still run.
     """
 
     __slots__ = (
-        "flying",
+        "earliest_paced_ns",
         "gap_ns",
+        "in_flight",
         "is_closed",
         "is_held",
         "last_deadline_ns",
-        "newest",
-        "offered_ns",
-        "paced_ns",
-        "passed_over",
+        "last_offer_ns",
+        "newest_chunk",
+        "passed_over_batches",
         "period_ns",
-        "promised_ns",
+        "promised_period_ns",
         "shape",
         "stream",
         "waiting",
@@ -102,231 +122,95 @@ class StreamQueue:
 
     def __init__(self, stream: int, period_ns: int) -> None:
         self.stream = stream
-        self.promised_ns = period_ns
+        self.promised_period_ns = period_ns
         self.period_ns = float(period_ns)
         self.gap_ns = float(period_ns)
-        self.flying: deque[QueuedChunk] = deque()
+        self.in_flight: deque[QueuedChunk] = deque()
         self.waiting: QueuedChunk | None = None
         self.shape: ChunkShape | None = None
-        self.newest = -1
+        self.newest_chunk = -1
         self.last_deadline_ns: int | None = None
-        self.offered_ns = 0
-        self.paced_ns = 0
-        self.passed_over = 0
+        self.last_offer_ns = 0
+        self.earliest_paced_ns = 0
+        self.passed_over_batches = 0
         self.is_held = False
         self.is_closed = False
 
     @property
+    def chunks(self) -> list[QueuedChunk]:
+        """All its chunks, oldest first."""
+        return [*self.in_flight, self.waiting] if self.waiting else list(self.in_flight)
+
+    @property
     def is_first_step_free(self) -> bool:
-        """Whether a chunk that were encoded now could take its first step at once."""
-        return not self.flying or self.flying[-1].order > FIRST_STEP_ORDER
+        """Whether a chunk encoded now could take its first step at once."""
+        if not self.in_flight:
+            return True
+        youngest = self.in_flight[-1]
+        return youngest.position > FIRST_STEP_POSITION or youngest.kind.stage is Stage.DECODE
 
     def observe_deadline(self, deadline_ns: int) -> None:
-        """Follow the distance of the chunks.
-
-        `gap_ns` is that distance; to `period_ns`, which is what the stream has a right to, slower
-        than promised is believed, faster is not.
-        """
+        """Follow the distance of the chunks by that of their deadlines: `gap_ns`, `period_ns`."""
         if self.last_deadline_ns is not None:
-            gap_ns = min(deadline_ns - self.last_deadline_ns, 4 * self.period_ns)
-            self.gap_ns += (max(gap_ns, 1) - self.gap_ns) / 8
-            self.period_ns += (gap_ns - self.period_ns) / 8
-            self.period_ns = max(self.period_ns, self.promised_ns)
+            longest_ns = _LONGEST_GAP_PERIODS * self.period_ns
+            gap_ns = min(deadline_ns - self.last_deadline_ns, longest_ns)
+            self.gap_ns += (max(gap_ns, 1) - self.gap_ns) * _GAP_WEIGHT
+            self.period_ns += (gap_ns - self.period_ns) * _GAP_WEIGHT
+            self.period_ns = max(self.period_ns, self.promised_period_ns)
         self.last_deadline_ns = deadline_ns
 
     def silent_ns(self, now_ns: int) -> float:
-        """For how long nothing has come of it and nothing of it is here."""
-        is_busy = self.flying or self.waiting is not None
-        return 0.0 if is_busy else now_ns - self.offered_ns
+        """Time since the newest chunk came; 0 while a chunk waits or is in flight."""
+        is_busy = self.in_flight or self.waiting is not None
+        return 0.0 if is_busy else now_ns - self.last_offer_ns
 
-    def pace(self, chunk: QueuedChunk) -> None:
-        """Give a chunk its place in the order of service as it is begun.
+    def paced_deadline_ns(self, deadline_ns: int) -> int:
+        """A chunk's place in the order of service.
 
         Its deadline, but not sooner than a promised period after the chunk begun before it: a
         stream that sends faster than it promised is late in its own queue and in nobody else's.
-        It is `_MAX_LEAD` periods late at most, or it would pay for an hour alone with an hour in
+        It is `_MAX_LEAD_PERIODS` late at most, or it would pay for an hour alone with an hour in
         company.
         """
-        latest_ns = chunk.deadline_ns + _MAX_LEAD * self.promised_ns
-        chunk.rank_ns = min(max(chunk.deadline_ns, self.paced_ns), latest_ns)
-        self.paced_ns = chunk.rank_ns + self.promised_ns
+        latest_ns = deadline_ns + _MAX_LEAD_PERIODS * self.promised_period_ns
+        return min(max(deadline_ns, self.earliest_paced_ns), latest_ns)
+
+    def begin_waiting(self) -> None:
+        """Put the chunk that waits in flight; its place in the order of service is final now."""
+        chunk = self.waiting
+        assert chunk is not None, "no chunk waits"
+        self.waiting = None
+        self.in_flight.append(chunk)
+        chunk.is_begun = True
+        chunk.paced_deadline_ns = self.paced_deadline_ns(chunk.deadline_ns)
+        self.earliest_paced_ns = chunk.paced_deadline_ns + self.promised_period_ns
 
     def ready(self) -> list[QueuedChunk]:
-        """The chunks whose next stage could run now, oldest first."""
+        """The chunks whose next stage could run now, oldest first.
+
+        A chunk's next stage is free once the chunk before it has moved on to a later one. All
+        chunks in flight have one shape, hence one plan, so their positions can be compared.
+        """
         found: list[QueuedChunk] = []
-        free_below = DECODE_ORDER + 1
-        for chunk in self.flying:
-            order = chunk.order
-            if order < free_below and not chunk.is_running and not self._must_hold(chunk):
+        elder: QueuedChunk | None = None
+        for chunk in self.in_flight:
+            is_free = elder is None or chunk.position < elder.position
+            is_held = self.is_held and chunk.kind.stage is Stage.DECODE
+            if is_free and not is_held and not chunk.is_running:
                 found.append(chunk)
-            free_below = order
-        waiting = self.waiting
-        if waiting and waiting.order < free_below and not self.is_held and self._fits(waiting):
-            found.append(waiting)
+            elder = chunk
+        if self.waiting and not self.is_held and self._may_follow(self.waiting, elder):
+            found.append(self.waiting)
         return found
 
     def has_more(self, chunks: Collection[QueuedChunk]) -> bool:
         """Whether it has chunks beside these."""
-        return self.waiting is not None or any(chunk not in chunks for chunk in self.flying)
+        return self.waiting is not None or any(chunk not in chunks for chunk in self.in_flight)
 
-    def _fits(self, chunk: QueuedChunk) -> bool:
-        """Whether a chunk has the stages of those under way, and may be beside them."""
-        return not self.flying or (self.flying[-1].shape == chunk.shape and not chunk.shape.alone)
-
-    def _must_hold(self, chunk: QueuedChunk) -> bool:
-        return self.is_held and chunk.order == DECODE_ORDER
-
-
-class Backlog:
-    """All streams' chunks on one device, and the rules of moving them."""
-
-    def __init__(self) -> None:
-        self.lanes: dict[int, StreamQueue] = {}
-        self._paths: dict[ChunkShape, StagePlan] = {}
-        self._kinds: dict[str, list[PassKind]] = {}
-        self._running: dict[int, tuple[QueuedChunk, ...]] = {}
-        self._dropped: list[DroppedChunk] = []
-        self._batches = 0
-
-    def open(self, stream: int, *, period_ns: int) -> None:
-        """Make room for a stream whose chunks will come `period_ns` apart.
-
-        Raises:
-            ValueError: if the stream is open or the period is not positive.
-        """
-        if stream in self.lanes:
-            raise ValueError(f"stream {stream} is open, close it first")
-        if period_ns < 1:
-            raise ValueError(f"period_ns is {period_ns}, it must be at least 1")
-        self.lanes[stream] = StreamQueue(stream, period_ns)
-
-    def close(self, stream: int) -> None:
-        """Forget a stream; its chunks are dropped, what runs of it ends unnoticed."""
-        lane = self.lanes.pop(stream, None)
-        if lane is None:
-            return
-        lane.is_closed = True
-        for chunk in (*lane.flying, lane.waiting):
-            if chunk is not None:
-                self._drop(chunk, DropCause.CLOSED)
-
-    def hold(self, stream: int) -> None:
-        """The stream's viewer takes no output: decode nothing, begin nothing."""
-        self.lanes[stream].is_held = True
-
-    def release(self, stream: int) -> None:
-        """There is room for the stream's output again."""
-        self.lanes[stream].is_held = False
-
-    def offer(
-        self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: ChunkShape
-    ) -> None:
-        """A chunk waits to be begun; one that waited before it is dropped.
-
-        Raises:
-            ValueError: if the chunk is not newer than all before it.
-            KeyError: if the stream is not open.
-        """
-        lane = self.lanes[stream]
-        if chunk <= lane.newest:
-            raise ValueError(f"chunk is {chunk}, it must be above {lane.newest}")
-        path = self.path(shape)
-        if lane.waiting is not None:
-            self._drop(lane.waiting, DropCause.REPLACED)
-        lane.waiting = QueuedChunk(lane, chunk, deadline_ns, shape, path)
-        latest_ns = deadline_ns + _MAX_LEAD * lane.promised_ns
-        lane.waiting.rank_ns = min(max(deadline_ns, lane.paced_ns), latest_ns)
-        lane.newest = chunk
-        lane.offered_ns = now_ns
-        lane.shape = shape
-        lane.observe_deadline(deadline_ns)
-
-    def has_room(self, stream: int) -> bool:
-        """Whether an offer would replace nothing."""
-        return self.lanes[stream].waiting is None
-
-    def drop_overdue(self, chunk: QueuedChunk) -> None:
-        """Drop a chunk that waits."""
-        chunk.lane.waiting = None
-        self._drop(chunk, DropCause.OVERDUE)
-
-    def take_dropped(self) -> list[DroppedChunk]:
-        """What has been dropped since the last call."""
-        dropped, self._dropped = self._dropped, []
-        return dropped
-
-    def begin(self, chunks: Iterable[QueuedChunk]) -> Batch:
-        """Let the next stage of each of `chunks` run, as one batch; they are of one kind."""
-        chosen = tuple(chunks)
-        for chunk in chosen:
-            lane = chunk.lane
-            if chunk is lane.waiting:
-                lane.waiting = None
-                chunk.is_begun = True
-                lane.pace(chunk)
-                lane.flying.append(chunk)
-            chunk.is_running = True
-        self._batches += 1
-        self._running[self._batches] = chosen
-        kind = chosen[0].kind
-        items = tuple(
-            MicroStep(
-                stream=chunk.lane.stream,
-                chunk=chunk.number,
-                stage=kind.stage,
-                step=chunk.path.steps[chunk.position],
-            )
-            for chunk in chosen
-        )
-        return Batch(number=self._batches, kind=kind, items=items)
-
-    def is_last(self, batch: Batch) -> bool:
-        """Whether nothing is left to run after a batch that is under way, as things stand."""
-        chunks = self._running[batch.number]
-        if any(chunk.position + 1 < len(chunk.path.kinds) for chunk in chunks):
-            return False
-        return not any(lane.has_more(chunks) for lane in self.lanes.values() if not lane.is_held)
-
-    def done(self, batch: Batch) -> list[MicroStep]:
-        """A batch has run; returns those micro-steps that were a chunk's last.
-
-        What belongs to a stream closed meanwhile is not among them: its result is to be forgotten.
-
-        Raises:
-            KeyError: if it was not running.
-        """
-        finished: list[MicroStep] = []
-        for chunk, work in zip(self._running.pop(batch.number), batch.items, strict=True):
-            chunk.is_running = False
-            if chunk.position + 1 < len(chunk.path.kinds):
-                chunk.position += 1
-            elif not chunk.lane.is_closed:
-                chunk.lane.flying.remove(chunk)
-                finished.append(work)
-        return finished
-
-    def path(self, shape: ChunkShape) -> StagePlan:
-        """The stages of `shape`; equal kinds of work are one object, whatever the shape."""
-        path = self._paths.get(shape)
-        if path is None:
-            path = self._paths[shape] = self._lay(shape)
-        return path
-
-    def _lay(self, shape: ChunkShape) -> StagePlan:
-        kinds = self._kinds.get(shape.level)
-        if kinds is None:
-            kinds = [PassKind(stage=stage, level=shape.level) for stage in Stage]
-            self._kinds[shape.level] = kinds
-        encode, denoise, decode = kinds
-        rows = [(encode, 0, 0)] * shape.encode
-        rows += [(denoise, step, FIRST_STEP_ORDER + step) for step in range(shape.steps)]
-        rows += [(decode, 0, DECODE_ORDER)] * shape.decode
-        return StagePlan(
-            kinds=tuple(kind for kind, _, _ in rows),
-            steps=tuple(step for _, step, _ in rows),
-            orders=tuple(order for _, _, order in rows),
-        )
-
-    def _drop(self, chunk: QueuedChunk, cause: DropCause) -> None:
-        dropped = DroppedChunk(stream=chunk.lane.stream, chunk=chunk.number, cause=cause)
-        self._dropped.append(dropped)
+    @staticmethod
+    def _may_follow(chunk: QueuedChunk, elder: QueuedChunk | None) -> bool:
+        """Whether a chunk that waits may begin behind the youngest chunk in flight."""
+        if elder is None:
+            return True
+        is_encoded = elder.position > 0
+        return is_encoded and elder.shape == chunk.shape and not chunk.shape.alone

@@ -1,10 +1,12 @@
-"""The words for work: a chunk's shape and path, a micro-step, a batch of them, a drop. Pure."""
+"""Scheduling's vocabulary: stages, micro-steps, batches, chunk shapes, dropped chunks. Pure."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Stage(StrEnum):
+    """The parts of a chunk's computation, in order; `DENOISE` is repeated for each step."""
+
     ENCODE = "encode"
     DENOISE = "denoise"
     DECODE = "decode"
@@ -13,17 +15,17 @@ class Stage(StrEnum):
 class DropCause(StrEnum):
     """Why a chunk was dropped."""
 
-    REPLACED = "replaced"  # a newer one of its stream came while it waited
+    REPLACED = "replaced"  # a newer chunk of its stream came while it waited
     OVERDUE = "overdue"  # it could not have been ready by its deadline
-    CLOSED = "closed"  # its stream is gone
+    CLOSED = "closed"  # its stream was closed
 
 
 class Prefetch(StrEnum):
     """When a stream is to send its next chunk."""
 
-    EARLY = "early"  # before the present one is done: it follows a step behind
-    MADE = "made"  # when the present one is made: it waits for others to share passes with
-    IN_TURN = "in turn"  # when the device is about to begin it: the later, the fresher
+    AFTER_ENCODE = "after encode"  # the next chunk follows one step behind the present one
+    AFTER_OUTPUT = "after output"  # it waits on the device for others to share passes with
+    ON_IDLE = "on idle"  # when the device is about to run out of work: its frames are fresher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,32 +38,29 @@ class PassKind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkShape:
-    """What a chunk asks of a device.
+    """What has to be computed for a chunk.
 
     Args:
         level: names everything that must agree within a forward pass: preset, size, codec, latents.
-        steps: denoising steps.
-        encode, decode: False where another device of a chain does that part.
-        alone: nothing of its stream may be under way beside it.
+        steps: denoising steps; 0 for a chunk that is only encoded and decoded.
+        alone: no other chunk of its stream may be in flight beside it.
 
     Raises:
-        ValueError: if there is nothing to do.
+        ValueError: if the number of steps is negative.
     """
 
     level: str
     steps: int
-    encode: bool = True
-    decode: bool = True
     alone: bool = False
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or not (self.steps or self.encode or self.decode):
-            raise ValueError(f"steps is {self.steps}, a chunk must have something to do")
+        if self.steps < 0:
+            raise ValueError(f"steps is {self.steps}, it must not be negative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicroStep:
-    """One micro-step: `step` counts from 0 and is 0 for encode and decode."""
+    """One stage of one chunk: `step` counts the denoising steps from 0, it is 0 elsewhere."""
 
     stream: int
     chunk: int
@@ -87,15 +86,17 @@ class DroppedChunk:
     cause: DropCause
 
 
-# of `Path.orders`; encode is 0
-FIRST_STEP_ORDER = 1
-DECODE_ORDER = 1 << 30  # after any step
+FIRST_STEP_POSITION = 1  # in a `StagePlan` that has steps; position 0 is the encoding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StagePlan:
-    """The stages of a shape in order: what each is, and where it stands among all stages."""
+    """The stages of a shape by position: encode, the steps, decode.
+
+    Args:
+        kinds: the kind of pass at each position.
+        steps: the number of the denoising step at each position, 0 for encode and decode.
+    """
 
     kinds: tuple[PassKind, ...]
     steps: tuple[int, ...]
-    orders: tuple[int, ...]

@@ -299,7 +299,7 @@ class Loop(Generic[ChunkT]):
                 self._hand_over(lane, lane.flights.pop(item.chunk), done.ended_ns)
 
     def _begun(self, lane: StreamSlot[ChunkT], flight: InFlightChunk[ChunkT]) -> None:
-        if self._scheduler.asks(lane.number) is Prefetch.EARLY:
+        if self._scheduler.prefetch(lane.number) is Prefetch.AFTER_ENCODE:
             flight.holds_input = False
             self._free([flight.input_slot])
         self._advance(lane)
@@ -308,7 +308,7 @@ class Loop(Generic[ChunkT]):
         self, lane: StreamSlot[ChunkT], flight: InFlightChunk[ChunkT], made_ns: int
     ) -> None:
         self._channel.send(flight.out(made_ns=made_ns))
-        if flight.holds_input and self._scheduler.asks(lane.number) is Prefetch.IN_TURN:
+        if flight.holds_input and self._scheduler.prefetch(lane.number) is Prefetch.ON_IDLE:
             self._turns.wait(flight.input_slot)
         elif flight.holds_input:
             self._free([flight.input_slot])

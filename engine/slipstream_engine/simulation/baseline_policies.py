@@ -4,10 +4,11 @@ All take the oldest deadline first, let one chunk a stream wait and replace it b
 look at the clock: none drops a chunk because it would be late.
 """
 
+from slipstream_engine.scheduling.backlog import Backlog
 from slipstream_engine.scheduling.latency_model import LatencyModel
-from slipstream_engine.scheduling.queues import Backlog, QueuedChunk
+from slipstream_engine.scheduling.queues import QueuedChunk
 from slipstream_engine.scheduling.types import (
-    FIRST_STEP_ORDER,
+    FIRST_STEP_POSITION,
     Batch,
     ChunkShape,
     DroppedChunk,
@@ -39,11 +40,14 @@ class FixedBatchPolicy:
     ) -> None:
         self._backlog.offer(stream, chunk, now_ns=now_ns, deadline_ns=deadline_ns, shape=shape)
 
-    def has_room(self, stream: int) -> bool:
-        return self._backlog.has_room(stream)
+    def hold(self, stream: int) -> None:
+        self._backlog.hold(stream)
 
-    def asks(self, stream: int) -> Prefetch:
-        return Prefetch.MADE
+    def release(self, stream: int) -> None:
+        self._backlog.release(stream)
+
+    def prefetch(self, stream: int) -> Prefetch:
+        return Prefetch.AFTER_OUTPUT
 
     def is_last(self, batch: Batch) -> bool:
         return self._backlog.is_last(batch)
@@ -55,7 +59,7 @@ class FixedBatchPolicy:
         return self._backlog.done(batch)
 
     def next_batch(self, now_ns: int) -> Batch | None:
-        ready = [chunk for lane in self._backlog.lanes.values() for chunk in lane.ready()]
+        ready = [chunk for queue in self._backlog.queues.values() for chunk in queue.ready()]
         ready.sort(key=_deadline)
         chosen = self._choose(ready)
         return self._backlog.begin(chosen) if chosen else None
@@ -68,7 +72,7 @@ class FixedBatchPolicy:
             return stages[Stage.DECODE][:1]
         steps = stages[Stage.DENOISE]
         alike = [chunk for chunk in steps if chunk.kind is steps[0].kind]
-        joiners = [chunk for chunk in stages[Stage.ENCODE] if chunk.lane.is_first_step_free]
+        joiners = [chunk for chunk in stages[Stage.ENCODE] if chunk.queue.is_first_step_free]
         if len(alike) < self.size and joiners:
             return joiners[:1]
         return alike[: self.size]
@@ -83,18 +87,18 @@ class StreamBatchPolicy(FixedBatchPolicy):
     def __init__(self) -> None:
         super().__init__(1)
 
-    def asks(self, stream: int) -> Prefetch:
-        return Prefetch.EARLY
+    def prefetch(self, stream: int) -> Prefetch:
+        return Prefetch.AFTER_ENCODE
 
     def _choose(self, ready: list[QueuedChunk]) -> list[QueuedChunk]:
         for chunk in ready:
             if chunk.kind.stage is Stage.DECODE:
                 return [chunk]
         for chunk in ready:
-            if chunk.order == FIRST_STEP_ORDER:
+            if chunk.kind.stage is Stage.DENOISE and chunk.position == FIRST_STEP_POSITION:
                 return [peer for peer in ready if _shares(peer, chunk)]
         waiting = [chunk for chunk in ready if chunk.kind.stage is Stage.ENCODE]
-        waiting.sort(key=lambda chunk: chunk.lane.paced_ns)  # the longest not served
+        waiting.sort(key=lambda chunk: chunk.queue.earliest_paced_ns)  # the longest not served
         return waiting[:1]
 
 
@@ -149,7 +153,7 @@ class PaperPolicy(FixedBatchPolicy):
 
 def _shares(chunk: QueuedChunk, first: QueuedChunk) -> bool:
     """Whether a chunk's step runs in the pass that `first`, of the same stream, begins."""
-    return chunk.lane is first.lane and chunk.kind is first.kind
+    return chunk.queue is first.queue and chunk.kind is first.kind
 
 
 def _deadline(chunk: QueuedChunk) -> int:

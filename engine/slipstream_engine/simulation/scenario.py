@@ -18,7 +18,6 @@ from slipstream_engine.simulation.baseline_policies import (
 )
 from slipstream_engine.simulation.simulator import (
     ChunkOutcome,
-    Hop,
     NoisyService,
     SimulatedCamera,
     Simulator,
@@ -178,12 +177,8 @@ def simulate(scenario: Scenario, policy: Callable[[], SchedulingPolicy]) -> Trac
             jitter_ns=round(scenario.jitter_ms * NS_PER_MS),
             target_ns=round(scenario.target_ms * NS_PER_MS),
             is_asked=scenario.is_asked,
-            route=(
-                Hop(
-                    device=stream % scenario.gpus,
-                    shape=ChunkShape(level="simulated", steps=scenario.steps),
-                ),
-            ),
+            device=stream % scenario.gpus,
+            shape=ChunkShape(level="simulated", steps=scenario.steps),
         )
         for stream in range(scenario.streams)
     ]

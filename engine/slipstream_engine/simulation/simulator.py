@@ -7,7 +7,6 @@ monitor does, and so is its deadline. A chunk that is dropped or late is missed.
 
 import heapq
 import random
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -28,7 +27,6 @@ from slipstream_engine.scheduling.types import (
     Stage,
 )
 
-_NEVER_NS = 1_000_000 * NS_PER_S  # beyond any deadline: nothing is dropped half-way
 _HAND_OVER_NS = 3 * NS_PER_MS  # from asking for a chunk to having it, where its frames are there
 
 
@@ -80,24 +78,16 @@ class NoisyService:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hop:
-    """What of a chunk is done on one device."""
-
-    device: int
-    shape: ChunkShape
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedCamera:
-    """A stream's source, and the way of its chunks.
+    """A stream's source.
 
     Args:
         fps: of its frames.
         phase_ns: when its first chunk is complete.
         jitter_ns: mean of what each chunk comes later than complete; exponential.
         target_ns: oldest age of a chunk that is not missed.
-        route: one hop, or a chain of devices each of which does a part of every chunk. A chain
-            takes a chunk in only while less than two a device are in it, and drops none on the way.
+        device: that its chunks are computed on.
+        shape: of its chunks.
         is_asked: chunks do not come by themselves; frames wait until one is asked for, and it holds
             frames taken evenly from all that came since the one before it, as the server's chunks.
     """
@@ -106,7 +96,8 @@ class SimulatedCamera:
     phase_ns: int
     jitter_ns: int
     target_ns: int
-    route: tuple[Hop, ...]
+    device: int
+    shape: ChunkShape
     is_asked: bool = False
 
     @property
@@ -155,12 +146,11 @@ class Trace:
 
 @dataclass(slots=True)
 class _Chunk:
-    """A chunk on its way: its hop, once it is complete."""
+    """A chunk on its way."""
 
     stream: int
     number: int
     captured_ns: int
-    hop: int = 0
     has_asked: bool = False
 
 
@@ -207,18 +197,12 @@ class Simulator:
         self._turns = [CreditQueue() for _ in policies]
         self._taken = [0] * len(cameras)  # frames of each stream that are in chunks
         self._under_way: dict[tuple[int, int], _Chunk] = {}
-        self._between = {
-            (stream, hop): deque[_Chunk]()
-            for stream, camera in enumerate(cameras)
-            for hop in range(1, len(camera.route))
-        }
         self._trace = Trace()
 
     def run(self, until_ns: int) -> Trace:
         """Simulate; chunks that are not over by then are left out of the trace."""
         for stream, camera in enumerate(self._cameras):
-            for hop in camera.route:
-                self._policies[hop.device].open(stream, period_ns=camera.period_ns)
+            self._policies[camera.device].open(stream, period_ns=camera.period_ns)
             if camera.is_asked:
                 self._ask(stream, 0, 0)
             else:
@@ -226,11 +210,10 @@ class Simulator:
         while self._events and self._events[0][0] <= until_ns:
             now_ns, _, event = heapq.heappop(self._events)
             if isinstance(event, _Arrival):
-                touched = self._arrive(event.chunk, now_ns)
+                device = self._arrive(event.chunk, now_ns)
             else:
-                touched = self._end(event, now_ns)
-            for device in sorted(touched):
-                self._start(device, now_ns)
+                device = self._end(event, now_ns)
+            self._start(device, now_ns)
         return self._trace
 
     def _push(self, at_ns: int, event: _Arrival | _End) -> None:
@@ -258,31 +241,24 @@ class Simulator:
         chunk.captured_ns = camera.phase_ns + round(oldest * camera.frame_ns)
         self._taken[chunk.stream] = there
 
-    def _arrive(self, chunk: _Chunk, now_ns: int) -> set[int]:
-        route = self._cameras[chunk.stream].route
-        if self._cameras[chunk.stream].is_asked:
+    def _arrive(self, chunk: _Chunk, now_ns: int) -> int:
+        """Offer a chunk to its device; returns which that is."""
+        camera = self._cameras[chunk.stream]
+        if camera.is_asked:
             self._take_frames(chunk, now_ns)
         else:
             self._await_chunk(chunk.stream, chunk.number + 1)
-        if len(route) > 1:
-            inside = sum(stream == chunk.stream for stream, _ in self._under_way)
-            if inside >= 2 * len(route):
-                return set()
         self._under_way[chunk.stream, chunk.number] = chunk
-        self._offer(chunk, now_ns)
-        return {route[0].device}
-
-    def _offer(self, chunk: _Chunk, now_ns: int) -> None:
-        """Give a chunk to the device of its hop."""
-        camera = self._cameras[chunk.stream]
-        hop = camera.route[chunk.hop]
-        deadline_ns = chunk.captured_ns + camera.target_ns + bool(chunk.hop) * _NEVER_NS
-        policy = self._policies[hop.device]
-        policy.offer(
-            chunk.stream, chunk.number, now_ns=now_ns, deadline_ns=deadline_ns, shape=hop.shape
+        self._policies[camera.device].offer(
+            chunk.stream,
+            chunk.number,
+            now_ns=now_ns,
+            deadline_ns=chunk.captured_ns + camera.target_ns,
+            shape=camera.shape,
         )
+        return camera.device
 
-    def _end(self, end: _End, now_ns: int) -> set[int]:
+    def _end(self, end: _End, now_ns: int) -> int:
         device, batch = end.device, end.batch
         self._running[device] = False
         self._trace.passes.append(
@@ -295,28 +271,17 @@ class Simulator:
             )
         )
         policy = self._policies[device]
-        touched = {device}
         finished = policy.done(batch, started_ns=end.started_ns, ended_ns=now_ns)
         for work in batch.items if batch.kind.stage is Stage.ENCODE else ():
             self._begun(work, policy, now_ns)
         for work in finished:
             chunk = self._under_way[work.stream, work.chunk]
-            route = self._cameras[chunk.stream].route
-            chunk.hop += 1
-            if chunk.hop == len(route):
-                self._conclude(chunk, now_ns)
-                self._made(chunk, policy, now_ns)
-            else:
-                self._between[chunk.stream, chunk.hop].append(chunk)
-                touched.add(route[chunk.hop].device)
-        return touched
+            self._conclude(chunk, now_ns)
+            self._made(chunk, policy, now_ns)
+        return device
 
     def _start(self, device: int, now_ns: int) -> None:
         policy = self._policies[device]
-        for (stream, hop), queue in self._between.items():
-            on_this = queue and self._cameras[stream].route[hop].device == device
-            if on_this and policy.has_room(stream):
-                self._offer(queue.popleft(), now_ns)
         if self._running[device]:
             return
         if batch := policy.next_batch(now_ns):
@@ -339,7 +304,10 @@ class Simulator:
 
     def _begun(self, work: MicroStep, policy: SchedulingPolicy, now_ns: int) -> None:
         """A chunk is encoded; its successor may be wanted already."""
-        if self._cameras[work.stream].is_asked and policy.asks(work.stream) is Prefetch.EARLY:
+        if (
+            self._cameras[work.stream].is_asked
+            and policy.prefetch(work.stream) is Prefetch.AFTER_ENCODE
+        ):
             self._under_way[work.stream, work.chunk].has_asked = True
             self._ask(work.stream, work.chunk + 1, now_ns)
 
@@ -348,8 +316,8 @@ class Simulator:
         camera = self._cameras[chunk.stream]
         if not camera.is_asked or chunk.has_asked:
             return
-        if policy.asks(chunk.stream) is Prefetch.IN_TURN:
-            turns = self._turns[camera.route[0].device]
+        if policy.prefetch(chunk.stream) is Prefetch.ON_IDLE:
+            turns = self._turns[camera.device]
             turns.wait(SlotFree(lane=chunk.stream, slot=chunk.number + 1))
         else:
             self._ask(chunk.stream, chunk.number + 1, now_ns)

@@ -1,8 +1,8 @@
 """What the scheduler makes of a device's capacity: who is let in, who pays, who gets company."""
 
 import pytest
+from slipstream_engine.scheduling.backlog import Backlog
 from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
-from slipstream_engine.scheduling.queues import Backlog
 from slipstream_engine.scheduling.scheduler import Scheduler
 from slipstream_engine.scheduling.types import ChunkShape, PassKind, Prefetch
 
@@ -61,11 +61,11 @@ def test_a_stream_pays_for_haste_with_a_few_periods_at_most() -> None:
     backlog.open(0, period_ns=100 * MS)
     for number in range(200):
         backlog.offer(0, number, now_ns=0, deadline_ns=number * 10 * MS, shape=TINY)
-        (chunk,) = [c for c in backlog.lanes[0].ready() if not c.is_begun]
+        (chunk,) = [c for c in backlog.queues[0].ready() if not c.is_begun]
         batch = backlog.begin([chunk])
         while not backlog.done(batch):
-            batch = backlog.begin(backlog.lanes[0].ready())
-    assert chunk.rank_ns - chunk.deadline_ns == 4 * 100 * MS
+            batch = backlog.begin(backlog.queues[0].ready())
+    assert chunk.paced_deadline_ns - chunk.deadline_ns == 4 * 100 * MS
 
 
 def asked(
@@ -90,7 +90,7 @@ def asked(
     while batch := scheduler.next_batch(0):
         scheduler.done(batch, started_ns=0, ended_ns=line_ns(line, len(batch.items)))
     scheduler.next_batch(later_ms * MS)
-    return scheduler.asks(0)
+    return scheduler.prefetch(0)
 
 
 def line_ns(line: LinearLatency, items: int) -> int:
@@ -100,26 +100,26 @@ def line_ns(line: LinearLatency, items: int) -> int:
 def test_a_chunk_follows_a_step_behind_where_that_helps() -> None:
     """when chunk after chunk would fill the device, passes gain by company, and there are steps to
     share them with itself; the rate that counts is the one seen, not the one promised."""
-    assert asked() is Prefetch.EARLY
-    assert asked(gap_ms=200) is Prefetch.IN_TURN
-    assert asked(base_ms=0) is Prefetch.IN_TURN
-    assert asked(max_batch=2) is Prefetch.EARLY
-    assert asked(max_batch=1) is Prefetch.IN_TURN
-    assert asked(ChunkShape(level="tiny", steps=1)) is Prefetch.IN_TURN
-    assert asked(ChunkShape(level="tiny", steps=0)) is Prefetch.IN_TURN
+    assert asked() is Prefetch.AFTER_ENCODE
+    assert asked(gap_ms=200) is Prefetch.ON_IDLE
+    assert asked(base_ms=0) is Prefetch.ON_IDLE
+    assert asked(max_batch=2) is Prefetch.AFTER_ENCODE
+    assert asked(max_batch=1) is Prefetch.ON_IDLE
+    assert asked(ChunkShape(level="tiny", steps=1)) is Prefetch.ON_IDLE
+    assert asked(ChunkShape(level="tiny", steps=0)) is Prefetch.ON_IDLE
     fresh = Scheduler(exact_model("tiny"))
     fresh.open(0, period_ns=MS)
-    assert fresh.asks(0) is Prefetch.IN_TURN
+    assert fresh.prefetch(0) is Prefetch.ON_IDLE
 
 
 def test_where_others_share_the_passes_a_chunk_waits_for_its_elder() -> None:
     """beside a second stream on a full device each is asked when its chunk is made; but one that
     has sent nothing for more than four of its gaps is company to nobody."""
-    assert asked(other_gap_ms=30) is Prefetch.MADE
-    assert asked(ChunkShape(level="tiny", steps=1), other_gap_ms=30) is Prefetch.MADE
-    assert asked(other_gap_ms=30, max_batch=1) is Prefetch.IN_TURN
-    assert asked(gap_ms=60, base_ms=30, other_gap_ms=60, later_ms=230) is Prefetch.MADE
-    assert asked(gap_ms=30, base_ms=30, other_gap_ms=60, later_ms=10_000) is Prefetch.IN_TURN
+    assert asked(other_gap_ms=30) is Prefetch.AFTER_OUTPUT
+    assert asked(ChunkShape(level="tiny", steps=1), other_gap_ms=30) is Prefetch.AFTER_OUTPUT
+    assert asked(other_gap_ms=30, max_batch=1) is Prefetch.ON_IDLE
+    assert asked(gap_ms=60, base_ms=30, other_gap_ms=60, later_ms=230) is Prefetch.AFTER_OUTPUT
+    assert asked(gap_ms=30, base_ms=30, other_gap_ms=60, later_ms=10_000) is Prefetch.ON_IDLE
 
 
 def test_a_paused_stream_weighs_less_and_less() -> None:
@@ -158,6 +158,6 @@ def test_a_slower_camera_is_believed_a_faster_one_is_not() -> None:
         for number in range(80):
             deadline_ns = number * gap_ms * MS
             backlog.offer(stream, number, now_ns=0, deadline_ns=deadline_ns, shape=TINY)
-    assert backlog.lanes[0].period_ns == pytest.approx(500 * MS, rel=0.01)
-    assert backlog.lanes[1].period_ns == 50 * MS
-    assert backlog.lanes[1].gap_ns == pytest.approx(10 * MS, rel=0.01)
+    assert backlog.queues[0].period_ns == pytest.approx(500 * MS, rel=0.01)
+    assert backlog.queues[1].period_ns == 50 * MS
+    assert backlog.queues[1].gap_ns == pytest.approx(10 * MS, rel=0.01)

@@ -474,8 +474,8 @@ def test_mistakes_are_told() -> None:
         scheduler.offer(0, 4, now_ns=0, deadline_ns=10**12, shape=TINY)
     with pytest.raises(KeyError):
         scheduler.offer(3, 0, now_ns=0, deadline_ns=1, shape=TINY)
-    with pytest.raises(ValueError, match="steps is 0, a chunk must have something to do"):
-        ChunkShape(level="tiny", steps=0, encode=False, decode=False)
+    with pytest.raises(ValueError, match="steps is -1, it must not be negative"):
+        ChunkShape(level="tiny", steps=-1)
     with pytest.raises(ValueError, match="max_batch is 0, it must be at least 1"):
         watched(max_batch=0)
     with pytest.raises(ValueError, match="patience is 0, it must be at least 1"):

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from slipstream_engine.scheduling.scheduler import Scheduler
+from slipstream_engine.scheduling.capacity import Capacity
 from slipstream_engine.weights.factory import ModelRequest, load_diffusion
 from slipstream_protocol.arena import Layout
 from slipstream_protocol.messages import (
@@ -104,11 +104,11 @@ def test_switching_between_sequential_and_stream_batch_costs_no_frame(
     full = Random(1)
     decided: list[bool] = []
 
-    def is_full(_: Scheduler) -> bool:
+    def is_full(*_: object) -> bool:
         decided.append((len(decided) // 23) % 2 == 0 or full.random() < 0.3)
         return decided[-1]
 
-    monkeypatch.setattr(Scheduler, "_is_saturated", is_full)
+    monkeypatch.setattr(Capacity, "is_saturated", is_full)
     served = pipeline(cpu_batch=4)
     sizes = spy(served, monkeypatch)
     with serving(served, in_slots=2, age_target_ns=1000) as end:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from slipstream_engine.config import CHUNK_FRAMES
 from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
 from slipstream_engine.scheduling.scheduler import Scheduler, SchedulingPolicy
 from slipstream_engine.scheduling.types import ChunkShape, PassKind, Prefetch, Stage
@@ -30,15 +29,12 @@ from slipstream_engine.simulation.scenario import (
     summarise,
 )
 from slipstream_engine.simulation.simulator import (
-    Hop,
     NoisyService,
     SimulatedCamera,
     Simulator,
     SlowDown,
     Trace,
 )
-
-from tests.engine.paper_tables import TABLES, PaperTable
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -56,7 +52,8 @@ def camera(*, fps: float = 20, phase_ms: int = 0, target_ms: int = 10_000) -> Si
         phase_ns=phase_ms * MS,
         jitter_ns=0,
         target_ns=target_ms * MS,
-        route=(Hop(device=0, shape=SHAPE),),
+        device=0,
+        shape=SHAPE,
     )
 
 
@@ -163,110 +160,6 @@ def test_devices_do_not_share_streams() -> None:
     assert measured("fixed B=1", two).age_p50_ms == measured("fixed B=1", one).age_p50_ms
 
 
-def stage_ms(paper: PaperTable, gpus: int, steps: int) -> list[float]:
-    """The paper's pipeline: 2 % more work, cut evenly, but the last has the decoder and a block."""
-    whole_ms = 1.02 * CHUNK_FRAMES * 1000 / paper.fps[0][steps - 1]
-    last_ms = max(whole_ms / gpus, paper.decoder_ms + paper.step_ms * steps / paper.blocks)
-    return [(whole_ms - last_ms) / (gpus - 1)] * (gpus - 1) + [last_ms]
-
-
-class Rank:
-    """A device of a pipeline: every pass takes the same."""
-
-    def __init__(self, pass_ms: float) -> None:
-        self._pass_ns = round(pass_ms * MS)
-
-    def duration_ns(self, kind: PassKind, items: int, now_ns: int) -> int:
-        return self._pass_ns
-
-
-def new_scheduler() -> SchedulingPolicy:
-    return Scheduler(LatencyModel(LinearLatency(base_ns=10 * MS, per_item_ns=10 * MS)))
-
-
-def pipeline_fps(
-    ranks_ms: list[float],
-    *,
-    chunks: int = 60,
-    policy: Callable[[], SchedulingPolicy] = new_scheduler,
-) -> float:
-    """Frames a second of a chain of devices whose camera is never waited for."""
-    route = tuple(
-        Hop(device=rank, shape=ChunkShape(level="rank", steps=1, encode=False, decode=False))
-        for rank in range(len(ranks_ms))
-    )
-    source = SimulatedCamera(fps=1000, phase_ns=0, jitter_ns=0, target_ns=10**15, route=route)
-    simulator = Simulator(
-        [policy() for _ in ranks_ms],
-        [Rank(pass_ms) for pass_ms in ranks_ms],
-        [source],
-        random.Random(0),
-    )
-    trace = simulator.run(round((2 * sum(ranks_ms) + chunks * max(ranks_ms)) * MS))
-    assert [outcome.chunk for outcome in trace.outcomes if outcome.age_ns is not None] == sorted(
-        outcome.chunk for outcome in trace.outcomes if outcome.age_ns is not None
-    )
-    ends_ns = [item.captured_ns + item.age_ns for item in trace.outcomes if item.age_ns is not None]
-    steady_ns = ends_ns[len(ends_ns) // 2 :]
-    return CHUNK_FRAMES * S * (len(steady_ns) - 1) / (steady_ns[-1] - steady_ns[0])
-
-
-def test_a_chain_is_as_fast_as_its_slowest_whoever_drives_it() -> None:
-    """three devices of 10, 30 and 20 ms give a chunk every 30 ms, under any policy."""
-    for policy in (new_scheduler, lambda: FixedBatchPolicy(1)):
-        assert pipeline_fps([10, 30, 20], policy=policy) == pytest.approx(4000 / 30)
-
-
-def chain_ages_ms(ranks_ms: list[float], *, fps: float, jitter_ms: int = 0) -> list[float]:
-    """Ages of what comes out of a chain of devices."""
-    route = tuple(
-        Hop(device=rank, shape=ChunkShape(level="rank", steps=1, encode=False, decode=False))
-        for rank in range(len(ranks_ms))
-    )
-    source = SimulatedCamera(
-        fps=fps, phase_ns=0, jitter_ns=jitter_ms * MS, target_ns=10**15, route=route
-    )
-    ranks = [Rank(pass_ms) for pass_ms in ranks_ms]
-    policies = [new_scheduler() for _ in ranks_ms]
-    trace = Simulator(policies, ranks, [source], random.Random(0)).run(60 * S)
-    return [item.age_ns / MS for item in trace.outcomes if item.age_ns is not None]
-
-
-def test_a_chain_takes_a_chunk_through_without_waiting() -> None:
-    """below its rate, age is the collecting of four frames and the devices' times, one after the
-    other, and jitter only adds what it is itself."""
-    assert set(chain_ages_ms([10, 30, 20], fps=20)) == {150 + 60}
-    late = chain_ages_ms([10, 30, 20], fps=20, jitter_ms=5)
-    assert min(late) >= 150 + 60 and sorted(late)[len(late) // 2] < 150 + 60 + 10
-
-
-@pytest.mark.parametrize("fps", [150, 1000])
-def test_a_chain_past_its_rate_keeps_ages_bounded(fps: float) -> None:
-    """what cannot be taken in is left at the door: at most two a device are inside, so nothing is
-    older than that many of the slowest's times and its own way."""
-    ages_ms = chain_ages_ms([10, 30, 20], fps=fps)
-    assert max(ages_ms[:50]) <= 3000 / fps + 2 * 3 * 30 + 60
-    assert max(ages_ms[-50:]) <= max(ages_ms[:50])
-
-
-def test_the_papers_tables_come_out_of_chained_devices() -> None:
-    """68 of the 72 published multi-GPU cells are met within 8 %; two others are misprints."""
-    off = {}
-    for paper in TABLES:
-        for gpus in (2, 3, 4):
-            for steps in (1, 2, 3, 4):
-                published = paper.fps[gpus - 1][steps - 1]
-                error = pipeline_fps(stage_ms(paper, gpus, steps)) / published - 1
-                if abs(error) > 0.08:
-                    off[paper.name, gpus, steps] = round(error, 2)
-    assert off == {
-        ("1.3B, 512x512, H100", 3, 3): 0.11,
-        ("1.3B, 480p, RTX 4090", 2, 4): 0.41,
-        ("1.3B, 512x512, RTX 4090", 2, 4): -0.14,
-        ("14B, 480p, H100", 4, 1): 0.09,
-    }
-
-
 # ---- what it is worth
 
 
@@ -299,8 +192,8 @@ def test_overload_makes_few_late_chunks() -> None:
 class AsksAtOnce(Scheduler):
     """Asks for the next chunk as soon as one is made, whoever else waits."""
 
-    def asks(self, stream: int) -> Prefetch:
-        return Prefetch.MADE
+    def prefetch(self, stream: int) -> Prefetch:
+        return Prefetch.AFTER_OUTPUT
 
 
 def alone(policy: Callable[..., Scheduler]) -> Scheduler:

@@ -1,0 +1,166 @@
+"""All streams' chunks on one device, and the rules by which they move. Pure.
+
+A chunk is dropped as a whole and only before it is begun. The stream's state has then never met it,
+as if the camera had not sent it; a chunk once begun is carried to its end.
+"""
+
+from collections.abc import Iterable
+
+from slipstream_engine.scheduling.queues import QueuedChunk, StreamQueue
+from slipstream_engine.scheduling.types import (
+    Batch,
+    ChunkShape,
+    DropCause,
+    DroppedChunk,
+    MicroStep,
+    PassKind,
+    Stage,
+    StagePlan,
+)
+
+
+class Backlog:
+    """The queues of all streams, the batches that run, and the chunks that were dropped.
+
+    Attributes:
+        queues: by the number of the stream.
+    """
+
+    def __init__(self) -> None:
+        self.queues: dict[int, StreamQueue] = {}
+        self._plans: dict[ChunkShape, StagePlan] = {}
+        self._kinds: dict[str, list[PassKind]] = {}
+        self._running: dict[int, tuple[QueuedChunk, ...]] = {}
+        self._dropped: list[DroppedChunk] = []
+        self._batches = 0
+
+    def open(self, stream: int, *, period_ns: int) -> None:
+        """Make room for a stream whose chunks will come `period_ns` apart.
+
+        Raises:
+            ValueError: if the stream is open or the period is not positive.
+        """
+        if stream in self.queues:
+            raise ValueError(f"stream {stream} is open, close it first")
+        if period_ns < 1:
+            raise ValueError(f"period_ns is {period_ns}, it must be at least 1")
+        self.queues[stream] = StreamQueue(stream, period_ns)
+
+    def close(self, stream: int) -> None:
+        """Forget a stream: its chunks are dropped, and the result of a running pass is ignored."""
+        queue = self.queues.pop(stream, None)
+        if queue is None:
+            return
+        queue.is_closed = True
+        for chunk in queue.chunks:
+            self._drop(chunk, DropCause.CLOSED)
+
+    def hold(self, stream: int) -> None:
+        """The stream has no room for output: decode nothing of it, begin nothing of it."""
+        self.queues[stream].is_held = True
+
+    def release(self, stream: int) -> None:
+        """The stream has room for output again."""
+        self.queues[stream].is_held = False
+
+    def offer(
+        self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: ChunkShape
+    ) -> None:
+        """A chunk waits to be begun; one that waited before it is dropped.
+
+        Raises:
+            ValueError: if the chunk is not newer than all before it.
+            KeyError: if the stream is not open.
+        """
+        queue = self.queues[stream]
+        if chunk <= queue.newest_chunk:
+            raise ValueError(f"chunk is {chunk}, it must be above {queue.newest_chunk}")
+        if queue.waiting is not None:
+            self._drop(queue.waiting, DropCause.REPLACED)
+        queue.waiting = QueuedChunk(queue, chunk, deadline_ns, shape, self.plan(shape))
+        queue.newest_chunk = chunk
+        queue.last_offer_ns = now_ns
+        queue.shape = shape
+        queue.observe_deadline(deadline_ns)
+
+    def has_room(self, stream: int) -> bool:
+        """Whether an offer would replace nothing."""
+        return self.queues[stream].waiting is None
+
+    def drop_overdue(self, chunk: QueuedChunk) -> None:
+        """Drop a chunk that waits."""
+        chunk.queue.waiting = None
+        self._drop(chunk, DropCause.OVERDUE)
+
+    def take_dropped(self) -> list[DroppedChunk]:
+        """What has been dropped since the last call."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
+
+    def begin(self, chunks: Iterable[QueuedChunk]) -> Batch:
+        """Let the next stage of each of `chunks` run, as one batch; they are of one kind."""
+        chosen = tuple(chunks)
+        for chunk in chosen:
+            if not chunk.is_begun:
+                chunk.queue.begin_waiting()
+            chunk.is_running = True
+        self._batches += 1
+        self._running[self._batches] = chosen
+        kind = chosen[0].kind
+        items = tuple(
+            MicroStep(
+                stream=chunk.queue.stream,
+                chunk=chunk.number,
+                stage=kind.stage,
+                step=chunk.plan.steps[chunk.position],
+            )
+            for chunk in chosen
+        )
+        return Batch(number=self._batches, kind=kind, items=items)
+
+    def is_last(self, batch: Batch) -> bool:
+        """Whether nothing is left to run after a batch that is running, as things stand."""
+        chunks = self._running[batch.number]
+        if any(chunk.position + 1 < len(chunk.plan.kinds) for chunk in chunks):
+            return False
+        served = (queue for queue in self.queues.values() if not queue.is_held)
+        return not any(queue.has_more(chunks) for queue in served)
+
+    def done(self, batch: Batch) -> list[MicroStep]:
+        """A batch has run; returns those micro-steps that were a chunk's last.
+
+        Those of a stream that was closed meanwhile are not among them.
+
+        Raises:
+            KeyError: if it was not running.
+        """
+        finished: list[MicroStep] = []
+        for chunk, item in zip(self._running.pop(batch.number), batch.items, strict=True):
+            chunk.is_running = False
+            if chunk.position + 1 < len(chunk.plan.kinds):
+                chunk.position += 1
+            elif not chunk.queue.is_closed:
+                chunk.queue.in_flight.remove(chunk)
+                finished.append(item)
+        return finished
+
+    def plan(self, shape: ChunkShape) -> StagePlan:
+        """The stages of `shape`; equal kinds of pass are one object, whatever the shape."""
+        plan = self._plans.get(shape)
+        if plan is None:
+            plan = self._plans[shape] = self._new_plan(shape)
+        return plan
+
+    def _new_plan(self, shape: ChunkShape) -> StagePlan:
+        kinds = self._kinds.get(shape.level)
+        if kinds is None:
+            kinds = [PassKind(stage=stage, level=shape.level) for stage in Stage]
+            self._kinds[shape.level] = kinds
+        encode, denoise, decode = kinds
+        return StagePlan(
+            kinds=(encode, *[denoise] * shape.steps, decode), steps=(0, *range(shape.steps), 0)
+        )
+
+    def _drop(self, chunk: QueuedChunk, cause: DropCause) -> None:
+        dropped = DroppedChunk(stream=chunk.queue.stream, chunk=chunk.number, cause=cause)
+        self._dropped.append(dropped)
