@@ -17,7 +17,7 @@ from slipstream_server.rtp.sdp import with_start_bitrate
 from slipstream_server.send.adaptive_encoder import AdaptiveEncoder
 from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.h264 import X264
-from slipstream_server.send.keyframes import KeyFrames
+from slipstream_server.send.keyframes import KeyFrameScheduler
 
 CEILING_BPS = 4_000_000
 
@@ -53,7 +53,7 @@ class Echo:
             codec=X264,
             pool=self._pool,
             rate=RateControl(ceiling_bps=CEILING_BPS),
-            key_frames=KeyFrames(),
+            key_frames=KeyFrameScheduler(),
         )
         track = EchoTrack(encoding)
         video = VideoTransceiver(pc, track, encoding)

@@ -23,7 +23,7 @@ from aiortc import (
 )
 from slipstream_protocol.clock import NS_PER_S, RTP_HZ
 from slipstream_protocol.frames import I420
-from slipstream_server.rtp.aiortc_internals import private
+from slipstream_server.rtp.aiortc_internals import replace_private
 
 OFFER_PATH = "/api/v1/webrtc/offer"
 
@@ -149,7 +149,7 @@ async def calling(address: str, recording: Recording, *, link_bps: int) -> Async
         transceiver.setCodecPreferences(
             [one for one in capabilities.codecs if one.mimeType in ("video/H264", "video/rtx")]
         )
-        _replace(sender, "_send_keyframe", replay.restart)
+        replace_private(sender, "_send_keyframe", replay.restart)
         await pc.setLocalDescription()
         offer = {"sdp": pc.localDescription.sdp, "type": "offer"}
         async with (
@@ -159,14 +159,9 @@ async def calling(address: str, recording: Recording, *, link_bps: int) -> Async
             response.raise_for_status()
             answer = await response.json()
         receiver = transceiver.receiver
-        _replace(receiver, "_RTCRtpReceiver__decoder_queue", _Count(received))
-        _replace(receiver, "_RTCRtpReceiver__remote_bitrate_estimator", _Told(link_bps))
+        replace_private(receiver, "_RTCRtpReceiver__decoder_queue", _Count(received))
+        replace_private(receiver, "_RTCRtpReceiver__remote_bitrate_estimator", _Told(link_bps))
         await pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))
         yield received
     finally:
         await pc.close()
-
-
-def _replace(owner: object, name: str, new: object) -> None:
-    private(owner, name)
-    setattr(owner, name, new)

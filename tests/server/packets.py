@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from slipstream_server.receive.jitter_buffer import EncodedFrame, Packet
+from slipstream_server.receive.frame_search import Packet
+from slipstream_server.receive.jitter_buffer import EncodedFrame
 
 FRAME_TICKS = 3750  # 24 fps
 PAYLOAD_TYPE = 97
@@ -30,8 +31,8 @@ def packets_of(
                     timestamp=frame * FRAME_TICKS % (1 << 32),
                     payload_type=PAYLOAD_TYPE,
                     marker=markers and part == packets - 1,
-                    begins=part == 0 and frame in keys,
-                    key=part == 0 and frame in keys,
+                    starts_frame=part == 0 and frame in keys,
+                    is_key=part == 0 and frame in keys,
                     data=f"<{frame}.{part}/{packets}>".encode(),
                 )
             )
@@ -40,7 +41,9 @@ def packets_of(
 
 def padding(after: Packet, sequence: int) -> Packet:
     """An empty packet, as senders that probe for bandwidth put behind a frame."""
-    return replace(after, sequence=sequence, marker=False, begins=False, key=False, data=b"")
+    return replace(
+        after, sequence=sequence, marker=False, starts_frame=False, is_key=False, data=b""
+    )
 
 
 def whole(frame: EncodedFrame) -> int:

@@ -29,7 +29,7 @@ from slipstream_server.rtp.sdp import read_offer
 from slipstream_server.send.adaptive_encoder import AdaptiveEncoder
 from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.h264 import NVENC, X264, H264Codec, H264Encoder, can_encode
-from slipstream_server.send.keyframes import KeyFrames
+from slipstream_server.send.keyframes import KeyFrameScheduler
 from slipstream_server.send.output_track import OutputTrack
 
 _WIDTH_PX, _HEIGHT_PX = 640, 480
@@ -44,7 +44,7 @@ async def check_call() -> Finding:
             codec=X264,
             pool=pool,
             rate=RateControl(ceiling_bps=_BITRATE_BPS),
-            key_frames=KeyFrames(),
+            key_frames=KeyFrameScheduler(),
         )
         output = OutputTrack(Playout(chunk_frames=4), encoding, on_sent=lambda *_: None)
         peer = PeerConnection(

@@ -1,17 +1,21 @@
-"""One of aiortc's receivers, its packets and frames in our hands; the rules are
-`rtp/aiortc_internals.py`'s.
+"""One aiortc receiver with our parts in the places of its own; `rtp/aiortc_internals.py` has the
+rules.
 
-On the receiver, before it is started:
+Private names, on the receiver before it is started:
 
-* `__jitter_buffer`: a tap that passes each packet, its payload unpacked, to our `Reception`, and
-  never returns a frame: our jitter buffer needs the time, and may release several frames at once.
-* `__nack_generator`: None, as our jitter buffer asks for what is lost, more than once.
-* `__remote_bitrate_estimator`: None where transport-cc is used; a browser obeys both, and the
-  estimate is the slower one.
-* `__decoder_queue`, `_track._queue`: queues with a bound.
-* `_handle_rtp_packet`: wrapped, to see the transport-wide number and to send our feedback after.
-* `__codecs`, `__rtcp_ssrc`, `_send_rtcp_nack`, `_send_rtcp_pli`, `transport._send_rtp`: used as
-  they are.
+* `__jitter_buffer`: replaced by an object that passes each packet, its payload unpacked, to our
+  `VideoReceiver` and never returns a frame: our jitter buffer needs the time of arrival, and may
+  release several frames at once.
+* `__nack_generator`: set to None, as our jitter buffer requests what is lost, more than once.
+* `__remote_bitrate_estimator`: set to None where transport-cc is used; a browser obeys both, and
+  the estimate is the slower one.
+* `__decoder_queue`, `_track._queue`: replaced by queues with a bound.
+* `_handle_rtp_packet`: wrapped, to read the transport-wide number and to send our feedback after.
+* `_handle_rtcp_packet`: wrapped, to read sender reports.
+* `__codecs`: read, for the codec of a payload type. `__rtcp_ssrc`: read, as the sender of reports.
+* `_send_rtcp_nack`, `_send_rtcp_pli`, `transport._send_rtp`: called, to send our feedback.
+
+On a packet: `_data`, the payload without its codec's header, is read.
 """
 
 import struct
@@ -25,50 +29,61 @@ from slipstream_protocol.clock import now_ns
 
 from slipstream_server.receive.bounded_queues import DecoderQueue, TrackQueue
 from slipstream_server.receive.jitter_buffer import EncodedFrame
-from slipstream_server.rtp.aiortc_internals import Handle, private, put
+from slipstream_server.rtp.aiortc_internals import (
+    HandleRtcp,
+    get_private,
+    replace_private,
+)
 
 _TRANSPORT_CC_FORMAT = 15  # of RTPFB
 
 
-class PacketTaker(Protocol):
-    """Who gets the packets."""
+class PacketHandler(Protocol):
+    """What is done with the packets that come."""
 
     def on_arrival(self, transport_sequence: int | None, arrival_ns: int) -> None: ...
 
     def on_sender_report(self, ssrc: int, ntp_timestamp: int, rtp_timestamp: int) -> None: ...
 
-    def take(self, packet: RtpPacket, codec: str, data: bytes) -> None: ...
+    def on_packet(self, packet: RtpPacket, codec: str, data: bytes) -> None: ...
 
-    async def respond(self) -> None: ...
+    async def send_feedback(self) -> None: ...
 
 
 class AiortcReceiver:
-    """One receiver of aiortc's, its packets and frames in our hands.
+    """One aiortc receiver whose packets go to `handler`.
 
     Args:
         receiver: with a track, not started.
-        taker: is given each packet.
-        transport_cc: whether that was agreed on.
+        handler: called with each packet.
+        transport_cc: whether that was negotiated.
+
+    Raises:
+        InternalsChanged: if this aiortc is not built as we know it.
     """
 
-    def __init__(self, receiver: RTCRtpReceiver, taker: PacketTaker, *, transport_cc: bool) -> None:
+    def __init__(
+        self, receiver: RTCRtpReceiver, handler: PacketHandler, *, transport_cc: bool
+    ) -> None:
         self._receiver = receiver
-        self._taker = taker
-        self._codecs: dict[int, Any] = private(receiver, "_RTCRtpReceiver__codecs")
+        self._handler = handler
+        self._codecs: dict[int, Any] = get_private(receiver, "_RTCRtpReceiver__codecs")
         self.decoder_queue = DecoderQueue()
         self.track_queue = TrackQueue()
         for name in ("_send_rtcp_nack", "_send_rtcp_pli", "_RTCRtpReceiver__rtcp_ssrc"):
-            private(receiver, name)
-        put(receiver, "_RTCRtpReceiver__jitter_buffer", self)
-        put(receiver, "_RTCRtpReceiver__nack_generator", None)
+            get_private(receiver, name)
+        replace_private(receiver, "_RTCRtpReceiver__jitter_buffer", self)
+        replace_private(receiver, "_RTCRtpReceiver__nack_generator", None)
         if transport_cc:
-            put(receiver, "_RTCRtpReceiver__remote_bitrate_estimator", None)
-        put(receiver, "_RTCRtpReceiver__decoder_queue", self.decoder_queue)
-        put(receiver.track, "_queue", self.track_queue)
-        self._handle: Callable[..., Awaitable[None]] = private(receiver, "_handle_rtp_packet")
-        put(receiver, "_handle_rtp_packet", self._handle_and_respond)
-        self._handle_rtcp: Handle = private(receiver, "_handle_rtcp_packet")
-        put(receiver, "_handle_rtcp_packet", self._hear)
+            replace_private(receiver, "_RTCRtpReceiver__remote_bitrate_estimator", None)
+        replace_private(receiver, "_RTCRtpReceiver__decoder_queue", self.decoder_queue)
+        replace_private(receiver.track, "_queue", self.track_queue)
+        self._handle_rtp: Callable[..., Awaitable[None]] = get_private(
+            receiver, "_handle_rtp_packet"
+        )
+        replace_private(receiver, "_handle_rtp_packet", self._handle_rtp_packet)
+        self._handle_rtcp: HandleRtcp = get_private(receiver, "_handle_rtcp_packet")
+        replace_private(receiver, "_handle_rtcp_packet", self._handle_rtcp_packet)
 
     @property
     def track(self) -> MediaStreamTrack:
@@ -76,47 +91,47 @@ class AiortcReceiver:
         return self._receiver.track
 
     def decode(self, frame: EncodedFrame, pts: int) -> bool:
-        """Pass a frame to the decoder; False if it is too far behind to take any."""
-        task = (self._codecs[frame.payload_type], _Task(frame.data, pts))
+        """Pass a frame to the decoder; False if its queue was full and had to be dropped."""
+        task = (self._codecs[frame.payload_type], _DecoderTask(frame.data, pts))
         return self.decoder_queue.offer(task)
 
-    async def nack(self, ssrc: int, sequences: tuple[int, ...]) -> None:
-        """Ask for packets again."""
-        await private(self._receiver, "_send_rtcp_nack")(ssrc, list(sequences))
+    async def send_nack(self, ssrc: int, sequences: tuple[int, ...]) -> None:
+        """Request packets again."""
+        await get_private(self._receiver, "_send_rtcp_nack")(ssrc, list(sequences))
 
-    async def pli(self, ssrc: int) -> None:
-        """Ask for a key frame."""
-        await private(self._receiver, "_send_rtcp_pli")(ssrc)
+    async def send_pli(self, ssrc: int) -> None:
+        """Request a key frame."""
+        await get_private(self._receiver, "_send_rtcp_pli")(ssrc)
 
-    async def report(self, ssrc: int, fci: bytes) -> None:
-        """Send a transport-cc report."""
-        own: int | None = private(self._receiver, "_RTCRtpReceiver__rtcp_ssrc")
+    async def send_transport_feedback(self, ssrc: int, fci: bytes) -> None:
+        """Send a transport-cc report; `fci` as `TransportFeedback.report` packs it."""
+        own: int | None = get_private(self._receiver, "_RTCRtpReceiver__rtcp_ssrc")
         payload = struct.pack("!LL", own or 0, ssrc) + fci
         packet = pack_rtcp_packet(RTCP_RTPFB, _TRANSPORT_CC_FORMAT, payload)
         try:
-            await private(self._receiver.transport, "_send_rtp")(packet)
+            await get_private(self._receiver.transport, "_send_rtp")(packet)
         except ConnectionError:
             return  # the call is ending
 
     def add(self, packet: RtpPacket) -> tuple[bool, None]:
-        """What aiortc asks of its jitter buffer: PLI or not, and a frame or none."""
+        """Called by aiortc in place of its jitter buffer's: no PLI to send, no frame to decode."""
         codec = self._codecs[packet.payload_type]
-        self._taker.take(packet, codec.name, private(packet, "_data"))
+        self._handler.on_packet(packet, codec.name, get_private(packet, "_data"))
         return False, None
 
-    async def _handle_and_respond(self, packet: RtpPacket, arrival_time_ms: int) -> None:
-        self._taker.on_arrival(packet.extensions.transport_sequence_number, now_ns())
-        await self._handle(packet, arrival_time_ms=arrival_time_ms)
-        await self._taker.respond()
+    async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        self._handler.on_arrival(packet.extensions.transport_sequence_number, now_ns())
+        await self._handle_rtp(packet, arrival_time_ms=arrival_time_ms)
+        await self._handler.send_feedback()
 
-    async def _hear(self, packet: AnyRtcpPacket) -> None:
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
         if isinstance(packet, RtcpSrPacket):
-            told = packet.sender_info
-            self._taker.on_sender_report(packet.ssrc, told.ntp_timestamp, told.rtp_timestamp)
+            info = packet.sender_info
+            self._handler.on_sender_report(packet.ssrc, info.ntp_timestamp, info.rtp_timestamp)
         await self._handle_rtcp(packet)
 
 
-class _Task:
+class _DecoderTask:
     """What aiortc's decoders read of a frame."""
 
     def __init__(self, data: bytes, timestamp: int) -> None:

@@ -1,4 +1,4 @@
-"""The two queues of a received track, with a bound: what aiortc's own let grow without end."""
+"""The two queues of a received track, with a bound; aiortc's own have none."""
 
 import asyncio
 import queue
@@ -9,21 +9,25 @@ TRACK_FRAMES = 4
 
 
 class DecoderQueue(queue.Queue[Any]):
-    """Encoded frames on their way to the decoder's thread; made to be aiortc's `decoder_queue`.
+    """Encoded frames for the decoder's thread, in the place of aiortc's `__decoder_queue`.
 
-    A frame cannot be left out alone, since those after it build on it: what waits is dropped
-    together, and `offer` tells so. None, the end, overtakes all, so that the thread ends at once.
+    A frame cannot be dropped alone, since the later ones build on it: a full queue is dropped as a
+    whole, and `offer` returns False. None, the end, overtakes all frames, so that the thread ends
+    at once.
+
+    Args:
+        max_frames: that may wait.
     """
 
-    def __init__(self, bound: int = DECODER_FRAMES) -> None:
+    def __init__(self, max_frames: int = DECODER_FRAMES) -> None:
         super().__init__()
         self.dropped = 0
-        self._bound = bound
+        self._max_frames = max_frames
 
     def offer(self, task: Any) -> bool:
-        """Add a frame; False if it and those waiting had to be dropped."""
-        if self.qsize() >= self._bound:
-            self._drop()
+        """Add a frame; False if the queue was full, and all of it and the frame were dropped."""
+        if self.qsize() >= self._max_frames:
+            self._drop_all()
             self.dropped += 1
             return False
         self.put(task)
@@ -31,28 +35,31 @@ class DecoderQueue(queue.Queue[Any]):
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         if item is None:
-            self._drop()
+            self._drop_all()
         super().put(item, block, timeout)
 
-    def _drop(self) -> None:
+    def _drop_all(self) -> None:
         with self.mutex:
             self.dropped += len(self.queue)
             self.queue.clear()
 
 
 class TrackQueue(asyncio.Queue[Any]):
-    """Decoded frames on their way to `track.recv()`; the oldest goes first.
+    """Decoded frames for `track.recv()`; where too many wait, the oldest is dropped.
 
     None, the end of the track, is never dropped: nothing follows it.
+
+    Args:
+        max_frames: that may wait.
     """
 
-    def __init__(self, bound: int = TRACK_FRAMES) -> None:
+    def __init__(self, max_frames: int = TRACK_FRAMES) -> None:
         super().__init__()
         self.dropped = 0
-        self._bound = bound
+        self._max_frames = max_frames
 
     async def put(self, item: Any) -> None:
-        while self.qsize() >= self._bound:
+        while self.qsize() >= self._max_frames:
             self.get_nowait()
             self.dropped += 1
         self.put_nowait(item)

@@ -1,4 +1,4 @@
-"""The camera's track: drained at once, cropped and scaled to the engine's size, stamped."""
+"""The camera's track: read at once, cropped and scaled to the engine's size, stamped."""
 
 import asyncio
 import logging
@@ -16,16 +16,13 @@ from slipstream_protocol.frames import I420, Geometry, i420_planes
 
 from slipstream_server.errors import CameraRefused
 from slipstream_server.frames.chunker import CapturedFrame
-from slipstream_server.receive.capture_clock import CaptureClock
-from slipstream_server.receive.frame_origin import FrameOrigin
+from slipstream_server.receive.capture_time import CaptureClock, FrameOrigin
 
 logger = logging.getLogger(__name__)
 
-_RAW_FRAMES = 4  # decoded frames that may wait for the scaler; more would only be old
-
-
+_UNSCALED_MAX_FRAMES = 4  # decoded frames that may wait for the scaler; more would only be old
 _MAX_PIXELS = 4096 * 2304
-_MAX_STRETCH = 6  # by how much a picture's aspect may differ from the engine's: so much is cut away
+_MAX_ASPECT_RATIO = 6  # of a picture's aspect to the engine's; the excess is cut away
 
 
 class VideoSource(Protocol):
@@ -35,7 +32,7 @@ class VideoSource(Protocol):
 
 
 class FrameScaler:
-    """Fills the engine's frame from a camera frame: covered whole, the middle kept, I420 to I420.
+    """Scales a camera frame to just cover the engine's, and keeps the middle. I420 to I420.
 
     Not for two threads at once: swscale's context is kept from frame to frame.
 
@@ -80,24 +77,26 @@ def cover_px(width_px: int, height_px: int, geometry: Geometry) -> tuple[int, in
 
 
 def check_size(width_px: int, height_px: int, geometry: Geometry) -> None:
-    """See that scaling costs no more than a camera's picture may.
+    """Check that a picture is not too expensive to scale.
 
     Raises:
-        CameraRefused: if the picture is huge, has no area, or is a mere stripe.
+        CameraRefused: if the picture is too large, has no area, or is too narrow.
     """
-    what = f"the camera's picture is {width_px}x{height_px}"
+    found = f"the camera's picture is {width_px}x{height_px}"
     if not 0 < width_px * height_px <= _MAX_PIXELS:
-        raise CameraRefused(f"{what}, it must have up to {_MAX_PIXELS} pixels; choose another size")
-    wide, high = width_px * geometry.height_px, height_px * geometry.width_px
-    if max(wide, high) > _MAX_STRETCH * min(wide, high):
         raise CameraRefused(
-            f"{what}, its sides may be {_MAX_STRETCH} times as unequal as those of "
+            f"{found}, it must have up to {_MAX_PIXELS} pixels; choose another size"
+        )
+    wide, high = width_px * geometry.height_px, height_px * geometry.width_px
+    if max(wide, high) > _MAX_ASPECT_RATIO * min(wide, high):
+        raise CameraRefused(
+            f"{found}, its sides may be {_MAX_ASPECT_RATIO} times as unequal as those of "
             f"{geometry.width_px}x{geometry.height_px}; choose a size that is no stripe"
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Raw:
+class _DecodedFrame:
     """A decoded picture that waits for the scaler."""
 
     frame: VideoFrame
@@ -107,14 +106,17 @@ class _Raw:
 
 
 class CameraIngest:
-    """Reads a track for as long as it lasts.
+    """Reads a track for as long as it lasts: run `drain` and `scale` as two tasks.
+
+    Drops are counted by cause: `unreadable` are no pictures or have no pts, `unscaled` had waited
+    for the scaler when too many newer ones came.
 
     Args:
         track: of the camera.
         geometry: of the engine.
         pool: where frames are scaled, one of this track at a time.
-        deliver: is given each frame, in the camera's order.
-        origin: tells where the picture with a pts comes from, where anybody knows.
+        on_frame: called with each frame, in the camera's order.
+        frame_origin: the origin of the picture with a pts, None where it is not known.
     """
 
     def __init__(
@@ -123,26 +125,26 @@ class CameraIngest:
         *,
         geometry: Geometry,
         pool: Executor,
-        deliver: Callable[[CapturedFrame], None],
-        origin: Callable[[int], FrameOrigin | None] = lambda pts: None,
+        on_frame: Callable[[CapturedFrame], None],
+        frame_origin: Callable[[int], FrameOrigin | None] = lambda pts: None,
     ) -> None:
         self.drops: Counter[str] = Counter()
         self._track = track
         self._geometry = geometry
         self._scale = FrameScaler(geometry)
         self._pool = pool
-        self._deliver = deliver
-        self._origin = origin
+        self._on_frame = on_frame
+        self._frame_origin = frame_origin
         self._clock = CaptureClock()
-        self._raw: deque[_Raw] = deque()
-        self._arrived = asyncio.Event()
+        self._unscaled: deque[_DecodedFrame] = deque()
+        self._has_frames = asyncio.Event()
 
     async def drain(self) -> None:
-        """Take every frame off the track the moment it comes, since its queue has no bound.
+        """Take every frame off the track as soon as it comes, and stamp it.
 
         Raises:
             MediaStreamError: when the track has ended.
-            CameraRefused: if its pictures are of a size that cannot be.
+            CameraRefused: if its pictures are of a size that is refused.
         """
         while True:
             frame = await self._track.recv()
@@ -151,31 +153,35 @@ class CameraIngest:
                 self.drops["unreadable"] += 1
                 continue
             check_size(frame.width, frame.height, self._geometry)
-            if len(self._raw) == _RAW_FRAMES:
-                self._raw.popleft()
+            if len(self._unscaled) == _UNSCALED_MAX_FRAMES:
+                self._unscaled.popleft()
                 self.drops["unscaled"] += 1
             captured_ns = self._clock.captured_ns(frame.pts, arrived_ns)
-            origin = self._origin(frame.pts)
-            self._raw.append(
-                _Raw(frame=frame, captured_ns=captured_ns, arrived_ns=arrived_ns, origin=origin)
+            origin = self._frame_origin(frame.pts)
+            self._unscaled.append(
+                _DecodedFrame(
+                    frame=frame, captured_ns=captured_ns, arrived_ns=arrived_ns, origin=origin
+                )
             )
-            self._arrived.set()
+            self._has_frames.set()
 
     async def scale(self) -> None:
-        """Scale what waits, off the loop, and pass it on."""
+        """Scale the frames that wait, off the event loop, and pass them on."""
         loop = asyncio.get_running_loop()
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while self._raw:
-                raw = self._raw.popleft()
-                frame = await loop.run_in_executor(self._pool, self._scale, raw.frame)
-                self._deliver(
+            await self._has_frames.wait()
+            self._has_frames.clear()
+            while self._unscaled:
+                decoded = self._unscaled.popleft()
+                frame = await loop.run_in_executor(self._pool, self._scale, decoded.frame)
+                self._on_frame(
                     CapturedFrame(
                         frame=frame,
-                        captured_ns=raw.captured_ns,
-                        arrived_ns=raw.arrived_ns,
-                        first_packet_ns=raw.origin.first_packet_ns if raw.origin else None,
-                        captured_unix_ns=raw.origin.captured_unix_ns if raw.origin else None,
+                        captured_ns=decoded.captured_ns,
+                        arrived_ns=decoded.arrived_ns,
+                        first_packet_ns=decoded.origin.first_packet_ns if decoded.origin else None,
+                        captured_unix_ns=decoded.origin.captured_unix_ns
+                        if decoded.origin
+                        else None,
                     )
                 )

@@ -10,146 +10,149 @@ from aiortc.rtp import RtpPacket
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, now_ns
 
 from slipstream_server.receive.aiortc_receiver import AiortcReceiver
-from slipstream_server.receive.frame_origin import FrameOrigin, FrameOrigins
-from slipstream_server.receive.jitter_buffer import JitterBuffer, JitterOutcome, Packet
+from slipstream_server.receive.capture_time import FrameOrigin, FrameOrigins
+from slipstream_server.receive.frame_search import Packet
+from slipstream_server.receive.jitter_buffer import JitterBuffer, JitterOutcome
 from slipstream_server.receive.transport_feedback import TransportFeedback
 from slipstream_server.rtp.depacketize import payload_content
 
-_REPORT_EVERY_NS = 50 * NS_PER_MS
+_TRANSPORT_FEEDBACK_EVERY_NS = 50 * NS_PER_MS
 _CYCLE = 1 << 32
 
 
 class VideoReceiver:
-    """Takes aiortc's packets; `run` keeps the time while none come.
+    """Handles the packets of one aiortc receiver; `run` keeps the timers while none come.
 
     Args:
         receiver: of the track, not started.
-        transport_cc: whether the sender wants to know when each packet came.
+        transport_cc: whether the sender has negotiated transport-wide feedback.
     """
 
     def __init__(self, receiver: RTCRtpReceiver, *, transport_cc: bool) -> None:
-        self._seam = AiortcReceiver(receiver, self, transport_cc=transport_cc)
+        self._aiortc = AiortcReceiver(receiver, self, transport_cc=transport_cc)
         self._buffer = JitterBuffer()
         self._origins = FrameOrigins()
-        self._arrivals = TransportFeedback() if transport_cc else None
-        self._report_ns: int | None = None
+        self._feedback = TransportFeedback() if transport_cc else None
+        self._feedback_due_ns: int | None = None
         self._counts: Counter[str] = Counter()
         self._ssrc: int | None = None
-        self._nack: tuple[int, ...] = ()
-        self._pli = False
+        self._pending_nack: tuple[int, ...] = ()
+        self._pending_pli = False
         self._last_timestamp: int | None = None
         self._pts = 0
         self._wake_ns: int | None = None
-        self._sooner = asyncio.Event()
+        self._due_sooner = asyncio.Event()
 
     @property
     def track(self) -> MediaStreamTrack:
         """The decoded pictures."""
-        return self._seam.track
+        return self._aiortc.track
 
     @property
     def drops(self) -> Mapping[str, int]:
-        """Frames dropped: `undecoded` where the decoder, `unread` where the loop was too late."""
+        """Frames dropped: `undecoded` where the decoder was too slow, `unread` where the event
+        loop was."""
         return {
-            "undecoded": self._seam.decoder_queue.dropped,
-            "unread": self._seam.track_queue.dropped,
+            "undecoded": self._aiortc.decoder_queue.dropped,
+            "unread": self._aiortc.track_queue.dropped,
         }
 
-    def origin(self, pts: int) -> FrameOrigin | None:
-        """Where the picture with this pts comes from; None if it is not one of the last."""
-        return self._origins.of(pts)
+    def frame_origin(self, pts: int) -> FrameOrigin | None:
+        """The origin of the picture with this pts; None if it is not one of the last."""
+        return self._origins.origin_of(pts)
 
     def counts(self) -> Mapping[str, int]:
-        """What was asked for (`nack` packets, `pli`), and what was dropped by cause."""
+        """What was requested (`nack` packets, `pli`), and what was dropped by cause."""
         return self._counts | Counter(self._buffer.drops) | Counter(self.drops)
 
     async def run(self) -> None:
-        """Ask again for what did not come, and report arrivals, until cancelled."""
+        """Send requests and reports when they are due, until cancelled."""
         while True:
-            self._sooner.clear()
+            self._due_sooner.clear()
             self._wake_ns = self._due_ns()
             wait_s = None
             if self._wake_ns is not None:
                 wait_s = max(0.0, (self._wake_ns - now_ns()) / NS_PER_S)
             try:
                 async with asyncio.timeout(wait_s):
-                    await self._sooner.wait()
+                    await self._due_sooner.wait()
             except TimeoutError:
-                self._act(self._buffer.poll(now_ns()))
-                await self.respond()
+                self._apply(self._buffer.poll(now_ns()))
+                await self.send_feedback()
 
     # ---- as the packets come
 
     def on_arrival(self, transport_sequence: int | None, arrival_ns: int) -> None:
-        """A packet of any kind came."""
-        if self._arrivals is None or transport_sequence is None:
+        """A packet of any kind has come."""
+        if self._feedback is None or transport_sequence is None:
             return
-        self._arrivals.add(transport_sequence, arrival_ns)
-        if self._report_ns is None:
-            self._report_ns = arrival_ns + _REPORT_EVERY_NS
+        self._feedback.add(transport_sequence, arrival_ns)
+        if self._feedback_due_ns is None:
+            self._feedback_due_ns = arrival_ns + _TRANSPORT_FEEDBACK_EVERY_NS
 
     def on_sender_report(self, ssrc: int, ntp_timestamp: int, rtp_timestamp: int) -> None:
-        """The sender has told its time."""
+        """A sender report has come."""
         if ssrc == self._ssrc:
-            self._origins.report(ntp_timestamp, rtp_timestamp)
+            self._origins.on_sender_report(ntp_timestamp, rtp_timestamp)
 
-    def take(self, packet: RtpPacket, codec: str, data: bytes) -> None:
-        """A packet of the stream came."""
+    def on_packet(self, packet: RtpPacket, codec: str, data: bytes) -> None:
+        """A packet of the stream has come."""
         if packet.ssrc != self._ssrc:  # another stream takes over: nothing of the old one is left
             self._ssrc = packet.ssrc
             self._buffer = JitterBuffer()
             self._origins = FrameOrigins()
-        found = payload_content(codec, packet.payload)
+        content = payload_content(codec, packet.payload)
         arrival_ns = now_ns()
-        self._origins.packet(packet.timestamp, arrival_ns)
+        self._origins.on_packet(packet.timestamp, arrival_ns)
         outcome = self._buffer.add(
             Packet(
                 sequence=packet.sequence_number,
                 timestamp=packet.timestamp,
                 payload_type=packet.payload_type,
                 marker=bool(packet.marker),
-                begins=found.begins,
-                key=found.key,
+                starts_frame=content.starts_frame,
+                is_key=content.is_key,
                 data=data,
             ),
             arrival_ns,
         )
-        self._act(outcome)
+        self._apply(outcome)
 
-    async def respond(self) -> None:
-        """Send what is to be sent back."""
-        nack, self._nack = self._nack, ()
-        pli, self._pli = self._pli, False
+    async def send_feedback(self) -> None:
+        """Send the requests and the report that are due."""
+        nack, self._pending_nack = self._pending_nack, ()
+        pli, self._pending_pli = self._pending_pli, False
         if self._ssrc is not None:
             if nack:
                 self._counts["nack"] += len(nack)
-                await self._seam.nack(self._ssrc, nack)
+                await self._aiortc.send_nack(self._ssrc, nack)
             if pli:
                 self._counts["pli"] += 1
-                await self._seam.pli(self._ssrc)
-        if self._report_ns is not None and now_ns() >= self._report_ns:
-            self._report_ns = None
-            await self._report()
+                await self._aiortc.send_pli(self._ssrc)
+        if self._feedback_due_ns is not None and now_ns() >= self._feedback_due_ns:
+            self._feedback_due_ns = None
+            await self._send_transport_feedback()
         due_ns = self._due_ns()
         if due_ns is not None and (self._wake_ns is None or due_ns < self._wake_ns):
-            self._sooner.set()
+            self._due_sooner.set()
 
-    async def _report(self) -> None:
-        fci = self._arrivals.report() if self._arrivals is not None else None
+    async def _send_transport_feedback(self) -> None:
+        fci = self._feedback.report() if self._feedback is not None else None
         if fci is not None:
-            await self._seam.report(self._ssrc or 0, fci)
+            await self._aiortc.send_transport_feedback(self._ssrc or 0, fci)
 
-    def _act(self, outcome: JitterOutcome) -> None:
+    def _apply(self, outcome: JitterOutcome) -> None:
+        """Decode the frames; keep the requests for `send_feedback`."""
         for frame in outcome.frames:
-            pts = self._map(frame.timestamp)
-            self._origins.released(frame.timestamp, pts)
-            if not self._seam.decode(frame, pts):
-                self._buffer.need_key()
-        self._nack += outcome.nack
-        self._pli |= outcome.pli
+            pts = self._unwrap(frame.timestamp)
+            self._origins.on_release(frame.timestamp, pts)
+            if not self._aiortc.decode(frame, pts):
+                self._buffer.require_key_frame()
+        self._pending_nack += outcome.nack
+        self._pending_pli |= outcome.pli
 
-    def _map(self, timestamp: int) -> int:
-        """A timestamp of 32 bits on a line that begins with the first and never starts over."""
+    def _unwrap(self, timestamp: int) -> int:
+        """The pts of a frame: its timestamp of 32 bits, counted from the first, without wraps."""
         if self._last_timestamp is not None:
             step = (timestamp - self._last_timestamp + _CYCLE // 2) % _CYCLE - _CYCLE // 2
             self._pts += step
@@ -157,5 +160,5 @@ class VideoReceiver:
         return self._pts
 
     def _due_ns(self) -> int | None:
-        dues = (self._buffer.due_ns(), self._report_ns)
+        dues = (self._buffer.due_ns(), self._feedback_due_ns)
         return min((due for due in dues if due is not None), default=None)

@@ -1,4 +1,4 @@
-"""Transport-wide congestion control, receiving side: the sender is told when packets came. Pure.
+"""Transport-wide congestion control, receiving side: reports when each packet came. Pure.
 
 With it Chromium estimates the uplink by itself and quickly; without it the rate follows aiortc's
 slow estimate. Layout of a report (RTPFB, FMT 15):
@@ -17,7 +17,7 @@ _SEQUENCES = 1 << 16
 _TICK_NS = 250_000
 _REFERENCE_TICKS = 256
 _HISTORY_PACKETS = 512
-_HISTORY_TICKS = 4 * 4000  # well inside the 8 s that a delta can say
+_HISTORY_TICKS = 4 * 4000  # 4 s, well inside the 8 s that a delta can hold
 _LOST, _SMALL, _LARGE = 0, 1, 2
 _VECTOR_SYMBOLS = 7
 _RUN_MAX = (1 << 13) - 1
@@ -31,7 +31,7 @@ class TransportFeedback:
         self._highest: int | None = None
         self._base = 0  # the first packet of the next report
         self._reports = 0
-        self._news = False
+        self._has_new = False
 
     def add(self, sequence: int, arrival_ns: int) -> None:
         """A packet with the transport-wide `sequence` of 16 bits has come."""
@@ -46,13 +46,13 @@ class TransportFeedback:
         self._ticks[at] = arrival_ns // _TICK_NS
         self._highest = max(self._highest, at)
         self._base = min(self._base, at)
-        self._news = True
+        self._has_new = True
 
     def report(self) -> bytes | None:
-        """The next report's FCI, or None where nothing has come since the last."""
-        if not self._news or self._highest is None:
+        """The next report's FCI, or None where no packet has come since the last."""
+        if not self._has_new or self._highest is None:
             return None
-        self._news = False
+        self._has_new = False
         self._forget(self._highest)
         base = max(self._base, min(self._ticks))
         ticks = [self._ticks.get(at) for at in range(base, self._highest + 1)]
@@ -73,8 +73,8 @@ def _pack(base: int, ticks: list[int | None], number: int) -> bytes:
     received = [tick for tick in ticks if tick is not None]
     reference = received[0] // _REFERENCE_TICKS
     deltas = [b - a for a, b in pairwise([reference * _REFERENCE_TICKS, *received])]
-    coming = iter(deltas)
-    symbols = [_LOST if tick is None else _symbol(next(coming)) for tick in ticks]
+    next_delta = iter(deltas)
+    symbols = [_LOST if tick is None else _symbol(next(next_delta)) for tick in ticks]
     head = struct.pack("!HH", base, len(ticks))
     head += (reference % (1 << 24)).to_bytes(3, "big") + bytes([number])
     body = b"".join(

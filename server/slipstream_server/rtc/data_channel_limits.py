@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from aiortc import RTCSctpTransport
 
-from slipstream_server.rtp.aiortc_internals import private
+from slipstream_server.rtp.aiortc_internals import get_private
 
 _EVERYTHING_BYTES = 1 << 40
 _OVERDRAWN_BYTES = 64 << 10  # beyond the window we have told; a caller who keeps to it never is
@@ -30,13 +30,13 @@ def limit_channels(
     Raises:
         SeamMoved: if this aiortc is not built as we know it.
     """
-    handle: Callable[[bytes], Awaitable[None]] = private(sctp, "_handle_data")
-    private(sctp, "_advertised_rwnd")
+    handle: Callable[[bytes], Awaitable[None]] = get_private(sctp, "_handle_data")
+    get_private(sctp, "_advertised_rwnd")
     refused = False
 
     async def metered(data: bytes) -> None:
         nonlocal refused
-        overdrawn: bool = private(sctp, "_advertised_rwnd") < -_OVERDRAWN_BYTES
+        overdrawn: bool = get_private(sctp, "_advertised_rwnd") < -_OVERDRAWN_BYTES
         # a message without an end is as much too much as many messages
         refused = refused or not admit(_EVERYTHING_BYTES if overdrawn else len(data))
         if refused:

@@ -19,13 +19,13 @@ from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.ice.gathering import IceServer, bound_gathering, rtc_configuration
 from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.observability.media_stats import MediaStats
-from slipstream_server.receive.frame_origin import FrameOrigin
+from slipstream_server.receive.capture_time import FrameOrigin
 from slipstream_server.rtc.data_channel_limits import limit_channels
 from slipstream_server.rtc.video_transceiver import Outgoing, VideoTransceiver
 from slipstream_server.rtp import aiortc_internals
 from slipstream_server.rtp.aiortc_internals import InternalsChanged
 from slipstream_server.rtp.sdp import Offer, ice_ufrag, with_start_bitrate
-from slipstream_server.send.frame_timing import FrameTimes, Timings
+from slipstream_server.send.frame_timing import FrameTimes, TimingChannel
 from slipstream_server.token_bucket import TokenBucket
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class PeerConnection:
         self._on_open = on_open
         self._on_message = on_message
         self._channel: RTCDataChannel | None = None
-        self._timings: Timings | None = None
+        self._timings: TimingChannel | None = None
         self._channels = 0
         self._incoming = TokenBucket(rate_per_s=_INCOMING_BYTES_PER_S, burst=_INCOMING_BURST_BYTES)
         self._pc = RTCPeerConnection(rtc_configuration(servers))
@@ -142,9 +142,11 @@ class PeerConnection:
                 FrameTimes(rtp_timestamp=rtp_timestamp, scheduled=scheduled, sent_ns=sent_ns)
             )
 
-    def origin(self, pts: int) -> FrameOrigin | None:
+    def frame_origin(self, pts: int) -> FrameOrigin | None:
         """Where the camera's picture with this pts comes from."""
-        return self._video.reception.origin(pts) if self._video.reception is not None else None
+        return (
+            self._video.reception.frame_origin(pts) if self._video.reception is not None else None
+        )
 
     @property
     def counts(self) -> MediaStats:
@@ -226,7 +228,7 @@ class PeerConnection:
             self._leave(f"more than {_CHANNELS_MAX} data channels were opened; open fewer")
             return
         if channel.label == TIMING_LABEL and self._timings is None:
-            self._timings = Timings(channel)
+            self._timings = TimingChannel(channel)
             return
         if channel.label != CHANNEL_LABEL or self._channel is not None:
             logger.info("data channel %r is not used", channel.label)

@@ -1,24 +1,25 @@
-"""Where our video meets aiortc's insides: every private name of aiortc's that the video uses.
-
-This file has what belongs to a connection and its transceivers, `receive/aiortc_receiver.py` and
-`send/aiortc_sender.py` the rest.
+"""The private names of aiortc that are used: on a connection and its transceivers.
 
 aiortc 1.16 has no public way to choose how a frame is reassembled, how the bitrate is followed or
-which header extensions travel. Its objects are plain, so each call gets objects of ours in their
-places. Only instances are changed, before the call begins; modules and their constants are never.
-A name that is gone raises `InternalsChanged` when a call begins, and
-`tests/server/rtp/test_aiortc_internals.py` says so before that.
+which header extensions are negotiated. Its objects are plain, so each call puts objects of ours in
+their places. Only instances are changed, before the call begins; modules and their constants never.
+A name that does not exist raises `InternalsChanged` when a call begins, and
+`tests/server/rtp/test_aiortc_internals.py` fails before that.
 
 On the connection, between the offer and the answer:
 
-* `_set_role` of the DTLS transports: where the offer leaves the choice, the other side begins the
-  handshake. aiortc's own end takes ECDSA certificates only when it begins itself, and the
-  certificates of GStreamer, of some libdatachannel and OpenSSL builds are RSA.
+* `_set_role` of the DTLS transports: called, so that the other side begins the handshake where the
+  offer leaves the choice. aiortc's own end takes ECDSA certificates only when it begins itself, and
+  the certificates of GStreamer, of some libdatachannel and OpenSSL builds are RSA.
 
 On the transceiver, between the offer and the answer:
 
-* `_headerExtensions`, `_codecs[].rtcpFeedback`: playout-delay and transport-cc are added, with the
-  offer's numbers. aiortc's own list is a module constant. `_codecs[0]` is what will be sent.
+* `_headerExtensions`: playout-delay and transport-cc are added, with the offer's ids, since
+  aiortc's own list is a module constant.
+* `_codecs[].rtcpFeedback`: transport-cc is added. `_codecs[0].name`: read, the codec that is sent.
+
+Elsewhere, each with its own list: the receiver's in `receive/aiortc_receiver.py`, the sender's in
+`send/aiortc_sender.py`, SCTP's in `rtc/data_channel_limits.py`, ICE's in `ice/gathering.py`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -34,15 +35,15 @@ from aiortc.sdp import MediaDescription, SessionDescription
 PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 
-Handle = Callable[[AnyRtcpPacket], Awaitable[None]]
+HandleRtcp = Callable[[AnyRtcpPacket], Awaitable[None]]
 
 
 class InternalsChanged(RuntimeError):
-    """This aiortc is not built as we know it; a version that is can be installed."""
+    """The installed aiortc lacks a private name that is used; another version must be installed."""
 
 
-def private(owner: object, name: str) -> Any:
-    """An attribute of aiortc's own.
+def get_private(owner: object, name: str) -> Any:
+    """A private attribute of an aiortc object.
 
     Raises:
         InternalsChanged: if there is none of that name.
@@ -56,9 +57,13 @@ def private(owner: object, name: str) -> Any:
         ) from None
 
 
-def put(owner: object, name: str, part: object) -> None:
-    """Put `part` in the place of an attribute of aiortc's own."""
-    private(owner, name)
+def replace_private(owner: object, name: str, part: object) -> None:
+    """Replace a private attribute of an aiortc object, which must exist.
+
+    Raises:
+        InternalsChanged: if there is none of that name.
+    """
+    get_private(owner, name)
     setattr(owner, name, part)
 
 
@@ -66,7 +71,7 @@ def put(owner: object, name: str, part: object) -> None:
 
 
 def answer_passively(pc: RTCPeerConnection, offer: str) -> None:
-    """Leave the first word of the DTLS handshake to the other side where the offer allows it."""
+    """Let the other side begin the DTLS handshake where the offer allows it."""
     media = SessionDescription.parse(offer).media
     if any(one.dtls is None or one.dtls.role != "auto" for one in media):
         return
@@ -74,7 +79,7 @@ def answer_passively(pc: RTCPeerConnection, offer: str) -> None:
     if pc.sctp is not None:
         transports.append(pc.sctp.transport)
     for transport in transports:
-        private(transport, "_set_role")("server")
+        get_private(transport, "_set_role")("server")
 
 
 # ---- transceiver
@@ -97,20 +102,20 @@ def add_extensions(
     """Agree to playout-delay and transport-cc where they are offered; True if the latter is.
 
     Args:
-        low_delay: whether the viewer shall show each frame at once. That the former is declined
-            tells our page that it shall not.
+        low_delay: whether the viewer shall show each frame at once; if not, playout-delay is
+            declined, which tells the page so.
     """
     feedback = RTCRtcpFeedback(type="transport-cc")
-    numbers = {extension.uri: extension for extension in offered.rtp.headerExtensions}
-    agreed: list[RTCRtpHeaderExtensionParameters] = private(transceiver, "_headerExtensions")
-    if low_delay and PLAYOUT_DELAY in numbers:
-        agreed.append(numbers[PLAYOUT_DELAY])
-    if TRANSPORT_CC not in numbers or not any(
+    ids = {extension.uri: extension for extension in offered.rtp.headerExtensions}
+    agreed: list[RTCRtpHeaderExtensionParameters] = get_private(transceiver, "_headerExtensions")
+    if low_delay and PLAYOUT_DELAY in ids:
+        agreed.append(ids[PLAYOUT_DELAY])
+    if TRANSPORT_CC not in ids or not any(
         feedback in codec.rtcpFeedback for codec in offered.rtp.codecs
     ):
         return False
-    agreed.append(numbers[TRANSPORT_CC])
-    for codec in private(transceiver, "_codecs"):
+    agreed.append(ids[TRANSPORT_CC])
+    for codec in get_private(transceiver, "_codecs"):
         if not is_rtx(codec):
             codec.rtcpFeedback.append(feedback)
     return True
@@ -118,5 +123,5 @@ def add_extensions(
 
 def sent_codec(transceiver: RTCRtpTransceiver) -> str:
     """The codec this side will send, as aiortc names it ("H264", "VP8")."""
-    codec: str = private(transceiver, "_codecs")[0].name
+    codec: str = get_private(transceiver, "_codecs")[0].name
     return codec

@@ -1,4 +1,4 @@
-"""What an RTP payload says of its picture: does one begin here, can it stand alone. Pure.
+"""What an RTP payload says of its frame: whether one starts here, whether it is a key frame. Pure.
 
 Sources: RFC 6184 section 5 (H.264), RFC 7741 section 4 (VP8).
 """
@@ -20,37 +20,36 @@ class PayloadContent:
     """One payload.
 
     Args:
-        begins: whether it is surely the first of its picture, whatever came before it.
-        key: whether its picture can be decoded without those before it; only some payloads of
-            such a picture tell.
+        starts_frame: whether it is surely the first of its frame, whatever came before it.
+        is_key: whether its frame is a key frame; only some payloads of a key frame say so.
     """
 
-    begins: bool
-    key: bool
+    starts_frame: bool
+    is_key: bool
 
 
-INNER = PayloadContent(begins=False, key=False)
+CONTINUATION = PayloadContent(starts_frame=False, is_key=False)
 
 
 def payload_content(codec: str, payload: bytes) -> PayloadContent:
-    """Look into a payload of `codec`, as aiortc names it ("H264", "VP8")."""
+    """Read a payload of `codec`, as aiortc names it ("H264", "VP8")."""
     if codec == "H264":
         return _h264(payload)
     if codec == "VP8":
         return _vp8(payload)
-    return INNER
+    return CONTINUATION
 
 
 def _h264(payload: bytes) -> PayloadContent:
     units = list(_h264_units(payload))
     return PayloadContent(
-        begins=bool(units) and units[0] in _FIRST_UNITS,
-        key=any(unit in _KEY_UNITS for unit in units),
+        starts_frame=bool(units) and units[0] in _FIRST_UNITS,
+        is_key=any(unit in _KEY_UNITS for unit in units),
     )
 
 
 def _h264_units(payload: bytes) -> Iterator[int]:
-    """The types of the units that begin in a payload."""
+    """The NAL unit types that begin in a payload."""
     if not payload:
         return
     kind = payload[0] & 0x1F
@@ -69,7 +68,7 @@ def _h264_units(payload: bytes) -> Iterator[int]:
 def _vp8(payload: bytes) -> PayloadContent:
     """The byte behind the descriptor begins the first partition; it is even in a key frame."""
     if not payload or payload[0] & 0x17 != 0x10:  # S = 1 and PID = 0
-        return INNER
+        return CONTINUATION
     at = 1
     if payload[0] & 0x80 and len(payload) > 1:
         flags = payload[1]
@@ -77,4 +76,4 @@ def _vp8(payload: bytes) -> PayloadContent:
         if flags & 0x80:
             at += 2 if len(payload) > at and payload[at] & 0x80 else 1
         at += bool(flags & 0x40) + bool(flags & 0x30)
-    return PayloadContent(begins=True, key=len(payload) > at and not payload[at] & 0x01)
+    return PayloadContent(starts_frame=True, is_key=len(payload) > at and not payload[at] & 0x01)

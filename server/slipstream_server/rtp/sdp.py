@@ -1,4 +1,4 @@
-"""What an offer asks for, and the last touches to an answer. Text in, text out."""
+"""SDP as text: checks and reads offers, parses candidates, adds a bitrate hint to answers."""
 
 import re
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from aiortc.sdp import SessionDescription, candidate_from_sdp
 
 from slipstream_server.errors import RequestError
 
-# What a browser takes the uplink for until it knows better; without it it begins at 300 and climbs
-# slowly. Twice what our page sends: Chromium lets go of no more at once than the link is believed
-# to carry in 50 ms, and what is left of a frame leaves 40 ms later.
+# A browser's first estimate of the uplink; without the hint it begins at 300 and climbs slowly.
+# Twice what our page sends: Chromium sends no more at once than the estimate carries in 50 ms, and
+# the rest of a frame leaves 40 ms later.
 _START_KBPS = 5000
-_ASK = "send the text of RTCPeerConnection.localDescription.sdp"
+_HINT = "send the text of RTCPeerConnection.localDescription.sdp"
 _MAX_MEDIA = 16
 _MAX_CHARACTERS = 64 << 10  # a browser's offer with everything in it is a tenth of that
 _QUOTED_CHARACTERS = 200
@@ -30,7 +30,7 @@ class Offer:
         candidates: those addresses; they are added later, since looking up a name may take a second
             and the answer does not need them.
         sends_video: whether the caller brings a camera; else it only watches.
-        only_sends: whether it wants no picture back.
+        only_sends: whether it receives no picture.
     """
 
     sdp: str
@@ -51,13 +51,13 @@ def read_offer(sdp: str, kind: str) -> Offer:
     if kind != "offer":
         raise RequestError(f"type is {kind!r}, it must be 'offer'")
     if len(sdp) > _MAX_CHARACTERS:
-        raise RequestError(f"sdp has {len(sdp)} characters, the most is {_MAX_CHARACTERS}; {_ASK}")
+        raise RequestError(f"sdp has {len(sdp)} characters, the most is {_MAX_CHARACTERS}; {_HINT}")
     if not sdp.startswith("v=0"):
-        raise RequestError(f"sdp begins with {sdp[:20]!r}, it must begin with 'v=0'; {_ASK}")
+        raise RequestError(f"sdp begins with {sdp[:20]!r}, it must begin with 'v=0'; {_HINT}")
     try:
         description = SessionDescription.parse(sdp)
     except Exception as error:  # the parser raises whatever its line-splitting runs into
-        raise RequestError(f"sdp cannot be parsed ({_quoted(error)}); {_ASK}") from error
+        raise RequestError(f"sdp cannot be parsed ({_quoted(error)}); {_HINT}") from error
     if len(description.media) > _MAX_MEDIA:
         raise RequestError(f"the offer has {len(description.media)} media, at most {_MAX_MEDIA}")
     kinds = [media.kind for media in description.media]
@@ -69,9 +69,11 @@ def read_offer(sdp: str, kind: str) -> Offer:
     video = next(media for media in description.media if media.kind == "video")
     for media in description.media:
         if media.ice is None or not (media.ice.usernameFragment and media.ice.password):
-            raise RequestError(f"m={_quoted(media.kind)} has no ICE user name and password; {_ASK}")
+            raise RequestError(
+                f"m={_quoted(media.kind)} has no ICE user name and password; {_HINT}"
+            )
         if media.dtls is None or not media.dtls.fingerprints:
-            raise RequestError(f"m={_quoted(media.kind)} has no DTLS fingerprint; {_ASK}")
+            raise RequestError(f"m={_quoted(media.kind)} has no DTLS fingerprint; {_HINT}")
     _check_names(description)
     sdp = _with_directions(_ADDRESSES.sub("", sdp), description)
     if video.direction == "inactive":
@@ -90,16 +92,16 @@ def read_offer(sdp: str, kind: str) -> Offer:
 
 
 def _check_names(description: SessionDescription) -> None:
-    """See that each media has a name of its own and that the bundle names no other: aiortc breaks
-    off half-way where it is not so.
+    """Check that each media section has its own `a=mid` and that the bundle names no other: aiortc
+    fails half-way otherwise.
 
     Raises:
-        RequestError: if it is not so.
+        RequestError: if it does not hold.
     """
     names = [media.rtp.muxId for media in description.media]
     if "" in names or len(set(names)) < len(names):
         raise RequestError(
-            f"a=mid of the media are {_quoted(names)}, each needs one of its own; {_ASK}"
+            f"a=mid of the media are {_quoted(names)}, each needs one of its own; {_HINT}"
         )
     bundled = {
         str(item)
@@ -110,7 +112,7 @@ def _check_names(description: SessionDescription) -> None:
     if unknown := sorted(bundled - set(names)):
         raise RequestError(
             f"a=group:BUNDLE names {_quoted(unknown)}, a=mid of the media are {_quoted(names)}; "
-            f"{_ASK}"
+            f"{_HINT}"
         )
 
 
@@ -137,7 +139,7 @@ def _with_directions(sdp: str, description: SessionDescription) -> str:
 
 
 def _quoted(found: object) -> str:
-    """What somebody else has written, no longer than it helps."""
+    """Text of the other side for an error message, cut short."""
     text = found if isinstance(found, str) else repr(found)
     return text if len(text) <= _QUOTED_CHARACTERS else text[:_QUOTED_CHARACTERS] + "..."
 

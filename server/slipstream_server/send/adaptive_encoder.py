@@ -19,7 +19,7 @@ from slipstream_protocol.clock import RTP_HZ, now_ns
 
 from slipstream_server.send.bandwidth import FrameSpacing, PictureFormat, RateControl
 from slipstream_server.send.h264 import TIME_BASE, X264, EncodedPicture, H264Codec, H264Encoder
-from slipstream_server.send.keyframes import KeyFrames
+from slipstream_server.send.keyframes import KeyFrameScheduler
 from slipstream_server.send.pacer import Pacer
 from slipstream_server.send.vp8 import Vp8Encoder
 
@@ -63,7 +63,7 @@ class AdaptiveEncoder:
     """
 
     def __init__(
-        self, *, codec: H264Codec, pool: Executor, rate: RateControl, key_frames: KeyFrames
+        self, *, codec: H264Codec, pool: Executor, rate: RateControl, key_frames: KeyFrameScheduler
     ) -> None:
         self.rate = rate
         self.pacer = Pacer(pace_bps=_PACE_MIN_BPS)

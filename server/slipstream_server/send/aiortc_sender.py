@@ -39,10 +39,15 @@ from aiortc.rtp import (
 )
 from slipstream_protocol.clock import NS_PER_S, now_ns
 
-from slipstream_server.rtp.aiortc_internals import PLAYOUT_DELAY, Handle, private, put
+from slipstream_server.rtp.aiortc_internals import (
+    PLAYOUT_DELAY,
+    HandleRtcp,
+    get_private,
+    replace_private,
+)
 from slipstream_server.rtp.depacketize import payload_content
 from slipstream_server.send.pacer import Pacer
-from slipstream_server.send.retransmit import Retransmissions
+from slipstream_server.send.retransmit import RetransmitPolicy
 
 
 class SenderEvents(Protocol):
@@ -78,17 +83,17 @@ class AiortcSender:
         self._sender = sender
         self._codec = codec
         self._events = events
-        self._ssrc: int = private(sender, "_ssrc")
-        self._history: dict[int, RtpPacket] = private(sender, "_RTCRtpSender__rtp_history")
-        self._resends = Retransmissions(self._keeps)
+        self._ssrc: int = get_private(sender, "_ssrc")
+        self._history: dict[int, RtpPacket] = get_private(sender, "_RTCRtpSender__rtp_history")
+        self._resends = RetransmitPolicy(self._keeps)
         if low_delay:
-            put(sender, "_RTCRtpSender__rtp_header_extensions_map", PlayoutDelayMap())
+            replace_private(sender, "_RTCRtpSender__rtp_header_extensions_map", PlayoutDelayMap())
         if events is not None:
-            put(sender, "_send_keyframe", events.on_key_request)
-        self._request_key: Callable[[], None] = private(sender, "_send_keyframe")
-        self._handle: Handle = private(sender, "_handle_rtcp_packet")
-        put(sender, "_handle_rtcp_packet", self._hear)
-        private(sender.transport, "_send_rtp")
+            replace_private(sender, "_send_keyframe", events.on_key_request)
+        self._request_key: Callable[[], None] = get_private(sender, "_send_keyframe")
+        self._handle: HandleRtcp = get_private(sender, "_handle_rtcp_packet")
+        replace_private(sender, "_handle_rtcp_packet", self._hear)
+        get_private(sender.transport, "_send_rtp")
         # it stands in for the real one in all that a sender does with it
         transport = PacedTransport(sender, pacer, on_sent=self._note_key)
         sender.setTransport(transport)  # type: ignore[arg-type]
@@ -97,7 +102,7 @@ class AiortcSender:
         if self._events is not None:
             self._tell(self._events, packet)
         if isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK:
-            rtt_s: float | None = private(self._sender, "_RTCRtpSender__rtt")
+            rtt_s: float | None = get_private(self._sender, "_RTCRtpSender__rtt")
             answer = self._resends.answer(packet.lost, now_ns(), int((rtt_s or 0) * NS_PER_S))
             if answer.needs_key:
                 self._request_key()
@@ -121,7 +126,7 @@ class AiortcSender:
     def _note_key(self, sequence: int) -> None:
         packet = self._history[sequence % RTP_HISTORY_SIZE]
         found = payload_content(self._codec, packet.payload)
-        if found.begins and found.key:
+        if found.starts_frame and found.is_key:
             self._resends.key_sent(sequence)
 
     def _keeps(self, sequence: int) -> bool:
@@ -143,13 +148,13 @@ def last_rtp_timestamp(sender: RTCRtpSender) -> int:
 
     aiortc adds a random origin to every pts and keeps the sum to itself, for its sender reports.
     """
-    timestamp: int = private(sender, "_RTCRtpSender__rtp_timestamp")
+    timestamp: int = get_private(sender, "_RTCRtpSender__rtp_timestamp")
     return timestamp
 
 
 def received_packets(sender: RTCRtpSender) -> int:
     """Packets of all kinds, but STUN, that the sender's transport has brought so far."""
-    count: int = private(sender.transport, "_RTCDtlsTransport__rx_packets")
+    count: int = get_private(sender.transport, "_RTCDtlsTransport__rx_packets")
     return count
 
 
@@ -193,14 +198,14 @@ class PacedTransport:
         self._on_sent = on_sent
         self._transport: Any = sender.transport
         self._pacer = pacer
-        private(sender, "_RTCRtpSender__rtp_task")
+        get_private(sender, "_RTCRtpSender__rtp_task")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     async def _send_rtp(self, data: bytes) -> None:
         await self._transport._send_rtp(data)
-        if asyncio.current_task() is private(self._sender, "_RTCRtpSender__rtp_task"):
+        if asyncio.current_task() is get_private(self._sender, "_RTCRtpSender__rtp_task"):
             self._on_sent(int.from_bytes(data[2:4], "big"))
             ends_frame = data[1] & 0x80
             wait_ns = self._pacer.sent(len(data), now_ns())

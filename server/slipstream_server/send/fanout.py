@@ -19,7 +19,7 @@ from slipstream_protocol.clock import NS_PER_S, now_ns
 from slipstream_server.frames.playout import GeneratedFrame, Playout, ScheduledFrame
 from slipstream_server.send.adaptive_encoder import AdaptiveEncoder, pacing_bps
 from slipstream_server.send.bandwidth import RateControl
-from slipstream_server.send.output_track import Pictures
+from slipstream_server.send.output_track import PlayoutSource
 from slipstream_server.send.pacer import Pacer
 from slipstream_server.send.subscriber_queue import SubscriberQueue
 
@@ -140,7 +140,7 @@ class Fanout:
         new_rate: Callable[[], RateControl],
         on_frame: Callable[[ScheduledFrame, int], None] | None = None,
     ) -> None:
-        self.pictures = Pictures(Playout(chunk_frames=chunk_frames))
+        self.pictures = PlayoutSource(Playout(chunk_frames=chunk_frames))
         self.encodings = {"H264": h264, "VP8": vp8}
         h264.encode_h264()
         vp8.encode_vp8()

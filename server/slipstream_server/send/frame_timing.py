@@ -89,7 +89,7 @@ class TimingBatch:
         return message
 
 
-class Wire(Protocol):
+class OutgoingChannel(Protocol):
     """What is used of a data channel."""
 
     @property
@@ -101,14 +101,14 @@ class Wire(Protocol):
     def send(self, data: bytes) -> None: ...
 
 
-class Timings:
+class TimingChannel:
     """Tells frames' times on a channel that may lose them; one that takes no more is skipped.
 
     Args:
         wire: opened by the page.
     """
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: OutgoingChannel) -> None:
         self.dropped_messages = 0  # messages that found it full
         self._wire = wire
         self._batch = TimingBatch()

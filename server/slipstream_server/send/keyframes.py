@@ -10,7 +10,7 @@ from slipstream_protocol.clock import NS_PER_MS
 _SPACING_NS = 400 * NS_PER_MS
 
 
-class KeyFrames:
+class KeyFrameScheduler:
     """Requests for key frames, and whether the next frame shall be one.
 
     Args:

@@ -14,7 +14,7 @@ from slipstream_server.frames.playout import GeneratedFrame, Playout, ScheduledF
 from slipstream_server.send.adaptive_encoder import AdaptiveEncoder
 
 
-class Pictures:
+class PlayoutSource:
     """Generated frames, each when it is due, as pictures with that time.
 
     Args:
@@ -61,7 +61,7 @@ class Pictures:
         """Its picture; pts counts from the first one."""
         if self._first_play_ns is None:
             self._first_play_ns = scheduled.play_ns
-        picture = picture_of(scheduled.generated.frame)
+        picture = to_video_frame(scheduled.generated.frame)
         picture.pts = ns_to_rtp(scheduled.play_ns - self._first_play_ns)
         picture.time_base = VIDEO_TIME_BASE
         return picture
@@ -90,7 +90,7 @@ class OutputTrack(MediaStreamTrack):
         super().__init__()
         self.playout = playout
         self.encoding = encoding
-        self._pictures = Pictures(playout)
+        self._pictures = PlayoutSource(playout)
         self._on_sent = on_sent
         self._given: ScheduledFrame | None = None
 
@@ -119,7 +119,7 @@ class OutputTrack(MediaStreamTrack):
         self.encoding.release()
 
 
-def picture_of(frame: I420) -> VideoFrame:
+def to_video_frame(frame: I420) -> VideoFrame:
     """The same pixels as a picture of PyAV's, where they lie if it can."""
     if frame.shape[0] % 6:  # PyAV takes a height for a multiple of four, and loses two rows
         return VideoFrame.from_ndarray(frame, format="yuv420p")

@@ -20,7 +20,7 @@ _SEQUENCES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retransmit:
+class RetransmitDecision:
     """The packets to send again; whether a key frame is needed as well."""
 
     sequences: tuple[int, ...]
@@ -34,7 +34,7 @@ class _Request:
     tries: int = 0
 
 
-class Retransmissions:
+class RetransmitPolicy:
     """The requests of one viewer.
 
     Args:
@@ -53,7 +53,7 @@ class Retransmissions:
         """A key frame begins with this packet."""
         self._key = sequence
 
-    def answer(self, sequences: Sequence[int], now_ns: int, rtt_ns: int) -> Retransmit:
+    def answer(self, sequences: Sequence[int], now_ns: int, rtt_ns: int) -> RetransmitDecision:
         """What to do about a request for `sequences`.
 
         Args:
@@ -82,7 +82,7 @@ class Retransmissions:
             request.tries += 1
             request.sent_ns = now_ns
             chosen.append(sequence)
-        return Retransmit(sequences=tuple(chosen), needs_key=needs_key)
+        return RetransmitDecision(sequences=tuple(chosen), needs_key=needs_key)
 
     def _forget(self, now_ns: int) -> None:
         """Numbers come round again; what is old is another packet's."""

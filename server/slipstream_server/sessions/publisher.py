@@ -73,8 +73,8 @@ class PublisherSession(Session):
             self.peer.camera,
             geometry=self.stream.ready.geometry,
             pool=self.context.pool,
-            deliver=self.stream.on_frame,
-            origin=self.peer.origin,
+            on_frame=self.stream.on_frame,
+            frame_origin=self.peer.frame_origin,
         )
         async with asyncio.TaskGroup() as parts:
             parts.create_task(self._drain(ingest), name="drain")

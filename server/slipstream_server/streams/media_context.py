@@ -11,7 +11,7 @@ from slipstream_server.observability.slo import SloTargets
 from slipstream_server.send.adaptive_encoder import AdaptiveEncoder, VideoSettings
 from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.fanout import KEY_EVERY_NS, Fanout
-from slipstream_server.send.keyframes import KeyFrames
+from slipstream_server.send.keyframes import KeyFrameScheduler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class MediaContext:
             codec=self.video.codec,
             pool=self.pool,
             rate=self.new_rate(),
-            key_frames=KeyFrames(),
+            key_frames=KeyFrameScheduler(),
         )
 
     def new_rate(self) -> RateControl:
@@ -46,7 +46,7 @@ class MediaContext:
                 codec=self.video.codec,
                 pool=self.pool,
                 rate=self.new_rate(),
-                key_frames=KeyFrames(every_ns=KEY_EVERY_NS),
+                key_frames=KeyFrameScheduler(every_ns=KEY_EVERY_NS),
             )
             for _ in range(2)
         )

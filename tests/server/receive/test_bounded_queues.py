@@ -7,7 +7,7 @@ from slipstream_server.receive.bounded_queues import DecoderQueue, TrackQueue
 
 async def test_the_newest_pictures_stay() -> None:
     """a reader that sleeps finds the last few; what it missed is counted."""
-    queue = TrackQueue(bound=3)
+    queue = TrackQueue(max_frames=3)
     for number in range(10):
         await queue.put(number)
     assert [queue.get_nowait() for _ in range(3)] == [7, 8, 9]
@@ -17,7 +17,7 @@ async def test_the_newest_pictures_stay() -> None:
 
 async def test_a_waiting_reader_gets_each_picture() -> None:
     """nothing is dropped where somebody reads."""
-    queue = TrackQueue(bound=1)
+    queue = TrackQueue(max_frames=1)
     reader = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     await queue.put("picture")
@@ -27,7 +27,7 @@ async def test_a_waiting_reader_gets_each_picture() -> None:
 
 def test_a_decoder_too_slow_loses_all_that_waits() -> None:
     """frames build on each other: the one too many and those before it go together."""
-    queue = DecoderQueue(bound=3)
+    queue = DecoderQueue(max_frames=3)
     assert [queue.offer(number) for number in range(5)] == [True, True, True, False, True]
     assert queue.get() == 4
     assert queue.dropped == 4

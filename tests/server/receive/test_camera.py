@@ -97,7 +97,7 @@ async def test_frames_come_through_in_order_with_their_times() -> None:
     delivered: asyncio.Queue[CapturedFrame] = asyncio.Queue()
     with ThreadPoolExecutor(1) as pool:
         ingest = CameraIngest(
-            Clip(frames), geometry=GEOMETRY, pool=pool, deliver=delivered.put_nowait
+            Clip(frames), geometry=GEOMETRY, pool=pool, on_frame=delivered.put_nowait
         )
         scaling = asyncio.create_task(ingest.scale())
         with pytest.raises(MediaStreamError):
@@ -119,7 +119,7 @@ async def test_a_scaler_that_is_late_keeps_the_newest() -> None:
     delivered: asyncio.Queue[CapturedFrame] = asyncio.Queue()
     with ThreadPoolExecutor(1) as pool:
         ingest = CameraIngest(
-            Clip(frames), geometry=GEOMETRY, pool=pool, deliver=delivered.put_nowait
+            Clip(frames), geometry=GEOMETRY, pool=pool, on_frame=delivered.put_nowait
         )
         with pytest.raises(MediaStreamError):
             await ingest.drain()

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
-from slipstream_server.receive.jitter_buffer import JitterBuffer, JitterOutcome, Packet
+from slipstream_server.receive.frame_search import Packet
+from slipstream_server.receive.jitter_buffer import JitterBuffer, JitterOutcome
 
 from tests.server.packets import packets_of, padding, whole
 
@@ -89,12 +90,12 @@ def test_a_repaired_frame_brings_all_that_waited_behind_it() -> None:
     assert numbers(feed(buffer, without(packets, 4))) == [0]
     outcome = buffer.add(packets[4], 20 * PACKET_NS)
     assert [whole(frame) for frame in outcome.frames] == [1, 2, 3, 4, 5]
-    assert buffer.waiting_packets == 0
+    assert buffer.due_ns() is None
 
 
 def test_patience_ends_with_a_request_for_a_key_frame() -> None:
     """80 ms after the loss, not before; then every half second."""
-    buffer = JitterBuffer(patience_ns=80 * NS_PER_MS)
+    buffer = JitterBuffer(gap_wait_ns=80 * NS_PER_MS)
     outcomes = feed(buffer, without(packets_of(60), 4), step_ns=10 * NS_PER_MS)
     lost_ns = 40 * NS_PER_MS  # when packet 5 shows that 4 is missing
     plis = [at_ns for at_ns, outcome in outcomes if outcome.pli]
@@ -153,9 +154,9 @@ def test_a_sender_without_key_frames_is_taken_as_it_is() -> None:
     """after three seconds of asking any whole frame will do."""
     buffer = JitterBuffer()
     packets = packets_of(60, first_frame=7, keys=frozenset())
-    shown = numbers(feed(buffer, packets, step_ns=30 * NS_PER_MS))
-    assert shown == list(range(shown[0], 67))
-    assert shown[0] in (39, 40)  # the newest by then
+    released = numbers(feed(buffer, packets, step_ns=30 * NS_PER_MS))
+    assert released == list(range(released[0], 67))
+    assert released[0] in (39, 40)  # the newest by then
 
 
 def test_a_new_beginning_needs_two_packets() -> None:
@@ -169,11 +170,11 @@ def test_a_new_beginning_needs_two_packets() -> None:
 
 
 def test_a_decoder_that_fell_behind_goes_on_with_a_key_frame() -> None:
-    """after `need_key` frames that build on the lost one stay out."""
+    """after `require_key_frame` frames that build on the lost one stay out."""
     buffer = JitterBuffer()
     packets = packets_of(8, keys=frozenset({0, 5}))
     assert numbers(feed(buffer, packets[:6])) == [0, 1]
-    buffer.need_key()
+    buffer.require_key_frame()
     outcomes = feed(buffer, packets[6:], start_ns=NS_PER_S)
     assert numbers(outcomes) == [5, 6, 7]
     assert any(outcome.pli for _, outcome in outcomes)
@@ -239,16 +240,17 @@ def test_whatever_the_link_does(
     sent += [one for one in sent if dice.random() < repeat]
     sent = shuffled(sorted(sent, key=packets.index), spread, dice)
     buffer = JitterBuffer(capacity_packets=capacity)
-    shown: list[int] = []
+    released: list[int] = []
     for index, packet in enumerate(sent):
         outcome = buffer.add(packet, index * 10 * NS_PER_MS)
-        shown += [whole(frame) for frame in outcome.frames]
-        assert buffer.waiting_packets <= capacity
+        released += [whole(frame) for frame in outcome.frames]
+        used = sizes * len(released) + sum(buffer.drops.values())
+        assert index + 1 - used <= capacity
         assert len(buffer.nacks) <= 256
         assert len(set(outcome.nack)) == len(outcome.nack)
-    assert shown == sorted(set(shown))
+    assert released == sorted(set(released))
     if len(sent) * 10 * NS_PER_MS < 3 * NS_PER_S:  # before any whole frame will do
-        for before, after in zip([-1, *shown], shown, strict=False):
+        for before, after in zip([-1, *released], released, strict=False):
             assert after == before + 1 or after in keys
 
 
@@ -259,20 +261,20 @@ def test_a_link_that_answers_loses_nothing(seed: int, loss: float, late: int) ->
     packets = packets_of(60)
     buffer = JitterBuffer()
     answers: list[tuple[int, int]] = []
-    shown = []
+    released = []
     for index, packet in enumerate(packets):
         now_ns = index * PACKET_NS
         for due in [answer for answer in answers if answer[0] <= now_ns]:
             answers.remove(due)
             outcome = buffer.add(packets[due[1]], now_ns)
-            shown += [whole(frame) for frame in outcome.frames]
+            released += [whole(frame) for frame in outcome.frames]
             assert not outcome.pli
         if index and dice.random() < loss:
             continue
         outcome = buffer.add(packet, now_ns)
-        shown += [whole(frame) for frame in outcome.frames]
+        released += [whole(frame) for frame in outcome.frames]
         answers += [(now_ns + late * NS_PER_MS, lost) for lost in outcome.nack]
     for at_ns, lost in sorted(answers):
-        shown += [whole(frame) for frame in buffer.add(packets[lost], at_ns).frames]
-    assert shown == list(range(len(shown)))
-    assert len(shown) >= 55
+        released += [whole(frame) for frame in buffer.add(packets[lost], at_ns).frames]
+    assert released == list(range(len(released)))
+    assert len(released) >= 55

@@ -23,7 +23,7 @@ from slipstream_server.rtc.video_transceiver import VideoTransceiver
 from slipstream_server.send.adaptive_encoder import AdaptiveEncoder
 from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.h264 import X264
-from slipstream_server.send.keyframes import KeyFrames
+from slipstream_server.send.keyframes import KeyFrameScheduler
 
 from tests.server.calls import Camera, number_of
 
@@ -155,7 +155,7 @@ async def video_call(
     received = Reader()
     with ThreadPoolExecutor(1) as pool:
         rate = RateControl(ceiling_bps=2_000_000)
-        encoding = AdaptiveEncoder(codec=X264, pool=pool, rate=rate, key_frames=KeyFrames())
+        encoding = AdaptiveEncoder(codec=X264, pool=pool, rate=rate, key_frames=KeyFrameScheduler())
         video = VideoTransceiver(pc, EncodedCamera(Camera(**SIZE), encoding), encoding)
         transceiver = viewer.pc.addTransceiver(
             Camera(**SIZE) if camera else "video", direction="sendrecv" if camera else "recvonly"

@@ -66,7 +66,7 @@ async def test_every_seam_is_where_it_was() -> None:
         (transceiver.sender, SENDER),
     ):
         for name in names:
-            aiortc_internals.private(owner, name)
+            aiortc_internals.get_private(owner, name)
     for method, parameters in (
         (transceiver.receiver._handle_rtp_packet, ["packet", "arrival_time_ms"]),
         (transceiver.receiver._handle_rtcp_packet, ["packet"]),
@@ -89,7 +89,7 @@ async def test_a_seam_that_moved_is_named() -> None:
         aiortc_internals.InternalsChanged,
         match=r"RTCRtpSender of aiortc 1\.16\.\d+ has no __encoding, install a version that",
     ):
-        aiortc_internals.private(transceiver.sender, "__encoding")
+        aiortc_internals.get_private(transceiver.sender, "__encoding")
     await pc.close()
 
 

@@ -22,10 +22,10 @@ def test_only_a_key_frame_says_so(codec: str) -> None:
         payloads, _ = encoder.encode(frame, force_keyframe=number == 2)
         found = [payload_content(codec, payload) for payload in payloads]
         is_key = number in (0, 2)
-        assert any(one.key for one in found) == is_key
+        assert any(one.is_key for one in found) == is_key
         if codec == "VP8" or is_key:
-            assert found[0].begins
-        assert not any(one.begins for one in found[1:])
+            assert found[0].starts_frame
+        assert not any(one.starts_frame for one in found[1:])
 
 
 def test_units_of_h264() -> None:
@@ -35,16 +35,20 @@ def test_units_of_h264() -> None:
     def bundle(*units: bytes) -> bytes:
         return b"\x78" + b"".join(len(unit).to_bytes(2, "big") + unit for unit in units)
 
-    assert payload_content("H264", sps) == PayloadContent(begins=True, key=True)
-    assert payload_content("H264", b"\x09\xf0") == PayloadContent(begins=True, key=False)
-    assert payload_content("H264", bundle(sps, pps)) == PayloadContent(begins=True, key=True)
-    assert payload_content("H264", bundle(pps, idr)) == PayloadContent(begins=False, key=True)
-    assert payload_content("H264", slice_) == PayloadContent(begins=False, key=False)
+    assert payload_content("H264", sps) == PayloadContent(starts_frame=True, is_key=True)
+    assert payload_content("H264", b"\x09\xf0") == PayloadContent(starts_frame=True, is_key=False)
+    assert payload_content("H264", bundle(sps, pps)) == PayloadContent(
+        starts_frame=True, is_key=True
+    )
+    assert payload_content("H264", bundle(pps, idr)) == PayloadContent(
+        starts_frame=False, is_key=True
+    )
+    assert payload_content("H264", slice_) == PayloadContent(starts_frame=False, is_key=False)
     assert payload_content("H264", b"\x7c\x85\x88") == PayloadContent(
-        begins=False, key=True
+        starts_frame=False, is_key=True
     )  # first of FU-A
     assert payload_content("H264", b"\x7c\x05\x88") == PayloadContent(
-        begins=False, key=False
+        starts_frame=False, is_key=False
     )  # not the first
 
 

@@ -13,7 +13,7 @@ from slipstream_server.rtp.sdp import Offer, read_candidate, read_offer
 from slipstream_server.send.adaptive_encoder import AdaptiveEncoder
 from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.h264 import X264
-from slipstream_server.send.keyframes import KeyFrames
+from slipstream_server.send.keyframes import KeyFrameScheduler
 from slipstream_server.send.output_track import OutputTrack
 
 from tests.server.broken_sdp import OFFERS, broken_offers
@@ -69,7 +69,7 @@ def test_candidates_broken_in_every_way_are_read_or_refused() -> None:
 async def attempt(offer: Offer, pool: ThreadPoolExecutor) -> bool:
     """Whether the offer can be answered; hung up either way."""
     encoding = AdaptiveEncoder(
-        codec=X264, pool=pool, rate=RateControl(ceiling_bps=10**6), key_frames=KeyFrames()
+        codec=X264, pool=pool, rate=RateControl(ceiling_bps=10**6), key_frames=KeyFrameScheduler()
     )
     output = OutputTrack(Playout(chunk_frames=4), encoding, on_sent=lambda *_: None)
     peer = PeerConnection(

@@ -17,7 +17,7 @@ from slipstream_server.send.adaptive_encoder import AdaptiveEncoder
 from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.fanout import Fanout, SubscriberTrack
 from slipstream_server.send.h264 import X264
-from slipstream_server.send.keyframes import KeyFrames
+from slipstream_server.send.keyframes import KeyFrameScheduler
 
 from tests.server.stamped import generated_frame
 
@@ -40,7 +40,7 @@ class Airing:
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self.h264, self.vp8 = (
             AdaptiveEncoder(
-                codec=X264, pool=pool, rate=new_rate(), key_frames=KeyFrames(spacing_ns=0)
+                codec=X264, pool=pool, rate=new_rate(), key_frames=KeyFrameScheduler(spacing_ns=0)
             )
             for _ in range(2)
         )

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 from slipstream_server.frames.playout import ScheduledFrame
-from slipstream_server.send.frame_timing import RECORD, FrameTimes, TimingBatch, Timings
+from slipstream_server.send.frame_timing import RECORD, FrameTimes, TimingBatch, TimingChannel
 
 from tests.server.stamped import generated_frame, ms
 
@@ -64,7 +64,7 @@ class Wire:
 def test_a_full_channel_is_skipped_and_counted() -> None:
     """what a viewer does not fetch is not kept for it; once there is room, the newest goes on."""
     wire = Wire()
-    timings = Timings(wire)
+    timings = TimingChannel(wire)
     for number in range(40):
         wire.bufferedAmount = 1 << 20 if 8 <= number < 28 else 0
         timings.send(times(number))
@@ -77,7 +77,7 @@ def test_a_closed_channel_is_told_nothing() -> None:
     """the page has left: that is no loss."""
     wire = Wire()
     wire.readyState = "closed"
-    timings = Timings(wire)
+    timings = TimingChannel(wire)
     for number in range(8):
         timings.send(times(number))
     assert (wire.sent, timings.dropped_messages) == ([], 0)

@@ -90,7 +90,7 @@ def test_a_key_frame_brings_its_headers() -> None:
     encoded = encoder.encode(film.next(), bitrate_bps=CEILING_BPS, fps=FPS, key=True)
     assert encoded.key
     units = [unit for unit in bytes(encoded.packet).split(b"\x00\x00\x01") if unit.strip(b"\x00")]
-    assert payload_content("H264", units[0]).begins
+    assert payload_content("H264", units[0]).starts_frame
     assert {unit[0] & 0x1F for unit in units} >= {5, 7, 8}
     assert len(av.CodecContext.create("h264", "r").decode(encoded.packet)) == 1
 

@@ -16,8 +16,8 @@ from slipstream_server.frames.playout import GeneratedFrame, Playout, ScheduledF
 from slipstream_server.send.adaptive_encoder import AdaptiveEncoder
 from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.h264 import X264
-from slipstream_server.send.keyframes import KeyFrames
-from slipstream_server.send.output_track import OutputTrack, picture_of
+from slipstream_server.send.keyframes import KeyFrameScheduler
+from slipstream_server.send.output_track import OutputTrack, to_video_frame
 
 from tests.server.stamped import GEOMETRY, generated_frame
 
@@ -35,7 +35,7 @@ def chunk(count: int, *, step_ms: float) -> list[GeneratedFrame]:
 
 def new_encoding(pool: Executor) -> AdaptiveEncoder:
     rate = RateControl(ceiling_bps=1_000_000)
-    return AdaptiveEncoder(codec=X264, pool=pool, rate=rate, key_frames=KeyFrames())
+    return AdaptiveEncoder(codec=X264, pool=pool, rate=rate, key_frames=KeyFrameScheduler())
 
 
 def new_track(
@@ -149,6 +149,6 @@ async def test_a_poor_link_gets_every_other_frame() -> None:
 def test_a_picture_has_the_frames_pixels(height_px: int) -> None:
     """at any even height."""
     frame = np.arange(height_px * 3 // 2 * 8, dtype=np.uint8).reshape(-1, 8)
-    picture = picture_of(frame)
+    picture = to_video_frame(frame)
     assert (picture.width, picture.height) == (8, height_px)
     assert np.array_equal(picture.to_ndarray(), frame)
