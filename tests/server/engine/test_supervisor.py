@@ -37,7 +37,7 @@ async def supervised(script: str) -> AsyncIterator[Supervisor[EngineClient]]:
             yield supervisor
         finally:
             supervisor.stop()
-            await running
+            await asyncio.wait_for(running, 20)
             assert supervisor.status.state is EngineState.STOPPED
             assert supervisor.status.pid is None
 
@@ -121,6 +121,10 @@ async def test_an_engine_that_does_not_leave_is_ended() -> None:
     )
     async with supervised(script) as supervisor:
         await poll(lambda: supervisor.status.detail == "deaf")
+        pid = supervisor.status.pid
+        assert pid is not None
+        assert psutil.pid_exists(pid)
+    assert not psutil.pid_exists(pid)
 
 
 def test_the_command_says_what_the_settings_say() -> None:
