@@ -15,17 +15,23 @@ import aiohttp
 
 @asynccontextmanager
 async def slipstream(
-    *flags: str, log: Path | None = None
+    *flags: str, log: Path | None = None, package: Path | None = None
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """A running server and its address.
 
     Args:
         log: where it writes what it logs; nowhere unless given.
+        package: the folder to import it from, in place of this environment's.
     """
     command = (sys.executable, "-m", "slipstream_server", "--port", "0", "--pipeline", "echo")
     with (log or Path(os.devnull)).open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
-            *command, *flags, stdout=asyncio.subprocess.PIPE, stderr=stderr
+            *command,
+            *flags,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+            cwd=package,
+            env=None if package is None else os.environ | {"PYTHONPATH": str(package)},
         )
     assert process.stdout is not None
     try:
