@@ -12,7 +12,7 @@ from slipstream_server.http.addresses import page_addresses
 from slipstream_server.http.certificates import Certificate
 from slipstream_server.http.tls_listener import certificate_for
 from slipstream_server.process import run_process, set_up_logging
-from slipstream_server.workers.front import multi_process
+from slipstream_server.workers.front_api import multi_process
 
 
 async def run(config: ServerConfig, certificate: Certificate | None) -> None:

@@ -1,13 +1,12 @@
-"""The front's end of a running engine: what is said is passed on between it and the workers.
+"""Passes messages on between one engine process and the worker processes.
 
-Pixels do not come this way: every worker has the engine's shared memory mapped itself.
+Pixels do not pass here: every worker maps the engine's shared memory itself.
 """
 
 import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Iterable
 
 from slipstream_protocol.channel import AsyncChannel, ChannelClosed, ChannelError, open_pair
 from slipstream_protocol.messages import Failed, Ready, Stop, ToEngine, ToServer
@@ -21,108 +20,115 @@ logger = logging.getLogger(__name__)
 
 
 class EngineRouter:
-    """Lives as long as one engine process.
+    """The front's end of one engine process; lives as long as that.
 
     Args:
         channel: after `Ready` has been received on it.
-        ready: what the engine said of itself.
+        ready: the engine's description of itself.
         memory: the descriptor that came with it; owned from now on.
-        workers: all that there are.
+        workers: all of them, up or not.
     """
 
     def __init__(
         self, channel: AsyncChannel[ToServer], ready: Ready, memory: int, workers: list[Worker]
     ) -> None:
         self.ready = ready
-        self.board = LaneTable(ready.lanes, len(workers))
-        self._channel = channel
+        self.lane_table = LaneTable(ready.lanes, len(workers))
+        self._engine_channel = channel
         self._memory = memory
         self._workers = workers
-        self._lines: dict[int, AsyncChannel[ToEngine]] = {}
+        self._worker_channels: dict[int, AsyncChannel[ToEngine]] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
     async def serve(self) -> str:
-        """Pass on what is said until the engine is gone; returns why. Then comes `lose`."""
+        """Pass messages on until the engine is gone; returns why. `on_engine_lost` follows."""
         async with asyncio.TaskGroup() as self._tasks:
             try:
-                self._join_all(self._workers)
+                self._connect_workers()
                 while True:
-                    self._from_engine(await self._channel.receive())
+                    self._route_from_engine(await self._engine_channel.receive())
             except (ChannelClosed, ChannelError) as error:
                 return str(error)
             finally:
                 self._tasks = None
-                for line in self._lines.values():
-                    line.close()
+                for channel in self._worker_channels.values():
+                    channel.close()
 
-    def join(self, worker: Worker) -> None:
-        """Give a worker that is up its line, as soon as nothing of an earlier life is left."""
+    def connect_worker(self, worker: Worker) -> None:
+        """Give a worker that is up its channel to the engine.
+
+        Nothing is done while the engine still has streams of the worker's dead predecessor: it is
+        tried again whenever the engine may have closed one.
+        """
         tasks, index = self._tasks, worker.index
-        if tasks is None or index in self._lines or not self.board.is_clear(index):
+        if tasks is None or index in self._worker_channels or not self.lane_table.is_clear(index):
             return
         ours, theirs = open_pair()
-        self._lines[index] = line = AsyncChannel[ToEngine](ours, ToEngine, other=worker.name)
+        channel = AsyncChannel[ToEngine](ours, ToEngine, other=worker.name)
+        self._worker_channels[index] = channel
         with theirs:
-            lanes = self.board.lanes_of(index)
-            worker.tell(
+            lanes = self.lane_table.lanes_of(index)
+            worker.send(
                 EngineConnected(ready=self.ready, lanes=lanes), [theirs.fileno(), self._memory]
             )
-        tasks.create_task(self._from_worker(worker, line), name=f"line of {worker.name}")
+        tasks.create_task(
+            self._serve_worker(worker, channel), name=f"engine channel of {worker.name}"
+        )
 
-    def leave(self, worker: Worker) -> None:
-        """A worker is gone: give its lanes back."""
-        line = self._lines.pop(worker.index, None)
-        if line is not None:
-            line.close()
-            for close in self.board.hang_up(worker.index):
+    def disconnect_worker(self, worker: Worker) -> None:
+        """A worker is gone: close its streams on the engine."""
+        channel = self._worker_channels.pop(worker.index, None)
+        if channel is not None:
+            channel.close()
+            for close in self.lane_table.abandon(worker.index):
                 self._send(close)
 
     def stop(self) -> None:
-        """Ask the engine to finish and leave."""
+        """Ask the engine to finish and exit."""
         self._send(Stop())
 
     def on_engine_lost(self, reason: str) -> None:
-        """Tell every worker that the engine is gone; let go of the shared memory."""
+        """Report the engine's end to every worker; close the shared memory."""
         for worker in self._workers:
-            worker.tell(EngineDisconnected(reason=reason))
+            worker.send(EngineDisconnected(reason=reason))
         os.close(self._memory)
 
-    def _join_all(self, workers: Iterable[Worker]) -> None:
-        for worker in workers:
+    def _connect_workers(self) -> None:
+        for worker in self._workers:
             if worker.is_up:
-                self.join(worker)
+                self.connect_worker(worker)
 
-    async def _from_worker(self, worker: Worker, line: AsyncChannel[ToEngine]) -> None:
+    async def _serve_worker(self, worker: Worker, channel: AsyncChannel[ToEngine]) -> None:
         try:
             while True:
-                message = await line.receive()
-                if self.board.from_worker(worker.index, message):
+                message = await channel.receive()
+                if self.lane_table.on_worker_message(worker.index, message):
                     self._send(message)
         except (LaneViolation, ChannelError) as error:
-            worker.hang_up(f"it breaks the protocol: {error}")
+            worker.disconnect(f"it breaks the protocol: {error}")
         except ChannelClosed:
-            if self._lines.get(worker.index) is line and self._tasks is not None:
-                self.leave(worker)
-                with contextlib.suppress(Unavailable):  # it is ending by itself
+            if self._worker_channels.get(worker.index) is channel and self._tasks is not None:
+                self.disconnect_worker(worker)
+                with contextlib.suppress(Unavailable):  # raised if it is exiting
                     await worker.refresh()
-                    worker.hang_up("it has let go of its line to the engine")
+                    worker.disconnect("it has closed its channel to the engine")
 
-    def _from_engine(self, message: ToServer) -> None:
-        index = self.board.from_engine(message)
+    def _route_from_engine(self, message: ToServer) -> None:
+        index = self.lane_table.on_engine_message(message)
         if index is None:
             if isinstance(message, Failed):
                 logger.error("the engine has failed: %s", message.reason)
-            self._join_all(self._workers)  # one may have waited for this word
-        elif line := self._lines.get(index):
+            self._connect_workers()  # it may have closed the last stream of a dead worker
+        elif channel := self._worker_channels.get(index):
             try:
-                line.send(message)
+                channel.send(message)
             except ChannelClosed as error:
-                self._workers[index].hang_up(str(error))
+                self._workers[index].disconnect(str(error))
 
     def _send(self, message: ToEngine) -> None:
-        """Send, or hang up on an engine that takes nothing any more; `serve` then ends."""
+        """Send; an engine that no longer reads gets its channel closed, which ends `serve`."""
         try:
-            self._channel.send(message)
+            self._engine_channel.send(message)
         except ChannelClosed as error:
             logger.warning("%s not sent: %s", type(message).__name__, error)
-            self._channel.close()
+            self._engine_channel.close()

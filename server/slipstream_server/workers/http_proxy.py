@@ -1,4 +1,4 @@
-"""A request handed on to a media worker, and its answer handed back (RFC 9110, 7.6)."""
+"""Proxies a request to a media worker, and its answer back (RFC 9110, section 7.6)."""
 
 import logging
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from slipstream_server.workers.pool import Worker
 logger = logging.getLogger(__name__)
 
 _RETRY_S = 2.0
-# said between two neighbours only, or said anew by each
+# of one connection only, or written anew for each
 _HOP_BY_HOP = frozenset(
     (
         *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization"),
@@ -25,10 +25,10 @@ _HOP_BY_HOP = frozenset(
 
 
 async def proxy(request: web.Request, worker: Worker) -> web.Response:
-    """The worker's answer. Bodies are small on both sides, so they are passed on whole.
+    """The worker's answer to a request. Bodies are small both ways, so they are not streamed.
 
     Raises:
-        Unavailable: if the worker is down, ends meanwhile, or does not answer in time.
+        Unavailable: if the worker is down, ends before it answers, or does not answer in time.
         web.HTTPRequestEntityTooLarge: if the body is larger than the application takes.
     """
     http = worker.require()
@@ -36,7 +36,7 @@ async def proxy(request: web.Request, worker: Worker) -> web.Response:
         async with http.request(
             request.method,
             URL(f"http://worker{request.raw_path}", encoded=True),
-            headers=_asked(request),
+            headers=_request_headers(request),
             data=await request.read(),
             allow_redirects=False,
         ) as answer:
@@ -54,16 +54,16 @@ async def proxy(request: web.Request, worker: Worker) -> web.Response:
         ) from error
 
 
-def _asked(request: web.Request) -> CIMultiDict[str]:
-    """What the caller says, without what has been taken off the body on its way in."""
+def _request_headers(request: web.Request) -> CIMultiDict[str]:
+    """The caller's headers, without the content encoding, as the body has been decoded."""
     headers = _end_to_end(request.headers.items())
     headers.popall("Content-Encoding", None)
     return headers
 
 
 def _end_to_end(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
-    passed = CIMultiDict(headers)
-    named = ",".join(passed.getall("Connection", [])).lower().split(",")
-    for name in {*_HOP_BY_HOP, *(word.strip() for word in named)}:
-        passed.popall(name, None)
-    return passed
+    kept = CIMultiDict(headers)
+    named = ",".join(kept.getall("Connection", [])).lower().split(",")
+    for name in {*_HOP_BY_HOP, *(name.strip() for name in named)}:
+        kept.popall(name, None)
+    return kept

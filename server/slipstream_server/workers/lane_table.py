@@ -1,9 +1,9 @@
-"""Which worker process a lane of the engine belongs to, and what may pass between them.
+"""Which worker process each lane of the engine belongs to, and which messages may pass. Pure.
 
-Every worker has lanes of its own for as long as an engine lives: lane i is worker i mod n's. So a
-worker can number its streams by itself, as if the engine were its own, and none can speak of
-another's. What a worker that has died leaves behind is closed here; its successor comes in once the
-engine has said that all of it is gone.
+Every worker owns certain lanes for as long as an engine process lives: lane i belongs to worker
+i mod n of n. So a worker numbers its streams by itself, as if the engine were its own, and no
+worker can send messages about another's streams. The streams of a worker that has died are closed
+here; its successor is connected once the engine has confirmed that all of them are closed.
 """
 
 from enum import Enum, auto
@@ -20,21 +20,21 @@ from slipstream_protocol.messages import (
 
 
 class LaneViolation(Exception):
-    """A worker has said what it may not; the text is for the log."""
+    """A worker has sent a message that it may not send; the text is for the log."""
 
 
 class _Lane(Enum):
     FREE = auto()
-    OPEN = auto()  # or asked to be
-    CLOSING = auto()  # by its worker
-    ABANDONED = auto()  # closed here, since its worker is gone
+    OPEN = auto()  # or about to be: `OpenStream` was sent
+    CLOSING = auto()  # its worker has sent `CloseStream`
+    ABANDONED = auto()  # closed here, as its worker has died
 
 
 class LaneTable:
-    """Lanes of one engine's life, spread over workers.
+    """The lanes of one engine process, spread over workers.
 
     Args:
-        lanes: that the engine has.
+        lanes: how many the engine has.
         workers: how many there are; they are numbered from 0.
     """
 
@@ -43,19 +43,19 @@ class LaneTable:
         self._lanes = [_Lane.FREE] * lanes
 
     def lanes_of(self, worker: int) -> tuple[int, ...]:
-        """A worker's own; later workers may have one less, or none."""
+        """The lanes a worker owns; later workers may have one less, or none."""
         return tuple(range(worker, len(self._lanes), self._workers))
 
     def is_clear(self, worker: int) -> bool:
-        """Whether nothing of an earlier life of the worker is left at the engine."""
+        """Whether the engine has closed every stream of the worker's dead predecessor."""
         return all(self._lanes[lane] is not _Lane.ABANDONED for lane in self.lanes_of(worker))
 
-    def from_worker(self, worker: int, message: ToEngine) -> bool:
-        """Take note of what a worker says; whether it is to be passed on to the engine.
+    def on_worker_message(self, worker: int, message: ToEngine) -> bool:
+        """Record a worker's message; returns whether to pass it on to the engine.
 
         Raises:
-            Breach: if it speaks of a lane that is not its own, opens one that is not free, or would
-                stop the engine.
+            LaneViolation: if it is about a lane that the worker does not own, opens one that is not
+                free, or would stop the engine.
         """
         if isinstance(message, Stop):
             raise LaneViolation("it would stop the engine, which is not its own")
@@ -70,11 +70,11 @@ class LaneTable:
         elif isinstance(message, CloseStream) and state is _Lane.OPEN:
             self._lanes[lane] = _Lane.CLOSING
         elif state is _Lane.FREE or isinstance(message, CloseStream):
-            return False  # it has crossed the engine's own word of the end
+            return False  # it has crossed the engine's message that the stream has ended
         return True
 
-    def from_engine(self, message: ToServer) -> int | None:
-        """Take note of what the engine says; the worker it is for, or None."""
+    def on_engine_message(self, message: ToServer) -> int | None:
+        """Record a message of the engine; returns the worker to pass it on to, if any."""
         lane: int = getattr(message, "lane", -1)
         if not 0 <= lane < len(self._lanes):
             return None
@@ -85,8 +85,8 @@ class LaneTable:
             self._lanes[lane] = _Lane.FREE
         return None if state in (_Lane.FREE, _Lane.ABANDONED) else lane % self._workers
 
-    def hang_up(self, worker: int) -> list[CloseStream]:
-        """A worker is gone: what the engine is to be told."""
+    def abandon(self, worker: int) -> list[CloseStream]:
+        """A worker has died: mark its lanes; returns the messages to send to the engine."""
         closes = []
         for lane in self.lanes_of(worker):
             if self._lanes[lane] is _Lane.OPEN:

@@ -1,4 +1,4 @@
-"""Who is on which worker process, and where the next call goes. Pure."""
+"""Which worker process has which calls, and which one the next call goes to. Pure."""
 
 import contextlib
 from collections import Counter
@@ -11,108 +11,124 @@ _RETRY_S = 10.0
 
 
 class WorkerPlacement:
-    """The calls of all workers: what each has told last, and who is on the way to it.
+    """The calls of all workers: the last status of each, and the calls being sent to it.
 
-    A call counts from the moment it is sent to a worker, so that many at the same time are spread,
-    and so that the last place is given once. Whoever sends it there holds `camera_arriving` or
-    `viewer_arriving` until the worker's next census is in.
+    A call counts from the moment it is sent to a worker, so that calls that come at the same time
+    are spread, and no lane is given away twice. Whoever sends one holds `camera_arriving` or
+    `viewer_arriving` until the worker's next status has arrived.
 
     Args:
-        max_viewers: watchers at the same time, on all workers.
+        max_viewers: the most viewers at a time, on all workers together.
     """
 
     def __init__(self, *, max_viewers: int) -> None:
         self._max_viewers = max_viewers
-        self._told: dict[int, WorkerStatus] = {}
-        self._cameras: Counter[int] = Counter()  # on the way, by worker
-        self._viewers: Counter[int] = Counter()
-        self._names: dict[str, int] = {}  # of streams on the way
+        self._statuses: dict[int, WorkerStatus] = {}
+        self._arriving_cameras: Counter[int] = Counter()  # by worker
+        self._arriving_viewers: Counter[int] = Counter()
+        self._arriving_streams: dict[str, int] = {}  # the worker of each name
 
-    def tell(self, worker: int, census: WorkerStatus) -> None:
-        """What a worker says now."""
-        self._told[worker] = census
+    def update_status(self, worker: int, status: WorkerStatus) -> None:
+        """Take over a worker's new status."""
+        self._statuses[worker] = status
 
-    def lose(self, worker: int) -> int:
-        """A worker is gone; how many calls went with it."""
-        census = self._told.pop(worker, WorkerStatus())
-        return census.cameras + census.viewers
+    def remove(self, worker: int) -> int:
+        """Forget a worker that is down; returns how many calls it had."""
+        status = self._statuses.pop(worker, WorkerStatus())
+        return status.cameras + status.viewers
 
     def count(self) -> dict[str, int]:
-        """Calls now, by kind; `held` are streams whose viewers may come back."""
-        told = self._told.values()
+        """Calls now, by kind; `held` are streams whose publisher may come back."""
+        statuses = self._statuses.values()
         return {
-            "stream": sum(census.cameras for census in told),
-            "viewer": sum(census.viewers for census in told),
-            "held": sum(census.held for census in told),
+            "stream": sum(status.cameras for status in statuses),
+            "viewer": sum(status.viewers for status in statuses),
+            "held": sum(status.held for status in statuses),
         }
 
     def worker_of(self, stream: str | None) -> int | None:
-        """The worker that has this stream, or is just being sent it; the newest one's if None."""
-        if stream in self._names:
-            return self._names[stream]
-        having = [
-            (told.since_ns, worker)
-            for worker, census in self._told.items()
-            for told in census.streams
-            if stream in (None, told.name)
+        """The worker that has this stream, or is being sent its publisher; None if none has.
+
+        Args:
+            stream: its name; None for the newest stream.
+        """
+        if stream in self._arriving_streams:
+            return self._arriving_streams[stream]
+        found = [
+            (summary.since_ns, worker)
+            for worker, status in self._statuses.items()
+            for summary in status.streams
+            if stream in (None, summary.name)
         ]
-        return max(having)[1] if having else None
+        return max(found)[1] if found else None
 
-    def roomiest(self, lanes: Mapping[int, int], quick: Collection[int]) -> int:
-        """The worker for the next camera: with a lane to spare, and then with the fewest calls.
+    def worker_for_camera(self, lanes: Mapping[int, int], responsive: Collection[int]) -> int:
+        """The worker for the next camera.
 
-        A stream that waits for its viewer to come back makes room where no lane is free.
+        Of the workers with room, those that are responsive are preferred, then those with a free
+        lane to those that would have to end a held stream, then the one with the fewest calls.
 
         Args:
             lanes: how many each worker that is up has; at least one worker.
-            quick: those that answer at once; of the others, it may be that they hang.
+            responsive: workers that answer at once; the others may be hanging.
 
         Raises:
-            ServerFull: if no lane is free or held, on any of them.
+            ServerFull: if no worker has a free lane or a held stream.
         """
-
-        def burden(worker: int) -> tuple[bool, bool, bool, int, int]:
-            census = self._told.get(worker, WorkerStatus())
-            spare = lanes[worker] - len(census.streams) - self._cameras[worker]
-            calls = census.cameras + self._cameras[worker] + census.viewers + self._viewers[worker]
-            full = spare + census.held <= 0
-            return full, worker not in quick, spare <= 0, calls, worker
-
-        roomiest = min(lanes, key=burden)
-        if burden(roomiest)[0]:
+        free_lanes = {worker: self._free_lanes(worker, lanes[worker]) for worker in lanes}
+        with_room = [worker for worker in lanes if free_lanes[worker] + self._held(worker) > 0]
+        if not with_room:
             raise streams_full(sum(lanes.values()), retry_after_s=_RETRY_S)
-        return roomiest
+        preferred = [worker for worker in with_room if worker in responsive] or with_room
+        preferred = [worker for worker in preferred if free_lanes[worker] > 0] or preferred
+        return min(preferred, key=lambda worker: (self._calls(worker), worker))
 
     @contextlib.contextmanager
     def camera_arriving(self, worker: int, *, stream: str | None = None) -> Iterator[None]:
-        """A caller with a camera is on the way to this worker.
+        """Count a camera that is being sent to this worker.
 
         Args:
-            stream: the name it wants, if any: a second one who wants it goes to the same worker,
-                which takes one of them.
+            stream: the name it asks for, if any: a second camera that asks for it is sent to the
+                same worker, which accepts one of them.
         """
-        first = stream is not None and stream not in self._names
-        if stream is not None and first:
-            self._names[stream] = worker
-        self._cameras[worker] += 1
+        is_first = stream is not None and stream not in self._arriving_streams
+        if stream is not None and is_first:
+            self._arriving_streams[stream] = worker
+        self._arriving_cameras[worker] += 1
         try:
             yield
         finally:
-            self._cameras[worker] -= 1
-            if stream is not None and first:
-                del self._names[stream]
+            self._arriving_cameras[worker] -= 1
+            if stream is not None and is_first:
+                del self._arriving_streams[stream]
 
     @contextlib.contextmanager
     def viewer_arriving(self, worker: int) -> Iterator[None]:
-        """One who only watches is on the way to this worker.
+        """Count a viewer that is being sent to this worker.
 
         Raises:
-            ServerFull: if as many watch as may.
+            ServerFull: if `max_viewers` are watching.
         """
-        if self.count()["viewer"] + self._viewers.total() >= self._max_viewers:
+        if self.count()["viewer"] + self._arriving_viewers.total() >= self._max_viewers:
             raise subscribers_full(self._max_viewers, retry_after_s=_RETRY_S)
-        self._viewers[worker] += 1
+        self._arriving_viewers[worker] += 1
         try:
             yield
         finally:
-            self._viewers[worker] -= 1
+            self._arriving_viewers[worker] -= 1
+
+    def _status(self, worker: int) -> WorkerStatus:
+        return self._statuses.get(worker, WorkerStatus())
+
+    def _held(self, worker: int) -> int:
+        return self._status(worker).held
+
+    def _free_lanes(self, worker: int, lanes: int) -> int:
+        """Lanes without a stream; below 0 where cameras on their way will end held streams."""
+        return lanes - len(self._status(worker).streams) - self._arriving_cameras[worker]
+
+    def _calls(self, worker: int) -> int:
+        """Calls of both kinds, with those on their way."""
+        status = self._status(worker)
+        arriving = self._arriving_cameras[worker] + self._arriving_viewers[worker]
+        return status.cameras + status.viewers + arriving

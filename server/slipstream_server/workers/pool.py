@@ -1,4 +1,4 @@
-"""The media workers as supervised children of the front."""
+"""The media workers as the front sees them: supervised child processes that accept calls."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -16,23 +15,27 @@ import aiohttp
 from slipstream_protocol.channel import AsyncChannel, ChannelClosed, ChannelError, open_pair
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.engine.child_process import RestartingChild, exit_reason, terminate
+from slipstream_server.engine.child_process import (
+    RestartingChild,
+    background,
+    exit_reason,
+    terminate,
+)
 from slipstream_server.errors import Unavailable
 from slipstream_server.workers.protocol import (
     Drain,
     StartWorker,
-    StatusRequest,
     ToFront,
     WorkerMessage,
     WorkerStatus,
 )
+from slipstream_server.workers.status_requests import STATUS_TIMEOUT_S, StatusRequests
 
 logger = logging.getLogger(__name__)
 
-RELAY_S = 30.0  # an answer may wait for a lane, for the engine and for a silent STUN server
-_ASK_S = 2.0
+PROXY_TIMEOUT_S = 30.0  # an answer may wait for a lane, the engine and a silent STUN server
 _START_S = 60.0
-_SILENT_S = 15.0  # a loop that has not turned for so long holds up every call on it
+_SILENT_S = 15.0  # a loop that is blocked for so long stalls every call on it
 _DRAIN_S = 8.0
 _BACKLOG = 128
 _MAX_REQUESTS = 256
@@ -40,25 +43,25 @@ _RETRY_S = 2.0
 
 
 class WorkerObserver(Protocol):
-    """Who is told of workers that come and go."""
+    """Is called when a worker comes up, reports its status, and goes down."""
 
-    def joined(self, worker: "Worker") -> None: ...
-    def said(self, worker: "Worker", census: WorkerStatus) -> None: ...
-    def left(self, worker: "Worker") -> None: ...
+    def on_up(self, worker: "Worker") -> None: ...
+    def on_status(self, worker: "Worker", status: WorkerStatus) -> None: ...
+    def on_down(self, worker: "Worker") -> None: ...
 
 
 class Worker:
-    """One worker, through all of its lives.
+    """One media worker, across restarts of its process.
 
     Args:
         index: counted from 0.
         config: of the server.
-        folder: where its sockets are.
-        lobby: told when it comes and goes.
+        folder: where its Unix sockets are.
+        observer: called when it comes up, reports its status, and goes down.
     """
 
     def __init__(
-        self, index: int, config: ServerConfig, folder: Path, lobby: WorkerObserver
+        self, index: int, config: ServerConfig, folder: Path, observer: WorkerObserver
     ) -> None:
         self.index = index
         self.name = f"media worker {index}"
@@ -66,29 +69,29 @@ class Worker:
         self.pid: int | None = None
         self._config = config
         self._folder = folder
-        self._lobby = lobby
-        self._trunk: AsyncChannel[ToFront] | None = None
-        self._asked: deque[asyncio.Future[None]] = deque()
-        self._end_reason: str | None = None
+        self._observer = observer
+        self._channel: AsyncChannel[ToFront] | None = None
+        self._status_requests = StatusRequests(self.name, self.send)  # of the present process
+        self._disconnect_reason: str | None = None
         self._detail = "it is starting"
-        self._lives = RestartingChild(self.name, self._one_life, on_down=self._down)
+        self._child = RestartingChild(self.name, self._run_once, on_down=self._set_detail)
 
     @property
     def is_up(self) -> bool:
-        """Whether it takes calls."""
+        """Whether it accepts calls."""
         return self.http is not None
 
     @property
-    def mark(self) -> str:
-        """What the ids of its present life begin with; no other life of any worker has the same."""
-        return f"{self.index}~{self._lives.restarts}~"
+    def id_prefix(self) -> str:
+        """What session ids of its present process begin with; unique among all processes."""
+        return f"{self.index}~{self._child.restarts}~"
 
     @property
     def restarts(self) -> int:
-        return self._lives.restarts
+        return self._child.restarts
 
     def require(self) -> aiohttp.ClientSession:
-        """Its HTTP side.
+        """The HTTP client to the worker.
 
         Raises:
             Unavailable: if it is down.
@@ -101,99 +104,96 @@ class Worker:
         return self.http
 
     async def run(self) -> None:
-        """Until `leave`, and it is gone."""
-        await self._lives.run()
+        """Run the process, and restart it whenever it ends, until `stop`."""
+        await self._child.run()
 
-    def leave(self) -> None:
-        """Ask it to end its calls and go."""
-        self._lives.stopping.set()
-        self.tell(Drain())
+    def stop(self) -> None:
+        """Ask the process to end its calls and exit."""
+        self._child.stopping.set()
+        self.send(Drain())
 
-    def tell(self, message: WorkerMessage, descriptors: Sequence[int] = ()) -> None:
-        """Say something; a worker that takes nothing any more is hung up on."""
-        if self._trunk is None:
+    def send(self, message: WorkerMessage, descriptors: Sequence[int] = ()) -> None:
+        """Send a message, if the process runs; one that no longer reads is disconnected."""
+        if self._channel is None:
             return
         try:
-            self._trunk.send(message, descriptors)
+            self._channel.send(message, descriptors)
         except ChannelClosed as error:
-            self.hang_up(str(error))
+            self.disconnect(str(error))
 
-    def hang_up(self, reason: str) -> None:
-        """End this life of it: it cannot be worked with."""
-        if self._trunk is not None:
-            self._end_reason = f"{self.name} is ended: {reason}"
-            self._trunk.close()
+    def disconnect(self, reason: str) -> None:
+        """Close the channel, which ends the process; the worker restarts."""
+        if self._channel is not None:
+            self._disconnect_reason = f"{self.name} is ended: {reason}"
+            self._channel.close()
 
     async def refresh(self) -> None:
-        """Have its next census in, which tells of everything it has answered up to now.
+        """Have the observer called with a fresh status, which covers every request answered so far.
 
         Raises:
             Unavailable: if it is down, or does not answer in time.
         """
         self.require()
-        asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._asked.append(asked)
-        self.tell(StatusRequest())
-        try:
-            async with asyncio.timeout(_ASK_S):
-                await asked
-        except TimeoutError as error:
-            raise Unavailable(
-                f"{self.name} has not answered within {_ASK_S:g} s; try again",
-                retry_after_s=_RETRY_S,
-            ) from error
+        await self._status_requests.answer()
 
-    def _down(self, reason: str) -> None:
+    def _set_detail(self, reason: str) -> None:
         self._detail = reason
 
-    async def _one_life(self) -> str:
+    async def _run_once(self) -> str:
+        """Run one process from start to end; returns the reason of its end."""
         self._detail = "it is starting"
-        self._end_reason = None
-        path = self._folder / self.mark
+        self._disconnect_reason = None
+        self._status_requests = StatusRequests(self.name, self.send)
+        path = self._folder / self.id_prefix
         ours, theirs = open_pair()
         with _listener(path) as listener:
             with theirs:
                 process = await self._spawn(theirs)
             self.pid = process.pid
-            self._trunk = trunk = AsyncChannel[ToFront](ours, ToFront, other=self.name)
-            begin = StartWorker(config=self._config, index=self.index, mark=self.mark)
-            self.tell(begin, [listener.fileno()])
+            self._channel = channel = AsyncChannel[ToFront](ours, ToFront, other=self.name)
+            start = StartWorker(config=self._config, index=self.index, id_prefix=self.id_prefix)
+            self.send(start, [listener.fileno()])
         try:
-            reason = await self._until_it_ends(trunk, path)
+            reason = await self._serve_until_stopped(channel, path)
         finally:
-            trunk.close()
+            channel.close()
             await terminate(process)
             self.pid = None
             path.unlink(missing_ok=True)
-        return self._end_reason or reason or exit_reason(self.name, process)
+        return self._disconnect_reason or reason or exit_reason(self.name, process)
 
-    async def _until_it_ends(self, trunk: AsyncChannel[ToFront], path: Path) -> str | None:
-        """Work with it for this life, or until it has had its time to leave."""
-        stopping = self._lives.stopping
+    async def _serve_until_stopped(self, channel: AsyncChannel[ToFront], path: Path) -> str | None:
+        """Serve until the process ends; after `stop` it has `_DRAIN_S` to end its calls."""
+        stopping = self._child.stopping
         if stopping.is_set():
-            self.leave()  # it was said before anybody could hear it
-        async with _http(path) as http, asyncio.TaskGroup() as tasks:
-            hearing = tasks.create_task(self._hear(trunk, http), name=f"hear {self.name}")
-            stopped = tasks.create_task(stopping.wait(), name=f"stop {self.name}")
-            await asyncio.wait((hearing, stopped), return_when=asyncio.FIRST_COMPLETED)
-            if not hearing.done():
-                await asyncio.wait((hearing,), timeout=_DRAIN_S)
-            hearing.cancel()
-            stopped.cancel()
-        return hearing.result() if not hearing.cancelled() else None
+            self.stop()  # there was no channel yet when it was called
+        async with (
+            _http_client(path) as http,
+            background(self._serve(channel, http), name=f"serve {self.name}") as serving,
+            background(stopping.wait(), name=f"stop {self.name}") as stopped,
+        ):
+            await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if not serving.done():
+                await asyncio.wait((serving,), timeout=_DRAIN_S)
+            return serving.result() if serving.done() else None
 
-    async def _hear(self, trunk: AsyncChannel[ToFront], http: aiohttp.ClientSession) -> str | None:
-        """Take in what it says until it is gone; returns why it has to go, if it has."""
+    async def _serve(
+        self, channel: AsyncChannel[ToFront], http: aiohttp.ClientSession
+    ) -> str | None:
+        """Receive statuses until the process ends.
+
+        Returns:
+            why it must be ended; None where it has closed the channel.
+        """
         try:
             while True:
-                census = await self._next(trunk)
-                self._lobby.said(self, census)
+                status = await self._next_status(channel)
+                self._observer.on_status(self, status)
+                self._status_requests.on_answer(status.answers)
                 if not self.is_up:
                     self.http = http
                     logger.info("%s takes calls", self.name)
-                    self._lobby.joined(self)
-                elif self._asked and not (asked := self._asked.popleft()).done():
-                    asked.set_result(None)
+                    self._observer.on_up(self)
         except TimeoutError:
             return f"{self.name} has said nothing for too long"
         except ChannelClosed:
@@ -201,35 +201,25 @@ class Worker:
         except ChannelError as error:
             return f"{self.name} breaks the protocol: {error}"
         finally:
-            self._trunk = None
+            self._channel = None
             if self.is_up:
                 self.http = None
-                self._lobby.left(self)
-            self._give_up_asking()
+                self._observer.on_down(self)
+            self._status_requests.on_end()
 
-    async def _next(self, trunk: AsyncChannel[ToFront]) -> WorkerStatus:
-        """Its next census, asked for now and then.
+    async def _next_status(self, channel: AsyncChannel[ToFront]) -> WorkerStatus:
+        """The next status; a worker that is up is asked for one where none comes.
 
         Raises:
-            TimeoutError: if it is silent.
+            TimeoutError: if the worker hangs.
         """
         async with asyncio.timeout(_SILENT_S if self.is_up else _START_S):
             while True:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_ASK_S):
-                        return await trunk.receive()
-                if self.is_up and not self._asked:
-                    self._asked.append(asyncio.get_running_loop().create_future())
-                    self.tell(StatusRequest())
-
-    def _give_up_asking(self) -> None:
-        while self._asked:
-            asked = self._asked.popleft()
-            if not asked.done():
-                asked.set_exception(
-                    Unavailable(f"{self.name} has just ended; try again", retry_after_s=_RETRY_S)
-                )
-                asked.exception()  # seen, also where nobody waits for it
+                    async with asyncio.timeout(STATUS_TIMEOUT_S):
+                        return await channel.receive()
+                if self.is_up and self._status_requests.all_answered:
+                    self._status_requests.request()
 
     async def _spawn(self, theirs: socket.socket) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
@@ -243,12 +233,12 @@ class Worker:
 
 @contextlib.asynccontextmanager
 async def running_workers(
-    config: ServerConfig, lobby: WorkerObserver
+    config: ServerConfig, observer: WorkerObserver
 ) -> AsyncIterator[list[Worker]]:
-    """As many supervised workers as the settings say, while the block runs."""
+    """`config.media_workers` supervised workers, while the block runs."""
     with tempfile.TemporaryDirectory(prefix="slipstream-") as folder:
         workers = [
-            Worker(index, config, Path(folder), lobby) for index in range(config.media_workers)
+            Worker(index, config, Path(folder), observer) for index in range(config.media_workers)
         ]
         async with asyncio.TaskGroup() as tasks:
             for worker in workers:
@@ -257,7 +247,7 @@ async def running_workers(
                 yield workers
             finally:
                 for worker in workers:
-                    worker.leave()
+                    worker.stop()
 
 
 @contextlib.contextmanager
@@ -269,10 +259,10 @@ def _listener(path: Path) -> Iterator[socket.socket]:
         yield listener
 
 
-def _http(path: Path) -> aiohttp.ClientSession:
+def _http_client(path: Path) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.UnixConnector(str(path), limit=_MAX_REQUESTS),
-        timeout=aiohttp.ClientTimeout(total=RELAY_S),
+        timeout=aiohttp.ClientTimeout(total=PROXY_TIMEOUT_S),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
     )

@@ -1,8 +1,8 @@
-"""Everything the front and a media worker can say to each other, on one screen.
+"""All messages between the front and a media worker.
 
-Calls themselves are relayed over HTTP on a Unix socket of the worker's own; what the engine and a
-worker say to each other goes over a line of its own, in the engine's protocol, one for each life of
-the engine.
+Requests of callers are proxied over HTTP on a Unix socket of the worker's own. Messages between the
+engine and a worker pass the front on a channel of their own, in the engine's protocol; there is one
+for each pair of worker and engine process.
 """
 
 import msgspec
@@ -13,27 +13,27 @@ from slipstream_server.engine_status import EngineState
 
 
 class WorkerMessage(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The root of every message: immutable, tagged by its class name."""
+    """The base of every message: immutable, tagged by its class name."""
 
 
 # ---- front to worker
 
 
 class StartWorker(WorkerMessage, frozen=True):
-    """The first message. The Unix socket to take calls from travels with it.
+    """The first message. The Unix socket that requests come in on travels with it.
 
     Args:
-        index: which worker it is.
-        mark: what the ids of its sessions begin with.
+        index: of the worker.
+        id_prefix: what the ids of its sessions begin with.
     """
 
     config: ServerConfig
     index: int
-    mark: str
+    id_prefix: str
 
 
 class EngineStatusChanged(WorkerMessage, frozen=True):
-    """The engine's status; what it says of itself comes with `EngineConnected`."""
+    """The engine's status; its `Ready` comes with `EngineConnected`."""
 
     state: EngineState
     detail: str
@@ -42,11 +42,11 @@ class EngineStatusChanged(WorkerMessage, frozen=True):
 
 
 class EngineConnected(WorkerMessage, frozen=True):
-    """The engine is there. Two descriptors travel along: a socket in the engine's protocol, and the
+    """The engine serves. Two descriptors travel with it: a socket in the engine's protocol, and the
     engine's shared memory.
 
     Args:
-        lanes: of the engine, that are this worker's own.
+        lanes: of the engine, that this worker may use.
     """
 
     ready: Ready
@@ -54,17 +54,23 @@ class EngineConnected(WorkerMessage, frozen=True):
 
 
 class EngineDisconnected(WorkerMessage, frozen=True):
-    """The engine is gone, or is no longer this worker's to use."""
+    """The engine process has ended, or is no longer this worker's to use."""
 
     reason: str
 
 
 class StatusRequest(WorkerMessage, frozen=True):
-    """How are things? Answered by `WorkerStatus`, at once."""
+    """Asks for a `WorkerStatus`, which is sent at once.
+
+    Args:
+        number: repeated in the answer; counted from 1.
+    """
+
+    number: int
 
 
 class Drain(WorkerMessage, frozen=True):
-    """Tell the viewers, end the calls, and leave."""
+    """Notify the callers, end their calls, and exit."""
 
 
 # ---- worker to front
@@ -74,7 +80,7 @@ class StreamSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A stream that can be watched.
 
     Args:
-        name: it is asked for by.
+        name: its id.
         since_ns: when it began.
     """
 
@@ -83,16 +89,18 @@ class StreamSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerStatus(WorkerMessage, frozen=True):
-    """Who is on this worker.
+    """The calls of this worker.
 
-    The first one says that the worker takes calls; every further one answers an `StatusRequest`.
+    The first one means that the worker accepts calls; every further one answers a `StatusRequest`.
 
     Args:
-        streams: that can be watched, those held for their viewer to come back among them.
+        answers: the number of that request; 0 in the first one.
+        streams: that can be watched, those within their resume window among them.
         cameras, viewers: calls, by kind.
-        held: streams that wait for their viewer.
+        held: streams within their resume window, whose publisher is away.
     """
 
+    answers: int = 0
     streams: tuple[StreamSummary, ...] = ()
     cameras: int = 0
     viewers: int = 0

@@ -1,8 +1,8 @@
 """A media worker: a process that takes a share of the calls, for the front (`workers/front.py`).
 
-It has the sessions, the sockets and the codecs of its calls. It takes them in on a Unix socket that
-only the front knows, is told of the engine over its channel to the front, and ends when that
-closes, however the front has ended.
+It has the sessions, the sockets and the codecs of its calls. Requests reach it from the front on a
+Unix socket; its channel to the front carries the status of the engine, and the worker exits when
+that channel closes, however the front has ended.
 """
 
 import argparse
@@ -37,22 +37,22 @@ from slipstream_server.workers.remote_engine import RemoteEngine
 
 logger = logging.getLogger(__name__)
 
-_BEGIN_S = 30.0
+_START_S = 30.0
 _BACKLOG = 128
 
 FrontChannel = AsyncChannel[ToWorker]
 
 
 def worker_command(argv: Sequence[str]) -> int:
-    """What the front starts; not for people."""
+    """`slipstream worker`: started by the front, not by people."""
     parser = argparse.ArgumentParser(prog="slipstream worker")
     parser.add_argument("--channel-fd", type=int, required=True)
-    run_process(work(parser.parse_args(argv).channel_fd))
+    run_process(run_worker(parser.parse_args(argv).channel_fd))
     return 0
 
 
-async def work(descriptor: int) -> None:
-    """Take calls until the front says so or is gone, or a signal asks to end.
+async def run_worker(descriptor: int) -> None:
+    """Serve calls until the front sends `Drain` or is gone, or a signal asks to stop.
 
     Args:
         descriptor: of the channel to the front.
@@ -60,40 +60,41 @@ async def work(descriptor: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    trunk = FrontChannel(socket.socket(fileno=descriptor), ToWorker, other="the front")
-    with contextlib.closing(trunk), contextlib.suppress(ChannelClosed):
-        async with asyncio.timeout(_BEGIN_S):
-            begin = await trunk.receive()
-        assert isinstance(begin, StartWorker), "the front's first message says how to begin"
-        set_up_logging(begin.config.log_level, who=f"worker {begin.index}")
-        (listening,) = trunk.take_descriptors(1)
+    channel = FrontChannel(socket.socket(fileno=descriptor), ToWorker, other="the front")
+    with contextlib.closing(channel), contextlib.suppress(ChannelClosed):
+        async with asyncio.timeout(_START_S):
+            start = await channel.receive()
+        assert isinstance(start, StartWorker), "it is the front's first message"
+        set_up_logging(start.config.log_level, who=f"worker {start.index}")
+        (listening,) = channel.take_descriptors(1)
         with socket.socket(fileno=listening) as listener, pixel_pool() as pool:
-            line = RemoteEngine(pool)
+            engine = RemoteEngine(pool)
             app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=[errors_as_json])
-            sessions = add_calls(app, begin.config, line, pool, id_prefix=begin.mark)
+            sessions = add_calls(app, start.config, engine, pool, id_prefix=start.id_prefix)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=LAST_REQUESTS_S)
             await runner.setup()
             try:
                 await web.SockSite(runner, listener, backlog=_BACKLOG).start()
-                if not await _serve(trunk, line, sessions, stop):
-                    _sweep_after_front(Path(listener.getsockname()))
-                    # without a goodbye, as from one process that is killed: a page that is told of
-                    # an end rests, one that is not looks for the next server
+                if not await _serve(channel, engine, sessions, stop):
+                    _remove_sockets_of_front(Path(listener.getsockname()))
+                    # exit without ending the calls, as if the only process was killed: a page that
+                    # is notified of an end stops, one that is not looks for the next server
                     os._exit(1)
             finally:
                 await runner.cleanup()
 
 
-def _sweep_after_front(path: Path) -> None:
-    """Remove what a front that was killed has left: the last worker to go takes the folder."""
-    with contextlib.suppress(OSError):  # another worker is not through yet, or was faster
+def _remove_sockets_of_front(path: Path) -> None:
+    """Remove what a front that was killed has left; the last worker removes the folder."""
+    with contextlib.suppress(OSError):  # another worker's socket is still there, or all is gone
         path.unlink(missing_ok=True)
         path.parent.rmdir()
 
 
-def _census(sessions: SessionRegistry) -> WorkerStatus:
+def _status(sessions: SessionRegistry, *, answers: int = 0) -> WorkerStatus:
     calls = sessions.count()
     return WorkerStatus(
+        answers=answers,
         streams=tuple(
             StreamSummary(name=stream.id, since_ns=stream.since_ns) for stream in sessions.streams()
         ),
@@ -104,39 +105,44 @@ def _census(sessions: SessionRegistry) -> WorkerStatus:
 
 
 async def _serve(
-    trunk: FrontChannel, line: RemoteEngine, sessions: SessionRegistry, stop: asyncio.Event
+    channel: FrontChannel, engine: RemoteEngine, sessions: SessionRegistry, stop: asyncio.Event
 ) -> bool:
-    """Until it is time to end; returns whether the front is still there."""
-    trunk.send(_census(sessions))
+    """Serve until it is time to exit; returns whether the front is still there."""
+    channel.send(_status(sessions))
     async with asyncio.TaskGroup() as tasks:
-        hearing = tasks.create_task(_hear(trunk, line, sessions, tasks), name="hear the front")
+        receiving = tasks.create_task(
+            _receive(channel, engine, sessions, tasks), name="receive from the front"
+        )
         stopped = tasks.create_task(stop.wait(), name="wait for a signal")
-        await asyncio.wait((hearing, stopped), return_when=asyncio.FIRST_COMPLETED)
-        has_front = not hearing.done() or hearing.result()
+        await asyncio.wait((receiving, stopped), return_when=asyncio.FIRST_COMPLETED)
+        has_front = not receiving.done() or receiving.result()
         logger.info("stopping" if has_front else "the front is gone")
-        hearing.cancel()
+        receiving.cancel()
         stopped.cancel()
         if has_front:
             await sessions.close_all("the server is stopping")
-        line.close()
+        engine.close()
     return has_front
 
 
-async def _hear(
-    trunk: FrontChannel, line: RemoteEngine, sessions: SessionRegistry, tasks: asyncio.TaskGroup
+async def _receive(
+    channel: FrontChannel,
+    engine: RemoteEngine,
+    sessions: SessionRegistry,
+    tasks: asyncio.TaskGroup,
 ) -> bool:
-    """Do what the front says, until it says to leave (True) or is gone (False)."""
+    """Handle the front's messages until it sends `Drain` (True) or is gone (False)."""
     with contextlib.suppress(ChannelClosed):
-        while not isinstance(message := await trunk.receive(), Drain):
+        while not isinstance(message := await channel.receive(), Drain):
             match message:
-                case StatusRequest():
-                    trunk.send(_census(sessions))
+                case StatusRequest(number=number):
+                    channel.send(_status(sessions, answers=number))
                 case EngineStatusChanged():
-                    line.update_status(message)
+                    engine.update_status(message)
                 case EngineConnected():
-                    sock, memory = trunk.take_descriptors(2)
-                    tasks.create_task(line.serve(message, sock, memory), name="engine line")
+                    sock, memory = channel.take_descriptors(2)
+                    tasks.create_task(engine.serve(message, sock, memory), name="engine channel")
                 case EngineDisconnected(reason=reason):
-                    line.report_lost(reason)
+                    engine.report_lost(reason)
         return True
     return False

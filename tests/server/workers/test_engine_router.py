@@ -1,4 +1,4 @@
-"""Messages between one engine and its workers, the test playing both ends."""
+"""workers/engine_router.py, with an engine and workers whose parts the test plays."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ from slipstream_server.workers.protocol import EngineConnected, EngineDisconnect
 
 from tests.server.serving import poll
 
-HEAR_S = 10.0
+RECEIVE_S = 10.0
 READY = Ready(
     pipeline="played",
     preset="none",
@@ -45,7 +45,7 @@ READY = Ready(
 
 
 class PlayedWorker:
-    """In the place of a real one: what it is told, and its end of the line."""
+    """In place of a real one: what it receives, and its end of its channel to the engine."""
 
     def __init__(self, index: int, *, is_up: bool = True, answers: bool = True) -> None:
         self.index = index
@@ -55,76 +55,76 @@ class PlayedWorker:
         self.lanes: tuple[int, ...] = ()
         self.lost: list[str] = []
         self.ended: list[str] = []
-        self.line: AsyncChannel[ToServer] | None = None
+        self.channel: AsyncChannel[ToServer] | None = None
 
-    def tell(self, message: WorkerMessage, descriptors: Sequence[int] = ()) -> None:
+    def send(self, message: WorkerMessage, descriptors: Sequence[int] = ()) -> None:
         match message:
             case EngineConnected(lanes=lanes):
                 self.lanes = lanes
-                self.line = to_engine(socket.socket(fileno=os.dup(descriptors[0])))
+                self.channel = to_engine(socket.socket(fileno=os.dup(descriptors[0])))
             case EngineDisconnected(reason=reason):
                 self.lost.append(reason)
 
-    def hang_up(self, reason: str) -> None:
+    def disconnect(self, reason: str) -> None:
         self.ended.append(reason)
 
     async def refresh(self) -> None:
         if not self.answers:
             raise Unavailable("it is gone", retry_after_s=1.0)
 
-    def say(self, message: ToEngine) -> None:
-        assert self.line is not None
-        self.line.send(message)
+    def send_to_engine(self, message: ToEngine) -> None:
+        assert self.channel is not None
+        self.channel.send(message)
 
-    async def hear(self) -> ToServer:
-        assert self.line is not None
-        async with asyncio.timeout(HEAR_S):
-            return await self.line.receive()
+    async def receive(self) -> ToServer:
+        assert self.channel is not None
+        async with asyncio.timeout(RECEIVE_S):
+            return await self.channel.receive()
 
     def die(self) -> None:
-        assert self.line is not None
-        self.line.close()
+        assert self.channel is not None
+        self.channel.close()
 
 
 class Played:
-    """An engine and two workers, an exchange between them."""
+    """A router, and the engine's end of its channel."""
 
-    def __init__(self, exchange: EngineRouter, engine: AsyncChannel[ToEngine]) -> None:
-        self.exchange = exchange
+    def __init__(self, router: EngineRouter, engine: AsyncChannel[ToEngine]) -> None:
+        self.router = router
         self._engine = engine
 
-    def say(self, message: ToServer) -> None:
+    def send_from_engine(self, message: ToServer) -> None:
         self._engine.send(message)
 
-    async def hear(self) -> ToEngine:
-        async with asyncio.timeout(HEAR_S):
+    async def receive(self) -> ToEngine:
+        async with asyncio.timeout(RECEIVE_S):
             return await self._engine.receive()
 
-    def leave(self, worker: PlayedWorker) -> None:
-        self.exchange.leave(cast(Worker, worker))
+    def disconnect_worker(self, worker: PlayedWorker) -> None:
+        self.router.disconnect_worker(cast(Worker, worker))
 
-    def join(self, worker: PlayedWorker) -> None:
-        self.exchange.join(cast(Worker, worker))
+    def connect_worker(self, worker: PlayedWorker) -> None:
+        self.router.connect_worker(cast(Worker, worker))
 
 
 @asynccontextmanager
 async def played(*workers: PlayedWorker) -> AsyncIterator[Played]:
     ours, theirs = open_pair()
     channel = to_engine(ours)
-    engine = AsyncChannel[ToEngine](theirs, ToEngine, other="the exchange")
+    engine = AsyncChannel[ToEngine](theirs, ToEngine, other="the router")
     memory = os.memfd_create("played") if hasattr(os, "memfd_create") else os.dup(0)
-    exchange = EngineRouter(channel, READY, memory, cast(list[Worker], list(workers)))
-    serving = asyncio.create_task(exchange.serve())
+    router = EngineRouter(channel, READY, memory, cast(list[Worker], list(workers)))
+    serving = asyncio.create_task(router.serve())
     await asyncio.sleep(0)
     try:
-        yield Played(exchange, engine)
+        yield Played(router, engine)
     finally:
         engine.close()
-        exchange.on_engine_lost(await serving)
+        router.on_engine_lost(await serving)
         channel.close()
         for worker in workers:
             assert worker.lost == ["the engine has closed the channel"]
-            if worker.line is not None:
+            if worker.channel is not None:
                 worker.die()
 
 
@@ -132,61 +132,61 @@ def opening(lane: int) -> OpenStream:
     return OpenStream(lane=lane, parameters=Parameters())
 
 
-async def test_each_worker_speaks_with_the_engine_as_if_alone() -> None:
+async def test_each_worker_uses_the_engine_as_if_alone() -> None:
     one, two = PlayedWorker(0), PlayedWorker(1)
     async with played(one, two) as both:
         assert (one.lanes, two.lanes) == ((0, 2), (1, 3))
         for worker, lane in ((two, 3), (one, 0)):
-            worker.say(opening(lane))
-            assert await both.hear() == opening(lane)
-            both.say(StreamOpened(lane=lane))
-            assert await worker.hear() == StreamOpened(lane=lane)
+            worker.send_to_engine(opening(lane))
+            assert await both.receive() == opening(lane)
+            both.send_from_engine(StreamOpened(lane=lane))
+            assert await worker.receive() == StreamOpened(lane=lane)
 
 
-async def test_a_successor_gets_its_line_when_all_is_closed_that_was_left() -> None:
+async def test_a_successor_is_connected_when_all_streams_left_are_closed() -> None:
     one, two = PlayedWorker(0), PlayedWorker(1)
     async with played(one, two) as both:
-        one.say(opening(0))
-        await both.hear()
+        one.send_to_engine(opening(0))
+        await both.receive()
         one.die()
-        both.leave(one)
-        assert await both.hear() == CloseStream(lane=0)
-        one.line = None
-        both.join(one)
-        assert one.line is None
-        both.say(StreamClosed(lane=0))
-        await poll(lambda: one.line is not None)
-        one.say(opening(0))
-        assert await both.hear() == opening(0)
+        both.disconnect_worker(one)
+        assert await both.receive() == CloseStream(lane=0)
+        one.channel = None
+        both.connect_worker(one)
+        assert one.channel is None
+        both.send_from_engine(StreamClosed(lane=0))
+        await poll(lambda: one.channel is not None)
+        one.send_to_engine(opening(0))
+        assert await both.receive() == opening(0)
 
 
 async def test_a_worker_that_would_stop_the_engine_is_ended() -> None:
     one, two = PlayedWorker(0), PlayedWorker(1)
     async with played(one, two) as both:
-        one.say(Stop())
+        one.send_to_engine(Stop())
         await poll(lambda: len(one.ended) == 1)
         assert "it would stop the engine" in one.ended[0]
-        two.say(opening(1))
-        assert await both.hear() == opening(1), "it was not passed on"
+        two.send_to_engine(opening(1))
+        assert await both.receive() == opening(1), "it was not passed on"
 
 
-async def test_a_worker_that_lets_go_of_its_line_but_lives_is_ended() -> None:
+async def test_a_worker_that_closes_its_channel_but_lives_is_ended() -> None:
     """it could make no stream any more; one that is dying ends by itself."""
     living, dying = PlayedWorker(0), PlayedWorker(1, answers=False)
     async with played(living, dying) as both:
-        living.say(opening(0))
-        await both.hear()
+        living.send_to_engine(opening(0))
+        await both.receive()
         dying.die()
         living.die()
-        assert await both.hear() == CloseStream(lane=0)
+        assert await both.receive() == CloseStream(lane=0)
         await poll(lambda: len(living.ended) == 1)
         assert not dying.ended
 
 
-async def test_a_worker_that_is_not_up_has_no_line() -> None:
+async def test_a_worker_that_is_not_up_has_no_channel() -> None:
     late = PlayedWorker(0, is_up=False)
     async with played(late, PlayedWorker(1)) as both:
-        assert late.line is None
+        assert late.channel is None
         late.is_up = True
-        both.join(late)
+        both.connect_worker(late)
         assert late.lanes == (0, 2)

@@ -27,7 +27,7 @@ STEADY_FRAMES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sharded:
+class MultiProcess:
     """A server with two media workers."""
 
     process: asyncio.subprocess.Process
@@ -51,11 +51,11 @@ class Sharded:
     async def until(self, **figures: Any) -> dict[str, Any]:
         """Its health, as soon as it has these figures."""
         for _ in range(400):
-            told = await self.health()
-            if figures.items() <= told.items():
-                return told
+            state = await self.health()
+            if figures.items() <= state.items():
+                return state
             await asyncio.sleep(0.05)
-        raise AssertionError(f"it was never {figures}: {told}")
+        raise AssertionError(f"it was never {figures}: {state}")
 
     async def until_up(self, workers: int = 2) -> None:
         """As soon as so many workers take calls."""
@@ -80,19 +80,19 @@ class Sharded:
 
 
 @asynccontextmanager
-async def sharded(*flags: str) -> AsyncIterator[Sharded]:
+async def multi_process(*flags: str) -> AsyncIterator[MultiProcess]:
     async with (
         slipstream("--media-workers", "2", *flags) as (process, address),
         aiohttp.ClientSession(address.rstrip("/")) as http,
     ):
-        server = Sharded(process=process, address=address, http=http)
+        server = MultiProcess(process=process, address=address, http=http)
         await server.health()
         await server.until_up()
         yield server
 
 
 @asynccontextmanager
-async def two_calls(server: Sharded) -> AsyncIterator[tuple[Call, Call]]:
+async def two_calls(server: MultiProcess) -> AsyncIterator[tuple[Call, Call]]:
     """Two callers whose pictures have begun to come back."""
     async with (
         dial(server.http, camera=Camera(first=FIRST[0], fps=10)) as one,
@@ -115,7 +115,7 @@ def numbers(call: Call, count: int) -> list[int]:
 
 async def test_two_callers_land_on_two_workers_and_get_their_own_pictures() -> None:
     """through one engine; the front counts them together."""
-    async with sharded() as server:
+    async with multi_process() as server:
         async with two_calls(server) as calls:
             assert {worker_of(call) for call in calls} == {"0", "1"}
             for call, first in zip(calls, FIRST, strict=True):
@@ -123,15 +123,15 @@ async def test_two_callers_land_on_two_workers_and_get_their_own_pictures() -> N
                 assert len(read) >= STEADY_FRAMES // 2
                 assert all(first <= number < first + 1000 for number in read)
                 assert all(a <= b for a, b in itertools.pairwise(read))
-            told = await server.health()
-            assert (told["sessions"], told["engine_restarts"]) == (2, 0)
+            state = await server.health()
+            assert (state["sessions"], state["engine_restarts"]) == (2, 0)
             for call in calls:
                 assert await server.hang_up(call.id) == (204, "")
         assert (await server.health())["sessions"] == 0
 
 
 async def test_the_metrics_are_those_of_all_workers() -> None:
-    async with sharded() as server, two_calls(server) as calls:
+    async with multi_process() as server, two_calls(server) as calls:
         total = await server.metrics()
         assert total["slipstream_sessions"] == 2
         assert total["slipstream_offers_total"] == 2
@@ -141,8 +141,8 @@ async def test_the_metrics_are_those_of_all_workers() -> None:
 
 
 async def test_a_worker_that_is_killed_takes_only_its_own_calls_with_it() -> None:
-    """the other's goes on, the lost one is told of as lost, and its place can be had again."""
-    async with sharded() as server, two_calls(server) as (one, two):
+    """the other's goes on, the lost one is reported as lost, and its lane can be used again."""
+    async with multi_process() as server, two_calls(server) as (one, two):
         os.kill(server.workers()[int(worker_of(one))], signal.SIGKILL)
         before = len(two.frames)
         await two.until_frames(before + STEADY_FRAMES)
@@ -159,7 +159,7 @@ async def test_a_worker_that_is_killed_takes_only_its_own_calls_with_it() -> Non
 
 
 async def test_nobody_outlives_a_killed_front() -> None:
-    async with sharded() as server, two_calls(server):
+    async with multi_process() as server, two_calls(server):
         left = [*server.workers(), (await server.health())["engine_pid"]]
         assert len(left) == 3
         folder = server.folder()
@@ -171,8 +171,8 @@ async def test_nobody_outlives_a_killed_front() -> None:
 
 
 async def test_the_front_stops_cleanly_when_asked() -> None:
-    """callers are told, exit code 0, and everybody is gone before the front is."""
-    async with sharded() as server, two_calls(server) as calls:
+    """callers are notified, the exit code is 0, and every process is gone before the front is."""
+    async with multi_process() as server, two_calls(server) as calls:
         left = [*server.workers(), (await server.health())["engine_pid"]]
         server.process.send_signal(signal.SIGTERM)
         for call in calls:
@@ -184,7 +184,7 @@ async def test_the_front_stops_cleanly_when_asked() -> None:
 
 async def test_viewers_find_the_stream_wherever_it_is() -> None:
     """by its name, or the newest; over all workers only so many may watch."""
-    async with sharded("--max-viewers", "2") as server, two_calls(server) as (one, two):
+    async with multi_process("--max-viewers", "2") as server, two_calls(server) as (one, two):
         async with (
             dial(server.http, watch=True, view=one.id) as named,
             dial(server.http, watch=True) as newest,
@@ -204,9 +204,9 @@ async def test_viewers_find_the_stream_wherever_it_is() -> None:
             assert nobody.status == 404
 
 
-async def test_all_places_of_all_workers_can_be_had_and_no_more() -> None:
-    """who comes too late hears when to ask again."""
-    async with sharded("--max-streams", "3") as server, contextlib.AsyncExitStack() as calls:
+async def test_all_lanes_of_all_workers_can_be_used_and_no_more() -> None:
+    """a caller too many gets an error that says when to try again."""
+    async with multi_process("--max-streams", "3") as server, contextlib.AsyncExitStack() as calls:
         came = await asyncio.gather(
             *(calls.enter_async_context(dial(server.http, camera=Camera(fps=5))) for _ in range(3))
         )
@@ -221,7 +221,7 @@ async def test_all_places_of_all_workers_can_be_had_and_no_more() -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 async def test_calls_go_on_with_a_new_engine_on_every_worker(number: signal.Signals) -> None:
     """after one that has died, and one that hangs; each caller gets its own pictures again."""
-    async with sharded() as server, two_calls(server) as calls:
+    async with multi_process() as server, two_calls(server) as calls:
         os.kill((await server.health())["engine_pid"], number)
         await server.until(engine_restarts=1, ready=True)
         for call, first in zip(calls, FIRST, strict=True):
@@ -233,7 +233,7 @@ async def test_calls_go_on_with_a_new_engine_on_every_worker(number: signal.Sign
 
 
 async def test_a_worker_that_hangs_is_left_out_and_ended() -> None:
-    async with sharded("--max-streams", "4") as server:
+    async with multi_process("--max-streams", "4") as server:
         hung = server.workers()[0]
         os.kill(hung, signal.SIGSTOP)
         async with dial(server.http, camera=Camera(fps=5)) as call:
@@ -245,7 +245,7 @@ async def test_a_worker_that_hangs_is_left_out_and_ended() -> None:
 
 
 async def test_requests_are_answered_as_by_one_process() -> None:
-    async with sharded() as server:
+    async with multi_process() as server:
         for method, path, status in (
             ("DELETE", f"{OFFER_PATH}/none-such", 404),
             ("DELETE", f"{OFFER_PATH}/1~0~none-such", 404),
@@ -273,7 +273,7 @@ async def test_requests_are_answered_as_by_one_process() -> None:
 
 async def test_a_caller_comes_back_to_the_worker_that_holds_its_stream() -> None:
     """though another has fewer calls; the token of a worker's earlier life says what was lost."""
-    async with sharded() as server:
+    async with multi_process() as server:
         async with dial(server.http, camera=Camera(fps=10)) as call:
             await call.until_frames(STEADY_FRAMES)
         await server.until(sessions=0, held=1)
@@ -293,7 +293,7 @@ async def test_a_caller_comes_back_to_the_worker_that_holds_its_stream() -> None
 
 async def test_a_published_stream_is_found_by_its_name() -> None:
     """whichever worker has it: watched, changed, listed, refused to a second, and ended."""
-    async with sharded() as server, AsyncExitStack() as calls:
+    async with multi_process() as server, AsyncExitStack() as calls:
         for name in ("one", "two"):
             path = f"/whip/{name}"
             publisher = await calls.enter_async_context(posted(server.http, path, camera=Camera()))
@@ -307,8 +307,8 @@ async def test_a_published_stream_is_found_by_its_name() -> None:
         async with server.http.get("/api/v1/streams") as response:
             streams = (await response.json())["streams"]
         assert {stream["stream"]: stream["viewers"] for stream in streams} == {"one": 1, "two": 1}
-        marks = {viewer.id.split("~")[0] for viewer in viewers}
-        assert len(marks) == 2, "both workers have a stream"
+        prefixes = {viewer.id.split("~")[0] for viewer in viewers}
+        assert len(prefixes) == 2, "both workers have a stream"
         for name in ("one", "two"):
             address = f"/api/v1/streams/{name}/parameters"
             async with server.http.patch(address, json={"prompt": name}) as response:

@@ -1,4 +1,4 @@
-"""Requests handed on to a worker whose part the test plays."""
+"""workers/http_proxy.py: requests to a worker whose part the test plays."""
 
 import asyncio
 import gzip
@@ -20,18 +20,18 @@ from slipstream_server.workers.protocol import WorkerStatus
 from yarl import URL
 
 
-class Nobody:
-    """A lobby that does not care."""
+class IdleObserver:
+    """An observer that does nothing."""
 
-    def joined(self, worker: Worker) -> None: ...
-    def said(self, worker: Worker, census: WorkerStatus) -> None: ...
-    def left(self, worker: Worker) -> None: ...
+    def on_up(self, worker: Worker) -> None: ...
+    def on_status(self, worker: Worker, status: WorkerStatus) -> None: ...
+    def on_down(self, worker: Worker) -> None: ...
 
 
 @asynccontextmanager
-async def relayed(folder: Path, handler: Handler | None) -> AsyncIterator[TestClient[Any, Any]]:
-    """A client whose every request goes to `handler`, by way of a worker's socket; None is down."""
-    worker = Worker(0, ServerConfig(), folder, Nobody())
+async def proxied(folder: Path, handler: Handler | None) -> AsyncIterator[TestClient[Any, Any]]:
+    """A client whose every request goes to `handler`, over a worker's socket; None: it is down."""
+    worker = Worker(0, ServerConfig(), folder, IdleObserver())
     path = folder / "worker"
     far = web.Application()
     far.router.add_route("*", "/{rest:.*}", handler or echo)
@@ -39,11 +39,11 @@ async def relayed(folder: Path, handler: Handler | None) -> AsyncIterator[TestCl
     await runner.setup()
     await web.UnixSite(runner, str(path)).start()
 
-    async def hand_on(request: web.Request) -> web.StreamResponse:
+    async def to_worker(request: web.Request) -> web.StreamResponse:
         return await proxy(request, worker)
 
     near = web.Application(middlewares=[errors_as_json], client_max_size=1000)
-    near.router.add_route("*", "/{rest:.*}", hand_on)
+    near.router.add_route("*", "/{rest:.*}", to_worker)
     connector = aiohttp.UnixConnector(str(path))
     timeout = aiohttp.ClientTimeout(total=0.5)
     async with (
@@ -57,48 +57,53 @@ async def relayed(folder: Path, handler: Handler | None) -> AsyncIterator[TestCl
 
 
 async def echo(request: web.Request) -> web.StreamResponse:
-    """What was asked, as it has come."""
-    asked = {
+    """The request as it has arrived."""
+    received = {
         "method": request.method,
         "path": request.raw_path,
         "headers": {name.lower(): text for name, text in request.headers.items()},
         "body": (await request.read()).decode(),
     }
-    return web.json_response(asked, status=201, headers={"Location": "/whip/x", "ETag": '"1"'})
+    return web.json_response(received, status=201, headers={"Location": "/whip/x", "ETag": '"1"'})
 
 
 async def test_a_request_arrives_as_it_was_sent_and_its_answer_too(tmp_path: Path) -> None:
     """method, path with all its signs, headers, body; status and headers back."""
-    async with relayed(tmp_path, echo) as client:
+    async with proxied(tmp_path, echo) as client:
         url = URL("/whip/a%2Fb%20c?view=x%26y", encoded=True)
         async with client.patch(
             url, data=b"v=0", headers={"If-Match": '"1"', "Content-Type": "application/sdp"}
         ) as answer:
-            told = await answer.json()
+            received = await answer.json()
             assert answer.status == 201
             assert (answer.headers["Location"], answer.headers["ETag"]) == ("/whip/x", '"1"')
-        assert (told["method"], told["body"]) == ("PATCH", "v=0")
-        assert told["path"] == str(url)
-        assert told["headers"]["if-match"] == '"1"'
-        assert told["headers"]["content-type"] == "application/sdp"
-        assert told["headers"]["host"] == client.make_url("/").authority
+        assert (received["method"], received["body"]) == ("PATCH", "v=0")
+        assert received["path"] == str(url)
+        assert received["headers"]["if-match"] == '"1"'
+        assert received["headers"]["content-type"] == "application/sdp"
+        assert received["headers"]["host"] == client.make_url("/").authority
 
 
-async def test_what_two_neighbours_say_to_each_other_stays_between_them(tmp_path: Path) -> None:
+async def test_headers_of_one_connection_are_not_passed_on(tmp_path: Path) -> None:
     """also what a caller names in its Connection header."""
-    said = {"Connection": "close, X-Private", "X-Private": "1", "TE": "trailers", "X-Public": "1"}
-    async with relayed(tmp_path, echo) as client, client.get("/", headers=said) as answer:
-        heard = (await answer.json())["headers"]
-    assert "x-public" in heard
-    assert not {"x-private", "te"} & set(heard)
+    headers = {
+        "Connection": "close, X-Private",
+        "X-Private": "1",
+        "TE": "trailers",
+        "X-Public": "1",
+    }
+    async with proxied(tmp_path, echo) as client, client.get("/", headers=headers) as answer:
+        received = (await answer.json())["headers"]
+    assert "x-public" in received
+    assert not {"x-private", "te"} & set(received)
 
 
 async def test_a_packed_body_is_unpacked_once(tmp_path: Path) -> None:
-    """the worker gets it as it was before, and is not told to unpack it again."""
-    packed, said = gzip.compress(b"v=0"), {"Content-Encoding": "gzip"}
+    """the worker gets it as it was before, and no header that it is packed."""
+    packed, headers = gzip.compress(b"v=0"), {"Content-Encoding": "gzip"}
     async with (
-        relayed(tmp_path, echo) as client,
-        client.post("/whip/x", data=packed, headers=said) as answer,
+        proxied(tmp_path, echo) as client,
+        client.post("/whip/x", data=packed, headers=headers) as answer,
     ):
         assert answer.status == 201
         assert (await answer.json())["body"] == "v=0"
@@ -108,7 +113,7 @@ async def test_an_answer_without_a_body_has_none(tmp_path: Path) -> None:
     async def done(request: web.Request) -> web.StreamResponse:
         return web.Response(status=204)
 
-    async with relayed(tmp_path, done) as client, client.delete("/offer/x") as answer:
+    async with proxied(tmp_path, done) as client, client.delete("/offer/x") as answer:
         assert (answer.status, await answer.read()) == (204, b"")
 
 
@@ -128,7 +133,7 @@ async def test_a_worker_in_trouble_is_a_reason_to_ask_again(
     trouble: Callable[[web.Request], Any] | None, tmp_path: Path
 ) -> None:
     """it hangs, it ends in the middle of it, it is not there."""
-    async with relayed(tmp_path, trouble) as client, client.post("/offer", data=b"x") as answer:
+    async with proxied(tmp_path, trouble) as client, client.post("/offer", data=b"x") as answer:
         assert answer.status == 503
         assert answer.headers["Retry-After"] == "2"
         assert (await answer.json())["error"].startswith("media worker 0 ")
@@ -136,7 +141,7 @@ async def test_a_worker_in_trouble_is_a_reason_to_ask_again(
 
 async def test_a_body_that_is_too_large_does_not_reach_the_worker(tmp_path: Path) -> None:
     async def never(request: web.Request) -> web.StreamResponse:
-        raise AssertionError("it was handed on")
+        raise AssertionError("it was passed on")
 
-    async with relayed(tmp_path, never) as client, client.post("/", data=b"x" * 2000) as answer:
+    async with proxied(tmp_path, never) as client, client.post("/", data=b"x" * 2000) as answer:
         assert answer.status == 413

@@ -9,8 +9,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from slipstream_server.config import ServerConfig
 from slipstream_server.errors import Unavailable
-from slipstream_server.workers import front as front_module
+from slipstream_server.workers import front_api
 from slipstream_server.workers.front import Front
+from slipstream_server.workers.front_api import FrontApi
 from slipstream_server.workers.pool import Worker
 
 LISTED = b'{"streams":[{"stream":"one","state":"live","published":true,"viewers":2}]}'
@@ -24,20 +25,20 @@ async def test_a_worker_that_ends_meanwhile_takes_no_other_streams_from_the_list
     front = Front(ServerConfig())
     workers = [Worker(index, ServerConfig(), tmp_path, front) for index in range(2)]
 
-    async def answering() -> list[Worker]:
+    async def refresh() -> list[Worker]:
         return workers
 
-    async def relay(request: web.Request, worker: Worker) -> web.Response:
+    async def proxy(request: web.Request, worker: Worker) -> web.Response:
         if worker.index == 0:
             return web.Response(body=LISTED)
         if isinstance(trouble, int):
             return web.json_response({"error": "no"}, status=trouble)
         raise trouble
 
-    monkeypatch.setattr(front, "_refresh", answering)
-    monkeypatch.setattr(front_module, "relay", relay)
+    monkeypatch.setattr(front, "refresh", refresh)
+    monkeypatch.setattr(front_api, "proxy", proxy)
     app = web.Application()
-    app.router.add_get("/api/v1/streams", front.streams)
+    app.router.add_get("/api/v1/streams", FrontApi(front).streams)
     async with (
         asyncio.timeout(20),
         TestClient[Any, Any](TestServer(app)) as client,
