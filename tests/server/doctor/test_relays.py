@@ -30,7 +30,7 @@ async def test_a_stun_server_that_answers() -> None:
 
 
 async def test_a_silent_stun_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relays, "ANSWER_S", 0.2)
+    monkeypatch.setattr(relays, "STUN_ANSWER_S", 0.2)
     async with relaying(Relay(silent=True)) as relay:
         found = await relays.check_stun(IceServer(urls=f"stun:127.0.0.1:{relay.port}"))
     assert found.verdict is Verdict.FAIL
@@ -95,7 +95,7 @@ async def test_a_refusal_is_quoted(refusal: tuple[int, str], verdict: Verdict, f
 
 
 async def test_a_silent_turn_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relays, "ANSWER_S", 0.2)
+    monkeypatch.setattr(relays, "STUN_ANSWER_S", 0.2)
     said = await ask_turn(Relay({"ann": "right"}, silent=True), "ann", "right")
     assert said.verdict is Verdict.FAIL
     assert "does not answer within 0.2 s" in said.found
