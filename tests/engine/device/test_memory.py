@@ -79,6 +79,14 @@ def test_the_hosts_account_moves_with_what_is_taken() -> None:
         del taken
 
 
-def test_where_nobody_keeps_an_account_nothing_is_refused() -> None:
+def test_where_nobody_keeps_an_account_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """as on Apple's GPUs: there the allocation itself must fail."""
     assert memory_of(torch.device("mps")) is None
+    monkeypatch.setattr("slipstream_engine.diffusion.pipeline.memory_of", lambda _device: None)
+    memory = FakeMemory(total=250 * MB, each=100 * MB)
+    parts = ModelBundle(model=toy_model(), codec=HungryCodec(memory), text=ToyText())
+    pipeline = DiffusionPipeline(EngineConfig(preset=toy_preset(), max_streams=4), parts)
+    pipeline.warm_up()
+    assert memory.streams > 0  # warming up took some, and nobody saw it
+    streams = [pipeline.open(Parameters()) for _ in range(4)]
+    assert all(stream.prompts for stream in streams)

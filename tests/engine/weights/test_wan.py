@@ -179,10 +179,13 @@ def test_the_presets_prompt_stays_warm(tmp_path: Path, monkeypatch: pytest.Monke
     weights = small_real.write_weights(tmp_path / "weights")
     pipeline = small_real.make(weights, tmp_path / "cache")
     pipeline.warm_up()
+    expected = small_real.run(pipeline, pipeline.open(Parameters()), range(1))[0]
     pipeline._embeddings._by_text.clear()  # as 256 other prompts would
     gate = Gate(monkeypatch)
     stream = pipeline.open(Parameters(prompt="a cat runs"))
-    small_real.run(pipeline, stream, range(1))
+    assert gate.knocked.wait(DEADLINE_S)
+    assert np.array_equal(small_real.run(pipeline, stream, range(1))[0], expected)
+    assert gate.threads == {"text"}
     gate.opened.set()
     pipeline.close()
 
