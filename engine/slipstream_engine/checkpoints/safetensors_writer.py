@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from slipstream_engine.atomic_file import replacing
+from slipstream_engine.atomic_file import atomic_write
 from slipstream_engine.checkpoints.checkpoint import Checkpoint
 from slipstream_engine.errors import CheckpointError
 
@@ -41,7 +41,7 @@ def write_safetensors(
     offsets, total_bytes = _layout(checkpoint, dtypes)
     header = _header(checkpoint, dtypes, offsets)
     done_bytes = 0
-    with replacing(target) as file:
+    with atomic_write(target) as file:
         file.write(len(header).to_bytes(8, "little") + header)
         for name, tensor in checkpoint.tensors():
             file.seek(8 + len(header) + offsets[name][0])

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from slipstream_engine.atomic_file import replacing
+from slipstream_engine.atomic_file import atomic_write
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class EmbeddingCache:
         path = self._path(text)
         try:
             self._root.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as file:
+            with atomic_write(path) as file:
                 file.write(hashlib.sha256(payload).digest() + payload)
             self._evict(keep=path)
         except OSError as error:

@@ -18,7 +18,7 @@ import numpy as np
 from slipstream_protocol.frames import I420, Geometry
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_engine.atomic_file import replacing
+from slipstream_engine.atomic_file import atomic_write
 from slipstream_engine.cli.options import add_machine, count, size_px
 from slipstream_engine.cli.progress import Progress
 from slipstream_engine.config import DEFAULT_PRESET, FIRST_CHUNK_FRAMES, PRESETS, Compilation
@@ -161,7 +161,7 @@ def convert_video(job: Job) -> None:
         geometry = pipeline.geometry
         progress = Progress(total=clip.frames, unit="frames", now_s=time.monotonic())
         with (
-            replacing(job.target) as file,
+            atomic_write(job.target) as file,
             VideoReader(job.source) as source,
             VideoWriter(
                 file, format=format, clip=clip, geometry=geometry, audio=source.audio

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-from slipstream_engine.train.fit import replace_file
+from slipstream_engine.atomic_file import atomic_write
 
 
 def machine() -> str:
@@ -59,4 +59,5 @@ class EffortFile:
         seconds = self.read().seconds
         total_s = round(seconds.get(stage, 0.0) + spent_s, 1)
         effort = TrainingEffort(machine=machine(), seconds=seconds | {stage: total_s})
-        replace_file(self.path, lambda path: path.write_bytes(msgspec.json.encode(effort)))
+        with atomic_write(self.path) as file:
+            file.write(msgspec.json.encode(effort))

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from slipstream_protocol.parameters import Parameters
 
+from slipstream_engine.atomic_file import atomic_write
 from slipstream_engine.config import EngineConfig, Preset
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
 from slipstream_engine.models.vae.taehv import TaehvState
@@ -19,7 +20,6 @@ from slipstream_engine.train import evaluate, report
 from slipstream_engine.train.ablation import Ablation, Trial
 from slipstream_engine.train.drift import LOOP_FRAMES, Drift, measure, progress
 from slipstream_engine.train.effort import machine
-from slipstream_engine.train.fit import replace_file
 from slipstream_engine.train.scenes import Clip, Size
 from slipstream_engine.train.sources import PictureSource
 from slipstream_engine.train.styles import STYLES
@@ -111,10 +111,12 @@ class Examination:
     def _write(self, name: str, found: Drift | Ablation, section: report.Section) -> None:
         marked = Marked(weights=self._mark(), machine=machine(), found=found)
         content = msgspec.json.format(msgspec.json.encode(marked)) + b"\n"
-        replace_file(self.weights / name, lambda path: path.write_bytes(content))
+        with atomic_write(self.weights / name) as file:
+            file.write(content)
         card = self.weights / CARD_FILE
         text = report.with_section(card.read_text() if card.is_file() else "", section)
-        replace_file(card, lambda path: path.write_text(text))
+        with atomic_write(card) as file:
+            file.write(text.encode())
         print("\n".join(section.lines))
 
 

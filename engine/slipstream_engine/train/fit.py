@@ -5,7 +5,6 @@ what an uninterrupted one would have seen.
 """
 
 import math
-import os
 import pickle
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from slipstream_engine.atomic_file import atomic_path, atomic_write
 from slipstream_engine.device.precision import reduced_precision_matmul
 
 Loss = Callable[[int, np.random.Generator], Tensor]
@@ -131,7 +131,8 @@ def _save(
         "curve": curve,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, lambda temporary: torch.save(content, temporary))
+    with atomic_write(path) as file:
+        torch.save(content, file)
 
 
 def _resume(
@@ -161,15 +162,13 @@ def _resume(
     return int(content["step"]), list(content["curve"])
 
 
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file beside `path`, then put it there: a broken one never stands there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        temporary.chmod(0o644)  # safetensors writes for its owner only
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def save_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file, whole or not at all."""
+    with atomic_path(path) as partial:
+        save_file(tensors, partial, metadata=None if metadata is None else dict(metadata))
+        partial.chmod(0o644)  # safetensors writes for its owner only
 
 
 def ship(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -185,4 +184,4 @@ def ship(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str])
                 f"{name} holds a value that half precision cannot, {path} is left as it was"
             )
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, lambda temporary: save_file(half, temporary, metadata=dict(metadata)))
+    save_tensors(path, half, metadata)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from slipstream_engine.models.vae.taehv import Taehv
 from slipstream_engine.train.codec import to_tensor
 from slipstream_engine.train.data import Dataset
-from slipstream_engine.train.fit import replace_file
+from slipstream_engine.train.fit import save_tensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,7 +37,7 @@ def encode_dataset(codec: Taehv, dataset: Dataset, cache: Path) -> Latents:
         if (n + 1) % 100 == 0:
             print(f"latents: {n + 1}/{len(dataset.styles)} clips", flush=True)
     made = {"inputs": torch.stack(inputs), "targets": torch.stack(targets)}
-    replace_file(cache, lambda temporary: save_file(made, temporary))
+    save_tensors(cache, made)
     return Latents(inputs_NFchw=made["inputs"], targets_NKFchw=made["targets"])
 
 

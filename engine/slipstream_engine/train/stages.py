@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 from slipstream_protocol.parameters import Parameters
 
+from slipstream_engine.atomic_file import atomic_write
 from slipstream_engine.checkpoints.loader import load_module
 from slipstream_engine.config import EngineConfig
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
@@ -29,7 +30,7 @@ from slipstream_engine.train.batches import Sampler
 from slipstream_engine.train.colours import COLOURS
 from slipstream_engine.train.effort import EffortFile
 from slipstream_engine.train.evaluate import HeldOut, Score, TintScore
-from slipstream_engine.train.fit import replace_file, ship
+from slipstream_engine.train.fit import ship
 from slipstream_engine.train.latents import encode_dataset
 from slipstream_engine.train.plan import Plan
 from slipstream_engine.train.scenes import Clip, Size
@@ -143,10 +144,12 @@ class Workshop:
         flicker = {one.style: one.flicker for one in judged}
         card = report.card(scores, flicker, listed, self._facts(clips), gate_db=self.plan.gate_db)
         card = report.with_section(card, report.tint_section(tints, colours))
-        replace_file(self.weights / "MODEL_CARD.md", lambda path: path.write_text(card))
+        with atomic_write(self.weights / "MODEL_CARD.md") as file:
+            file.write(card.encode())
         found: list[Score | TintScore] = [*scores, *tints]
         lines = json.dumps([asdict(score) for score in found], indent=1)
-        replace_file(self.weights / "scores.json", lambda path: path.write_text(lines))
+        with atomic_write(self.weights / "scores.json") as file:
+            file.write(lines.encode())
         report.save_png(self.weights / "samples.png", report.sheet([one.row for one in judged]))
         kept = load_file(self.weights / TEXT_FILE)
         ship(self.weights / TEXT_FILE, kept, text.metadata(listed, colours))

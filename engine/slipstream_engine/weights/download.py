@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from slipstream_engine.atomic_file import replacing
+from slipstream_engine.atomic_file import atomic_write
 from slipstream_engine.checkpoints.loader import check_checkpoint
 from slipstream_engine.checkpoints.safetensors_writer import write_safetensors
 from slipstream_engine.errors import CheckpointError, MissingExtraError
@@ -155,7 +155,7 @@ def _keep(artifact: Artifact, fetched: Path, target: Path) -> None:
     """Check what arrived and write it to its final place."""
     if artifact.build is None:
         _check_json(fetched)
-        with fetched.open("rb") as original, replacing(target) as copy:
+        with fetched.open("rb") as original, atomic_write(target) as copy:
             shutil.copyfileobj(original, copy)
     else:
         checkpoint = check_checkpoint(artifact.build, fetched, surplus=artifact.surplus)

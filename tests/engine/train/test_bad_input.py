@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from slipstream_engine.atomic_file import atomic_path
 from slipstream_engine.train.command import add_train_tiny
 from slipstream_engine.weights.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, WEIGHTS
 
@@ -199,11 +200,8 @@ def test_broken_weights_replace_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="w holds a value that half precision cannot"):
         fit.ship(path, {"w": torch.tensor([1.0, float("nan")])}, {})
 
-    def fails(temporary: Path) -> None:
-        temporary.write_bytes(b"half a fi")
+    with pytest.raises(OSError, match="no space left"), atomic_path(path) as partial:
+        partial.write_bytes(b"half a fi")
         raise OSError("no space left on device")
-
-    with pytest.raises(OSError, match="no space left"):
-        fit.replace_file(path, fails)
     assert path.read_bytes() == good
     assert list(tmp_path.iterdir()) == [path]
