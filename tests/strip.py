@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from slipstream_engine.train.evaluate import held_out, stream
 from slipstream_engine.train.scenes import Clip, Size
-from slipstream_engine.weights.factory import ModelRequest, load_diffusion
+from slipstream_engine.weights.factory import load_diffusion
+from slipstream_engine.weights.request import ModelRequest
 from slipstream_protocol.parameters import Parameters
 
 CLIPS = ("coffee", "flower")  # CC0 and CC BY 2.0; the films' licences are not stated

@@ -2,25 +2,10 @@
 
 import os
 import secrets
-import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
-
-
-@contextmanager
-def stopped_in_order() -> Iterator[None]:
-    """While inside, SIGTERM ends the process as an error does: what is half-written goes.
-
-    For the main thread.
-    """
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -253,6 +253,17 @@ class Preset:
     quick_products: bool = False
     embedded: bool = False
 
+    def timesteps(self, steps: int) -> tuple[int, ...]:
+        """The timesteps of a chunk that is denoised in `steps` steps.
+
+        Raises:
+            ValueError: if the model was not made for that many.
+        """
+        step_list = self.schedule.step_list
+        if steps > len(step_list):
+            raise ValueError(f"steps is {steps}, preset {self.name} takes 1 to {len(step_list)}")
+        return step_list[:steps]
+
 
 class Compilation(StrEnum):
     """What makes the model's many small kernels cheaper."""

@@ -1,7 +1,6 @@
-"""What a steady chunk costs in arithmetic, counted on tensors without memory.
+"""Counts the arithmetic of a steady-state chunk, on meta tensors.
 
-A multiplication with its addition counts as two, convolutions, products and attention are counted,
-nothing else is.
+Convolutions, matrix products and attention count; a multiplication with its addition is two.
 """
 
 from collections.abc import Callable
@@ -31,7 +30,7 @@ META = torch.device("meta")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkFlop:
-    """Operations of each part of a chunk, once the cache is full."""
+    """Floating-point operations of each stage of a chunk, once the cache is full."""
 
     encode: int
     step: int
@@ -43,36 +42,36 @@ class ChunkFlop:
 
 @torch.no_grad()
 def chunk_flop(config: EngineConfig, *, sizes: ModelSizes | None = None) -> ChunkFlop:
-    """Count the work of a chunk at the preset's size.
+    """Count the operations of a chunk at the preset's size.
 
     Args:
-        sizes: of codecs, where not the published ones.
+        sizes: of the codecs; None for the published ones.
     """
     preset = config.preset
-    parts = random_bundle(replace(config, device="meta"), sizes=sizes)
-    dtype = parts.model.dtype
-    high, wide = preset.height_px, preset.width_px
+    bundle = random_bundle(replace(config, device="meta"), sizes=sizes)
+    dtype = bundle.model.dtype
+    height_px, width_px = preset.height_px, preset.width_px
 
     def frames(count: int) -> torch.Tensor:
-        return torch.empty(count, 3, high, wide, device=META, dtype=dtype)
+        return torch.empty(count, 3, height_px, width_px, device=META, dtype=dtype)
 
     def latents(count: int) -> torch.Tensor:
-        codec = parts.codec
-        size = (codec.latent_channels, high // codec.stride, wide // codec.stride)
+        codec = bundle.codec
+        size = (codec.latent_channels, height_px // codec.stride, width_px // codec.stride)
         return torch.empty(count, *size, device=META, dtype=dtype)
 
-    state = parts.codec.fresh_state()
-    parts.codec.encode(frames(FIRST_CHUNK_FRAMES), state)
-    parts.codec.decode(latents(FIRST_CHUNK_LATENTS), state)
+    state = bundle.codec.fresh_state()
+    bundle.codec.encode(frames(FIRST_CHUNK_FRAMES), state)
+    bundle.codec.decode(latents(FIRST_CHUNK_LATENTS), state)
     return ChunkFlop(
-        encode=_count(lambda: parts.codec.encode(frames(CHUNK_FRAMES), state)),
-        step=_count(_step(parts.model, preset, latents(CHUNK_LATENTS))),
-        decode=_count(lambda: parts.codec.decode(latents(CHUNK_LATENTS), state)),
+        encode=_count(lambda: bundle.codec.encode(frames(CHUNK_FRAMES), state)),
+        step=_count(_step(bundle.model, preset, latents(CHUNK_LATENTS))),
+        decode=_count(lambda: bundle.codec.decode(latents(CHUNK_LATENTS), state)),
     )
 
 
 def _step(model: CausalDit, preset: Preset, x_Fchw: torch.Tensor) -> Callable[[], object]:
-    """One micro-step over a full cache."""
+    """A function that runs one micro-step over a full cache."""
     rows, columns = model.grid(*x_Fchw.shape[-2:])
     cache = RollingCache(
         preset.dit,

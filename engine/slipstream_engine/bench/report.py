@@ -1,4 +1,4 @@
-"""What a benchmark found, for programs (JSON) and for people (a table)."""
+"""The figures of a benchmark, as JSON and as a table."""
 
 import os
 import platform
@@ -14,11 +14,11 @@ MATMUL_TRIES = 10
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """Where it ran.
+    """The machine of a benchmark.
 
     Args:
-        load: of all processes, before the benchmark, as the system averages it.
-        matmul_flop_per_s: of a large square product in the benchmark's dtype.
+        load: the system's load average before the benchmark, over one minute.
+        matmul_flop_per_s: of a large square matrix product in the benchmark's dtype.
     """
 
     device: str
@@ -32,7 +32,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
-    """Milliseconds that half, nineteen twentieths, and all but a hundredth stay below."""
+    """The 50th, 95th and 99th percentiles, in ms."""
 
     p50: float
     p95: float
@@ -40,7 +40,7 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One of several streams; as `Figures` says."""
+    """One of several streams; fields as in `Figures`."""
 
     fps: float
     chunk_ms: Spread
@@ -50,15 +50,15 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """One configuration.
 
     Args:
-        fps: frames of all streams between the first and the last chunk done, over that time.
-        chunk_ms: from a chunk's frames on the host to its new frames there.
-        encode_ms, denoise_ms, decode_ms: medians; denoising is all a call's steps, and a pass
-            counts in full for each of its chunks.
-        overhead: what the loop takes beside its passes, as a share of them; None without a loop.
-        ttff_ms: a stream's opening to its first frames, in a warm process; median.
-        memory_bytes: the most in use: of the GPU, or of the process so far.
+        fps: frames of all streams a second, between the first and the last chunk done.
+        chunk_ms: from a chunk's frames on the host to its generated frames there.
+        encode_ms, denoise_ms, decode_ms: medians; denoising is all steps of a call, and a shared
+            pass counts in full for each of its chunks.
+        overhead: the loop's own time as a share of its passes; None without a loop.
+        ttff_ms: time to first frame: from opening a stream, in a warm process; median.
+        memory_bytes: peak use of GPU memory; on the CPU, peak resident memory of the process.
         flop: of one chunk.
-        matmul_share: of the machine's product rate.
+        matmul_share: `flop_per_s` as a share of the machine's rate of matrix products.
     """
 
     preset: str
@@ -96,7 +96,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.format(msgspec.json.encode(self)) + b"\n"
 
     def table(self) -> str:
-        """A line for each configuration; `each` is the slowest stream's fps."""
+        """One line for each configuration; column `each` is the slowest stream's fps."""
         rows = [_COLUMNS, *(_row(figures) for figures in self.figures)]
         widths = [max(len(row[k]) for row in rows) for k in range(len(_COLUMNS))]
         lines = ["  ".join(x.rjust(w) for x, w in zip(r, widths, strict=True)) for r in rows]
@@ -137,7 +137,7 @@ def _row(figures: Figures) -> tuple[str, ...]:
 
 
 def describe_machine(device: torch.device, dtype: str) -> Machine:
-    """This machine, its product rate measured."""
+    """Describe this machine, and measure its rate of matrix products."""
     is_cuda = device.type == "cuda"
     return Machine(
         device=torch.cuda.get_device_name(device) if is_cuda else _processor(),
@@ -153,7 +153,7 @@ def describe_machine(device: torch.device, dtype: str) -> Machine:
 
 @torch.inference_mode()
 def matmul_flop_per_s(device: torch.device, dtype: torch.dtype) -> float:
-    """The best rate of a square product of random numbers, as the model's layers do them."""
+    """The best rate of a square matrix product through the model's linear layer."""
     rows = MATMUL_ROWS.get(device.type, MATMUL_ROWS["cpu"])
     layer = Linear(rows, rows, bias=False, device=device, dtype=dtype)
     x = torch.randn(rows, rows, device=device, dtype=dtype)

@@ -1,7 +1,7 @@
-"""How fast a pipeline is, from frames on the host to frames on the host.
+"""Measures how fast a pipeline is, from frames on the host to frames on the host.
 
-A stream of moving pictures that never makes the pipeline wait; frames cross to the device and back
-inside the time. Nothing is measured until the cache is full and some chunks more were made.
+Each stream has its next chunk of moving frames ready at all times; the times include the transfers
+to the device and back. Measuring begins when the cache is full and some more chunks are done.
 """
 
 import gc
@@ -32,19 +32,20 @@ TTFF_TRIES = 3
 
 
 class Mode(StrEnum):
-    """In which order steps run; the numbers are the same.
+    """In which order steps run; the generated frames are the same.
 
-    In the first two streams take turns, a chunk each; served, they share passes where that pays.
+    In the first two, streams alternate chunk by chunk; served, they share passes as the scheduler
+    decides.
     """
 
-    SEQUENTIAL = "sequential"  # a chunk's, one after the other
+    SEQUENTIAL = "sequential"  # the steps of a chunk one after the other
     BATCH = "batch"  # the stream batch
-    SERVED = "served"  # as the engine's loop decides
+    SERVED = "served"  # under the engine's loop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One configuration; `config.max_streams` streams run.
+    """One configuration to measure, with `config.max_streams` streams.
 
     Args:
         steps: None for the preset's own.
@@ -60,20 +61,16 @@ class Case:
         """What its streams are opened with.
 
         Raises:
-            ValueError: if the model has no so many steps.
+            ValueError: if the model does not have that many steps.
         """
-        schedule = self.config.preset.schedule
-        steps, most = self.steps or schedule.steps, len(schedule.step_list)
-        if steps > most:
-            name = self.config.preset.name
-            raise ValueError(f"steps is {steps}, preset {name} takes 1 to {most}")
-        return Parameters(denoising_step_list=schedule.step_list[:steps])
+        preset = self.config.preset
+        return Parameters(denoising_step_list=preset.timesteps(self.steps or preset.schedule.steps))
 
 
 def measure_case(
     case: Case,
-    parts: ModelBundle[Any],
-    effort: BenchDuration,
+    bundle: ModelBundle[Any],
+    duration: BenchDuration,
     machine: Machine,
     *,
     sizes: ModelSizes | None = None,
@@ -81,32 +78,32 @@ def measure_case(
     """Measure one configuration.
 
     Args:
-        sizes: of codecs, where not the published ones.
+        sizes: of the codecs; None for the published ones.
 
     Raises:
-        ValueError: if the model cannot do what `case` asks.
-        RuntimeError: if the model's output is dead, so that its times would mean nothing.
+        ValueError: if the case is not possible for the model.
+        RuntimeError: if the model's frames are flat, so that its times would mean nothing.
     """
     config, parameters = case.config, case.parameters
-    pipeline = DiffusionPipeline(config, parts)
+    pipeline = DiffusionPipeline(config, bundle)
     scene = Scene(pipeline.geometry)
-    _reset_peak(config.device)
+    _reset_peak_memory(config.device)
     pipeline.warm_up()
     ttff_s = statistics.median(_ttff_s(pipeline, scene, parameters) for _ in range(TTFF_TRIES))
-    warm_up = config.preset.cache.slots + effort.warm_up_chunks
+    warm_up_chunks = config.preset.cache.slots + duration.warm_up_chunks
     if case.mode is Mode.SERVED:
-        made, overhead = serve_viewers(pipeline, scene, parameters, warm_up, effort)
+        samples, overhead = serve_viewers(pipeline, scene, parameters, warm_up_chunks, duration)
     else:
         batched = case.mode is Mode.BATCH
         streams = [pipeline.open(parameters, batched=batched) for _ in range(config.max_streams)]
-        made, overhead = _make(streams, scene, warm_up, effort), None
-    return _figures(case, pipeline, made, ttff_s, overhead, machine, sizes)
+        samples, overhead = _run_streams(streams, scene, warm_up_chunks, duration), None
+    return _figures(case, pipeline, samples, ttff_s, overhead, machine, sizes)
 
 
 def _figures(
     case: Case,
     pipeline: DiffusionPipeline[Any],
-    made: list[ChunkSample],
+    samples: list[ChunkSample],
     ttff_s: float,
     overhead: float | None,
     machine: Machine,
@@ -115,8 +112,8 @@ def _figures(
     config, preset = case.config, case.config.preset
     steps = case.steps or preset.schedule.steps
     flop = chunk_flop(config, sizes=sizes).total(steps)
-    seconds = made[-1].done_s - made[0].done_s
-    chunks_per_s = (len(made) - 1) / seconds
+    seconds = samples[-1].done_s - samples[0].done_s
+    chunks_per_s = (len(samples) - 1) / seconds
     return Figures(
         preset=preset.name,
         width_px=preset.width_px,
@@ -127,59 +124,61 @@ def _figures(
         streams=config.max_streams,
         random_weights=case.random_weights,
         note=pipeline.note,
-        chunks=len(made),
+        chunks=len(samples),
         seconds=seconds,
         fps=chunks_per_s * pipeline.geometry.chunk_frames,
-        chunk_ms=_spread(made),
+        chunk_ms=_spread(samples),
         per_stream=[
             StreamFigures(fps=_fps(own, pipeline.geometry), chunk_ms=_spread(own))
-            for own in ([each for each in made if each.stream == n] for n in _streams(made))
+            for own in (
+                [sample for sample in samples if sample.stream == n] for n in _streams(samples)
+            )
         ],
-        encode_ms=statistics.median(each.stages.encode_ms for each in made),
-        denoise_ms=statistics.median(each.stages.denoise_ms for each in made),
-        decode_ms=statistics.median(each.stages.decode_ms for each in made),
+        encode_ms=statistics.median(sample.stages.encode_ms for sample in samples),
+        denoise_ms=statistics.median(sample.stages.denoise_ms for sample in samples),
+        decode_ms=statistics.median(sample.stages.decode_ms for sample in samples),
         overhead=overhead,
         ttff_ms=1e3 * ttff_s,
-        memory_bytes=_peak_bytes(config.device),
+        memory_bytes=_peak_memory_bytes(config.device),
         flop=flop,
         flop_per_s=flop * chunks_per_s,
         matmul_share=flop * chunks_per_s / machine.matmul_flop_per_s,
     )
 
 
-def _streams(made: list[ChunkSample]) -> list[int]:
-    return sorted({each.stream for each in made})
+def _streams(samples: list[ChunkSample]) -> list[int]:
+    return sorted({sample.stream for sample in samples})
 
 
-def _spread(made: list[ChunkSample]) -> Spread:
-    p50, p95, p99 = np.percentile([1e3 * each.took_s for each in made], [50, 95, 99])
+def _spread(samples: list[ChunkSample]) -> Spread:
+    p50, p95, p99 = np.percentile([1e3 * sample.took_s for sample in samples], [50, 95, 99])
     return Spread(p50=float(p50), p95=float(p95), p99=float(p99))
 
 
-def _fps(made: list[ChunkSample], geometry: Geometry) -> float:
+def _fps(samples: list[ChunkSample], geometry: Geometry) -> float:
     """Frames between the first chunk done and the last; 0 of fewer than two."""
-    seconds = made[-1].done_s - made[0].done_s
-    return (len(made) - 1) * geometry.chunk_frames / seconds if seconds else 0.0
+    seconds = samples[-1].done_s - samples[0].done_s
+    return (len(samples) - 1) * geometry.chunk_frames / seconds if seconds else 0.0
 
 
-def _make(
-    streams: list[DiffusionStream[Any]], scene: Scene, warm_up: int, effort: BenchDuration
+def _run_streams(
+    streams: list[DiffusionStream[Any]], scene: Scene, warm_up_chunks: int, duration: BenchDuration
 ) -> list[ChunkSample]:
-    """Let all streams make chunks in turn; what warming up made is left out."""
-    made: list[ChunkSample] = []
+    """Run all streams in turn, chunk by chunk; samples begin after the warm-up."""
+    samples: list[ChunkSample] = []
     begin_s = 0.0
     for number in itertools.count():
-        if number == warm_up:
+        if number == warm_up_chunks:
             begin_s = time.perf_counter()
         for index, stream in enumerate(streams):
-            each, out_THW = _step(stream, scene.chunk(number), index)
-            if number >= warm_up:
-                made.append(each)
-            elif number == warm_up - 1:
+            sample, out_THW = _step(stream, scene.chunk(number), index)
+            if number >= warm_up_chunks:
+                samples.append(sample)
+            elif number == warm_up_chunks - 1:
                 check_not_flat(out_THW)
-        measured = number + 1 - warm_up
-        if measured >= effort.chunks and time.perf_counter() - begin_s >= effort.seconds:
-            return made
+        measured = number + 1 - warm_up_chunks
+        if measured >= duration.chunks and time.perf_counter() - begin_s >= duration.seconds:
+            return samples
     raise AssertionError("counting does not end")
 
 
@@ -190,25 +189,25 @@ def _step(
     begin_s = time.perf_counter()
     stages = stream.step(frames_THW, out_THW)
     done_s = time.perf_counter()
-    made = ChunkSample(stream=index, done_s=done_s, took_s=done_s - begin_s, stages=stages)
-    return made, out_THW
+    sample = ChunkSample(stream=index, done_s=done_s, took_s=done_s - begin_s, stages=stages)
+    return sample, out_THW
 
 
 def _ttff_s(pipeline: DiffusionPipeline[Any], scene: Scene, parameters: Parameters) -> float:
-    """From asking for a stream to its first frames."""
+    """Time from opening a stream to its first frames."""
     begin_s = time.perf_counter()
-    each, _ = _step(pipeline.open(parameters), scene.chunk(0))
-    return each.done_s - begin_s
+    sample, _ = _step(pipeline.open(parameters), scene.chunk(0))
+    return sample.done_s - begin_s
 
 
-def _reset_peak(device: str) -> None:
+def _reset_peak_memory(device: str) -> None:
     gc.collect()
     if torch.device(device).type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def _peak_bytes(device: str) -> int:
+def _peak_memory_bytes(device: str) -> int:
     if torch.device(device).type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""What a benchmark feeds a pipeline with, for how long, and what it notes of each chunk."""
+"""A benchmark's input frames, its duration, and its record of a chunk."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from slipstream_protocol.frames import I420, Geometry
 from slipstream_protocol.messages import StageTimes
 
 SCENE_CHUNKS = 8
-FLAT_DEVIATION = 0.5  # of luma levels; a dead model's picture has less
+FLAT_DEVIATION = 0.5  # luma levels; frames of a model whose numbers died out have less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,8 +15,8 @@ class BenchDuration:
     """How long to measure: both must be reached.
 
     Args:
-        warm_up_chunks: after the cache is full.
-        chunks: of each stream.
+        warm_up_chunks: run before measuring, once the cache is full.
+        chunks: to measure, of each stream.
     """
 
     warm_up_chunks: int = 20
@@ -26,7 +26,13 @@ class BenchDuration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkSample:
-    """One chunk of stream number `stream`."""
+    """One measured chunk.
+
+    Args:
+        stream: index of its stream.
+        done_s: on the clock of `time.perf_counter`.
+        took_s: from its frames on the host to its generated frames there.
+    """
 
     stream: int
     done_s: float
@@ -35,7 +41,7 @@ class ChunkSample:
 
 
 class Scene:
-    """An endless film of a few chunks: a gradient that wanders, noise on it."""
+    """An endless loop of a few chunks: a moving gradient with noise."""
 
     def __init__(self, geometry: Geometry) -> None:
         rng = np.random.default_rng(0)
@@ -59,7 +65,11 @@ class Scene:
 
 
 def check_not_flat(frames_THW: I420) -> None:
-    """Raise RuntimeError if these pictures show nothing."""
+    """Check that these I420 frames are not of one grey.
+
+    Raises:
+        RuntimeError: if they are.
+    """
     luma_THW = frames_THW[:, : frames_THW.shape[1] * 2 // 3]
     if luma_THW.std() < FLAT_DEVIATION:
         raise RuntimeError(

@@ -1,5 +1,7 @@
-"""`slipstream-engine inspect`: where a preset would run and whether its files are there; loads
-nothing, and answers in seconds whatever the model's size."""
+"""`slipstream-engine inspect`: the device a preset would run on, and whether its files are there.
+
+It loads no weights, and answers in seconds whatever the model's size.
+"""
 
 import argparse
 import sys
@@ -9,51 +11,43 @@ import msgspec
 import torch
 from slipstream_protocol.inspection import Gpu, Inspection
 
-from slipstream_engine.cli.options import add_machine, size_px
-from slipstream_engine.config import DEFAULT_PRESET, Preset
+from slipstream_engine.cli.options import add_model_options, model_request
+from slipstream_engine.config import Preset
 from slipstream_engine.errors import CheckpointError
 from slipstream_engine.weights.embedded import check_embedded
-from slipstream_engine.weights.factory import ModelRequest, configure
+from slipstream_engine.weights.factory import configure
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
+from slipstream_engine.weights.request import ModelRequest
 from slipstream_engine.weights.wan import check_present
 
-_SIDE = 64  # of the matrices multiplied
+_SIDE = 64  # rows and columns of the matrices that test a device
 
 
 def add_inspect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("inspect", help="say as JSON what a preset would run on")
-    parser.add_argument("--preset", default=DEFAULT_PRESET)
-    parser.add_argument("--size", type=size_px, help="WxH of a frame, where not the preset's own")
-    parser.add_argument("--codec", help="wan, taehv, or one for each way: wan+taehv")
-    add_machine(parser)
+    """Add the command to the engine's command line."""
+    parser = commands.add_parser("inspect", help="print as JSON what a preset would run on")
+    add_model_options(parser)
     parser.set_defaults(run=run_inspect)
 
 
 def run_inspect(arguments: argparse.Namespace) -> int:
-    found = inspect(
-        ModelRequest(
-            preset=arguments.preset,
-            size_px=arguments.size,
-            codec=arguments.codec,
-            device=arguments.device,
-            weights=arguments.weights,
-        )
-    )
-    sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+    """Print an `Inspection` as JSON."""
+    inspection = inspect(model_request(arguments))
+    sys.stdout.write(msgspec.json.encode(inspection).decode() + "\n")
     return 0
 
 
-def inspect(wanted: ModelRequest) -> Inspection:
-    """What is there for it."""
+def inspect(request: ModelRequest) -> Inspection:
+    """Look at the device and the weights that a request needs."""
     device = device_problem = weights = weights_problem = None
     try:
-        config = configure(wanted)
+        config = configure(request)
     except ValueError as error:
         device_problem = str(error)
     else:
         device = config.device
         device_problem = device_failure(torch.device(device))
-        folder = (wanted.weights or DEFAULT_WEIGHTS).expanduser()
+        folder = (request.weights or DEFAULT_WEIGHTS).expanduser()
         weights = "the package" if config.preset.embedded else str(folder)
         weights_problem = _weights_problem(config.preset, folder)
     return Inspection(
@@ -68,11 +62,11 @@ def inspect(wanted: ModelRequest) -> Inspection:
 
 
 def device_failure(device: torch.device) -> str | None:
-    """Why a small product on `device` does not come out right; None if it does."""
+    """Why a matrix product on `device` fails; None if it is right."""
     try:
         ones = torch.ones(_SIDE, _SIDE, device=device)
         total = float((ones @ ones).sum())
-    except RuntimeError as error:  # torch's own, which a driver of another version makes it raise
+    except RuntimeError as error:  # e.g. from a driver of another version
         return f"torch cannot compute on {device}: {str(error).splitlines()[0]}"
     if total != _SIDE**3:
         return f"a product on {device} came out as {total}, it must be {_SIDE**3}"
@@ -91,9 +85,9 @@ def _weights_problem(preset: Preset, folder: Path) -> str | None:
 
 
 def _gpu(index: int) -> Gpu:
-    found = torch.cuda.get_device_properties(index)
+    properties = torch.cuda.get_device_properties(index)
     return Gpu(
-        name=found.name,
-        memory_bytes=found.total_memory,
-        capability=f"{found.major}.{found.minor}",
+        name=properties.name,
+        memory_bytes=properties.total_memory,
+        capability=f"{properties.major}.{properties.minor}",
     )

@@ -1,11 +1,14 @@
-"""What several commands of the engine's command line share."""
+"""Options that several commands share: argument types, the options of a model and of a device."""
 
 import argparse
 from pathlib import Path
 
+from slipstream_engine.config import DEFAULT_PRESET, Compilation
+from slipstream_engine.weights.request import ModelRequest
+
 
 def size_px(text: str) -> tuple[int, int]:
-    """`640x480` as width and height; for argparse."""
+    """Parse `640x480` into width and height; an argparse type."""
     width, separator, height = text.lower().partition("x")
     if not (separator and width.isdigit() and height.isdigit()):
         raise argparse.ArgumentTypeError(f"size is {text!r}, it must be like 640x480")
@@ -13,22 +16,54 @@ def size_px(text: str) -> tuple[int, int]:
 
 
 def count(text: str) -> int:
-    """A number of things, at least one; for argparse."""
+    """Parse a whole number, at least 1; an argparse type."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is given, it must be a whole number above 0")
     return int(text)
 
 
-def add_machine(parser: argparse.ArgumentParser) -> None:
-    """Where a model runs."""
-    parser.add_argument("--device", help="torch device; a GPU where there is one")
+def milliseconds(text: str) -> float:
+    """Parse a duration above 0; an argparse type."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is given, it must be a number above 0")
+    return value
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose one model and its device; `model_request` reads them."""
+    parser.add_argument("--preset", default=DEFAULT_PRESET, help="model (default: %(default)s)")
+    parser.add_argument("--size", type=size_px, help="WxH of a frame (default: the preset's)")
+    parser.add_argument("--codec", help="wan, taehv, or encoder and decoder: wan+taehv")
+    add_device_options(parser)
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for where a model runs, and on what weights."""
+    parser.add_argument("--device", help="torch device (default: a GPU if there is one)")
     parser.add_argument("--weights", type=Path, help="folder of pulled weights")
     parser.add_argument(
-        "--threads", type=count, help="of the CPU; all cores where not given, half to serve"
+        "--threads", type=count, help="CPU threads (default: all cores; half of them for serve)"
     )
     parser.add_argument(
         "--compile",
         choices=("none", "graph", "inductor"),
         default="none",
-        help="CUDA graphs or torch.compile; runs eagerly, and says why, where it cannot be",
+        help="CUDA graphs or torch.compile; runs eagerly, and says why, where that is not possible",
+    )
+
+
+def model_request(arguments: argparse.Namespace) -> ModelRequest:
+    """Read the options of `add_model_options`."""
+    return ModelRequest(
+        preset=arguments.preset,
+        size_px=arguments.size,
+        codec=arguments.codec,
+        device=arguments.device,
+        weights=arguments.weights,
+        threads=arguments.threads,
+        compilation=Compilation(arguments.compile),
     )

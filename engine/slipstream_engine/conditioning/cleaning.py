@@ -3,7 +3,7 @@
 import html
 import re
 
-from slipstream_engine.optional_packages import optional
+from slipstream_engine.optional_packages import import_optional
 
 
 def repair(text: str) -> str:
@@ -12,7 +12,7 @@ def repair(text: str) -> str:
     Raises:
         MissingExtraError: if ftfy is not installed.
     """
-    fixed: str = optional("ftfy", extra="text").fix_text(text)
+    fixed: str = import_optional("ftfy", extra="text").fix_text(text)
     return html.unescape(html.unescape(fixed)).strip()
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from slipstream_engine.errors import CheckpointError
-from slipstream_engine.optional_packages import optional
+from slipstream_engine.optional_packages import import_optional
 
 END_ID = 1
 
@@ -20,7 +20,7 @@ class Tokenizer:
     """
 
     def __init__(self, file: Path, *, max_tokens: int) -> None:
-        tokenizers: Any = optional("tokenizers", extra="text")
+        tokenizers: Any = import_optional("tokenizers", extra="text")
         if not file.is_file():
             raise CheckpointError(f"there is no tokenizer at {file}, pull it or name another file")
         try:

@@ -1,4 +1,4 @@
-"""A video file's pictures, one size, in the order of their times; what is wrong with the file.
+"""Reads video files: frames of one size in the order of their times, and checks for damage.
 
 H height, W width.
 """
@@ -16,18 +16,18 @@ from av.container import InputContainer
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from slipstream_protocol.frames import I420, i420_planes
 
-OnAudio = Callable[["av.Packet[av.AudioStream]"], None]
+AudioSink = Callable[["av.Packet[av.AudioStream]"], None]
 
-MISSING_S = 1.0  # how much earlier than its header says a file may end
+MISSING_S = 1.0  # a file may end so much earlier than its header says
 
 
-class ClipError(ValueError):
+class VideoFileError(ValueError):
     """A video file that cannot be used; the text says which, why and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoInfo:
-    """What a look at every frame of a file has shown.
+    """What decoding a whole file has shown.
 
     Args:
         time_base: seconds to a unit of the frames' times.
@@ -41,12 +41,12 @@ class VideoInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TimedPicture:
+class TimedFrame:
     """One frame.
 
     Args:
         pixels: I420 `[H * 3 // 2, W]`.
-        time: in units of the clip's time base.
+        time: in units of the video's time base.
     """
 
     pixels: I420
@@ -57,18 +57,18 @@ class VideoReader:
     """An open video file: its first video stream, and all its audio.
 
     Raises:
-        ClipError: if there is no such file, or it is none that can be read.
+        VideoFileError: if there is no such file, or it cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise ClipError(f"there is no file at {path}, name a video file")
+            raise VideoFileError(f"there is no file at {path}, name a video file")
         self.path = path
         self._container = _open(path)
         streams = self._container.streams
         if not streams.video:
             self._container.close()
-            raise ClipError(f"{path} holds no video, name a video file")
+            raise VideoFileError(f"{path} holds no video, name a video file")
         self.video = streams.video[0]
         self.audio = streams.audio
 
@@ -86,23 +86,23 @@ class VideoReader:
     def close(self) -> None:
         self._container.close()
 
-    def frames(self, on_audio: OnAudio) -> Iterator[av.VideoFrame]:
-        """Every frame; audio goes to `on_audio` as it comes between them.
+    def frames(self, on_audio: AudioSink) -> Iterator[av.VideoFrame]:
+        """Decode every frame; audio packets between them go to `on_audio`.
 
         Raises:
-            ClipError: at the first damaged frame or packet, at times that do not rise, and at an
-                end that comes too early.
+            VideoFileError: at the first damaged frame or packet, at a time that is not after the
+                one before it, and at the end of a truncated file.
         """
         number, last, end_s = 0, None, 0.0
         try:
             for packet in self._container.demux(self.video, *self.audio):
                 if packet.is_corrupt:
-                    raise ClipError(
+                    raise VideoFileError(
                         f"{self.path} is truncated or damaged after frame {number}, make it anew"
                     )
                 end_s = max(end_s, _end_s(packet))
                 if packet.stream.index != self.video.index:
-                    if packet.dts is not None:  # the last, empty one says that there are no more
+                    if packet.dts is not None:  # the last, empty one marks the end
                         on_audio(cast("av.Packet[av.AudioStream]", packet))
                     continue
                 for frame in self.video.decode(cast("av.Packet[av.VideoStream]", packet)):
@@ -110,7 +110,7 @@ class VideoReader:
                     number, last = number + 1, frame.pts
                     yield frame
         except av.FFmpegError as error:
-            raise ClipError(
+            raise VideoFileError(
                 f"{self.path} is truncated or damaged after frame {number}, make it anew: "
                 f"{error.strerror}"
             ) from error
@@ -118,40 +118,46 @@ class VideoReader:
 
     def _check(self, frame: av.VideoFrame, number: int, last: int | None) -> None:
         if frame.is_corrupt:
-            raise ClipError(f"frame {number} of {self.path} is damaged, make the file anew")
+            raise VideoFileError(f"frame {number} of {self.path} is damaged, make the file anew")
         if frame.pts is None or frame.time_base != self.video.time_base:
-            raise ClipError(f"frame {number} of {self.path} has no time, remux the file to mp4")
+            raise VideoFileError(
+                f"frame {number} of {self.path} has no time, remux the file to mp4"
+            )
         if last is not None and frame.pts <= last:
-            raise ClipError(
+            raise VideoFileError(
                 f"frame {number} of {self.path} is at {frame.time:.3f} s, "
                 "not after the frame before it, make the file anew"
             )
 
     def _check_end(self, end_s: float) -> None:
-        """Demuxers take the end of a truncated file for the end of the film."""
+        """Find truncation: demuxers take the end of a truncated file for the end of the video."""
         container = self._container
-        lies_at = max((e.pos + e.size for e in self.video.index_entries), default=0)
-        if lies_at > container.size:
-            raise ClipError(
-                f"{self.path} is truncated, it has {container.size} bytes of at least {lies_at}"
+        index_end = max((e.pos + e.size for e in self.video.index_entries), default=0)
+        if index_end > container.size:
+            raise VideoFileError(
+                f"{self.path} is truncated, it has {container.size} bytes of at least {index_end}"
             )
-        said_s = (container.duration or 0) / av.time_base + (
+        header_s = (container.duration or 0) / av.time_base + (
             container.start_time or 0
         ) / av.time_base
-        if end_s < said_s - MISSING_S:
-            raise ClipError(f"{self.path} is truncated, it ends at {end_s:.1f} s of {said_s:.1f} s")
+        if end_s < header_s - MISSING_S:
+            raise VideoFileError(
+                f"{self.path} is truncated, it ends at {end_s:.1f} s of {header_s:.1f} s"
+            )
 
 
 def examine_video(path: Path, *, least_frames: int) -> VideoInfo:
-    """Decode a whole file to find out whether it can be used.
+    """Decode a whole file to check that it can be used.
 
     Raises:
-        ClipError: if it cannot.
+        VideoFileError: if it cannot.
     """
     with VideoReader(path) as source:
         frames = sum(1 for _ in source.frames(on_audio=lambda packet: None))
         if frames < least_frames:
-            raise ClipError(f"{path} has {frames} frames, it must have at least {least_frames}")
+            raise VideoFileError(
+                f"{path} has {frames} frames, it must have at least {least_frames}"
+            )
         time_base, rate_hz = source.video.time_base, source.video.average_rate
         assert time_base is not None, "frames were compared with it"
         return VideoInfo(
@@ -159,11 +165,13 @@ def examine_video(path: Path, *, least_frames: int) -> VideoInfo:
         )
 
 
-class PictureScaler:
-    """Makes I420 pictures of one size: upright, covered whole, the middle kept, BT.601 limited.
+class FrameScaler:
+    """Makes I420 frames of one size: upright, scaled to cover it, cropped to the centre.
+
+    The colours are BT.601, limited range.
 
     Args:
-        width_px, height_px: even.
+        width_px, height_px: of the result; even.
         pixel_aspect: width over height of a source's pixel.
     """
 
@@ -173,9 +181,11 @@ class PictureScaler:
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: av.VideoFrame) -> I420:
-        turns = round(frame.rotation / 90) % 4  # counter-clockwise
-        width_px, height_px = self._size_px[::-1] if turns % 2 else self._size_px
-        cover_px = _cover(frame.width * self._pixel_aspect, frame.height, width_px, height_px)
+        quarter_turns = round(frame.rotation / 90) % 4  # counter-clockwise
+        width_px, height_px = self._size_px[::-1] if quarter_turns % 2 else self._size_px
+        cover_px = _covering_size_px(
+            frame.width * self._pixel_aspect, frame.height, width_px, height_px
+        )
         scaled = self._reformatter.reformat(
             frame,
             width=cover_px[0],
@@ -192,37 +202,37 @@ class PictureScaler:
             top = (cover_px[1] - height_px) // 4 * 2 >> shift
             left = (cover_px[0] - width_px) // 4 * 2 >> shift
             rows, columns = height_px >> shift, width_px >> shift
-            target[:] = np.rot90(pixels[top : top + rows, left : left + columns], turns)
+            target[:] = np.rot90(pixels[top : top + rows, left : left + columns], quarter_turns)
         return out
 
 
-def pictures(
-    source: VideoReader, *, width_px: int, height_px: int, on_audio: OnAudio
-) -> Iterator[TimedPicture]:
-    """Every picture of an open file; see `Source.frames` and `PictureScaler`."""
-    scale = PictureScaler(
+def scaled_frames(
+    source: VideoReader, *, width_px: int, height_px: int, on_audio: AudioSink
+) -> Iterator[TimedFrame]:
+    """Every frame of an open file, scaled; see `VideoReader.frames` and `FrameScaler`."""
+    scale = FrameScaler(
         width_px=width_px,
         height_px=height_px,
         pixel_aspect=Fraction(source.video.sample_aspect_ratio or 1),
     )
     for frame in source.frames(on_audio):
         assert frame.pts is not None, "frames without a time are refused"
-        yield TimedPicture(pixels=scale(frame), time=frame.pts)
+        yield TimedFrame(pixels=scale(frame), time=frame.pts)
 
 
 def _open(path: Path) -> InputContainer:
     try:
         return av.open(str(path))
     except av.FFmpegError as error:
-        raise ClipError(
+        raise VideoFileError(
             f"{path} cannot be read, it is truncated, damaged or no video: {error.strerror}"
         ) from error
 
 
-def _cover(
+def _covering_size_px(
     width_px: int | Fraction, height_px: int, target_width_px: int, target_height_px: int
 ) -> tuple[int, int]:
-    """The even size of a picture's aspect that just covers the target."""
+    """The smallest even size of the same aspect that covers the target."""
     scale = max(target_width_px / Fraction(width_px), Fraction(target_height_px, height_px))
     wide, high = (-(-size * scale // 2) * 2 for size in (width_px, height_px))
     return int(wide), int(high)

@@ -1,4 +1,4 @@
-"""A video file in the making: new pictures, and the audio of another file as it is."""
+"""Writes video files: H.264 of generated frames, and the audio of another file, copied."""
 
 import math
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 from slipstream_protocol.frames import Geometry
 
-from slipstream_engine.offline.video_reader import ClipError, TimedPicture, VideoInfo
+from slipstream_engine.offline.video_reader import TimedFrame, VideoFileError, VideoInfo
 
-FORMATS = {".mp4": "mp4", ".mov": "mov"}  # they hold any time base exactly
+FORMATS = {".mp4": "mp4", ".mov": "mov"}  # containers that hold any time base exactly
 _ENCODER = "libx264"
 _MAX_TIMESCALE = 2**31 - 1
 _BT_601 = 6  # the matrix by its number in H.264; PyAV's enum has swscale's numbers
@@ -27,11 +27,11 @@ class VideoWriter:
     Args:
         file: to write to; must be seekable.
         format: of the container, from `FORMATS`.
-        clip: whose times and rate the pictures have.
+        source: the video whose times and rate the frames have.
         audio: streams of an open file to copy.
 
     Raises:
-        ClipError: if the container cannot hold that audio.
+        VideoFileError: if the container cannot hold that audio.
     """
 
     def __init__(
@@ -39,15 +39,15 @@ class VideoWriter:
         file: BinaryIO,
         *,
         format: str,
-        clip: VideoInfo,
+        source: VideoInfo,
         geometry: Geometry,
         audio: Sequence[av.AudioStream],
     ) -> None:
-        self._container = av.open(file, "w", format=format, options=_exact_times(clip, audio))
-        video = self._container.add_stream(_ENCODER, rate=clip.rate_hz, options=_QUALITY)
-        assert isinstance(video, av.VideoStream), f"{_ENCODER} encodes pictures"
+        self._container = av.open(file, "w", format=format, options=_exact_times(source, audio))
+        video = self._container.add_stream(_ENCODER, rate=source.rate_hz, options=_QUALITY)
+        assert isinstance(video, av.VideoStream), f"{_ENCODER} encodes video"
         self._video = video
-        _describe(self._video.codec_context, clip.time_base, geometry)
+        _describe(self._video.codec_context, source.time_base, geometry)
         try:
             self._audio = {
                 stream.index: self._container.add_stream_from_template(stream) for stream in audio
@@ -55,11 +55,11 @@ class VideoWriter:
             self._container.start_encoding()
         except (av.FFmpegError, ValueError) as error:
             names = ", ".join(stream.codec_context.name for stream in audio)
-            raise ClipError(
-                f"audio of {clip.path} ({names}) cannot be copied into {format}, "
+            raise VideoFileError(
+                f"audio of {source.path} ({names}) cannot be copied into {format}, "
                 "convert it to AAC first"
             ) from error
-        self._time_base = clip.time_base
+        self._time_base = source.time_base
 
     def __enter__(self) -> Self:
         return self
@@ -74,34 +74,34 @@ class VideoWriter:
             self._container.mux(self._video.encode())
         self._container.close()
 
-    def write(self, picture: TimedPicture) -> None:
-        """Append a picture."""
-        frame = av.VideoFrame.from_ndarray(picture.pixels, format="yuv420p")
-        frame.pts, frame.time_base = picture.time, self._time_base
-        self._container.mux(self._video.encode(frame))
+    def write(self, frame: TimedFrame) -> None:
+        """Append a frame."""
+        raw = av.VideoFrame.from_ndarray(frame.pixels, format="yuv420p")
+        raw.pts, raw.time_base = frame.time, self._time_base
+        self._container.mux(self._video.encode(raw))
 
     def copy(self, packet: "av.Packet[av.AudioStream]") -> None:
-        """Append audio as it is."""
+        """Append an audio packet without decoding it."""
         packet.stream = self._audio[packet.stream.index]
         self._container.mux(packet)
 
 
 def container_format(path: Path) -> str:
-    """The container that a file's name asks for.
+    """The container format of a file's suffix.
 
     Raises:
-        ClipError: if it is none that keeps times exactly.
+        VideoFileError: if it is not one that keeps times exactly.
     """
     if path.suffix.lower() not in FORMATS:
-        raise ClipError(
+        raise VideoFileError(
             f"{path} ends in {path.suffix!r}, it must end in one of {', '.join(FORMATS)}"
         )
     return FORMATS[path.suffix.lower()]
 
 
-def _exact_times(clip: VideoInfo, audio: Sequence[av.AudioStream]) -> dict[str, str]:
-    """Say when streams begin in units that all of them can, not in rounded milliseconds."""
-    bases = [clip.time_base, *(stream.time_base for stream in audio if stream.time_base)]
+def _exact_times(source: VideoInfo, audio: Sequence[av.AudioStream]) -> dict[str, str]:
+    """Options that store start times in units common to all streams, not in rounded ms."""
+    bases = [source.time_base, *(stream.time_base for stream in audio if stream.time_base)]
     units = math.lcm(*(base.denominator for base in bases))
     return {"movie_timescale": str(units if units <= _MAX_TIMESCALE else bases[0].denominator)}
 

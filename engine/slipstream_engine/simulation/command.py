@@ -129,25 +129,27 @@ def _compare(name: str, scenario: Scenario) -> Summary:
 
 
 def add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("simulate", help="compare schedulers on devices that are not here")
+    parser = commands.add_parser("simulate", help="compare schedulers on simulated devices")
     device = "h100-1.3b-512"
     default = Scenario(device=DEVICES[device])
-    parser.add_argument("--device", choices=tuple(DEVICES), default=device)
-    parser.add_argument("--gpus", type=int, default=default.gpus)
-    parser.add_argument("--streams", type=int, default=default.streams)
-    parser.add_argument("--steps", type=int, default=default.steps)
+    parser.add_argument(
+        "--device", choices=tuple(DEVICES), default=device, help="simulated device and model"
+    )
+    parser.add_argument("--gpus", type=int, default=default.gpus, help="devices of that kind")
+    parser.add_argument("--streams", type=int, default=default.streams, help="open at once")
+    parser.add_argument("--steps", type=int, default=default.steps, help="denoising steps")
     parser.add_argument("--load", type=float, default=default.load, help="1 fills the stream batch")
     parser.add_argument("--noise", type=float, default=default.noise, help="share of a pass")
     parser.add_argument("--jitter-ms", type=float, default=default.jitter_ms, help="of arrivals")
     parser.add_argument("--target-ms", type=float, default=default.target_ms, help="oldest age")
     parser.add_argument("--slow-down", type=float, default=default.slow_down, help="middle third")
     parser.add_argument("--seconds", type=float, default=default.seconds, help="simulated")
-    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--seed", type=int, default=default.seed, help="of arrivals and noise")
     parser.add_argument(
         "--suite", action="store_true", help="the cases of the README; only with seconds and plot"
     )
     parser.add_argument(
-        "--asked", action="store_true", help="frames wait until asked for, as the server's do"
+        "--asked", action="store_true", help="frames wait until requested, as the server's do"
     )
     parser.add_argument("--plot", type=Path, help="write B and misses over time to this PNG")
     parser.set_defaults(run=run_simulate)

@@ -1,4 +1,4 @@
-"""`slipstream-engine train-tiny`: its arguments, and the stages in their order."""
+"""`slipstream-engine train-tiny`: its arguments, and the order of its stages."""
 
 import argparse
 import importlib.util
@@ -20,7 +20,7 @@ WITHOUT_NETWORK = (
 
 
 class TrainingStage(StrEnum):
-    """A part of the training; each needs what those before it left in the folder."""
+    """A part of the training; each reads what the stages before it wrote."""
 
     DATA = "data"
     CODEC = "codec"
@@ -32,51 +32,55 @@ class TrainingStage(StrEnum):
     ALL = "all"
 
 
-LOOKING = (TrainingStage.ABLATE, TrainingStage.DRIFT)
+EXAMINATIONS = (TrainingStage.ABLATE, TrainingStage.DRIFT)
 
 
 def add_train_tiny(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the engine's command line."""
-    parser = commands.add_parser("train-tiny", help="make the embedded default model anew")
+    parser = commands.add_parser("train-tiny", help="train the embedded default model")
     parser.add_argument(
-        "--stage", type=TrainingStage, choices=list(TrainingStage), default=TrainingStage.ALL
+        "--stage",
+        type=TrainingStage,
+        choices=list(TrainingStage),
+        default=TrainingStage.ALL,
+        help="part of the training to run (default: all)",
     )
-    parser.add_argument("--device", default="cpu", help="torch device to train on")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="torch device to train on (default: cpu)")
+    parser.add_argument("--seed", type=int, default=0, help="of data and weights (default: 0)")
     parser.add_argument(
-        "--out", type=Path, default=Path("train-tiny"), help="folder for everything"
+        "--out", type=Path, default=Path("train-tiny"), help="folder for all files of the training"
     )
     parser.add_argument(
-        "--smoke", action="store_true", help="a training of seconds, to try the road"
+        "--smoke", action="store_true", help="a training of seconds, to test that all stages run"
     )
-    finished = parser.add_argument_group("ablate and drift, which look at finished weights")
+    finished = parser.add_argument_group("ablate and drift, which examine finished weights")
     finished.add_argument(
-        "--weights", type=Path, help="folder of weights to look at (default: those in --out)"
+        "--weights", type=Path, help="folder of weights to examine (default: those in --out)"
     )
     finished.add_argument("--size", type=size_px, help="WxH of a frame (default: the preset's)")
     finished.add_argument(
         "--chunks", type=count, help=f"of the long stream (default: {DRIFT_CHUNKS})"
     )
-    parser.set_defaults(run=train_tiny)
+    parser.set_defaults(run=run_train_tiny)
 
 
-def train_tiny(arguments: argparse.Namespace) -> int:
-    """Run the stages asked for; 1 and a line on standard error where one cannot run."""
+def run_train_tiny(arguments: argparse.Namespace) -> int:
+    """Run the chosen stages; 1 and a reason on standard error where one cannot run."""
     if importlib.util.find_spec("cv2") is None:
         print(f"opencv is not installed, {HOW_TO_INSTALL}", file=sys.stderr)
         return 1
-    # only now: these need packages that serving does not
+    # imported late: these need packages of the train extra
     from slipstream_engine.errors import CheckpointError
     from slipstream_engine.train.effort import EffortFile
     from slipstream_engine.train.sources import SourceError
 
     steps = _steps(arguments)
     effort = EffortFile(path=arguments.out / "effort.json")
-    wanted = list(steps) if arguments.stage is TrainingStage.ALL else [arguments.stage]
+    chosen = list(steps) if arguments.stage is TrainingStage.ALL else [arguments.stage]
     try:
-        for stage in wanted:
-            # those that only look at weights say for themselves how long they took
-            with nullcontext() if stage in LOOKING else effort.timed(stage):
+        for stage in chosen:
+            # examinations write their duration into their own figures
+            with nullcontext() if stage in EXAMINATIONS else effort.timed(stage):
                 steps[stage]()
     except SourceError as error:
         reason = f"{error}; {WITHOUT_NETWORK}"
@@ -94,7 +98,7 @@ def train_tiny(arguments: argparse.Namespace) -> int:
 
 
 def _steps(arguments: argparse.Namespace) -> Mapping[TrainingStage, Callable[[], None]]:
-    """What each stage runs, in their order."""
+    """The function of each stage, in order."""
     from slipstream_engine.train import plan, stages
     from slipstream_engine.train.examine import Examination
 

@@ -16,7 +16,7 @@ from slipstream_engine.atomic_file import atomic_write
 from slipstream_engine.checkpoints.loader import check_checkpoint
 from slipstream_engine.checkpoints.safetensors_writer import write_safetensors
 from slipstream_engine.errors import CheckpointError, MissingExtraError
-from slipstream_engine.optional_packages import optional
+from slipstream_engine.optional_packages import import_optional
 from slipstream_engine.weights.registry import BUNDLES, DEFAULT_WEIGHTS, Artifact
 
 DOWNLOADS = "downloads"
@@ -54,9 +54,9 @@ class HubSource:
 
     def __init__(self, downloads: Path) -> None:
         self._downloads = downloads
-        self._hub = optional("huggingface_hub", extra="pull")
+        self._hub = import_optional("huggingface_hub", extra="pull")
         # its HTTP library's root error: which library that is depends on the hub's version
-        errors = optional("huggingface_hub.errors", extra="pull")
+        errors = import_optional("huggingface_hub.errors", extra="pull")
         self._transport_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]
 
     def fetch(self, artifact: Artifact) -> Path:
@@ -202,28 +202,28 @@ def by_hand(name: str, weights: Path) -> str:
 
 
 def add_pull(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """The `pull` command of the engine's command line."""
-    parser = commands.add_parser("pull", help="fetch, check and convert the real weights")
-    parser.add_argument("bundle", choices=sorted(BUNDLES), help="what to fetch")
+    """Add the command to the engine's command line."""
+    parser = commands.add_parser("pull", help="download, check and convert pretrained weights")
+    parser.add_argument("bundle", choices=sorted(BUNDLES), help="preset or codec to download")
     parser.add_argument(
         "--from",
         dest="folder",
         type=Path,
         metavar="DIR",
-        help="take the files from a folder, not from the hub",
+        help="read the files from a folder instead of the hub",
     )
     parser.add_argument(
         "--weights",
         type=Path,
         default=DEFAULT_WEIGHTS,
         metavar="DIR",
-        help="where to keep them (default: %(default)s)",
+        help="folder to write to (default: %(default)s)",
     )
     parser.set_defaults(run=run_pull)
 
 
 def run_pull(arguments: argparse.Namespace) -> int:
-    """Pull as the command line asks; 1 and a reason on stderr where that is not possible."""
+    """Pull a bundle; 1 and a reason on standard error where that is not possible."""
     weights = arguments.weights.expanduser()
     try:
         source = (

@@ -1,7 +1,7 @@
-"""From what was asked for to a loaded diffusion pipeline; the one place that knows every preset."""
+"""From a `ModelRequest` to a loaded diffusion pipeline, whichever kind of preset it names."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,52 +9,26 @@ import torch
 
 from slipstream_engine.codec.hybrid import CodecSides
 from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
-from slipstream_engine.config import DEFAULT_PRESET, PRESETS, Compilation, EngineConfig, Preset
+from slipstream_engine.config import PRESETS, EngineConfig, Preset
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle, latent_size
 from slipstream_engine.models.vae.taehv_config import TINY, TaehvParams
 from slipstream_engine.weights.embedded import load_embedded_bundle
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
+from slipstream_engine.weights.request import ModelRequest
 from slipstream_engine.weights.wan import load_wan_bundle
 
 _EMBEDDINGS_MAX_BYTES = 1 << 30
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRequest:
-    """A pipeline as people ask for it.
-
-    Args:
-        preset: name of a model.
-        size_px: width and height of a frame; None for the preset's own.
-        device: a torch device; None for a GPU where there is one.
-        weights: folder of pulled weights; None for the usual one. The embedded model brings its
-            own.
-        codec: `wan`, `taehv`, or encoder and decoder like `wan+taehv`; None for the preset's own.
-        max_streams: streams that may be open at once.
-        threads: of the CPU; None for half the cores: the other half is for the media, whose
-            latency suffers more from waiting than a chunk's does from fewer threads.
-        compilation: eager code runs where it cannot be.
-    """
-
-    preset: str = DEFAULT_PRESET
-    size_px: tuple[int, int] | None = None
-    device: str | None = None
-    weights: Path | None = None
-    codec: str | None = None
-    max_streams: int = 1
-    threads: int | None = None
-    compilation: Compilation = Compilation.NONE
-
-
-def usable_cores() -> int:
-    """Cores this process may run on."""
+def available_cores() -> int:
+    """CPU cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def preset_named(name: str) -> Preset:
-    """A row of the presets.
+    """The preset of that name.
 
     Raises:
         ValueError: if there is none of that name.
@@ -64,36 +38,36 @@ def preset_named(name: str) -> Preset:
     return PRESETS[name]
 
 
-def configure(wanted: ModelRequest) -> EngineConfig:
-    """What to load, and where; reads no weights.
+def configure(request: ModelRequest) -> EngineConfig:
+    """Resolve a request into a configuration; reads no weights.
 
     Raises:
-        ValueError: if the preset is unknown, it cannot have this codec or size, or the device
-            cannot be had.
+        ValueError: if the preset is unknown or cannot have this codec or size, or torch cannot use
+            the device.
     """
-    preset = preset_named(wanted.preset)
-    if wanted.codec is not None:
+    preset = preset_named(request.preset)
+    if request.codec is not None:
         if preset.embedded:
             raise ValueError(
-                f"codec is {wanted.codec!r}, preset {preset.name} has only its own; name no codec"
+                f"codec is {request.codec!r}, preset {preset.name} has only its own; name no codec"
             )
-        CodecSides.named(wanted.codec)
-        preset = replace(preset, codec=wanted.codec)
-    if wanted.size_px is not None:
-        width_px, height_px = wanted.size_px
+        CodecSides.named(request.codec)
+        preset = replace(preset, codec=request.codec)
+    if request.size_px is not None:
+        width_px, height_px = request.size_px
         preset = replace(preset, width_px=width_px, height_px=height_px)
     latent_size(preset, (TINY if preset.embedded else TaehvParams()).stride)
     return EngineConfig(
         preset=preset,
-        device=_device(wanted.device or ("cuda" if torch.cuda.is_available() else "cpu")),
+        device=_device(request.device or ("cuda" if torch.cuda.is_available() else "cpu")),
         dtype="float32" if preset.embedded else "bfloat16",
-        max_streams=wanted.max_streams,
-        compilation=wanted.compilation,
+        max_streams=request.max_streams,
+        compilation=request.compilation,
     )
 
 
 def _device(name: str) -> str:
-    """`name`, if torch can use it.
+    """Check that torch can use the device `name`, and return it.
 
     Raises:
         ValueError: if it cannot.
@@ -112,21 +86,24 @@ def _device(name: str) -> str:
     return name
 
 
-def load_diffusion(wanted: ModelRequest) -> DiffusionPipeline[Any]:
-    """The pipeline, loaded but cold.
+def load_diffusion(request: ModelRequest) -> DiffusionPipeline[Any]:
+    """Load a pipeline without warming it up.
 
     Raises:
-        ValueError: if what is wanted cannot be.
+        ValueError: if the request is not possible.
         OSError: if weights are missing or cannot be read.
     """
-    torch.set_num_threads(wanted.threads or max(1, usable_cores() // 2))
-    config = configure(wanted)
-    weights = (wanted.weights or DEFAULT_WEIGHTS).expanduser()
+    torch.set_num_threads(request.threads or max(1, available_cores() // 2))
+    config = configure(request)
+    weights = (request.weights or DEFAULT_WEIGHTS).expanduser()
     return DiffusionPipeline(config, load_bundle(config, weights))
 
 
 def load_bundle(config: EngineConfig, weights: Path) -> ModelBundle[Any]:
-    """What `config` names, from a weights folder.
+    """Load the models of `config`.
+
+    Args:
+        weights: folder of pulled weights; not read for an embedded model.
 
     Raises:
         ValueError: if weights are missing or of another model.

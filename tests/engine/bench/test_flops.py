@@ -2,7 +2,8 @@
 
 import pytest
 from slipstream_engine.bench.flops import ChunkFlop, chunk_flop
-from slipstream_engine.weights.factory import ModelRequest, configure
+from slipstream_engine.weights.factory import configure
+from slipstream_engine.weights.request import ModelRequest
 
 SIZES = {"480x832": (832, 480), "512x512": (512, 512)}
 

@@ -142,7 +142,7 @@ import sys, threading
 from pathlib import Path
 import torch
 from torch import nn
-from slipstream_engine.checkpoints.loader import load
+from slipstream_engine.checkpoints.loader import load_module
 
 def resident_bytes():
     fields = dict(line.split(":") for line in open("/proc/self/status") if line.startswith("Rss"))
@@ -159,11 +159,11 @@ def watch():
 def build():
     return nn.Sequential(*(nn.Linear(1024, 1024, bias=False) for _ in range(32)))
 
-load(build, Path(sys.argv[2]), dtype=torch.float32, device=torch.device("cpu"))  # pages in the code
+load_module(build, Path(sys.argv[2]), dtype=torch.float32, device=torch.device("cpu"))  # pages in the code
 base = peak = resident_bytes()
 thread = threading.Thread(target=watch)
 thread.start()
-module = load(
+module = load_module(
     build, Path(sys.argv[1]), dtype=getattr(torch, sys.argv[3]), device=torch.device("cpu"),
     remap_bytes=16 * 2**20,
 )

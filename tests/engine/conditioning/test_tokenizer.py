@@ -36,4 +36,4 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
 def test_a_missing_package_names_its_extra() -> None:
     """the error says what to install."""
     with pytest.raises(MissingExtraError, match=r"pip install 'slipstream\[text\]'"):
-        optional_packages.optional("no_such_package_here", extra="text")
+        optional_packages.import_optional("no_such_package_here", extra="text")

@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.models.text.umt5 import Umt5Config, Umt5Encoder
-from slipstream_engine.weights.factory import ModelRequest, configure
+from slipstream_engine.weights.factory import configure
 from slipstream_engine.weights.registry import GENERATOR_1_3B, TAEHV, TOKENIZER, UMT5, WAN_VAE
+from slipstream_engine.weights.request import ModelRequest
 from slipstream_engine.weights.wan import ModelSizes, load_wan_bundle
 from slipstream_protocol.parameters import Parameters
 

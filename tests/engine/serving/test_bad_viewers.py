@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from slipstream_engine.scheduling.capacity import Capacity
-from slipstream_engine.weights.factory import ModelRequest, load_diffusion
+from slipstream_engine.weights.factory import load_diffusion
+from slipstream_engine.weights.request import ModelRequest
 from slipstream_protocol.arena import Layout
 from slipstream_protocol.messages import (
     Applied,

@@ -1,4 +1,4 @@
-"""Small films for tests of files: counted pictures, any times, a tone beside them."""
+"""Writes small video files: numbered frames at any times, with or without a tone."""
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -12,7 +12,7 @@ FRAME_UNITS = 512  # 25 a second
 AUDIO_HZ = 48_000
 
 
-def write_film(
+def write_video(
     path: Path,
     *,
     times: Sequence[int],
@@ -21,12 +21,12 @@ def write_film(
     audio: str | None = None,
     turn_degrees: int = 0,
 ) -> Path:
-    """Write a film whose picture at times[k] shows a bar at column k.
+    """Write a video whose frame at times[k] shows a bar at column k.
 
     Args:
         times: in units of 1 / 12800 s.
         audio: an encoder to write a tone with.
-        turn_degrees: how a player shall turn the pictures.
+        turn_degrees: rotation that players apply.
     """
     options = {"movflags": "faststart", "movie_timescale": str(TIME_BASE.denominator)}
     with av.open(str(path), "w", options=options) as container:
@@ -44,7 +44,7 @@ def write_film(
                 container.mux(tone.encode(sound))
             container.mux(tone.encode())
         for number, time in enumerate(times):
-            frame = av.VideoFrame.from_ndarray(_picture(number, width_px, height_px), "yuv420p")
+            frame = av.VideoFrame.from_ndarray(_pixels(number, width_px, height_px), "yuv420p")
             frame.pts, frame.time_base = time, TIME_BASE
             container.mux(video.encode(frame))
         container.mux(video.encode())
@@ -56,7 +56,7 @@ def even_times(frames: int) -> list[int]:
 
 
 def times_of(path: Path) -> list[Fraction]:
-    """When each frame is shown, in seconds."""
+    """The time of each frame, in seconds."""
     with av.open(str(path)) as container:
         return [_time(frame) for frame in container.decode(video=0)]
 
@@ -76,13 +76,13 @@ def _time(frame: av.VideoFrame) -> Fraction:
     return frame.pts * frame.time_base
 
 
-def _picture(
+def _pixels(
     number: int, width_px: int, height_px: int
 ) -> "np.ndarray[tuple[int, int], np.dtype[np.uint8]]":
-    picture = np.full((height_px * 3 // 2, width_px), 128, np.uint8)
-    picture[:height_px] = np.linspace(40, 200, height_px, dtype=np.uint8)[:, None]
-    picture[:height_px, number % (width_px - 4) :][:, :4] = 235
-    return picture
+    pixels = np.full((height_px * 3 // 2, width_px), 128, np.uint8)
+    pixels[:height_px] = np.linspace(40, 200, height_px, dtype=np.uint8)[:, None]
+    pixels[:height_px, number % (width_px - 4) :][:, :4] = 235
+    return pixels
 
 
 def _tone(*, seconds: float) -> Iterable[av.AudioFrame]:
