@@ -159,7 +159,8 @@ def watch():
 def build():
     return nn.Sequential(*(nn.Linear(1024, 1024, bias=False) for _ in range(32)))
 
-load_module(build, Path(sys.argv[2]), dtype=torch.float32, device=torch.device("cpu"))  # pages in the code
+# pages in the code
+load_module(build, Path(sys.argv[2]), dtype=torch.float32, device=torch.device("cpu"))
 base = peak = resident_bytes()
 thread = threading.Thread(target=watch)
 thread.start()
