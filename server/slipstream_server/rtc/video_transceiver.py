@@ -23,7 +23,7 @@ class Outgoing(aiortc_sender.SenderEvents, Protocol):
     @property
     def counts(self) -> Mapping[str, int]: ...
 
-    def takes(self, codec: str) -> bool:
+    def negotiated(self, codec: str) -> bool:
         """The viewer takes this codec; returns whether packets of it will come, or pictures."""
         ...
 
@@ -40,7 +40,7 @@ class VideoTransceiver:
     Args:
         pc: new.
         track: to be sent, None if nothing is; it belongs to the offer's first video. Its `recv`
-            gives packets or pictures, as `outgoing.takes` has said.
+            gives packets or pictures, as `outgoing.negotiated` has said.
         outgoing: of this viewer; None if nothing is sent.
         low_delay: whether the viewer is asked to show each frame at once. Without it the browser
             smooths what a bad link makes uneven, and is later.
@@ -95,7 +95,7 @@ class VideoTransceiver:
         if self._outgoing is None:
             return
         codec = aiortc_internals.sent_codec(transceiver)
-        is_ours = self._outgoing.takes(codec)
+        is_ours = self._outgoing.negotiated(codec)
         aiortc_sender.AiortcSender(
             transceiver.sender,
             codec,

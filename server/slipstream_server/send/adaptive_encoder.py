@@ -1,7 +1,7 @@
-"""Pictures into packets, in a worker, at the rate that a viewer's link carries.
+"""Pictures into packets, in a worker thread, at the bitrate that a viewer's link carries.
 
-aiortc only cuts such packets up and sends them. Where the one viewer of a picture takes no H.264 it
-passes through as it is, and aiortc's VP8 encoder and its rate take over.
+aiortc only packetises and sends what comes out. Where the one viewer of a picture takes no H.264,
+pictures pass through as they are, and aiortc's VP8 encoder and its rate control are used.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from av import VideoFrame
 from slipstream_protocol.clock import RTP_HZ, now_ns
 
 from slipstream_server.send.bandwidth import FrameSpacing, PictureFormat, RateControl
-from slipstream_server.send.h264 import TIME_BASE, X264, EncodedPicture, H264Codec, H264Encoder
+from slipstream_server.send.encoder_context import TIME_BASE, EncodedPicture
+from slipstream_server.send.h264 import X264, H264Codec, H264Encoder
 from slipstream_server.send.keyframes import KeyFrameScheduler
 from slipstream_server.send.pacer import Pacer
 from slipstream_server.send.vp8 import Vp8Encoder
@@ -42,9 +43,9 @@ class VideoSettings:
     """How pictures are sent, to every viewer.
 
     Args:
-        codec: of H.264.
-        ceiling_bps: the most a picture may take.
-        low_delay: whether viewers are asked to show each frame at once.
+        codec: the H.264 encoder.
+        ceiling_bps: the highest bitrate of a picture.
+        low_delay: whether viewers are to show each frame at once.
     """
 
     codec: H264Codec
@@ -53,17 +54,24 @@ class VideoSettings:
 
 
 class AdaptiveEncoder:
-    """Encodes one frame at a time, following what the viewer's side says of the link.
+    """Encodes one frame at a time, at a bitrate and a frame rate that follow the viewer's link.
+
+    It takes the viewer's feedback: `on_key_request`, `on_remb`, `on_report`.
 
     Args:
-        codec: of H.264.
+        codec: the H.264 encoder.
         pool: where frames are encoded.
-        rate: of this viewer.
+        rate: of this viewer; may be replaced between two frames.
         key_frames: of this viewer.
     """
 
     def __init__(
-        self, *, codec: H264Codec, pool: Executor, rate: RateControl, key_frames: KeyFrameScheduler
+        self,
+        *,
+        codec: H264Codec,
+        pool: Executor,
+        rate: RateControl,
+        key_frames: KeyFrameScheduler,
     ) -> None:
         self.rate = rate
         self.pacer = Pacer(pace_bps=_PACE_MIN_BPS)
@@ -71,30 +79,30 @@ class AdaptiveEncoder:
         self._codec = codec
         self._key_frames = key_frames
         self._encoder: H264Encoder | Vp8Encoder | None = None
-        self._opened = 0  # by encoders that were given up
+        self._opened_before = 0  # times that encoders were opened which are no longer in use
         self._spacing = FrameSpacing()
         self._counts: Counter[str] = Counter()
-        self._fps = _FPS
+        self._fps = _FPS  # of the frames that come to be encoded
         self._last_pts: int | None = None
 
-    def takes(self, codec: str) -> bool:
-        """The viewer takes this codec ("H264", "VP8"): `encode` gives packets if it is H.264."""
+    def negotiated(self, codec: str) -> bool:
+        """The viewer takes this codec ("H264", "VP8"); whether `encode` gives packets of it."""
         if codec == "H264":
-            self.encode_h264()
+            self.use_h264()
         return codec == "H264"
 
-    def encode_h264(self) -> None:
+    def use_h264(self) -> None:
         """Give packets of H.264 from now on."""
         self._encoder = H264Encoder(self._codec, ceiling_bps=self.rate.ceiling_bps)
 
-    def encode_vp8(self) -> None:
+    def use_vp8(self) -> None:
         """Give packets of VP8 from now on."""
         self._encoder = Vp8Encoder()
 
     def release(self) -> None:
-        """Give the encoder's memory back, megabytes that would wait for the cycle collector."""
+        """Free the encoder's memory, megabytes that would wait for the cycle collector."""
         if self._encoder is not None:
-            self._opened += self._encoder.opened
+            self._opened_before += self._encoder.opened
             self._encoder = None
 
     @property
@@ -106,7 +114,7 @@ class AdaptiveEncoder:
     def counts(self) -> Mapping[str, int]:
         """Frames `sent`, `key` frames among them, `bytes`; key frames `asked` for; how often an
         encoder was `opened`."""
-        opened = self._opened + (self._encoder.opened if self._encoder is not None else 0)
+        opened = self._opened_before + (self._encoder.opened if self._encoder is not None else 0)
         return self._counts + Counter(asked=self._key_frames.requests, opened=opened)
 
     async def encode(self, frame: VideoFrame) -> "VideoFrame | av.Packet[Any]":
@@ -117,19 +125,22 @@ class AdaptiveEncoder:
         """
         if self._encoder is None:
             return frame
-        self._time(frame)
-        key = self._key_frames.due(now_ns())
+        self._follow_frame_rate(_put_on_rtp_clock(frame))
+        self._choose_spacing(pixels=frame.width * frame.height)
+        force_key = self._key_frames.is_due(now_ns())
         loop = asyncio.get_running_loop()
-        encoded = await loop.run_in_executor(self._pool, self._encode, self._encoder, frame, key)
-        if encoded.key:
-            self._key_frames.sent(now_ns())
+        encoded = await loop.run_in_executor(
+            self._pool, self._encode, self._encoder, frame, force_key
+        )
+        if encoded.is_key:
+            self._key_frames.on_sent(now_ns())
             self._counts["key"] += 1
         self._counts["sent"] += 1
         self._counts["bytes"] += encoded.packet.size
         self.pacer.pace_bps = pacing_bps(self.rate.bitrate_bps)
         return encoded.packet
 
-    # ---- what the viewer's side says
+    # ---- feedback of the viewer's side
 
     def on_key_request(self) -> None:
         self._key_frames.request()
@@ -144,34 +155,46 @@ class AdaptiveEncoder:
 
     # ---- a frame into a packet
 
-    def _time(self, frame: VideoFrame) -> None:
-        """Put the frame on the RTP clock, follow the frame rate, choose the next one."""
-        assert frame.pts is not None and frame.time_base is not None, "a picture has its time"
-        frame.pts = convert_timebase(frame.pts, frame.time_base, TIME_BASE)
-        frame.time_base = TIME_BASE
-        if self._last_pts is not None and 0 < frame.pts - self._last_pts < _PAUSE_TICKS:
-            interval_s = (frame.pts - self._last_pts) / RTP_HZ
+    def _follow_frame_rate(self, pts: int) -> None:
+        """Take the interval from the last frame into the mean."""
+        if self._last_pts is not None and 0 < pts - self._last_pts < _PAUSE_TICKS:
+            interval_s = (pts - self._last_pts) / RTP_HZ
             mean_s = 1 / self._fps
             self._fps = 1 / (mean_s + (interval_s - mean_s) / _FPS_SHARE)
-        self._last_pts = frame.pts
+        self._last_pts = pts
+
+    def _choose_spacing(self, *, pixels: int) -> None:
+        """Choose how many frames to leave out; fewer or more of them come from here on."""
         before = self.every_frames
-        picture = PictureFormat(pixels=frame.width * frame.height, fps=self._fps * before)
+        generated_fps = self._fps * before
+        picture = PictureFormat(pixels=pixels, fps=generated_fps)
         self._spacing.choose(picture, self.rate.bitrate_bps)
         self._fps *= before / self.every_frames
 
     def _encode(
-        self, encoder: H264Encoder | Vp8Encoder, frame: VideoFrame, key: bool
+        self, encoder: H264Encoder | Vp8Encoder, frame: VideoFrame, force_key: bool
     ) -> EncodedPicture:
         if frame.format.name != "yuv420p":
             frame = frame.reformat(format="yuv420p")
         bitrate_bps = self.rate.bitrate_bps
         try:
-            return encoder.encode(frame, bitrate_bps=bitrate_bps, fps=self._fps, key=key)
+            return encoder.encode(
+                frame, bitrate_bps=bitrate_bps, fps=self._fps, force_key=force_key
+            )
         except av.FFmpegError:
             if self._codec is X264 or isinstance(encoder, Vp8Encoder):
                 raise
             logger.exception("%s failed, %s takes over", self._codec.name, X264.name)
         self._codec = X264
-        self._opened += encoder.opened
+        self._opened_before += encoder.opened
         self._encoder = H264Encoder(X264, ceiling_bps=self.rate.ceiling_bps)
-        return self._encoder.encode(frame, bitrate_bps=bitrate_bps, fps=self._fps, key=True)
+        return self._encoder.encode(frame, bitrate_bps=bitrate_bps, fps=self._fps, force_key=True)
+
+
+def _put_on_rtp_clock(frame: VideoFrame) -> int:
+    """Convert the frame's pts to 90 kHz, in place; returns it."""
+    assert frame.pts is not None and frame.time_base is not None, "a picture has its time"
+    frame.pts = convert_timebase(frame.pts, frame.time_base, TIME_BASE)
+    frame.time_base = TIME_BASE
+    assert frame.pts is not None, "it was converted"
+    return frame.pts

@@ -1,16 +1,18 @@
-"""One of aiortc's senders, what it hears and sends in our hands; the rules are
-`rtp/aiortc_internals.py`'s.
+"""One aiortc sender with our parts in the places of its own; `rtp/aiortc_internals.py` has the
+rules.
 
-On the sender, before it is started:
+Private names, on the sender before it is started:
 
-* `__rtp_header_extensions_map`: a subclass that adds playout-delay to every packet.
-* `_send_keyframe`: the viewer's PLI or FIR comes to our encoder.
-* `_handle_rtcp_packet`: wrapped, to hear REMB and reception reports, and to leave out requests for
+* `__rtp_header_extensions_map`: replaced by a subclass that adds playout-delay to every packet.
+* `_send_keyframe`: replaced, so that the viewer's PLI or FIR reaches our encoder.
+* `_handle_rtcp_packet`: wrapped, to read REMB and reception reports, and to leave out of a NACK the
   packets that would only fill the link.
-* `__rtp_history`, `__rtt`, `__rtp_timestamp`, `_ssrc`: read.
+* `__rtp_history`: read, for the packets that can be sent again. `__rtt`: read, to space them.
+* `__rtp_timestamp`: read, to tell the page which frame a record of times is of. `_ssrc`: read.
 * `transport.__rx_packets`: read, since a peer that sends nothing at all has vanished.
-* `transport` (by the public `setTransport`): a stand-in that spaces out the packets of large
-  frames. `__rtp_task` tells those from retransmissions, sent on another task, which never wait.
+* `transport` (by the public `setTransport`): replaced by one that waits between the packets of
+  large frames, and calls the real one's `_send_rtp`. `__rtp_task`: read, as retransmissions are
+  sent on another task, and never wait.
 """
 
 import asyncio
@@ -51,7 +53,7 @@ from slipstream_server.send.retransmit import RetransmitPolicy
 
 
 class SenderEvents(Protocol):
-    """What the viewer's side says of the picture sent."""
+    """The feedback of the viewer's side on the picture sent."""
 
     def on_key_request(self) -> None: ...
 
@@ -61,14 +63,17 @@ class SenderEvents(Protocol):
 
 
 class AiortcSender:
-    """One sender of aiortc's, what it hears passed on to `events`.
+    """One aiortc sender whose feedback goes to `events`.
 
     Args:
-        sender: not started; its transport is settled, which it is once the offer is set.
-        codec: that it sends, as aiortc names it.
-        events: is told; None leaves rate and key frames to aiortc's own encoder.
-        pacer: spaces out its packets.
-        low_delay: whether the viewer is asked to show each frame at once.
+        sender: not started; its transport is known, which it is once the offer is set.
+        codec: that it sends, as aiortc names it ("H264", "VP8").
+        events: called with the feedback; None leaves rate and key frames to aiortc's own encoder.
+        pacer: spaces out the packets of large frames.
+        low_delay: whether the viewer is to show each frame at once.
+
+    Raises:
+        InternalsChanged: if this aiortc is not built as we know it.
     """
 
     def __init__(
@@ -85,31 +90,32 @@ class AiortcSender:
         self._events = events
         self._ssrc: int = get_private(sender, "_ssrc")
         self._history: dict[int, RtpPacket] = get_private(sender, "_RTCRtpSender__rtp_history")
-        self._resends = RetransmitPolicy(self._keeps)
+        self._retransmits = RetransmitPolicy(self._is_in_history)
         if low_delay:
             replace_private(sender, "_RTCRtpSender__rtp_header_extensions_map", PlayoutDelayMap())
         if events is not None:
             replace_private(sender, "_send_keyframe", events.on_key_request)
         self._request_key: Callable[[], None] = get_private(sender, "_send_keyframe")
-        self._handle: HandleRtcp = get_private(sender, "_handle_rtcp_packet")
-        replace_private(sender, "_handle_rtcp_packet", self._hear)
+        self._handle_rtcp: HandleRtcp = get_private(sender, "_handle_rtcp_packet")
+        replace_private(sender, "_handle_rtcp_packet", self._handle_rtcp_packet)
         get_private(sender.transport, "_send_rtp")
         # it stands in for the real one in all that a sender does with it
-        transport = PacedTransport(sender, pacer, on_sent=self._note_key)
+        transport = PacedTransport(sender, pacer, on_sent=self._on_packet_sent)
         sender.setTransport(transport)  # type: ignore[arg-type]
 
-    async def _hear(self, packet: AnyRtcpPacket) -> None:
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
         if self._events is not None:
-            self._tell(self._events, packet)
+            self._notify(self._events, packet)
         if isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK:
             rtt_s: float | None = get_private(self._sender, "_RTCRtpSender__rtt")
-            answer = self._resends.answer(packet.lost, now_ns(), int((rtt_s or 0) * NS_PER_S))
-            if answer.needs_key:
+            rtt_ns = int((rtt_s or 0) * NS_PER_S)
+            decision = self._retransmits.decide(packet.lost, now_ns(), rtt_ns)
+            if decision.needs_key:
                 self._request_key()
-            packet = replace(packet, lost=list(answer.sequences))
-        await self._handle(packet)
+            packet = replace(packet, lost=list(decision.sequences))
+        await self._handle_rtcp(packet)
 
-    def _tell(self, events: SenderEvents, packet: AnyRtcpPacket) -> None:
+    def _notify(self, events: SenderEvents, packet: AnyRtcpPacket) -> None:
         if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
             for report in packet.reports:
                 if report.ssrc == self._ssrc:
@@ -123,19 +129,19 @@ class AiortcSender:
             if estimate_bps is not None:
                 events.on_remb(estimate_bps)
 
-    def _note_key(self, sequence: int) -> None:
+    def _on_packet_sent(self, sequence: int) -> None:
         packet = self._history[sequence % RTP_HISTORY_SIZE]
-        found = payload_content(self._codec, packet.payload)
-        if found.starts_frame and found.is_key:
-            self._resends.key_sent(sequence)
+        content = payload_content(self._codec, packet.payload)
+        if content.starts_frame and content.is_key:
+            self._retransmits.on_key_frame_sent(sequence)
 
-    def _keeps(self, sequence: int) -> bool:
+    def _is_in_history(self, sequence: int) -> bool:
         packet = self._history.get(sequence % RTP_HISTORY_SIZE)
         return packet is not None and packet.sequence_number == sequence
 
 
 def read_remb(fci: bytes, ssrc: int) -> int | None:
-    """The estimate in bit/s if the message is one, is whole, and speaks of `ssrc`."""
+    """The receiver's estimate in bit/s for `ssrc`; None if the message holds none, or is broken."""
     try:
         bitrate_bps, ssrcs = unpack_remb_fci(fci)
     except (ValueError, struct.error):
@@ -146,14 +152,14 @@ def read_remb(fci: bytes, ssrc: int) -> int | None:
 def last_rtp_timestamp(sender: RTCRtpSender) -> int:
     """The RTP time of the last packet `sender` has sent.
 
-    aiortc adds a random origin to every pts and keeps the sum to itself, for its sender reports.
+    aiortc adds a random offset to every pts; the sum is private, for its sender reports.
     """
     timestamp: int = get_private(sender, "_RTCRtpSender__rtp_timestamp")
     return timestamp
 
 
 def received_packets(sender: RTCRtpSender) -> int:
-    """Packets of all kinds, but STUN, that the sender's transport has brought so far."""
+    """Packets of all kinds, but STUN, that the sender's transport has received so far."""
     count: int = get_private(sender.transport, "_RTCDtlsTransport__rx_packets")
     return count
 
@@ -183,12 +189,12 @@ class PlayoutDelayMap(HeaderExtensionsMap):
 
 
 class PacedTransport:
-    """The sender's DTLS transport, waiting after a packet where the pacer says so.
+    """The sender's DTLS transport, which waits after a packet for as long as the pacer says.
 
-    aiortc stamps a packet just before it sends it: waiting afterwards keeps that stamp true.
+    aiortc stamps a packet just before it sends it: waiting afterwards keeps the stamp right.
 
     Args:
-        on_sent: is told the number of each packet, but not of those sent again.
+        on_sent: called with the sequence number of each packet, but not of retransmissions.
     """
 
     def __init__(
@@ -208,7 +214,7 @@ class PacedTransport:
         if asyncio.current_task() is get_private(self._sender, "_RTCRtpSender__rtp_task"):
             self._on_sent(int.from_bytes(data[2:4], "big"))
             ends_frame = data[1] & 0x80
-            wait_ns = self._pacer.sent(len(data), now_ns())
+            wait_ns = self._pacer.wait_after_ns(len(data), now_ns())
             if wait_ns and not ends_frame:
                 self._pacer.waited_ns += wait_ns
                 await asyncio.sleep(wait_ns / NS_PER_S)

@@ -1,11 +1,12 @@
-"""Every frame's life on the wire: what the page joins with what it shows. Pure.
+"""Every frame's times, for the page to join with the frames it shows. Pure.
 
 One record a frame, `RECORD`, little-endian, without padding; a message is some of them. The frame's
-RTP timestamp is its name. Times of ours are milliseconds on the server's monotonic clock.
+RTP timestamp identifies it. Times of ours are milliseconds on the server's monotonic clock.
 
     RTP timestamp          uint32
-    filmed                 float64   ms since 1970 on the camera side's own clock; NaN if not known
-    arrived                float64   the camera's picture is here and decoded
+    filmed                 float64   ms since 1970 on the camera side's own clock, when the frame
+                                     was captured; NaN if not known
+    arrived                float64   the camera's picture is decoded
     nine moments           float32   in ms after `arrived`: captured (as far as the server can
                                      tell), came (its first packet), chunked, submitted, taken,
                                      made, received, played, sent
@@ -24,17 +25,17 @@ from slipstream_server.frames.playout import ScheduledFrame
 RECORD = struct.Struct("<Idd12f")
 _BATCH_FRAMES = 4
 _BATCH_NS = 150 * NS_PER_MS
-_UNSENT_MAX_BYTES = 8 << 10  # some seconds of it: what is older is of no use
+_UNSENT_MAX_BYTES = 8 << 10  # some seconds of records: older ones are of no use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameTimes:
-    """One frame that has been sent.
+    """The times of one frame that was sent.
 
     Args:
-        rtp_timestamp: it went out with.
+        rtp_timestamp: of its packets.
         scheduled: the frame, with its stamps.
-        sent_ns: when its last packet was on its way.
+        sent_ns: when aiortc had sent its last packet.
     """
 
     rtp_timestamp: int
@@ -68,21 +69,26 @@ class FrameTimes:
 
 
 class TimingBatch:
-    """Gathers records into messages: some frames each, none kept back for long."""
+    """Gathers records into messages of some frames each.
 
-    def __init__(self, *, frames: int = _BATCH_FRAMES, longest_ns: int = _BATCH_NS) -> None:
-        self._frames = frames
-        self._longest_ns = longest_ns
+    Args:
+        max_frames: of a message.
+        max_wait_ns: from a message's first frame to its last.
+    """
+
+    def __init__(self, *, max_frames: int = _BATCH_FRAMES, max_wait_ns: int = _BATCH_NS) -> None:
+        self._max_frames = max_frames
+        self._max_wait_ns = max_wait_ns
         self._records: list[bytes] = []
         self._since_ns = 0
 
     def add(self, times: FrameTimes) -> bytes | None:
-        """The message this record completes, if it does."""
+        """The message that this record completes; None if it completes none."""
         if not self._records:
             self._since_ns = times.sent_ns
         self._records.append(times.packed())
         waited_ns = times.sent_ns - self._since_ns
-        if len(self._records) < self._frames and waited_ns < self._longest_ns:
+        if len(self._records) < self._max_frames and waited_ns < self._max_wait_ns:
             return None
         message = b"".join(self._records)
         self._records.clear()
@@ -102,25 +108,25 @@ class OutgoingChannel(Protocol):
 
 
 class TimingChannel:
-    """Tells frames' times on a channel that may lose them; one that takes no more is skipped.
+    """Sends frames' times on an unreliable data channel; drops messages while its buffer is full.
 
     Args:
-        wire: opened by the page.
+        channel: opened by the page.
     """
 
-    def __init__(self, wire: OutgoingChannel) -> None:
-        self.dropped_messages = 0  # messages that found it full
-        self._wire = wire
+    def __init__(self, channel: OutgoingChannel) -> None:
+        self.dropped_messages = 0
+        self._channel = channel
         self._batch = TimingBatch()
 
     def send(self, times: FrameTimes) -> None:
-        """A frame has been sent."""
-        if self._wire.readyState != "open":
+        """Send the times of one frame, together with those of others."""
+        if self._channel.readyState != "open":
             return
         message = self._batch.add(times)
         if message is None:
             return
-        if self._wire.bufferedAmount > _UNSENT_MAX_BYTES:
+        if self._channel.bufferedAmount > _UNSENT_MAX_BYTES:
             self.dropped_messages += 1
         else:
-            self._wire.send(message)
+            self._channel.send(message)

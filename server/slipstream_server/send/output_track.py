@@ -13,6 +13,9 @@ from slipstream_protocol.frames import I420
 from slipstream_server.frames.playout import GeneratedFrame, Playout, ScheduledFrame
 from slipstream_server.send.adaptive_encoder import AdaptiveEncoder
 
+OnSent = Callable[[ScheduledFrame, int], None]
+"""Called with each frame sent, and when, in ns on the monotonic clock."""
+
 
 class PlayoutSource:
     """Generated frames, each when it is due, as pictures with that time.
@@ -25,7 +28,7 @@ class PlayoutSource:
         self.playout = playout
         self._first_play_ns: int | None = None
         self._changed = asyncio.Event()
-        self._stopped = False
+        self._is_stopped = False
 
     def push(self, frames: Sequence[GeneratedFrame]) -> None:
         """Take in one chunk, oldest frame first."""
@@ -33,17 +36,17 @@ class PlayoutSource:
         self._changed.set()
 
     def stop(self) -> None:
-        """Let `next` raise."""
-        self._stopped = True
+        """Let `next_frame` raise."""
+        self._is_stopped = True
         self._changed.set()
 
-    async def next(self) -> ScheduledFrame:
+    async def next_frame(self) -> ScheduledFrame:
         """The next frame, when it is due.
 
         Raises:
             MediaStreamError: if stopped.
         """
-        while not self._stopped:
+        while not self._is_stopped:
             scheduled = self.playout.pop(now_ns())
             if scheduled is not None:
                 return scheduled
@@ -57,8 +60,8 @@ class PlayoutSource:
                 continue
         raise MediaStreamError
 
-    def picture(self, scheduled: ScheduledFrame) -> VideoFrame:
-        """Its picture; pts counts from the first one."""
+    def picture_of(self, scheduled: ScheduledFrame) -> VideoFrame:
+        """The frame as a picture; its pts counts from the first one."""
         if self._first_play_ns is None:
             self._first_play_ns = scheduled.play_ns
         picture = to_video_frame(scheduled.generated.frame)
@@ -67,36 +70,51 @@ class PlayoutSource:
         return picture
 
 
-class OutputTrack(MediaStreamTrack):
-    """Waits until a frame is due, encodes it and hands it to aiortc.
+class SentReporter:
+    """Reports each frame of a track once it was sent.
 
-    aiortc asks for a frame, sends it, and asks again: being asked means that the frame before is on
-    its way, and that is when `on_sent` hears of it.
+    aiortc requests a frame, sends it, and requests the next one: only that next request shows that
+    the frame before was sent.
 
     Args:
-        playout, encoding: of this viewer alone.
-        on_sent: is told of each frame and of the time it was sent.
+        on_sent: called with each frame.
+    """
+
+    def __init__(self, on_sent: OnSent) -> None:
+        self._on_sent = on_sent
+        self._handed_over: ScheduledFrame | None = None
+
+    def on_request(self) -> None:
+        """aiortc requests a frame: the one handed over before was sent."""
+        if self._handed_over is not None:
+            sent, self._handed_over = self._handed_over, None
+            self._on_sent(sent, now_ns())
+
+    def hand_over(self, scheduled: ScheduledFrame) -> None:
+        """The frame that answers this request."""
+        self._handed_over = scheduled
+
+
+class OutputTrack(MediaStreamTrack):
+    """The picture of one viewer alone: waits until a frame is due, and encodes it.
+
+    Args:
+        playout, encoding: of this viewer.
+        on_sent: called with each frame sent.
     """
 
     kind = "video"
 
-    def __init__(
-        self,
-        playout: Playout,
-        encoding: AdaptiveEncoder,
-        *,
-        on_sent: Callable[[ScheduledFrame, int], None],
-    ) -> None:
+    def __init__(self, playout: Playout, encoding: AdaptiveEncoder, *, on_sent: OnSent) -> None:
         super().__init__()
         self.playout = playout
         self.encoding = encoding
-        self._pictures = PlayoutSource(playout)
-        self._on_sent = on_sent
-        self._given: ScheduledFrame | None = None
+        self._source = PlayoutSource(playout)
+        self._reporter = SentReporter(on_sent)
 
     def push(self, frames: Sequence[GeneratedFrame]) -> None:
         """Take in one chunk, oldest frame first."""
-        self._pictures.push(frames)
+        self._source.push(frames)
 
     async def recv(self) -> "VideoFrame | Packet[Any]":
         """The next frame, when it is due: encoded, or as it is where the viewer takes no H.264.
@@ -104,23 +122,21 @@ class OutputTrack(MediaStreamTrack):
         Raises:
             MediaStreamError: if the track was stopped.
         """
-        if self._given is not None:
-            given, self._given = self._given, None
-            self._on_sent(given, now_ns())
-        scheduled = await self._pictures.next()
-        self._given = scheduled
-        sent = await self.encoding.encode(self._pictures.picture(scheduled))
+        self._reporter.on_request()
+        scheduled = await self._source.next_frame()
+        self._reporter.hand_over(scheduled)
+        encoded = await self.encoding.encode(self._source.picture_of(scheduled))
         self.playout.every_frames = self.encoding.every_frames
-        return sent
+        return encoded
 
     def stop(self) -> None:
         super().stop()
-        self._pictures.stop()
+        self._source.stop()
         self.encoding.release()
 
 
 def to_video_frame(frame: I420) -> VideoFrame:
-    """The same pixels as a picture of PyAV's, where they lie if it can."""
+    """The same pixels as a picture of PyAV's, without a copy if PyAV can."""
     if frame.shape[0] % 6:  # PyAV takes a height for a multiple of four, and loses two rows
         return VideoFrame.from_ndarray(frame, format="yuv420p")
     return VideoFrame.from_numpy_buffer(frame, format="yuv420p")

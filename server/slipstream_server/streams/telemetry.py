@@ -81,7 +81,7 @@ class StreamTelemetry:
         report = self._monitor.report(now_ns())
         total = total_drops(self._past_drops, drops, self._chunk_pipe.drops)
         if not self._returns:
-            total.update(self._fanout.pictures.playout.drops)
+            total.update(self._fanout.playout.drops)
         self._metrics.report(self._chunk_pipe.id, report, total)
         self._metrics.media.report(self._shared_key, self._counts())
         return slo_event(report, self._targets, total)

@@ -6,7 +6,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_server.rtp.depacketize import PayloadContent, payload_content
-from slipstream_server.send.h264 import TIME_BASE
+from slipstream_server.send.encoder_context import TIME_BASE
 
 from tests.server.calls import numbered
 

@@ -117,7 +117,7 @@ async def viewers_of(air: Airing, count: int, *, codec: str = "H264") -> list[Vi
     viewers = []
     for _ in range(count):
         track = air.broadcast.track(no_word)
-        assert track.takes(codec)
+        assert track.negotiated(codec)
         viewers.append(Viewer(track))
     await asyncio.sleep(0)  # each has asked for its first frame
     return viewers
@@ -171,13 +171,13 @@ async def test_who_does_not_fetch_costs_itself_only() -> None:
     """its queue stays bounded; the others get every frame."""
     async with airing() as air:
         lazy = air.broadcast.track(no_word)
-        lazy.takes("H264")
+        lazy.negotiated("H264")
         waiting = asyncio.create_task(lazy.recv())
         (busy,) = await viewers_of(air, 1)
         await air.air(chunks=15)
         await busy.leave()
         await waiting
-        assert lazy.seat.drops["unfetched"] > 0
+        assert lazy.queue.drops["unfetched"] > 0
         assert len(busy.got) == len(air.aired)
         lazy.stop()
 
@@ -223,7 +223,7 @@ async def test_each_viewer_hears_of_each_frame_sent() -> None:
     async with airing() as air:
         sent: list[ScheduledFrame] = []
         track = air.broadcast.track(lambda scheduled, sent_ns: sent.append(scheduled))
-        track.takes("H264")
+        track.negotiated("H264")
         viewer = Viewer(track)
         await asyncio.sleep(0)
         await air.air(chunks=2)
@@ -233,7 +233,7 @@ async def test_each_viewer_hears_of_each_frame_sent() -> None:
 
 
 async def test_a_track_that_never_began_leaves_nothing() -> None:
-    """a call that fails before media holds no seat."""
+    """a call that fails before media holds no queue."""
     async with airing() as air:
         air.broadcast.track(no_word).stop()
         assert air.broadcast.subscribers == 0

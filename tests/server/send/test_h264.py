@@ -53,7 +53,7 @@ def kbps(
     for _ in range(frames):
         encoded = encoder.encode(film.next(), bitrate_bps=bitrate_bps, fps=fps)
         size_bytes += encoded.packet.size
-        keys += encoded.key
+        keys += encoded.is_key
     return size_bytes * 8 * fps / frames / 1000, keys
 
 
@@ -87,8 +87,8 @@ def test_a_key_frame_brings_its_headers() -> None:
     encoder = H264Encoder(X264, ceiling_bps=CEILING_BPS)
     film = Film()
     kbps(encoder, film, bitrate_bps=CEILING_BPS, frames=5)
-    encoded = encoder.encode(film.next(), bitrate_bps=CEILING_BPS, fps=FPS, key=True)
-    assert encoded.key
+    encoded = encoder.encode(film.next(), bitrate_bps=CEILING_BPS, fps=FPS, force_key=True)
+    assert encoded.is_key
     units = [unit for unit in bytes(encoded.packet).split(b"\x00\x00\x01") if unit.strip(b"\x00")]
     assert payload_content("H264", units[0]).starts_frame
     assert {unit[0] & 0x1F for unit in units} >= {5, 7, 8}
@@ -125,7 +125,7 @@ def test_a_cut_is_no_key_frame() -> None:
     kbps(encoder, Film(), bitrate_bps=CEILING_BPS, frames=30)
     dark = numbered(0, width_px=WIDTH_PX, height_px=HEIGHT_PX)
     dark.pts, dark.time_base = 10 * 90_000, Fraction(1, 90_000)
-    assert not encoder.encode(dark, bitrate_bps=CEILING_BPS, fps=FPS).key
+    assert not encoder.encode(dark, bitrate_bps=CEILING_BPS, fps=FPS).is_key
 
 
 def test_a_key_frame_at_a_low_rate_is_small() -> None:
@@ -134,7 +134,7 @@ def test_a_key_frame_at_a_low_rate_is_small() -> None:
     film = Film()
     kbps(encoder, film, bitrate_bps=CEILING_BPS)
     kbps(encoder, film, bitrate_bps=250_000, frames=48)
-    encoded = encoder.encode(film.next(), bitrate_bps=250_000, fps=FPS, key=True)
+    encoded = encoder.encode(film.next(), bitrate_bps=250_000, fps=FPS, force_key=True)
     assert encoded.packet.size * 8 < 125_000
     assert encoder.opened == 2
 
@@ -145,7 +145,7 @@ def test_a_new_size_opens_a_new_encoder() -> None:
     kbps(encoder, Film(), bitrate_bps=CEILING_BPS, frames=3)
     frame = Film(width_px=640, height_px=360).next()
     frame.pts = 90_000
-    assert encoder.encode(frame, bitrate_bps=CEILING_BPS, fps=FPS).key
+    assert encoder.encode(frame, bitrate_bps=CEILING_BPS, fps=FPS).is_key
 
 
 def test_the_card_is_used_only_where_a_frame_proves_it() -> None:

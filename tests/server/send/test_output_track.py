@@ -1,9 +1,10 @@
 """The output track: frames at their times, and word of those that were sent."""
 
 import asyncio
-import weakref
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import av
@@ -15,7 +16,7 @@ from slipstream_protocol.clock import NS_PER_MS, now_ns
 from slipstream_server.frames.playout import GeneratedFrame, Playout, ScheduledFrame
 from slipstream_server.send.adaptive_encoder import AdaptiveEncoder
 from slipstream_server.send.bandwidth import RateControl
-from slipstream_server.send.h264 import X264
+from slipstream_server.send.h264 import X264, H264Encoder
 from slipstream_server.send.keyframes import KeyFrameScheduler
 from slipstream_server.send.output_track import OutputTrack, to_video_frame
 
@@ -104,7 +105,7 @@ async def test_a_viewer_that_takes_h264_gets_packets() -> None:
     """with the frame's own time, the first a key frame."""
     with ThreadPoolExecutor(1) as pool:
         encoding = new_encoding(pool)
-        encoding.encode_h264()
+        encoding.use_h264()
         track = OutputTrack(Playout(chunk_frames=4), encoding, on_sent=lambda scheduled, at: None)
         track.push([replace(generated_frame(1000), frame=np.full((96, 64), 80, np.uint8))])
         packet = await track.recv()
@@ -113,18 +114,33 @@ async def test_a_viewer_that_takes_h264_gets_packets() -> None:
     assert packet.pts == 0
 
 
+def living_encoders() -> int:
+    return sum(type(thing) is H264Encoder for thing in gc.get_objects())
+
+
+@contextmanager
+def no_collector() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 async def test_a_track_that_has_stopped_keeps_no_encoder() -> None:
     """its megabytes go at once, not when the cycles of a call are collected; its counts stay."""
+    gc.collect()  # what other tests have left
+    before = living_encoders()
     with ThreadPoolExecutor(1) as pool:
         encoding = new_encoding(pool)
-        encoding.encode_h264()
+        encoding.use_h264()
         track = OutputTrack(Playout(chunk_frames=4), encoding, on_sent=lambda scheduled, at: None)
         track.push([replace(generated_frame(1000), frame=np.full((96, 64), 80, np.uint8))])
         await track.recv()
-        encoder = weakref.ref(encoding._encoder)
-        assert encoder() is not None
-        track.stop()
-    assert encoder() is None
+        assert living_encoders() == before + 1
+        with no_collector():
+            track.stop()
+            assert living_encoders() == before
     assert encoding.counts["opened"] == 1
 
 
@@ -132,7 +148,7 @@ async def test_a_poor_link_gets_every_other_frame() -> None:
     """what the encoding asks for, the playout leaves out and counts."""
     with ThreadPoolExecutor(1) as pool:
         encoding = new_encoding(pool)
-        encoding.encode_h264()
+        encoding.use_h264()
         encoding.on_remb(10_000)
         track = OutputTrack(Playout(chunk_frames=9), encoding, on_sent=lambda scheduled, at: None)
         large = np.full((1080, 1280), 80, np.uint8)

@@ -12,7 +12,7 @@ def send(pacer: Pacer, packets: int, start_ns: int = 0) -> int:
     """Packets with the waits they are told: the time at the end."""
     now_ns = start_ns
     for _ in range(packets):
-        now_ns += pacer.sent(PACKET_BYTES, now_ns)
+        now_ns += pacer.wait_after_ns(PACKET_BYTES, now_ns)
     return now_ns
 
 
@@ -43,5 +43,5 @@ def test_the_pace_is_kept(pace: int, frames: list[tuple[int, int]]) -> None:
             sent_bytes += PACKET_BYTES
             slack_bytes = 16_000 + PACKET_BYTES + pace // 8 // 1000
             assert sent_bytes <= slack_bytes + now_ns * pace / 8 / NS_PER_S + 1
-            now_ns += pacer.sent(PACKET_BYTES, now_ns)
+            now_ns += pacer.wait_after_ns(PACKET_BYTES, now_ns)
         now_ns += idle_ms * NS_PER_MS

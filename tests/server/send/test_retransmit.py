@@ -8,52 +8,56 @@ from slipstream_server.send.retransmit import RetransmitDecision, RetransmitPoli
 RTT_NS = 40 * NS_PER_MS
 
 
-def ask(resends: RetransmitPolicy, *sequences: int, at_ms: float) -> RetransmitDecision:
-    return resends.answer(sequences, int(at_ms * NS_PER_MS), RTT_NS)
+def ask(retransmits: RetransmitPolicy, *sequences: int, at_ms: float) -> RetransmitDecision:
+    return retransmits.decide(sequences, int(at_ms * NS_PER_MS), RTT_NS)
 
 
 def test_a_packet_is_sent_again_once_in_a_round_trip() -> None:
     """requests that crossed the answer are not answered again."""
-    resends = RetransmitPolicy(lambda sequence: True)
-    assert ask(resends, 1, 2, at_ms=0) == RetransmitDecision(sequences=(1, 2), needs_key=False)
-    assert ask(resends, 1, 2, 3, at_ms=10) == RetransmitDecision(sequences=(3,), needs_key=False)
-    assert ask(resends, 1, at_ms=40) == RetransmitDecision(sequences=(1,), needs_key=False)
+    retransmits = RetransmitPolicy(lambda sequence: True)
+    assert ask(retransmits, 1, 2, at_ms=0) == RetransmitDecision(sequences=(1, 2), needs_key=False)
+    assert ask(retransmits, 1, 2, 3, at_ms=10) == RetransmitDecision(
+        sequences=(3,), needs_key=False
+    )
+    assert ask(retransmits, 1, at_ms=40) == RetransmitDecision(sequences=(1,), needs_key=False)
 
 
 def test_asking_too_often_ends_in_a_key_frame() -> None:
     """a packet that never arrives is not sent for ever."""
-    resends = RetransmitPolicy(lambda sequence: True)
-    answers = [ask(resends, 1, at_ms=40 * n) for n in range(6)]
+    retransmits = RetransmitPolicy(lambda sequence: True)
+    answers = [ask(retransmits, 1, at_ms=40 * n) for n in range(6)]
     assert [answer.sequences for answer in answers] == [(1,)] * 4 + [()] * 2
     assert [answer.needs_key for answer in answers] == [False] * 4 + [True] * 2
 
 
 def test_a_packet_no_longer_kept_needs_a_key_frame() -> None:
     """the viewer would wait for it in vain."""
-    resends = RetransmitPolicy(lambda sequence: sequence > 10)
-    assert ask(resends, 9, 11, at_ms=0) == RetransmitDecision(sequences=(11,), needs_key=True)
+    retransmits = RetransmitPolicy(lambda sequence: sequence > 10)
+    assert ask(retransmits, 9, 11, at_ms=0) == RetransmitDecision(sequences=(11,), needs_key=True)
 
 
 def test_half_a_second_is_long_enough() -> None:
     """a picture that old is not worth repairing."""
-    resends = RetransmitPolicy(lambda sequence: True)
-    ask(resends, 1, at_ms=0)
-    assert ask(resends, 1, at_ms=600).needs_key
+    retransmits = RetransmitPolicy(lambda sequence: True)
+    ask(retransmits, 1, at_ms=0)
+    assert ask(retransmits, 1, at_ms=600).needs_key
 
 
 def test_numbers_come_round_again() -> None:
     """after seconds the same number is another packet."""
-    resends = RetransmitPolicy(lambda sequence: True)
-    ask(resends, 1, at_ms=0)
-    assert ask(resends, 1, at_ms=6000) == RetransmitDecision(sequences=(1,), needs_key=False)
+    retransmits = RetransmitPolicy(lambda sequence: True)
+    ask(retransmits, 1, at_ms=0)
+    assert ask(retransmits, 1, at_ms=6000) == RetransmitDecision(sequences=(1,), needs_key=False)
 
 
 def test_what_is_older_than_a_key_frame_is_left_alone() -> None:
     """the viewer goes on with the key frame, also where numbers start over."""
-    resends = RetransmitPolicy(lambda sequence: False)
-    resends.key_sent(2)
-    assert ask(resends, 65535, 0, 1, at_ms=0) == RetransmitDecision(sequences=(), needs_key=False)
-    assert ask(resends, 2, at_ms=0).needs_key
+    retransmits = RetransmitPolicy(lambda sequence: False)
+    retransmits.on_key_frame_sent(2)
+    assert ask(retransmits, 65535, 0, 1, at_ms=0) == RetransmitDecision(
+        sequences=(), needs_key=False
+    )
+    assert ask(retransmits, 2, at_ms=0).needs_key
 
 
 @given(
@@ -64,12 +68,12 @@ def test_what_is_older_than_a_key_frame_is_left_alone() -> None:
 )
 def test_any_requests(requests: list[tuple[list[int], int]]) -> None:
     """only what was asked for is sent, nothing twice at once; memory is bounded."""
-    resends = RetransmitPolicy(lambda sequence: sequence % 7 != 0)
+    retransmits = RetransmitPolicy(lambda sequence: sequence % 7 != 0)
     now_ns = 0
     for sequences, step_ns in requests:
         now_ns += step_ns
-        answer = resends.answer(sequences, now_ns, RTT_NS)
+        answer = retransmits.decide(sequences, now_ns, RTT_NS)
         assert set(answer.sequences) <= set(sequences)
         assert len(set(answer.sequences)) == len(answer.sequences)
         assert all(sequence % 7 for sequence in answer.sequences)
-        assert len(resends) <= 512 + 300
+        assert len(retransmits) <= 512 + 300

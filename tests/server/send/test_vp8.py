@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
-from slipstream_server.send.h264 import TIME_BASE
+from slipstream_server.send.encoder_context import TIME_BASE
 from slipstream_server.send.vp8 import Vp8Encoder
 
 from tests.server.calls import number_of, numbered
@@ -36,10 +36,10 @@ def test_pictures_come_out_as_they_went_in() -> None:
     """one packet each with the frame's time; only the first, and those asked for, are whole."""
     encoder = Vp8Encoder()
     done = [
-        encoder.encode(frame, bitrate_bps=1_500_000, fps=FPS, key=number == 12)
+        encoder.encode(frame, bitrate_bps=1_500_000, fps=FPS, force_key=number == 12)
         for number, frame in enumerate(pictures(20))
     ]
-    assert [number for number, one in enumerate(done) if one.key] == [0, 12]
+    assert [number for number, one in enumerate(done) if one.is_key] == [0, 12]
     assert [one.packet.pts for one in done] == [number * 3000 for number in range(20)]
     assert [number_of(frame) for frame in decoded([one.packet for one in done])] == list(range(20))
     assert encoder.opened == 1
@@ -66,5 +66,5 @@ def test_another_size_opens_it_anew() -> None:
     encoder = Vp8Encoder()
     for width_px, height_px in ((320, 240), (160, 120)):
         (frame,) = pictures(1, width_px=width_px, height_px=height_px)
-        assert encoder.encode(frame, bitrate_bps=500_000, fps=FPS).key
+        assert encoder.encode(frame, bitrate_bps=500_000, fps=FPS).is_key
     assert encoder.opened == 2

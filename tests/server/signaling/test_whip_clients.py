@@ -191,7 +191,7 @@ def encoded(count: int) -> bytes:
         frame = numbered(number)
         frame.pts = number * 3000
         key = number % 30 == 0
-        done = encoder.encode(frame, bitrate_bps=2_000_000, fps=30, key=key)
+        done = encoder.encode(frame, bitrate_bps=2_000_000, fps=30, force_key=key)
         unit = bytes(done.packet)
         units.append(len(unit).to_bytes(4, "big") + unit)
     return b"".join(units)
