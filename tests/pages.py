@@ -1,6 +1,6 @@
-"""The README's tables, made from what they describe.
+"""The tables in README.md and docs/, made from what they describe.
 
-    python -m tests.readme            # write them into README.md
+    python -m tests.pages            # write them into the pages
 
 Each stands between `<!-- NAME -->` and `<!-- /NAME -->`; a test finds them out of date.
 """
@@ -19,7 +19,6 @@ from tests.bench.report import Report, table
 from tests.bench.sessions import FPS, SessionsReport, sessions_table
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
 BENCHMARKS = ROOT / "tests" / "benchmarks"
 
 
@@ -93,32 +92,51 @@ def _calls(command: str, file: str) -> str:
     return f"{heading}\n\n{table(report)}"
 
 
-TABLES: Mapping[str, Callable[[], str]] = {
-    "settings": settings,
-    "calls": calls,
-    "long": long,
-    "media": media,
-    "edge": edge,
-    "sessions": sessions,
-    "engine": engine,
+def summary() -> str:
+    """The embedded model's call in one sentence."""
+    report = msgspec.json.decode((BENCHMARKS / "calls.json").read_bytes(), type=Report)
+    case = next(case for case in report.cases if case.case == "tiny")
+    assert case.slo is not None
+    return (
+        f"On {report.cores} cores of {report.machine}, no GPU: the embedded model returns "
+        f"{case.fps_out:.1f} of {case.slo['fps']['in']:.0f} frames a second, first frame after "
+        f"{case.first_frame_ms:.0f} ms, age p95 {case.age_p95_ms[-1]:.0f} ms "
+        "([all figures](docs/measured.md))."
+    )
+
+
+Tables = Mapping[str, Callable[[], str]]
+
+PAGES: Mapping[Path, Tables] = {
+    ROOT / "README.md": {"summary": summary},
+    ROOT / "docs" / "settings.md": {"settings": settings},
+    ROOT / "docs" / "measured.md": {
+        "calls": calls,
+        "long": long,
+        "media": media,
+        "edge": edge,
+        "sessions": sessions,
+        "engine": engine,
+    },
 }
 
 
-def renewed(text: str) -> str:
-    """The README with every table made again.
+def renewed(text: str, tables: Tables) -> str:
+    """A page with every table made again.
 
     Raises:
         ValueError: if a table has no place in it.
     """
-    for name, render in TABLES.items():
+    for name, render in tables.items():
         start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         head, found, rest = text.partition(start)
         _, closed, tail = rest.partition(end)
         if not (found and closed):
-            raise ValueError(f"the README has no <!-- {name} --> ... <!-- /{name} -->, add them")
+            raise ValueError(f"the page has no <!-- {name} --> ... <!-- /{name} -->, add them")
         text = f"{head}{start}{render()}\n{end}{tail}"
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(renewed(README.read_text()))
+    for page, tables in PAGES.items():
+        page.write_text(renewed(page.read_text(), tables))
