@@ -1,6 +1,6 @@
 """A pipeline without a model: each frame comes back as it went in.
 
-It is the floor of the latency, the far end of the tests, and needs neither torch nor weights.
+It gives the least latency possible, serves tests, and needs neither torch nor weights.
 """
 
 from collections.abc import Sequence
@@ -71,7 +71,7 @@ class EchoPipeline:
         )
 
     def understood(self, prompts: Prompts) -> str:
-        """Nothing to say: prompts change nothing."""
+        """Empty: prompts change nothing."""
         return ""
 
     def warm_up(self) -> None:
@@ -84,7 +84,7 @@ class EchoPipeline:
         """Never called: a chunk has no steps."""
 
     def finish(self) -> None:
-        """Nothing is left to be done."""
+        """All work is finished already."""
 
     def close(self) -> None:
         """Nothing runs beside the streams."""

@@ -1,8 +1,8 @@
-"""What the loop needs of a pipeline, and nothing more.
+"""What the loop needs of a pipeline.
 
 A stream's work for a chunk is `encode`, `shape.steps` times `denoise`, `decode`. The loop may let
-the stages of several chunks alternate, as `scheduling/queues.py` allows: the frames are the same
-in any order.
+the stages of several chunks alternate, as `scheduling/queues.py` allows: the frames do not depend
+on the order.
 """
 
 from collections.abc import Sequence
@@ -18,28 +18,28 @@ ChunkT = TypeVar("ChunkT")
 
 
 class PipelineStream(Protocol[ChunkT]):
-    """One viewer's endless sequence of chunks, and all the state it carries."""
+    """An endless sequence of chunks, and all the state that is carried from one to the next."""
 
     @property
     def prompts(self) -> Prompts:
-        """The prompts in force, or those a transition is on its way to."""
+        """The prompts in force; during a transition those it leads to."""
         ...
 
     @property
     def shape(self) -> ChunkShape:
-        """What the next chunk to be encoded will ask of the device."""
+        """Of the next chunk to be encoded."""
         ...
 
     @property
     def steady_shape(self) -> ChunkShape:
-        """What most of its chunks ask of the device."""
+        """Of its chunks after the first."""
         ...
 
     def apply(self, parameters: Parameters) -> None:
         """Change what `parameters` names, from the next chunk to be encoded on.
 
         Raises:
-            ValueError: if a value is outside what this model can do; nothing has changed then.
+            ValueError: if a value is out of the model's range; nothing has changed then.
         """
         ...
 
@@ -47,8 +47,8 @@ class PipelineStream(Protocol[ChunkT]):
         """Begin a chunk.
 
         Args:
-            frames_THW: I420 frames `[T, H * 3 // 2, W]`, T as the pipeline's geometry says; free
-                again when this returns.
+            frames_THW: I420 frames `[T, H * 3 // 2, W]`, T by the pipeline's geometry; not read
+                any more once this returns.
         """
         ...
 
@@ -56,13 +56,12 @@ class PipelineStream(Protocol[ChunkT]):
         """End a chunk whose steps are done.
 
         Args:
-            out_THW: where the generated frames go, of the input's shape; they are there when this
-                returns.
+            out_THW: filled with the generated frames, of the input's shape, before this returns.
         """
         ...
 
     def close(self) -> None:
-        """Give back whatever it holds; nothing else may be called after it."""
+        """Free all it holds; nothing else may be called after it."""
         ...
 
 
@@ -77,22 +76,22 @@ class Pipeline(Protocol[ChunkT]):
     def geometry(self) -> Geometry: ...
     @property
     def max_batch(self) -> int:
-        """The most chunks that `denoise` takes; 1 where company would not make it faster."""
+        """The most chunks that `denoise` takes; 1 where sharing a pass would not make it faster."""
         ...
 
     @property
     def defaults(self) -> Parameters:
-        """What a stream starts with where its viewer names nothing."""
+        """What a stream starts with, but for the parameters it is opened with."""
         ...
 
     @property
     def step_list(self) -> tuple[int, ...]:
-        """All the timesteps the model was made for, falling."""
+        """All the timesteps the model was trained for, falling."""
         ...
 
     @property
     def noise_scale_range(self) -> tuple[float, float]:
-        """The least and the most share of noise the model can work from."""
+        """The least and the most noise the model can start from, as shares."""
         ...
 
     @property
@@ -106,7 +105,7 @@ class Pipeline(Protocol[ChunkT]):
         ...
 
     def understood(self, prompts: Prompts) -> str:
-        """What the model makes of `prompts`, for people; empty where it takes them as they are."""
+        """How the model reads `prompts`, for people; empty where it takes them as they are."""
         ...
 
     def warm_up(self) -> None:
@@ -114,11 +113,11 @@ class Pipeline(Protocol[ChunkT]):
         ...
 
     def open(self, parameters: Parameters) -> PipelineStream[ChunkT]:
-        """A fresh stream.
+        """A new stream that starts with `parameters` over the pipeline's defaults.
 
         Raises:
             AdmissionError: if there is no room for it now.
-            ValueError: if `parameters` are outside what this model can do.
+            ValueError: if a parameter is out of the model's range.
         """
         ...
 
@@ -127,9 +126,9 @@ class Pipeline(Protocol[ChunkT]):
         ...
 
     def finish(self) -> None:
-        """Wait until the device has done all it was asked to do."""
+        """Wait until the device has finished all submitted work."""
         ...
 
     def close(self) -> None:
-        """End what runs beside the streams; nothing may be opened or stepped after it."""
+        """End what runs beside the streams, such as threads; nothing may be called after it."""
         ...

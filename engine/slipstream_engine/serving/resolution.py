@@ -1,24 +1,23 @@
-"""Which of a preset's sizes to serve: the largest at which this machine keeps up. Pure."""
+"""Chooses the resolution: the largest of a preset's sizes at which the machine keeps up. Pure."""
 
 from collections.abc import Sequence
 
 from slipstream_protocol.clock import NS_PER_S
 
-# Of the time that a chunk's frames last, its making alone may take this much: the rest is for the
-# call beside it, and for a machine that is not as idle later as when it was measured.
+# Share of the duration of a chunk's frames that generating it may take: the rest is for the call
+# beside it, and for a machine that is not as idle later as when it was measured.
 SHARE = 0.7
 
 
 class ResolutionChoice:
     """Goes down a list of sizes until one is fast enough; the last one is taken as it is.
 
-    One stream is what has to keep up: whether a second one is let in, admission decides by what it
-    measures.
+    One stream has to keep up; whether a second one is admitted is decided by its load, later.
 
     Args:
         sizes_px: width and height of each, the largest first.
         fps: the frame rate to keep.
-        chunk_frames: frames made at once.
+        chunk_frames: frames of a chunk.
 
     Raises:
         ValueError: if there is no size.
@@ -32,28 +31,28 @@ class ResolutionChoice:
         self._sizes_px = tuple(sizes_px)
         self._needed_fps = fps / SHARE
         self._chunk_frames = chunk_frames
-        self._at = 0
-        self._made_fps: list[float] = []
+        self._index = 0
+        self._measured_fps: list[float] = []
 
     @property
     def size_px(self) -> tuple[int, int]:
-        """Width and height to try or, once `judge` is content, to serve."""
-        return self._sizes_px[self._at]
+        """Width and height to try or, once `judge` has returned True, to serve."""
+        return self._sizes_px[self._index]
 
     def judge(self, chunk_ns: float) -> bool:
-        """Whether the present size stays, a chunk of it taking so long; else the next is to try."""
-        self._made_fps.append(self._chunk_frames * NS_PER_S / chunk_ns)
-        is_last = self._at == len(self._sizes_px) - 1
-        stays = is_last or self._made_fps[-1] >= self._needed_fps
-        if not stays:
-            self._at += 1
-        return stays
+        """Whether the present size is chosen, a chunk taking so long; else the next is tried."""
+        self._measured_fps.append(self._chunk_frames * NS_PER_S / chunk_ns)
+        is_last = self._index == len(self._sizes_px) - 1
+        is_chosen = is_last or self._measured_fps[-1] >= self._needed_fps
+        if not is_chosen:
+            self._index += 1
+        return is_chosen
 
     @property
     def note(self) -> str:
-        """One line on what was chosen and why, for people; once something was measured."""
+        """One line on what was chosen and why, for people; only after a call of `judge`."""
         chosen, largest = (f"{w}x{h}" for w, h in (self.size_px, self._sizes_px[0]))
-        measured = f"this machine makes {self._made_fps[0]:.0f} frames a second"
+        measured = f"this machine makes {self._measured_fps[0]:.0f} frames a second"
         enough = f"{self._needed_fps:.0f} leave room for a call"
         if chosen == largest:
             return f"{chosen}, of which {measured} ({enough})"

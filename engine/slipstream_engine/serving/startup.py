@@ -1,4 +1,4 @@
-"""From a preset that can be loaded to a pipeline that is warm, measured, and fast enough here."""
+"""Loads a pipeline, warms it up and measures it, at a size at which the machine keeps up."""
 
 import logging
 from collections.abc import Callable
@@ -16,11 +16,11 @@ Load = Callable[[tuple[int, int] | None], Pipeline[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Prepared:
+class PreparedPipeline:
     """A pipeline that can serve.
 
     Args:
-        latency: what its passes take.
+        latency: what its passes take, as measured.
         note: how its size was chosen, for people; empty where there was no choice.
     """
 
@@ -29,29 +29,34 @@ class Prepared:
     note: str = ""
 
 
-def prepare(load: Load, choice: ResolutionChoice | None, say: Callable[[str], None]) -> Prepared:
-    """Load, warm up, and rehearse; where there is a choice, the rehearsal is what decides it.
+def prepare(
+    load: Load, choice: ResolutionChoice | None, report: Callable[[str], None]
+) -> PreparedPipeline:
+    """Load, warm up and calibrate; where there is a choice of sizes, the calibration decides it.
 
-    So a machine that keeps up at the largest size starts as fast as one that was told its size.
+    A machine that keeps up at the largest size starts as fast as one whose size is configured.
     Each size that is too large costs the seconds in which it was tried.
 
     Args:
-        load: a cold pipeline of that width and height, or of its own where there is no choice.
-        say: told what takes so long, for people.
+        load: loads a pipeline of that width and height in pixels, or of its preset's for None.
+        choice: of the sizes to try; None where the size is given.
+        report: called with what is being done, for people.
     """
     while True:
         size_px = choice.size_px if choice else None
         pipeline = load(size_px)
         try:
-            say("warming up" if size_px is None else f"warming up at {size_px[0]}x{size_px[1]}")
+            report("warming up" if size_px is None else f"warming up at {size_px[0]}x{size_px[1]}")
             pipeline.warm_up()
-            rehearsal = calibrate(pipeline)
+            calibration = calibrate(pipeline)
         except BaseException:
             pipeline.close()
             raise
         if choice is None:
-            return Prepared(pipeline=pipeline, latency=rehearsal.latency)
-        if choice.judge(rehearsal.steady_chunk_ns):
+            return PreparedPipeline(pipeline=pipeline, latency=calibration.latency)
+        if choice.judge(calibration.steady_chunk_ns):
             logger.info("%s", choice.note)
-            return Prepared(pipeline=pipeline, latency=rehearsal.latency, note=choice.note)
+            return PreparedPipeline(
+                pipeline=pipeline, latency=calibration.latency, note=choice.note
+            )
         pipeline.close()
