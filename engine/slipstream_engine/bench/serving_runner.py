@@ -119,7 +119,7 @@ def serve_viewers(
         viewers = _Viewers(ours, arena, scene)
         made = _watch(viewers, layout.lanes, parameters, warm_up, effort)
         viewers.say(Stop())
-    return made, loop.tally.share
+    return made, loop.stats.overhead_share
 
 
 def _watch(

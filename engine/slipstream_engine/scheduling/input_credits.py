@@ -1,39 +1,42 @@
-"""Whose next chunk is asked for, and when. Pure.
+"""Credits for input slots that are granted late, so that frames stay fresh. Pure.
 
-A chunk that waits here grows old, while frames that wait at the camera give way to newer ones. So
-an input slot that is needed no more is not given back at once, but when the device is about to have
-nothing to begin: to the stream served longest ago, one at a time. Where the device has nothing to
-do at all everybody is asked, for a slow camera must not keep a fast one waiting.
-
-    turns.wait(SlotFree(...))  # this slot is done with
-    turns.due(is_last=...)  # before a pass, `is_last` where nothing is left to do after it
-    turns.all_due()  # where there is nothing to run
+A chunk that waits on the device grows old, while frames that wait at the camera give way to newer
+ones. So an input slot that is no longer needed is not given back at once, but when the device is
+about to run out of work: one at a time, to the stream served longest ago. Where the device has no
+work at all every credit is granted, for a slow camera must not keep a fast one waiting.
 """
 
 from collections import deque
+from dataclasses import dataclass
 
-from slipstream_protocol.messages import SlotFree
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credit:
+    """An input slot that its stream may fill with its next chunk."""
+
+    stream: int
+    slot: int
 
 
 class CreditQueue:
-    """The slots to be given back, in order."""
+    """The credits not granted yet, in order."""
 
     def __init__(self) -> None:
-        self._waiting: deque[SlotFree] = deque()
+        self._credits: deque[Credit] = deque()
 
-    def wait(self, slot: SlotFree) -> None:
-        """A slot may be filled anew when its turn comes."""
-        self._waiting.append(slot)
+    def add(self, credit: Credit) -> None:
+        """Keep a credit until it is granted."""
+        self._credits.append(credit)
 
-    def leave(self, lane: int) -> None:
-        """A stream is closed; its slots are the server's anyway."""
-        self._waiting = deque(slot for slot in self._waiting if slot.lane != lane)
+    def remove_stream(self, stream: int) -> None:
+        """Forget the credits of a stream that is closed."""
+        self._credits = deque(credit for credit in self._credits if credit.stream != stream)
 
-    def due(self, *, is_last: bool) -> list[SlotFree]:
-        """What to give back before a pass."""
-        return [self._waiting.popleft()] if is_last and self._waiting else []
+    def grant_one(self) -> list[Credit]:
+        """The oldest credit, if there is one."""
+        return [self._credits.popleft()] if self._credits else []
 
-    def all_due(self) -> list[SlotFree]:
-        """What to give back while there is nothing to run: all."""
-        due, self._waiting = list(self._waiting), deque()
-        return due
+    def grant_all(self) -> list[Credit]:
+        """All credits, the oldest first."""
+        granted, self._credits = list(self._credits), deque()
+        return granted

@@ -151,11 +151,6 @@ class LatencyModel:
         self._prior = prior
         self._fits = {kind: _Fit(line) for kind, line in (priors or {}).items()}
 
-    @property
-    def kinds(self) -> set[Hashable]:
-        """The kinds that have a prior of their own or have been observed."""
-        return set(self._fits)
-
     def line(self, kind: Hashable) -> LinearLatency:
         """The present estimate for `kind`."""
         fit = self._fits.get(kind)

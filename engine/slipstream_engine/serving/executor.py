@@ -1,4 +1,4 @@
-"""Runs passes: the pipeline's stages on the arena's pixels, timed, with what failed set apart."""
+"""Runs passes: a pipeline's stages on the arena's pixels, timed; a failure ends its own streams."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -16,26 +16,27 @@ logger = logging.getLogger(__name__)
 
 ChunkT = TypeVar("ChunkT")
 
-PassWork = Sequence[tuple[StreamSlot[ChunkT], InFlightChunk[ChunkT]]]
+PassItems = Sequence[tuple[StreamSlot[ChunkT], InFlightChunk[ChunkT]]]
 
 
 @dataclass(slots=True, kw_only=True)
 class PassResult:
-    """What became of a pass.
+    """When a pass ran, and which streams failed in it.
 
     Args:
-        failed: why, by the number of the lane.
+        failures: why, by lane.
     """
 
     started_ns: int
     ended_ns: int = 0
-    failed: dict[int, str] = field(default_factory=dict)
+    failures: dict[int, str] = field(default_factory=dict)
 
 
 class PassExecutor(Generic[ChunkT]):
-    """Where a pipeline computes.
+    """Runs a pipeline's stages.
 
     Args:
+        pipeline: of the streams.
         arena: where chunks come from and go to.
     """
 
@@ -43,53 +44,56 @@ class PassExecutor(Generic[ChunkT]):
         self._pipeline = pipeline
         self._arena = arena
 
-    def run(self, stage: Stage, work: PassWork[ChunkT]) -> PassResult:
-        """The next stage of each chunk.
+    def run(self, stage: Stage, items: PassItems[ChunkT]) -> PassResult:
+        """Run the next stage of each chunk.
 
-        Streams are encoded and decoded one after the other, and fail so; those that share a
-        denoising pass share its failure, for none of their caches can be trusted after it.
+        Streams are encoded and decoded one after the other, so each fails alone. Those that share
+        a denoising pass share its failure, for none of their caches can be trusted after it.
         """
-        done = PassResult(started_ns=now_ns())
+        result = PassResult(started_ns=now_ns())
         match stage:
             case Stage.ENCODE:
-                for one in work:
-                    self._attempt(done, [one], self._encode)
+                for item in items:
+                    self._attempt(result, [item], self._encode)
             case Stage.DENOISE:
-                self._attempt(done, work, self._denoise)
+                self._attempt(result, items, self._denoise)
             case Stage.DECODE:
-                for one in work:
-                    self._attempt(done, [one], self._decode)
-        done.ended_ns = now_ns()
-        for _, flight in work:
-            flight.spend(stage, done.ended_ns - done.started_ns)
-        return done
+                for item in items:
+                    self._attempt(result, [item], self._decode)
+        result.ended_ns = now_ns()
+        for _, chunk in items:
+            chunk.add_pass(stage, result.ended_ns - result.started_ns)
+        return result
 
     def _attempt(
-        self, done: PassResult, work: PassWork[ChunkT], action: Callable[[PassWork[ChunkT]], None]
+        self,
+        result: PassResult,
+        items: PassItems[ChunkT],
+        action: Callable[[PassItems[ChunkT]], None],
     ) -> None:
         try:
-            action(work)
+            action(items)
             self._pipeline.finish()
-        except Exception as error:  # whatever a model throws ends its own streams only
-            lanes = [lane.number for lane, _ in work]
+        except Exception as error:  # whatever a model raises ends its own streams only
+            lanes = [stream.lane for stream, _ in items]
             logger.exception("a pass of lanes %s failed", lanes)
-            done.failed |= dict.fromkeys(lanes, f"{type(error).__name__}: {error}")
+            result.failures |= dict.fromkeys(lanes, f"{type(error).__name__}: {error}")
 
-    def _encode(self, work: PassWork[ChunkT]) -> None:
-        for lane, flight in work:
-            message = flight.message
-            flight.taken_ns = now_ns()
-            flight.rev = lane.rev
+    def _encode(self, items: PassItems[ChunkT]) -> None:
+        for stream, chunk in items:
+            message = chunk.message
+            chunk.taken_ns = now_ns()
+            chunk.rev = stream.rev
             frames_THW = self._arena.input(message.lane, message.slot)[: message.frames]
-            flight.chunk = lane.stream.encode(frames_THW)
+            chunk.pipeline_chunk = stream.pipeline_stream.encode(frames_THW)
 
-    def _denoise(self, work: PassWork[ChunkT]) -> None:
-        self._pipeline.denoise([flight.begun for _, flight in work])
+    def _denoise(self, items: PassItems[ChunkT]) -> None:
+        self._pipeline.denoise([chunk.encoded for _, chunk in items])
 
-    def _decode(self, work: PassWork[ChunkT]) -> None:
-        for lane, flight in work:
-            slot = lane.outputs.take()
-            assert slot is not None, "a lane without a free output is held"
-            flight.slot = slot
-            out_THW = self._arena.output(lane.number, slot)[: flight.message.frames]
-            lane.stream.decode(flight.begun, out_THW)
+    def _decode(self, items: PassItems[ChunkT]) -> None:
+        for stream, chunk in items:
+            slot = stream.outputs.take()
+            assert slot is not None, "a stream without a free output slot is held"
+            chunk.output_slot = slot
+            out_THW = self._arena.output(stream.lane, slot)[: chunk.message.frames]
+            stream.pipeline_stream.decode(chunk.encoded, out_THW)

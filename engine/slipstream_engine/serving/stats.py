@@ -1,24 +1,24 @@
-"""What the loop's time went into."""
+"""Where the loop's time goes."""
 
 from dataclasses import dataclass
 
 
 @dataclass(slots=True, kw_only=True)
 class LoopStats:
-    """Counts while passes run; time without work is in none.
+    """Sums over all rounds of the loop in which a pass was run.
 
     Args:
-        computed_ns: in passes, by the clock.
-        within_ns: in passes, of the loop's own thread.
-        overhead_ns: of the loop's own thread beside them: choosing passes, speaking of them, noting
-            what they took. Its own time, for what a busy machine does in between is not ours.
+        passes_ns: wall time of the passes.
+        pass_cpu_ns: CPU time of the loop's thread within them.
+        overhead_ns: CPU time of the loop's thread outside them: choosing passes, sending messages,
+            observing durations. CPU time, because a busy machine's other work is not overhead.
     """
 
-    computed_ns: int = 0
-    within_ns: int = 0
+    passes_ns: int = 0
+    pass_cpu_ns: int = 0
     overhead_ns: int = 0
 
     @property
-    def share(self) -> float:
-        """The overhead as a share of the computation."""
-        return self.overhead_ns / max(self.computed_ns, 1)
+    def overhead_share(self) -> float:
+        """The overhead as a share of the passes' wall time."""
+        return self.overhead_ns / max(self.passes_ns, 1)

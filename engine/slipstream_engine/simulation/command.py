@@ -1,4 +1,4 @@
-"""The command `simulate`: the scheduler against other policies on devices that are not there."""
+"""The command `simulate`: the scheduler against other policies on simulated devices."""
 
 import argparse
 import sys
@@ -11,14 +11,12 @@ from slipstream_protocol.clock import NS_PER_S
 from slipstream_engine.simulation.scenario import (
     DEVICES,
     POLICIES,
-    SLICES,
     SLOW_CASE,
     Scenario,
-    Summary,
     simulate,
     suite,
-    summarise,
 )
+from slipstream_engine.simulation.trace import SLICES, Summary, summarise
 
 
 def table(summaries: Sequence[Summary]) -> str:
@@ -82,7 +80,7 @@ def run_suite(seconds: float, picture: Path | None) -> None:
 
 
 def run_simulate(arguments: argparse.Namespace) -> int:
-    """Simulate all policies and print what came of it."""
+    """Simulate all policies and print their figures."""
     try:
         if arguments.suite:
             run_suite(arguments.seconds, arguments.plot)
@@ -99,7 +97,7 @@ def run_simulate(arguments: argparse.Namespace) -> int:
             slow_down=arguments.slow_down,
             seconds=arguments.seconds,
             seed=arguments.seed,
-            is_asked=arguments.asked,
+            waits_for_credit=arguments.asked,
         )
         print(
             f"{arguments.device} x {scenario.gpus}, {scenario.streams} streams of "
@@ -149,7 +147,7 @@ def add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--suite", action="store_true", help="the cases of the README; only with seconds and plot"
     )
     parser.add_argument(
-        "--asked", action="store_true", help="frames wait until requested, as the server's do"
+        "--asked", action="store_true", help="frames wait for credits, as the server's do"
     )
     parser.add_argument("--plot", type=Path, help="write B and misses over time to this PNG")
     parser.set_defaults(run=run_simulate)

@@ -1,168 +1,41 @@
-"""Devices, cameras and chance in a heap of events: the scheduler's code, without a device. Pure.
+"""Devices, cameras and viewers in a heap of events: the scheduler's code without a device. Pure.
 
-Chunks are four frames. A chunk is offered when its last frame is there, or, where the frames wait
-for the engine to ask, when it has asked; its age is counted from its first frame, as the SLO
-monitor does, and so is its deadline. A chunk that is dropped or late is missed.
+Chunks are of `CHUNK_FRAMES` frames. A chunk is offered when its last frame is captured or, where
+frames wait at the camera, when its stream has a credit for it. Its age is counted from its first
+frame, as the SLO monitor does, and so is its deadline. A chunk that is dropped or late is missed.
 """
 
 import heapq
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
-from slipstream_protocol.messages import SlotFree
-
-from slipstream_engine.config import CHUNK_FRAMES
-from slipstream_engine.scheduling.input_credits import CreditQueue
-from slipstream_engine.scheduling.latency_model import LinearLatency
+from slipstream_engine.scheduling.flow_control import FlowControl
+from slipstream_engine.scheduling.input_credits import Credit
 from slipstream_engine.scheduling.scheduler import SchedulingPolicy
-from slipstream_engine.scheduling.types import (
-    Batch,
-    ChunkShape,
-    MicroStep,
-    PassKind,
-    Prefetch,
-    Stage,
+from slipstream_engine.scheduling.types import Batch, DroppedChunk, MicroStep, Stage
+from slipstream_engine.simulation.camera import (
+    HAND_OVER_NS,
+    SimulatedCamera,
+    SimulatedChunk,
+    SimulatedStream,
 )
+from slipstream_engine.simulation.service_time import Service
+from slipstream_engine.simulation.trace import ChunkOutcome, SimulatedPass, Trace
 
-_HAND_OVER_NS = 3 * NS_PER_MS  # from asking for a chunk to having it, where its frames are there
-
-
-class Service(Protocol):
-    """How long passes really take."""
-
-    def duration_ns(self, kind: PassKind, items: int, now_ns: int) -> int: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlowDown:
-    """From `from_ns` to `to_ns` every pass takes `factor` times as long."""
-
-    from_ns: int
-    to_ns: int
-    factor: float
-
-
-class NoisyService:
-    """A line per stage, times log-normal noise of mean 1, times whatever slow-down is on.
-
-    Args:
-        lines: of each stage.
-        noise: standard deviation as a share of the mean.
-        slow_down: or None.
-        rng: the chance in it.
-    """
-
-    def __init__(
-        self,
-        lines: Mapping[Stage, LinearLatency],
-        *,
-        noise: float,
-        slow_down: SlowDown | None,
-        rng: random.Random,
-    ) -> None:
-        self._lines = lines
-        self._noise = noise
-        self._slow_down = slow_down
-        self._rng = rng
-
-    def duration_ns(self, kind: PassKind, items: int, now_ns: int) -> int:
-        sigma = self._noise
-        factor = self._rng.lognormvariate(-sigma * sigma / 2, sigma) if sigma else 1.0
-        slow = self._slow_down
-        if slow and slow.from_ns <= now_ns < slow.to_ns:
-            factor *= slow.factor
-        return max(1, round(self._lines[kind.stage].at(items) * factor))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulatedCamera:
-    """A stream's source.
-
-    Args:
-        fps: of its frames.
-        phase_ns: when its first chunk is complete.
-        jitter_ns: mean of what each chunk comes later than complete; exponential.
-        target_ns: oldest age of a chunk that is not missed.
-        device: that its chunks are computed on.
-        shape: of its chunks.
-        is_asked: chunks do not come by themselves; frames wait until one is asked for, and it holds
-            frames taken evenly from all that came since the one before it, as the server's chunks.
-    """
-
-    fps: float
-    phase_ns: int
-    jitter_ns: int
-    target_ns: int
-    device: int
-    shape: ChunkShape
-    is_asked: bool = False
-
-    @property
-    def frame_ns(self) -> float:
-        return NS_PER_S / self.fps
-
-    @property
-    def period_ns(self) -> int:
-        return round(CHUNK_FRAMES * NS_PER_S / self.fps)
-
-    @property
-    def collecting_ns(self) -> int:
-        """From the first frame of a chunk to its last."""
-        return round((CHUNK_FRAMES - 1) * NS_PER_S / self.fps)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkOutcome:
-    """A chunk's end; `age_ns` is None where it was dropped."""
-
-    stream: int
-    chunk: int
-    captured_ns: int
-    age_ns: int | None
-    is_missed: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulatedPass:
-    """One forward pass."""
-
-    device: int
-    stage: Stage
-    items: int
-    started_ns: int
-    ended_ns: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
-    """All that happened."""
-
-    outcomes: list[ChunkOutcome] = field(default_factory=list)
-    passes: list[SimulatedPass] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Chunk:
-    """A chunk on its way."""
-
-    stream: int
-    number: int
-    captured_ns: int
-    has_asked: bool = False
+OUTPUT_SLOTS = 2  # of each stream, as the engine's
+_ONLY_SLOT = 0  # each stream has one input slot
 
 
 @dataclass(slots=True)
 class _Arrival:
-    """A chunk is complete."""
+    """A chunk arrives at its device."""
 
-    chunk: _Chunk
+    chunk: SimulatedChunk
 
 
 @dataclass(slots=True)
-class _End:
+class _PassEnd:
     """A pass ends."""
 
     device: int
@@ -170,14 +43,34 @@ class _End:
     started_ns: int
 
 
+@dataclass(slots=True)
+class _OutputRead:
+    """A viewer has read a finished chunk."""
+
+    stream: int
+
+
+_Event = _Arrival | _PassEnd | _OutputRead
+
+
+@dataclass(slots=True)
+class _Device:
+    """A device, under a policy of its own."""
+
+    policy: SchedulingPolicy
+    service: Service
+    flow: FlowControl
+    is_running: bool = False
+
+
 class Simulator:
-    """Runs cameras against devices, each under a policy of its own.
+    """Runs cameras against devices.
 
     Args:
         policies: one a device.
         services: one a device.
         cameras: stream number `i` comes from the i-th.
-        rng: the chance in the arrivals.
+        rng: draws the jitter of arrivals.
     """
 
     def __init__(
@@ -187,69 +80,80 @@ class Simulator:
         cameras: Sequence[SimulatedCamera],
         rng: random.Random,
     ) -> None:
-        self._policies = policies
-        self._services = services
-        self._cameras = cameras
+        self._devices = [
+            _Device(policy, service, FlowControl(policy))
+            for policy, service in zip(policies, services, strict=True)
+        ]
+        self._streams = [SimulatedStream(camera, number) for number, camera in enumerate(cameras)]
         self._rng = rng
-        self._events: list[tuple[int, int, _Arrival | _End]] = []
-        self._order = 0
-        self._running = [False] * len(policies)
-        self._turns = [CreditQueue() for _ in policies]
-        self._taken = [0] * len(cameras)  # frames of each stream that are in chunks
-        self._under_way: dict[tuple[int, int], _Chunk] = {}
+        self._events: list[tuple[int, int, _Event]] = []
+        self._event_count = 0
+        self._chunks: dict[
+            tuple[int, int], SimulatedChunk
+        ] = {}  # those not over, by stream and number
         self._trace = Trace()
 
     def run(self, until_ns: int) -> Trace:
         """Simulate; chunks that are not over by then are left out of the trace."""
-        for stream, camera in enumerate(self._cameras):
-            self._policies[camera.device].open(stream, period_ns=camera.period_ns)
-            if camera.is_asked:
-                self._ask(stream, 0, 0)
+        for stream in self._streams:
+            camera = stream.camera
+            self._devices[camera.device].policy.open(stream.number, period_ns=camera.period_ns)
+            if camera.waits_for_credit:
+                self._send_on_credit(stream, now_ns=0)
             else:
-                self._await_chunk(stream, 0)
+                self._send_when_complete(stream)
         while self._events and self._events[0][0] <= until_ns:
             now_ns, _, event = heapq.heappop(self._events)
-            if isinstance(event, _Arrival):
-                device = self._arrive(event.chunk, now_ns)
-            else:
-                device = self._end(event, now_ns)
-            self._start(device, now_ns)
+            match event:
+                case _Arrival():
+                    device = self._arrive(event.chunk, now_ns)
+                case _PassEnd():
+                    device = self._end_pass(event, now_ns)
+                case _OutputRead():
+                    device = self._read_output(event.stream)
+            self._start_pass(device, now_ns)
         return self._trace
 
-    def _push(self, at_ns: int, event: _Arrival | _End) -> None:
-        self._order += 1  # events of one time happen in the order they were foreseen
-        heapq.heappush(self._events, (at_ns, self._order, event))
+    def _push(self, at_ns: int, event: _Event) -> None:
+        self._event_count += 1  # events of one time happen in the order they were pushed
+        heapq.heappush(self._events, (at_ns, self._event_count, event))
 
-    def _await_chunk(self, stream: int, number: int) -> None:
-        camera = self._cameras[stream]
-        complete_ns = camera.phase_ns + number * camera.period_ns
+    # ---- cameras
+
+    def _send_when_complete(self, stream: SimulatedStream) -> None:
+        """The stream's next chunk arrives when its frames are captured, and its jitter later."""
+        camera = stream.camera
+        chunk = stream.next_chunk()
+        complete_ns = stream.complete_ns(chunk)
         late_ns = round(self._rng.expovariate(1 / camera.jitter_ns)) if camera.jitter_ns else 0
-        chunk = _Chunk(stream, number, complete_ns - camera.collecting_ns)
+        chunk.captured_ns = complete_ns - camera.collecting_ns
         self._push(complete_ns + late_ns, _Arrival(chunk))
 
-    def _ask(self, stream: int, number: int, now_ns: int) -> None:
-        """The newest frames are wanted as chunk `number`, as soon as there are enough."""
-        camera = self._cameras[stream]
-        enough_ns = camera.phase_ns + round((self._taken[stream] + 3) * camera.frame_ns)
-        chunk = _Chunk(stream, number, 0)
-        self._push(max(enough_ns, now_ns) + _HAND_OVER_NS, _Arrival(chunk))
+    def _send_on_credit(self, stream: SimulatedStream, now_ns: int) -> None:
+        """The stream's next chunk arrives as soon as enough new frames are captured."""
+        arrival_ns = max(stream.enough_ns(), now_ns) + HAND_OVER_NS
+        self._push(arrival_ns, _Arrival(stream.next_chunk()))
 
-    def _take_frames(self, chunk: _Chunk, now_ns: int) -> None:
-        camera, taken = self._cameras[chunk.stream], self._taken[chunk.stream]
-        there = int((now_ns - _HAND_OVER_NS - camera.phase_ns) / camera.frame_ns) + 1
-        oldest = taken + round((there - taken) / CHUNK_FRAMES) - 1
-        chunk.captured_ns = camera.phase_ns + round(oldest * camera.frame_ns)
-        self._taken[chunk.stream] = there
+    def _grant(self, granted: Iterable[Credit], now_ns: int) -> None:
+        """Let those streams send that wait for a credit; the others do so by themselves."""
+        for credit in granted:
+            stream = self._streams[credit.stream]
+            if stream.camera.waits_for_credit:
+                self._send_on_credit(stream, now_ns)
 
-    def _arrive(self, chunk: _Chunk, now_ns: int) -> int:
-        """Offer a chunk to its device; returns which that is."""
-        camera = self._cameras[chunk.stream]
-        if camera.is_asked:
-            self._take_frames(chunk, now_ns)
+    # ---- events; each returns the device that it concerns
+
+    def _arrive(self, chunk: SimulatedChunk, now_ns: int) -> int:
+        stream = self._streams[chunk.stream]
+        camera = stream.camera
+        if camera.waits_for_credit:
+            stream.pick_frames(chunk, now_ns)
         else:
-            self._await_chunk(chunk.stream, chunk.number + 1)
-        self._under_way[chunk.stream, chunk.number] = chunk
-        self._policies[camera.device].offer(
+            self._send_when_complete(stream)
+        self._chunks[chunk.stream, chunk.number] = chunk
+        device = self._devices[camera.device]
+        device.flow.occupy(chunk.stream, chunk.number, _ONLY_SLOT)
+        device.policy.offer(
             chunk.stream,
             chunk.number,
             now_ns=now_ns,
@@ -258,79 +162,73 @@ class Simulator:
         )
         return camera.device
 
-    def _end(self, end: _End, now_ns: int) -> int:
-        device, batch = end.device, end.batch
-        self._running[device] = False
+    def _end_pass(self, end: _PassEnd, now_ns: int) -> int:
+        device, batch = self._devices[end.device], end.batch
+        device.is_running = False
         self._trace.passes.append(
             SimulatedPass(
-                device=device,
+                device=end.device,
                 stage=batch.kind.stage,
                 items=len(batch.items),
                 started_ns=end.started_ns,
                 ended_ns=now_ns,
             )
         )
-        policy = self._policies[device]
-        finished = policy.done(batch, started_ns=end.started_ns, ended_ns=now_ns)
-        for work in batch.items if batch.kind.stage is Stage.ENCODE else ():
-            self._begun(work, policy, now_ns)
-        for work in finished:
-            chunk = self._under_way[work.stream, work.chunk]
-            self._conclude(chunk, now_ns)
-            self._made(chunk, policy, now_ns)
-        return device
+        device.policy.done(batch, started_ns=end.started_ns, ended_ns=now_ns)
+        for item in batch.items:
+            if item.stage is Stage.ENCODE:
+                self._grant(device.flow.on_encoded(item.stream, item.chunk), now_ns)
+            elif item.stage is Stage.DECODE:
+                self._finish(device, item, now_ns)
+        return end.device
 
-    def _start(self, device: int, now_ns: int) -> None:
-        policy = self._policies[device]
-        if self._running[device]:
+    def _read_output(self, number: int) -> int:
+        stream = self._streams[number]
+        stream.unread_outputs -= 1
+        self._devices[stream.camera.device].flow.on_output_read(number)
+        return stream.camera.device
+
+    # ---- passes
+
+    def _start_pass(self, number: int, now_ns: int) -> None:
+        """Begin the device's next pass, unless one runs or there is nothing to do."""
+        device = self._devices[number]
+        if device.is_running:
             return
-        if batch := policy.next_batch(now_ns):
-            self._running[device] = True
-            self._give(self._turns[device].due(is_last=policy.is_last(batch)), now_ns)
-            kind, items = batch.kind, len(batch.items)
-            duration_ns = self._services[device].duration_ns(kind, items, now_ns)
-            self._push(now_ns + duration_ns, _End(device, batch, now_ns))
-        else:
-            self._give(self._turns[device].all_due(), now_ns)
-        for dropped in policy.take_dropped():
-            chunk = self._under_way[dropped.stream, dropped.chunk]
-            self._conclude(chunk, None)
-            if self._cameras[chunk.stream].is_asked:
-                self._ask(chunk.stream, chunk.number + 1, now_ns)
+        batch = device.policy.next_batch(now_ns)
+        self._grant(device.flow.credits_before(batch), now_ns)
+        if batch is not None:
+            device.is_running = True
+            duration_ns = device.service.duration_ns(batch.kind, len(batch.items), now_ns)
+            self._push(now_ns + duration_ns, _PassEnd(number, batch, now_ns))
+        for dropped in device.policy.take_dropped():
+            self._drop(device, dropped, now_ns)
 
-    def _give(self, slots: Sequence[SlotFree], now_ns: int) -> None:
-        for slot in slots:
-            self._ask(slot.lane, slot.slot, now_ns)  # the number of the chunk serves as its slot
+    def _finish(self, device: _Device, item: MicroStep, now_ns: int) -> None:
+        """A chunk is decoded: it is over, and lies in an output slot until it is read."""
+        self._conclude(item.stream, item.chunk, now_ns)
+        stream = self._streams[item.stream]
+        if stream.camera.read_ns:
+            stream.unread_outputs += 1
+            self._push(now_ns + stream.camera.read_ns, _OutputRead(item.stream))
+        has_output_room = stream.unread_outputs < OUTPUT_SLOTS
+        granted = device.flow.on_output(item.stream, item.chunk, has_output_room=has_output_room)
+        self._grant(granted, now_ns)
 
-    def _begun(self, work: MicroStep, policy: SchedulingPolicy, now_ns: int) -> None:
-        """A chunk is encoded; its successor may be wanted already."""
-        if (
-            self._cameras[work.stream].is_asked
-            and policy.prefetch(work.stream) is Prefetch.AFTER_ENCODE
-        ):
-            self._under_way[work.stream, work.chunk].has_asked = True
-            self._ask(work.stream, work.chunk + 1, now_ns)
+    def _drop(self, device: _Device, dropped: DroppedChunk, now_ns: int) -> None:
+        self._conclude(dropped.stream, dropped.chunk, None)
+        self._grant([device.flow.on_dropped(dropped.stream, dropped.chunk)], now_ns)
 
-    def _made(self, chunk: _Chunk, policy: SchedulingPolicy, now_ns: int) -> None:
-        """A chunk is made; its successor is wanted now or in its turn, if it is not on its way."""
-        camera = self._cameras[chunk.stream]
-        if not camera.is_asked or chunk.has_asked:
-            return
-        if policy.prefetch(chunk.stream) is Prefetch.ON_IDLE:
-            turns = self._turns[camera.device]
-            turns.wait(SlotFree(lane=chunk.stream, slot=chunk.number + 1))
-        else:
-            self._ask(chunk.stream, chunk.number + 1, now_ns)
-
-    def _conclude(self, chunk: _Chunk, made_ns: int | None) -> None:
-        del self._under_way[chunk.stream, chunk.number]
-        age_ns = None if made_ns is None else made_ns - chunk.captured_ns
+    def _conclude(self, stream: int, number: int, finished_ns: int | None) -> None:
+        chunk = self._chunks.pop((stream, number))
+        age_ns = None if finished_ns is None else finished_ns - chunk.captured_ns
+        target_ns = self._streams[stream].camera.target_ns
         self._trace.outcomes.append(
             ChunkOutcome(
-                stream=chunk.stream,
-                chunk=chunk.number,
+                stream=stream,
+                chunk=number,
                 captured_ns=chunk.captured_ns,
                 age_ns=age_ns,
-                is_missed=age_ns is None or age_ns > self._cameras[chunk.stream].target_ns,
+                is_missed=age_ns is None or age_ns > target_ns,
             )
         )

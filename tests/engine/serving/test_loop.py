@@ -93,7 +93,7 @@ class PaintPipeline:
     def open(self, parameters: Parameters) -> PaintStream:
         if parameters.prompt == "full":
             raise AdmissionError("no memory for another stream")
-        return PaintStream(parameters)
+        return PaintStream(self.defaults.merged(parameters))
 
     def denoise(self, chunks: Sequence[list[int]]) -> None:
         if any(fails for _, fails in chunks):
@@ -376,14 +376,14 @@ def test_streams_that_share_a_pass_share_its_failure(far_end: FarEnd) -> None:
     work = []
     for number, prompt in enumerate(("fine", "fail", "fine")):
         stream = pipeline.open(Parameters(prompt=prompt))
-        lane = StreamSlot(number=number, stream=stream, outputs=Slots(2, owned=True))
-        work.append((lane, InFlightChunk[list[int]](message=far_end.chunk(number, 0))))
-    assert not device.run(Stage.ENCODE, work).failed
-    assert device.run(Stage.DENOISE, work[:2]).failed == dict.fromkeys(
+        slot = StreamSlot(lane=number, pipeline_stream=stream, outputs=Slots(2, owned=True))
+        work.append((slot, InFlightChunk[list[int]](message=far_end.chunk(number, 0))))
+    assert not device.run(Stage.ENCODE, work).failures
+    assert device.run(Stage.DENOISE, work[:2]).failures == dict.fromkeys(
         (0, 1), "RuntimeError: the model broke"
     )
-    assert not device.run(Stage.DENOISE, work[2:]).failed
-    assert device.run(Stage.DECODE, work[2:]).failed == {}
+    assert not device.run(Stage.DENOISE, work[2:]).failures
+    assert device.run(Stage.DECODE, work[2:]).failures == {}
 
 
 def test_a_rehearsal_knows_every_stage() -> None:

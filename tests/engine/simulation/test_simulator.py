@@ -17,24 +17,19 @@ from slipstream_engine.simulation.baseline_policies import (
     PaperPolicy,
     StreamBatchPolicy,
 )
+from slipstream_engine.simulation.camera import SimulatedCamera
 from slipstream_engine.simulation.command import add_simulate, plot, table
 from slipstream_engine.simulation.scenario import (
     DEVICES,
     POLICIES,
     DeviceModel,
     Scenario,
-    Summary,
     simulate,
     suite,
-    summarise,
 )
-from slipstream_engine.simulation.simulator import (
-    NoisyService,
-    SimulatedCamera,
-    Simulator,
-    SlowDown,
-    Trace,
-)
+from slipstream_engine.simulation.service_time import NoisyService, SlowDown
+from slipstream_engine.simulation.simulator import OUTPUT_SLOTS, Simulator
+from slipstream_engine.simulation.trace import Summary, Trace, summarise
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -46,7 +41,14 @@ def still(device: DeviceModel = DEVICE) -> NoisyService:
     return NoisyService(device.lines(), noise=0, slow_down=None, rng=random.Random(0))
 
 
-def camera(*, fps: float = 20, phase_ms: int = 0, target_ms: int = 10_000) -> SimulatedCamera:
+def camera(
+    *,
+    fps: float = 20,
+    phase_ms: int = 0,
+    target_ms: int = 10_000,
+    waits_for_credit: bool = False,
+    read_ms: int = 0,
+) -> SimulatedCamera:
     return SimulatedCamera(
         fps=fps,
         phase_ns=phase_ms * MS,
@@ -54,6 +56,8 @@ def camera(*, fps: float = 20, phase_ms: int = 0, target_ms: int = 10_000) -> Si
         target_ns=target_ms * MS,
         device=0,
         shape=SHAPE,
+        waits_for_credit=waits_for_credit,
+        read_ns=read_ms * MS,
     )
 
 
@@ -116,6 +120,34 @@ def test_a_seed_is_a_story() -> None:
     assert simulate(scenario, POLICIES["slo-aware"]) == trace
     other = Scenario(device=DEVICE, seconds=30, seed=5)
     assert simulate(other, POLICIES["slo-aware"]) != trace
+
+
+# ---- flow control
+
+
+def passes_of(trace: Trace, stage: Stage) -> int:
+    return sum(one.stage is stage for one in trace.passes)
+
+
+@pytest.mark.parametrize("waits_for_credit", [False, True])
+def test_a_viewer_who_reads_slowly_holds_its_stream(waits_for_credit: bool) -> None:
+    """one that takes a second for each chunk gets one a second, as many as there are output slots
+    in the first, and the device computes no more than that, but for the chunks in flight."""
+    slow = camera(waits_for_credit=waits_for_credit, read_ms=1000)
+    trace = simulated(POLICIES["slo-aware"](), slow)
+    decoded = passes_of(trace, Stage.DECODE)
+    assert 9 * OUTPUT_SLOTS <= decoded <= 10 * OUTPUT_SLOTS + 1
+    assert passes_of(trace, Stage.ENCODE) <= decoded + 2
+
+
+def test_a_slow_viewer_holds_up_only_itself() -> None:
+    """the stream beside it has every chunk in time."""
+    slow, other = camera(fps=10, read_ms=60_000), camera(fps=10, target_ms=1000, phase_ms=200)
+    trace = simulated(POLICIES["slo-aware"](), slow, other)
+    finished = [item.stream for item in trace.outcomes if item.age_ns is not None]
+    assert finished.count(0) == OUTPUT_SLOTS
+    assert not any(item.is_missed for item in trace.outcomes if item.stream == 1)
+    assert finished.count(1) >= 24
 
 
 # ---- the policies
@@ -189,8 +221,8 @@ def test_overload_makes_few_late_chunks() -> None:
         assert ours.missed <= measured(name, scenario).missed
 
 
-class AsksAtOnce(Scheduler):
-    """Asks for the next chunk as soon as one is made, whoever else waits."""
+class PrefetchesAtOnce(Scheduler):
+    """Wants the next chunk as soon as one is finished, whoever else waits."""
 
     def prefetch(self, stream: int) -> Prefetch:
         return Prefetch.AFTER_OUTPUT
@@ -213,7 +245,7 @@ def test_pictures_stay_fresh_past_capacity(streams: int, load: float) -> None:
         steps=1,
         load=load,
         seconds=100,
-        is_asked=True,
+        waits_for_credit=True,
     )
     in_turn, at_once = (
         summarise(
@@ -221,19 +253,19 @@ def test_pictures_stay_fresh_past_capacity(streams: int, load: float) -> None:
             simulate(scenario, partial(alone, policy)),
             until_ns=100 * S,
         )
-        for policy in (Scheduler, AsksAtOnce)
+        for policy in (Scheduler, PrefetchesAtOnce)
     )
     assert in_turn.chunks >= 0.995 * at_once.chunks
     assert in_turn.dropped == 0
     assert in_turn.age_p95_ms <= (0.8 if streams == 2 else 0.67) * at_once.age_p95_ms
 
 
-def test_asked_cameras_lose_no_capacity_to_sharing() -> None:
-    """where passes are shared, streams that wait to be asked are made as often as pushed ones, at a
-    lower age."""
+def test_cameras_that_wait_for_credits_lose_no_capacity_to_sharing() -> None:
+    """where passes are shared, streams that wait for credits have as many chunks finished as
+    streams that push, at a lower age."""
     pushed = Scenario(device=DEVICES["h100-1.3b-512"], load=1.1, streams=4, target_ms=1500)
-    asked = replace(pushed, is_asked=True)
-    theirs, ours = (measured("slo-aware", replace(s, seconds=200)) for s in (pushed, asked))
+    pulled = replace(pushed, waits_for_credit=True)
+    theirs, ours = (measured("slo-aware", replace(s, seconds=200)) for s in (pushed, pulled))
     assert ours.chunks * (1 - ours.dropped) >= theirs.chunks * (1 - theirs.dropped)
     assert ours.mean_batch > 1.5
 
