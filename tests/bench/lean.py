@@ -58,9 +58,9 @@ class Echo:
         track = EchoTrack(encoding)
         video = VideoTransceiver(pc, track, encoding)
         await pc.setRemoteDescription(RTCSessionDescription(body["sdp"], body["type"]))
-        video.settle(body["sdp"])
-        assert video.reception is not None
-        track.source = video.reception.track
+        video.negotiate(body["sdp"])
+        assert video.receiver is not None
+        track.source = video.receiver.track
         await pc.setLocalDescription()
         self._calls[pc] = asyncio.create_task(video.run(), name="video")
         answer = with_start_bitrate(pc.localDescription.sdp)

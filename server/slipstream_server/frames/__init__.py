@@ -1,1 +1,5 @@
-"""Frames into chunks, chunks into frames at their times. Pure."""
+"""Frames and chunks.
+
+* `chunker.py`: camera frames into chunks for the engine.
+* `playout.py`: generated chunks into frames, each at its time.
+"""

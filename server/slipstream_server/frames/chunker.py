@@ -1,11 +1,9 @@
-"""Camera frames into chunks of the engine's size. Pure.
+"""Camera frames into chunks of the engine's size; one of two places that may drop a frame. Pure.
 
-This is one of the two places that may drop a frame; the other is `frames/playout.py`.
-
-The engine asks for a chunk when it wants one, and gets the newest frames there are. Where more
+The engine requests a chunk when it can take one, and gets the newest frames there are. Where more
 frames wait than a chunk holds, the engine is slower than the camera: the chunk then takes frames
 evenly from all that came since the last one, so that motion stays even at whatever rate the engine
-sustains. No rate is ever measured or fed back, so nothing can spiral.
+sustains. No rate is measured or fed back, so nothing can spiral.
 """
 
 from collections import Counter, deque
@@ -21,10 +19,14 @@ MAX_WAITING_FRAMES = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapturedFrame:
-    """One camera frame at the engine's size; its capture and arrival on the monotonic clock.
+    """One camera frame at the engine's size, I420.
 
     Args:
-        first_packet_ns, captured_unix_ns: see `origin.Origin`; None where it is not known.
+        captured_ns: when it was captured, estimated, on the monotonic clock.
+        arrived_ns: when it was decoded, on the monotonic clock.
+        first_packet_ns: when its first packet came, on the monotonic clock; None if not known.
+        captured_unix_ns: when it was captured on the sender's own clock, since 1970; None if not
+            known.
     """
 
     frame: I420
@@ -35,10 +37,10 @@ class CapturedFrame:
 
 
 class Chunker:
-    """Keeps what has come since the last chunk and hands over the next.
+    """Keeps the frames since the last chunk, and makes the next one of them.
 
-    Drops are counted by cause: `skipped` came between the frames of a chunk, `stale` had waited
-    longer than `max_span_ns` behind the newest, `flushed` were thrown away on request.
+    Drops are counted by cause: `skipped` came between the frames of a chunk, `stale` were captured
+    more than `max_span_ns` before the newest or were too many, `flushed` were dropped by `flush`.
 
     Args:
         geometry: says how many frames the first and the later chunks hold.
@@ -72,9 +74,9 @@ class Chunker:
         self._waiting.append(frame)
 
     def take(self) -> tuple[CapturedFrame, ...] | None:
-        """The next chunk, oldest frame first and the newest last, or None while too few wait.
+        """The next chunk, oldest frame first and the newest last; None while too few wait.
 
-        Ask only when the engine wants a chunk: what is not in it is gone.
+        Call it only when the engine requests a chunk: the frames that are not in it are dropped.
         """
         size = self._geometry.frames_of(self.chunks)
         if len(self._waiting) < size:
@@ -88,11 +90,11 @@ class Chunker:
         return chunk
 
     def flush(self) -> None:
-        """Throw away what waits, as while a stream is paused."""
+        """Drop the frames that wait, as while a stream is paused."""
         self._drops["flushed"] += len(self._waiting)
         self._waiting.clear()
 
     def restart(self) -> None:
-        """Begin with a first chunk again, as a new engine wants it."""
+        """Begin with a first chunk again, as a new engine needs it."""
         self.flush()
         self.chunks = 0

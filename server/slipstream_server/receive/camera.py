@@ -31,7 +31,7 @@ class VideoSource(Protocol):
     async def recv(self) -> Any: ...
 
 
-class FrameScaler:
+class CameraScaler:
     """Scales a camera frame to just cover the engine's, and keeps the middle. I420 to I420.
 
     Not for two threads at once: swscale's context is kept from frame to frame.
@@ -131,7 +131,7 @@ class CameraIngest:
         self.drops: Counter[str] = Counter()
         self._track = track
         self._geometry = geometry
-        self._scale = FrameScaler(geometry)
+        self._scale = CameraScaler(geometry)
         self._pool = pool
         self._on_frame = on_frame
         self._frame_origin = frame_origin

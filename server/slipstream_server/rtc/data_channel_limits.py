@@ -1,52 +1,64 @@
-"""What a call's data channels may bring, measured before anything is put together from it.
+"""A limit on what a call's data channels may bring, applied before messages are reassembled.
 
-SCTP in Python costs the loop that all calls share, and a message that never ends would be kept
-until it does. So datagrams are counted as they come, on the instance of one call: aiortc's names
-that are used are `RTCSctpTransport._handle_data`, which is replaced, and `_advertised_rwnd`, read.
-What aiortc cannot read (text that is no UTF-8, a channel opened in half a message) would end the
-call as if the viewer had hung up, with a traceback; here it is told apart.
+SCTP in Python costs the event loop that all calls share, and a message that never ends would be
+kept until it does. So datagrams are counted as they come, on the instance of one call. Private
+names of `RTCSctpTransport`: `_handle_data` is wrapped, `_advertised_rwnd` is read.
+
+aiortc fails at what it cannot read (text that is no UTF-8, a channel opened in half a message),
+with a traceback and as if the viewer had hung up; here such datagrams are reported instead.
 """
 
 from collections.abc import Awaitable, Callable
 
 from aiortc import RTCSctpTransport
 
-from slipstream_server.rtp.aiortc_internals import get_private
+from slipstream_server.rtp.aiortc_internals import get_private, replace_private
 
-_EVERYTHING_BYTES = 1 << 40
-_OVERDRAWN_BYTES = 64 << 10  # beyond the window we have told; a caller who keeps to it never is
+_ENDLESS_BYTES = 1 << 40  # more than any limit admits
+_MAX_OVERDRAFT_BYTES = 64 << 10  # beyond the receive window; a sender that obeys it has none
 
 
-def limit_channels(
-    sctp: RTCSctpTransport, admit: Callable[[int], bool], broken: Callable[[Exception], None]
-) -> None:
-    """Take in what `admit` lets in, and nothing more once it has refused or something was broken.
+class DataChannelLimit:
+    """Handles datagrams for as long as they are admitted and can be read, and none after that.
 
     Args:
         sctp: of a call, before it begins.
-        admit: is given the size of each datagram in bytes, and asked no more after a refusal.
-        broken: is told once of what cannot be read.
+        admit: whether so many bytes may come; called for each datagram until the first refusal.
+        on_unreadable: called once, with the error of a datagram that cannot be read.
 
     Raises:
-        SeamMoved: if this aiortc is not built as we know it.
+        InternalsChanged: if this aiortc is not built as we know it.
     """
-    handle: Callable[[bytes], Awaitable[None]] = get_private(sctp, "_handle_data")
-    get_private(sctp, "_advertised_rwnd")
-    refused = False
 
-    async def metered(data: bytes) -> None:
-        nonlocal refused
-        overdrawn: bool = get_private(sctp, "_advertised_rwnd") < -_OVERDRAWN_BYTES
-        # a message without an end is as much too much as many messages
-        refused = refused or not admit(_EVERYTHING_BYTES if overdrawn else len(data))
-        if refused:
+    def __init__(
+        self,
+        sctp: RTCSctpTransport,
+        admit: Callable[[int], bool],
+        on_unreadable: Callable[[Exception], None],
+    ) -> None:
+        self._sctp = sctp
+        self._admit = admit
+        self._on_unreadable = on_unreadable
+        self._is_closed = False
+        get_private(sctp, "_advertised_rwnd")
+        self._handle: Callable[[bytes], Awaitable[None]] = get_private(sctp, "_handle_data")
+        replace_private(sctp, "_handle_data", self._handle_data)
+
+    async def _handle_data(self, data: bytes) -> None:
+        if self._is_closed:
+            return
+        if not self._admit(_ENDLESS_BYTES if self._is_overdrawn() else len(data)):
+            self._is_closed = True
             return
         try:
-            await handle(data)
+            await self._handle(data)
         except ConnectionError:
             raise  # the call is ending
-        except Exception as error:  # aiortc meets what is broken with whatever it runs into
-            refused = True
-            broken(error)
+        except Exception as error:  # aiortc raises whatever it runs into
+            self._is_closed = True
+            self._on_unreadable(error)
 
-    sctp._handle_data = metered  # type: ignore[method-assign]
+    def _is_overdrawn(self) -> bool:
+        """Whether a message without an end has used up the receive window."""
+        window_bytes: int = get_private(self._sctp, "_advertised_rwnd")
+        return window_bytes < -_MAX_OVERDRAFT_BYTES

@@ -1,4 +1,4 @@
-"""One WebRTC connection: an offer in, an answer out, and word of what happens on it."""
+"""One WebRTC connection: answers an offer, and reports what happens on the connection."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ from slipstream_server.ice.gathering import IceServer, bound_gathering, rtc_conf
 from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.observability.media_stats import MediaStats
 from slipstream_server.receive.capture_time import FrameOrigin
-from slipstream_server.rtc.data_channel_limits import limit_channels
+from slipstream_server.rtc.data_channel_limits import DataChannelLimit
 from slipstream_server.rtc.video_transceiver import Outgoing, VideoTransceiver
 from slipstream_server.rtp import aiortc_internals
 from slipstream_server.rtp.aiortc_internals import InternalsChanged
@@ -41,16 +41,17 @@ _FLUSH_STEP_S = 0.02
 
 
 class PeerConnection:
-    """A connection that may send a picture, bring a camera and a data channel.
+    """A connection that may send a picture, and receive a camera's and data channels.
 
     Args:
         output: the picture to send; None if none is.
         outgoing: how it is sent; None if none is.
-        low_delay: whether the viewer is asked to show each frame at once.
+        low_delay: whether the viewer is to show each frame at once.
         servers: STUN and TURN, if any.
         media_addressing: ports and addresses of its media.
-        on_open: called when the page's channel is there.
-        on_message: called with each of its messages and the time it came.
+        on_open: called when the page has opened its channel.
+        on_message: called with each of its messages, and when it came, in ns on the monotonic
+            clock.
     """
 
     def __init__(
@@ -66,67 +67,67 @@ class PeerConnection:
     ) -> None:
         self.camera: MediaStreamTrack | None = None
         self.connected = asyncio.Event()
-        self.ufrags = ("", "")  # the ICE user names of the other side and of ours
-        self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.ice_ufrags = ("", "")  # the ICE user names of the other side and of ours
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._media_addressing = media_addressing
         self._on_open = on_open
         self._on_message = on_message
         self._channel: RTCDataChannel | None = None
         self._timings: TimingChannel | None = None
-        self._channels = 0
+        self._opened_channels = 0
         self._incoming = TokenBucket(rate_per_s=_INCOMING_BYTES_PER_S, burst=_INCOMING_BURST_BYTES)
         self._pc = RTCPeerConnection(rtc_configuration(servers))
-        self._pc.on("connectionstatechange", self._state_changed)
-        self._pc.on("track", self._track_came)
-        self._pc.on("datachannel", self._channel_came)
+        self._pc.on("connectionstatechange", self._on_state_change)
+        self._pc.on("track", self._on_track)
+        self._pc.on("datachannel", self._on_data_channel)
         # before the offer is set: it then belongs to the offer's first video
         self._video = VideoTransceiver(self._pc, output, outgoing, low_delay=low_delay)
 
     async def answer(self, offer: Offer) -> str:
-        """The answer's SDP; never waits for a name or for STUN longer than `ice.GATHER_S`.
+        """The answer's SDP; never waits for DNS or for STUN longer than `ice.gathering.GATHER_S`.
 
         Raises:
             RequestError: if the offer cannot be answered.
             PortsTaken: if no UDP port is left for it.
-            InternalsChanged: if the aiortc installed is not one we know.
+            InternalsChanged: if the installed aiortc is not built as we know it.
         """
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
             aiortc_internals.answer_passively(self._pc, offer.sdp)
-            self._video.settle(offer.sdp)
+            self._video.negotiate(offer.sdp)
             for transceiver in self._pc.getTransceivers():
                 if transceiver.sender is not self._video.sender:
                     transceiver.direction = "inactive"  # sound and further cameras
             bound_gathering(self._pc, media_addressing=self._media_addressing)
             if self._pc.sctp is not None:
-                limit_channels(self._pc.sctp, self._admit, self._broken)
+                DataChannelLimit(self._pc.sctp, self._admit, self._on_unreadable)
             await self._pc.setLocalDescription()
         except (InternalsChanged, PortsTaken):
             raise
-        except Exception as error:  # aiortc meets a bad offer with whatever it runs into
+        except Exception as error:  # aiortc raises whatever it runs into at a bad offer
             logger.info("offer refused", exc_info=True)
             raise RequestError(
                 f"the offer cannot be answered: {error or type(error).__name__}; it needs VP8 or "
                 "H264 (baseline, packetization-mode 1) and the usual WebRTC attributes"
             ) from error
-        self._video.sender.transport.on("statechange", self._transport_changed)
+        self._video.sender.transport.on("statechange", self._on_transport_change)
         answer = self._pc.localDescription.sdp
-        self.ufrags = ice_ufrag(offer.sdp), ice_ufrag(answer)
+        self.ice_ufrags = ice_ufrag(offer.sdp), ice_ufrag(answer)
         return with_start_bitrate(answer)
 
     async def run(self) -> None:
-        """Keep the camera's stream in time, until cancelled."""
+        """Send the feedback on the camera's stream when it is due, until cancelled."""
         await self._video.run()
 
     async def add_candidate(self, candidate: RTCIceCandidate | None) -> None:
-        """Learn of an address of the other side, or that there are no more."""
+        """Add an address of the other side; None for the end of them."""
         try:
             await self._pc.addIceCandidate(candidate)
         except (ValueError, OSError) as error:
             logger.info("candidate %s left out: %s", candidate, error)
 
-    def tell(self, event: msgspec.Struct) -> None:
-        """Send an event if there is a channel; one that takes nothing any more gets no more."""
+    def send_event(self, event: msgspec.Struct) -> None:
+        """Send an event if the channel is open; drop it while the channel's buffer is full."""
         channel = self._channel
         if channel is None or channel.readyState != "open":
             return
@@ -135,7 +136,7 @@ class PeerConnection:
         channel.send(msgspec.json.encode(event).decode())
 
     def send_timing(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
-        """The stamps of the frame sent last, for a page that has opened a channel for them."""
+        """Send the times of the frame sent last to a page that has opened a channel for them."""
         if self._timings is not None:
             rtp_timestamp = self.last_rtp_timestamp
             self._timings.send(
@@ -143,21 +144,19 @@ class PeerConnection:
             )
 
     def frame_origin(self, pts: int) -> FrameOrigin | None:
-        """Where the camera's picture with this pts comes from."""
-        return (
-            self._video.reception.frame_origin(pts) if self._video.reception is not None else None
-        )
+        """The origin of the camera's picture with this pts."""
+        return self._video.frame_origin(pts)
 
     @property
-    def counts(self) -> MediaStats:
-        """What the media have come to so far."""
-        return self._video.counts(
+    def media_stats(self) -> MediaStats:
+        """The media's totals so far."""
+        return self._video.stats(
             dropped_timings=self._timings.dropped_messages if self._timings else 0
         )
 
     @property
     def drops(self) -> Mapping[str, int]:
-        """Frames of the camera that were dropped before anybody saw them, by cause."""
+        """Frames of the camera that were dropped before they could be read, by cause."""
         return self._video.drops
 
     @property
@@ -167,11 +166,11 @@ class PeerConnection:
 
     @property
     def received_packets(self) -> int:
-        """Of all kinds, but STUN."""
+        """Packets of all kinds, but STUN."""
         return self._video.received_packets
 
     async def close(self) -> None:
-        """Say what is still to be said, then hang up."""
+        """Send the events that are still buffered, for up to a second, then close."""
         channel = self._channel
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + _FLUSH_S
@@ -181,51 +180,51 @@ class PeerConnection:
             await asyncio.sleep(_FLUSH_STEP_S)
         try:
             await self._pc.close()
-        except Exception:  # aiortc meets what it has set up only half with whatever it runs into
+        except Exception:  # aiortc raises whatever it runs into where it is set up only half
             logger.exception("the connection was not closed as a whole")
-        logger.info("video: %s", self.counts.summary())
-        self._leave("the connection was closed here")
+        logger.info("video: %s", self.media_stats.summary())
+        self._end("the connection was closed here")
 
-    def _leave(self, reason: str) -> None:
-        if not self.gone.done():
-            self.gone.set_result(reason)
+    def _end(self, reason: str) -> None:
+        if not self.ended.done():
+            self.ended.set_result(reason)
 
-    def _state_changed(self) -> None:
+    def _on_state_change(self) -> None:
         state = self._pc.connectionState
         logger.info("connection %s", state)
         if state == "connected":
             self.connected.set()
         elif state in ("failed", "closed"):
-            self._leave(f"the connection has {state}")
+            self._end(f"the connection has {state}")
 
-    def _transport_changed(self) -> None:
+    def _on_transport_change(self) -> None:
         if self._video.sender.transport.state in ("closed", "failed"):
-            self._leave("the viewer has hung up")
+            self._end("the viewer has hung up")
 
-    def _track_came(self, track: MediaStreamTrack) -> None:
+    def _on_track(self, track: MediaStreamTrack) -> None:
         if track.kind == "video" and self.camera is None:
             self.camera = track
 
     def _admit(self, size_bytes: int) -> bool:
-        """Whether so much may still come on the data channels."""
+        """Whether so many bytes may still come on the data channels."""
         admitted = self._incoming.take(size_bytes, now_ns())
         if not admitted:
-            self._leave(
+            self._end(
                 f"the data channel brings more than {_INCOMING_BYTES_PER_S >> 10} KiB a second; "
                 "send less"
             )
         return admitted
 
-    def _broken(self, error: Exception) -> None:
-        self._leave(
+    def _on_unreadable(self, error: Exception) -> None:
+        self._end(
             f"the data channel brings what cannot be read ({type(error).__name__}: {error}); "
             "send JSON as UTF-8 text"
         )
 
-    def _channel_came(self, channel: RTCDataChannel) -> None:
-        self._channels += 1
-        if self._channels > _CHANNELS_MAX:
-            self._leave(f"more than {_CHANNELS_MAX} data channels were opened; open fewer")
+    def _on_data_channel(self, channel: RTCDataChannel) -> None:
+        self._opened_channels += 1
+        if self._opened_channels > _CHANNELS_MAX:
+            self._end(f"more than {_CHANNELS_MAX} data channels were opened; open fewer")
             return
         if channel.label == TIMING_LABEL and self._timings is None:
             self._timings = TimingChannel(channel)
@@ -234,12 +233,12 @@ class PeerConnection:
             logger.info("data channel %r is not used", channel.label)
             return
         self._channel = channel
-        channel.on("message", self._message_came)
+        channel.on("message", self._on_channel_message)
         self._on_open()
 
-    def _message_came(self, message: str | bytes) -> None:
+    def _on_channel_message(self, message: str | bytes) -> None:
         try:
             self._on_message(message, now_ns())
         except Exception:  # it must not reach aiortc, which would go on half broken
             logger.exception("a message could not be served")
-            self._leave("the server has failed at a message; its log has the reason")
+            self._end("the server has failed at a message; its log has the reason")

@@ -1,4 +1,4 @@
-"""One call's picture both ways: our parts put into one peer connection of aiortc's."""
+"""A session's video both ways: our receiver and sender on one transceiver of aiortc's."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -7,6 +7,7 @@ from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender
 from aiortc.sdp import SessionDescription
 
 from slipstream_server.observability.media_stats import MediaStats
+from slipstream_server.receive.capture_time import FrameOrigin
 from slipstream_server.receive.receiver import VideoReceiver
 from slipstream_server.rtp import aiortc_internals
 from slipstream_server.send import aiortc_sender
@@ -15,7 +16,7 @@ from slipstream_server.send.pacer import Pacer
 
 
 class Outgoing(aiortc_sender.SenderEvents, Protocol):
-    """How a call's picture is sent: encoded for this viewer alone, or for many."""
+    """How a session's picture is sent: encoded for this viewer alone, or for many."""
 
     rate: RateControl
     pacer: Pacer
@@ -24,26 +25,26 @@ class Outgoing(aiortc_sender.SenderEvents, Protocol):
     def counts(self) -> Mapping[str, int]: ...
 
     def negotiated(self, codec: str) -> bool:
-        """The viewer takes this codec; returns whether packets of it will come, or pictures."""
+        """The viewer takes this codec; whether the track gives packets of it, or pictures."""
         ...
 
 
 class VideoTransceiver:
-    """The picture of one call. The order of calls is::
+    """The video of one session. The order of calls is::
 
-        video = Video(pc, track, outgoing)
+        video = VideoTransceiver(pc, track, outgoing)
         await pc.setRemoteDescription(offer)
-        video.settle(offer.sdp)
+        video.negotiate(offer.sdp)
         await pc.setLocalDescription()
-        await video.run()  # as long as the call lasts
+        await video.run()  # as long as the session lasts
 
     Args:
         pc: new.
         track: to be sent, None if nothing is; it belongs to the offer's first video. Its `recv`
-            gives packets or pictures, as `outgoing.negotiated` has said.
+            gives packets or pictures, as `outgoing.negotiated` returns.
         outgoing: of this viewer; None if nothing is sent.
-        low_delay: whether the viewer is asked to show each frame at once. Without it the browser
-            smooths what a bad link makes uneven, and is later.
+        low_delay: whether the viewer is to show each frame at once. Without it the browser buffers
+            more on a bad link, for an even picture.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class VideoTransceiver:
         *,
         low_delay: bool = True,
     ) -> None:
-        self.reception: VideoReceiver | None = None
+        self.receiver: VideoReceiver | None = None
         self._outgoing = outgoing
         self._low_delay = low_delay
         self._transceiver = (
@@ -70,19 +71,19 @@ class VideoTransceiver:
 
     @property
     def last_rtp_timestamp(self) -> int:
-        """Of the last packet sent."""
+        """RTP timestamp of the last packet sent."""
         return aiortc_sender.last_rtp_timestamp(self.sender)
 
     @property
     def received_packets(self) -> int:
-        """Of all kinds, but STUN, from the viewer's side."""
+        """Packets of all kinds, but STUN, from the viewer's side."""
         return aiortc_sender.received_packets(self.sender)
 
-    def settle(self, offer: str) -> None:
-        """Agree on what the offer brings, and take our places. Call it once.
+    def negotiate(self, offer: str) -> None:
+        """Agree to the offer's extensions, and put our receiver and sender in place. Call it once.
 
         Raises:
-            SeamMoved: if this aiortc is not built as we know it.
+            InternalsChanged: if this aiortc is not built as we know it.
         """
         transceiver = self._transceiver
         media = SessionDescription.parse(offer).media
@@ -91,7 +92,7 @@ class VideoTransceiver:
             transceiver, offered, low_delay=self._low_delay
         )
         if transceiver.receiver.track is not None:
-            self.reception = VideoReceiver(transceiver.receiver, transport_cc=transport_cc)
+            self.receiver = VideoReceiver(transceiver.receiver, transport_cc=transport_cc)
         if self._outgoing is None:
             return
         codec = aiortc_internals.sent_codec(transceiver)
@@ -106,14 +107,18 @@ class VideoTransceiver:
 
     @property
     def drops(self) -> Mapping[str, int]:
-        """Frames of the camera that were dropped before anybody saw them, by cause."""
-        return self.reception.drops if self.reception is not None else {}
+        """Frames of the camera that were dropped before they could be read, by cause."""
+        return self.receiver.drops if self.receiver is not None else {}
 
-    def counts(self, *, dropped_timings: int = 0) -> MediaStats:
-        """What was sent and received so far."""
+    def frame_origin(self, pts: int) -> FrameOrigin | None:
+        """The origin of the camera's picture with this pts; None if it is not known."""
+        return self.receiver.frame_origin(pts) if self.receiver is not None else None
+
+    def stats(self, *, dropped_timings: int = 0) -> MediaStats:
+        """The totals so far."""
         outgoing = self._outgoing
         return MediaStats(
-            received=self.reception.counts() if self.reception is not None else {},
+            received=self.receiver.counts() if self.receiver is not None else {},
             sent=outgoing.counts if outgoing is not None else {},
             bitrate_bps=outgoing.rate.bitrate_bps if outgoing is not None else None,
             paced_ns=outgoing.pacer.waited_ns if outgoing is not None else 0,
@@ -121,6 +126,7 @@ class VideoTransceiver:
         )
 
     async def run(self) -> None:
-        """Keep the incoming stream's time, until cancelled or, without one, at once over."""
-        if self.reception is not None:
-            await self.reception.run()
+        """Send the feedback on the incoming stream when it is due, until cancelled. Without an
+        incoming stream, return at once."""
+        if self.receiver is not None:
+            await self.receiver.run()

@@ -42,7 +42,7 @@ class PublisherSession(Session):
         super().__init__(id, output, output.encoding if output else None, servers, context)
         self.stream = stream
         self.output = output
-        self.participant = Participant(tell=self.peer.tell, end=self.leave)
+        self.participant = Participant(tell=self.peer.send_event, end=self.leave)
         self._ingest: CameraIngest | None = None
 
     @property
@@ -90,7 +90,7 @@ class PublisherSession(Session):
         self.stream.on_connected()
 
     def on_channel(self) -> None:
-        self.peer.tell(self.stream.state_event())
+        self.peer.send_event(self.stream.state_event())
 
     def on_message(self, raw: str | bytes, now_ns: int) -> None:
         self.stream.receive(raw, now_ns)

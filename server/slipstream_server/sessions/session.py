@@ -91,7 +91,7 @@ class Session:
 
     def counts(self) -> MediaStats:
         """What its media have come to so far."""
-        return self.peer.counts
+        return self.peer.media_stats
 
     async def serve(self) -> None:
         """Work until cancelled."""
@@ -149,7 +149,7 @@ class Session:
             self.leave(f"no connection within {CONNECT_S:g} s; a firewall may block UDP")
             return
         self.on_connected()
-        self.leave(await asyncio.shield(self.peer.gone))
+        self.leave(await asyncio.shield(self.peer.ended))
 
     async def _listen(self) -> None:
         """Notice a peer that has vanished."""

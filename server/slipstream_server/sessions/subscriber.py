@@ -36,13 +36,13 @@ class SubscriberSession(Session):
         track = stream.fanout.track(self._on_sent)
         super().__init__(id, track, track, servers, context)
         self.stream = stream
-        self._participant = Participant(tell=self.peer.tell, end=self.leave)
+        self._participant = Participant(tell=self.peer.send_event, end=self.leave)
         self._updates = UpdateQueue(
-            current=stream.state_event().parameters, apply=self._refuse, send=self.peer.tell
+            current=stream.state_event().parameters, apply=self._refuse, send=self.peer.send_event
         )
         self._channel = ParameterChannel(
             self._updates,
-            send=self.peer.tell,
+            send=self.peer.send_event,
             on_first_shown=lambda shown_ns, now_ns: None,
             on_client_stats=lambda stats, now_ns: context.metrics.media.observe_client(stats),
         )
@@ -73,10 +73,12 @@ class SubscriberSession(Session):
         participants = self.stream.chunk_pipe.participants
         if self._participant in participants:  # else the stream has ended, and has said so
             participants.remove(self._participant)
-            self.peer.tell(StreamStopped(error_message=self.reason or "the server is stopping"))
+            self.peer.send_event(
+                StreamStopped(error_message=self.reason or "the server is stopping")
+            )
 
     def on_channel(self) -> None:
-        self.peer.tell(self.stream.state_event())
+        self.peer.send_event(self.stream.state_event())
 
     def on_message(self, raw: str | bytes, now_ns: int) -> None:
         self._channel.receive(raw, now_ns)

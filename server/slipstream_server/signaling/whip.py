@@ -138,7 +138,7 @@ class WhipApi:
         """Addresses of the other side that it has learnt of after its offer."""
         session = self._session(request)
         fragment = read_fragment(await _body(request, FRAGMENT))
-        theirs, _ = session.peer.ufrags
+        theirs, _ = session.peer.ice_ufrags
         if fragment.ufrag and fragment.ufrag != theirs:
             raise Unprocessable(
                 f"ice-ufrag is {fragment.ufrag[:80]!r}, this session's is {theirs!r}: "
@@ -228,7 +228,7 @@ async def _body(request: web.Request, kind: str) -> str:
 
 def _tag(session: Session) -> str:
     """The ICE session's ETag."""
-    _, ours = session.peer.ufrags
+    _, ours = session.peer.ice_ufrags
     return f'"{ours}"'
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.frames import Geometry, i420_planes
 from slipstream_server.frames.chunker import CapturedFrame
-from slipstream_server.receive.camera import CameraIngest, FrameScaler, cover_px
+from slipstream_server.receive.camera import CameraIngest, CameraScaler, cover_px
 
 from tests.barcode import read
 from tests.server.calls import numbered
@@ -56,7 +56,7 @@ def test_the_cover_is_even_and_covers_tightly(width_px: int, height_px: int) -> 
 @pytest.mark.parametrize("size", [(640, 480), (1280, 720), (480, 640), (257, 193), (64, 48)])
 def test_a_picture_of_any_size_fills_the_engines(size: tuple[int, int]) -> None:
     """all three planes, without borders or mixed-up colours."""
-    out = FrameScaler(GEOMETRY)(plain(100, 60, 200, *size))
+    out = CameraScaler(GEOMETRY)(plain(100, 60, 200, *size))
     assert out.shape == GEOMETRY.frame_shape
     for plane, value in zip(i420_planes(out), (100, 60, 200), strict=True):
         assert np.abs(plane.astype(int) - value).max() <= 2
@@ -66,12 +66,12 @@ def test_a_picture_of_any_size_fills_the_engines(size: tuple[int, int]) -> None:
 def test_the_middle_is_kept(size: tuple[int, int]) -> None:
     """a code in the middle of the picture is read back at the engine's size."""
     frame = numbered(777, width_px=size[0], height_px=size[1])
-    assert read(i420_planes(FrameScaler(GEOMETRY)(frame))[0]) == 777
+    assert read(i420_planes(CameraScaler(GEOMETRY)(frame))[0]) == 777
 
 
 def test_a_scaler_follows_a_camera_that_turns() -> None:
     """the size may change in the middle of a track, as when a phone is turned."""
-    scale = FrameScaler(GEOMETRY)
+    scale = CameraScaler(GEOMETRY)
     first = scale(plain(50, 128, 128, 640, 480))
     scale(plain(90, 128, 128, 480, 640))
     again = scale(plain(50, 128, 128, 640, 480))
@@ -83,7 +83,7 @@ def test_a_full_range_picture_is_brought_to_video_range() -> None:
     frame = VideoFrame(640, 480, "yuvj420p")
     for plane, value in zip(frame.planes, (255, 128, 128), strict=True):
         plane.update(bytes([value]) * plane.buffer_size)
-    luma, _, _ = i420_planes(FrameScaler(GEOMETRY)(frame))
+    luma, _, _ = i420_planes(CameraScaler(GEOMETRY)(frame))
     assert abs(int(luma.mean()) - 235) <= 1
 
 

@@ -172,13 +172,13 @@ async def video_call(
         await viewer.pc.setLocalDescription()
         offer = viewer.pc.localDescription
         await pc.setRemoteDescription(offer)
-        video.settle(offer.sdp)
+        video.negotiate(offer.sdp)
         bound_gathering(pc, media_addressing=MediaAddressing(loopback=True))
         await pc.setLocalDescription()
         answer = pc.localDescription
         tasks = [asyncio.create_task(video.run())]
-        if video.reception is not None:
-            tasks.append(asyncio.create_task(received.read(video.reception.track)))
+        if video.receiver is not None:
+            tasks.append(asyncio.create_task(received.read(video.receiver.track)))
         try:
             await viewer.pc.setRemoteDescription(
                 RTCSessionDescription(sdp=answer.sdp, type="answer")
@@ -218,7 +218,7 @@ async def test_nothing_comes_from_a_viewer_without_a_camera() -> None:
     """it is sent to all the same."""
     async with video_call(camera=False) as call:
         await call.viewer.shown.until(10)
-        assert call.video.reception is None
+        assert call.video.receiver is None
 
 
 async def test_a_request_is_met_with_one_key_frame() -> None:
@@ -266,8 +266,8 @@ async def test_lost_packets_are_had_again() -> None:
 
     async with video_call(loses=once) as call:
         await call.received.until(60)
-        assert call.video.reception is not None
-        counts = call.video.reception.counts()
+        assert call.video.receiver is not None
+        counts = call.video.receiver.counts()
         assert counts["nack"] > 0
         assert counts.get("pli", 0) == 0
         assert call.received.is_ordered()
@@ -295,8 +295,8 @@ async def test_a_hole_that_nobody_fills_is_left_behind() -> None:
         async with asyncio.timeout(DEADLINE_S):
             await asked.wait()
         await call.received.until_more(60)
-        assert call.video.reception is not None
-        counts = call.video.reception.counts()
+        assert call.video.receiver is not None
+        counts = call.video.receiver.counts()
         assert counts["pli"] >= 1
         assert counts["skipped"] >= 1
         assert call.received.is_ordered()
