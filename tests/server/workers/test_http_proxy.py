@@ -35,7 +35,7 @@ async def proxied(folder: Path, handler: Handler | None) -> AsyncIterator[TestCl
     path = folder / "worker"
     far = web.Application()
     far.router.add_route("*", "/{rest:.*}", handler or echo)
-    runner = web.AppRunner(far)
+    runner = web.AppRunner(far, shutdown_timeout=0.1)  # what hangs there is not waited for
     await runner.setup()
     await web.UnixSite(runner, str(path)).start()
 
