@@ -25,8 +25,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from tests.bench.figures import Figures, Meter, figures
-from tests.bench.peer import place_call
+from tests.bench.call_figures import Figures, Meter, figures
+from tests.bench.caller import place_call
 from tests.bench.report import Report, table
 from tests.e2e.clips import filmed_pictures
 
@@ -34,11 +34,11 @@ START_S = 120
 TINY = ("slipstream_server", "--pipeline", "diffusion", "--preset", "tiny")
 TINY_SIZE = "256x256"  # whatever the start would choose, so that figures compare
 CASES = {
-    "bare": ("tests.bench.bare",),
+    "bare": ("tests.bench.stock_aiortc",),
     "echo": ("slipstream_server", "--pipeline", "echo"),
     "tiny": (*TINY, "--size", TINY_SIZE),
     "tiny, 2 at 10 fps": (*TINY, "--size", TINY_SIZE, "--max-streams", "2"),
-    "250 ms a chunk": ("tests.bench.stub", "--chunk-ms", "250"),
+    "250 ms a chunk": ("tests.bench.stub_server", "--chunk-ms", "250"),
 }
 APART = ("250 ms a chunk",)  # asked for by name: its question is what ten minutes do
 CAMERA_FPS = 30

@@ -30,21 +30,21 @@ CAP_KBPS = 2000
 SKIP_S = 3.0  # of the beginning, while rates settle
 CASES = {
     "echo": Case(
-        module="tests.bench.stub",
+        module="tests.bench.stub_server",
         codec=None,
         hints=True,
         stamps=True,
         options=("--size", "832x480", "--chunk-ms", "0"),
     ),
     "bursts": Case(
-        module="tests.bench.stub",
+        module="tests.bench.stub_server",
         codec=None,
         hints=True,
         stamps=True,
         options=("--size", "832x480", "--chunk-ms", "80", "--jitter-ms", "12"),
     ),
-    "cap": Case(module="tests.bench.lean", codec=None, hints=True),
-    "cap, stock": Case(module="tests.bench.bare", codec=None, hints=False),
+    "cap": Case(module="tests.bench.media_edge", codec=None, hints=True),
+    "cap, stock": Case(module="tests.bench.stock_aiortc", codec=None, hints=False),
 }
 CAPPED = ("cap", "cap, stock")
 SIZE = Size(width_px=832, height_px=480, fps=24)

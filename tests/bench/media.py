@@ -56,12 +56,12 @@ class Case:
 
 
 CASES = {
-    "stock": Case(module="tests.bench.bare", codec=None, hints=False),
-    "stock-h264": Case(module="tests.bench.bare", codec="H264", hints=False),
-    "stock-hints": Case(module="tests.bench.bare", codec=None, hints=True),
-    "ours": Case(module="tests.bench.lean", codec=None, hints=True),
-    "ours-no-hints": Case(module="tests.bench.lean", codec=None, hints=False),
-    "ours-vp8": Case(module="tests.bench.lean", codec="VP8", hints=True),
+    "stock": Case(module="tests.bench.stock_aiortc", codec=None, hints=False),
+    "stock-h264": Case(module="tests.bench.stock_aiortc", codec="H264", hints=False),
+    "stock-hints": Case(module="tests.bench.stock_aiortc", codec=None, hints=True),
+    "ours": Case(module="tests.bench.media_edge", codec=None, hints=True),
+    "ours-no-hints": Case(module="tests.bench.media_edge", codec=None, hints=False),
+    "ours-vp8": Case(module="tests.bench.media_edge", codec="VP8", hints=True),
 }
 
 

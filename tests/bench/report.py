@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tests.bench.figures import Figures
+from tests.bench.call_figures import Figures
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,7 +28,7 @@ import psutil
 import uvloop
 
 from tests.bench.__main__ import free_port, processor, until_ready
-from tests.bench.load import Recording, calling
+from tests.bench.light_caller import Recording, calling
 from tests.e2e.clips import filmed_pictures
 
 FPS = 24
@@ -59,11 +59,13 @@ _SLIPSTREAM = (
     *("--max-streams", "24", "--offers-per-minute", "0"),
 )
 CASES = {
-    "stock aiortc": Case(command=("tests.bench.bare",), link_bps=LINK_BPS),
-    "our media edge": Case(command=("tests.bench.lean",), link_bps=OURS_BPS),
-    "stock aiortc, 2 processes": Case(command=("tests.bench.bare",), link_bps=LINK_BPS, servers=2),
+    "stock aiortc": Case(command=("tests.bench.stock_aiortc",), link_bps=LINK_BPS),
+    "our media edge": Case(command=("tests.bench.media_edge",), link_bps=OURS_BPS),
+    "stock aiortc, 2 processes": Case(
+        command=("tests.bench.stock_aiortc",), link_bps=LINK_BPS, servers=2
+    ),
     "our media edge, 2 processes": Case(
-        command=("tests.bench.lean",), link_bps=OURS_BPS, servers=2
+        command=("tests.bench.media_edge",), link_bps=OURS_BPS, servers=2
     ),
     "all of Slipstream": Case(command=(*_SLIPSTREAM, "--port"), link_bps=OURS_BPS),
     "all of Slipstream, 2 media workers": Case(

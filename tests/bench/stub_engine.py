@@ -1,6 +1,6 @@
 """An engine process without a model that takes a model's time: an echo, a while later.
 
-`tests.bench.stub` starts it. The time is slept, as on a machine whose GPU does the work.
+`tests.bench.stub_server` starts it. The time is slept, as on a machine whose GPU does the work.
 """
 
 import argparse

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 
 async def call(chromium: Path, codec: str | None) -> Figures:
     """Four seconds with our edge; the browser offers `codec` only, or all it has."""
-    case = Case(module="tests.bench.lean", codec=codec, hints=True)
+    case = Case(module="tests.bench.media_edge", codec=codec, hints=True)
     size = Size(width_px=640, height_px=480, fps=24)
     async with running_chromium(chromium, camera=None) as browser:
         return await run_case(browser, case, size, seconds=4.0)

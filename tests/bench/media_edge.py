@@ -1,6 +1,6 @@
 """Our media edge alone: aiortc with our parts in it, giving every frame straight back.
 
-Run as `python -m tests.bench.lean PORT [HOST]`; the counterpart of `tests.bench.bare`.
+Run as `python -m tests.bench.media_edge PORT [HOST]`; compare with `stock_aiortc.py`.
 """
 
 import asyncio

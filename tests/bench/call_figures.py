@@ -7,7 +7,7 @@ import msgspec
 import psutil
 from slipstream_server.observability.slo import percentiles
 
-from tests.bench.peer import Call
+from tests.bench.caller import Call
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):

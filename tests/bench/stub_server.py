@@ -1,6 +1,6 @@
 """The whole server in front of an engine that only takes time, see `stub_engine.py`.
 
-python -m tests.bench.stub [--size WxH] [--chunk-ms MS] [--jitter-ms MS] PORT
+python -m tests.bench.stub_server [--size WxH] [--chunk-ms MS] [--jitter-ms MS] PORT
 """
 
 import argparse
@@ -42,7 +42,7 @@ async def serve(config: ServerConfig, command: tuple[str, ...]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.stub", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.stub_server", description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("--size", default="640x480", help="WIDTHxHEIGHT")
     parser.add_argument("--chunk-ms", type=float, default=250.0, help="mean")
