@@ -3,10 +3,10 @@
     python -m tests.bench [--seconds 60] [--cases "bare;echo;tiny"] [--out FILE.json]
 
 The caller sends 640x480 at 30 fps, each picture with its number in its pixels. It runs on the same
-machine and costs about as much as the server: figures of a machine with two cores are an upper
-bound for a caller far away. `bare` is aiortc alone, giving each frame straight back; one case
-has two callers at the same time, with slower cameras. `250 ms a chunk` is the whole server with a
-model's time and no model: half of the camera's frames can be made, and age must stay what it is.
+machine and costs about as much as the server: latencies measured on two cores are an upper bound
+for a caller on a machine of its own. `bare` is aiortc alone, sending each frame straight back; one
+case has two callers at the same time, with slower cameras. `250 ms a chunk` is the whole server
+with a model's time and no model: it generates half of the camera's frames, and age must not grow.
 """
 
 import argparse
@@ -25,12 +25,12 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from tests.bench.call_figures import Figures, Meter, figures
+from tests.bench.call_figures import Figures, ProcessMeter, figures
 from tests.bench.caller import place_call
 from tests.bench.report import Report, table
 from tests.e2e.clips import filmed_pictures
 
-START_S = 120
+START_TIMEOUT_S = 120
 TINY = ("slipstream_server", "--pipeline", "diffusion", "--preset", "tiny")
 TINY_SIZE = "256x256"  # whatever the start would choose, so that figures compare
 CASES = {
@@ -40,10 +40,10 @@ CASES = {
     "tiny, 2 at 10 fps": (*TINY, "--size", TINY_SIZE, "--max-streams", "2"),
     "250 ms a chunk": ("tests.bench.stub_server", "--chunk-ms", "250"),
 }
-APART = ("250 ms a chunk",)  # asked for by name: its question is what ten minutes do
+ON_REQUEST = ("250 ms a chunk",)  # run where it is named: it shows what ten minutes do
 CAMERA_FPS = 30
 # two callers at full rate would need the two cores for themselves
-TOGETHER = {"tiny, 2 at 10 fps": (2, 10)}  # callers at the same time, and their cameras' rate
+CONCURRENT = {"tiny, 2 at 10 fps": (2, 10)}  # callers at the same time, and their cameras' rate
 PROMPTS = ("pencil drawing", "neon", "thermal camera")
 
 
@@ -79,7 +79,7 @@ async def server(case: str) -> AsyncIterator[tuple[str, int]]:
 
 
 async def until_ready(url: str, process: asyncio.subprocess.Process) -> None:
-    async with aiohttp.ClientSession() as http, asyncio.timeout(START_S):
+    async with aiohttp.ClientSession() as http, asyncio.timeout(START_TIMEOUT_S):
         while process.returncode is None:
             with contextlib.suppress(aiohttp.ClientConnectorError):
                 async with http.get(url) as response:
@@ -92,16 +92,16 @@ async def until_ready(url: str, process: asyncio.subprocess.Process) -> None:
 async def run_case(case: str, seconds: float) -> list[Figures]:
     """The figures of each caller, and of the processes that served them all."""
     pictures = filmed_pictures()
-    callers, fps = TOGETHER.get(case, (1, CAMERA_FPS))
+    callers, fps = CONCURRENT.get(case, (1, CAMERA_FPS))
     async with server(case) as (address, pid):
-        meter = Meter(pid)
+        meter = ProcessMeter(pid)
 
-        async def script(say: Callable[[dict[str, Any]], None]) -> None:
+        async def script(send: Callable[[dict[str, Any]], None]) -> None:
             """Change the prompt now and then."""
             steps = len(PROMPTS) if case.startswith("tiny") else 0
             for rev, prompt in enumerate(PROMPTS[:steps], start=1):
                 await asyncio.sleep(seconds / (steps + 1))
-                say({"prompt": prompt, "rev": rev})
+                send({"prompt": prompt, "rev": rev})
 
         url = f"{address}/api/v1/webrtc/offer"
         async with asyncio.TaskGroup() as tasks:
@@ -112,9 +112,9 @@ async def run_case(case: str, seconds: float) -> list[Figures]:
                 )
                 for number in range(callers)
             ]
-        use = meter.read()
+        usage = meter.read()
     return [
-        figures(case if callers == 1 else f"{case}: caller {number}", call.result(), seconds, use)
+        figures(case if callers == 1 else f"{case}: caller {number}", call.result(), seconds, usage)
         for number, call in enumerate(calls, start=1)
     ]
 
@@ -134,14 +134,14 @@ async def run(cases: list[str], seconds: float) -> Report:
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """How many processor cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def processor() -> str:
-    """The processor's name, as far as the system tells it."""
+    """The processor's name where the system gives it, else its architecture."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():
@@ -153,7 +153,7 @@ def processor() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="of each call")
-    usual = ";".join(case for case in CASES if case not in APART)
+    usual = ";".join(case for case in CASES if case not in ON_REQUEST)
     parser.add_argument("--cases", default=usual, help=f"of {'; '.join(CASES)}")
     parser.add_argument("--out", type=Path, help="where to write the JSON")
     arguments = parser.parse_args()

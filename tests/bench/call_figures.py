@@ -1,4 +1,4 @@
-"""Figures of a call, from what the caller saw and what the server says."""
+"""Figures of a call, from the caller's record and the server's reports."""
 
 import itertools
 from typing import Any
@@ -36,9 +36,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         glass_p95_start_ms, glass_p95_end_ms: of the first and the last ten seconds.
         gap_ms: between two frames received.
         fps_out: frames received a second.
-        lost, disordered: numbers never seen between first and last, and seen out of order.
-        age_p95_ms: what the server says of capture to sent, each second of the call.
-        slo: the server's own last figures.
+        disordered: frames received after one with a higher number.
+        age_p95_ms: capture to sent as the server reports it, for each second of the call.
+        on_air_ms: the server's acknowledgement of an update to the first frame made with it.
+        slo: the server's last report.
     """
 
     case: str
@@ -67,8 +68,8 @@ def p95(values: list[float]) -> float | None:
     return found.p95 if found else None
 
 
-def figures(case: str, call: Call, seconds: float, use: dict[str, ProcessUse]) -> Figures:
-    """What `call` says, without its first second."""
+def figures(case: str, call: Call, seconds: float, usage: dict[str, ProcessUse]) -> Figures:
+    """The figures of `call`, its first second left out."""
     assert call.first_frame_ns is not None
     start_s = (call.first_frame_ns - call.offered_ns) / 1e9 + 1.0
     ages = [(at, age) for at, age in call.ages_ms if at > start_s]
@@ -90,7 +91,7 @@ def figures(case: str, call: Call, seconds: float, use: dict[str, ProcessUse]) -
         disordered=sum(b < a for a, b in itertools.pairwise(numbers)),
         age_p95_ms=[event["age_ms"]["p95"] for event in slo if event.get("age_ms")],
         on_air_ms=_on_air_ms(call),
-        processes=use,
+        processes=usage,
         slo=slo[-1] if slo else None,
     )
 
@@ -105,11 +106,11 @@ def _on_air_ms(call: Call) -> list[float]:
     ]
 
 
-class Meter:
-    """CPU and memory of a process and its children, from one moment to another.
+class ProcessMeter:
+    """CPU use and memory of a process and its children, from its making to `read`.
 
     Args:
-        pid: of the parent; it is called `server`, a child of it `engine`.
+        pid: of the parent, named `server` in the result; its child is named `engine`.
     """
 
     def __init__(self, pid: int) -> None:

@@ -1,4 +1,4 @@
-"""The far end of a benchmark call: sends numbered pictures and reads the numbers that come back."""
+"""A benchmark's caller: it sends numbered pictures and reads the numbers that come back."""
 
 import asyncio
 import time
@@ -53,7 +53,7 @@ class NumberedCamera(VideoStreamTrack):
 
 @dataclass(slots=True)
 class Call:
-    """What one call brought, as it went."""
+    """The record of one call; times are of the monotonic clock."""
 
     offered_ns: int = 0
     answered_ns: int = 0
@@ -73,11 +73,11 @@ async def place_call(
     script: Callable[[Callable[[dict[str, Any]], None]], Awaitable[None]] | None = None,
     warm_up: Callable[[], Awaitable[None]] | None = None,
 ) -> Call:
-    """Call the server at `url` for `seconds` after the first frame and hang up.
+    """Call the server at `url`, hang up `seconds` after the first frame, return the record.
 
     Args:
         script: may send parameters while the call is up.
-        warm_up: awaited once the first frame has come, before figures count.
+        warm_up: awaited after the first frame, before the measured `seconds` begin.
     """
     peer = RTCPeerConnection()
     camera = NumberedCamera(pictures, fps=fps)
@@ -87,29 +87,29 @@ async def place_call(
     first = asyncio.Event()
 
     @channel.on("message")
-    def heard(text: str) -> None:
+    def on_message(text: str) -> None:
         call.events.append(
             ((time.monotonic_ns() - call.offered_ns) / 1e9, msgspec.json.decode(text))
         )
 
-    def say(update: dict[str, Any]) -> None:
+    def send(update: dict[str, Any]) -> None:
         channel.send(msgspec.json.encode(update).decode())
 
-    async def watch(track: MediaStreamTrack) -> None:
+    async def receive(track: MediaStreamTrack) -> None:
         try:
             while True:
                 frame = await track.recv()
                 assert isinstance(frame, av.VideoFrame)
-                _note(call, camera, frame)
+                _record_frame(call, camera, frame)
                 first.set()
         except MediaStreamError:
             return
 
-    watchers: list[asyncio.Task[None]] = []
+    receivers: list[asyncio.Task[None]] = []
 
     @peer.on("track")
-    def arrived(track: MediaStreamTrack) -> None:
-        watchers.append(asyncio.create_task(watch(track), name="watch"))
+    def on_track(track: MediaStreamTrack) -> None:
+        receivers.append(asyncio.create_task(receive(track), name="receive"))
 
     await peer.setLocalDescription(await peer.createOffer())
     try:
@@ -120,13 +120,13 @@ async def place_call(
                 await warm_up()
             async with asyncio.TaskGroup() as tasks:
                 if script is not None:
-                    tasks.create_task(script(say), name="script")  # type: ignore[arg-type]
+                    tasks.create_task(script(send), name="script")  # type: ignore[arg-type]
                 await asyncio.sleep(seconds)
             if session_id is not None:
                 await http.delete(f"{url}/{session_id}")
     finally:
         await peer.close()
-        await asyncio.gather(*watchers)
+        await asyncio.gather(*receivers)
     return call
 
 
@@ -144,7 +144,7 @@ async def _offer(
     return session_id
 
 
-def _note(call: Call, camera: NumberedCamera, frame: av.VideoFrame) -> None:
+def _record_frame(call: Call, camera: NumberedCamera, frame: av.VideoFrame) -> None:
     now_ns = time.monotonic_ns()
     if call.first_frame_ns is None:
         call.first_frame_ns = now_ns

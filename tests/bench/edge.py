@@ -1,11 +1,12 @@
-"""What the media edge makes of bursts and of a poor link, in a real Chromium.
+"""How the media edge plays out bursts and adapts to a slow link, seen in a real Chromium.
 
     python -m tests.bench.edge [--seconds 20] [--cases "bursts;cap"] [--out FILE.json]
 
-`echo` is the whole server without a model, and holds the page's own reckoning of a picture's age
-against the numbers in the pixels. `bursts` is the whole server before an engine that takes 80 ms a
-chunk, give or take 12: four frames come at once, and are to be shown one by one. `cap` is the media
-edge alone, giving each frame back over a link of 2 Mbit/s; `cap, stock` is aiortc's own.
+`echo` is the whole server without a model, and compares the page's own estimate of a picture's age
+with the numbers in the pixels. `bursts` is the whole server before an engine that takes 80 ms a
+chunk with a standard deviation of 12 ms: four frames come at once and are to be shown one by one.
+`cap` is the media edge alone, sending each frame back over a link of 2 Mbit/s; `cap, stock` is
+stock aiortc over the same link.
 """
 
 import argparse
@@ -62,9 +63,9 @@ class EdgeFigures(msgspec.Struct, frozen=True, kw_only=True):
         fps: pictures shown a second.
         gap_ms_sd: between two pictures shown, the standard deviation.
         glass_ms: drawn to shown, by the number in the pixels.
-        available_ms: back from the engine to shown, by the stamps.
-        reckoned_off_ms: how far the page's own reckoning is from the pixels, the amount.
-        joined: share of the pictures shown whose stamps had come.
+        engine_to_screen_ms: received from the engine to shown, by the server's frame timing.
+        age_error_ms: how far the page's estimate of a picture's age is from that of the pixels.
+        timed_share: share of the pictures shown whose frame timing had come.
     """
 
     case: str
@@ -72,9 +73,9 @@ class EdgeFigures(msgspec.Struct, frozen=True, kw_only=True):
     fps: float
     gap_ms_sd: float
     glass_ms: Spread
-    available_ms: Spread | None
-    reckoned_off_ms: Spread | None
-    joined: float | None
+    engine_to_screen_ms: Spread | None
+    age_error_ms: Spread | None
+    timed_share: float | None
     freezes: int
     key_frames: int
     lost_packets: int
@@ -98,24 +99,24 @@ def spread(values: list[float]) -> Spread | None:
 
 
 def edge_figures(case: str, result: dict[str, Any], seconds: float) -> EdgeFigures:
-    """What the page's record says."""
+    """The figures of the page's record, its first `SKIP_S` seconds left out."""
     start_ms = result["firstAt"] + SKIP_S * 1000
     shown = [one for one in result["shown"] if one[0] >= start_ms]
     gaps = [after[0] - before[0] for before, after in itertools.pairwise(shown)]
     glass = spread([age for _, number, age in shown if number is not None and age is not None])
     if glass is None or len(gaps) < 2:
         raise RuntimeError(f"none of {len(result['shown'])} pictures could be read")
-    received, told = result["received"], result["told"]
-    available, off, joined = _reckoned(told, shown) if told["clock"] else ([], [], None)
+    received, timing = result["received"], result["timing"]
+    delays, errors, timed_share = _ages(timing, shown) if timing["clock"] else ([], [], None)
     return EdgeFigures(
         case=case,
         seconds=seconds,
         fps=1000 * len(gaps) / sum(gaps),
         gap_ms_sd=statistics.stdev(gaps),
         glass_ms=glass,
-        available_ms=spread(available),
-        reckoned_off_ms=spread(off),
-        joined=joined,
+        engine_to_screen_ms=spread(delays),
+        age_error_ms=spread(errors),
+        timed_share=timed_share,
         freezes=received["freezeCount"],
         key_frames=received["keyFramesDecoded"],
         lost_packets=received["packetsLost"],
@@ -123,30 +124,30 @@ def edge_figures(case: str, result: dict[str, Any], seconds: float) -> EdgeFigur
     )
 
 
-def _reckoned(
-    told: dict[str, Any], shown: list[list[float]]
+def _ages(
+    timing: dict[str, Any], shown: list[list[float]]
 ) -> tuple[list[float], list[float], float]:
-    """Of each picture: from the engine to the screen, and how far its age is from the pixels'."""
-    frames = {frame["rtp"]: frame for frame in told["frames"]}
-    names = dict(told["presented"])
-    offset_ms = told["clock"]["offset_ms"]
-    available, off = [], []
+    """Delays from engine to screen, errors of the page's ages, share of pictures with timing."""
+    frames = {frame["rtp"]: frame for frame in timing["frames"]}
+    names = dict(timing["presented"])
+    offset_ms = timing["clock"]["offset_ms"]
+    delays, errors = [], []
     for shown_ms, _, age_ms in shown:
         frame = frames.get(names[shown_ms])
         if frame is None:
             continue
-        available.append(shown_ms - (frame["received"] - offset_ms))
+        delays.append(shown_ms - (frame["received"] - offset_ms))
         if age_ms is not None and frame["filmed"] is not None:
-            reckoned_ms = shown_ms - (frame["filmed"] - told["origin_ms"])
-            off.append(abs(reckoned_ms - age_ms))
-    return available, off, len(available) / len(shown)
+            estimated_ms = shown_ms - (frame["filmed"] - timing["origin_ms"])
+            errors.append(abs(estimated_ms - age_ms))
+    return delays, errors, len(delays) / len(shown)
 
 
 async def run_case(executable: Path, name: str, seconds: float) -> EdgeFigures:
-    """One call.
+    """Make one call.
 
     Raises:
-        LinkUnavailable: if it needs a link that cannot be had.
+        LinkUnavailable: if the case needs a slow link and this machine cannot make one.
     """
     if name not in CAPPED:
         async with running_chromium(executable, camera=None) as browser:
@@ -189,7 +190,7 @@ def edge_table(report: EdgeReport) -> str:
     """The figures as Markdown."""
     rows = [
         "| case | fps shown | gap ms sd | glass to glass ms p50 / p95 | engine to screen ms "
-        "p50 / p95 | page's reckoning off by ms p50 / p95 | freezes | key frames | down kbit/s |",
+        "p50 / p95 | error of the page's age ms p50 / p95 | freezes | key frames | down kbit/s |",
         "|---" * 9 + "|",
     ]
     for case in report.cases:
@@ -198,8 +199,8 @@ def edge_table(report: EdgeReport) -> str:
             f"{case.fps:.1f}",
             f"{case.gap_ms_sd:.1f}",
             _cell(case.glass_ms),
-            _cell(case.available_ms),
-            _cell(case.reckoned_off_ms),
+            _cell(case.engine_to_screen_ms),
+            _cell(case.age_error_ms),
             str(case.freezes),
             str(case.key_frames),
             f"{case.down_kbps:.0f}",
@@ -218,14 +219,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of each call")
     parser.add_argument("--cases", default=";".join(CASES), help=f"of {'; '.join(CASES)}")
     parser.add_argument("--out", type=Path, help="where to write the JSON")
-    asked = parser.parse_args()
-    cases = asked.cases.split(";")
+    arguments = parser.parse_args()
+    cases = arguments.cases.split(";")
     if unknown := set(cases) - set(CASES):
         parser.error(f"cases are {', '.join(sorted(unknown))}, they must be of {', '.join(CASES)}")
-    report = asyncio.run(run(cases, asked.seconds))
-    if asked.out:
+    report = asyncio.run(run(cases, arguments.seconds))
+    if arguments.out:
         text = msgspec.json.format(msgspec.json.encode(report), indent=1)
-        asked.out.write_bytes(text + b"\n")
+        arguments.out.write_bytes(text + b"\n")
     print(edge_table(report))
 
 

@@ -6,7 +6,7 @@ The transformer is that of the golden stream batches, scaled to width 512, 8 lay
 a frame, with a cache of 6 frames, 3 of them adaptive sinks. Both run the same weights on the same
 input and must give the same flow. Each round times one step of each, in turn, so both meet the
 same machine; the figure is the median of the rounds' ratios, beside both medians. Time is the
-processor's, summed over threads: what others do on the machine shows in it little.
+processor's, summed over threads: other processes on the machine hardly change it.
 """
 
 import argparse
@@ -68,11 +68,11 @@ class Round:
     """The same step, both ways."""
 
     ours_s: float
-    theirs_s: float
+    straightforward_s: float
     difference: float
 
 
-class Duel:
+class SideBySide:
     """Both ways to take a step, at the same point of the same stream batch.
 
     Args:
@@ -97,7 +97,7 @@ class Duel:
             device=self._model.device,
             dtype=torch.float32,
         )
-        self._other = Straightforward(
+        self._straightforward = Straightforward(
             self._model, CACHE, self._model.text_embedding(prompt_BTE), batch=batch, tokens=tokens
         )
         self._timesteps_BF = torch.tensor(STEP_LIST[:batch])[:, None]
@@ -105,18 +105,18 @@ class Duel:
 
     def ours(self, x_BFchw: Tensor) -> Tensor:
         frames = x_BFchw.shape[1]
-        here = position_of(CACHE, past_frames=self._past_frames, frames=frames)
-        placement = to_device([here] * self._batch, x_BFchw.device)
+        position = position_of(CACHE, past_frames=self._past_frames, frames=frames)
+        placement = to_device([position] * self._batch, x_BFchw.device)
         height, width = self._size
         memory = self._model.stream_memory(self._cache, placement, height=height, width=width)
         timesteps_BF = self._timesteps_BF.expand(-1, frames)
         flow: Tensor = self._model(x_BFchw, timesteps_BF, self._conditioning, memory)
         return flow
 
-    def theirs(self, x_BFchw: Tensor) -> Tensor:
-        here = position_of(CACHE, past_frames=self._past_frames, frames=x_BFchw.shape[1])
+    def straightforward(self, x_BFchw: Tensor) -> Tensor:
+        position = position_of(CACHE, past_frames=self._past_frames, frames=x_BFchw.shape[1])
         timesteps_BF = self._timesteps_BF.expand(-1, x_BFchw.shape[1])
-        return self._other(x_BFchw, timesteps_BF, [here.start] * self._batch)
+        return self._straightforward(x_BFchw, timesteps_BF, [position.start] * self._batch)
 
     def round(self, *, ours_first: bool) -> Round:
         """Take the same step both ways, and move on."""
@@ -124,13 +124,15 @@ class Duel:
         x_BFchw = torch.randn(self._batch, frames, self._model.params.latent_channels, *self._size)
         if ours_first:
             ours_s, ours = timed(self.ours, x_BFchw)
-            theirs_s, theirs = timed(self.theirs, x_BFchw)
+            straightforward_s, straightforward = timed(self.straightforward, x_BFchw)
         else:
-            theirs_s, theirs = timed(self.theirs, x_BFchw)
+            straightforward_s, straightforward = timed(self.straightforward, x_BFchw)
             ours_s, ours = timed(self.ours, x_BFchw)
         self._past_frames += frames
         return Round(
-            ours_s=ours_s, theirs_s=theirs_s, difference=(ours - theirs).abs().max().item()
+            ours_s=ours_s,
+            straightforward_s=straightforward_s,
+            difference=(ours - straightforward).abs().max().item(),
         )
 
 
@@ -149,18 +151,18 @@ def random_model(params: DitParams) -> CausalDit:
 
 @torch.inference_mode()
 def measure(batch: int, rounds: int) -> Figure:
-    """Warm up until the ring turns, then time `rounds` steps each way."""
-    duel = Duel(batch=batch)
+    """Warm up until the cache evicts, then time `rounds` steps each way."""
+    comparison = SideBySide(batch=batch)
     for number in range(WARM_FRAMES):
-        duel.round(ours_first=number % 2 == 0)
-    taken = [duel.round(ours_first=number % 2 == 0) for number in range(rounds)]
+        comparison.round(ours_first=number % 2 == 0)
+    steps = [comparison.round(ours_first=number % 2 == 0) for number in range(rounds)]
     return Figure(
         batch=batch,
         rounds=rounds,
-        ours_ms=1e3 * statistics.median(each.ours_s for each in taken),
-        straightforward_ms=1e3 * statistics.median(each.theirs_s for each in taken),
-        ratio=statistics.median(each.ours_s / each.theirs_s for each in taken),
-        worst_difference=max(each.difference for each in taken),
+        ours_ms=1e3 * statistics.median(each.ours_s for each in steps),
+        straightforward_ms=1e3 * statistics.median(each.straightforward_s for each in steps),
+        ratio=statistics.median(each.ours_s / each.straightforward_s for each in steps),
+        worst_difference=max(each.difference for each in steps),
     )
 
 

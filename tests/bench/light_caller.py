@@ -1,6 +1,6 @@
-"""Callers that cost next to nothing: H.264 made beforehand goes out, what comes back is counted.
+"""Callers that cost little: they send H.264 encoded beforehand and count the frames received.
 
-Nothing is encoded or decoded here, so that what a machine can do is left to the server under test.
+Nothing is encoded or decoded during a call, so that the machine is left to the server under test.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ OFFER_PATH = "/api/v1/webrtc/offer"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """Pictures as they are sent, over and over.
+    """Encoded pictures, sent over and over.
 
     Args:
         frames: each one's H.264, the first a key frame.
@@ -42,7 +42,7 @@ class Recording:
 
     @classmethod
     def make(cls, pictures: list[I420], *, fps: int, bitrate_bps: int) -> "Recording":
-        """Encode pictures; all but the first lean on those before them."""
+        """Encode pictures; the first is the only key frame."""
         rows, width = pictures[0].shape
         context = av.CodecContext.create("libx264", "w")
         context.width, context.height = width, rows * 2 // 3
@@ -55,8 +55,8 @@ class Recording:
         context.options |= {"level": "31", "sc_threshold": "0"}
         frames = []
         for picture in pictures:
-            made = context.encode(av.VideoFrame.from_ndarray(picture, format="yuv420p"))
-            frames.append(b"".join(map(bytes, made)))
+            packets = context.encode(av.VideoFrame.from_ndarray(picture, format="yuv420p"))
+            frames.append(b"".join(map(bytes, packets)))
         return cls(frames=tuple(frames), fps=fps)
 
 
@@ -91,19 +91,19 @@ class Replay(MediaStreamTrack):
 
 @dataclass(slots=True)
 class Received:
-    """What has come back of one call: when each frame had, and how many bytes."""
+    """The frames received in one call: when each came, and their bytes in all."""
 
     at_ns: list[int] = field(default_factory=list)
     size_bytes: int = 0
 
     def fps(self, seconds: float) -> float:
-        """Of the last `seconds`."""
+        """Frames a second over the last `seconds`."""
         since_ns = time.monotonic_ns() - int(seconds * NS_PER_S)
         return sum(at_ns >= since_ns for at_ns in self.at_ns) / seconds
 
 
-class _Count(queue.Queue[Any]):
-    """In the place of the queue to the decoder, which then has nothing to do but to end."""
+class _FrameCounter(queue.Queue[Any]):
+    """Replaces the decoder's queue: frames are counted and dropped, so that none is decoded."""
 
     def __init__(self, received: Received) -> None:
         super().__init__()
@@ -118,17 +118,17 @@ class _Count(queue.Queue[Any]):
         self._received.size_bytes += len(frame.data)
 
 
-class _Told:
-    """In the place of the estimator of the link, says the same once a second."""
+class _FixedEstimate:
+    """Replaces the bandwidth estimator: the same estimate, once a second."""
 
     def __init__(self, link_bps: int) -> None:
         self._link_bps = link_bps
-        self._told_ms: int | None = None
+        self._sent_ms: int | None = None
 
     def add(self, *, arrival_time_ms: int, ssrc: int, **_: int) -> tuple[int, list[int]] | None:
-        if self._told_ms is not None and arrival_time_ms - self._told_ms < 1000:
+        if self._sent_ms is not None and arrival_time_ms - self._sent_ms < 1000:
             return None
-        self._told_ms = arrival_time_ms
+        self._sent_ms = arrival_time_ms
         return self._link_bps, [ssrc]
 
 
@@ -137,7 +137,7 @@ async def calling(address: str, recording: Recording, *, link_bps: int) -> Async
     """A call while the block runs.
 
     Args:
-        link_bps: what the server is told that the caller's link carries.
+        link_bps: the bandwidth that the caller reports for its link (REMB).
     """
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     received, replay = Received(), Replay(recording)
@@ -159,8 +159,10 @@ async def calling(address: str, recording: Recording, *, link_bps: int) -> Async
             response.raise_for_status()
             answer = await response.json()
         receiver = transceiver.receiver
-        replace_private(receiver, "_RTCRtpReceiver__decoder_queue", _Count(received))
-        replace_private(receiver, "_RTCRtpReceiver__remote_bitrate_estimator", _Told(link_bps))
+        replace_private(receiver, "_RTCRtpReceiver__decoder_queue", _FrameCounter(received))
+        replace_private(
+            receiver, "_RTCRtpReceiver__remote_bitrate_estimator", _FixedEstimate(link_bps)
+        )
         await pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))
         yield received
     finally:

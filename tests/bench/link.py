@@ -1,7 +1,7 @@
 """A network of its own for a browser, and a link to it of a given capacity.
 
 The browser runs in a network namespace, joined to ours by a pair of virtual interfaces; a token
-bucket on our end holds up what is sent to it. Linux, and root, or it cannot be had.
+bucket on our end delays what is sent to it. It needs Linux and root.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_THEIRS = "slip-there"
+_FAR_INTERFACE = "slip-far"
 _BURST = "16kb"
 _QUEUE = "200ms"  # what the slow hop may hold, as home routers do
 
@@ -25,12 +25,12 @@ class LinkUnavailable(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A link that stands.
+    """A link that is up.
 
     Args:
-        host: our address on it.
-        namespace: where the other end is.
-        folder: of our own.
+        host: our end's address.
+        namespace: the network namespace of the other end.
+        folder: for files of this link alone.
     """
 
     host: str
@@ -47,7 +47,7 @@ class Link:
     @contextlib.contextmanager
     def cut(self) -> Iterator[None]:
         """The other end has lost its network while the block runs."""
-        interface = ("ip", "-n", self.namespace, "link", "set", _THEIRS)
+        interface = ("ip", "-n", self.namespace, "link", "set", _FAR_INTERFACE)
         _run(*interface, "down")
         try:
             yield
@@ -60,7 +60,7 @@ def capped_link(kbps: int) -> Iterator[Link]:
     """A link over which we can send `kbps`; the way back is free.
 
     Raises:
-        LinkUnavailable: if this machine does not let us.
+        LinkUnavailable: if this machine lacks a program or refuses a command.
     """
     for program in ("ip", "tc"):
         if shutil.which(program) is None:
@@ -68,23 +68,23 @@ def capped_link(kbps: int) -> Iterator[Link]:
     own = os.getpid() % 65_536  # several may run at the same time
     namespace, ours = f"slipstream-{own}", f"slip-{own}"
     subnet = f"10.{64 + own // 16_384}.{own // 64 % 256}"
-    here, there = (f"{subnet}.{own % 64 * 4 + end}" for end in (1, 2))
+    near, far = (f"{subnet}.{own % 64 * 4 + end}" for end in (1, 2))
     inside = ("ip", "-n", namespace)
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as made:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as cleanup:
         _run("ip", "netns", "add", namespace)
-        made.callback(_run, "ip", "netns", "del", namespace)
-        _run("ip", "link", "add", ours, "type", "veth", "peer", _THEIRS, "netns", namespace)
-        made.callback(_run, "ip", "link", "del", ours)  # a namespace takes its time over it
-        _run("ip", "addr", "add", f"{here}/30", "dev", ours)
+        cleanup.callback(_run, "ip", "netns", "del", namespace)
+        _run("ip", "link", "add", ours, "type", "veth", "peer", _FAR_INTERFACE, "netns", namespace)
+        cleanup.callback(_run, "ip", "link", "del", ours)  # a namespace takes its time over it
+        _run("ip", "addr", "add", f"{near}/30", "dev", ours)
         _run("ip", "link", "set", ours, "up")
-        _run(*inside, "addr", "add", f"{there}/30", "dev", _THEIRS)
-        _run(*inside, "link", "set", _THEIRS, "up")
+        _run(*inside, "addr", "add", f"{far}/30", "dev", _FAR_INTERFACE)
+        _run(*inside, "link", "set", _FAR_INTERFACE, "up")
         _run(*inside, "link", "set", "lo", "up")
         _run(
             *("tc", "qdisc", "add", "dev", ours, "root", "tbf"),
             *("rate", f"{kbps}kbit", "burst", _BURST, "latency", _QUEUE),
         )
-        yield Link(host=here, namespace=namespace, folder=Path(folder))
+        yield Link(host=near, namespace=namespace, folder=Path(folder))
 
 
 def _run(*command: str) -> None:

@@ -7,7 +7,7 @@
  * @param {{width: number, height: number, fps: number, seconds: number, url: string,
  *          codec: string | null, hints: boolean, stamps: boolean}} options `codec`: the only one the
  *        browser offers, null for all; `hints`: whether it sets what our page sets; `stamps`: whether
- *        the server's stamps are asked for, which only the whole server has
+ *        the server's frame timing is received, which only the whole server sends
  */
 async (options) => {
   const { width, height, fps, seconds, url, codec, hints, stamps } = options;
@@ -37,7 +37,7 @@ async (options) => {
     });
   };
 
-  const word = (number) => {
+  const codeOf = (number) => {
     number &= 0xffff;
     let sum = 0;
     for (let shift = 0; shift < 16; shift += 4) sum += (number >> shift) & 0xf;
@@ -45,7 +45,7 @@ async (options) => {
   };
 
   const draw = (luma, number) => {
-    const code = word(number);
+    const code = codeOf(number);
     for (let cell = 0; cell < CELLS; cell++) {
       const left = width / 2 + ((cell - CELLS / 2) * height) / CELLS;
       const value = (code >> (CELLS - 1 - cell)) & 1 ? WHITE : BLACK;
@@ -65,7 +65,7 @@ async (options) => {
     const pixels = strip.getImageData(0, 2, CELLS * 4, 1).data;
     let code = 0;
     for (let cell = 0; cell < CELLS; cell++) code = (code << 1) | (pixels[(cell * 4 + 2) * 4] > 125);
-    return word(code >> 4) === code ? code >> 4 : null;
+    return codeOf(code >> 4) === code ? code >> 4 : null;
   };
 
   const pictures = makePictures();
@@ -101,7 +101,7 @@ async (options) => {
   Object.assign(video, { muted: true, autoplay: true, playsInline: true });
   document.body.append(video);
 
-  const told = { frames: [], presented: [], clock: null, origin_ms: performance.timeOrigin };
+  const timing = { frames: [], presented: [], clock: null, origin_ms: performance.timeOrigin };
   let pings;
   if (stamps) {
     const { ServerClock } = await import("/shared/server_clock.js");
@@ -112,29 +112,29 @@ async (options) => {
       const { type, t, server_ns } = JSON.parse(data);
       if (type !== "pong") return;
       clock.add(t, server_ns / 1e6, performance.now());
-      told.clock = { offset_ms: clock.offset_ms, error_ms: clock.error_ms };
+      timing.clock = { offset_ms: clock.offset_ms, error_ms: clock.error_ms };
     };
     parameters.onopen = () => {
       const ping = () => parameters.send(JSON.stringify({ type: "ping", t: performance.now() }));
       pings = setInterval(ping, PING_MS);
     };
-    const timing = pc.createDataChannel("timing", { ordered: false, maxRetransmits: 0 });
-    timing.binaryType = "arraybuffer";
-    timing.onmessage = ({ data }) => told.frames.push(...readStamps(data));
+    const stampsChannel = pc.createDataChannel("timing", { ordered: false, maxRetransmits: 0 });
+    stampsChannel.binaryType = "arraybuffer";
+    stampsChannel.onmessage = ({ data }) => timing.frames.push(...readStamps(data));
   }
 
   const shown = [];
   let firstFrame;
   const first = new Promise((resolve) => (firstFrame = resolve));
-  const look = (_, { rtpTimestamp }) => {
+  const onPresented = (_, { rtpTimestamp }) => {
     const now = performance.now();
-    told.presented.push([now, rtpTimestamp]);
+    timing.presented.push([now, rtpTimestamp]);
     const number = read(video);
     shown.push([now, number, number === null ? null : now - (drawnAt[number] ?? NaN)]);
     firstFrame(now);
-    video.requestVideoFrameCallback(look);
+    video.requestVideoFrameCallback(onPresented);
   };
-  video.requestVideoFrameCallback(look);
+  video.requestVideoFrameCallback(onPresented);
   pc.ontrack = ({ track }) => (video.srcObject = new MediaStream([track]));
 
   const filmed = film();
@@ -169,7 +169,7 @@ async (options) => {
     firstFrameMs: firstAt - offered,
     firstAt,
     shown,
-    told,
+    timing,
     codec: stats[stats["inbound-rtp"].codecId],
     received: stats["inbound-rtp"],
     sent: stats["outbound-rtp"],

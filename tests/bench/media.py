@@ -32,7 +32,7 @@ from slipstream_server.observability.slo import percentiles
 from tests.bench.__main__ import cores, processor
 from tests.e2e.browser import HOW_TO_GET_ONE, find_chromium, running_chromium
 
-START_S = 30
+START_TIMEOUT_S = 30
 SKIP_S = 2.0  # of the beginning, while rates settle
 SCRIPT = Path(__file__).with_name("media.js").read_text()
 
@@ -45,7 +45,7 @@ class Case:
         module: run with `options` and the port.
         codec: the only one the page offers; None for all it has.
         hints: whether the page sets what our own page sets.
-        stamps: whether it asks for the server's stamps, which only the whole server has.
+        stamps: whether it receives the server's frame timing, which only the whole server sends.
     """
 
     module: str
@@ -124,7 +124,7 @@ NUMBERS = [name for name in Figures.__struct_fields__ if name != "codec"]
 
 
 def figures(result: dict[str, Any], seconds: float, cpu_percent: float) -> Figures:
-    """What the page's record says."""
+    """The figures of the page's record, its first `SKIP_S` seconds left out."""
     start = result["firstAt"] + SKIP_S * 1000
     shown = [one for one in result["shown"] if one[0] >= start]
     ages = percentiles([age for _, number, age in shown if number is not None and age is not None])
@@ -177,7 +177,7 @@ async def running_server(
 
 
 async def until_ready(url: str) -> None:
-    async with aiohttp.ClientSession() as http, asyncio.timeout(START_S):
+    async with aiohttp.ClientSession() as http, asyncio.timeout(START_TIMEOUT_S):
         while True:
             with contextlib.suppress(aiohttp.ClientConnectorError):
                 async with http.get(url) as response:
@@ -194,7 +194,7 @@ async def run_case(browser: Browser, case: Case, size: Size, seconds: float) -> 
 async def record(
     browser: Browser, case: Case, size: Size, seconds: float, *, host: str = "127.0.0.1"
 ) -> tuple[dict[str, Any], float]:
-    """What the page saw in one call, and the server's use of a core in percent.
+    """The page's record of one call, and the server's use of a core in percent.
 
     Args:
         host: the server's address, where the browser finds it.
@@ -247,7 +247,7 @@ def cell(value: float, base: float) -> str:
 
 
 def media_table(report: MediaReport) -> str:
-    """What is asked of the first case's latency and first frame, as Markdown: the medians."""
+    """Medians as Markdown, latency and first frame also as ratios to the first case."""
     rows = [
         "| pictures | case | codec | glass to glass ms p50 / p95 | of the first | first frame ms "
         "| of the first | fps shown | key frames | down kbit/s | CPU % |",

@@ -1,4 +1,4 @@
-"""Our media edge alone: aiortc with our parts in it, giving every frame straight back.
+"""Our media edge alone: aiortc with our parts in it, sending every frame straight back.
 
 Run as `python -m tests.bench.media_edge PORT [HOST]`; compare with `stock_aiortc.py`.
 """

@@ -16,7 +16,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def table(report: Report) -> str:
-    """The figures people ask for first, as Markdown."""
+    """The main figures as Markdown."""
     rows = [
         "| case | first frame ms | glass to glass ms p50 / p95 | age ms p50 / p95 / p99 | age p95 "
         "at 10 s, at the end | fps in / out | gap ms p50 / p95 | drops | CPU % server + engine | "
@@ -31,7 +31,7 @@ def _row(case: Figures) -> str:
     age = slo.get("age_ms")
     ages = case.age_p95_ms
     drops = {cause: count for cause, count in slo.get("drops", {}).items() if count}
-    use = case.processes.values()
+    usage = case.processes.values()
     cells = [
         case.case,
         f"{case.first_frame_ms:.0f}",
@@ -41,7 +41,7 @@ def _row(case: Figures) -> str:
         f"{slo['fps']['in']:.1f} / {case.fps_out:.1f}" if slo else f"30 / {case.fps_out:.1f}",
         f"{case.gap_ms.p50:.0f} / {case.gap_ms.p95:.0f}" if case.gap_ms else "-",
         ", ".join(f"{cause} {count}" for cause, count in drops.items()) or "none",
-        " + ".join(f"{process.cpu_percent:.0f}" for process in use),
-        " + ".join(f"{process.rss_mib:.0f}" for process in use),
+        " + ".join(f"{process.cpu_percent:.0f}" for process in usage),
+        " + ".join(f"{process.rss_mib:.0f}" for process in usage),
     ]
     return "| " + " | ".join(cells) + " |"

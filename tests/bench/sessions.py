@@ -2,11 +2,11 @@
 
     python -m tests.bench.sessions [--cases ...] [--most 16] [--seconds 8] [--out FILE.json]
 
-Callers send 640x480 at 24 fps and get their pictures back, one caller more each time, until a case
-does not hold them any more: a call is held if 95 % of the frames that it sends come back. Callers
-are as light as can be (`load.py`) but run on the same cores. So the first figure is the processor
-time that a call costs the server; what it costs the caller stands apart. All cases are sent, and
-send, the same bits a second.
+Callers send 640x480 at 24 fps and get their pictures back, one caller more each time, until a
+case no longer sustains them: a call is sustained if 95 % of the frames that it sends come back.
+Callers cost little (`light_caller.py`) but run on the same cores. So the first figure is the
+processor time that a call costs the server; what it costs the caller is a column of its own. All
+cases are sent, and send, the same bits a second.
 """
 
 import argparse
@@ -35,18 +35,18 @@ FPS = 24
 LINK_BPS = 1_500_000
 OURS_BPS = int(LINK_BPS / 0.85)  # we leave some of a link for what is sent again
 SETTLE_S = 4.0  # key frames, and rates on their way
-HELD = 0.95
-GIVE_UP = 2  # after so many loads in a row that were not held
+SUSTAINED_SHARE = 0.95
+GIVE_UP = 2  # after so many loads in a row that were not sustained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Servers, each a process of its own with its children; callers are dealt out to them.
+    """Servers, each a process of its own with its children; callers are spread over them.
 
     Args:
         command: of a server, after `python -m`; the port comes last.
         servers: how many of them.
-        link_bps: what callers say that their links carry, so that they are sent `LINK_BPS`.
+        link_bps: the bandwidth that callers report, so that they are sent `LINK_BPS`.
     """
 
     command: tuple[str, ...]
@@ -75,7 +75,7 @@ CASES = {
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """So many calls at the same time.
+    """The figures of `calls` calls at the same time.
 
     Args:
         fps_least, fps_mean: frames that came back a second, of the call that got the fewest, and of
@@ -93,8 +93,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     caller_percent: float
 
     @property
-    def held(self) -> bool:
-        return self.fps_least >= HELD * FPS
+    def is_sustained(self) -> bool:
+        return self.fps_least >= SUSTAINED_SHARE * FPS
 
 
 class CaseReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,8 +103,8 @@ class CaseReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def most(self) -> int:
-        """The most calls that were all held."""
-        return max((load.calls for load in self.loads if load.held), default=0)
+        """The most calls that were all sustained."""
+        return max((load.calls for load in self.loads if load.is_sustained), default=0)
 
 
 class SessionsReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +119,7 @@ class SessionsReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sessions_table(report: SessionsReport) -> str:
-    """The figures as Markdown; the cost of a call is of the largest load that all cases hold."""
+    """The figures as Markdown; the cost of a call is that of the largest load all cases sustain."""
     common = max(1, min(case.most for case in report.cases))
     costs = {case.case: _at(case, common) for case in report.cases}
     base = report.cases[0]
@@ -199,14 +199,14 @@ async def measure(case: Case, recording: Recording, calls: int, seconds: float) 
 
 
 def run_case(name: str, recording: Recording, most: int, seconds: float) -> CaseReport:
-    """Load after load, until the case has not held a few in a row."""
+    """Load after load, until the case has not sustained `GIVE_UP` of them in a row."""
     loads: list[Load] = []
     for calls in range(1, most + 1):
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             load = runner.run(measure(CASES[name], recording, calls, seconds))
         print(f"{name}: {load}", file=sys.stderr, flush=True)
         loads.append(load)
-        if len(loads) >= GIVE_UP and not any(load.held for load in loads[-GIVE_UP:]):
+        if len(loads) >= GIVE_UP and not any(load.is_sustained for load in loads[-GIVE_UP:]):
             break
     return CaseReport(case=name, loads=loads)
 

@@ -1,6 +1,6 @@
-"""The yardstick: aiortc by itself, giving every frame straight back.
+"""The baseline: aiortc by itself, sending every frame straight back.
 
-Run as `python -m tests.bench.stock_aiortc PORT [HOST]`; speaks the offer of the real server.
+Run as `python -m tests.bench.stock_aiortc PORT [HOST]`; answers offers as the real server does.
 """
 
 import sys

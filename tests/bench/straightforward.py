@@ -1,4 +1,4 @@
-"""The transformer's step as the specification's text tells it, eager and sample by sample.
+"""The transformer's step as the specification describes it, eager and sample by sample.
 
 It is what `bench-engine` measures the engine against: complex float64 rotation in a loop over the
 samples (`spec/01` 5), eviction lists and similarity tests in a loop over the samples (`spec/02` 2),
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 @dataclass
 class LayerCache:
-    """One layer's cache: keys and values, and for each sample how much is in use and what goes."""
+    """One layer's cache: keys and values, each sample's tokens in use and what to evict next."""
 
     k_BNHD: Tensor
     v_BNHD: Tensor
@@ -62,7 +62,7 @@ class Straightforward:
         ]
         pairs = dit.head_dim // 2
         split = (pairs - 2 * (pairs // 3), pairs // 3, pairs // 3)
-        self._turns = [_turns(dit.positions, count) for count in split]
+        self._rotations = [_rotations(dit.positions, count) for count in split]
 
     def __call__(self, x_BFchw: Tensor, timesteps_BF: Tensor, starts: list[int]) -> Tensor:
         """The flow; `starts` are the positions of the samples' first frames."""
@@ -127,21 +127,21 @@ class Straightforward:
 
     def _rotate(self, x_BLHD: Tensor, grid: tuple[int, ...], starts: list[int]) -> Tensor:
         frames, rows, columns = grid
-        turned = []
+        rotated = []
         for x_LHD, start in zip(x_BLHD, starts, strict=True):
             z = torch.view_as_complex(x_LHD.to(torch.float64).unflatten(-1, (-1, 2)))
-            turn = torch.cat(
+            rotation = torch.cat(
                 [
-                    self._turns[0][start : start + frames, None, None].expand(
+                    self._rotations[0][start : start + frames, None, None].expand(
                         -1, rows, columns, -1
                     ),
-                    self._turns[1][None, :rows, None].expand(frames, -1, columns, -1),
-                    self._turns[2][None, None, :columns].expand(frames, rows, -1, -1),
+                    self._rotations[1][None, :rows, None].expand(frames, -1, columns, -1),
+                    self._rotations[2][None, None, :columns].expand(frames, rows, -1, -1),
                 ],
                 dim=-1,
             ).reshape(frames * rows * columns, 1, -1)
-            turned.append(torch.view_as_real(z * turn).flatten(2))
-        return torch.stack(turned).to(x_BLHD.dtype)
+            rotated.append(torch.view_as_real(z * rotation).flatten(2))
+        return torch.stack(rotated).to(x_BLHD.dtype)
 
     def _write(self, cache: LayerCache, k: Tensor, v: Tensor, starts: list[int]) -> None:
         """Store a call's keys and values, sample by sample (`spec/02` section 2)."""
@@ -182,7 +182,7 @@ class Straightforward:
             cache.evict[i].insert(0, (int(least.indices.item()) + 1) * self._tokens)
 
 
-def _turns(positions: int, pairs: int) -> Tensor:
+def _rotations(positions: int, pairs: int) -> Tensor:
     angle = torch.outer(
         torch.arange(positions, dtype=torch.float64),
         10_000.0 ** (-torch.arange(pairs, dtype=torch.float64) / pairs),

@@ -1,4 +1,4 @@
-"""The whole server in front of an engine that only takes time, see `stub_engine.py`.
+"""The whole server in front of an engine that only takes time; see `stub_engine.py`.
 
 python -m tests.bench.stub_server [--size WxH] [--chunk-ms MS] [--jitter-ms MS] PORT
 """
@@ -18,10 +18,10 @@ from slipstream_server.process import run_process, set_up_logging
 
 
 async def serve(config: ServerConfig, command: tuple[str, ...]) -> None:
-    """Until the process is asked to stop.
+    """Serve until the process receives SIGINT or SIGTERM.
 
     Args:
-        command: of the engine.
+        command: starts the engine.
     """
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -47,12 +47,12 @@ def main() -> None:
     parser.add_argument("--size", default="640x480", help="WIDTHxHEIGHT")
     parser.add_argument("--chunk-ms", type=float, default=250.0, help="mean")
     parser.add_argument("--jitter-ms", type=float, default=0.0, help="standard deviation")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     command = (
-        *(sys.executable, "-m", "tests.bench.stub_engine", "--size", asked.size),
-        *("--chunk-ms", str(asked.chunk_ms), "--jitter-ms", str(asked.jitter_ms)),
+        *(sys.executable, "-m", "tests.bench.stub_engine", "--size", arguments.size),
+        *("--chunk-ms", str(arguments.chunk_ms), "--jitter-ms", str(arguments.jitter_ms)),
     )
-    config = ServerConfig(port=asked.port, pipeline="stub", max_streams=1)
+    config = ServerConfig(port=arguments.port, pipeline="stub", max_streams=1)
     set_up_logging(config.log_level)
     run_process(serve(config, command))
 

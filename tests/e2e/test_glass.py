@@ -60,6 +60,6 @@ async def test_the_reckoning_is_that_of_the_pixels(chromium: Path) -> None:
     async with running_chromium(chromium, camera=None) as browser:
         result, _ = await record(browser, CASES["echo"], SIZE, 6.0)
     figures = edge_figures("echo", result, 6.0)
-    assert figures.joined is not None and figures.joined > 0.5
-    assert figures.reckoned_off_ms is not None
-    assert figures.reckoned_off_ms.p50 < figures.glass_ms.p50 / 2
+    assert figures.timed_share is not None and figures.timed_share > 0.5
+    assert figures.age_error_ms is not None
+    assert figures.age_error_ms.p50 < figures.glass_ms.p50 / 2
