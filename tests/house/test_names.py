@@ -15,7 +15,6 @@ ALLOWED = {
     "main": "each command's entry point",
     "MAX_BATCH": "to be made one",
     "NS_PER_MS": "to be made one",
-    "serve": "to be renamed",
 }
 
 

@@ -1,6 +1,7 @@
 """UDP ports for tests: free ones, and ways to take them."""
 
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 
@@ -22,8 +23,12 @@ def taken(*ports: int) -> Iterator[None]:
 
 
 def free_range(count: int) -> PortRange:
-    """So many ports in a row that are free at this moment."""
-    for low in range(42_000, 60_000, count):
+    """So many ports in a row that are free at this moment.
+
+    Processes begin to look in different places, so that tests run side by side do not meet.
+    """
+    first = 42_000 + os.getpid() * 64 % 18_000
+    for low in (*range(first, 60_000, count), *range(42_000, first, count)):
         with contextlib.suppress(OSError), taken(*range(low, low + count)):
             return PortRange(low=low, high=low + count - 1)
     raise AssertionError("there is no free range")
