@@ -75,13 +75,6 @@ class Pinning(StrEnum):
     SINKS = "sinks"  # exactly the sinks
 
 
-class SinkRefresh(StrEnum):
-    """What happens when sinks no longer look like the present."""
-
-    REFERENCE = "reference"  # the new frame takes the least alike sink's slot; the ring waits
-    ALL_BELOW = "all_below"  # every sink below it gets a copy; the ring goes on (the paper)
-
-
 class Positions(StrEnum):
     """Where cached keys stand for the rotary embedding."""
 
@@ -97,8 +90,7 @@ class CacheParams:
         slots: frames a cache row holds.
         sinks: frames at its front that the adaptive test looks at, and that stay.
         sink_threshold: similarity below which a sink is refreshed; None turns the test off.
-        sink_refresh, pinning, positions: policies; `REFERENCE` is what real checkpoints were tuned
-            with.
+        pinning, positions: policies; `REFERENCE` is what real checkpoints were tuned with.
         count_unwritten_sinks: let a sink slot that was never written score 0, as the reference does
             (its zero-slot quirk).
         refresh_frames: position at which `Positions.REFERENCE` goes back to the end of the window.
@@ -111,16 +103,15 @@ class CacheParams:
     slots: int
     sinks: int
     sink_threshold: float | None = None
-    sink_refresh: SinkRefresh = SinkRefresh.REFERENCE
     pinning: Pinning = Pinning.REFERENCE
     positions: Positions = Positions.REFERENCE
     count_unwritten_sinks: bool = True
     refresh_frames: int = 50
 
     def __post_init__(self) -> None:
-        if self.sinks < 0 or self.pinned >= self.slots:
+        if self.sinks < 0 or self.pinned_slots >= self.slots:
             raise ValueError(
-                f"a cache of {self.slots} slots with {self.sinks} sinks pins {self.pinned}, "
+                f"a cache of {self.slots} slots with {self.sinks} sinks pins {self.pinned_slots}, "
                 "at least one must be left for the ring"
             )
         if self.refresh_frames < self.slots:
@@ -130,7 +121,7 @@ class CacheParams:
             )
 
     @property
-    def pinned(self) -> int:
+    def pinned_slots(self) -> int:
         """Slots at the front that the ring never overwrites."""
         if self.pinning is Pinning.SINKS:
             return self.sinks
@@ -142,9 +133,9 @@ class CacheParams:
         return self.sink_threshold is not None and self.sinks > 0
 
     @property
-    def ring(self) -> int:
+    def ring_slots(self) -> int:
         """Slots that are overwritten in turn."""
-        return self.slots - self.pinned
+        return self.slots - self.pinned_slots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +222,7 @@ class Preset:
         fps: the frame rate that a viewer should get at the least.
         prompt: what a stream starts with.
         note: one line on what this model is, for people.
-        quick_products: the model was trained with rounded factors, see `device/precision.py`.
+        reduced_precision: the model was trained with rounded factors, see `device/precision.py`.
         embedded: its weights lie in the package, so nothing has to be pulled.
     """
 
@@ -250,7 +241,7 @@ class Preset:
     note: str
     lesser_sizes_px: tuple[tuple[int, int], ...] = ()
     fps: float = 16.0
-    quick_products: bool = False
+    reduced_precision: bool = False
     embedded: bool = False
 
     def timesteps(self, steps: int) -> tuple[int, ...]:
@@ -354,7 +345,7 @@ _TINY = Preset(
     lesser_sizes_px=((192, 192),),
     prompt="comic",
     note="the embedded demo model: a small style vocabulary, not open-ended text",
-    quick_products=True,
+    reduced_precision=True,
     embedded=True,
 )
 DEFAULT_PRESET = _TINY.name

@@ -106,11 +106,11 @@ class SideBySide:
     def ours(self, x_BFchw: Tensor) -> Tensor:
         frames = x_BFchw.shape[1]
         position = position_of(CACHE, past_frames=self._past_frames, frames=frames)
-        placement = to_device([position] * self._batch, x_BFchw.device)
+        positions = to_device([position] * self._batch, x_BFchw.device)
         height, width = self._size
-        memory = self._model.stream_memory(self._cache, placement, height=height, width=width)
+        context = self._model.kv_cache_context(self._cache, positions, height=height, width=width)
         timesteps_BF = self._timesteps_BF.expand(-1, frames)
-        flow: Tensor = self._model(x_BFchw, timesteps_BF, self._conditioning, memory)
+        flow: Tensor = self._model(x_BFchw, timesteps_BF, self._conditioning, context)
         return flow
 
     def straightforward(self, x_BFchw: Tensor) -> Tensor:

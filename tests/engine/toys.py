@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from einops import rearrange, repeat
+from slipstream_engine.conditioning.worker import TextWorker
 from slipstream_engine.config import (
     FIRST_CHUNK_LATENTS,
     CacheParams,
@@ -89,7 +90,7 @@ class ToyCodec:
     def fresh_state(self) -> ToyCodecState:
         return ToyCodecState()
 
-    def forget(self, state: ToyCodecState) -> None:
+    def reset(self, state: ToyCodecState) -> None:
         state.encoded.zero_()
         state.decoded.zero_()
         state.has_decoded = False
@@ -111,7 +112,7 @@ class ToyCodec:
 
 
 class ToyText:
-    """Every text is its own noise; counts how often it was asked."""
+    """Every text is its own noise; lists those it was asked for."""
 
     text_len = DIT.text_len
     text_dim = DIT.text_dim
@@ -133,12 +134,21 @@ class ToyText:
 
 
 def toy_pipeline(
-    preset: Preset | None = None, *, max_streams: int = 4
+    preset: Preset | None = None,
+    *,
+    max_streams: int = 4,
+    text: ToyText | None = None,
+    text_worker: TextWorker | None = None,
 ) -> DiffusionPipeline[ToyCodecState]:
     preset = preset or toy_preset()
     config = EngineConfig(preset=preset, max_streams=max_streams)
-    parts = ModelBundle(model=toy_model(preset.dit), codec=ToyCodec(), text=ToyText())
-    return DiffusionPipeline(config, parts)
+    bundle = ModelBundle(
+        model=toy_model(preset.dit),
+        codec=ToyCodec(),
+        text=text or ToyText(),
+        text_worker=text_worker,
+    )
+    return DiffusionPipeline(config, bundle)
 
 
 def moving_chunk(number: int, *, seed: int = 0, height: int = 32, width: int = 32) -> I420:

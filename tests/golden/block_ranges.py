@@ -2,9 +2,8 @@
 
 import torch
 from einops import repeat
-from slipstream_engine.diffusion.denoise import MicroSteps
 from slipstream_engine.diffusion.flow_matching import follow
-from slipstream_engine.kv_cache.positions import to_device
+from slipstream_engine.kv_cache.positions import BatchPositions
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from torch import Tensor
 
@@ -51,22 +50,26 @@ class SplitBatch(StreamBatch):
         }
         self.fed_each_call: list[Tensor] = []
 
-    def _denoise(self, batch: MicroSteps, cache: RollingCache) -> Tensor:
-        model, x = self.model, batch.x_BFchw
-        time = model.embed_time(
-            repeat(batch.timesteps_B, "b -> b f", f=x.shape[1]), self.conditioning
-        )
-        height, width = x.shape[-2:]
-        placement = to_device(batch.spans, x.device)
-        memory = model.stream_memory(cache, placement, height=height, width=width)
-        tokens = model.embed(x)
+    def denoise(
+        self,
+        x_BFchw: Tensor,
+        timesteps_B: Tensor,
+        positions: BatchPositions,
+        cache: RollingCache,
+    ) -> Tensor:
+        model = self.model
+        timesteps_BF = repeat(timesteps_B, "b -> b f", f=x_BFchw.shape[1])
+        time = model.embed_time(timesteps_BF, self.conditioning)
+        height, width = x_BFchw.shape[-2:]
+        context = model.kv_cache_context(cache, positions, height=height, width=width)
+        tokens = model.embed(x_BFchw)
         for cut, layers in enumerate(self.ranges):
-            tokens = model.run(tokens, time, self.conditioning, memory, layers)
+            tokens = model.run(tokens, time, self.conditioning, context, layers)
             if f"act.cut{cut}" in self.cuts:
                 self.cuts[f"act.cut{cut}"].append(tokens)
         flow = model.unembed(tokens, time, rows=height // model.params.patch[1])
-        sigma = self.schedule.sigma(batch.timesteps_B)[:, None, None, None, None]
-        return follow(x, flow, sigma)
+        sigma = self.schedule.sigma(timesteps_B)[:, None, None, None, None]
+        return follow(x_BFchw, flow, sigma)
 
 
 def _run(case: Case, ranges: list[tuple[int, int]]) -> tuple[list[Tensor], SplitBatch]:

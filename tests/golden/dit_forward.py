@@ -24,10 +24,10 @@ def _at_once(case: Case, model: CausalDit) -> dict[str, Tensor]:
     frames, height, width = x.shape[1], *x.shape[-2:]
     block = case.config.get("num_frame_per_block", frames)
     blocks = tuple(min(block, frames - start) for start in range(0, frames, block))
-    memory = model.clip_memory(blocks, height=height, width=width)
+    context = model.clip_context(blocks, height=height, width=width)
     t = case.tensor("in.t")
     t_BF = t[:, None].expand(-1, frames) if t.ndim == 1 else t
-    flow = model(x, t_BF, model.condition(case.tensor("in.context")), memory)
+    flow = model(x, t_BF, model.condition(case.tensor("in.context")), context)
     return {"out.flow": rearrange(flow, "b f c h w -> b c f h w")}
 
 
@@ -52,13 +52,13 @@ def _cached(case: Case, model: CausalDit) -> dict[str, Tensor]:
     past_frames = 0
     for name in ("first", "second"):
         x = rearrange(case.tensor(f"in.{name}.x"), "b c f h w -> b f c h w")
-        placement = to_device(
+        positions = to_device(
             [position_of(params, past_frames=past_frames, frames=x.shape[1])] * batch, x.device
         )
         seen = dict(text)
         with _watched(model, seen):
-            memory = model.stream_memory(cache, placement, height=height, width=width)
-            flow = model(x, case.tensor(f"in.{name}.t"), conditioning, memory)
+            context = model.kv_cache_context(cache, positions, height=height, width=width)
+            flow = model(x, case.tensor(f"in.{name}.t"), conditioning, context)
         seen["patch_embedding"] = model.embed(x)
         tensors[f"out.{name}.flow"] = rearrange(flow, "b f c h w -> b c f h w")
         for part, activation in seen.items():

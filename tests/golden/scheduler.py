@@ -4,7 +4,6 @@ import torch
 from slipstream_engine.diffusion.flow_matching import (
     TIMESTEPS,
     add_noise,
-    flow_between,
     follow,
     nearest,
     sigma_table,
@@ -12,7 +11,8 @@ from slipstream_engine.diffusion.flow_matching import (
 
 from tests.golden.case import Case, Replay
 
-TRAINING_ONLY = "a weight of the training loss, which nothing here uses"
+LOSS_WEIGHTS = "weights of the reference's training loss, which nothing here uses"
+FLOW_TARGET = "the target of the reference's training loss, which nothing here uses"
 
 
 def replay(case: Case) -> Replay:
@@ -44,7 +44,6 @@ def replay(case: Case) -> Replay:
         "out.lookup_sigma": sigmas[lookup],
         "out.add_noise": x,
         "out.flow_to_x0": follow(x, flow, exact_sigma),
-        "out.x0_to_flow": flow_between(x, clean, exact_sigma),
         "out.step": follow(x, flow, sigma, following[:, None, None, None]),
         "out.step_to_final": follow(x, flow, sigma),
     }
@@ -53,4 +52,7 @@ def replay(case: Case) -> Replay:
         tensors["out.warped_denoising_steps"] = ends_at_zero[
             1000 - torch.tensor(config["warp_list"])
         ]
-    return Replay(tensors=tensors, left_out={"out.linear_timesteps_weights": TRAINING_ONLY})
+    return Replay(
+        tensors=tensors,
+        left_out={"out.linear_timesteps_weights": LOSS_WEIGHTS, "out.x0_to_flow": FLOW_TARGET},
+    )

@@ -1,13 +1,18 @@
 """What streaming families share: the model of a case, and the reference's stream batch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from slipstream_engine.config import CacheParams, DitParams, ScheduleParams
-from slipstream_engine.diffusion.denoise import MicroSteps, denoise, renoise
+from slipstream_engine.diffusion.denoise import denoise, renoise
 from slipstream_engine.diffusion.flow_matching import FlowSchedule
-from slipstream_engine.kv_cache.positions import CachePosition, position_of
+from slipstream_engine.kv_cache.positions import (
+    BatchPositions,
+    CachePosition,
+    position_of,
+    to_device,
+)
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.blocks import Conditioning
 from slipstream_engine.models.dit.transformer import CausalDit
@@ -16,6 +21,7 @@ from torch import Tensor
 from tests.golden.case import Case
 
 STRIDE = 8
+CPU = torch.device("cpu")
 NEVER = 10**6
 
 
@@ -62,14 +68,13 @@ class StreamBatch:
         model: CausalDit,
         config: dict[str, Any],
         prompt_BTE: Tensor,
-        run: Callable[[MicroSteps, RollingCache], Tensor] | None = None,
     ) -> None:
         steps = tuple(step for step in config["denoising_step_list"] if step)
         self.params = cache_params(config)
         self.size = (config["height"] // STRIDE, config["width"] // STRIDE)
         self.model = model
         # its table alone: a case may list steps that no preset would
-        self.schedule = FlowSchedule(ScheduleParams(step_list=(700,), steps=1), torch.device("cpu"))
+        self.schedule = FlowSchedule(ScheduleParams(step_list=(700,), steps=1), CPU)
         self.conditioning: Conditioning = model.condition(prompt_BTE)
         self.steps = torch.tensor(steps)
         rows, columns = model.grid(*self.size)
@@ -79,15 +84,23 @@ class StreamBatch:
             self.params,
             rows=len(steps),
             frame_tokens=self.frame_tokens,
-            device=torch.device("cpu"),
+            device=CPU,
             dtype=model.dtype,
         )
-        self.spans: list[CachePosition] = []
-        self._run = run or self._denoise
+        self.positions: list[CachePosition] = []
         self._past_frames = 0
 
-    def _denoise(self, batch: MicroSteps, cache: RollingCache) -> Tensor:
-        return denoise(self.model, self.schedule, batch, cache, self.conditioning)
+    def denoise(
+        self,
+        x_BFchw: Tensor,
+        timesteps_B: Tensor,
+        positions: BatchPositions,
+        cache: RollingCache,
+    ) -> Tensor:
+        """One step of every row of `cache`: the estimates of their clean latents."""
+        return denoise(
+            self.model, self.schedule, x_BFchw, timesteps_B, positions, cache, self.conditioning
+        )
 
     def prepare(self, x_BFchw: Tensor, noises: Sequence[Tensor]) -> Tensor:
         """Chunk 0: every step in one row, then every row a copy of it."""
@@ -100,30 +113,25 @@ class StreamBatch:
                 if step == 0
                 else renoise(self.schedule, clean, noises[step - 1][None], timestep[None])
             )
-            clean = self._run(
-                MicroSteps(x_BFchw=x, timesteps_B=timestep[None], spans=[first]),
-                self.cache.rows(0, 1),
-            )
+            clean = self.denoise(x, timestep[None], to_device([first], CPU), self.cache.rows(0, 1))
         for row in range(1, len(self.steps)):
             self.cache.copy_row(0, row)
-        self.spans = [position_of(self.params, past_frames=frames, frames=1)] * len(self.steps)
+        self.positions = [position_of(self.params, past_frames=frames, frames=1)] * len(self.steps)
         self.hidden = torch.zeros(len(self.steps), 1, *x_BFchw.shape[2:], dtype=x_BFchw.dtype)
         self._past_frames = frames
         return clean
 
     def call(self, x_BFchw: Tensor, current_step: int, noises: Sequence[Tensor]) -> Tensor:
         """One chunk in, all rows one step on; the rows as they stand after the call."""
-        self.spans = [
+        self.positions = [
             position_of(self.params, past_frames=self._past_frames, frames=1),
-            *self.spans[:-1],
+            *self.positions[:-1],
         ]
         self._past_frames += 1
         if current_step >= 0:
             self.steps = torch.cat([torch.tensor([current_step]), self.steps[1:]])
         self.fed = torch.cat([x_BFchw, self.hidden[:-1]])
-        clean = self._run(
-            MicroSteps(x_BFchw=self.fed, timesteps_B=self.steps, spans=self.spans), self.cache
-        )
+        clean = self.denoise(self.fed, self.steps, to_device(self.positions, CPU), self.cache)
         noised = [
             renoise(self.schedule, clean[row : row + 1], noise, self.steps[row + 1 : row + 2])
             for row, noise in enumerate(noises)
@@ -138,8 +146,8 @@ class StreamBatch:
         for layer in range(layers):
             tensors[f"kv.{layer}.k"] = self.cache.k_NRKSHD[layer].flatten(1, 2)
             tensors[f"kv.{layer}.v"] = self.cache.v_NRKSHD[layer].flatten(1, 2)
-        ends = torch.tensor([s.start + s.frames for s in self.spans]) * self.frame_tokens
-        lengths = torch.tensor([s.length for s in self.spans]) * self.frame_tokens
+        ends = torch.tensor([p.start + p.frames for p in self.positions]) * self.frame_tokens
+        lengths = torch.tensor([p.length for p in self.positions]) * self.frame_tokens
         tensors["kv.global_end_index"] = ends.expand(layers, -1)
         tensors["kv.local_end_index"] = lengths.expand(layers, -1)
         return tensors

@@ -10,6 +10,7 @@ from slipstream_engine.config import Preset, ScheduleParams
 from slipstream_engine.diffusion.chunk import ChunkMaker, LatentChunk
 from slipstream_engine.diffusion.flow_matching import FlowSchedule
 from slipstream_engine.diffusion.state import StreamSettings, StreamState
+from slipstream_engine.diffusion.step_cache import StepCache
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.vae.wan_vae import WanVaeState
 from slipstream_protocol.parameters import MAX_STEPS, Prompt
@@ -33,7 +34,7 @@ class RecordedNoise(ChunkMaker[WanVaeState]):
 
     def _keys(self, device: torch.device, state: StreamState[WanVaeState]) -> Tensor:
         steps = len(state.settings.step_list)
-        return torch.tensor([state.chunk * MAX_STEPS + step for step in range(steps)])
+        return torch.tensor([state.next_chunk * MAX_STEPS + step for step in range(steps)])
 
     def _noise(self, like_FCHW: Tensor, key_B: Tensor) -> Tensor:
         chunk, step = divmod(int(key_B), MAX_STEPS)
@@ -68,13 +69,15 @@ def session(case: Case) -> tuple[RecordedNoise, StreamState[WanVaeState]]:
     rows, columns = model.grid(config["height"] // STRIDE, config["width"] // STRIDE)
     prompt_TE = case.tensor("in.prompt_embeds")[0]
     state = StreamState(
-        cache=RollingCache(
-            model.params,
-            preset.cache,
-            rows=len(steps),
-            frame_tokens=rows * columns,
-            device=CPU,
-            dtype=torch.float32,
+        step_cache=StepCache(
+            RollingCache(
+                model.params,
+                preset.cache,
+                rows=len(steps),
+                frame_tokens=rows * columns,
+                device=CPU,
+                dtype=torch.float32,
+            )
         ),
         codec=codec.fresh_state(),
         prompts=PromptTrack.at((Prompt(""),), prompt_TE),
@@ -82,7 +85,7 @@ def session(case: Case) -> tuple[RecordedNoise, StreamState[WanVaeState]]:
         settings=StreamSettings(
             step_list=steps, noise_scale=config["noise_scale"], noise_controller=True, seed=0
         ),
-        steps=torch.tensor(steps),
+        timesteps_I=torch.tensor(steps),
         noise_scale=torch.tensor(config["noise_scale"], dtype=torch.float64),
     )
     return maker, state
@@ -96,7 +99,7 @@ def session(case: Case) -> tuple[RecordedNoise, StreamState[WanVaeState]]:
 def test_steps_at_once_are_the_reference(case: Case) -> None:
     """Pixels in, steps at once, pixels out: the chunks of the stream batch, only sooner."""
     maker, state = session(case)
-    late = state.cache.row_count - 1  # calls the reference's stream batch is behind
+    late = state.step_cache.cache.row_count - 1  # calls the reference's stream batch is behind
     frames_TCHW = case.tensor("in.frames").transpose(0, 1).float() / 127.5 - 1
     hidden, video = case.tensor("out.hidden_states"), case.tensor("out.emitted_video")
     with torch.inference_mode():

@@ -78,11 +78,13 @@ def assert_is(output: Tensor, expected: list[float]) -> None:
 
 def to_evict(cache: RollingCache, layer: int, row: int) -> str:
     """Slots a full row overwrites next: pending sinks, the last come first, then the ring."""
-    ring, params = cache.ring, cache.params
-    count = int(ring.pending_count_NR[layer, row])
-    pending = ring.pending_NRP[layer, row, :count].flip(0).tolist() if count else []
-    head = int(ring.head_NR[layer, row])
-    turns = [params.pinned + (head + turn) % params.ring for turn in range(params.ring)]
+    eviction, params = cache.eviction, cache.params
+    count = int(eviction.pending_count_NR[layer, row])
+    pending = eviction.pending_NRP[layer, row, :count].flip(0).tolist() if count else []
+    head = int(eviction.head_NR[layer, row])
+    turns = [
+        params.pinned_slots + (head + turn) % params.ring_slots for turn in range(params.ring_slots)
+    ]
     return "".join(str(slot + 1) for slot in [*pending, *turns])
 
 
@@ -98,8 +100,8 @@ def test_outputs_and_evictions_are_the_reference(name: str) -> None:
     for call, output in enumerate(outputs, start=1):
         latents = signal((1, 1, 16, 4, 6), 0.011 + 0.001 * call, 0.1 * call)
         assert_is(stream.call(latents, 600 + 5 * call, still)[-1], output)
-        for row, span in enumerate(stream.spans):
-            if span.length < stream.params.slots:
+        for row, position in enumerate(stream.positions):
+            if position.length < stream.params.slots:
                 continue
             for layer in range(stream.model.params.layers):
                 wanted = expected["evicts"][call - 1][row]

@@ -17,9 +17,9 @@ from slipstream_engine.config import (
     EngineConfig,
     Preset,
 )
-from slipstream_engine.diffusion.denoise import MicroSteps, denoise
+from slipstream_engine.diffusion.denoise import denoise
 from slipstream_engine.diffusion.flow_matching import FlowSchedule
-from slipstream_engine.kv_cache.positions import position_of
+from slipstream_engine.kv_cache.positions import position_of, to_device
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.weights.random import random_bundle
@@ -86,12 +86,12 @@ def _step(model: CausalDit, preset: Preset, x_Fchw: torch.Tensor) -> Callable[[]
         1, preset.dit.text_len, preset.dit.text_dim, device=META, dtype=model.dtype
     )
     conditioning = model.condition(prompt_BTE)
-    batch = MicroSteps(
-        x_BFchw=x_Fchw[None],
-        timesteps_B=torch.empty(1, dtype=torch.int64, device=META),
-        spans=[position_of(preset.cache, past_frames=2 * preset.cache.slots, frames=1)],
+    position = position_of(preset.cache, past_frames=2 * preset.cache.slots, frames=1)
+    positions = to_device([position], META)
+    timesteps_B = torch.empty(1, dtype=torch.int64, device=META)
+    return lambda: denoise(
+        model, schedule, x_Fchw[None], timesteps_B, positions, cache, conditioning
     )
-    return lambda: denoise(model, schedule, batch, cache, conditioning)
 
 
 def _count(work: Callable[[], object]) -> int:

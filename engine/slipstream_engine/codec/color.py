@@ -1,8 +1,8 @@
 """I420 bytes to RGB and back, on the device.
 
-ITU-R BT.601 in limited range, which is what webcams, aiortc and x264 assume without a word.
-Chroma stands between two luma rows and columns, so it is spread by repetition and gathered by the
-mean of 2x2; both are the other's inverse on flat colour. A chunk is `[T, H * 3 // 2, W]` uint8 as
+ITU-R BT.601 in limited range, which webcams, aiortc and x264 assume by default. A chroma sample
+covers 2x2 luma samples: to RGB it is repeated, from RGB it is their mean; on flat colour the two
+are inverse. A chunk is `[T, H * 3 // 2, W]` uint8 as
 `slipstream_protocol.frames` lays it out.
 
 T frames, C channels, H height, W width.

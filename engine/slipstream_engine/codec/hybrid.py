@@ -1,8 +1,8 @@
-"""A codec for each side: one encodes, another decodes, and the model sees one kind of latents.
+"""One codec that encodes and another that decodes, with one kind of latents in between.
 
 The reference's fast mode is Wan's encoder with TAEHV's decoder. Both codecs share Wan's latent
-space, but not its scale: the model is fed Wan's raw means and says normalised latents, and TAEHV
-knows normalised ones only, both ways (`spec/05` sections 5 and 10).
+space, but not its scale: the model takes Wan's raw means and gives normalised latents, while
+TAEHV takes and gives normalised ones (`spec/05` sections 5 and 10).
 
 T frames, F latent frames, C channels, H height, W width.
 """
@@ -55,7 +55,7 @@ class CodecSides:
 
     @property
     def used(self) -> tuple[CodecName, ...]:
-        """Each codec once."""
+        """The codecs without repetition."""
         return tuple(dict.fromkeys((self.encoder, self.decoder)))
 
 
@@ -88,9 +88,9 @@ class HybridCodec(Generic[EncoderStateT, DecoderStateT]):
     """A `Codec` made of two.
 
     Args:
-        encoder, decoder: may be the same; each is used one way only.
-        statistics: makes raw latents of what the encoder gives; None where it gives what the model
-            wants already.
+        encoder, decoder: may be the same; each is used in one direction only.
+        statistics: turns the encoder's latents into raw ones; None where they are already what the
+            model takes.
 
     Raises:
         ValueError: if the two do not make latents of the same shape.
@@ -103,11 +103,11 @@ class HybridCodec(Generic[EncoderStateT, DecoderStateT]):
         *,
         statistics: LatentStatistics | None = None,
     ) -> None:
-        made, wanted = ((side.latent_channels, side.stride) for side in (encoder, decoder))
-        if made != wanted:
+        given, taken = ((side.latent_channels, side.stride) for side in (encoder, decoder))
+        if given != taken:
             raise ValueError(
-                f"the encoder makes {made[0]} channels of {made[1]} px blocks, the decoder takes "
-                f"{wanted[0]} of {wanted[1]} px, choose codecs of one latent space"
+                f"the encoder makes {given[0]} channels of {given[1]} px blocks, the decoder takes "
+                f"{taken[0]} of {taken[1]} px, choose codecs of one latent space"
             )
         self._encoder = encoder
         self._decoder = decoder
@@ -124,9 +124,9 @@ class HybridCodec(Generic[EncoderStateT, DecoderStateT]):
     def fresh_state(self) -> HybridState[EncoderStateT, DecoderStateT]:
         return HybridState(encoder=self._encoder.fresh_state(), decoder=self._decoder.fresh_state())
 
-    def forget(self, state: HybridState[EncoderStateT, DecoderStateT]) -> None:
-        self._encoder.forget(state.encoder)
-        self._decoder.forget(state.decoder)
+    def reset(self, state: HybridState[EncoderStateT, DecoderStateT]) -> None:
+        self._encoder.reset(state.encoder)
+        self._decoder.reset(state.decoder)
 
     def encode(self, rgb_TCHW: Tensor, state: HybridState[EncoderStateT, DecoderStateT]) -> Tensor:
         latents_FCHW = self._encoder.encode(rgb_TCHW, state.encoder)

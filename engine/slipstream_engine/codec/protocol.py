@@ -1,4 +1,4 @@
-"""The seam between pictures and latents: what the pipeline needs of a codec, and nothing more.
+"""The interface of a codec: pictures to latents and back, chunk by chunk.
 
 Every codec is aligned like Wan's: the first chunk of a stream is 5 frames and 2 latent frames,
 every later chunk is 4 frames and 1 latent frame. A codec whose natural unit is 4 frames to 1 latent
@@ -20,7 +20,7 @@ StateT = TypeVar("StateT")
 
 
 class Codec(Protocol[StateT]):
-    """A streaming video autoencoder that carries everything in the state, nothing in itself."""
+    """A streaming video autoencoder; all that it carries from chunk to chunk is in the state."""
 
     @property
     def stride(self) -> int:
@@ -31,11 +31,11 @@ class Codec(Protocol[StateT]):
     def latent_channels(self) -> int: ...
 
     def fresh_state(self) -> StateT:
-        """The state of a stream that has seen nothing; decode knows its first chunk by it."""
+        """The state of a new stream, by which `encode` and `decode` know its first chunk."""
         ...
 
-    def forget(self, state: StateT) -> None:
-        """Make `state` as good as fresh; its tensors keep their places, which graphs know."""
+    def reset(self, state: StateT) -> None:
+        """Make `state` equal to a fresh one; its tensors keep their addresses, which graphs use."""
         ...
 
     def encode(self, rgb_TCHW: Tensor, state: StateT) -> Tensor:

@@ -1,1 +1,1 @@
-"""What one device needs: its memory, its transfers, its precision, its clock."""
+"""What depends on the device: its memory, copies to and from it, precision, and stage times."""

@@ -1,4 +1,4 @@
-"""How much memory a device has left, where it can be known."""
+"""How much memory a device has in use and free, where it can be known."""
 
 import os
 from pathlib import Path
@@ -11,16 +11,16 @@ _MEMINFO, _STATM = Path("/proc/meminfo"), Path("/proc/self/statm")
 
 class DeviceMemory(Protocol):
     def used_bytes(self) -> int:
-        """What this process holds."""
+        """Memory this process has allocated."""
         ...
 
     def free_bytes(self) -> int:
-        """What it may still take."""
+        """Memory it may still allocate."""
         ...
 
 
 class CudaMemory:
-    """A GPU's; what torch has in reserve is as good as free."""
+    """A GPU's memory; what torch's allocator keeps in reserve counts as free."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -34,7 +34,7 @@ class CudaMemory:
 
 
 class HostMemory:
-    """Linux's own account of this machine."""
+    """This machine's memory, as Linux reports it."""
 
     def used_bytes(self) -> int:
         resident_pages = int(_STATM.read_text().split()[1])
@@ -46,7 +46,7 @@ class HostMemory:
 
 
 def memory_of(device: torch.device) -> DeviceMemory | None:
-    """The account of a device's memory, or None where nobody keeps one."""
+    """The memory of a device; None where it cannot be known."""
     if device.type == "cuda":
         return CudaMemory(device)
     return HostMemory() if _MEMINFO.exists() and device.type == "cpu" else None

@@ -4,20 +4,20 @@ import itertools
 import time
 
 import torch
-
-NS_PER_MS = 1_000_000
+from slipstream_protocol.clock import NS_PER_MS
 
 
 class StageClock:
-    """Marks points in time; on a GPU as events in the stream, read once all work is done."""
+    """Records points in time; on a GPU as events in the stream, which are read once it is done."""
 
     def __init__(self, device: torch.device) -> None:
         self._is_cuda = device.type == "cuda"
         self._events: list[torch.cuda.Event] = []
         self._stamps_ns: list[int] = []
-        self.mark()
+        self.record()
 
-    def mark(self) -> None:
+    def record(self) -> None:
+        """Record a point in time, without waiting."""
         if self._is_cuda:
             event = torch.cuda.Event(enable_timing=True)
             event.record()
@@ -26,7 +26,7 @@ class StageClock:
             self._stamps_ns.append(time.perf_counter_ns())
 
     def laps_ms(self) -> list[float]:
-        """Time between neighbouring marks; on a GPU only after the last mark's work is done."""
+        """Time between neighbouring points; on a GPU once the work before the last is done."""
         if self._is_cuda:
             return [a.elapsed_time(b) for a, b in zip(self._events, self._events[1:], strict=False)]
         stamps_ns = self._stamps_ns

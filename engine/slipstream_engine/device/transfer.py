@@ -1,22 +1,18 @@
-"""Frames between host and device: pinned buffers, two of each, and a copy stream each way.
+"""Frames between host and device: a pinned buffer and a copy stream each way.
 
-A copy waits for nothing but what it needs, and the host waits for nothing but a picture it wants to
-read. On the CPU the same code runs on plain memory, with streams that order nothing.
+A copy waits for its source and its target only, and the host only for a copy whose buffer it needs.
+On the CPU the same code runs on plain memory, with streams that order nothing.
 
 T frames, H height, W width.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from itertools import cycle
 from typing import Any, Protocol
 
 import torch
 from slipstream_protocol.frames import I420
 from torch import Tensor
-
-DEPTH = 2
 
 
 class CopyStreams(Protocol):
@@ -53,7 +49,7 @@ class CudaCopyStreams:
 
 
 class HostCopyStreams:
-    """Work is done when it is asked for; torch's own stand-ins say so to whoever waits."""
+    """On a CPU work is done at the call; torch has stand-ins for streams and events there."""
 
     def __init__(self) -> None:
         self.copies = torch.cpu.Stream()
@@ -72,31 +68,13 @@ def copy_streams_of(device: torch.device) -> CopyStreams:
     return CudaCopyStreams(device) if device.type == "cuda" else HostCopyStreams()
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Buffer:
-    """One place for a chunk.
-
-    Args:
-        host_THW, device_THW: its two ends; no `device_THW` where the pictures are made there.
-        copied: the last copy is done.
-        read: the last reader on the device is done.
-        source_THW: what is being copied, kept from being freed meanwhile.
-    """
-
-    host_THW: Tensor
-    device_THW: Tensor | None
-    copied: Any
-    read: Any
-    source_THW: Tensor | None = None
-
-
 class Upload:
-    """Chunks to the device::
+    """Chunks to the device, one after the other::
 
         with upload.sent(frames_THW) as on_device_THW:
-            rgb_TCHW = rgb_from_i420(on_device_THW)  # whatever reads them is called inside
+            rgb_TCHW = rgb_from_i420(on_device_THW)  # all readers are called inside
 
-    The frames may be overwritten as soon as the block is entered.
+    The caller may overwrite the frames as soon as the block is entered.
 
     Args:
         shape: of the largest chunk.
@@ -107,51 +85,28 @@ class Upload:
     ) -> None:
         self._streams = streams or copy_streams_of(device)
         self._is_cuda = device.type == "cuda"
-        self._turn = cycle(
-            _Buffer(
-                host_THW=_host(shape, pinned=self._is_cuda),
-                device_THW=torch.empty(*shape, dtype=torch.uint8, device=device),
-                copied=self._streams.event(),
-                read=self._streams.event(),
-            )
-            for _ in range(DEPTH)
-        )
+        self._host_THW = _host(shape, pinned=self._is_cuda)
+        self._device_THW = torch.empty(*shape, dtype=torch.uint8, device=device)
+        self._copied = self._streams.event()
+        self._read = self._streams.event()
 
     @contextmanager
     def sent(self, frames_THW: I420) -> Iterator[Tensor]:
-        buffer, streams = next(self._turn), self._streams
-        assert buffer.device_THW is not None, "an upload has both ends"
-        count = len(frames_THW)
-        host_THW, device_THW = buffer.host_THW[:count], buffer.device_THW[:count]
-        buffer.copied.synchronize()  # over since long: it was the chunk before the last
+        streams, count = self._streams, len(frames_THW)
+        host_THW, device_THW = self._host_THW[:count], self._device_THW[:count]
+        self._copied.synchronize()  # the chunk before; done long ago
         host_THW.numpy()[...] = frames_THW
         with streams.on_copies():
-            streams.copies.wait_event(buffer.read)
+            streams.copies.wait_event(self._read)
             device_THW.copy_(host_THW, non_blocking=self._is_cuda)
-            buffer.copied.record(streams.copies)
-        streams.current().wait_event(buffer.copied)
+            self._copied.record(streams.copies)
+        streams.current().wait_event(self._copied)
         yield device_THW
-        buffer.read.record(streams.current())
-
-
-class PendingDownload:
-    """A chunk on its way to the host."""
-
-    def __init__(self, buffer: _Buffer, count: int) -> None:
-        self._buffer = buffer
-        self._count = count
-
-    def take(self, out_THW: I420) -> None:
-        """Wait for the chunk and copy it out; makes its buffer free."""
-        self._buffer.copied.synchronize()
-        out_THW[...] = self._buffer.host_THW[: self._count].numpy()
-        self._buffer.source_THW = None
+        self._read.record(streams.current())
 
 
 class Download:
-    """Chunks from the device: `begin` returns at once, `Landing.take` waits.
-
-    At most two may be on their way.
+    """Chunks from the device, one after the other.
 
     Args:
         shape: of the largest chunk.
@@ -162,27 +117,20 @@ class Download:
     ) -> None:
         self._streams = streams or copy_streams_of(device)
         self._is_cuda = device.type == "cuda"
-        self._turn = cycle(
-            _Buffer(
-                host_THW=_host(shape, pinned=self._is_cuda),
-                device_THW=None,
-                copied=self._streams.event(),
-                read=self._streams.event(),
-            )
-            for _ in range(DEPTH)
-        )
+        self._host_THW = _host(shape, pinned=self._is_cuda)
+        self._made = self._streams.event()
+        self._copied = self._streams.event()
 
-    def begin(self, made_THW: Tensor) -> PendingDownload:
-        """Copy a chunk once all work asked for so far is done."""
-        buffer, streams = next(self._turn), self._streams
-        assert buffer.source_THW is None, f"{DEPTH} chunks are on their way, take one first"
-        buffer.source_THW = made_THW
-        buffer.read.record(streams.current())
+    def fetch(self, made_THW: Tensor, out_THW: I420) -> None:
+        """Wait for a chunk that is being computed, and copy it to `out_THW`."""
+        streams, host_THW = self._streams, self._host_THW[: len(made_THW)]
+        self._made.record(streams.current())
         with streams.on_copies():
-            streams.copies.wait_event(buffer.read)
-            buffer.host_THW[: len(made_THW)].copy_(made_THW, non_blocking=self._is_cuda)
-            buffer.copied.record(streams.copies)
-        return PendingDownload(buffer, len(made_THW))
+            streams.copies.wait_event(self._made)
+            host_THW.copy_(made_THW, non_blocking=self._is_cuda)
+            self._copied.record(streams.copies)
+        self._copied.synchronize()
+        out_THW[...] = host_THW.numpy()
 
 
 def _host(shape: Sequence[int], *, pinned: bool) -> Tensor:

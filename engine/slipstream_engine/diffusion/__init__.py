@@ -1,1 +1,11 @@
-"""A stream's chunks through the model: encode, noise, denoising steps, decode."""
+"""The real pipeline: from camera frames to diffused frames, by a rectified flow in latent space.
+
+From the outside in: `pipeline.py` opens streams, `stream.py` is one of them with its stages,
+`chunk.py` carries one chunk from pixels through its denoising steps to pixels, `batched_step.py`
+runs one step of several chunks in a forward pass, `denoise.py` is that step. `stream_batch.py` is
+the paper's order of steps, for files.
+
+What a stream owns: `state.py`, its cache rows in `step_cache.py`, its lane from `lane_pool.py`.
+Numbers: `flow_matching.py` (timesteps, sigmas), `noise.py`, `noise_controller.py`. Start-up and
+speed: `warm_up.py`, `admission.py` (memory), `cuda_graphs.py`.
+"""

@@ -1,8 +1,11 @@
-"""The next step of several chunks in one forward pass, over the cache rows of all streams.
+"""The next denoising step of several chunks in one forward pass.
 
-A pass of one goes the stream's own way (`diffusion/chunk.py`), which copies no cache; nor does one
-over rows that lie side by side, as a stream batch's do. Others read their rows out of the pool by
-number. So do all where graphs are recorded: one for each batch size serves any streams and steps.
+There are three ways, which give the same numbers but for rounding:
+
+- A single chunk runs on its stream's own cache row (`diffusion/chunk.py`), which copies no cache.
+- Rows that lie side by side in the pool, as a stream batch's do, are a slice of it: no copy either.
+- Other rows are gathered from the pool by number. Where graphs are recorded all batches go this
+  way, for one graph of each batch size then serves any streams at any steps.
 
 B batch, F latent frames, C channels, H W size.
 """
@@ -18,8 +21,8 @@ from torch import Tensor
 from slipstream_engine.device.precision import reduced_precision_matmul
 from slipstream_engine.diffusion.chunk import ChunkMaker, LatentChunk
 from slipstream_engine.diffusion.cuda_graphs import GraphRunner
-from slipstream_engine.diffusion.denoise import denoise_at
-from slipstream_engine.kv_cache.positions import to_device
+from slipstream_engine.diffusion.denoise import denoise
+from slipstream_engine.kv_cache.positions import BatchPositions, to_device
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.blocks import Conditioning
 
@@ -27,12 +30,33 @@ CodecStateT = TypeVar("CodecStateT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _StackedSteps:
+    """The next steps of several chunks as one batch.
+
+    Args:
+        rows: of the pool, one for each sample, rising.
+        is_steady: all cache rows are full, so the batch's shapes will come again.
+    """
+
+    x_BFCHW: Tensor
+    timesteps_B: Tensor
+    positions: BatchPositions
+    conditioning: Conditioning
+    rows: tuple[int, ...]
+    is_steady: bool
+
+    @property
+    def has_adjacent_rows(self) -> bool:
+        return self.rows[-1] - self.rows[0] == len(self.rows) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BatchedDenoiser(Generic[CodecStateT]):
-    """Runs a pass.
+    """Runs denoising passes over chunks of any streams.
 
     Args:
         maker: of every chunk.
-        pool: the rows of all streams.
+        pool: the cache rows of all streams.
         runner: runs passes on the pool's memory.
     """
 
@@ -41,71 +65,83 @@ class BatchedDenoiser(Generic[CodecStateT]):
     runner: GraphRunner
 
     def run(self, chunks: Sequence[LatentChunk[CodecStateT]]) -> None:
-        """The next step of each; no two of one stream may be at the same step."""
-        with reduced_precision_matmul() if self.maker.preset.quick_products else nullcontext():
-            self._run(chunks)
+        """Run the next step of each chunk; no two of one stream may be at the same step."""
+        is_reduced = self.maker.preset.reduced_precision
+        with reduced_precision_matmul() if is_reduced else nullcontext():
+            if len(chunks) == 1:
+                self.maker.step(chunks[0])
+            else:
+                self._run_batch(sorted(chunks, key=_pool_row))
 
-    def _run(self, chunks: Sequence[LatentChunk[CodecStateT]]) -> None:
-        if len(chunks) == 1:
-            self.maker.step(chunks[0])
-            return
-        in_order = sorted(chunks, key=_pool_row)
-        clean_BFCHW = self._denoise(in_order)
-        for chunk, clean_FCHW in zip(in_order, clean_BFCHW.unbind(), strict=True):
-            self.maker.take(chunk, clean_FCHW)
+    def _run_batch(self, chunks: Sequence[LatentChunk[CodecStateT]]) -> None:
+        steps = self._stack(chunks)
+        if steps.has_adjacent_rows and not self.runner.records:
+            clean_BFCHW = self._denoise_slice(steps)
+        else:
+            clean_BFCHW = self._denoise_gathered(steps)
+        for chunk, clean_FCHW in zip(chunks, clean_BFCHW.unbind(), strict=True):
+            self.maker.record_output(chunk, clean_FCHW)
 
-    def _denoise(self, chunks: Sequence[LatentChunk[CodecStateT]]) -> Tensor:
-        x_BFCHW = torch.stack([self.maker.feed(chunk) for chunk in chunks])
-        timesteps_B = torch.cat([chunk.timestep_B for chunk in chunks])
-        placement = to_device([chunk.position for chunk in chunks], x_BFCHW.device)
-        conditioning = _conditioning(chunks)
-        rows = [_pool_row(chunk) for chunk in chunks]
-        if rows[-1] - rows[0] == len(rows) - 1 and not self.runner.records:
-            view = self.pool.rows(rows[0], rows[-1] + 1)
-            return denoise_at(
-                self.maker.model,
-                self.maker.schedule,
-                x_BFCHW,
-                timesteps_B,
-                placement,
-                view,
-                conditioning,
-            )
-        rows_B = torch.tensor(rows, pin_memory=x_BFCHW.device.type == "cuda").to(
-            x_BFCHW.device, non_blocking=True
+    def _stack(self, chunks: Sequence[LatentChunk[CodecStateT]]) -> _StackedSteps:
+        x_BFCHW = torch.stack([self.maker.next_input(chunk) for chunk in chunks])
+        return _StackedSteps(
+            x_BFCHW=x_BFCHW,
+            timesteps_B=torch.cat([chunk.timestep_B for chunk in chunks]),
+            positions=to_device([chunk.position for chunk in chunks], x_BFCHW.device),
+            conditioning=_conditioning(chunks),
+            rows=tuple(_pool_row(chunk) for chunk in chunks),
+            is_steady=all(chunk.is_steady for chunk in chunks),
         )
-        pooled = () if conditioning.pooled_BC is None else (conditioning.pooled_BC,)
 
-        def step(
-            x: Tensor,
-            timesteps: Tensor,
-            rows: Tensor,
+    def _denoise_slice(self, steps: _StackedSteps) -> Tensor:
+        """Over neighbouring rows of the pool."""
+        return denoise(
+            self.maker.model,
+            self.maker.schedule,
+            steps.x_BFCHW,
+            steps.timesteps_B,
+            steps.positions,
+            self.pool.rows(steps.rows[0], steps.rows[-1] + 1),
+            steps.conditioning,
+        )
+
+    def _denoise_gathered(self, steps: _StackedSteps) -> Tensor:
+        """Over rows of the pool named by number, from a graph where there is one."""
+
+        def denoise_rows(
+            x_BFCHW: Tensor,
+            timesteps_B: Tensor,
+            rows_B: Tensor,
             frames_BF: Tensor,
             slots_BF: Tensor,
             k_NBTHD: Tensor,
             v_NBTHD: Tensor,
             pooled_BC: Tensor | None = None,
         ) -> Tensor:
-            return denoise_at(
+            return denoise(
                 self.maker.model,
                 self.maker.schedule,
-                x,
-                timesteps,
-                replace(placement, frames_BF=frames_BF, slots_BF=slots_BF),
+                x_BFCHW,
+                timesteps_B,
+                replace(steps.positions, frames_BF=frames_BF, slots_BF=slots_BF),
                 self.pool,
                 Conditioning(k_NBTHD=k_NBTHD, v_NBTHD=v_NBTHD, pooled_BC=pooled_BC),
-                rows_B=rows,
+                rows_B=rows_B,
             )
 
-        inputs = (
-            *(x_BFCHW, timesteps_B, rows_B, placement.frames_BF, placement.slots_BF),
-            *(conditioning.k_NBTHD, conditioning.v_NBTHD, *pooled),
-        )
-        is_full = all(chunk.position.length == self.pool.params.slots for chunk in chunks)
-        if not is_full or x_BFCHW.shape[1] > 1:
-            return step(*inputs)
-        key = "together", len(chunks), conditioning.k_NBTHD.shape[1]
-        return self.runner.run(key, step, *inputs)
+        device, conditioning = steps.x_BFCHW.device, steps.conditioning
+        rows_B = torch.tensor(steps.rows, pin_memory=device.type == "cuda")
+        inputs = [
+            *(steps.x_BFCHW, steps.timesteps_B, rows_B.to(device, non_blocking=True)),
+            *(steps.positions.frames_BF, steps.positions.slots_BF),
+            *(conditioning.k_NBTHD, conditioning.v_NBTHD),
+        ]
+        if conditioning.pooled_BC is not None:
+            inputs.append(conditioning.pooled_BC)
+        if not steps.is_steady:
+            return denoise_rows(*inputs)
+        key = "batch", len(steps.rows), conditioning.k_NBTHD.shape[1]
+        return self.runner.run(key, denoise_rows, *inputs)
 
 
 def _pool_row(chunk: LatentChunk[CodecStateT]) -> int:
@@ -113,8 +149,8 @@ def _pool_row(chunk: LatentChunk[CodecStateT]) -> int:
 
 
 def _conditioning(chunks: Sequence[LatentChunk[CodecStateT]]) -> Conditioning:
-    """Of one prompt for all, where they have the same, or of one for each."""
+    """One prompt's for the whole batch where all chunks share it, otherwise one for each."""
     first = chunks[0].conditioning
     if all(chunk.conditioning is first for chunk in chunks):
         return first
-    return Conditioning.joined([chunk.conditioning for chunk in chunks])
+    return Conditioning.batched([chunk.conditioning for chunk in chunks])

@@ -1,10 +1,10 @@
 """One chunk of one stream: encode, noise, one denoising step after the other, decode.
 
-A chunk takes with it, as it is encoded, whatever its later steps need of its stream. So the next
-chunk of the stream may be encoded and follow one step behind, each step with the cache row of its
-own: that is the reference's stream batch in any order (`spec/04` section 3), for row i only ever
-sees what step i made. Not so the first chunk of an epoch and one with another number of steps:
-these must be alone in their stream (`scheduling/queues.py` sees to it, their shapes differ).
+When a chunk is encoded it takes along whatever its later steps need of its stream. So the next
+chunk of the stream may be encoded and follow one step behind, each step on a cache row of its own:
+that is the reference's stream batch in any order (`spec/04` section 3), for row i only ever holds
+what step i wrote. Two kinds of chunk must be alone in their stream: the first of an epoch, and one
+with another number of steps than the chunk before (`scheduling/queues.py` sees to it).
 
 T frames, F latent frames, C channels, H W size, I steps.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from slipstream_engine.codec.protocol import Codec
 from slipstream_engine.config import CHUNK_FRAMES, CHUNK_LATENTS, Preset
-from slipstream_engine.diffusion.denoise import denoise_at, renoise
+from slipstream_engine.diffusion.denoise import denoise, renoise
 from slipstream_engine.diffusion.flow_matching import FlowSchedule, mix_noise
 from slipstream_engine.diffusion.noise import keyed_noise, step_key
 from slipstream_engine.diffusion.noise_controller import motion_level, next_noise_scale
@@ -37,25 +37,25 @@ CodecStateT = TypeVar("CodecStateT")
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class LatentChunk(Generic[CodecStateT]):
-    """A chunk under way.
+    """A chunk between encode and decode.
 
     Args:
         state: of its stream.
-        number: in the stream, counting what was encoded.
         is_first: of its epoch; all its steps then use the first cache row.
-        position, placement: where it stands in its cache rows, for the host and for the device.
+        is_steady: its cache rows are full, so every later chunk has its shapes.
+        position: in its cache rows; `positions` is the same on the device, as a batch of one.
         conditioning: of the prompts it is made with.
         timesteps_I: one for each step, int64, on the device.
         keys_I: of the noise that goes into each step, likewise.
-        x_FCHW: noised latents, after each step the clean ones as far as they are known.
-        steps_done: of its steps.
+        x_FCHW: the noised latents; after each step the estimate of the clean ones.
+        steps_done: how many of its steps have run.
     """
 
     state: StreamState[CodecStateT]
-    number: int
     is_first: bool
+    is_steady: bool
     position: CachePosition
-    placement: BatchPositions
+    positions: BatchPositions
     conditioning: Conditioning
     timesteps_I: Tensor
     keys_I: Tensor
@@ -64,7 +64,7 @@ class LatentChunk(Generic[CodecStateT]):
 
     @property
     def is_clean(self) -> bool:
-        """Whether all steps are done."""
+        """Whether all steps have run."""
         return self.steps_done == len(self.timesteps_I)
 
     @property
@@ -74,20 +74,21 @@ class LatentChunk(Generic[CodecStateT]):
 
     @property
     def timestep_B(self) -> Tensor:
-        """Of its next step, as a batch of one."""
+        """The next step's timestep, as a batch of one."""
         return self.timesteps_I[self.steps_done : self.steps_done + 1]
 
     @property
     def key_B(self) -> Tensor:
-        """Of its next step's noise, as a batch of one."""
+        """The key of the next step's noise, as a batch of one."""
         return self.keys_I[self.steps_done : self.steps_done + 1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChunkMaker(Generic[CodecStateT]):
-    """The parts a chunk goes through; all that a stream carries lies in its `StreamState`.
+    """Turns frames into chunks and back; all that a stream carries is in its `StreamState`.
 
-    Call `encode`, then `step` until the chunk is clean, then `decode`.
+    Call `encode`, then `step` until the chunk is clean, then `decode`. Instead of `step`, a pass
+    over several chunks calls `next_input`, denoises, and calls `record_output` for each.
     """
 
     preset: Preset
@@ -96,9 +97,9 @@ class ChunkMaker(Generic[CodecStateT]):
     codec: Codec[CodecStateT]
 
     def encode(self, rgb_TCHW: Tensor, state: StreamState[CodecStateT]) -> LatentChunk[CodecStateT]:
-        """Pixels in [-1, 1], float32, to noised latents; moves the stream on by a chunk."""
-        if state.restarts:
-            state.forget()
+        """Pixels in [-1, 1], float32, to noised latents; the stream's state moves on by a chunk."""
+        if state.needs_reset:
+            state.begin_epoch()
         if state.prompts.advance():
             state.conditioning = self.model.condition(state.prompts.embedding_TE[None])
         state.noise_scale = self._noise_scale(rgb_TCHW, state)
@@ -106,87 +107,79 @@ class ChunkMaker(Generic[CodecStateT]):
         latents_FCHW = self._run_codec(
             "encode", self.codec.encode, rgb_TCHW.to(self.model.dtype), state
         )
-        number = state.chunk
         keys_I = self._keys(latents_FCHW.device, state)
         noise_FCHW = self._noise(latents_FCHW, keys_I[:1])
         frames = latents_FCHW.shape[0]
-        here = position_of(self.preset.cache, past_frames=state.past_frames, frames=frames)
+        position = position_of(self.preset.cache, past_frames=state.past_frames, frames=frames)
+        is_first = state.past_frames == 0
         chunk = LatentChunk(
             state=state,
-            number=number,
-            is_first=state.past_frames == 0,
-            position=here,
-            placement=to_device([here], latents_FCHW.device),
+            is_first=is_first,
+            is_steady=not is_first and position.length == self.preset.cache.slots,
+            position=position,
+            positions=to_device([position], latents_FCHW.device),
             conditioning=state.conditioning,
             timesteps_I=self._timesteps(state),
             keys_I=keys_I,
             x_FCHW=mix_noise(latents_FCHW, noise_FCHW, state.noise_scale),
         )
         state.past_frames += frames
-        state.chunk += 1
+        state.next_chunk += 1
         return chunk
 
     def step(self, chunk: LatentChunk[CodecStateT]) -> None:
-        """The chunk's next denoising step, in its own cache row."""
-        self._begin(chunk)
-        state, row, placement = chunk.state, chunk.row, chunk.placement
-        is_noised, x_FCHW = chunk.steps_done > 0, chunk.x_FCHW
-        cache = state.cache.rows(row, row + 1)
-        conditioning = state.resident.hold(chunk.conditioning)
+        """Run the chunk's next denoising step by itself, on its own cache row."""
+        self._prepare_cache(chunk)
+        state, row, is_renoised = chunk.state, chunk.row, chunk.steps_done > 0
+        cache = state.step_cache.row(row)
+        conditioning = state.static_conditioning.load(chunk.conditioning)
+        positions = chunk.positions
 
-        def step(
-            x: Tensor, timesteps: Tensor, key: Tensor, frames_BF: Tensor, slots_BF: Tensor
+        def denoise_row(
+            x_BFCHW: Tensor, timesteps_B: Tensor, key_B: Tensor, frames_BF: Tensor, slots_BF: Tensor
         ) -> Tensor:
-            if is_noised:
-                x = self._renoised(x, timesteps, key)
-            at = replace(placement, frames_BF=frames_BF, slots_BF=slots_BF)
-            return denoise_at(self.model, self.schedule, x, timesteps, at, cache, conditioning)
+            if is_renoised:
+                x_BFCHW = self._renoised(x_BFCHW, timesteps_B, key_B)
+            at = replace(positions, frames_BF=frames_BF, slots_BF=slots_BF)
+            return denoise(self.model, self.schedule, x_BFCHW, timesteps_B, at, cache, conditioning)
 
         inputs = (
-            *(x_FCHW[None], chunk.timestep_B, chunk.key_B),
-            *(placement.frames_BF, placement.slots_BF),
+            *(chunk.x_FCHW[None], chunk.timestep_B, chunk.key_B),
+            *(positions.frames_BF, positions.slots_BF),
         )
-        is_full = chunk.position.length == self.preset.cache.slots and not chunk.is_first
-        if not is_full:  # each of these shapes comes only once
-            clean_BFCHW = step(*inputs)
-        else:
-            clean_BFCHW = state.runner.run(("denoise", row), step, *inputs)
-        self.take(chunk, clean_BFCHW[0])
+        if chunk.is_steady:
+            clean_BFCHW = state.runner.run(("denoise", row), denoise_row, *inputs)
+        else:  # shapes that come only once: no graph is worth its recording
+            clean_BFCHW = denoise_row(*inputs)
+        self.record_output(chunk, clean_BFCHW[0])
 
-    def feed(self, chunk: LatentChunk[CodecStateT]) -> Tensor:
-        """What the chunk's next step is fed, `[F, C, H, W]`."""
-        self._begin(chunk)
+    def next_input(self, chunk: LatentChunk[CodecStateT]) -> Tensor:
+        """The latents that the chunk's next step starts from, `[F, C, H, W]`."""
+        self._prepare_cache(chunk)
         if not chunk.steps_done:
             return chunk.x_FCHW
         return self._renoised(chunk.x_FCHW[None], chunk.timestep_B, chunk.key_B)[0]
 
-    def _begin(self, chunk: LatentChunk[CodecStateT]) -> None:
-        """Before a chunk's first step its rows must have a past."""
+    def record_output(self, chunk: LatentChunk[CodecStateT], clean_FCHW: Tensor) -> None:
+        """Store the clean latents that the chunk's next step has estimated."""
+        chunk.x_FCHW = clean_FCHW
+        chunk.steps_done += 1
+        if chunk.is_clean and chunk.is_first:
+            chunk.state.step_cache.end_first_chunk(len(chunk.timesteps_I))
+
+    def _prepare_cache(self, chunk: LatentChunk[CodecStateT]) -> None:
+        """Before a chunk's first step, bring the cache rows of all its steps up to date."""
         if not chunk.steps_done and not chunk.is_first:
-            chunk.state.catch_up(len(chunk.timesteps_I))
+            chunk.state.step_cache.begin_chunk(len(chunk.timesteps_I))
 
     def _renoised(self, clean_BFCHW: Tensor, timesteps_B: Tensor, key_B: Tensor) -> Tensor:
-        """What a step after the first is fed, of a batch of one."""
+        """The input of a step after the first, for a batch of one."""
         noise_FCHW = self._noise(clean_BFCHW[0], key_B)
         return renoise(self.schedule, clean_BFCHW, noise_FCHW[None], timesteps_B)
 
-    def take(self, chunk: LatentChunk[CodecStateT], clean_FCHW: Tensor) -> None:
-        """Note what the chunk's next step has made."""
-        state = chunk.state
-        chunk.x_FCHW = clean_FCHW
-        chunk.steps_done += 1
-        if not chunk.is_clean:
-            return
-        if chunk.is_first:
-            # all rows begin with what the last step made of the first chunk
-            state.live_rows = 1
-            state.catch_up(state.cache.row_count)
-        state.live_rows = len(chunk.timesteps_I)
-
     def decode(self, chunk: LatentChunk[CodecStateT]) -> Tensor:
         """A clean chunk to pixels, about [-1, 1]."""
-        state = chunk.state
-        return self._run_codec("decode", self.codec.decode, chunk.x_FCHW, state)
+        return self._run_codec("decode", self.codec.decode, chunk.x_FCHW, chunk.state)
 
     def _run_codec(
         self,
@@ -196,7 +189,7 @@ class ChunkMaker(Generic[CodecStateT]):
         state: StreamState[CodecStateT],
     ) -> Tensor:
         if len(x) not in (CHUNK_FRAMES, CHUNK_LATENTS):
-            return code(x, state.codec)  # a stream's first chunk is like no other
+            return code(x, state.codec)  # a stream's first chunk: its shapes come only once
         return state.runner.run((name, len(x)), lambda x: code(x, state.codec), x)
 
     def _noise_scale(self, rgb_TCHW: Tensor, state: StreamState[CodecStateT]) -> Tensor:
@@ -209,13 +202,15 @@ class ChunkMaker(Generic[CodecStateT]):
 
     def _timesteps(self, state: StreamState[CodecStateT]) -> Tensor:
         if state.past_frames == 0 and not self.preset.schedule.first_chunk_from_scale:
-            return state.steps
-        return self.schedule.timesteps(self.schedule.first_timestep(state.noise_scale), state.steps)
+            return state.timesteps_I
+        return self.schedule.timesteps(
+            self.schedule.first_timestep(state.noise_scale), state.timesteps_I
+        )
 
     def _keys(self, device: torch.device, state: StreamState[CodecStateT]) -> Tensor:
-        """One for each step, sent to the device without waiting."""
+        """The noise key of each step, sent to the device without waiting."""
         keys = [
-            step_key(self.preset.noise, seed=state.settings.seed, chunk=state.chunk, step=step)
+            step_key(self.preset.noise, seed=state.settings.seed, chunk=state.next_chunk, step=step)
             for step in range(len(state.settings.step_list))
         ]
         return torch.tensor(keys, pin_memory=device.type == "cuda").to(device, non_blocking=True)

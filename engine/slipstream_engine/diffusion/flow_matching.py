@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from slipstream_engine.config import ScheduleParams
-from slipstream_engine.models.dit.rope import precise
+from slipstream_engine.models.dit.rope import exact_dtype
 
 TIMESTEPS = 1000
 FALL = 50  # between the timesteps of a chunk whose noise scale is too low for the step list
@@ -52,9 +52,9 @@ def add_noise(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
 
 
 def mix_noise(latents: Tensor, noise: Tensor, scale: Tensor) -> Tensor:
-    """The input of a chunk: its latents with a share `scale` (float64, 0-dim) of noise.
+    """The first step's input: a chunk's latents with a share `scale` (float64, 0-dim) of noise.
 
-    Each product and the sum are rounded to the latents' dtype, the scale is not.
+    Both products and the sum are rounded to the latents' dtype, the scale is not.
     """
     dtype = latents.dtype
     return (noise.float() * scale.float()).to(dtype) + (latents.float() * (1 - scale).float()).to(
@@ -67,14 +67,8 @@ def follow(x: Tensor, flow: Tensor, sigma: Tensor, sigma_to: Tensor | float = 0.
 
     Computed in float64 where the device has it, rounded to the dtype of `x`.
     """
-    exact = precise(x.device)
+    exact = exact_dtype(x.device)
     return (x.to(exact) + flow.to(exact) * (sigma_to - sigma.to(exact))).to(x.dtype)
-
-
-def flow_between(x: Tensor, clean: Tensor, sigma: Tensor) -> Tensor:
-    """The flow that leads from `clean` to `x` at level `sigma`: what a model is trained to say."""
-    exact = precise(x.device)
-    return ((x.to(exact) - clean.to(exact)) / sigma.to(exact)).to(x.dtype)
 
 
 class FlowSchedule:

@@ -1,7 +1,8 @@
-"""The memory of every stream that may be open, lent by the lane.
+"""The memory of every stream that may be open, in lanes: a stream has one while it is open.
 
-Cache rows are allocated at once; what a codec carries, when a lane is first lent. A lane comes back
-empty, but all of it keeps its place: graphs recorded on it serve whoever has it next.
+Cache rows are allocated at once; what a codec carries, when a lane is first used. A released lane
+is emptied, but all of it keeps its address: graphs recorded on it serve the next stream that has
+it.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 from slipstream_engine.codec.protocol import Codec
 from slipstream_engine.diffusion.cuda_graphs import Compiler, GraphRunner
 from slipstream_engine.diffusion.state import StaticConditioning
+from slipstream_engine.diffusion.step_cache import StepCache
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 
 CodecStateT = TypeVar("CodecStateT")
@@ -19,32 +21,32 @@ CodecStateT = TypeVar("CodecStateT")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LaneMemory(Generic[CodecStateT]):
-    """One stream's.
+    """One lane's memory.
 
     Args:
         number: of the lane.
-        first_row: which row of the pool its first one is.
-        cache: its rows as a cache of their own, on the pool's memory.
+        first_row: which row of the pool the lane's first one is.
+        step_cache: the lane's rows, on the pool's memory.
         codec: what the codec carries.
-        resident: where graphs read the prompt.
+        static_conditioning: where graphs read the prompt.
         runner: has the graphs recorded on this memory.
     """
 
     number: int
     first_row: int
-    cache: RollingCache
+    step_cache: StepCache
     codec: CodecStateT
-    resident: StaticConditioning
+    static_conditioning: StaticConditioning
     runner: GraphRunner
 
 
 class LanePool(Generic[CodecStateT]):
-    """Lends lanes; nothing of a stream outlives it.
+    """Acquires and releases lanes; a released lane holds nothing of its last stream.
 
     Args:
-        cache: all rows.
-        lanes: streams to share them.
-        codec: makes what a lane carries of it, and empties it.
+        cache: the cache rows of all lanes.
+        lanes: how many there are.
+        codec: makes and resets what a lane carries of it.
         compiler: says whether graphs are recorded.
     """
 
@@ -57,40 +59,40 @@ class LanePool(Generic[CodecStateT]):
         self._compiler = compiler
         self._rows = cache.row_count // lanes
         self._unused = list(range(lanes))
-        self._free: list[LaneMemory[CodecStateT]] = []
+        self._released: list[LaneMemory[CodecStateT]] = []
 
     @property
-    def has_room(self) -> bool:
-        return bool(self._free or self._unused)
+    def has_free_lane(self) -> bool:
+        return bool(self._released or self._unused)
 
     @property
-    def needs_memory(self) -> bool:
-        """Whether the next lane would be one that was never lent."""
-        return not self._free
+    def next_is_new(self) -> bool:
+        """Whether the next lane was never used, so that its stream will allocate memory."""
+        return not self._released
 
-    def take(self) -> LaneMemory[CodecStateT]:
-        """A lane, one that was used before if there is one; ask `has_room` first."""
-        if self._free:
-            return self._free.pop()
+    def acquire(self) -> LaneMemory[CodecStateT]:
+        """A free lane, one that was used before if possible; check `has_free_lane` first."""
+        if self._released:
+            return self._released.pop()
         lane = self._make(self._unused[0])
         del self._unused[0]
         return lane
 
     @torch.inference_mode()
-    def give(self, lane: LaneMemory[CodecStateT]) -> None:
-        """Have a lane back."""
-        lane.cache.reset()
-        self._codec.forget(lane.codec)
-        lane.resident.forget()
-        self._free.append(lane)
+    def release(self, lane: LaneMemory[CodecStateT]) -> None:
+        """Empty a lane, for the next stream."""
+        lane.step_cache.reset()
+        self._codec.reset(lane.codec)
+        lane.static_conditioning.clear()
+        self._released.append(lane)
 
     def _make(self, number: int) -> LaneMemory[CodecStateT]:
         first = number * self._rows
         return LaneMemory(
             number=number,
             first_row=first,
-            cache=self.cache.rows(first, first + self._rows),
+            step_cache=StepCache(self.cache.rows(first, first + self._rows)),
             codec=self._codec.fresh_state(),
-            resident=StaticConditioning(),
+            static_conditioning=StaticConditioning(),
             runner=GraphRunner(self._compiler),
         )

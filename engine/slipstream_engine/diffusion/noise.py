@@ -1,7 +1,7 @@
 """Counter-based noise: a function of (seed, chunk, step) and of nothing else.
 
 The same stream gets the same noise in any batch, in any order, in any process and on any kind of
-device, because it is made by hashing counters instead of drawing from a generator that remembers.
+device, because it is made by hashing counters instead of drawing from a generator with a state.
 The hash is the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), the normal numbers are
 Box and Muller's.
 """
@@ -29,28 +29,14 @@ def noise_key(*, seed: int, chunk: int, step: int) -> int:
     return _signed(key)
 
 
-def chunk_noise(
-    mode: NoiseMode,
-    shape: Sequence[int],
-    *,
-    seed: int,
-    chunk: int,
-    step: int,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> Tensor:
-    """The noise that goes into a step of a chunk.
+def step_key(mode: NoiseMode, *, seed: int, chunk: int, step: int) -> int:
+    """The key of the noise that goes into a chunk's denoising step.
 
     Args:
-        shape: `[F, C, h, w]`; with fixed noise all frames of all chunks are alike.
-        step: number of the denoising step it is for, counted from 0.
+        mode: with `FIXED` all chunks of a stream share the keys of chunk 0.
+        chunk: its number in the stream.
+        step: number of the denoising step, counted from 0.
     """
-    key = step_key(mode, seed=seed, chunk=chunk, step=step)
-    return keyed_noise(mode, key, shape, device=device, dtype=dtype)
-
-
-def step_key(mode: NoiseMode, *, seed: int, chunk: int, step: int) -> int:
-    """The key of the noise that goes into a step: of the chunk's own, or of any chunk's."""
     return noise_key(seed=seed, chunk=chunk if mode is NoiseMode.FRESH else 0, step=step)
 
 
@@ -62,7 +48,13 @@ def keyed_noise(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Tensor:
-    """The noise of a key, `[F, C, h, w]`; a key on the device can be part of a recorded graph."""
+    """The noise of a key.
+
+    Args:
+        mode: with `FIXED` all frames of a chunk are alike.
+        key: from `step_key`; on the device it can be an input of a recorded graph.
+        shape: `[F, C, h, w]`.
+    """
     if mode is NoiseMode.FRESH:
         return normal(key, shape, device).to(dtype)
     return normal(key, shape[1:], device).to(dtype).expand(*shape)

@@ -1,8 +1,8 @@
-"""The motion-aware noise controller: the more moves, the less noise (`spec/03` section 7).
+"""The motion-aware noise controller: the more motion, the less noise (`spec/03` section 7).
 
-All of it stays on the device in 0-dim tensors; the host never waits for a picture to know its
-noise. The arithmetic is double precision in the reference's order, because the timestep is a
-truncation that one last digit can tip.
+All of it stays on the device in 0-dim tensors, so the host never waits for the device. The
+arithmetic is double precision in the reference's order, because the timestep is a truncation that
+one last digit can tip.
 
 T frames, C channels, H height, W width.
 """
@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from slipstream_engine.config import MotionParams
-from slipstream_engine.models.dit.rope import precise
+from slipstream_engine.models.dit.rope import exact_dtype
 
 
 def motion_level(frames_TCHW: Tensor, before_CHW: Tensor, params: MotionParams) -> Tensor:
-    """How much the liveliest of these frames differs from the one before it.
+    """How much these frames move: the largest difference of one from the frame before it.
 
     Args:
         frames_TCHW: new frames in [-1, 1].
-        before_CHW: the frame shown just before them.
+        before_CHW: the frame just before them.
 
     Returns:
         0 (still) to 1 (full motion), 0-dim, in the frames' dtype.
@@ -33,11 +33,11 @@ def next_noise_scale(base: Tensor, last: Tensor, motion: Tensor, params: MotionP
     """The noise scale of a chunk.
 
     Args:
-        base: what the stream is set to, 0-dim float64.
-        last: of the chunk before, 0-dim float64.
+        base: the stream's setting, 0-dim float64.
+        last: that of the chunk before, 0-dim float64.
         motion: from `motion_level`.
     """
     calm = 1.0 - params.inertia
     return (
-        base - params.noise_drop * motion.to(precise(motion.device))
+        base - params.noise_drop * motion.to(exact_dtype(motion.device))
     ) * calm + last * params.inertia

@@ -1,4 +1,4 @@
-"""One viewer's stream of the real pipeline: its stages, and what a viewer may change."""
+"""One stream of the real pipeline: its stages, and what a viewer may change."""
 
 import logging
 import weakref
@@ -27,66 +27,67 @@ logger = logging.getLogger(__name__)
 
 CodecStateT = TypeVar("CodecStateT")
 
-# levels, see `work.Shape`: what a chunk's latents, or its place in the cache, set apart
+# levels of a `ChunkShape`: chunks whose tensors differ in size run in separate passes
 FIRST, RESTART, STEADY = "first", "restart", "steady"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Transfers:
-    """The two ways between host and device; streams take turns on them."""
+    """The two ways between host and device, shared by all streams."""
 
     upload: Upload
     download: Download
 
 
 class DiffusionStream(Generic[CodecStateT]):
-    """One viewer's stream; see `pipeline.Stream`.
+    """One stream; see `PipelineStream` in `serving/pipeline_protocol.py`.
 
     Args:
-        joint: runs passes.
-        give_lane: called once, when the stream is closed or nobody refers to it any more.
-        batch: lets `step` run those of neighbouring chunks together; None runs a chunk's at once.
+        denoiser: runs passes.
+        release_lane: called once, when the stream is closed or garbage-collected.
+        batch: lets `step` run steps of neighbouring chunks in one pass; None runs all steps of a
+            chunk before the next.
     """
 
     def __init__(
         self,
-        joint: BatchedDenoiser[CodecStateT],
+        denoiser: BatchedDenoiser[CodecStateT],
         embeddings: PromptEmbeddings,
         transfers: Transfers,
         state: StreamState[CodecStateT],
-        give_lane: Callable[[], None],
+        release_lane: Callable[[], None],
         batch: StreamBatch[CodecStateT] | None = None,
     ) -> None:
-        self._joint = joint
-        self._maker = joint.maker
+        self._denoiser = denoiser
+        self._maker = denoiser.maker
         self._embeddings = embeddings
         self._transfers = transfers
         self._batch = batch
         self.state = state
-        self._lease = weakref.finalize(self, give_lane)
-        self._lease.atexit = False
+        self._release_lane = weakref.finalize(self, release_lane)
+        self._release_lane.atexit = False
 
     @property
     def prompts(self) -> Prompts:
-        change = self.state.change
+        change = self.state.prompt_change
         return self.state.prompts.prompts if change is None else change.mixture.prompts
 
     @torch.inference_mode()
     def apply(self, parameters: Parameters) -> None:
         """Change what `parameters` names, from the next chunk on.
 
-        Prompts that still have to be encoded follow as soon as they are; no chunk waits for them.
-        `paused` is for the caller, who sends no chunks meanwhile.
+        New prompts take effect once they are encoded; no chunk waits for that. `paused` is for the
+        caller, who sends no chunks meanwhile.
         """
         settings = self.state.settings.changed(parameters, self._maker.preset.schedule)
-        change = self._change(parameters)
+        change = self._prompt_change(parameters)
         self.state.set(settings)
         if change is not None:
-            self.state.change = change
+            self.state.prompt_change = change
         if parameters.reset_cache is True:
-            self.state.restarts = True
+            self.state.needs_reset = True
 
-    def _change(self, parameters: Parameters) -> PromptChange | None:
+    def _prompt_change(self, parameters: Parameters) -> PromptChange | None:
         target, transition = parameters.target, parameters.transition
         if target is UNSET:
             return None
@@ -100,20 +101,20 @@ class DiffusionStream(Generic[CodecStateT]):
         return PromptChange(mixture=mixture, chunks=transition.num_steps, method=method)
 
     def await_prompts(self) -> None:
-        """Wait until the prompts asked for are encoded: for files, where no viewer waits.
+        """Wait until new prompts are encoded: for files, where no viewer waits.
 
         Raises:
             Exception: whatever encoding them raised.
         """
-        if self.state.change is not None:
-            self.state.change.mixture.result()
+        if self.state.prompt_change is not None:
+            self.state.prompt_change.mixture.result()
 
-    def _take_up_change(self) -> None:
-        """Head for new prompts once they are encoded; those that cannot be are given up."""
-        change = self.state.change
+    def _adopt_prompts(self) -> None:
+        """Head for the new prompts once they are encoded; drop them if that failed."""
+        change = self.state.prompt_change
         if change is None or not change.mixture.is_ready:
             return
-        self.state.change = None
+        self.state.prompt_change = None
         try:
             self.state.prompts.head_for(change)
         except Exception:  # an encoder may throw anything; the stream goes on with its old prompts
@@ -123,9 +124,9 @@ class DiffusionStream(Generic[CodecStateT]):
     def shape(self) -> ChunkShape:
         state = self.state
         level = STEADY
-        if state.restarts or not state.past_frames:
-            level = RESTART if state.chunk else FIRST
-        # one epoch's first chunk empties the cache under whatever is left of the one before
+        if state.needs_reset or not state.past_frames:
+            level = RESTART if state.next_chunk else FIRST
+        # the first chunk of an epoch empties the cache, so no chunk before it may still need it
         return ChunkShape(
             level=level, steps=len(state.settings.step_list), alone=level is not STEADY
         )
@@ -136,39 +137,38 @@ class DiffusionStream(Generic[CodecStateT]):
 
     @torch.inference_mode()
     def encode(self, frames_THW: I420) -> LatentChunk[CodecStateT]:
-        self._take_up_change()
+        self._adopt_prompts()
         with self._transfers.upload.sent(frames_THW) as sent_THW:
             rgb_TCHW = rgb_from_i420(sent_THW)
         return self._maker.encode(rgb_TCHW, self.state)
 
     @torch.inference_mode()
     def decode(self, chunk: LatentChunk[CodecStateT], out_THW: I420) -> None:
-        made_THW = i420_from_rgb(self._maker.decode(chunk))
-        self._transfers.download.begin(made_THW).take(out_THW)
+        self._transfers.download.fetch(i420_from_rgb(self._maker.decode(chunk)), out_THW)
 
     @torch.inference_mode()
     def step(self, frames_THW: I420, out_THW: I420) -> StageTimes:
-        """A whole chunk, stage after stage: for files, where nobody else waits.
+        """Run all stages of a chunk: for files, where no other stream waits.
 
-        In a stream batch it is an earlier chunk that becomes ready, or, at the start, none.
+        In a stream batch the chunk that comes out is an earlier one; at the start there is none.
         """
-        clock = StageClock(self.state.steps.device)
+        clock = StageClock(self.state.timesteps_I.device)
         chunk = self.encode(frames_THW)
-        clock.mark()
+        clock.record()
         clean = (
-            denoise_in_sequence(self._joint, chunk)
+            denoise_in_sequence(self._denoiser, chunk)
             if self._batch is None
             else self._batch.denoise(chunk)
         )
-        clock.mark()
+        clock.record()
         if clean is None:
             return StageTimes()
         made_THW = i420_from_rgb(self._maker.decode(clean))
-        clock.mark()
-        self._transfers.download.begin(made_THW).take(out_THW)
+        clock.record()
+        self._transfers.download.fetch(made_THW, out_THW)
         encode_ms, denoise_ms, decode_ms = clock.laps_ms()
         return StageTimes(encode_ms=encode_ms, denoise_ms=denoise_ms, decode_ms=decode_ms)
 
     def close(self) -> None:
-        """Give its lane back; one that nobody refers to any more does so by itself."""
-        self._lease()
+        """Release the lane; garbage collection does the same."""
+        self._release_lane()

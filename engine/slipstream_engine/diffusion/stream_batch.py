@@ -1,8 +1,8 @@
 """The paper's stream batch: step i of a chunk in one pass with step i + 1 of the one before it.
 
-Row i of the cache only ever sees what step i made, so the numbers are those of a chunk's steps run
-at once (`diffusion/chunk.py`), in another order: a chunk is ready as many chunks late as it has
-steps but one, and each pass does as much work as a chunk has steps.
+Row i of the cache only ever holds what step i wrote, so the numbers are those of
+`denoise_in_sequence`, computed in another order. A chunk of n steps comes out n - 1 chunks late,
+and each pass runs n micro-steps.
 """
 
 from collections import deque
@@ -15,24 +15,24 @@ CodecStateT = TypeVar("CodecStateT")
 
 
 class StreamBatch(Generic[CodecStateT]):
-    """One stream's chunks under way; the number of steps must stay what it is."""
+    """One stream's chunks between encode and decode; all must have the same number of steps."""
 
-    def __init__(self, joint: BatchedDenoiser[CodecStateT]) -> None:
-        self._joint = joint
+    def __init__(self, denoiser: BatchedDenoiser[CodecStateT]) -> None:
+        self._denoiser = denoiser
         self._under_way: deque[LatentChunk[CodecStateT]] = deque()  # the oldest first
 
     def denoise(self, chunk: LatentChunk[CodecStateT]) -> LatentChunk[CodecStateT] | None:
-        """Move all chunks one step on, this one its first.
+        """Run the next step of every chunk in one pass, the first step of this one.
 
         Returns:
-            The chunk whose last step this was, if there is one.
+            The chunk that has run its last step, if there is one.
 
         Raises:
             ValueError: if the stream has another number of steps than its chunks under way.
         """
         if chunk.is_first:
             self._under_way.clear()
-            return denoise_in_sequence(self._joint, chunk)
+            return denoise_in_sequence(self._denoiser, chunk)
         steps = len(chunk.timesteps_I)
         if any(len(other.timesteps_I) != steps for other in self._under_way):
             raise ValueError(
@@ -40,14 +40,14 @@ class StreamBatch(Generic[CodecStateT]):
                 "reset the stream first"
             )
         self._under_way.append(chunk)
-        self._joint.run(self._under_way)
+        self._denoiser.run(self._under_way)
         return self._under_way.popleft() if self._under_way[0].is_clean else None
 
 
 def denoise_in_sequence(
-    joint: BatchedDenoiser[CodecStateT], chunk: LatentChunk[CodecStateT]
+    denoiser: BatchedDenoiser[CodecStateT], chunk: LatentChunk[CodecStateT]
 ) -> LatentChunk[CodecStateT]:
-    """All steps of a chunk, one after the other."""
+    """Run all steps of a chunk, one after the other."""
     while not chunk.is_clean:
-        joint.run([chunk])
+        denoiser.run([chunk])
     return chunk

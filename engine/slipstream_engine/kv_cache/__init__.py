@@ -1,1 +1,5 @@
-"""The rolling key-value cache: sinks, ring, and where a chunk stands in it."""
+"""The rolling KV cache of the transformer's self-attention.
+
+`rolling_cache.py` holds keys and values and is written by every forward pass, `positions.py` says
+where a chunk stands in its row, `eviction.py` chooses what a full row overwrites.
+"""

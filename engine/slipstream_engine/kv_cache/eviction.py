@@ -1,42 +1,39 @@
-"""Which slot a layer overwrites next, decided on the device.
+"""Which slot of a cache row the next frame overwrites, decided on the device.
 
-The reference keeps a list of slots to evict for each layer and row: pending sink refreshes, last
-    come first, and behind them the ring in turn. Here that list is a stack and a head, in small
-    integer tensors, and the adaptive test is arithmetic on stored means; the host never learns the
-    outcome (`spec/02` sections 2 and 8).
+A full row evicts in this order (`spec/02` sections 2 and 8):
 
-N layers, R rows, B batch, K slots, F frames, J sinks, S tokens, H heads, D head dim, C = 2 * H * D.
+    1. sinks that wait for a refresh, the one added last first: a stack
+    2. the slots behind the pinned ones, one after the other, round and round: a ring
+
+A sink is added to the stack by the adaptive test: the new frame is less like it than a threshold
+allows. The reference keeps both in one list on the host; here they are small integer tensors and
+the test is arithmetic on stored means, so the host never has to wait for the outcome.
+
+N layers, R rows, B batch, K slots, F frames, J sinks, P places of the stack, S tokens, H heads, D
+head dim, C = 2 * H * D.
 """
 
-from dataclasses import dataclass
 from typing import Self
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, reduce
+from einops import reduce
 from slipstream_protocol.parameters import MAX_STEPS
 from torch import Tensor
 
-from slipstream_engine.config import CacheParams, SinkRefresh
-from slipstream_engine.kv_cache.positions import RING_CHOOSES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SlotChoice:
-    """Where the new frames go.
-
-    Args:
-        slots_BF: one slot for each frame.
-        copies_BJ: sinks that get a copy of the new frame besides; None where the policy knows no
-            such thing.
-    """
-
-    slots_BF: Tensor
-    copies_BJ: Tensor | None = None
+from slipstream_engine.config import CacheParams
+from slipstream_engine.kv_cache.positions import CHOSEN_BY_EVICTION
 
 
 class EvictionPolicy:
-    """The order of eviction for every layer and row of a cache."""
+    """The order of eviction for every layer and row of a cache.
+
+    Attributes:
+        head_NR: how far the ring has turned: which of its slots is overwritten next.
+        pending_NRP: the stack of sinks to refresh, from the bottom up.
+        pending_count_NR: its height; what lies above is never read.
+        mean_NRKC: mean key and value of every slot, so that the test need not read the cache.
+    """
 
     def __init__(
         self, params: CacheParams, *, layers: int, rows: int, width: int, device: torch.device
@@ -46,11 +43,10 @@ class EvictionPolicy:
 
         self.params = params
         self.head_NR = zeros()
-        # while a row fills each chunk may leave one refresh, and so may each junk call of a stream
-        # batch's start
+        # a filling row takes nothing off the stack: each of its chunks may add a sink, and so may
+        # each call on zeros with which the reference starts a stream batch
         self.pending_NRP = zeros(params.slots + MAX_STEPS if params.adapts else 0)
         self.pending_count_NR = zeros()
-        # the mean key and value of every slot, kept so that the test never reads the cache again
         self.mean_NRKC = zeros(params.slots if params.adapts else 0, 2, width, dtype=torch.float32)
 
     def state(self) -> tuple[Tensor, ...]:
@@ -58,7 +54,7 @@ class EvictionPolicy:
         return self.head_NR, self.pending_NRP, self.pending_count_NR, self.mean_NRKC
 
     def rows(self, start: int, stop: int) -> Self:
-        """Rows `start` to `stop` as a ring of their own, on the same memory."""
+        """Rows `start` to `stop` as a policy of their own, on the same memory."""
         view = object.__new__(type(self))
         view.params = self.params
         view.head_NR, view.pending_NRP, view.pending_count_NR, view.mean_NRKC = (
@@ -66,97 +62,101 @@ class EvictionPolicy:
         )
         return view
 
-    def choose(
+    def select_slots(
         self, layer: int, rows_B: Tensor, k_BFSHD: Tensor, v_BFSHD: Tensor, fill_BF: Tensor
-    ) -> SlotChoice:
-        """Take the slots for a chunk's keys and values, and move on.
+    ) -> Tensor:
+        """Choose the slot of each new frame, and advance the order of eviction.
 
         Args:
-            fill_BF: the slot of each frame while its row fills, `RING_CHOOSES` after that.
-        """
-        frames = fill_BF.shape[1]
-        threshold = self.params.sink_threshold
-        if not self.params.adapts or threshold is None:
-            return SlotChoice(
-                slots_BF=fill_BF if frames > 1 else self._turn(layer, rows_B, fill_BF, None)
-            )
-        mean_BF2C = torch.stack([_mean(k_BFSHD), _mean(v_BFSHD)], dim=2)
-        if frames > 1:
-            choice = SlotChoice(slots_BF=fill_BF)
-        else:
-            likeness_BJ = self._likeness(layer, rows_B, mean_BF2C, fill_BF)
-            stale_BJ = (likeness_BJ < threshold) & (fill_BF != 0)
-            if self.params.sink_refresh is SinkRefresh.ALL_BELOW:
-                choice = SlotChoice(
-                    slots_BF=self._turn(layer, rows_B, fill_BF, None), copies_BJ=stale_BJ
-                )
-            else:
-                least_B = _first_least(likeness_BJ)
-                pending_B = self._pend(layer, rows_B, least_B, stale_BJ.any(dim=1), fill_BF[:, 0])
-                choice = SlotChoice(slots_BF=self._turn(layer, rows_B, fill_BF, pending_B))
-        self._remember(layer, rows_B, mean_BF2C, choice)
-        return choice
-
-    def _turn(
-        self, layer: int, rows_B: Tensor, fill_BF: Tensor, pending_B: Tensor | None
-    ) -> Tensor:
-        """The slot of the ring, or of the pending sink before it; moves the head on."""
-        fill_B = fill_BF[:, 0]
-        head_B = self.head_NR[layer][rows_B]
-        moves_B = fill_B == RING_CHOOSES
-        slot_B = self.params.pinned + head_B
-        if pending_B is not None:
-            is_pending_B = pending_B >= 0
-            slot_B = torch.where(is_pending_B, pending_B, slot_B)
-            moves_B = moves_B & ~is_pending_B
-        self.head_NR[layer][rows_B] = (head_B + moves_B.long()) % self.params.ring
-        return torch.where(fill_B == RING_CHOOSES, slot_B, fill_B)[:, None]
-
-    def _pend(
-        self, layer: int, rows_B: Tensor, sink_B: Tensor, is_stale_B: Tensor, fill_B: Tensor
-    ) -> Tensor:
-        """Put a stale sink on the stack; where a row is full take the top off.
+            fill_BF: the slot of each frame while its row fills, `CHOSEN_BY_EVICTION` once it is
+                full; several frames only ever come to a row that fills.
 
         Returns:
-            The sink to overwrite now, -1 where there is none.
+            `[B, F]`, int64.
+        """
+        mean_BF2C = (
+            torch.stack([_mean(k_BFSHD), _mean(v_BFSHD)], dim=2) if self.params.adapts else None
+        )
+        slots_BF = fill_BF
+        if fill_BF.shape[1] == 1:
+            evicted_B = self._evict(layer, rows_B, fill_BF, mean_BF2C)
+            slots_BF = torch.where(fill_BF == CHOSEN_BY_EVICTION, evicted_B[:, None], fill_BF)
+        if mean_BF2C is not None:
+            self.mean_NRKC[layer][rows_B[:, None], slots_BF] = mean_BF2C
+        return slots_BF
+
+    def _evict(
+        self, layer: int, rows_B: Tensor, fill_BF: Tensor, mean_BF2C: Tensor | None
+    ) -> Tensor:
+        """The slot to overwrite where a row is full; what it returns for other rows is unused."""
+        is_full_B = fill_BF[:, 0] == CHOSEN_BY_EVICTION
+        if mean_BF2C is None:
+            return self._advance(layer, rows_B, is_full_B)
+        sink_B, is_stale_B = self._stalest_sink(layer, rows_B, fill_BF, mean_BF2C)
+        pending_B, has_pending_B = self._push_pop_pending(
+            layer, rows_B, sink_B, is_pushed_B=is_stale_B, is_popped_B=is_full_B
+        )
+        ring_B = self._advance(layer, rows_B, is_full_B & ~has_pending_B)
+        return torch.where(has_pending_B, pending_B, ring_B)
+
+    def _advance(self, layer: int, rows_B: Tensor, moves_B: Tensor) -> Tensor:
+        """The ring's next slot in each row; the head moves on where `moves_B`."""
+        head_B = self.head_NR[layer][rows_B]
+        self.head_NR[layer][rows_B] = (head_B + moves_B.long()) % self.params.ring_slots
+        return self.params.pinned_slots + head_B
+
+    def _push_pop_pending(
+        self,
+        layer: int,
+        rows_B: Tensor,
+        sink_B: Tensor,
+        *,
+        is_pushed_B: Tensor,
+        is_popped_B: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Push a sink on each row's stack where `is_pushed_B`, then pop one where `is_popped_B`.
+
+        Returns:
+            The sink popped, and whether there was one to pop, `[B]` each.
         """
         pending_RP = self.pending_NRP[layer]
-        room = pending_RP.shape[-1]
+        places = pending_RP.shape[-1]
         count_B = self.pending_count_NR[layer][rows_B]
-        # what lies above the count is never read, so a sink that is not stale may be written there
-        pending_RP[rows_B, count_B.clamp(max=room - 1)] = sink_B
-        count_B = (count_B + is_stale_B.long()).clamp(max=room)
+        # written in every row, for a choice of rows would make the host wait; it counts only where
+        # the height grows; on a full stack the newest sink replaces the top
+        pending_RP[rows_B, count_B.clamp(max=places - 1)] = sink_B
+        count_B = (count_B + is_pushed_B.long()).clamp(max=places)
         top_B = pending_RP[rows_B, (count_B - 1).clamp(min=0)]
-        takes_B = (fill_B == RING_CHOOSES) & (count_B > 0)
-        self.pending_count_NR[layer][rows_B] = count_B - takes_B.long()
-        return torch.where(takes_B, top_B, -1)
+        has_popped_B = is_popped_B & (count_B > 0)
+        self.pending_count_NR[layer][rows_B] = count_B - has_popped_B.long()
+        return top_B, has_popped_B
 
-    def _likeness(self, layer: int, rows_B: Tensor, mean_BF2C: Tensor, fill_BF: Tensor) -> Tensor:
-        """Mean of the cosines between each sink's mean key and value and the new frame's."""
+    def _stalest_sink(
+        self, layer: int, rows_B: Tensor, fill_BF: Tensor, mean_BF2C: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The sink least like the new frame, and whether any is below the threshold, `[B]` each.
+
+        The likeness is the mean of two cosines, between mean keys and between mean values.
+        """
+        threshold = self.params.sink_threshold
+        assert threshold is not None, "only a policy that adapts looks at its sinks"
         sinks = self.params.sinks
         sink_BJ2C = self.mean_NRKC[layer][rows_B, :sinks]
         likeness_BJ = F.cosine_similarity(sink_BJ2C, mean_BF2C, dim=-1, eps=1e-8).mean(dim=-1)
-        if self.params.count_unwritten_sinks:
-            return likeness_BJ
-        is_unwritten_BJ = (fill_BF >= 0) & (torch.arange(sinks, device=fill_BF.device) >= fill_BF)
-        return likeness_BJ.masked_fill(is_unwritten_BJ, torch.inf)
-
-    def _remember(self, layer: int, rows_B: Tensor, mean_BF2C: Tensor, choice: SlotChoice) -> None:
-        if choice.copies_BJ is not None:
-            sink_BJ2C = self.mean_NRKC[layer][rows_B, : self.params.sinks]
-            copies = rearrange(choice.copies_BJ, "b j -> b j 1 1")
-            self.mean_NRKC[layer][rows_B, : self.params.sinks] = torch.where(
-                copies, mean_BF2C, sink_BJ2C
-            )
-        self.mean_NRKC[layer][rows_B[:, None], choice.slots_BF] = mean_BF2C
+        if not self.params.count_unwritten_sinks:
+            sink_J = torch.arange(sinks, device=fill_BF.device)
+            is_unwritten_BJ = (fill_BF >= 0) & (sink_J >= fill_BF)
+            likeness_BJ = likeness_BJ.masked_fill(is_unwritten_BJ, torch.inf)
+        is_stale_BJ = (likeness_BJ < threshold) & (fill_BF != 0)
+        return _first_argmin(likeness_BJ), is_stale_BJ.any(dim=1)
 
 
 def _mean(x_BFSHD: Tensor) -> Tensor:
     return reduce(x_BFSHD.float(), "b f s h d -> b f (h d)", "mean")
 
 
-def _first_least(x_BJ: Tensor) -> Tensor:
-    """Index of the least, the first one on a tie (argmin promises no order)."""
+def _first_argmin(x_BJ: Tensor) -> Tensor:
+    """Index of the least number, the first one on a tie: torch's argmin promises no order."""
     index_J = torch.arange(x_BJ.shape[1], device=x_BJ.device)
     least_B1 = x_BJ.amin(dim=1, keepdim=True)
     return torch.where(x_BJ == least_B1, index_J, x_BJ.shape[1]).amin(dim=1)

@@ -1,8 +1,8 @@
 """Where a chunk stands in its cache row: pure arithmetic on the number of frames before it.
 
 Nothing here is state. Position, length and (while a row fills) the slot of a chunk follow from how
-many latent frames of the epoch came before it, so the host always knows them and never asks the
-device.
+many latent frames came before it since the cache was last empty (the epoch), so the host knows
+them without reading anything from the device.
 
 B batch, F latent frames of a chunk, K slots.
 """
@@ -15,18 +15,18 @@ from torch import Tensor
 
 from slipstream_engine.config import CacheParams, Positions
 
-RING_CHOOSES = -1
+CHOSEN_BY_EVICTION = -1  # in place of a slot: `EvictionPolicy.select_slots` finds it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachePosition:
-    """One chunk's place.
+    """One chunk's position, as the host computes it.
 
     Args:
-        start: temporal position of its first frame; with relative positions its number, which only
-            orders it.
-        frames: latent frames in it.
-        slot: the first slot it is written to, or `RING_CHOOSES` once the row is full.
+        start: temporal position of its first frame; with relative positions the frame's number in
+            the epoch, which only orders it.
+        frames: latent frames in the chunk.
+        slot: the first slot it is written to, or `CHOSEN_BY_EVICTION` once the row is full.
         length: slots in use after it is written; it attends to all of them.
     """
 
@@ -37,11 +37,11 @@ class CachePosition:
 
 
 def position_of(params: CacheParams, *, past_frames: int, frames: int) -> CachePosition:
-    """Place the chunk that comes after `past_frames` latent frames of its epoch.
+    """The position of the chunk that comes after `past_frames` latent frames of its epoch.
 
     Raises:
-        ValueError: if a chunk of several frames does not fit beside what is there: a ring turns
-            one frame at a time.
+        ValueError: if a chunk of several frames does not fit in the slots still empty: eviction
+            makes room for one frame at a time.
     """
     is_filling = past_frames + frames <= params.slots
     if frames > 1 and not is_filling:
@@ -50,15 +50,15 @@ def position_of(params: CacheParams, *, past_frames: int, frames: int) -> CacheP
             f"{params.slots} slots, send it frame by frame"
         )
     return CachePosition(
-        start=_position(params, past_frames),
+        start=_temporal_position(params, past_frames),
         frames=frames,
-        slot=past_frames if is_filling else RING_CHOOSES,
+        slot=past_frames if is_filling else CHOSEN_BY_EVICTION,
         length=min(past_frames + frames, params.slots),
     )
 
 
-def _position(params: CacheParams, past_frames: int) -> int:
-    """At `refresh_frames` go back to the end of the window (`spec/02` section 7)."""
+def _temporal_position(params: CacheParams, past_frames: int) -> int:
+    """Counts up, and from `refresh_frames` goes back to the window's end (`spec/02` section 7)."""
     if params.positions is Positions.RELATIVE or past_frames < params.refresh_frames:
         return past_frames
     window_end = params.slots - 1
@@ -68,37 +68,36 @@ def _position(params: CacheParams, past_frames: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BatchPositions:
-    """The spans of a batch, as the device reads them.
+    """The positions of a batch of chunks, as the device reads them.
 
     Args:
         frames_BF: temporal positions, int64.
-        slots_BF: slots to write, or `RING_CHOOSES`, int64.
+        slots_BF: slots to write, or `CHOSEN_BY_EVICTION`, int64.
         length: slots the longest row attends to.
-        seen_BK: which of the first `length` slots each row attends to; None where every row sees
-            all of them.
+        mask_BK: bool, which of the first `length` slots each row attends to; None for all.
     """
 
     frames_BF: Tensor
     slots_BF: Tensor
     length: int
-    seen_BK: Tensor | None
+    mask_BK: Tensor | None
 
 
-def to_device(spans: Sequence[CachePosition], device: torch.device) -> BatchPositions:
-    """Send the spans of a batch, equally many frames each, to the device without waiting."""
-    frames = spans[0].frames
-    assert all(s.frames == frames for s in spans), "a batch holds chunks of one length"
-    length = max(s.length for s in spans)
+def to_device(positions: Sequence[CachePosition], device: torch.device) -> BatchPositions:
+    """Send the positions of chunks of equally many frames to the device, without waiting."""
+    frames = positions[0].frames
+    assert all(p.frames == frames for p in positions), "a batch holds chunks of one length"
+    length = max(p.length for p in positions)
     table = torch.tensor(
-        [[*_run(s.start, frames), *_run(s.slot, frames), s.length] for s in spans],
+        [[*_count_up(p.start, frames), *_count_up(p.slot, frames), p.length] for p in positions],
         dtype=torch.int64,
         pin_memory=device.type == "cuda",
     ).to(device, non_blocking=True)
     frames_BF, slots_BF, length_B1 = table.split([frames, frames, 1], dim=1)
-    is_even = all(s.length == length for s in spans)
-    seen_BK = None if is_even else torch.arange(length, device=device) < length_B1
-    return BatchPositions(frames_BF=frames_BF, slots_BF=slots_BF, length=length, seen_BK=seen_BK)
+    is_even = all(p.length == length for p in positions)
+    mask_BK = None if is_even else torch.arange(length, device=device) < length_B1
+    return BatchPositions(frames_BF=frames_BF, slots_BF=slots_BF, length=length, mask_BK=mask_BK)
 
 
-def _run(first: int, count: int) -> list[int]:
-    return [first if first == RING_CHOOSES else first + i for i in range(count)]
+def _count_up(first: int, count: int) -> list[int]:
+    return [first if first == CHOSEN_BY_EVICTION else first + i for i in range(count)]

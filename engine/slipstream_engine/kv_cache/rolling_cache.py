@@ -1,14 +1,14 @@
-"""The rolling key-value cache: a few pinned slots and a ring, one row for each (stream, step).
+"""The keys and values of the rolling cache: one row for each (stream, denoising step).
 
 A row holds `slots` latent frames a layer:
 
-    | 0 .. pinned-1: stay | pinned .. slots-1: the ring, overwritten in turn |
+    | 0 .. pinned_slots - 1: sinks | pinned_slots .. slots - 1: a ring, overwritten in turn |
 
-`kv_cache/positions.py` says where a chunk stands, `kv_cache/eviction.py` which slot gives way,
-this file holds the keys and values.
+`kv_cache/positions.py` gives each chunk its temporal position and, while a row fills, its slots;
+`kv_cache/eviction.py` chooses the slot once the row is full.
 
 N layers, R rows, B batch, K slots, F frames of a chunk, S tokens of a frame, L tokens, H heads, D
-head dim, J sinks.
+head dim.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from slipstream_engine.config import CacheParams, DitParams, Positions
 from slipstream_engine.kv_cache.eviction import EvictionPolicy
 from slipstream_engine.kv_cache.positions import BatchPositions
 
-NOT_WRITTEN = 2**62  # a frame number younger than any
+NOT_WRITTEN = 2**62  # the frame number of an empty slot: younger than any frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,11 +43,12 @@ class CacheView:
 
 
 class RollingCache:
-    """Keys and values of independent rows, with all that decides what is overwritten next.
+    """Keys and values of independent rows, with their eviction state.
 
     Everything is allocated once. `rows(a, b)` is a view: a stream's cache and one step's cache are
     slices of a pool. A batch over scattered rows names them by an index on the device. Writing is
-    for inference only; training attends inside its clip (`models/memory.py`).
+    for inference only; training attends within its clip (`ClipContext` in
+    `models/dit/attention_context.py`).
     """
 
     def __init__(
@@ -65,14 +66,14 @@ class RollingCache:
         self.k_NRKSHD = torch.zeros(shape, device=device, dtype=dtype)
         self.v_NRKSHD = torch.zeros(shape, device=device, dtype=dtype)
         self.frame_NRK = torch.full(shape[:3], NOT_WRITTEN, device=device)
-        self.ring = EvictionPolicy(
+        self.eviction = EvictionPolicy(
             params, layers=dit.layers, rows=rows, width=dit.dim, device=device
         )
-        self._order_R = torch.arange(rows, device=device)
+        self._all_rows_R = torch.arange(rows, device=device)
 
     @property
     def row_count(self) -> int:
-        return self._order_R.shape[0]
+        return self._all_rows_R.shape[0]
 
     @property
     def is_absolute(self) -> bool:
@@ -81,7 +82,7 @@ class RollingCache:
 
     @property
     def nbytes(self) -> int:
-        return sum(tensor.nbytes for tensor in self._state())
+        return sum(tensor.nbytes for tensor in self.state())
 
     def rows(self, start: int, stop: int) -> Self:
         """Rows `start` to `stop` as a cache of their own, on the same memory."""
@@ -90,81 +91,68 @@ class RollingCache:
         view.k_NRKSHD, view.v_NRKSHD, view.frame_NRK = (
             x[:, start:stop] for x in (self.k_NRKSHD, self.v_NRKSHD, self.frame_NRK)
         )
-        view.ring = self.ring.rows(start, stop)
-        view._order_R = self._order_R[: stop - start]
+        view.eviction = self.eviction.rows(start, stop)
+        view._all_rows_R = self._all_rows_R[: stop - start]
         return view
 
     def reset(self) -> None:
-        """Forget everything: equal to a cache just made."""
-        for tensor in self._state():
+        """Empty every row: equal to a new cache."""
+        for tensor in self.state():
             tensor.zero_()
         self.frame_NRK.fill_(NOT_WRITTEN)
 
     def copy_row(self, source: int, target: int) -> None:
-        """Make row `target` equal to row `source`, ring and all."""
-        for tensor in self._state():
+        """Make row `target` equal to row `source`, eviction state included."""
+        for tensor in self.state():
             tensor[:, target] = tensor[:, source]
 
-    def _state(self) -> Iterator[Tensor]:
+    def state(self) -> Iterator[Tensor]:
+        """All that changes, each tensor with layers and rows first."""
         yield from (self.k_NRKSHD, self.v_NRKSHD, self.frame_NRK)
-        yield from self.ring.state()
+        yield from self.eviction.state()
 
     def write(
         self,
         layer: int,
         k_BLHD: Tensor,
         v_BLHD: Tensor,
-        placement: BatchPositions,
+        positions: BatchPositions,
         rows_B: Tensor | None = None,
     ) -> CacheView:
-        """Store a chunk's keys and values in one layer, and say what its queries may see.
+        """Store a chunk's keys and values in one layer.
 
         Args:
             k_BLHD, v_BLHD: of the new frames; keys rotated already, unless positions are relative.
             rows_B: the batch's rows, int64; None means every row of this cache in order, which
                 reads without a copy.
+
+        Returns:
+            What the chunk's queries may attend to.
         """
-        batch, frames = placement.frames_BF.shape
+        batch, frames = positions.frames_BF.shape
         assert rows_B is not None or batch == self.row_count, (
             "a batch without row numbers must cover the cache"
         )
-        order_B = self._order_R if rows_B is None else rows_B
+        row_B = self._all_rows_R if rows_B is None else rows_B
         k_BFSHD = rearrange(k_BLHD, "b (f s) h d -> b f s h d", f=frames)
         v_BFSHD = rearrange(v_BLHD, "b (f s) h d -> b f s h d", f=frames)
-        choice = self.ring.choose(layer, order_B, k_BFSHD, v_BFSHD, placement.slots_BF)
-        at = (order_B[:, None], choice.slots_BF)
-        for cached_RKSHD, new_BFSHD in (
-            (self.k_NRKSHD[layer], k_BFSHD),
-            (self.v_NRKSHD[layer], v_BFSHD),
-        ):
-            if choice.copies_BJ is not None:
-                self._copy_to_sinks(cached_RKSHD, order_B, new_BFSHD, choice.copies_BJ)
-            cached_RKSHD[at] = new_BFSHD
-        seen = CacheView(
-            k_BLHD=_read(self.k_NRKSHD[layer], rows_B, placement.length),
-            v_BLHD=_read(self.v_NRKSHD[layer], rows_B, placement.length),
+        slots_BF = self.eviction.select_slots(layer, row_B, k_BFSHD, v_BFSHD, positions.slots_BF)
+        at = (row_B[:, None], slots_BF)
+        self.k_NRKSHD[layer][at] = k_BFSHD
+        self.v_NRKSHD[layer][at] = v_BFSHD
+        view = CacheView(
+            k_BLHD=_read(self.k_NRKSHD[layer], rows_B, positions.length),
+            v_BLHD=_read(self.v_NRKSHD[layer], rows_B, positions.length),
         )
         if self.is_absolute:
-            return seen
-        if choice.copies_BJ is not None:
-            self._copy_to_sinks(
-                self.frame_NRK[layer], order_B, placement.frames_BF, choice.copies_BJ
-            )
-        self.frame_NRK[layer][at] = placement.frames_BF
-        frame_BK = self.frame_NRK[layer][order_B]
+            return view
+        self.frame_NRK[layer][at] = positions.frames_BF
+        frame_BK = self.frame_NRK[layer][row_B]
         return replace(
-            seen,
-            query_age_BF=_count_older(frame_BK, placement.frames_BF),
-            key_age_BK=_count_older(frame_BK, frame_BK[:, : placement.length]),
+            view,
+            query_age_BF=_count_older(frame_BK, positions.frames_BF),
+            key_age_BK=_count_older(frame_BK, frame_BK[:, : positions.length]),
         )
-
-    def _copy_to_sinks(
-        self, cached_RK: Tensor, order_B: Tensor, new_BF: Tensor, copies_BJ: Tensor
-    ) -> None:
-        """Overwrite the chosen sinks with the one new frame, whatever follows `K` and `F`."""
-        sinks = copies_BJ.shape[1]
-        copies = copies_BJ.reshape(*copies_BJ.shape, *[1] * (new_BF.ndim - 2))
-        cached_RK[order_B, :sinks] = torch.where(copies, new_BF, cached_RK[order_B, :sinks])
 
 
 def _read(cached_RKSHD: Tensor, rows_B: Tensor | None, length: int) -> Tensor:

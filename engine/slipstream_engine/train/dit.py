@@ -72,8 +72,8 @@ class Student(nn.Module):
 
     def _clean(self, x_BFchw: Tensor, t_BF: Tensor, batch: TrainingBatch) -> Tensor:
         height, width = x_BFchw.shape[-2:]
-        memory = self.dit.clip_memory(batch.blocks, height=height, width=width)
-        flow: Tensor = self.dit(x_BFchw, t_BF, self.dit.condition(batch.codes_BLE), memory)
+        context = self.dit.clip_context(batch.blocks, height=height, width=width)
+        flow: Tensor = self.dit(x_BFchw, t_BF, self.dit.condition(batch.codes_BLE), context)
         return x_BFchw - self._schedule.sigma(t_BF)[..., None, None, None] * flow
 
 

@@ -133,7 +133,7 @@ def test_a_state_that_forgets_is_as_good_as_fresh(sides: str) -> None:
     first = run(state)
     places = kept(state)
     with torch.inference_mode():
-        pair.forget(state)
+        pair.reset(state)
     assert len(places) > 0
     assert all(torch.equal(a, b) for a, b in zip(run(state), first, strict=True))
     assert kept(state) == places

@@ -48,9 +48,9 @@ class HungryCodec(ToyCodec):
 def test_a_stream_that_would_run_out_of_memory_later_is_refused_now() -> None:
     """by what the warming up took, caches of the first chunk included; the sizes are told."""
     memory = FakeMemory(total=250 * MB, each=100 * MB)
-    parts = ModelBundle(model=toy_model(), codec=HungryCodec(memory), text=ToyText())
+    bundle = ModelBundle(model=toy_model(), codec=HungryCodec(memory), text=ToyText())
     config = EngineConfig(preset=toy_preset(), max_streams=4)
-    pipeline = DiffusionPipeline(config, parts, memory=memory)
+    pipeline = DiffusionPipeline(config, bundle, memory=memory)
     pipeline.warm_up()
     memory.streams = 0  # the throw-away stream is gone
     streams = []
@@ -79,7 +79,7 @@ def test_the_hosts_account_moves_with_what_is_taken() -> None:
         del taken
 
 
-def test_where_nobody_keeps_an_account_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_cannot_be_known_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """as on Apple's GPUs: there the allocation itself must fail."""
     assert memory_of(torch.device("mps")) is None
     monkeypatch.setattr("slipstream_engine.diffusion.pipeline.memory_of", lambda _device: None)

@@ -17,4 +17,4 @@ def test_an_error_inside_leaves_no_trace() -> None:
 
 def test_only_what_was_trained_so_is_run_so() -> None:
     """real checkpoints are as exact as their dtype."""
-    assert [name for name, preset in PRESETS.items() if preset.quick_products] == ["tiny"]
+    assert [name for name, preset in PRESETS.items() if preset.reduced_precision] == ["tiny"]

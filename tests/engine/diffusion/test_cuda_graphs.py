@@ -16,7 +16,7 @@ from slipstream_engine.config import Compilation, DitParams, EngineConfig, Pinni
 from slipstream_engine.diffusion.cuda_graphs import Compiler, GraphRunner, Recording
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
 from slipstream_engine.diffusion.stream import DiffusionStream
-from slipstream_engine.models.dit.transformer import call_block
+from slipstream_engine.models.dit.transformer import CausalDit, call_block
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters, Prompt, Transition
 from torch import Tensor
@@ -63,12 +63,15 @@ def toy_pipeline(
     recorder: Callable[[Callable[[], Tensor]], Recording] | None = tape.record,
     codec: ToyCodec | None = None,
     dit: DitParams = DIT,
+    model: CausalDit | None = None,
 ) -> DiffusionPipeline[Any]:
     config = EngineConfig(
         preset=toy_preset(cache=cache, dit=dit), compilation=compilation, max_streams=4
     )
-    parts = ModelBundle(model=toy_model(dit), codec=codec or SteadyCodec(), text=ToyText())
-    return DiffusionPipeline(config, parts, recorder=recorder)
+    bundle = ModelBundle(
+        model=model or toy_model(dit), codec=codec or SteadyCodec(), text=ToyText()
+    )
+    return DiffusionPipeline(config, bundle, recorder=recorder)
 
 
 def run(stream: DiffusionStream[Any], chunks: range) -> list[I420]:
@@ -187,10 +190,11 @@ def test_a_lane_comes_back_empty() -> None:
     run(stream, range(9))
     state = stream.state
     stream.close()
-    assert all(not tensor.any() for tensor in state.cache.ring.state())
-    assert not state.cache.k_NRKSHD.any() and not state.cache.v_NRKSHD.any()
+    cache = state.step_cache.cache
+    assert all(not tensor.any() for tensor in cache.eviction.state())
+    assert not cache.k_NRKSHD.any() and not cache.v_NRKSHD.any()
     assert not state.codec.encoded.any() and not state.codec.decoded.any()
-    held = state.resident._here
+    held = state.static_conditioning.conditioning
     assert held is not None and not held.k_NBTHD.any() and not held.v_NBTHD.any()
 
 
@@ -214,7 +218,7 @@ def test_shared_passes_have_graphs_for_any_streams() -> None:
                 out.append(np.empty_like(moving_chunk(number)))
                 stream.decode(chunk, out[-1])
         made.append(out)
-    assert pipeline._joint.runner.recorded == {("together", 2, 2)}
+    assert pipeline.denoiser.runner.recorded == {("batch", 2, 2)}
     assert_equal(made[1], made[0])
 
 
@@ -273,13 +277,13 @@ def test_without_a_gpu_there_are_no_graphs(caplog: pytest.LogCaptureFixture) -> 
 @IGNORES_INDUCTORS_OWN
 def test_a_compiler_that_breaks_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     """What the compiled block throws while warming up is logged, and the eager block serves."""
-    pipeline = toy_pipeline(Compilation.INDUCTOR, recorder=None)
+    model = toy_model()
+    pipeline = toy_pipeline(Compilation.INDUCTOR, recorder=None, model=model)
     assert pipeline.note == "a toy; blocks compiled by inductor"
 
     def broken(*args: Any) -> Tensor:
         raise RuntimeError("no C++ compiler")
 
-    model = pipeline._parts.model
     model.call_block = broken
     pipeline.warm_up()
     assert model.call_block is call_block

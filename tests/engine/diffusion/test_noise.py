@@ -5,7 +5,7 @@ import sys
 
 import torch
 from slipstream_engine.config import NoiseMode
-from slipstream_engine.diffusion.noise import chunk_noise, noise_key, normal
+from slipstream_engine.diffusion.noise import keyed_noise, noise_key, normal, step_key
 
 CPU = torch.device("cpu")
 SHAPE = (2, 4, 6, 8)
@@ -14,9 +14,8 @@ SHAPE = (2, 4, 6, 8)
 def draw(
     mode: NoiseMode = NoiseMode.FRESH, *, seed: int = 1, chunk: int = 2, step: int = 3
 ) -> torch.Tensor:
-    return chunk_noise(
-        mode, SHAPE, seed=seed, chunk=chunk, step=step, device=CPU, dtype=torch.float32
-    )
+    key = step_key(mode, seed=seed, chunk=chunk, step=step)
+    return keyed_noise(mode, key, SHAPE, device=CPU, dtype=torch.float32)
 
 
 def test_order_does_not_matter() -> None:

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from slipstream_engine.conditioning.prompts import PromptEmbeddings
+from slipstream_engine.conditioning.worker import TextWorker
 from slipstream_engine.config import NoiseMode, Pinning, Positions
 from slipstream_engine.diffusion.stream import DiffusionStream
 from slipstream_engine.errors import AdmissionError
-from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.serving.pipeline_protocol import Pipeline
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters, Prompt
@@ -26,11 +25,25 @@ from tests.engine.toys import (
     SCHEDULE,
     ToyText,
     moving_chunk,
+    toy_model,
     toy_pipeline,
     toy_preset,
 )
 
 ADAPTIVE = replace(CACHE, sink_threshold=0.95)
+
+
+class HeldText(TextWorker):
+    """A text worker whose prompts are encoded when the test sets their results."""
+
+    def __init__(self) -> None:
+        self._futures: dict[str, Future[torch.Tensor]] = {}
+
+    def submit(self, text: str) -> Future[torch.Tensor]:
+        return self._futures.setdefault(text, Future())
+
+    def close(self) -> None:
+        pass
 
 
 def run(stream: DiffusionStream[Any], chunks: range, *, seed: int = 0) -> list[I420]:
@@ -153,9 +166,9 @@ def test_nothing_is_left_after_close() -> None:
         run(stream, range(7), seed=seed)
         stream.close()
         other.close()
-        pool = pipeline._pool.cache
+        pool = pipeline.pool.cache
         assert not any(tensor.any() for tensor in (pool.k_NRKSHD, pool.v_NRKSHD))
-        assert not any(tensor.any() for tensor in pool.ring.state())
+        assert not any(tensor.any() for tensor in pool.eviction.state())
         assert_equal(run(pipeline.open(Parameters()), range(8)), wanted)
 
 
@@ -191,10 +204,10 @@ def test_changed_steps_take_over_a_past() -> None:
     stream.apply(Parameters(denoising_step_list=(700,)))
     run(stream, range(8, 10))
     stream.apply(Parameters(denoising_step_list=(700, 500, 400, 200)))
-    cache = stream.state.cache
+    cache = stream.state.step_cache.cache
     before = cache.k_NRKSHD.clone()
     with torch.inference_mode():
-        stream.state.catch_up(4)
+        stream.state.step_cache.begin_chunk(4)
     for row in (1, 2, 3):
         assert torch.equal(cache.k_NRKSHD[:, row], before[:, 0])
     run(stream, range(10, 13))
@@ -219,7 +232,7 @@ def test_reset_cache_forgets_the_past_once() -> None:
     assert stream.shape.level == "restart"
     run(stream, range(8, 9))
     assert stream.state.past_frames == 1
-    assert stream.state.cache.k_NRKSHD[:, :, 1:].abs().sum() == 0
+    assert stream.state.step_cache.cache.k_NRKSHD[:, :, 1:].abs().sum() == 0
     run(stream, range(9, 18))
     assert stream.state.past_frames == 10
 
@@ -244,44 +257,38 @@ def test_fixed_noise_keeps_a_still_picture_still() -> None:
 
 def test_prompt_change_is_whole_at_the_next_chunk() -> None:
     """Without a transition the next chunk has the new prompt; each text is encoded once."""
-    pipeline = toy_pipeline()
-    stream = pipeline.open(Parameters(prompt="a cat"))
+    text = ToyText()
+    stream = toy_pipeline(text=text).open(Parameters(prompt="a cat"))
     run(stream, range(3))
     stream.apply(Parameters(prompt="a dog"))
     assert stream.prompts == (Prompt("a dog"),)
     run(stream, range(3, 4))
-    embedding = pipeline._embeddings.of("a dog").result()
+    embedding = ToyText().encode("a dog")
     assert torch.equal(stream.state.prompts.embedding_TE, embedding)
-    model: CausalDit = pipeline._maker.model
-    wanted = model.condition(embedding[None])
+    wanted = toy_model().condition(embedding[None])
     assert torch.equal(stream.state.conditioning.k_NBTHD, wanted.k_NBTHD)
     stream.apply(Parameters(prompt="a cat"))
     run(stream, range(4, 5))
-    assert pipeline._parts.text.asked == ["a cat", "a dog"]  # type: ignore[attr-defined]  # the toy's
+    assert text.asked == ["a cat", "a dog"]
 
 
 def test_a_slow_prompt_makes_no_chunk_wait(caplog: pytest.LogCaptureFixture) -> None:
     """Until a prompt is encoded chunks are made with the old one; one that fails is given up."""
-    waiting: dict[str, Future[torch.Tensor]] = {}
-
-    def submit(text: str) -> Future[torch.Tensor]:
-        return waiting.setdefault(text, Future())
-
-    pipeline = toy_pipeline()
-    pipeline._embeddings = PromptEmbeddings(submit)
-    submit("a cat").set_result(ToyText().encode("a cat"))
+    worker = HeldText()
+    worker.submit("a cat").set_result(ToyText().encode("a cat"))
+    pipeline = toy_pipeline(text_worker=worker)
     stream, steady = pipeline.open(Parameters()), toy_pipeline().open(Parameters())
     assert_equal(run(stream, range(2)), run(steady, range(2)))
     for broken in ("a fish", "a bird"):
         stream.apply(Parameters(prompt=broken))
         assert stream.prompts == (Prompt(broken),)
-    waiting["a bird"].set_exception(OSError("no such file"))
+    worker.submit("a bird").set_exception(OSError("no such file"))
     assert_equal(run(stream, range(2, 4)), run(steady, range(2, 4)))
     assert stream.prompts == (Prompt("a cat"),)
     assert "no such file" in caplog.text
     stream.apply(Parameters(prompt="a dog"))
     assert_equal(run(stream, range(4, 5)), run(steady, range(4, 5)))
-    submit("a dog").set_result(ToyText().encode("a dog"))
+    worker.submit("a dog").set_result(ToyText().encode("a dog"))
     steady.apply(Parameters(prompt="a dog"))
     assert_equal(run(stream, range(5, 8)), run(steady, range(5, 8)))
 
@@ -363,5 +370,5 @@ def test_a_thousand_chunks(positions: Positions) -> None:
         stream.step(later, out)
     assert tensors() == alive
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - kib < 16 * 1024
-    assert torch.isfinite(stream.state.cache.v_NRKSHD).all()
+    assert torch.isfinite(stream.state.step_cache.cache.v_NRKSHD).all()
     assert out.std() > 0

@@ -72,9 +72,9 @@ def test_slots_are_those_of_the_lists(
     for past in [0, 0, *[2] * junk, *range(2, 30)]:
         frames = 2 if past == 0 else 1
         keys = [torch.randn(TOKENS, DIT.dim, generator=generator) for _ in range(frames)]
-        where = position_of(params, past_frames=past, frames=frames)
+        position = position_of(params, past_frames=past, frames=frames)
         together = torch.cat(keys)[None, :, None]
-        cache.write(0, together, together, to_device([where], CPU))
-        listed.write(keys, where.start)
+        cache.write(0, together, together, to_device([position], CPU))
+        listed.write(keys, position.start)
         assert torch.equal(cache.k_NRKSHD[0, 0, :, :, 0], torch.stack(listed.slots))
-        assert where.length == listed.local_end
+        assert position.length == listed.local_end

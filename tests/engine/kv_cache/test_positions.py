@@ -4,18 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_engine.config import CacheParams, Pinning, Positions
-from slipstream_engine.kv_cache.positions import RING_CHOOSES, position_of
+from slipstream_engine.kv_cache.positions import CHOSEN_BY_EVICTION, position_of
 
 REFERENCE = CacheParams(slots=6, sinks=3)
 
 
 def test_the_first_chunks_of_the_reference() -> None:
     """Chunk 0 takes slots 0 and 1, later ones the next; from chunk 5 on the ring chooses."""
-    spans = [position_of(REFERENCE, past_frames=0, frames=2)]
-    spans += [position_of(REFERENCE, past_frames=past, frames=1) for past in range(2, 8)]
-    assert [s.slot for s in spans] == [0, 2, 3, 4, 5, RING_CHOOSES, RING_CHOOSES]
-    assert [s.length for s in spans] == [2, 3, 4, 5, 6, 6, 6]
-    assert [s.start for s in spans] == [0, 2, 3, 4, 5, 6, 7]
+    positions = [position_of(REFERENCE, past_frames=0, frames=2)]
+    positions += [position_of(REFERENCE, past_frames=past, frames=1) for past in range(2, 8)]
+    assert [s.slot for s in positions] == [0, 2, 3, 4, 5, CHOSEN_BY_EVICTION, CHOSEN_BY_EVICTION]
+    assert [s.length for s in positions] == [2, 3, 4, 5, 6, 6, 6]
+    assert [s.start for s in positions] == [0, 2, 3, 4, 5, 6, 7]
 
 
 def test_positions_go_back_at_the_refresh() -> None:
@@ -44,7 +44,7 @@ def test_positions_stay_inside_the_table(past: int, slots: int, more: int) -> No
 def test_pinned_prefix(slots: int, sinks: int, pinning: Pinning, pinned: int) -> None:
     """The reference pins max(sinks, 3) slots; plain sinks pin themselves."""
     params = CacheParams(slots=slots, sinks=sinks, pinning=pinning)
-    assert (params.pinned, params.ring) == (pinned, slots - pinned)
+    assert (params.pinned_slots, params.ring_slots) == (pinned, slots - pinned)
 
 
 def test_limits_are_refused() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_engine.config import CacheParams, DitParams, Pinning, Positions, SinkRefresh
+from slipstream_engine.config import CacheParams, DitParams, Pinning, Positions
 from slipstream_engine.kv_cache.positions import position_of, to_device
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from torch import Tensor
@@ -34,7 +34,7 @@ def write(
 
     `like` sets the direction the adaptive test sees.
     """
-    where = position_of(cache.params, past_frames=past, frames=frames)
+    position = position_of(cache.params, past_frames=past, frames=frames)
     key = (
         torch.zeros(cache.row_count, frames * TOKENS, 1, DIT.dim)
         if like is None
@@ -44,7 +44,7 @@ def write(
     value[..., 0] = (
         TRACE * torch.arange(past, past + frames).repeat_interleave(TOKENS)[None, :, None]
     )
-    seen = cache.write(0, key, value, to_device([where] * cache.row_count, CPU))
+    seen = cache.write(0, key, value, to_device([position] * cache.row_count, CPU))
     return [round(v.item() / TRACE) for v in seen.v_BLHD[0, ::TOKENS, 0, 0]]
 
 
@@ -95,7 +95,7 @@ def test_rows_are_views_and_do_not_meet() -> None:
     stream(cache.rows(1, 2), 8)
     untouched = fresh(cache.params, rows=3)
     for row in (0, 2):
-        for ours, empty in zip(cache._state(), untouched._state(), strict=True):
+        for ours, empty in zip(cache.state(), untouched.state(), strict=True):
             assert torch.equal(ours[:, row], empty[:, row])
     assert cache.v_NRKSHD[0, 1].abs().sum() > 0
 
@@ -109,21 +109,21 @@ def test_scattered_rows_are_the_same_as_each_alone() -> None:
     rows_B = torch.tensor([2, 0])
     for chunk in range(18):
         pasts = (chunk, chunk // 2)
-        spans = [position_of(params, past_frames=past, frames=1) for past in pasts]
-        placement = to_device(spans, CPU)
-        seen = together.write(0, keys[chunk], keys[chunk], placement, rows_B)
+        places = [position_of(params, past_frames=past, frames=1) for past in pasts]
+        positions = to_device(places, CPU)
+        seen = together.write(0, keys[chunk], keys[chunk], positions, rows_B)
         for sample, row in enumerate((2, 0)):
             one = alone.rows(row, row + 1).write(
                 0,
                 keys[chunk, sample, None],
                 keys[chunk, sample, None],
-                to_device([spans[sample]], CPU),
+                to_device([places[sample]], CPU),
             )
-            length = spans[sample].length * TOKENS
+            length = places[sample].length * TOKENS
             assert torch.equal(seen.k_BLHD[sample, :length], one.k_BLHD[0])
-            if placement.seen_BK is not None:
-                assert placement.seen_BK[sample].sum() * TOKENS == length
-    for ours, theirs in zip(together._state(), alone._state(), strict=True):
+            if positions.mask_BK is not None:
+                assert positions.mask_BK[sample].sum() * TOKENS == length
+    for ours, theirs in zip(together.state(), alone.state(), strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -135,7 +135,7 @@ def test_copied_row_is_equal_from_then_on() -> None:
     cache.copy_row(0, 1)
     for past in range(8, 20):
         write(cache, past, like=torch.randn(1, 1, 1, DIT.dim))
-    for tensor in cache._state():
+    for tensor in cache.state():
         assert torch.equal(tensor[:, 0], tensor[:, 1])
 
 
@@ -144,7 +144,7 @@ def test_reset_is_fresh() -> None:
     cache = fresh(CacheParams(slots=6, sinks=3, sink_threshold=0.2), rows=2)
     stream(cache, 15)
     cache.reset()
-    for ours, new in zip(cache._state(), fresh(cache.params, rows=2)._state(), strict=True):
+    for ours, new in zip(cache.state(), fresh(cache.params, rows=2).state(), strict=True):
         assert torch.equal(ours, new)
 
 
@@ -178,14 +178,6 @@ def test_a_sink_that_looks_old_gives_way() -> None:
     changed = [slot for slot in range(6) if before[slot] != after[slot]]
     assert changed == [0], "the first of equals"
     assert after[0] == 7
-
-
-def test_all_below_copies_into_every_stale_sink() -> None:
-    """The paper's policy refreshes every sink below the threshold, and the ring goes on."""
-    params = replace(ADAPTIVE, count_unwritten_sinks=False, sink_refresh=SinkRefresh.ALL_BELOW)
-    seen = adapted(params, {7}, 8)
-    assert seen[6] == [7, 7, 7, 6, 7, 5]
-    assert seen[7][3:] == [6, 7, 8]
 
 
 def test_threshold_off_never_looks() -> None:

@@ -184,7 +184,7 @@ def test_what_breaks_off_leaves_nothing(
     step = DiffusionStream.step
 
     def fail(self: DiffusionStream[TaehvState], frames: I420, out: I420) -> StageTimes:
-        if self.state.chunk == 3:
+        if self.state.next_chunk == 3:
             raise error
         return step(self, frames, out)
 

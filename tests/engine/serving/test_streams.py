@@ -235,8 +235,8 @@ def test_no_memory_is_a_refusal(
     lane and leaves no tensor, the stream beside it has its very frames, the next is let in."""
     served = pipeline(lanes=2)
     owner = {
-        "fresh_state": served._parts.codec,
-        "condition": served._parts.model,
+        "fresh_state": served.bundle.codec,
+        "condition": served.bundle.model,
         "apply": DiffusionStream,
     }[where]
 

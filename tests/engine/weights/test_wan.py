@@ -195,7 +195,7 @@ def test_closing_ends_the_thread_and_frees_the_encoder(tmp_path: Path) -> None:
     weights = small_real.write_weights(tmp_path / "weights")
     pipeline = small_real.make(weights, tmp_path / "cache")
     pipeline.open(Parameters(prompt="a dog sits")).await_prompts()
-    worker, text = pipeline._parts.text_worker, pipeline._parts.text
+    worker, text = pipeline.bundle.text_worker, pipeline.bundle.text
     assert worker is not None and isinstance(text, Umt5Text)
     assert worker._thread.is_alive() and text.is_loaded
     pipeline.close()

@@ -1,7 +1,7 @@
-"""What self-attention remembers: a stream's cache, or the earlier frames of a training clip.
+"""What self-attention attends to: a stream's KV cache, or the earlier frames of a training clip.
 
-Each is made for one forward pass and knows where its tokens stand; the transformer's blocks know
-neither positions nor caches.
+A context is made for one forward pass and holds the positions of its tokens; the transformer's
+blocks know neither positions nor caches.
 
 B batch, F frames, S tokens of a frame, L = F * S tokens, K cached frames, H heads, D head dim.
 """
@@ -38,7 +38,7 @@ class KVCacheContext:
     def __init__(
         self,
         cache: RollingCache,
-        placement: BatchPositions,
+        positions: BatchPositions,
         rope: Rope,
         *,
         rows: int,
@@ -46,27 +46,27 @@ class KVCacheContext:
         rows_B: Tensor | None = None,
     ) -> None:
         self._cache = cache
-        self._placement = placement
+        self._positions = positions
         self._rope = rope
         self._grid = (rows, columns)
         self._rows_B = rows_B
         self._rotation = (
-            rope.rotation(placement.frames_BF, rows, columns) if cache.is_absolute else None
+            rope.rotation(positions.frames_BF, rows, columns) if cache.is_absolute else None
         )
-        seen_BK = placement.seen_BK
+        mask_BK = positions.mask_BK
         self._mask = (
-            None if seen_BK is None else repeat(seen_BK, "b k -> b 1 1 (k s)", s=rows * columns)
+            None if mask_BK is None else repeat(mask_BK, "b k -> b 1 1 (k s)", s=rows * columns)
         )
 
     def attend(self, layer: int, q_BLHD: Tensor, k_BLHD: Tensor, v_BLHD: Tensor) -> Tensor:
         if self._rotation is not None:
             q_BLHD, k_BLHD = rotate(q_BLHD, self._rotation), rotate(k_BLHD, self._rotation)
-        seen = self._cache.write(layer, k_BLHD, v_BLHD, self._placement, self._rows_B)
-        k_BLHD = seen.k_BLHD
-        if seen.query_age_BF is not None and seen.key_age_BK is not None:
-            q_BLHD = rotate(q_BLHD, self._rope.rotation(seen.query_age_BF, *self._grid))
-            k_BLHD = rotate(k_BLHD, self._rope.rotation(seen.key_age_BK, *self._grid))
-        return attend(q_BLHD, k_BLHD, seen.v_BLHD, self._mask)
+        view = self._cache.write(layer, k_BLHD, v_BLHD, self._positions, self._rows_B)
+        k_BLHD = view.k_BLHD
+        if view.query_age_BF is not None and view.key_age_BK is not None:
+            q_BLHD = rotate(q_BLHD, self._rope.rotation(view.query_age_BF, *self._grid))
+            k_BLHD = rotate(k_BLHD, self._rope.rotation(view.key_age_BK, *self._grid))
+        return attend(q_BLHD, k_BLHD, view.v_BLHD, self._mask)
 
 
 class ClipContext:

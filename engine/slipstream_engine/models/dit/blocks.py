@@ -1,4 +1,4 @@
-"""The parts of the causal Wan transformer, named as in its checkpoints (`spec/01` section 2).
+"""The layers of the causal Wan transformer, named as in its checkpoints (`spec/01` section 2).
 
 B batch, F frames, S tokens of a frame, L = F * S tokens, M = 6 modulation vectors, C model width, T
 text rows, H heads, D head dim.
@@ -34,32 +34,32 @@ class Conditioning:
     pooled_BC: Tensor | None = None
 
     @classmethod
-    def joined(cls, parts: Sequence["Conditioning"]) -> Self:
-        """Those of several samples, each of batch 1, as one batch."""
-        pooled = [part.pooled_BC for part in parts if part.pooled_BC is not None]
+    def batched(cls, samples: Sequence["Conditioning"]) -> Self:
+        """Concatenate those of several samples, each of batch 1."""
+        pooled = [sample.pooled_BC for sample in samples if sample.pooled_BC is not None]
         return cls(
-            k_NBTHD=torch.cat([part.k_NBTHD for part in parts], dim=1),
-            v_NBTHD=torch.cat([part.v_NBTHD for part in parts], dim=1),
+            k_NBTHD=torch.cat([sample.k_NBTHD for sample in samples], dim=1),
+            v_NBTHD=torch.cat([sample.v_NBTHD for sample in samples], dim=1),
             pooled_BC=torch.cat(pooled) if pooled else None,
         )
 
     def clone(self) -> Self:
-        """The same in memory of its own."""
+        """A copy in memory of its own."""
         return type(self)(
             k_NBTHD=self.k_NBTHD.clone(),
             v_NBTHD=self.v_NBTHD.clone(),
             pooled_BC=None if self.pooled_BC is None else self.pooled_BC.clone(),
         )
 
-    def take(self, other: "Conditioning") -> None:
-        """Become another prompt's, in place: a recorded graph reads these addresses."""
+    def copy_from(self, other: "Conditioning") -> None:
+        """Take over another prompt's numbers in place: a recorded graph reads these addresses."""
         self.k_NBTHD.copy_(other.k_NBTHD)
         self.v_NBTHD.copy_(other.v_NBTHD)
         if self.pooled_BC is not None and other.pooled_BC is not None:
             self.pooled_BC.copy_(other.pooled_BC)
 
-    def clear(self) -> None:
-        """Become nobody's, in place."""
+    def zero_(self) -> None:
+        """Overwrite all numbers with zeros, in place."""
         self.k_NBTHD.zero_()
         self.v_NBTHD.zero_()
         if self.pooled_BC is not None:
@@ -106,9 +106,9 @@ class Attention(nn.Module):
 
 
 class SelfAttention(Attention):
-    def forward(self, x_BLC: Tensor, layer: int, memory: AttentionContext) -> Tensor:
+    def forward(self, x_BLC: Tensor, layer: int, context: AttentionContext) -> Tensor:
         out_BLC: Tensor = self.o(
-            memory.attend(layer, self.queries(x_BLC), self.keys(x_BLC), self.values(x_BLC))
+            context.attend(layer, self.queries(x_BLC), self.keys(x_BLC), self.values(x_BLC))
         )
         return out_BLC
 
@@ -153,14 +153,14 @@ class DitBlock(nn.Module):
         time_BFMC: Tensor,
         conditioning: Conditioning,
         layer: int,
-        memory: AttentionContext,
+        context: AttentionContext,
     ) -> Tensor:
         frames = x_BFSC.shape[1]
         modulation = (self.modulation[None] + time_BFMC)[:, :, :, None].unbind(dim=2)
         shift_attn, scale_attn, gate_attn, shift_ffn, scale_ffn, gate_ffn = modulation
 
         x = modulate(x_BFSC, shift_attn, scale_attn, self._eps)
-        attended_BLC = self.self_attn(rearrange(x, "b f s c -> b (f s) c"), layer, memory)
+        attended_BLC = self.self_attn(rearrange(x, "b f s c -> b (f s) c"), layer, context)
         x = x_BFSC + rearrange(attended_BLC, "b (f s) c -> b f s c", f=frames) * gate_attn
 
         read_BLC = self.cross_attn(

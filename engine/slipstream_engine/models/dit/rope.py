@@ -13,7 +13,7 @@ from torch import Tensor
 THETA = 10_000.0
 
 
-def precise(device: torch.device) -> torch.dtype:
+def exact_dtype(device: torch.device) -> torch.dtype:
     """float64 where the device has it; Apple's GPUs do not."""
     return torch.float32 if device.type == "mps" else torch.float64
 
@@ -28,7 +28,7 @@ def timestep_sinusoid(timesteps: Tensor, width: int) -> Tensor:
     Returns:
         `[..., width]`, float64.
     """
-    dtype = precise(timesteps.device)
+    dtype = exact_dtype(timesteps.device)
     half = width // 2
     exponent = torch.arange(half, device=timesteps.device, dtype=dtype) / -half
     angle = timesteps.to(dtype)[..., None] * THETA**exponent

@@ -5,9 +5,9 @@ row, all inside the `AttentionContext`. The blocks are applied in a contiguous r
 can be cut between devices:
 
     tokens = model.embed(x)
-    tokens = model.run(tokens, time, conditioning, memory, range(0, 15))     # first device
-    tokens = model.run(tokens, time, conditioning, memory, range(15, 30))    # second device
-    flow = model.unembed(tokens, time, rows=..., columns=...)
+    tokens = model.run(tokens, time, conditioning, context, range(0, 15))     # first device
+    tokens = model.run(tokens, time, conditioning, context, range(15, 30))    # second device
+    flow = model.unembed(tokens, time, rows=...)
 
 Source: `spec/01` section 4; keys and shapes are the checkpoints'.
 
@@ -54,10 +54,10 @@ def call_block(
     time_BFMC: Tensor,
     conditioning: Conditioning,
     layer: int,
-    memory: AttentionContext,
+    context: AttentionContext,
 ) -> Tensor:
     """Apply one block."""
-    out_BFSC: Tensor = block(x_BFSC, time_BFMC, conditioning, layer, memory)
+    out_BFSC: Tensor = block(x_BFSC, time_BFMC, conditioning, layer, context)
     return out_BFSC
 
 
@@ -144,13 +144,13 @@ class CausalDit(nn.Module):
         x_BFSC: Tensor,
         time: TimeEmbedding,
         conditioning: Conditioning,
-        memory: AttentionContext,
+        context: AttentionContext,
         layers: range,
     ) -> Tensor:
         """Apply a contiguous range of blocks."""
         for layer in layers:
             x_BFSC = self.call_block(
-                self.block(layer), x_BFSC, time.blocks_BFMC, conditioning, layer, memory
+                self.block(layer), x_BFSC, time.blocks_BFMC, conditioning, layer, context
             )
         return x_BFSC
 
@@ -165,7 +165,7 @@ class CausalDit(nn.Module):
         x_BFchw: Tensor,
         timesteps_BF: Tensor,
         conditioning: Conditioning,
-        memory: AttentionContext,
+        context: AttentionContext,
     ) -> Tensor:
         """The flow (noise - clean) of noisy latents.
 
@@ -173,11 +173,11 @@ class CausalDit(nn.Module):
             x_BFchw: noisy latents.
             timesteps_BF: for each frame, an integer 0 to 1000.
             conditioning: of one prompt, or of one for each sample.
-            memory: from `stream_memory` or `clip_memory`, made for this pass.
+            context: from `kv_cache_context` or `clip_context`, made for this pass.
         """
         time = self.embed_time(timesteps_BF, conditioning)
         tokens = self.run(
-            self.embed(x_BFchw), time, conditioning, memory, range(self.params.layers)
+            self.embed(x_BFchw), time, conditioning, context, range(self.params.layers)
         )
         return self.unembed(tokens, time, rows=x_BFchw.shape[-2] // self.params.patch[1])
 
@@ -194,23 +194,23 @@ class CausalDit(nn.Module):
             )
         return height // p, width // q
 
-    def stream_memory(
+    def kv_cache_context(
         self,
         cache: RollingCache,
-        placement: BatchPositions,
+        positions: BatchPositions,
         *,
         height: int,
         width: int,
         rows_B: Tensor | None = None,
     ) -> KVCacheContext:
-        """The memory of a batch of micro-steps over latents of `height` x `width`."""
+        """The attention context of a batch of micro-steps over latents of `height` x `width`."""
         rows, columns = self.grid(height, width)
         return KVCacheContext(
-            cache, placement, self.rope, rows=rows, columns=columns, rows_B=rows_B
+            cache, positions, self.rope, rows=rows, columns=columns, rows_B=rows_B
         )
 
-    def clip_memory(self, blocks: tuple[int, ...], *, height: int, width: int) -> ClipContext:
-        """The memory of a training clip whose blocks hold so many latent frames each."""
+    def clip_context(self, blocks: tuple[int, ...], *, height: int, width: int) -> ClipContext:
+        """The attention context of a training clip whose blocks hold so many latent frames each."""
         rows, columns = self.grid(height, width)
         return ClipContext(blocks, self.rope, rows=rows, columns=columns, device=self.device)
 

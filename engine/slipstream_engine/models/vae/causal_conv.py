@@ -38,7 +38,7 @@ class CausalState:
         """Where the tails lie."""
         return [tail.data_ptr() for tail in self._tails if tail is not None]
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin anew; tails keep their addresses."""
         for tail in self._tails:
             if tail is not None:

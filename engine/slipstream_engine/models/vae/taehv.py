@@ -58,7 +58,7 @@ class Taehv(nn.Module):
     def fresh_state(self) -> TaehvState:
         return TaehvState()
 
-    def forget(self, state: TaehvState) -> None:
+    def reset(self, state: TaehvState) -> None:
         for kept in (*state.encoder.values(), *state.decoder.values()):
             kept.zero_()
         state.has_encoded = state.has_decoded = False

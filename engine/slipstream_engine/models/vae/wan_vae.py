@@ -178,10 +178,10 @@ class WanVae(nn.Module):
             encoder=CausalState(self.encoder.slots), decoder=CausalState(self.decoder.slots)
         )
 
-    def forget(self, state: WanVaeState) -> None:
+    def reset(self, state: WanVaeState) -> None:
         """Make a state as good as fresh, in place."""
-        state.encoder.forget()
-        state.decoder.forget()
+        state.encoder.reset()
+        state.decoder.reset()
 
     def channels_last(self) -> Self:
         """Lay the kernels out as the activations are, so that no call has to."""

@@ -48,8 +48,8 @@ def test_in_pieces_is_all_at_once(positions: Positions) -> None:
     model = toy_model()
     x, conditioning = clip(), model.condition(prompt())
     timesteps = torch.tensor([[700, 700, 650, 600, 500]])
-    memory = model.clip_memory(BLOCKS, height=SIZE, width=SIZE)
-    at_once = model(x, timesteps, conditioning, memory)
+    context = model.clip_context(BLOCKS, height=SIZE, width=SIZE)
+    at_once = model(x, timesteps, conditioning, context)
 
     params = CacheParams(slots=6, sinks=1, pinning=Pinning.SINKS, positions=positions)
     rows, columns = model.grid(SIZE, SIZE)
@@ -58,10 +58,10 @@ def test_in_pieces_is_all_at_once(positions: Positions) -> None:
     )
     pieces, past = [], 0
     for frames in BLOCKS:
-        placement = to_device([position_of(params, past_frames=past, frames=frames)], CPU)
-        memory_of_piece = model.stream_memory(cache, placement, height=SIZE, width=SIZE)
+        batch_positions = to_device([position_of(params, past_frames=past, frames=frames)], CPU)
+        context_of_piece = model.kv_cache_context(cache, batch_positions, height=SIZE, width=SIZE)
         here = slice(past, past + frames)
-        pieces.append(model(x[:, here], timesteps[:, here], conditioning, memory_of_piece))
+        pieces.append(model(x[:, here], timesteps[:, here], conditioning, context_of_piece))
         past += frames
     torch.testing.assert_close(torch.cat(pieces, dim=1), at_once, atol=2e-5, rtol=1e-4)
 
@@ -71,9 +71,9 @@ def test_training_reaches_every_weight() -> None:
     model = CausalDit(replace(DIT, pooled_text=True))
     initialise(model)
     torch.nn.init.normal_(model.head.head.weight, std=0.1)
-    memory = model.clip_memory(BLOCKS, height=SIZE, width=SIZE)
+    context = model.clip_context(BLOCKS, height=SIZE, width=SIZE)
     timesteps = torch.full((1, sum(BLOCKS)), 450)
-    model(clip(), timesteps, model.condition(prompt()), memory).square().mean().backward()
+    model(clip(), timesteps, model.condition(prompt()), context).square().mean().backward()
     without = [name for name, p in model.named_parameters() if p.grad is None]
     assert not without
 
@@ -82,17 +82,17 @@ def test_a_new_model_says_nothing() -> None:
     """Initialised as Wan's, the flow is zero."""
     model = CausalDit(DIT)
     initialise(model)
-    memory = model.clip_memory(BLOCKS, height=SIZE, width=SIZE)
+    context = model.clip_context(BLOCKS, height=SIZE, width=SIZE)
     timesteps = torch.full((1, sum(BLOCKS)), 450)
-    assert model(clip(), timesteps, model.condition(prompt()), memory).abs().max() == 0
+    assert model(clip(), timesteps, model.condition(prompt()), context).abs().max() == 0
 
 
 def test_a_patch_of_one() -> None:
     """Tokens of single latent pixels work with the same class."""
     model = toy_model(replace(DIT, patch=(1, 1, 1)))
-    memory = model.clip_memory(BLOCKS, height=SIZE, width=SIZE)
+    context = model.clip_context(BLOCKS, height=SIZE, width=SIZE)
     timesteps = torch.full((1, sum(BLOCKS)), 450)
-    flow = model(clip(), timesteps, model.condition(prompt()), memory)
+    flow = model(clip(), timesteps, model.condition(prompt()), context)
     assert flow.shape == clip().shape
 
 
@@ -113,11 +113,11 @@ def test_pooled_text_ignores_padding() -> None:
 def test_one_prompt_serves_a_batch() -> None:
     """Conditioning of batch 1 gives each sample what its own copy would."""
     model = toy_model()
-    memory = model.clip_memory((1,), height=SIZE, width=SIZE)
+    context = model.clip_context((1,), height=SIZE, width=SIZE)
     x = torch.cat([clip(1), -clip(1)])
     timesteps = torch.tensor([[700], [300]])
-    shared = model(x, timesteps, model.condition(prompt()), memory)
-    own = model(x, timesteps, model.condition(prompt().expand(2, -1, -1)), memory)
+    shared = model(x, timesteps, model.condition(prompt()), context)
+    own = model(x, timesteps, model.condition(prompt().expand(2, -1, -1)), context)
     torch.testing.assert_close(shared, own, atol=1e-6, rtol=1e-5)
 
 

@@ -1,0 +1,94 @@
+"""Warming up: blank chunks through throw-away streams, so that no viewer gets the slow ones.
+
+The first chunks of a process are slow: libraries choose kernels, allocators grow, compilers and
+graph recorders do their work.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+from slipstream_protocol.frames import Geometry
+from slipstream_protocol.parameters import Parameters
+
+from slipstream_engine.diffusion.admission import MemoryAdmission
+from slipstream_engine.diffusion.cuda_graphs import Compiler
+from slipstream_engine.diffusion.stream import DiffusionStream
+from slipstream_engine.errors import AdmissionError
+
+logger = logging.getLogger(__name__)
+
+CodecStateT = TypeVar("CodecStateT")
+
+EAGER_CHUNKS = 3  # eager code has little to prepare
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WarmUp(Generic[CodecStateT]):
+    """Warms a pipeline's lanes up.
+
+    Args:
+        open_stream: opens one with the preset's defaults.
+        geometry: of its frames.
+        lanes: streams the pipeline has room for.
+        cache_slots: latent frames in a full cache row.
+        compiler: says what there is to compile or record.
+        admission: learns how much memory a stream takes.
+    """
+
+    open_stream: Callable[[], DiffusionStream[CodecStateT]]
+    geometry: Geometry
+    lanes: int
+    cache_slots: int
+    compiler: Compiler
+    admission: MemoryAdmission
+
+    def run(self) -> None:
+        """Warm up; if the compiled model does not run, go on without a compiler."""
+        try:
+            self._warm_lanes()
+        except Exception as error:  # a compiler may throw anything; without one it may yet run
+            if not self.compiler.is_active:
+                raise
+            logger.exception("the compiled model does not run")
+            self.compiler.give_up(error)
+            self._warm_lanes()
+
+    def _warm_lanes(self) -> None:
+        """Graphs are recorded for each lane; for anything else one lane is enough."""
+        lanes = self.lanes if self.compiler.recorder is not None else 1
+        with ExitStack() as opened:
+            for lane in range(lanes):
+                try:
+                    with self.admission.measuring():
+                        self._warm(opened.enter_context(closing(self.open_stream())))
+                except AdmissionError as error:
+                    if not lane:
+                        raise
+                    logger.warning("only %s of %s streams are warm: %s", lane, lanes, error)
+                    return
+
+    def _warm(self, stream: DiffusionStream[CodecStateT]) -> None:
+        """Run every shape of chunk that a stream can meet.
+
+        To a compiler each number of cached latent frames is a shape, and so is an empty cache: that
+        of a stream's first chunk, and that of the first chunk after a reset, which is shorter. A
+        full cache comes at least three times: a graph's function runs once before it is recorded.
+        """
+        if not self.compiler.is_active:
+            self._run_blank(stream, first=0, count=EAGER_CHUNKS)
+            return
+        until_full = self.cache_slots + 1
+        self._run_blank(stream, first=0, count=until_full)
+        stream.apply(Parameters(reset_cache=True))
+        self._run_blank(stream, first=until_full, count=until_full)
+
+    def _run_blank(self, stream: DiffusionStream[CodecStateT], *, first: int, count: int) -> None:
+        """Run grey chunks, of which number `first` is the first."""
+        for chunk in range(first, first + count):
+            shape = (self.geometry.frames_of(chunk), *self.geometry.frame_shape)
+            frames = np.full(shape, 128, dtype=np.uint8)
+            stream.step(frames, np.empty_like(frames))
