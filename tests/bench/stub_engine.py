@@ -14,7 +14,7 @@ from slipstream_engine.serving.calibration import calibrate
 from slipstream_engine.serving.echo import EchoPipeline, EchoStream
 from slipstream_engine.serving.loop import Loop
 from slipstream_protocol.arena import Arena, Layout
-from slipstream_protocol.channel import Channel
+from slipstream_protocol.channel import engine_end
 from slipstream_protocol.clock import NS_PER_MS
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters
@@ -65,7 +65,7 @@ def main() -> None:
         width_px=width_px, height_px=height_px, chunk_ms=asked.chunk_ms, jitter_ms=asked.jitter_ms
     )
     with ExitStack() as opened:
-        channel = Channel(socket.socket(fileno=asked.channel_fd))
+        channel = engine_end(socket.socket(fileno=asked.channel_fd))
         opened.callback(channel.close)
         layout = Layout(geometry=pipeline.geometry, lanes=1, in_slots=1, out_slots=2)
         arena = Arena.create(layout)

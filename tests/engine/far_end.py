@@ -1,4 +1,4 @@
-"""The server's side of a running loop: says things, reads answers, keeps to the rules of slots."""
+"""The server's end of a running loop: sends messages, reads answers, keeps the rules of slots."""
 
 import threading
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from slipstream_engine.scheduling.latency_model import LatencyModel
 from slipstream_engine.serving.loop import AGE_TARGET_NS, Loop
 from slipstream_engine.serving.pipeline_protocol import Pipeline
 from slipstream_protocol.arena import Arena, Layout
-from slipstream_protocol.channel import Channel, open_pair
+from slipstream_protocol.channel import engine_end, open_pair, server_end
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import I420
 from slipstream_protocol.messages import (
@@ -44,39 +44,25 @@ class FarEnd:
         age_target_ns: int = AGE_TARGET_NS,
         latency: LatencyModel | None = None,
     ) -> None:
-        ours, theirs = open_pair()
+        server_sock, engine_sock = open_pair()
         self.arena = Arena.create(layout)
         self.geometry = layout.geometry
-        self._channel = Channel(theirs)
-        self.loop = Loop(
-            pipeline, self._channel, self.arena, age_target_ns=age_target_ns, latency=latency
+        self._channel = server_end(server_sock)
+        self._loop_channel = engine_end(engine_sock)
+        loop = Loop(
+            pipeline, self._loop_channel, self.arena, age_target_ns=age_target_ns, latency=latency
         )
-        self._thread = threading.Thread(target=self.loop.run)
+        self._thread = threading.Thread(target=loop.run)
         self._thread.start()
-        ours.settimeout(DEADLINE_S)
-        self._sock = ours
-        self._bytes = b""
 
-    def say(self, *messages: Message) -> None:
+    def send(self, *messages: Message) -> None:
         for message in messages:
-            payload = msgspec.msgpack.encode(message)
-            self._sock.sendall(len(payload).to_bytes(4, "little") + payload)
+            self._channel.send(message)
 
-    def hear(self) -> ToServer:
-        while len(self._bytes) < 4 or len(self._bytes) < 4 + self._length:
-            data = self._sock.recv(65536)
-            assert data, "the engine hung up"
-            self._bytes += data
-        payload, self._bytes = (
-            self._bytes[4 : 4 + self._length],
-            self._bytes[4 + self._length :],
-        )
-        message: ToServer = msgspec.msgpack.decode(payload, type=ToServer)
+    def receive(self) -> ToServer:
+        message = self._channel.receive(DEADLINE_S)
+        assert message is not None, "the engine is silent"
         return message
-
-    @property
-    def _length(self) -> int:
-        return int.from_bytes(self._bytes[:4], "little")
 
     def chunk(self, lane: int, number: int, *, slot: int = 0, ahead_ns: int = 0) -> ChunkIn:
         """A chunk whose oldest frame is taken `ahead_ns` from now."""
@@ -91,8 +77,8 @@ class FarEnd:
         )
 
     def open(self, lane: int, **parameters: object) -> None:
-        self.say(OpenStream(lane=lane, parameters=msgspec.convert(parameters, Parameters)))
-        opened = self.hear()
+        self.send(OpenStream(lane=lane, parameters=msgspec.convert(parameters, Parameters)))
+        opened = self.receive()
         assert isinstance(opened, StreamOpened) and opened.lane == lane
 
     def wait(self) -> None:
@@ -100,22 +86,23 @@ class FarEnd:
         assert not self._thread.is_alive()
 
     def close(self) -> None:
-        self._sock.close()
-        self.wait()
         self._channel.close()
+        self.wait()
+        self._loop_channel.close()
         self.arena.close()
 
 
 @dataclass(kw_only=True)
-class Viewer:
-    """One lane's clip: the next chunk is sent as soon as there is a slot for it.
+class LaneClient:
+    """The client of one lane: it sends its next chunk as soon as there is a slot for it.
 
-    With two slots a chunk is always there before its elder is done.
+    With two slots a chunk always waits before the one before it is finished.
 
     Args:
-        updates: said before the chunk of that number.
-        seed: of the clip.
-        told: whatever else was said to it.
+        updates: sent before the chunk of that number.
+        seed: of its frames.
+        other_messages: received on its lane, beside chunks and slots.
+        generated: frames by the number of their chunk.
     """
 
     far_end: FarEnd
@@ -124,49 +111,49 @@ class Viewer:
     updates: Mapping[int, Parameters] = field(default_factory=dict)
     seed: int = 0
     slots: int = 1
-    told: list[ToServer] = field(default_factory=list)
-    made: dict[int, I420] = field(default_factory=dict)
+    other_messages: list[ToServer] = field(default_factory=list)
+    generated: dict[int, I420] = field(default_factory=dict)
     sent: int = 0
 
     @property
     def is_done(self) -> bool:
-        return len(self.made) == self.chunks
+        return len(self.generated) == self.chunks
 
-    def feed(self) -> None:
+    def send_chunk(self) -> None:
         if self.sent == self.chunks:
             return
         if self.sent in self.updates:
-            self.far_end.say(Update(lane=self.lane, parameters=self.updates[self.sent]))
+            self.far_end.send(Update(lane=self.lane, parameters=self.updates[self.sent]))
         frames, slot = moving_chunk(self.sent, seed=self.seed), self.sent % self.slots
         self.far_end.arena.input(self.lane, slot)[: len(frames)] = frames
-        self.far_end.say(self.far_end.chunk(self.lane, self.sent, slot=slot, ahead_ns=NEVER_NS))
+        self.far_end.send(self.far_end.chunk(self.lane, self.sent, slot=slot, ahead_ns=NEVER_NS))
         self.sent += 1
 
-    def take(self, message: ToServer) -> None:
+    def handle(self, message: ToServer) -> None:
         match message:
             case SlotFree():
-                self.feed()
+                self.send_chunk()
             case ChunkOut(slot=slot, chunk=chunk, frames=frames):
-                self.made[chunk] = self.far_end.arena.output(self.lane, slot)[:frames].copy()
-                self.far_end.say(SlotRead(lane=self.lane, slot=slot))
+                self.generated[chunk] = self.far_end.arena.output(self.lane, slot)[:frames].copy()
+                self.far_end.send(SlotRead(lane=self.lane, slot=slot))
             case ChunkDropped(chunk=chunk):
                 raise AssertionError(f"chunk {chunk} was dropped")
             case _:
-                self.told.append(message)
+                self.other_messages.append(message)
 
 
-def watch(*viewers: Viewer) -> list[ToServer]:
-    """Until all have all of their chunks; returns what was said that is no viewer's."""
-    by_lane = {viewer.lane: viewer for viewer in viewers}
+def run_clients(*clients: LaneClient) -> list[ToServer]:
+    """Serve them until all have all of their chunks; returns the messages on no client's lane."""
+    by_lane = {client.lane: client for client in clients}
     others: list[ToServer] = []
-    for viewer in viewers:
-        for _ in range(viewer.slots):
-            viewer.feed()
-    while not all(viewer.is_done for viewer in viewers):
-        message = viewers[0].far_end.hear()
-        viewer_of = by_lane.get(getattr(message, "lane", -1))
-        if viewer_of is None:
+    for client in clients:
+        for _ in range(client.slots):
+            client.send_chunk()
+    while not all(client.is_done for client in clients):
+        message = clients[0].far_end.receive()
+        addressee = by_lane.get(getattr(message, "lane", -1))
+        if addressee is None:
             others.append(message)
         else:
-            viewer_of.take(message)
+            addressee.handle(message)
     return others

@@ -53,7 +53,7 @@ def serving(
     layout = Layout(geometry=served.geometry, lanes=lanes, in_slots=in_slots, out_slots=2)
     end = FarEnd(served, layout, **settings)
     try:
-        assert isinstance(end.hear(), Ready)
+        assert isinstance(end.receive(), Ready)
         yield end
     finally:
         end.close()

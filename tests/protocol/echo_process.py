@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 from slipstream_protocol.arena import Arena, Layout
-from slipstream_protocol.channel import Channel
+from slipstream_protocol.channel import ChannelClosed, engine_end
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import Geometry
 from slipstream_protocol.messages import (
@@ -33,7 +33,7 @@ LAYOUT = Layout(
 
 
 def main(descriptor: int, die_at: int) -> None:
-    channel = Channel(socket.socket(fileno=descriptor))
+    channel = engine_end(socket.socket(fileno=descriptor))
     arena = Arena.create(LAYOUT)
     ready = Ready(
         pipeline="inverter",
@@ -51,7 +51,11 @@ def main(descriptor: int, die_at: int) -> None:
     channel.send(ready, [arena.descriptor])
     free = {lane: list(range(LAYOUT.out_slots)) for lane in range(LAYOUT.lanes)}
     waiting: list[ChunkIn] = []
-    for message in channel:
+    while True:
+        try:
+            message = channel.receive()
+        except ChannelClosed:
+            return
         match message:
             case ChunkIn():
                 if message.chunk == die_at:

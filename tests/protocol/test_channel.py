@@ -15,17 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.arena import Arena, Slots
-from slipstream_protocol.channel import (
-    MESSAGE_MAX_BYTES,
-    UNSENT_MAX_BYTES,
-    AsyncChannel,
-    Channel,
-    ChannelClosed,
-    ChannelError,
-    open_pair,
-    to_engine,
-)
+from slipstream_protocol.async_channel import UNSENT_MAX_BYTES, AsyncChannel, to_engine
+from slipstream_protocol.channel import ChannelClosed, engine_end, open_pair
 from slipstream_protocol.clock import now_ns
+from slipstream_protocol.framing import MESSAGE_MAX_BYTES, ChannelError
 from slipstream_protocol.messages import (
     ChunkIn,
     ChunkOut,
@@ -135,7 +128,7 @@ async def test_a_side_that_never_reads_cannot_fill_our_memory() -> None:
 async def test_what_was_held_back_arrives_in_order() -> None:
     """a full socket delays messages and keeps their order."""
     ours, theirs = open_pair()
-    channel, engine = to_engine(ours), Channel(theirs)
+    channel, engine = to_engine(ours), engine_end(theirs)
     sent = [Update(lane=n, parameters=Parameters(prompt="y" * 2000)) for n in range(500)]
     for update in sent:
         channel.send(update)
@@ -160,7 +153,7 @@ async def test_closing_wakes_the_one_who_waits() -> None:
 def test_a_timeout_is_not_an_end() -> None:
     """`receive` gives None when nothing came in time, and the message when it does come."""
     ours, theirs = open_pair()
-    engine = Channel(theirs)
+    engine = engine_end(theirs)
     assert engine.receive(timeout_s=0) is None
     ours.send(wire(Stop()))
     assert engine.receive(timeout_s=0) == Stop()
@@ -173,7 +166,7 @@ def test_a_timeout_is_not_an_end() -> None:
 def test_descriptors_of_messages_nobody_read_are_closed() -> None:
     """a channel that goes away takes its descriptors with it."""
     ours, theirs = open_pair()
-    engine = Channel(ours)
+    engine = engine_end(ours)
     reading, writing = os.pipe()
     socket.send_fds(theirs, [wire(Stop())], [writing])
     os.close(writing)
@@ -195,7 +188,7 @@ def test_descriptors_of_messages_nobody_read_are_closed() -> None:
 def test_garbage_is_named(data: bytes, reason: str) -> None:
     """bytes that are no message are an error, never a guess."""
     ours, theirs = open_pair()
-    engine = Channel(ours)
+    engine = engine_end(ours)
     theirs.sendall(data)
     with pytest.raises(ChannelError, match=reason):
         engine.receive(timeout_s=DEADLINE_S)
@@ -206,7 +199,7 @@ def test_garbage_is_named(data: bytes, reason: str) -> None:
 def test_a_message_too_long_is_not_sent() -> None:
     """the sender learns of it, not the receiver."""
     ours, theirs = open_pair()
-    engine = Channel(ours)
+    engine = engine_end(ours)
     with pytest.raises(ChannelError, match=r"Loading is 20000\d\d bytes"):
         engine.send(Loading(stage="z" * 2_000_000))
     engine.close()
@@ -224,7 +217,7 @@ def test_the_cut_of_the_stream_does_not_matter(cuts: list[int]) -> None:
     sent = [Update(lane=n, parameters=Parameters(prompt="p" * n, rev=n)) for n in range(8)]
     data = b"".join(wire(update) for update in sent)
     ours, theirs = open_pair()
-    engine = Channel(ours)
+    engine = engine_end(ours)
     received = []
     for cut in [*cuts, len(data)]:
         theirs.sendall(data[:cut])

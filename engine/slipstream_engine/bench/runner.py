@@ -21,7 +21,7 @@ from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.bench.flops import chunk_flop
 from slipstream_engine.bench.report import Figures, Machine, Spread, StreamFigures
-from slipstream_engine.bench.serving_runner import serve_viewers
+from slipstream_engine.bench.serving_runner import serve_clients
 from slipstream_engine.bench.workload import BenchDuration, ChunkSample, Scene, check_not_flat
 from slipstream_engine.config import EngineConfig
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
@@ -92,7 +92,7 @@ def measure_case(
     ttff_s = statistics.median(_ttff_s(pipeline, scene, parameters) for _ in range(TTFF_TRIES))
     warm_up_chunks = config.preset.cache.slots + duration.warm_up_chunks
     if case.mode is Mode.SERVED:
-        samples, overhead = serve_viewers(pipeline, scene, parameters, warm_up_chunks, duration)
+        samples, overhead = serve_clients(pipeline, scene, parameters, warm_up_chunks, duration)
     else:
         batched = case.mode is Mode.BATCH
         streams = [pipeline.open(parameters, batched=batched) for _ in range(config.max_streams)]

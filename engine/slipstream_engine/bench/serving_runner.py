@@ -1,20 +1,17 @@
-"""A pipeline under the engine's own loop, with a viewer on every lane who never makes it wait."""
+"""A pipeline under the engine's own loop, with a client on every lane that never makes it wait."""
 
-import socket
 import threading
 import time
 from contextlib import ExitStack
 from typing import Any
 
-import msgspec
 from slipstream_protocol.arena import Arena, Layout
-from slipstream_protocol.channel import Channel, open_pair
+from slipstream_protocol.channel import Channel, engine_end, open_pair, server_end
 from slipstream_protocol.clock import NS_PER_S, now_ns
 from slipstream_protocol.frames import I420
 from slipstream_protocol.messages import (
     ChunkIn,
     ChunkOut,
-    Message,
     OpenStream,
     SlotFree,
     SlotRead,
@@ -29,46 +26,45 @@ from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.serving.calibration import calibrate
 from slipstream_engine.serving.loop import Loop
 
-_NEVER_NS = 3600 * NS_PER_S  # nobody waits for a picture, so none is late
-_SILENT_S = 600.0
-_READ_BYTES = 1 << 16
+_NEVER_NS = 3600 * NS_PER_S  # nobody waits for a frame, so none is late
+_SILENCE_S = 600.0
 
 
-class _Viewers:
-    """All lanes' viewers, at the far end of the channel."""
+class _Clients:
+    """The clients of all lanes, at the server's end of the channel.
 
-    def __init__(self, sock: socket.socket, arena: Arena, scene: Scene) -> None:
-        sock.settimeout(_SILENT_S)
-        self._sock = sock
+    Args:
+        channel: to the loop.
+        arena: shared with it.
+        scene: the frames that all of them send.
+    """
+
+    def __init__(self, channel: Channel[ToServer], arena: Arena, scene: Scene) -> None:
+        self.channel = channel
         self._arena = arena
         self._scene = scene
-        self._bytes = b""
-        self._sent = [0] * arena.layout.lanes
+        self._sent_chunks = [0] * arena.layout.lanes
         self._sent_s: dict[tuple[int, int], float] = {}
 
-    def say(self, message: Message) -> None:
-        payload = msgspec.msgpack.encode(message)
-        self._sock.sendall(len(payload).to_bytes(4, "little") + payload)
+    def receive(self) -> ToServer:
+        """The loop's next message.
 
-    def hear(self) -> ToServer:
-        while len(self._bytes) < 4 or len(self._bytes) < 4 + self._length:
-            self._bytes += self._sock.recv(_READ_BYTES)
-        payload = self._bytes[4 : 4 + self._length]
-        self._bytes = self._bytes[4 + self._length :]
-        message: ToServer = msgspec.msgpack.decode(payload, type=ToServer)
+        Raises:
+            TimeoutError: if none comes for ten minutes.
+        """
+        message = self.channel.receive(_SILENCE_S)
+        if message is None:
+            raise TimeoutError(f"the engine's loop has been silent for {_SILENCE_S:.0f} s")
         return message
 
-    @property
-    def _length(self) -> int:
-        return int.from_bytes(self._bytes[:4], "little")
-
-    def feed(self, lane: int) -> None:
-        number = self._sent[lane]
+    def send_chunk(self, lane: int) -> None:
+        """Send the lane's next chunk in its input slot."""
+        number = self._sent_chunks[lane]
         frames_THW = self._scene.chunk(number)
         self._arena.input(lane, 0)[: len(frames_THW)] = frames_THW
-        self._sent[lane] += 1
+        self._sent_chunks[lane] += 1
         self._sent_s[lane, number] = time.perf_counter()
-        self.say(
+        self.channel.send(
             ChunkIn(
                 lane=lane,
                 slot=0,
@@ -79,75 +75,84 @@ class _Viewers:
             )
         )
 
-    def take(self, out: ChunkOut) -> tuple[ChunkSample, I420]:
-        """A chunk that has come, read as the server does."""
+    def read_chunk(self, out: ChunkOut) -> tuple[ChunkSample, I420]:
+        """The times and the frames of a finished chunk, copied out as the server does."""
         done_s = time.perf_counter()
         frames_THW = self._arena.output(out.lane, out.slot)[: out.frames].copy()
-        self.say(SlotRead(lane=out.lane, slot=out.slot))
+        self.channel.send(SlotRead(lane=out.lane, slot=out.slot))
         took_s = done_s - self._sent_s.pop((out.lane, out.chunk))
-        made = ChunkSample(stream=out.lane, done_s=done_s, took_s=took_s, stages=out.stages)
-        return made, frames_THW
+        sample = ChunkSample(stream=out.lane, done_s=done_s, took_s=took_s, stages=out.stages)
+        return sample, frames_THW
 
 
-def serve_viewers(
+def serve_clients(
     pipeline: DiffusionPipeline[Any],
     scene: Scene,
     parameters: Parameters,
-    warm_up: int,
-    effort: BenchDuration,
+    warm_up_chunks: int,
+    duration: BenchDuration,
 ) -> tuple[list[ChunkSample], float]:
-    """Chunks of all streams after the first `warm_up` of each, and the loop's overhead as a share.
+    """Serve a client on every lane.
+
+    Returns:
+        chunks of all streams after the first `warm_up_chunks` of each, and the loop's overhead as a
+        share of the computation.
 
     Raises:
         RuntimeError: if the pipeline has no room for as many streams as it has lanes, or the
             model's output is dead.
     """
     layout = Layout(geometry=pipeline.geometry, lanes=pipeline.max_streams, in_slots=1, out_slots=2)
-    ours, theirs = open_pair()
+    server_sock, engine_sock = open_pair()
     with ExitStack() as opened:
-        opened.callback(ours.close)
-        channel = Channel(theirs)
-        opened.callback(channel.close)
+        client_channel = server_end(server_sock)
+        opened.callback(client_channel.close)
+        loop_channel = engine_end(engine_sock)
+        opened.callback(loop_channel.close)
         arena = Arena.create(layout)
         opened.callback(arena.close)
         latency = calibrate(pipeline).latency
-        loop = Loop(pipeline, channel, arena, age_target_ns=_NEVER_NS, latency=latency)
+        loop = Loop(pipeline, loop_channel, arena, age_target_ns=_NEVER_NS, latency=latency)
         thread = threading.Thread(target=loop.run, name="engine loop")
         thread.start()
         opened.callback(thread.join)
-        opened.callback(ours.close)
-        viewers = _Viewers(ours, arena, scene)
-        made = _watch(viewers, layout.lanes, parameters, warm_up, effort)
-        viewers.say(Stop())
-    return made, loop.stats.overhead_share
+        opened.callback(client_channel.close)  # ends the loop, whatever has happened
+        clients = _Clients(client_channel, arena, scene)
+        samples = _collect(clients, layout.lanes, parameters, warm_up_chunks, duration)
+        client_channel.send(Stop())
+    return samples, loop.stats.overhead_share
 
 
-def _watch(
-    viewers: _Viewers, lanes: int, parameters: Parameters, warm_up: int, effort: BenchDuration
+def _collect(
+    clients: _Clients,
+    lanes: int,
+    parameters: Parameters,
+    warm_up_chunks: int,
+    duration: BenchDuration,
 ) -> list[ChunkSample]:
     for lane in range(lanes):
-        viewers.say(OpenStream(lane=lane, parameters=parameters))
-        viewers.feed(lane)
-    made: list[ChunkSample] = []
-    counts = [0] * lanes
+        clients.channel.send(OpenStream(lane=lane, parameters=parameters))
+        clients.send_chunk(lane)
+    samples: list[ChunkSample] = []
+    finished = [0] * lanes
     begin_s = time.perf_counter()
     while True:
-        match message := viewers.hear():
+        match message := clients.receive():
             case StreamRefused(reason=reason):
                 raise RuntimeError(reason)
             case SlotFree(lane=lane):
-                viewers.feed(lane)
+                clients.send_chunk(lane)
             case ChunkOut(lane=lane):
-                each, frames_THW = viewers.take(message)
-                counts[lane] += 1
-                if counts[lane] == warm_up:
+                sample, frames_THW = clients.read_chunk(message)
+                finished[lane] += 1
+                if finished[lane] == warm_up_chunks:
                     check_not_flat(frames_THW)
-                if min(counts) <= warm_up:
+                if min(finished) <= warm_up_chunks:
                     begin_s = time.perf_counter()
                     continue
-                made.append(each)
-                is_enough = min(counts) >= warm_up + effort.chunks
-                if is_enough and time.perf_counter() - begin_s >= effort.seconds:
-                    return made
+                samples.append(sample)
+                is_enough = min(finished) >= warm_up_chunks + duration.chunks
+                if is_enough and time.perf_counter() - begin_s >= duration.seconds:
+                    return samples
             case _:
-                pass  # the engine speaks of its start
+                pass  # `Ready` and `StreamOpened`

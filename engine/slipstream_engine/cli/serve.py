@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from slipstream_protocol.arena import Arena, Layout
-from slipstream_protocol.channel import Channel, ChannelClosed
+from slipstream_protocol.channel import ChannelClosed, engine_end
 from slipstream_protocol.clock import NS_PER_MS
 from slipstream_protocol.messages import Failed, Loading
 
@@ -50,7 +50,7 @@ def run_serve(arguments: argparse.Namespace) -> int:
     """Load and warm up a pipeline, announce it, and run until the server closes the channel."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when to stop
     with ExitStack() as opened:
-        channel = Channel(socket.socket(fileno=arguments.channel_fd))
+        channel = engine_end(socket.socket(fileno=arguments.channel_fd))
         opened.callback(channel.close)
         try:
             channel.send(Loading(stage=f"loading {arguments.pipeline} {arguments.preset}"))

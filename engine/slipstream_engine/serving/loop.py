@@ -68,7 +68,7 @@ class Loop(Generic[ChunkT]):
     def __init__(
         self,
         pipeline: Pipeline[ChunkT],
-        channel: Channel,
+        channel: Channel[ToEngine],
         arena: Arena,
         *,
         age_target_ns: int = AGE_TARGET_NS,

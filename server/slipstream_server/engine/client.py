@@ -11,9 +11,11 @@ from concurrent.futures import Executor
 
 import numpy as np
 from slipstream_protocol.arena import Arena, Layout
-from slipstream_protocol.channel import AsyncChannel, ChannelClosed, ChannelError
+from slipstream_protocol.async_channel import AsyncChannel
+from slipstream_protocol.channel import ChannelClosed
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import I420
+from slipstream_protocol.framing import ChannelError
 from slipstream_protocol.messages import (
     Applied,
     ChunkDropped,

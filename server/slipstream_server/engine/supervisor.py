@@ -11,12 +11,9 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
-from slipstream_protocol.channel import (
-    AsyncChannel,
-    ChannelClosed,
-    ChannelError,
-    open_pair,
-)
+from slipstream_protocol.async_channel import AsyncChannel
+from slipstream_protocol.channel import ChannelClosed, open_pair
+from slipstream_protocol.framing import ChannelError
 from slipstream_protocol.messages import Failed, Loading, Ready, ToServer
 
 from slipstream_server.config import ServerConfig

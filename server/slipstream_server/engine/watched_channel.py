@@ -5,7 +5,7 @@ import socket
 from collections.abc import Sequence
 
 import msgspec
-from slipstream_protocol.channel import AsyncChannel
+from slipstream_protocol.async_channel import AsyncChannel
 from slipstream_protocol.clock import NS_PER_S, now_ns
 from slipstream_protocol.messages import Ready, ToServer
 

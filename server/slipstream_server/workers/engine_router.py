@@ -8,7 +8,9 @@ import contextlib
 import logging
 import os
 
-from slipstream_protocol.channel import AsyncChannel, ChannelClosed, ChannelError, open_pair
+from slipstream_protocol.async_channel import AsyncChannel
+from slipstream_protocol.channel import ChannelClosed, open_pair
+from slipstream_protocol.framing import ChannelError
 from slipstream_protocol.messages import Failed, Ready, Stop, ToEngine, ToServer
 
 from slipstream_server.errors import Unavailable

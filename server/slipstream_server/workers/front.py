@@ -15,7 +15,7 @@ import logging
 import re
 from collections.abc import Collection, Mapping
 
-from slipstream_protocol.channel import AsyncChannel
+from slipstream_protocol.async_channel import AsyncChannel
 from slipstream_protocol.messages import Ready, ToServer
 
 from slipstream_server.config import ServerConfig

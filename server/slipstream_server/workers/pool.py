@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Protocol
 
 import aiohttp
-from slipstream_protocol.channel import AsyncChannel, ChannelClosed, ChannelError, open_pair
+from slipstream_protocol.async_channel import AsyncChannel
+from slipstream_protocol.channel import ChannelClosed, open_pair
+from slipstream_protocol.framing import ChannelError
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.engine.child_process import (

@@ -3,7 +3,7 @@
 import socket
 from concurrent.futures import Executor
 
-from slipstream_protocol.channel import AsyncChannel, to_engine
+from slipstream_protocol.async_channel import AsyncChannel, to_engine
 from slipstream_protocol.messages import ToServer
 
 from slipstream_server.engine.client import EngineClient

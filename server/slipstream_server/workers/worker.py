@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aiohttp import web
-from slipstream_protocol.channel import AsyncChannel, ChannelClosed
+from slipstream_protocol.async_channel import AsyncChannel
+from slipstream_protocol.channel import ChannelClosed
 
 from slipstream_server.app import LAST_REQUESTS_S, add_calls, pixel_pool
 from slipstream_server.process import run_process, set_up_logging

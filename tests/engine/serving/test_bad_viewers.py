@@ -26,7 +26,7 @@ from slipstream_protocol.messages import (
 )
 from slipstream_protocol.parameters import Parameters
 
-from tests.engine.far_end import NEVER_NS, FarEnd, Viewer, watch
+from tests.engine.far_end import NEVER_NS, FarEnd, LaneClient, run_clients
 from tests.engine.served_toy import (
     CHUNKS,
     EVENTS,
@@ -52,16 +52,16 @@ def test_steps_that_a_model_has_not_are_refused() -> None:
     with serving(pipeline(preset=preset)) as end:
         end.open(0)
         end.open(1, seed=3)
-        end.say(OpenStream(lane=2, parameters=too_many))
-        assert end.hear() == StreamRefused(lane=2, reason=reason, retry_after_s=0)
+        end.send(OpenStream(lane=2, parameters=too_many))
+        assert end.receive() == StreamRefused(lane=2, reason=reason, retry_after_s=0)
         viewers = [
-            Viewer(far_end=end, lane=0, chunks=12),
-            Viewer(far_end=end, lane=1, chunks=12, updates={6: too_many}, seed=3),
+            LaneClient(far_end=end, lane=0, chunks=12),
+            LaneClient(far_end=end, lane=1, chunks=12, updates={6: too_many}, seed=3),
         ]
-        watch(*viewers)
-    assert viewers[1].told == [UpdateRefused(lane=1, rev=7, reason=reason)]
-    assert_equal(viewers[0].made, alone(chunks=range(12)))
-    assert_equal(viewers[1].made, alone(Parameters(seed=3), chunks=range(12), seed=3))
+        run_clients(*viewers)
+    assert viewers[1].other_messages == [UpdateRefused(lane=1, rev=7, reason=reason)]
+    assert_equal(viewers[0].generated, alone(chunks=range(12)))
+    assert_equal(viewers[1].generated, alone(Parameters(seed=3), chunks=range(12), seed=3))
 
 
 def test_a_flood_of_updates_costs_its_sender_only() -> None:
@@ -72,8 +72,8 @@ def test_a_flood_of_updates_costs_its_sender_only() -> None:
     with serving(pipeline()) as end:
         end.open(0)
         end.open(1)
-        viewer = Viewer(far_end=end, lane=0, chunks=CHUNKS, updates=EVENTS)
-        viewer.feed()
+        viewer = LaneClient(far_end=end, lane=0, chunks=CHUNKS, updates=EVENTS)
+        viewer.send_chunk()
         for burst in range(30):
             for number in range(100 * burst, 100 * burst + 100):
                 choice = Parameters(
@@ -83,18 +83,18 @@ def test_a_flood_of_updates_costs_its_sender_only() -> None:
                     denoising_step_list=(700, 500, 400, 200)[: rng.randint(1, 4)],
                     rev=number,
                 )
-                end.say(Update(lane=1, parameters=choice))
+                end.send(Update(lane=1, parameters=choice))
             while len(revs) < 100 * burst + 100:
-                message = end.hear()
+                message = end.receive()
                 if isinstance(message, Applied) and message.lane == 1:
                     revs.append(message.rev)
                 else:
-                    viewer.take(message)
+                    viewer.handle(message)
         while not viewer.is_done:
-            viewer.take(end.hear())
+            viewer.handle(end.receive())
     assert revs == list(range(3000))
-    assert list(viewer.made) == list(range(CHUNKS))
-    assert_equal(viewer.made, alone(events=EVENTS))
+    assert list(viewer.generated) == list(range(CHUNKS))
+    assert_equal(viewer.generated, alone(events=EVENTS))
 
 
 def test_switching_between_sequential_and_stream_batch_costs_no_frame(
@@ -114,12 +114,12 @@ def test_switching_between_sequential_and_stream_batch_costs_no_frame(
     sizes = spy(served, monkeypatch)
     with serving(served, in_slots=2, age_target_ns=1000) as end:
         end.open(0)
-        viewer = Viewer(far_end=end, lane=0, chunks=3 * CHUNKS, updates=EVENTS, slots=2)
-        watch(viewer)
+        viewer = LaneClient(far_end=end, lane=0, chunks=3 * CHUNKS, updates=EVENTS, slots=2)
+        run_clients(viewer)
     assert {True, False} == set(decided)
     assert sizes.count(1) > 10 and len(sizes) - sizes.count(1) > 10
-    assert list(viewer.made) == list(range(3 * CHUNKS))
-    assert_close(viewer.made, alone(events=EVENTS, chunks=range(3 * CHUNKS)))
+    assert list(viewer.generated) == list(range(3 * CHUNKS))
+    assert_close(viewer.generated, alone(events=EVENTS, chunks=range(3 * CHUNKS)))
 
 
 def test_memory_is_flat() -> None:
@@ -128,7 +128,7 @@ def test_memory_is_flat() -> None:
     served = load_diffusion(ModelRequest(size_px=(64, 48), max_streams=1, threads=1))
     layout = Layout(geometry=served.geometry, lanes=1, in_slots=1, out_slots=2)
     end = FarEnd(served, layout)
-    end.hear()
+    end.receive()
     end.open(0)
     sizes: list[tuple[int, int, int]] = []
     rng = np.random.default_rng(0)
@@ -139,20 +139,20 @@ def test_memory_is_flat() -> None:
         end.arena.input(0, 0)[:frames] = rng.integers(0, 255, shape, dtype=np.uint8)
         if number % 40 == 20:
             words = ("neon", "pencil sketch", "watercolor")[number // 40 % 3]
-            end.say(Update(lane=0, parameters=Parameters(prompt=words, seed=number)))
-        end.say(end.chunk(0, number, ahead_ns=NEVER_NS))
+            end.send(Update(lane=0, parameters=Parameters(prompt=words, seed=number)))
+        end.send(end.chunk(0, number, ahead_ns=NEVER_NS))
 
     tracemalloc.start()
     try:
         made = 0
         feed(0)
         while made < 300:
-            match message := end.hear():
+            match message := end.receive():
                 case SlotFree():
                     feed(made)
                 case ChunkOut(slot=slot):
                     made += 1
-                    end.say(SlotRead(lane=0, slot=slot))
+                    end.send(SlotRead(lane=0, slot=slot))
                     if made in (100, 300):
                         gc.collect()
                         alive = sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())

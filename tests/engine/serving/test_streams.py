@@ -28,7 +28,7 @@ from slipstream_protocol.messages import (
 )
 from slipstream_protocol.parameters import Parameters
 
-from tests.engine.far_end import NEVER_NS, FarEnd, Viewer, watch
+from tests.engine.far_end import NEVER_NS, FarEnd, LaneClient, run_clients
 from tests.engine.served_toy import (
     CHUNKS,
     EVENTS,
@@ -49,9 +49,9 @@ def test_the_loop_makes_a_streams_very_frames() -> None:
     """Through prompts, transitions, 1 to 4 steps, strength, seeds and a reset, in their order."""
     with serving(pipeline()) as end:
         end.open(0)
-        viewer = Viewer(far_end=end, lane=0, chunks=CHUNKS, updates=EVENTS)
-        watch(viewer)
-    assert_equal(viewer.made, alone(events=EVENTS))
+        viewer = LaneClient(far_end=end, lane=0, chunks=CHUNKS, updates=EVENTS)
+        run_clients(viewer)
+    assert_equal(viewer.generated, alone(events=EVENTS))
 
 
 def test_a_stream_batch_makes_the_same_frames(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,10 +60,10 @@ def test_a_stream_batch_makes_the_same_frames(monkeypatch: pytest.MonkeyPatch) -
     sizes = spy(served, monkeypatch)
     with serving(served, age_target_ns=1000) as end:  # a period that any chunk exceeds
         end.open(0)
-        viewer = Viewer(far_end=end, lane=0, chunks=CHUNKS, updates=EVENTS)
-        watch(viewer)
+        viewer = LaneClient(far_end=end, lane=0, chunks=CHUNKS, updates=EVENTS)
+        run_clients(viewer)
     assert max(sizes) > 1
-    assert_close(viewer.made, alone(events=EVENTS))
+    assert_close(viewer.generated, alone(events=EVENTS))
 
 
 def test_a_chunk_of_another_shape_waits_for_its_elder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,11 +81,11 @@ def test_a_chunk_of_another_shape_waits_for_its_elder(monkeypatch: pytest.Monkey
     sizes = spy(served, monkeypatch)
     with serving(served, in_slots=2, age_target_ns=1000) as end:
         end.open(0)
-        viewer = Viewer(far_end=end, lane=0, chunks=CHUNKS, updates=events, slots=2)
-        watch(viewer)
+        viewer = LaneClient(far_end=end, lane=0, chunks=CHUNKS, updates=events, slots=2)
+        run_clients(viewer)
     assert max(sizes) > 1
-    assert list(viewer.made) == list(range(CHUNKS))
-    assert_close(viewer.made, alone(events=events))
+    assert list(viewer.generated) == list(range(CHUNKS))
+    assert_close(viewer.generated, alone(events=events))
 
 
 def test_streams_that_share_passes_make_the_same_frames(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,11 +96,13 @@ def test_streams_that_share_passes_make_the_same_frames(monkeypatch: pytest.Monk
     with serving(served) as end:
         for lane, wish in enumerate(wishes):
             end.open(lane, **wish)
-        viewers = [Viewer(far_end=end, lane=lane, chunks=CHUNKS, seed=lane) for lane in range(3)]
-        watch(*viewers)
+        viewers = [
+            LaneClient(far_end=end, lane=lane, chunks=CHUNKS, seed=lane) for lane in range(3)
+        ]
+        run_clients(*viewers)
     assert max(sizes) > 1
     for lane, wish in enumerate(wishes):
-        assert_close(viewers[lane].made, alone(Parameters(**wish), seed=lane))
+        assert_close(viewers[lane].generated, alone(Parameters(**wish), seed=lane))
 
 
 def test_two_viewers_never_see_each_other() -> None:
@@ -108,39 +110,39 @@ def test_two_viewers_never_see_each_other() -> None:
     with serving(pipeline()) as end:
         end.open(0)
         end.open(1, prompt="a dog", seed=9)
-        one = Viewer(far_end=end, lane=0, chunks=CHUNKS, updates=EVENTS)
-        two = Viewer(far_end=end, lane=1, chunks=CHUNKS, seed=3)
-        watch(one, two)
-    assert_equal(one.made, alone(events=EVENTS))
-    assert_equal(two.made, alone(Parameters(prompt="a dog", seed=9), seed=3))
+        one = LaneClient(far_end=end, lane=0, chunks=CHUNKS, updates=EVENTS)
+        two = LaneClient(far_end=end, lane=1, chunks=CHUNKS, seed=3)
+        run_clients(one, two)
+    assert_equal(one.generated, alone(events=EVENTS))
+    assert_equal(two.generated, alone(Parameters(prompt="a dog", seed=9), seed=3))
 
 
 def test_streams_that_come_and_go_disturb_nobody() -> None:
     """Opened, fed and cut off in mid-chunk, over and over, beside one that runs."""
     with serving(pipeline()) as end:
         end.open(0)
-        viewer = Viewer(far_end=end, lane=0, chunks=CHUNKS)
-        viewer.feed()
+        viewer = LaneClient(far_end=end, lane=0, chunks=CHUNKS)
+        viewer.send_chunk()
         lives = 0
 
         def live() -> None:
             first = end.chunk(1, 0, ahead_ns=NEVER_NS)
-            end.say(OpenStream(lane=1, parameters=Parameters(seed=lives)), first)
+            end.send(OpenStream(lane=1, parameters=Parameters(seed=lives)), first)
 
         live()
         while not viewer.is_done:
-            message = end.hear()
+            message = end.receive()
             if message.lane == 0:  # type: ignore[union-attr]  # of those that come here
-                viewer.take(message)
+                viewer.handle(message)
             elif isinstance(message, SlotFree):
-                end.say(end.chunk(1, 1, ahead_ns=NEVER_NS), CloseStream(lane=1))
+                end.send(end.chunk(1, 1, ahead_ns=NEVER_NS), CloseStream(lane=1))
             elif isinstance(message, StreamClosed):
                 lives += 1
                 live()
             else:
                 assert isinstance(message, StreamOpened | ChunkOut)
     assert lives > 5
-    assert_equal(viewer.made, alone())
+    assert_equal(viewer.generated, alone())
 
 
 def test_a_flood_of_chunks_ends_its_own_stream() -> None:
@@ -148,24 +150,24 @@ def test_a_flood_of_chunks_ends_its_own_stream() -> None:
     with serving(pipeline()) as end:
         end.open(0)
         end.open(1)
-        viewer = Viewer(far_end=end, lane=0, chunks=12)
-        end.say(*(end.chunk(1, number) for number in range(400)))
-        others = watch(viewer)
+        viewer = LaneClient(far_end=end, lane=0, chunks=12)
+        end.send(*(end.chunk(1, number) for number in range(400)))
+        others = run_clients(viewer)
         while not any(isinstance(message, Failed) for message in others):
-            others.append(end.hear())
+            others.append(end.receive())
     failed = [message for message in others if isinstance(message, Failed)]
     assert [message.lane for message in failed] == [1]
     assert "wait for a chunk to begin" in failed[0].reason
-    assert_equal(viewer.made, alone(chunks=range(12)))
+    assert_equal(viewer.generated, alone(chunks=range(12)))
 
 
-def until(end: FarEnd, kind: type[ToServer], viewer: Viewer | None = None) -> list[ToServer]:
+def until(end: FarEnd, kind: type[ToServer], viewer: LaneClient | None = None) -> list[ToServer]:
     """All that is said until a message of `kind` on lane 1."""
     heard: list[ToServer] = []
     while not heard or not isinstance(heard[-1], kind):
-        message = end.hear()
+        message = end.receive()
         if viewer is not None and message.lane == 0:  # type: ignore[union-attr]  # as above
-            viewer.take(message)
+            viewer.handle(message)
         else:
             heard.append(message)
     return heard
@@ -177,14 +179,14 @@ def test_what_nobody_takes_is_dropped_before_it_is_made() -> None:
     with serving(pipeline(), age_target_ns=200_000_000) as end:
         end.open(0)
         end.open(1)
-        viewer = Viewer(far_end=end, lane=0, chunks=CHUNKS)
-        viewer.feed()
+        viewer = LaneClient(far_end=end, lane=0, chunks=CHUNKS)
+        viewer.send_chunk()
         slots: dict[int, int] = {}
         made: dict[int, I420] = {}
         for number in (0, 1, 2):
             frames = moving_chunk(number, seed=6)
             end.arena.input(1, 0)[: len(frames)] = frames
-            end.say(end.chunk(1, number, ahead_ns=NEVER_NS if number < 2 else 0))
+            end.send(end.chunk(1, number, ahead_ns=NEVER_NS if number < 2 else 0))
             heard = until(end, SlotFree if number < 2 else ChunkDropped, viewer)
             for message in heard:
                 if isinstance(message, ChunkOut):
@@ -194,14 +196,14 @@ def test_what_nobody_takes_is_dropped_before_it_is_made() -> None:
         assert sorted(made) == [0, 1]
         frames = moving_chunk(3, seed=6)
         end.arena.input(1, 0)[: len(frames)] = frames
-        end.say(SlotRead(lane=1, slot=slots[0]), end.chunk(1, 3, ahead_ns=NEVER_NS))
+        end.send(SlotRead(lane=1, slot=slots[0]), end.chunk(1, 3, ahead_ns=NEVER_NS))
         for message in until(end, SlotFree, viewer):
             if isinstance(message, ChunkOut):
                 made[message.chunk] = end.arena.output(1, message.slot)[: message.frames].copy()
         while not viewer.is_done:
-            viewer.take(end.hear())
+            viewer.handle(end.receive())
     assert_equal(made, alone(chunks=(0, 1, 3), seed=6))
-    assert_equal(viewer.made, alone())
+    assert_equal(viewer.generated, alone())
 
 
 def test_a_flood_of_updates_is_refused_beyond_a_bound() -> None:
@@ -209,10 +211,10 @@ def test_a_flood_of_updates_is_refused_beyond_a_bound() -> None:
     with serving(pipeline()) as end:
         end.open(1)
         for number in (0, 1):
-            end.say(end.chunk(1, number))
+            end.send(end.chunk(1, number))
             until(end, SlotFree)
-        end.say(end.chunk(1, 2))
-        end.say(*(Update(lane=1, parameters=Parameters(seed=n, rev=n)) for n in range(100)))
+        end.send(end.chunk(1, 2))
+        end.send(*(Update(lane=1, parameters=Parameters(seed=n, rev=n)) for n in range(100)))
         refused = until(end, UpdateRefused)[-1]
         assert isinstance(refused, UpdateRefused)
         assert refused.rev == 64
@@ -245,17 +247,17 @@ def test_no_memory_is_a_refusal(
 
     with serving(served) as end:
         end.open(0)
-        viewer = Viewer(far_end=end, lane=0, chunks=6)
-        watch(viewer)
+        viewer = LaneClient(far_end=end, lane=0, chunks=6)
+        run_clients(viewer)
         viewer.chunks = 12
         alive = 0
         with monkeypatch.context() as patch:
             patch.setattr(owner, where, refuse)
             for _ in range(5):
-                end.say(OpenStream(lane=1, parameters=Parameters()))
-                refused = end.hear()
+                end.send(OpenStream(lane=1, parameters=Parameters()))
+                refused = end.receive()
                 while isinstance(refused, SlotFree):
-                    refused = end.hear()
+                    refused = end.receive()
                 assert isinstance(refused, StreamRefused)
                 assert refused.reason.startswith("no memory for another stream: ")
                 assert refused.reason.endswith("; wait until a viewer leaves")
@@ -264,10 +266,10 @@ def test_no_memory_is_a_refusal(
                 alive = alive or tensors()  # a lane keeps its memory once it has been lent
         assert tensors() <= alive
         end.open(1)
-        other = Viewer(far_end=end, lane=1, chunks=6, seed=3)
-        watch(viewer, other)
-    assert_equal(viewer.made, alone(chunks=range(12)))
-    assert_equal(other.made, alone(chunks=range(6), seed=3))
+        other = LaneClient(far_end=end, lane=1, chunks=6, seed=3)
+        run_clients(viewer, other)
+    assert_equal(viewer.generated, alone(chunks=range(12)))
+    assert_equal(other.generated, alone(chunks=range(6), seed=3))
 
 
 def tensors() -> int:
@@ -286,18 +288,18 @@ def test_four_thousand_chunks_leave_nothing_behind() -> None:
     with serving(served) as end:
         end.open(0)
         end.open(1, prompt="a fish")
-        viewers = [Viewer(far_end=end, lane=n, chunks=2000, updates=updates) for n in (0, 1)]
+        viewers = [LaneClient(far_end=end, lane=n, chunks=2000, updates=updates) for n in (0, 1)]
         for viewer in viewers:
-            viewer.feed()
+            viewer.send_chunk()
         made = 0
         while made < 4000:
-            message = end.hear()
+            message = end.receive()
             if isinstance(message, ChunkOut):
                 made += 1
                 if made == 500:
                     alive, kib = tensors(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             if not isinstance(message, Applied):
-                viewers[message.lane].take(message)  # type: ignore[union-attr]  # as above
-                viewers[message.lane].made.clear()  # type: ignore[union-attr]  # as above
+                viewers[message.lane].handle(message)  # type: ignore[union-attr]  # as above
+                viewers[message.lane].generated.clear()  # type: ignore[union-attr]  # as above
         assert tensors() < alive + 100  # those of a chunk or two that are under way
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - kib < 8 * 1024

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 from slipstream_protocol.arena import Arena, Layout
-from slipstream_protocol.channel import Channel, open_pair, to_engine
+from slipstream_protocol.async_channel import to_engine
+from slipstream_protocol.channel import Channel, engine_end, open_pair
 from slipstream_protocol.frames import Geometry
 from slipstream_protocol.messages import (
     Applied,
@@ -77,7 +78,11 @@ class Played:
     """The engine's end, and the client under test."""
 
     def __init__(
-        self, client: EngineClient, channel: Channel, arena: Arena, serving: asyncio.Task[str]
+        self,
+        client: EngineClient,
+        channel: Channel[ToEngine],
+        arena: Arena,
+        serving: asyncio.Task[str],
     ) -> None:
         self.client = client
         self.serving = serving
@@ -147,7 +152,7 @@ async def played(
         server_arena = Arena(os.dup(engine_arena.descriptor), layout)
         client = EngineClient(channel, ready, server_arena, pool, lanes=own)
         serving = asyncio.create_task(client.serve())
-        engine = Played(client, Channel(theirs), engine_arena, serving)
+        engine = Played(client, engine_end(theirs), engine_arena, serving)
         try:
             yield engine
         finally:

@@ -29,7 +29,7 @@ import argparse, itertools, socket, time
 from slipstream_engine.serving.echo import EchoPipeline, EchoStream
 from slipstream_engine.serving.loop import Loop
 from slipstream_protocol.arena import Arena, Layout
-from slipstream_protocol.channel import Channel
+from slipstream_protocol.channel import engine_end
 
 class Sleeper(EchoStream):
     def __init__(self, parameters):
@@ -47,7 +47,7 @@ class Pipeline(EchoPipeline):
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--channel-fd", type=int)
-channel = Channel(socket.socket(fileno=parser.parse_known_args()[0].channel_fd))
+channel = engine_end(socket.socket(fileno=parser.parse_known_args()[0].channel_fd))
 pipeline = Pipeline(width_px=32, height_px=16)
 arena = Arena.create(Layout(geometry=pipeline.geometry, lanes=1, in_slots=1, out_slots=2))
 Loop(pipeline, channel, arena).run()

@@ -20,11 +20,11 @@ from tests.server.serving import poll
 
 OPENED = """
 import argparse, socket, sys
-from slipstream_protocol.channel import Channel
+from slipstream_protocol.channel import engine_end
 from slipstream_protocol.messages import Failed, Loading
 parser = argparse.ArgumentParser()
 parser.add_argument("--channel-fd", type=int)
-channel = Channel(socket.socket(fileno=parser.parse_args().channel_fd))
+channel = engine_end(socket.socket(fileno=parser.parse_args().channel_fd))
 """
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from slipstream_protocol.channel import Channel, open_pair
+from slipstream_protocol.channel import engine_end, open_pair
 from slipstream_protocol.clock import NS_PER_S
 from slipstream_protocol.frames import Geometry
 from slipstream_protocol.messages import ChunkIn, Ready, Vocabulary
@@ -58,7 +58,7 @@ def ready(*, chunk_ms: float) -> Ready:
 async def serving(*, chunk_ms: float) -> AsyncIterator[WatchedChannel]:
     """The channel to an engine that is ready."""
     ours, theirs = open_pair()
-    channel, engine = WatchedChannel(ours), Channel(theirs)
+    channel, engine = WatchedChannel(ours), engine_end(theirs)
     engine.send(ready(chunk_ms=chunk_ms))
     assert isinstance(await channel.receive(), Ready)
     try:

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
-from slipstream_protocol.channel import AsyncChannel, open_pair, to_engine
+from slipstream_protocol.async_channel import AsyncChannel, to_engine
+from slipstream_protocol.channel import open_pair
 from slipstream_protocol.frames import Geometry
 from slipstream_protocol.messages import (
     CloseStream,
