@@ -1,1 +1,7 @@
-"""Calls: who publishes, who subscribes, and how each begins and ends."""
+"""Sessions: one call each, from offer to close.
+
+registry.py    all sessions by id: opened, found, closed
+session.py     what both kinds have in common: the peer connection, candidates, liveness, the end
+publisher.py   the call that sends a stream's camera
+subscriber.py  a call that only watches a stream
+"""

@@ -1,4 +1,4 @@
-"""A viewer with a camera, from offer to close: one call that carries a stream."""
+"""A publisher's session: the call that sends a stream's camera."""
 
 import asyncio
 import logging
@@ -10,7 +10,6 @@ from slipstream_server.errors import CameraRefused
 from slipstream_server.frames.playout import Playout, ScheduledFrame
 from slipstream_server.ice.gathering import IceServer
 from slipstream_server.receive.camera import CameraIngest
-from slipstream_server.rtp.sdp import Offer
 from slipstream_server.send.output_track import OutputTrack
 from slipstream_server.sessions.session import Session
 from slipstream_server.streams.chunk_pipe import Participant, total_drops
@@ -21,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class PublisherSession(Session):
-    """A viewer with a camera: its frames go to the stream it carries, and what is made comes back.
+    """Camera frames go to the stream; generated frames come back, if the stream returns them.
 
     Args:
         stream: new or held.
@@ -36,38 +35,26 @@ class PublisherSession(Session):
         context: MediaContext,
     ) -> None:
         output = None
-        if stream.returns:
+        if stream.returns_video:
             playout = Playout(chunk_frames=stream.ready.geometry.chunk_frames)
-            output = OutputTrack(playout, context.new_encoder(), on_sent=self._on_sent)
+            output = OutputTrack(playout, context.new_encoder(), on_sent=self._on_frame_sent)
         super().__init__(id, output, output.encoding if output else None, servers, context)
         self.stream = stream
         self.output = output
-        self.participant = Participant(tell=self.peer.send_event, end=self.leave)
+        self.participant = Participant(send=self.peer.send_event, end=self.end)
         self._ingest: CameraIngest | None = None
 
     @property
     def drops(self) -> Mapping[str, int]:
-        """Frames lost on this call's way in and out, by cause."""
+        """Frames dropped on this call, in either direction, by cause."""
         ingested = self._ingest.drops if self._ingest else {}
         played = self.output.playout.drops if self.output else {}
         return total_drops(self.peer.drops, ingested, played)
 
-    async def answer(self, offer: Offer) -> str:
-        """The answer.
-
-        Raises:
-            RequestError: if the offer cannot be answered; nothing is held then.
-        """
-        try:
-            return await self.peer.answer(offer)
-        except BaseException:
-            await self.peer.close()
-            raise
-
     async def serve(self) -> None:
         await self.peer.connected.wait()
         if self.peer.camera is None:
-            self.leave("the offer's video brings no camera", ends_stream=True)
+            self.end("the offer's video brings no camera", ends_stream=True)
             return
         self._ingest = ingest = CameraIngest(
             self.peer.camera,
@@ -76,15 +63,15 @@ class PublisherSession(Session):
             on_frame=self.stream.on_frame,
             frame_origin=self.peer.frame_origin,
         )
-        async with asyncio.TaskGroup() as parts:
-            parts.create_task(self._drain(ingest), name="drain")
-            parts.create_task(ingest.scale(), name="scale")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._drain(ingest), name="drain")
+            group.create_task(ingest.scale(), name="scale")
 
     async def release(self) -> None:
-        reason = self.reason or "the server is stopping"
-        self.stream.drop(self, reason, ends_stream=self.ends_stream)
-        if self.stream.reason is not None:
-            await self.stream.over.wait()
+        reason = self.end_reason or "the server is stopping"
+        self.stream.detach(self, reason, ends_stream=self.ends_stream)
+        if self.stream.end_reason is not None:
+            await self.stream.ended.wait()
 
     def on_connected(self) -> None:
         self.stream.on_connected()
@@ -95,14 +82,14 @@ class PublisherSession(Session):
     def on_message(self, raw: str | bytes, now_ns: int) -> None:
         self.stream.receive(raw, now_ns)
 
-    def _on_sent(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
+    def _on_frame_sent(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
         self.peer.send_timing(scheduled, sent_ns)
-        self.stream.on_sent(scheduled, sent_ns, rtp_timestamp=self.peer.last_rtp_timestamp)
+        self.stream.on_frame_sent(scheduled, sent_ns, rtp_timestamp=self.peer.last_rtp_timestamp)
 
     async def _drain(self, ingest: CameraIngest) -> None:
         try:
             await ingest.drain()
         except MediaStreamError:
-            self.leave("the camera's track has ended")
+            self.end("the camera's track has ended")
         except CameraRefused as error:
-            self.leave(str(error), ends_stream=True)
+            self.end(str(error), ends_stream=True)

@@ -1,63 +1,57 @@
-"""All calls of this server: who may come in, who is here, and who has left."""
+"""All sessions of this server: opened, found, closed."""
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import secrets
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.errors import (
-    Conflict,
-    RequestError,
-    ServerFull,
-    UnknownSession,
-    subscribers_full,
-)
+from slipstream_server.errors import Conflict, RequestError, ServerFull, subscribers_full
 from slipstream_server.ice.gathering import IceServer, ice_servers
 from slipstream_server.ice.turn_providers import TurnProviders
+from slipstream_server.live_registry import LiveRegistry
 from slipstream_server.observability.slo import Milestone
 from slipstream_server.rtp.sdp import Offer
-from slipstream_server.sessions.liveness import SILENT_S
 from slipstream_server.sessions.publisher import PublisherSession
-from slipstream_server.sessions.session import Session
+from slipstream_server.sessions.session import PEER_SILENCE_MAX_S, Session
 from slipstream_server.sessions.subscriber import SubscriberSession
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider
-from slipstream_server.streams.registry import StreamRegistry, check_lasting
+from slipstream_server.streams.registry import StreamRegistry, check_not_ended
 from slipstream_server.streams.stream import Stream
 
 logger = logging.getLogger(__name__)
 
+# of the session on whose behalf something is done, for the log
 session_id: contextvars.ContextVar[str] = contextvars.ContextVar("session_id", default="-")
 
-OpenSession = Callable[[str], Awaitable[tuple[Session, "CallAnswer"]]]
-
-_REMEMBERED = 256
 _CLOSE_S = 3.0
+_RETRY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallAnswer:
-    """What a caller is told.
+    """The answer to an offer.
 
     Args:
-        session: the id of this call.
-        sdp: the answer.
-        stream: the id of the stream it carries or watches.
-        resume: the secret to come back with, for the one who brings the camera.
+        session_id: of the new session.
+        sdp: the answer's SDP.
+        stream_id: of the stream that is published or watched.
+        resume_token: brings a publisher back to its stream; None for a subscriber.
     """
 
-    session: str
+    session_id: str
     sdp: str
-    stream: str
-    resume: str | None
+    stream_id: str
+    resume_token: str | None
 
 
 class SessionRegistry:
@@ -65,16 +59,16 @@ class SessionRegistry:
 
     Args:
         config: the limits, and STUN and TURN.
-        engine: where streams are made.
+        engines: the running engine, and the ones after it.
         context: shared by all sessions.
         turn_providers: hosted TURN servers, whose credentials are fetched.
-        id_prefix: what ids begin with.
+        id_prefix: how ids of sessions begin.
     """
 
     def __init__(
         self,
         config: ServerConfig,
-        engine: EngineProvider,
+        engines: EngineProvider,
         context: MediaContext,
         *,
         turn_providers: TurnProviders,
@@ -84,26 +78,30 @@ class SessionRegistry:
         self._id_prefix = id_prefix
         self._turn_providers = turn_providers
         self._context = context
-        self._streams = StreamRegistry(engine, context, hold_s=config.hold_s)
-        self._live: dict[str, tuple[Session, asyncio.Task[None]]] = {}
-        self._arriving = 0  # watchers who are being answered
-        self._publishing: set[str] = set()  # names of publishers who are being answered
-        self._left: OrderedDict[str, str] = OrderedDict()
+        self._streams = StreamRegistry(engines, context, hold_s=config.hold_s)
+        self._sessions: LiveRegistry[Session] = LiveRegistry(
+            "session", advice="POST an offer to get a session"
+        )
+        self._subscribers_joining = 0  # subscribers that are being answered
+        self._names_joining: set[str] = set()  # of streams whose publisher is being answered
         self._stop_reason = ""
 
     @property
     def hold_s(self) -> float:
-        """How long a stream is kept for its viewer to come back."""
+        """How long a stream is kept for its publisher to come back."""
         return self._config.hold_s
 
     def count(self) -> dict[str, int]:
-        """Calls now, by kind; `held` are streams whose viewers may come back."""
-        watching = sum(isinstance(session, SubscriberSession) for session, _ in self._live.values())
+        """Sessions by kind, and the number of held streams."""
+        sessions = list(self._sessions)
+        subscribers = sum(isinstance(session, SubscriberSession) for session in sessions)
         return {
-            "stream": len(self._live) - watching,
-            "viewer": watching,
+            "stream": len(sessions) - subscribers,
+            "viewer": subscribers,
             "held": self._streams.count_held(),
         }
+
+    # ---- opening
 
     async def offer(
         self,
@@ -113,80 +111,156 @@ class SessionRegistry:
         view: str | None = None,
         resume: str | None = None,
     ) -> CallAnswer:
-        """Let a caller in.
+        """Open a session for a page: a publisher if the offer sends video, else a subscriber.
 
         Args:
-            view: the stream to watch, for a caller without a camera; the newest if None.
-            resume: the token of the stream to come back to, for one with a camera.
+            parameters: a new stream begins with.
+            view: the stream to watch, for a subscriber; the newest if None.
+            resume: the token of the stream to come back to, for a publisher.
 
         Raises:
-            RequestError, Unavailable: why not.
+            RequestError, Unavailable: if none can be opened.
         """
         if not offer.sends_video:
-            return await self._admit(offer, lambda id: self._let_watcher_in(id, offer, view))
+            return await self.subscribe(offer, name=view)
         if resume is not None:
-            stream = self._streams.resumed(resume)
-            return await self._admit(offer, lambda id: self._let_back_in(id, offer, stream))
-        return await self._admit(
-            offer, lambda id: self._let_camera_in(id, offer, parameters, name=id, returns=True)
-        )
+            return await self._open_on_held(offer, self._streams.find_by_token(resume))
+        return await self._open_with_stream(offer, parameters, name=None, returns_video=True)
 
     async def publish(self, offer: Offer, parameters: Parameters, *, name: str) -> CallAnswer:
-        """Let a publisher in, who brings a camera and wants no picture back.
+        """Open a session for a publisher that is sent no video.
 
         Args:
+            parameters: a new stream begins with.
             name: of the stream; one that is held for its publisher goes on as it was.
 
         Raises:
-            RequestError, Unavailable: why not.
+            RequestError, Unavailable: if none can be opened.
         """
-        known = next((stream for stream in self._streams.all() if stream.id == name), None)
-        comes_back = known is not None and known.is_held and not known.returns
-        if name in self._publishing or (known is not None and not comes_back):
+        known = next((stream for stream in self._streams.live() if stream.id == name), None)
+        resumes = known is not None and known.is_held and not known.returns_video
+        if name in self._names_joining or (known is not None and not resumes):
             raise Conflict(
                 f"stream {name!r} has a publisher; choose another name, or end that one first "
-                f"(one that vanishes makes room after {SILENT_S:g} s)"
+                f"(one that vanishes makes room after {PEER_SILENCE_MAX_S:g} s)"
             )
-        self._publishing.add(name)
+        self._names_joining.add(name)
         try:
             if known is not None:
-                return await self._admit(offer, lambda id: self._let_back_in(id, offer, known))
-            return await self._admit(
-                offer,
-                lambda id: self._let_camera_in(id, offer, parameters, name=name, returns=False),
-            )
+                return await self._open_on_held(offer, known)
+            return await self._open_with_stream(offer, parameters, name=name, returns_video=False)
         finally:
-            self._publishing.remove(name)
+            self._names_joining.remove(name)
 
-    async def watch(self, offer: Offer, *, name: str | None) -> CallAnswer:
-        """Let a viewer in, to the newest stream if `name` is None.
+    async def subscribe(self, offer: Offer, *, name: str | None) -> CallAnswer:
+        """Open a session for a subscriber, of the newest stream if `name` is None.
 
         Raises:
-            RequestError, Unavailable: why not.
+            RequestError, Unavailable: if none can be opened.
         """
-        return await self._admit(offer, lambda id: self._let_watcher_in(id, offer, name))
+        with self._new_session_id() as id:
+            stream = self._watched_stream(name)
+            max_subscribers = self._config.max_viewers
+            if self.count()["viewer"] + self._subscribers_joining >= max_subscribers:
+                raise subscribers_full(max_subscribers, retry_after_s=_RETRY_S)
+            session = SubscriberSession(
+                id, stream, servers=self.ice_servers(id), context=self._context
+            )
+            self._subscribers_joining += 1
+            try:
+                answer = await session.answer(offer)
+            finally:
+                self._subscribers_joining -= 1
+            return self._start(session, offer, answer, resume_token=None)
 
-    async def _admit(self, offer: Offer, let_in: OpenSession) -> CallAnswer:
-        """Give a caller a session, and run it."""
+    async def _open_with_stream(
+        self, offer: Offer, parameters: Parameters, *, name: str | None, returns_video: bool
+    ) -> CallAnswer:
+        """A publisher's session with a new stream, which is opened while the answer is made.
+
+        Args:
+            name: of the stream; the session's id if None.
+        """
+        with self._new_session_id() as id:
+            stream = self._streams.create(
+                name or id, returns_video=returns_video, offered_ns=now_ns()
+            )
+            session = self._publisher_session(id, stream)
+            async with contextlib.AsyncExitStack() as undo:
+                undo.push_async_callback(session.peer.close)
+                undo.callback(stream.chunk_pipe.close)
+                answer = await _answer_while(
+                    self._streams.open(stream, parameters), answering=session.answer(offer)
+                )
+                undo.pop_all()
+            stream.monitor.observe_milestone(Milestone.SIGNAL, now_ns())
+            stream.attach(session)
+            self._streams.start(stream)
+            return self._start(session, offer, answer, resume_token=stream.resume_token)
+
+    async def _open_on_held(self, offer: Offer, stream: Stream) -> CallAnswer:
+        """A publisher's session with a stream that is there."""
+        with self._new_session_id() as id:
+            session = self._publisher_session(id, stream)
+            answer = await session.answer(offer)
+            try:
+                check_not_ended(stream)  # it may have ended meanwhile
+                stream.attach(session)
+            except BaseException:
+                await session.peer.close()
+                raise
+            return self._start(session, offer, answer, resume_token=stream.resume_token)
+
+    @contextlib.contextmanager
+    def _new_session_id(self) -> Iterator[str]:
+        """A session's id; it is in every line of the log that is written in the block.
+
+        Raises:
+            ServerFull: if the server is stopping.
+        """
         if self._stop_reason:
-            raise ServerFull("the server is stopping; start it again first", retry_after_s=10.0)
+            raise ServerFull("the server is stopping; start it again first", retry_after_s=_RETRY_S)
         id = self._id_prefix + secrets.token_urlsafe(9)
         token = session_id.set(id)
         try:
-            session, answered = await let_in(id)
-            self._live[id] = (
-                session,
-                asyncio.create_task(self._run(session, offer), name=f"session {id}"),
-            )
-            if self._stop_reason:  # since it was let in: `close_all` did not see it
-                session.leave(self._stop_reason, ends_stream=True)
+            yield id
         finally:
             session_id.reset(token)
-        return answered
+
+    def _start(
+        self,
+        session: PublisherSession | SubscriberSession,
+        offer: Offer,
+        answer: str,
+        *,
+        resume_token: str | None,
+    ) -> CallAnswer:
+        """Run a session that has been answered."""
+        self._sessions.start(session, lambda: session.run(offer))
+        if self._stop_reason:  # set while it was answered: `close_all` has not seen it
+            session.end(self._stop_reason, ends_stream=True)
+        return CallAnswer(
+            session_id=session.id,
+            sdp=answer,
+            stream_id=session.stream.id,
+            resume_token=resume_token,
+        )
+
+    def _publisher_session(self, id: str, stream: Stream) -> PublisherSession:
+        return PublisherSession(id, stream, servers=self.ice_servers(id), context=self._context)
+
+    def _watched_stream(self, name: str | None) -> Stream:
+        if name is None:
+            return self._streams.newest()
+        if isinstance(self._sessions.get(name), SubscriberSession):
+            raise RequestError(f"session {name!r} only watches itself; name a stream")
+        return self._streams.find(name)
+
+    # ---- finding
 
     def streams(self) -> list[Stream]:
         """All streams, the oldest first."""
-        return self._streams.all()
+        return self._streams.live()
 
     def stream(self, name: str) -> Stream:
         """The stream.
@@ -198,7 +272,7 @@ class SessionRegistry:
 
     def is_live(self, id: str) -> bool:
         """Whether there is such a session now."""
-        return id in self._live
+        return self._sessions.get(id) is not None
 
     def find(self, id: str) -> Session:
         """The session.
@@ -206,115 +280,46 @@ class SessionRegistry:
         Raises:
             UnknownSession: if there is none, with the reason it ended where that is known.
         """
-        if id in self._live:
-            return self._live[id][0]
-        if id in self._left:
-            raise UnknownSession(
-                f"session {id!r} has ended ({self._left[id]}); make a new offer to start another"
-            )
-        raise UnknownSession(f"session {id!r} is unknown; POST an offer to get a session")
-
-    async def close(self, id: str, reason: str = "closed by the viewer") -> None:
-        """End a session, with the stream it carries, and wait until all is given back.
-
-        Raises:
-            UnknownSession: as `find`.
-        """
-        live = self._live.get(id)
-        if live is not None:
-            session, task = live
-            session.leave(reason, ends_stream=True)
-            await asyncio.wait((task,), timeout=_CLOSE_S)
-        if not await self._streams.end_held(id, reason) and live is None:
-            self.find(id)
-
-    async def close_all(self, reason: str) -> None:
-        """End every session; no more are let in."""
-        self._stop_reason = reason
-        tasks = []
-        for session, task in self._live.values():
-            session.leave(reason, ends_stream=True)
-            tasks.append(task)
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=_CLOSE_S)
-            for task in late:
-                task.cancel()
-        await self._streams.end_all(reason)
+        return self._sessions.find(id)
 
     def ice_servers(self, name: str) -> tuple[IceServer, ...]:
-        """The servers that both ends of a call may use, with credentials for `name`."""
+        """The STUN and TURN servers for both ends of a call, with credentials for `name`."""
         now_s = time.time()
         configured = ice_servers(self._config, name=name, now_s=int(now_s))
         return configured + self._turn_providers.valid_servers(now_s)
 
-    async def _let_camera_in(
-        self, id: str, offer: Offer, parameters: Parameters, *, name: str, returns: bool
-    ) -> tuple[Session, CallAnswer]:
-        """A new stream, opened while the answer is made."""
-        stream = self._streams.prepare(name, returns=returns, offered_ns=now_ns())
-        session = self._camera_session(id, stream)
-        try:
-            async with asyncio.TaskGroup() as parts:
-                parts.create_task(self._streams.open(stream, parameters), name="open stream")
-                answer = parts.create_task(session.answer(offer), name="answer")
-        except BaseException as error:
-            stream.chunk_pipe.close()
-            await session.peer.close()
-            if isinstance(error, BaseExceptionGroup):
-                raise error.exceptions[0] from None
-            raise
-        stream.monitor.observe_milestone(Milestone.SIGNAL, now_ns())
-        stream.carry(session)
-        self._streams.begin(stream)
-        return session, self._answered(session, answer.result())
+    # ---- closing
 
-    async def _let_back_in(
-        self, id: str, offer: Offer, stream: Stream
-    ) -> tuple[Session, CallAnswer]:
-        """A new call for a stream that is there."""
-        session = self._camera_session(id, stream)
-        answer = await session.answer(offer)
-        try:
-            check_lasting(stream)  # it may have ended meanwhile
-            stream.carry(session)
-        except BaseException:
-            await session.peer.close()
-            raise
-        return session, self._answered(session, answer)
+    async def close(self, id: str, reason: str = "closed by the viewer") -> None:
+        """End a session, with the stream it publishes, and wait until all is given back.
 
-    def _camera_session(self, id: str, stream: Stream) -> PublisherSession:
-        return PublisherSession(id, stream, servers=self.ice_servers(id), context=self._context)
+        Raises:
+            UnknownSession: as `find`.
+        """
+        session = self._sessions.get(id)
+        if session is not None:
+            session.end(reason, ends_stream=True)
+            await self._sessions.wait(session, timeout_s=_CLOSE_S)
+        if not await self._streams.end_held(id, reason) and session is None:
+            self.find(id)
 
-    def _answered(self, session: PublisherSession, answer: str) -> CallAnswer:
-        stream = session.stream
-        return CallAnswer(session=session.id, sdp=answer, stream=stream.id, resume=stream.token)
+    async def close_all(self, reason: str) -> None:
+        """End every session and every stream; no more are opened."""
+        self._stop_reason = reason
+        await self._sessions.end_all(
+            lambda session: session.end(reason, ends_stream=True), timeout_s=_CLOSE_S
+        )
+        await self._streams.end_all(reason)
 
-    async def _let_watcher_in(
-        self, id: str, offer: Offer, view: str | None
-    ) -> tuple[Session, CallAnswer]:
-        stream = self._watched_stream(view)
-        if self.count()["viewer"] + self._arriving >= self._config.max_viewers:
-            raise subscribers_full(self._config.max_viewers, retry_after_s=10.0)
-        session = SubscriberSession(id, stream, servers=self.ice_servers(id), context=self._context)
-        self._arriving += 1
-        try:
-            answer = await session.answer(offer)
-        finally:
-            self._arriving -= 1
-        return session, CallAnswer(session=id, sdp=answer, stream=stream.id, resume=None)
 
-    def _watched_stream(self, view: str | None) -> Stream:
-        if view is None:
-            return self._streams.newest()
-        if view in self._live and isinstance(self._live[view][0], SubscriberSession):
-            raise RequestError(f"session {view!r} only watches itself; name a stream")
-        return self._streams.find(view)
-
-    async def _run(self, session: Session, offer: Offer) -> None:
-        try:
-            await session.run(offer)
-        finally:
-            del self._live[session.id]
-            self._left[session.id] = session.reason or "cut off"
-            while len(self._left) > _REMEMBERED:
-                self._left.popitem(last=False)
+async def _answer_while(
+    opening: Coroutine[Any, Any, None], *, answering: Coroutine[Any, Any, str]
+) -> str:
+    """Do both; where one fails, cancel the other and raise the error of the first."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(opening, name="open stream")
+            answer = group.create_task(answering, name="answer")
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return answer.result()

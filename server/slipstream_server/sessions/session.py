@@ -1,4 +1,4 @@
-"""What every call is, from offer to close: a peer, an output track, and one way to end."""
+"""What every session is, from offer to close: a peer connection, perhaps video to send, one end."""
 
 import asyncio
 import logging
@@ -12,21 +12,39 @@ from slipstream_server.observability.media_stats import MediaStats
 from slipstream_server.rtc.peer_connection import PeerConnection
 from slipstream_server.rtc.video_transceiver import Outgoing
 from slipstream_server.rtp.sdp import MAX_CANDIDATES, Offer
-from slipstream_server.sessions.liveness import LOOK_S, SILENT_S, LivenessCheck
 from slipstream_server.streams.media_context import MediaContext
 
 logger = logging.getLogger(__name__)
 
 CONNECT_S = 20.0
-_COUNT_S = 1.0
+LIVENESS_INTERVAL_S = 0.5
+PEER_SILENCE_MAX_S = 4.0  # a peer that sends nothing at all for so long has vanished
+_REPORT_S = 1.0
+
+
+class LivenessCheck:
+    """For how long a peer has sent nothing, by looks at a count of its packets.
+
+    The looks without a new packet count, not the clock, so that a stall of this process is not
+    taken for the peer's silence.
+    """
+
+    def __init__(self) -> None:
+        self.silent_s = 0.0
+        self._packets = -1
+
+    def look(self, packets: int) -> None:
+        """Look at the count, `LIVENESS_INTERVAL_S` after the last time."""
+        self.silent_s = self.silent_s + LIVENESS_INTERVAL_S if packets == self._packets else 0.0
+        self._packets = packets
 
 
 class Session:
-    """What both kinds have in common: a peer, an output track, and one way to end.
+    """One call.
 
     Args:
         id: for the caller, and in every line of the log.
-        output: the picture to send; None if none is.
+        output: the video to send; None if none is.
         outgoing: how it is sent; None if none is.
         servers: STUN and TURN, if any.
         context: shared by all sessions.
@@ -42,12 +60,12 @@ class Session:
     ) -> None:
         self.id = id
         self.context = context
-        self._output = output
-        self.reason: str | None = None
+        self.end_reason: str | None = None
         self.ends_stream = False
-        self._leaving = asyncio.Event()
-        self._addresses: deque[RTCIceCandidate | None] = deque()
-        self._addresses_came = asyncio.Event()
+        self._output = output
+        self._ending = asyncio.Event()
+        self._candidates: deque[RTCIceCandidate | None] = deque()
+        self._candidates_received = asyncio.Event()
         self.peer = PeerConnection(
             output,
             outgoing,
@@ -58,40 +76,21 @@ class Session:
             on_message=self.on_message,
         )
 
-    def leave(self, reason: str, *, ends_stream: bool = False) -> None:
-        """Begin the end; the first reason counts.
+    # ---- what the two kinds differ in
 
-        Args:
-            ends_stream: nobody is going to come back to what this call was about.
-        """
-        if self.reason is None:
-            self.reason, self.ends_stream = reason, ends_stream
-            self._leaving.set()
+    @property
+    def silence_max_s(self) -> float:
+        """A peer that sends nothing at all for so long has vanished."""
+        return PEER_SILENCE_MAX_S
+
+    def on_connected(self) -> None:
+        """The media path is there."""
 
     def on_channel(self) -> None:
         """The page's data channel is open."""
 
     def on_message(self, raw: str | bytes, now_ns: int) -> None:
-        """The page has said something."""
-
-    def on_connected(self) -> None:
-        """The peers can hear each other."""
-
-    @property
-    def silent_s(self) -> float:
-        """A peer that sends nothing at all for so long has vanished."""
-        return SILENT_S
-
-    def trickle(self, candidates: Sequence[RTCIceCandidate | None]) -> None:
-        """Learn of further addresses of the viewer; those that come faster than they can be
-        looked up are left out."""
-        if len(self._addresses) + len(candidates) <= MAX_CANDIDATES:
-            self._addresses.extend(candidates)
-            self._addresses_came.set()
-
-    def counts(self) -> MediaStats:
-        """What its media have come to so far."""
-        return self.peer.media_stats
+        """The page has sent a message on the data channel."""
 
     async def serve(self) -> None:
         """Work until cancelled."""
@@ -100,62 +99,98 @@ class Session:
     async def release(self) -> None:
         """Give back what this kind holds."""
 
-    async def run(self, offer: Offer) -> None:
-        """Serve until the viewer leaves or a part fails; always give everything back."""
-        logger.info("session begins")
-        self.trickle(offer.candidates)
+    # ---- what they have in common
+
+    async def answer(self, offer: Offer) -> str:
+        """The answer's SDP.
+
+        Raises:
+            RequestError: if the offer cannot be answered; the session holds nothing then.
+        """
         try:
-            async with asyncio.TaskGroup() as parts:
+            return await self.peer.answer(offer)
+        except BaseException:
+            await self.peer.close()
+            raise
+
+    def end(self, reason: str, *, ends_stream: bool = False) -> None:
+        """Begin the end; the first reason counts.
+
+        Args:
+            ends_stream: whether a publisher's stream ends too, instead of being held.
+        """
+        if self.end_reason is None:
+            self.end_reason, self.ends_stream = reason, ends_stream
+            self._ending.set()
+
+    def add_candidates(self, candidates: Sequence[RTCIceCandidate | None]) -> None:
+        """Add ICE candidates of the peer; None is the end of them.
+
+        Those that come faster than their names can be resolved are ignored.
+        """
+        if len(self._candidates) + len(candidates) <= MAX_CANDIDATES:
+            self._candidates.extend(candidates)
+            self._candidates_received.set()
+
+    async def run(self, offer: Offer) -> None:
+        """Serve until `end` or until a part fails; always give everything back."""
+        logger.info("session begins")
+        self.add_candidates(offer.candidates)
+        try:
+            async with asyncio.TaskGroup() as group:
                 tasks = (
-                    parts.create_task(self._add_addresses(), name="addresses"),
-                    parts.create_task(self._watch_peer(), name="peer"),
-                    parts.create_task(self._listen(), name="listen"),
-                    parts.create_task(self.peer.run(), name="video"),
-                    parts.create_task(self.serve(), name="serve"),
-                    parts.create_task(self._count(), name="count"),
+                    group.create_task(self._resolve_candidates(), name="candidates"),
+                    group.create_task(self._follow_connection(), name="peer"),
+                    group.create_task(self._check_liveness(), name="liveness"),
+                    group.create_task(self.peer.run(), name="video"),
+                    group.create_task(self.serve(), name="serve"),
+                    group.create_task(self._report_media(), name="report"),
                 )
-                await self._leaving.wait()
+                await self._ending.wait()
                 for task in tasks:
                     task.cancel()
         except Exception:
             logger.exception("session failed")
-            self.leave("the server has failed in this session; its log has the reason")
+            self.end("the server has failed in this session; its log has the reason")
         finally:
-            self.context.metrics.media.report(self.id, self.counts())
+            self.context.metrics.media.report(self.id, self._media_stats())
             self.context.metrics.media.forget(self.id)
             await self.release()
             await self.peer.close()
             if self._output is not None:
                 self._output.stop()
-            logger.info("session ends: %s", self.reason or "cut off")
+            logger.info("session ends: %s", self.end_reason or "cut off")
 
-    async def _count(self) -> None:
+    def _media_stats(self) -> MediaStats:
+        return self.peer.media_stats
+
+    async def _report_media(self) -> None:
         while True:
-            await asyncio.sleep(_COUNT_S)
-            self.context.metrics.media.report(self.id, self.counts())
+            await asyncio.sleep(_REPORT_S)
+            self.context.metrics.media.report(self.id, self._media_stats())
 
-    async def _add_addresses(self) -> None:
+    async def _resolve_candidates(self) -> None:
         while True:
-            await self._addresses_came.wait()
-            self._addresses_came.clear()
-            while self._addresses:
-                await self.peer.add_candidate(self._addresses.popleft())
+            await self._candidates_received.wait()
+            self._candidates_received.clear()
+            while self._candidates:
+                await self.peer.add_candidate(self._candidates.popleft())
 
-    async def _watch_peer(self) -> None:
+    async def _follow_connection(self) -> None:
         try:
             async with asyncio.timeout(CONNECT_S):
                 await self.peer.connected.wait()
         except TimeoutError:
-            self.leave(f"no connection within {CONNECT_S:g} s; a firewall may block UDP")
+            self.end(f"no connection within {CONNECT_S:g} s; a firewall may block UDP")
             return
         self.on_connected()
-        self.leave(await asyncio.shield(self.peer.ended))
+        self.end(await asyncio.shield(self.peer.ended))
 
-    async def _listen(self) -> None:
-        """Notice a peer that has vanished."""
+    async def _check_liveness(self) -> None:
+        """End the session when the peer has vanished."""
         await self.peer.connected.wait()
-        silence = LivenessCheck()
-        while silence.seconds < self.silent_s:
-            await asyncio.sleep(LOOK_S)
-            silence.look(self.peer.received_packets)
-        self.leave(f"nothing heard from the viewer for {self.silent_s:g} s")
+        check = LivenessCheck()
+        while check.silent_s < self.silence_max_s:
+            await asyncio.sleep(LIVENESS_INTERVAL_S)
+            check.look(self.peer.received_packets)
+        self.end(f"nothing heard from the viewer for {self.silence_max_s:g} s")

@@ -1,4 +1,4 @@
-"""One who watches somebody's stream, from offer to close."""
+"""A subscriber's session: a call that only watches a stream."""
 
 import math
 
@@ -11,18 +11,17 @@ from slipstream_server.control.update_queue import UpdateQueue
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.ice.gathering import IceServer
 from slipstream_server.rtp.sdp import Offer
-from slipstream_server.sessions.liveness import SILENT_S
-from slipstream_server.sessions.session import Session
+from slipstream_server.sessions.session import PEER_SILENCE_MAX_S, Session
 from slipstream_server.streams.chunk_pipe import Participant
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.stream import Stream
 
 
 class SubscriberSession(Session):
-    """A viewer of somebody's stream: a seat at its one picture, and the stream's events.
+    """A track of the stream's fan-out, and the stream's events; parameter updates are rejected.
 
     Args:
-        stream: whose stream it is.
+        stream: the one to watch.
     """
 
     def __init__(
@@ -33,10 +32,10 @@ class SubscriberSession(Session):
         servers: tuple[IceServer, ...],
         context: MediaContext,
     ) -> None:
-        track = stream.fanout.track(self._on_sent)
+        track = stream.fanout.track(self._on_frame_sent)
         super().__init__(id, track, track, servers, context)
         self.stream = stream
-        self._participant = Participant(tell=self.peer.send_event, end=self.leave)
+        self._participant = Participant(send=self.peer.send_event, end=self.end)
         self._updates = UpdateQueue(
             current=stream.state_event().parameters, apply=self._refuse, send=self.peer.send_event
         )
@@ -48,33 +47,25 @@ class SubscriberSession(Session):
         )
 
     async def answer(self, offer: Offer) -> str:
-        """The answer; the stream is watched from now on.
-
-        Raises:
-            RequestError: if the offer cannot be answered.
-        """
-        try:
-            answer = await self.peer.answer(offer)
-        except BaseException:
-            await self.peer.close()
-            raise
+        """As `Session.answer`; the stream's events are sent from now on."""
+        answer = await super().answer(offer)
         self.stream.chunk_pipe.participants.append(self._participant)
-        if self.stream.reason is not None:
-            self.leave(f"the stream has ended: {self.stream.reason}")
+        if self.stream.end_reason is not None:
+            self.end(f"the stream has ended: {self.stream.end_reason}")
         return answer
 
     @property
-    def silent_s(self) -> float:
-        """One who pings goes on doing so. Another may have nothing to say while no picture comes:
-        ICE's own consent notices, after half a minute, when it is gone."""
-        return SILENT_S if self._channel.has_pinged else math.inf
+    def silence_max_s(self) -> float:
+        """A page that pings goes on doing so. Any other subscriber may have nothing to send while
+        no video comes: ICE consent (RFC 7675) finds out after half a minute when it is gone."""
+        return PEER_SILENCE_MAX_S if self._channel.has_pinged else math.inf
 
     async def release(self) -> None:
         participants = self.stream.chunk_pipe.participants
-        if self._participant in participants:  # else the stream has ended, and has said so
+        if self._participant in participants:  # else the stream has ended, and has sent its event
             participants.remove(self._participant)
             self.peer.send_event(
-                StreamStopped(error_message=self.reason or "the server is stopping")
+                StreamStopped(error_message=self.end_reason or "the server is stopping")
             )
 
     def on_channel(self) -> None:
@@ -83,8 +74,8 @@ class SubscriberSession(Session):
     def on_message(self, raw: str | bytes, now_ns: int) -> None:
         self._channel.receive(raw, now_ns)
 
-    def _on_sent(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
-        """Watchers may look at its stamps; their frames are not the stream's to answer for."""
+    def _on_frame_sent(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
+        """The page may read the timing; the stream's own figures are not about its subscribers."""
         self.peer.send_timing(scheduled, sent_ns)
 
     def _refuse(self, parameters: Parameters) -> None:

@@ -102,7 +102,7 @@ def _entry(stream: Stream) -> StreamEntry:
     return StreamEntry(
         stream=stream.id,
         state=stream.state_event().state,
-        published=not stream.returns,
+        published=not stream.returns_video,
         viewers=stream.fanout.subscribers,
     )
 

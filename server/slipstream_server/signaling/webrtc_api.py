@@ -111,9 +111,9 @@ class WebRtcApi:
             OfferAnswer(
                 sdp=answered.sdp,
                 type="answer",
-                sessionId=answered.session,
-                streamId=answered.stream,
-                resumeToken=answered.resume,
+                sessionId=answered.session_id,
+                streamId=answered.stream_id,
+                resumeToken=answered.resume_token,
                 resumeSeconds=self._sessions.hold_s,
             )
         )
@@ -124,7 +124,7 @@ class WebRtcApi:
         asked = (await _read(request, CandidatesRequest)).candidates
         if len(asked) > MAX_CANDIDATES:
             raise RequestError(f"{len(asked)} candidates in one request, at most {MAX_CANDIDATES}")
-        session.trickle(
+        session.add_candidates(
             [read_candidate(one.candidate, one.sdpMid, one.sdpMLineIndex) for one in asked]
         )
         return web.Response(status=204)

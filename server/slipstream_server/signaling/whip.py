@@ -118,19 +118,19 @@ class WhipApi:
             name = name or secrets.token_urlsafe(6)
             answered = await self._sessions.publish(offer, parameters, name=name)
         else:
-            answered = await self._sessions.watch(only_watching(offer), name=name)
+            answered = await self._sessions.subscribe(only_watching(offer), name=name)
         kind = "whip" if publishes else "whep"
         response = web.Response(
             status=201,
             body=adapted.restored(answered.sdp).encode(),
             headers={
                 "Content-Type": SDP,
-                "Location": f"/{kind}/{quote(answered.stream)}/{answered.session}",
-                "ETag": _tag(self._sessions.find(answered.session)),
+                "Location": f"/{kind}/{quote(answered.stream_id)}/{answered.session_id}",
+                "ETag": _tag(self._sessions.find(answered.session_id)),
                 "Accept-Patch": FRAGMENT,
             },
         )
-        for server in self._sessions.ice_servers(answered.session):
+        for server in self._sessions.ice_servers(answered.session_id):
             response.headers.add("Link", _link(server))
         return response
 
@@ -150,7 +150,7 @@ class WhipApi:
             raise StaleTag(
                 f"If-Match is {wanted[:80]}, the session's ETag is {_tag(session)}; send that one"
             )
-        session.trickle(fragment.candidates)
+        session.add_candidates(fragment.candidates)
         return web.Response(status=204)
 
     async def end(self, request: web.Request) -> web.Response:
@@ -182,7 +182,7 @@ class WhipApi:
 
 
 def _publishes(session: PublisherSession, name: str) -> bool:
-    return session.stream.id == name and not session.stream.returns
+    return session.stream.id == name and not session.stream.returns_video
 
 
 def _check_name(name: str) -> None:

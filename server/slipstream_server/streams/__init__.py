@@ -1,1 +1,13 @@
-"""Streams: what outlives a call, from its chunks to its figures."""
+"""Streams: what outlives a call, from its chunks to its figures.
+
+registry.py        all streams by id: opened, found, resumed, given up for a new one
+stream.py          one stream: its publisher, its engine, its events, its end
+stream_state.py    which state it is in (pure)
+publisher_slot.py  the place of its publisher, kept for a while when empty
+resume_window.py   how long (pure)
+engine_lease.py    its lane on the engine, and its parameters there, across restarts
+chunk_pipe.py      frames to the engine in chunks, generated frames to the outputs
+telemetry.py       its figures
+media_context.py   what all calls and streams share
+ports.py           what a stream needs of the engine's provider and of a publisher
+"""

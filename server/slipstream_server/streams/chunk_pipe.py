@@ -1,4 +1,4 @@
-"""One camera's chunks on their way through the engine, to everybody who watches them."""
+"""One stream's chunks: from the camera through the engine to every output."""
 
 import asyncio
 from collections import Counter
@@ -23,13 +23,13 @@ from slipstream_server.observability.slo import SloMonitor
 _RETRY_S = 2.0
 
 
-class Owner(Protocol):
-    """Who is told of what is not pixels."""
+class ChunkPipeOwner(Protocol):
+    """Receives the events of the engine that are not frames."""
 
     def on_applied(self, applied: Applied) -> None: ...
     def on_update_refused(self, refused: UpdateRefused) -> None: ...
     def on_lost(self, reason: str) -> None:
-        """Its engine is gone, or has failed at it; `open` may be called again."""
+        """The engine is gone, or has failed at this stream; `open` may be called again."""
         ...
 
 
@@ -41,9 +41,14 @@ class Output(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Participant:
-    """One who sees the stream, and where its events go."""
+    """A call on the stream, publisher or subscriber, to which the stream's events go.
 
-    tell: Callable[[Event], None]
+    Args:
+        send: sends it an event.
+        end: ends it, with the reason.
+    """
+
+    send: Callable[[Event], None]
     end: Callable[[str], None]
 
 
@@ -57,22 +62,22 @@ class _Submitted:
 class ChunkPipe:
     """Frames in by `push`, chunks to the engine by `feed`, generated frames to every output.
 
-    Chunks are numbered through, whatever becomes of the engine; `epoch` counts the engines.
+    Chunks are numbered on across engines; `epoch` counts the engines.
 
     Args:
-        id: known to the page, part of the address of its clean view.
-        ready: what the engine makes it with.
-        monitor: of its service levels.
+        id: of the stream.
+        ready: the engine's description of itself.
+        monitor: of the stream's service levels.
         metrics: of the whole server.
-        owner: told of parameters and of the end.
+        owner: receives the engine's events that are not frames.
     """
 
     def __init__(
-        self, id: str, ready: Ready, monitor: SloMonitor, metrics: Metrics, owner: Owner
+        self, id: str, ready: Ready, monitor: SloMonitor, metrics: Metrics, owner: ChunkPipeOwner
     ) -> None:
         self.id = id
         self.ready = ready
-        self.paused = False
+        self.is_paused = False
         self.epoch = 0
         self.epoch_chunks = 0
         self.outputs: list[Output] = []
@@ -82,30 +87,32 @@ class ChunkPipe:
         self._owner = owner
         self._chunker = Chunker(ready.geometry)
         self._engine: EngineStream | None = None
-        self._held = False
-        self._past_chunks = 0  # of the epochs before
+        self._is_held = False
+        self._past_chunks = 0  # of the epochs before this one
         self._wake = asyncio.Event()
         self._submitted: dict[int, _Submitted] = {}
-        self._late: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()  # frames, by cause
 
     @property
     def is_idle(self) -> bool:
-        """Whether no chunk is to be made now."""
-        return self.paused or self._held
+        """Whether no chunk is to be generated now."""
+        return self.is_paused or self._is_held
 
     @property
     def drops(self) -> Mapping[str, int]:
-        """Frames that were not sent on, by cause; `deadline` is the engine's, `engine_lost` went
-        down with it."""
-        return total_drops(self._chunker.drops, self._late)
+        """Frames that were dropped, by cause: those of the chunker; `deadline`, given up by the
+        engine; `engine_lost`, in an engine that was lost."""
+        return total_drops(self._chunker.drops, self._dropped)
 
     async def open(self, client: EngineClient, parameters: Parameters) -> None:
-        """Take a lane, also anew after the one before was lost.
+        """Take a lane; also once more, after the one before was lost.
 
-        Raises what `EngineClient.open` raises, and EngineUnavailable if it was lost meanwhile.
+        Raises:
+            RequestError, ServerFull: as `EngineClient.open`.
+            EngineUnavailable: as `EngineClient.open`, and if the engine was lost meanwhile.
         """
         engine = await client.open(parameters, self)
-        if engine.closing:  # lost again before it was our turn to run
+        if engine.closing:  # lost again before this task ran on
             raise EngineUnavailable("the engine has just ended; try again", retry_after_s=_RETRY_S)
         self._engine = engine
         self.epoch += 1
@@ -123,32 +130,33 @@ class ChunkPipe:
         self._chunker.push(frame)
         self._wake.set()
 
-    def pause(self, paused: bool) -> None:
-        """Make no more chunks, or again; what came meanwhile is thrown away."""
-        self.paused = paused
+    def pause(self, is_paused: bool) -> None:
+        """Stop generating chunks, or go on; frames that wait for a chunk are dropped."""
+        self.is_paused = is_paused
         self._chunker.flush()
 
-    def hold(self, held: bool) -> None:
-        """As `pause`, while there is nobody to show it to."""
-        self._held = held
+    def hold(self, is_held: bool) -> None:
+        """As `pause`, while the stream has no publisher."""
+        self._is_held = is_held
         self._chunker.flush()
 
     @property
     def understood(self) -> str:
-        """What the model made of the prompts it was opened with, for people."""
+        """The engine's reading of the prompts the stream was opened with, for people."""
         return "" if self._engine is None else self._engine.understood
 
     def update(self, parameters: Parameters) -> None:
+        """Send an update to the engine, which answers it by an event to the owner."""
         assert self._engine is not None, "a stream is opened before it is changed"
         self._engine.update(parameters)
 
-    def tell(self, event: Event) -> None:
-        """Tell every watcher."""
+    def send(self, event: Event) -> None:
+        """Send an event to every participant."""
         for participant in self.participants:
-            participant.tell(event)
+            participant.send(event)
 
     async def feed(self) -> None:
-        """Hand the newest frames over whenever the engine wants a chunk."""
+        """Submit the newest frames as a chunk whenever the engine has a free slot."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -165,16 +173,16 @@ class ChunkPipe:
                         frames=frames, chunked_ns=chunked_ns, submitted_ns=submitted_ns
                     )
                 else:
-                    self._late["engine_lost"] += len(frames)
+                    self._dropped["engine_lost"] += len(frames)
 
-    # ---- what the engine says
+    # ---- events of the engine
 
     def on_slot_free(self) -> None:
         self._wake.set()
 
     def on_chunk(self, back: ChunkBack) -> None:
         submitted = self._submitted.pop(back.out.chunk)
-        chunk = _made(submitted, back, chunk=self._past_chunks + back.out.chunk)
+        chunk = _generated_frames(submitted, back, chunk=self._past_chunks + back.out.chunk)
         missed = self._monitor.observe_chunk(chunk[0])
         self._metrics.chunk(back.out.stages, missed=missed)
         for output in self.outputs:
@@ -182,7 +190,7 @@ class ChunkPipe:
         self.epoch_chunks = back.out.chunk + 1
 
     def on_dropped(self, chunk: int) -> None:
-        self._late["deadline"] += len(self._submitted.pop(chunk).frames)
+        self._dropped["deadline"] += len(self._submitted.pop(chunk).frames)
         self._monitor.observe_dropped(now_ns())
         self._metrics.chunk_dropped()
         self._wake.set()
@@ -197,13 +205,15 @@ class ChunkPipe:
     def on_lost(self, reason: str) -> None:
         self.close()
         self._engine = None
-        self._late["engine_lost"] += sum(len(gone.frames) for gone in self._submitted.values())
+        self._dropped["engine_lost"] += sum(len(lost.frames) for lost in self._submitted.values())
         self._submitted.clear()
         self._past_chunks += self.epoch_chunks
         self._owner.on_lost(reason)
 
 
-def _made(submitted: _Submitted, back: ChunkBack, *, chunk: int) -> list[GeneratedFrame]:
+def _generated_frames(
+    submitted: _Submitted, back: ChunkBack, *, chunk: int
+) -> list[GeneratedFrame]:
     out: ChunkOut = back.out
     stamps = ChunkStamps(
         chunked_ns=submitted.chunked_ns,
@@ -232,7 +242,7 @@ def _made(submitted: _Submitted, back: ChunkBack, *, chunk: int) -> list[Generat
 
 
 def total_drops(*counts: Mapping[str, int]) -> Counter[str]:
-    """Drops of several places, by cause."""
+    """Sum of the drops counted in several places, by cause."""
     total: Counter[str] = Counter()
     for count in counts:
         total.update(count)

@@ -1,4 +1,4 @@
-"""What every call and every stream shares: metrics, threads for pixels, how video is sent."""
+"""What all calls and streams share: metrics, threads for pixels, how video is sent."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -16,7 +16,15 @@ from slipstream_server.send.keyframes import KeyFrameScheduler
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaContext:
-    """What every session shares."""
+    """What all calls and streams share.
+
+    Args:
+        metrics: of the whole server.
+        targets: of every stream's service levels.
+        pool: threads for pixels: scaling, encoding.
+        media_addressing: ports and addresses of the media.
+        video: how video is encoded and sent.
+    """
 
     metrics: Metrics
     targets: SloTargets
@@ -25,7 +33,7 @@ class MediaContext:
     video: VideoSettings
 
     def new_encoder(self) -> AdaptiveEncoder:
-        """An encoding for one more viewer."""
+        """An encoder for one more receiver."""
         return AdaptiveEncoder(
             codec=self.video.codec,
             pool=self.pool,
@@ -34,13 +42,13 @@ class MediaContext:
         )
 
     def new_rate(self) -> RateControl:
-        """The rate of one more viewer."""
+        """The rate control of one more receiver."""
         return RateControl(ceiling_bps=self.video.ceiling_bps)
 
     def new_fanout(
         self, *, chunk_frames: int, on_frame: Callable[[ScheduledFrame, int], None] | None
     ) -> Fanout:
-        """One stream's picture for all its participants."""
+        """The fan-out of one stream's video to all its subscribers; `on_frame` as there."""
         h264, vp8 = (
             AdaptiveEncoder(
                 codec=self.video.codec,

@@ -1,4 +1,4 @@
-"""What a stream needs of others: an engine to live in, and the call that carries it."""
+"""What a stream needs of others: the engine's provider, and the publisher's call."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -9,22 +9,26 @@ from slipstream_server.streams.chunk_pipe import Output, Participant
 
 
 class EngineProvider(Protocol):
-    """What is asked of the supervisor."""
+    """Gives the running engine, also after a restart."""
 
     @property
     def status(self) -> EngineStatus: ...
 
     def require(self) -> EngineClient:
-        """The running engine. Raises EngineUnavailable."""
+        """The running engine.
+
+        Raises:
+            EngineUnavailable: if none runs.
+        """
         ...
 
     async def running(self) -> EngineClient:
-        """The engine, as soon as one runs."""
+        """The running engine, as soon as one runs."""
         ...
 
 
 class Publisher(Protocol):
-    """The call that brings a stream's camera."""
+    """The call that sends a stream's camera."""
 
     @property
     def id(self) -> str: ...
@@ -36,10 +40,10 @@ class Publisher(Protocol):
 
     @property
     def output(self) -> Output | None:
-        """Where generated frames go, if they go back on the call."""
+        """Where generated frames go, if they are sent back on the call."""
         ...
 
     @property
     def drops(self) -> Mapping[str, int]:
-        """Frames it has lost on either way, by cause."""
+        """Frames dropped on the call, in either direction, by cause."""
         ...

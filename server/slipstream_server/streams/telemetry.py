@@ -1,4 +1,4 @@
-"""One stream's figures over all its calls: noted as things happen, told once a second."""
+"""One stream's figures over all its calls: collected as they arise, reported once a second."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -19,10 +19,11 @@ class StreamTelemetry:
     """Keeps monitor and metrics of one stream.
 
     Args:
-        chunk_pipe, fanout: whose figures they are.
-        returns: whether its own call has a picture of its own; else all share the broadcast's.
-        monitor: of its service levels.
-        targets: that they are held against.
+        chunk_pipe, fanout: of the stream.
+        returns_video: whether the publisher's call is sent frames by a playout of its own; else the
+            fan-out's playout serves everybody.
+        monitor: of the stream's service levels.
+        targets: of the service levels.
         metrics: of the whole server.
     """
 
@@ -31,68 +32,68 @@ class StreamTelemetry:
         chunk_pipe: ChunkPipe,
         fanout: Fanout,
         *,
-        returns: bool,
+        returns_video: bool,
         monitor: SloMonitor,
         targets: SloTargets,
         metrics: Metrics,
     ) -> None:
         self._chunk_pipe = chunk_pipe
         self._fanout = fanout
-        self._returns = returns
+        self._returns_video = returns_video
         self._monitor = monitor
         self._targets = targets
         self._metrics = metrics
-        self._shared_key = f"{chunk_pipe.id} shared"  # the ids of calls have no spaces
+        self._shared_key = f"{chunk_pipe.id} shared"  # ids of sessions have no spaces
         self._sent_ns: int | None = None
         self._past_drops: Counter[str] = Counter()
 
-    def came(self, arrived_ns: int) -> None:
-        """A frame of the camera is here."""
+    def frame_received(self, arrived_ns: int) -> None:
+        """A frame of the camera has arrived."""
         self._monitor.observe_input(arrived_ns)
         self._metrics.frame_in()
 
-    def sent(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
-        """A generated frame is on its way."""
+    def frame_sent(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
+        """A generated frame goes out."""
         age_ms = self._monitor.observe_sent(scheduled, sent_ns)
         gap_ms = None if self._sent_ns is None else (sent_ns - self._sent_ns) / NS_PER_MS
         self._sent_ns = sent_ns
         self._metrics.frame_out(age_ms=age_ms, gap_ms=gap_ms)
 
-    def viewed(self, stats: ClientStats, now_ns: int) -> None:
-        """The viewer's browser has told of its last second."""
+    def client_stats_received(self, stats: ClientStats, now_ns: int) -> None:
+        """Statistics of the publisher's browser, over its last second."""
         self._monitor.observe_client(stats, now_ns)
         self._metrics.media.observe_client(stats)
 
-    def interrupted(self) -> None:
-        """What comes next does not follow what was before: no gap, no jitter lies between."""
+    def interrupt(self) -> None:
+        """There is a break: no gap and no jitter is measured from the last frame to the next."""
         self._sent_ns = None
         self._monitor.reset_gaps()
 
-    def left(self, drops: Mapping[str, int]) -> None:
-        """A call has ended, with these."""
+    def add_drops(self, drops: Mapping[str, int]) -> None:
+        """Add the drops of a call that has ended."""
         self._past_drops.update(drops)
 
     def report(self, drops: Mapping[str, int]) -> Slo:
-        """The figures of now; the metrics have them too.
+        """The figures of now; they go to the metrics too.
 
         Args:
-            drops: of the call that carries the stream.
+            drops: of the publisher's call.
         """
         report = self._monitor.report(now_ns())
         total = total_drops(self._past_drops, drops, self._chunk_pipe.drops)
-        if not self._returns:
+        if not self._returns_video:
             total.update(self._fanout.playout.drops)
         self._metrics.report(self._chunk_pipe.id, report, total)
-        self._metrics.media.report(self._shared_key, self._counts())
+        self._metrics.media.report(self._shared_key, self._media_stats())
         return slo_event(report, self._targets, total)
 
     def close(self) -> None:
-        """The stream has ended: its share of the gauges goes."""
+        """The stream has ended: remove it from the gauges."""
         self._metrics.forget(self._chunk_pipe.id)
-        self._metrics.media.report(self._shared_key, self._counts())
+        self._metrics.media.report(self._shared_key, self._media_stats())
         self._metrics.media.forget(self._shared_key)
 
-    def _counts(self) -> MediaStats:
-        """Of the picture encoded for all who watch; calls count their own."""
+    def _media_stats(self) -> MediaStats:
+        """Of the video encoded for all subscribers; calls count their own."""
         sent = self._fanout.counts
         return MediaStats(received={}, sent=sent, bitrate_bps=None, paced_ns=0, dropped_timings=0)

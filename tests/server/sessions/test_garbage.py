@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from aiortc.rtcsctptransport import WEBRTC_STRING
+from slipstream_server.errors import UnknownSession
 
 from tests.server.calls import Call, Camera, dial
-from tests.server.serving import poll, serving
+from tests.server.serving import Serving, poll, serving
 
 SEED = 11
 STUN_COOKIE = 0x2112A442
@@ -77,9 +78,17 @@ async def test_garbage_on_the_media_ports_of_a_live_call(
                 if number % 50 == 0:
                     await asyncio.sleep(0)
         await call.until_frames(len(call.frames) + 16)
-        assert call.id in server.sessions._live
+        assert server.sessions.is_live(call.id)
     assert unhandled == []
     assert len([one for one in caplog.records if one.name.startswith(("slip", "aio"))]) < 40
+
+
+async def end_reason(server: Serving, call: Call) -> str:
+    """Wait until the server has ended the call; returns why."""
+    await poll(lambda: not server.sessions.is_live(call.id))
+    with pytest.raises(UnknownSession) as ended:
+        server.sessions.find(call.id)
+    return str(ended.value)
 
 
 async def test_media_that_cannot_be_read_costs_its_sender_only(tmp_path: Path) -> None:
@@ -120,8 +129,7 @@ async def test_a_flooded_channel_is_closed_and_others_go_on(tmp_path: Path) -> N
         assert "the message is 1000000 bytes, the most is 65536" in told["errors"][0]
         for _ in range(8):
             bad.send("x" * 1_000_000)
-        await poll(lambda: bad.id not in server.sessions._live)
-        assert "the data channel brings more than 256 KiB a second" in server.sessions._left[bad.id]
+        assert "the data channel brings more than 256 KiB a second" in await end_reason(server, bad)
         good.send({"noise_scale": 0.0, "rev": 7})
         await good.until_event("ack", rev=7)
         await good.until_frames(len(good.frames) + 16)
@@ -133,11 +141,10 @@ async def test_a_message_without_an_end_is_not_kept(tmp_path: Path) -> None:
         await call.until_event("state")
         sctp: Any = call.pc.sctp
         sctp._remote_max_message_size = 1 << 30
-        for session, _ in server.sessions._live.values():
-            theirs: Any = session.peer._pc.sctp
-            theirs._advertised_rwnd = -(1 << 20)  # as if it had been going on
+        peer: Any = server.sessions.find(call.id).peer
+        peer._pc.sctp._advertised_rwnd = -(1 << 20)  # as if it had been going on
         call.send("x" * 10)
-        await poll(lambda: call.id not in server.sessions._live)
+        await end_reason(server, call)
 
 
 async def test_text_that_is_no_utf8_ends_the_call_with_the_reason(tmp_path: Path) -> None:
@@ -147,8 +154,7 @@ async def test_text_that_is_no_utf8_ends_the_call_with_the_reason(tmp_path: Path
         sctp: Any = call.pc.sctp
         sctp._data_channel_queue.append((call.channel, WEBRTC_STRING, b'{"prompt": "\xff\xfe"}'))
         await sctp._data_channel_flush()
-        await poll(lambda: call.id not in server.sessions._live)
-        assert "brings what cannot be read (UnicodeDecodeError" in server.sessions._left[call.id]
+        assert "brings what cannot be read (UnicodeDecodeError" in await end_reason(server, call)
 
 
 async def test_more_channels_than_a_page_needs_end_the_call(tmp_path: Path) -> None:
@@ -156,8 +162,7 @@ async def test_more_channels_than_a_page_needs_end_the_call(tmp_path: Path) -> N
         await call.until_event("state")
         for number in range(20):
             call.pc.createDataChannel(f"more {number}")
-        await poll(lambda: call.id not in server.sessions._live)
-        assert "more than 8 data channels were opened" in server.sessions._left[call.id]
+        assert "more than 8 data channels were opened" in await end_reason(server, call)
 
 
 async def test_a_camera_may_change_its_size_but_not_to_a_stripe(tmp_path: Path) -> None:
@@ -178,11 +183,8 @@ async def test_a_camera_may_change_its_size_but_not_to_a_stripe(tmp_path: Path) 
     async with serving(tmp_path) as server, dial(server.client, camera=camera) as call:
         await call.until_frames(50)
         camera.absurd = True
-        await poll(lambda: call.id not in server.sessions._live)
-        assert (
-            "the camera's picture is 16x1024, its sides may be 6 times"
-            in (server.sessions._left[call.id])
-        )
+        reason = await end_reason(server, call)
+        assert "the camera's picture is 16x1024, its sides may be 6 times" in reason
 
 
 async def test_a_camera_that_stops_is_noticed(tmp_path: Path) -> None:
@@ -194,6 +196,6 @@ async def test_a_camera_that_stops_is_noticed(tmp_path: Path) -> None:
             camera.stop()
             call.send({"noise_scale": 0.0, "rev": 1})
             await call.until_event("ack", rev=1)
-        await poll(lambda: not server.sessions._live)
+        await poll(lambda: server.sessions.count()["stream"] == 0)
         async with dial(server.client, camera=Camera()) as call:
             await call.until_frames(4)

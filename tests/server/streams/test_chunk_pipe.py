@@ -11,10 +11,10 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloMonitor, SloTargets
-from slipstream_server.streams.chunk_pipe import ChunkPipe, Owner
+from slipstream_server.streams.chunk_pipe import ChunkPipe, ChunkPipeOwner
 
 from tests.server.observability.test_metrics import samples
-from tests.server.stamped import GEOMETRY, captured_frame
+from tests.server.stamped import GEOMETRY, captured_frame, ms
 
 READY = Ready(
     pipeline="p",
@@ -32,18 +32,20 @@ READY = Ready(
 
 
 class TakingEngine:
-    """Takes every chunk and says nothing of it; stands for the client and for its stream."""
+    """Takes every chunk and answers nothing; stands for the client and for its stream."""
 
     has_free_slot = True
     closing = False
 
     def __init__(self) -> None:
         self.taken = asyncio.Event()
+        self.captured_ns = 0  # of the newest chunk
 
     async def open(self, parameters: Parameters, listener: Any) -> "TakingEngine":
         return self
 
     async def submit(self, frames: Sequence[I420], captured_ns: int = 0) -> tuple[int, int]:
+        self.captured_ns = captured_ns
         self.taken.set()
         return 0, 0
 
@@ -51,7 +53,7 @@ class TakingEngine:
 async def test_a_chunk_given_up_is_counted_everywhere() -> None:
     """as dropped frames under its cause, as a miss of the stream, and as a miss of the server."""
     monitor, metrics = SloMonitor(SloTargets(), offered_ns=0), Metrics()
-    chunk_pipe = ChunkPipe("s", READY, monitor, metrics, cast(Owner, None))
+    chunk_pipe = ChunkPipe("s", READY, monitor, metrics, cast(ChunkPipeOwner, None))
     engine = TakingEngine()
     await chunk_pipe.open(cast(EngineClient, engine), Parameters())
     for n in range(GEOMETRY.first_chunk_frames):
@@ -66,3 +68,28 @@ async def test_a_chunk_given_up_is_counted_everywhere() -> None:
     assert samples(metrics)["slipstream_chunk_misses_total"] == 1
     assert samples(metrics)["slipstream_chunks_total"] == 1
     assert monitor.report(now_ns()).miss_ratio == 1.0
+
+
+async def test_frames_from_before_a_hold_are_not_in_the_chunk_after_it() -> None:
+    """nor are those from before a pause: what is generated then begins with what comes then."""
+    for stop in (ChunkPipe.hold, ChunkPipe.pause):
+        pipe = ChunkPipe(
+            "s",
+            READY,
+            SloMonitor(SloTargets(), offered_ns=0),
+            Metrics(),
+            cast(ChunkPipeOwner, None),
+        )
+        engine = TakingEngine()
+        await pipe.open(cast(EngineClient, engine), Parameters())
+        pipe.push(captured_frame(0))
+        stop(pipe, True)
+        stop(pipe, False)
+        for n in range(GEOMETRY.first_chunk_frames):
+            pipe.push(captured_frame(1000 + n * 30))
+        feeding = asyncio.create_task(pipe.feed())
+        async with asyncio.timeout(10):
+            await engine.taken.wait()
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
+        assert engine.captured_ns == ms(1000)

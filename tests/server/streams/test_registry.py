@@ -1,4 +1,4 @@
-"""Who gets a place, and which stream gives one up for it."""
+"""How many streams there may be, and which held one is ended for a new one."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,24 +28,24 @@ async def registry_on(engines: Engines) -> AsyncIterator[StreamRegistry]:
 
 
 async def enter(registry: StreamRegistry, name: str) -> tuple[Stream, Call]:
-    """A stream and the call that carries it."""
-    stream = registry.prepare(name, returns=True, offered_ns=0)
+    """A stream and its publisher."""
+    stream = registry.create(name, returns_video=True, offered_ns=0)
     await registry.open(stream, Parameters())
     call = Call()
-    stream.carry(cast(Publisher, call))
+    stream.attach(cast(Publisher, call))
     stream.on_connected()
-    registry.begin(stream)
+    registry.start(stream)
     return stream, call
 
 
 async def enter_and_vanish(registry: StreamRegistry, name: str) -> Stream:
     stream, call = await enter(registry, name)
-    stream.drop(cast(Publisher, call), "it has vanished", ends_stream=False)
+    stream.detach(cast(Publisher, call), "it has vanished", ends_stream=False)
     return stream
 
 
 def names(registry: StreamRegistry) -> set[str]:
-    return {stream.id for stream in registry.all()}
+    return {stream.id for stream in registry.live()}
 
 
 async def test_the_one_held_longest_gives_way_and_no_other() -> None:
@@ -62,8 +62,8 @@ async def test_the_one_held_longest_gives_way_and_no_other() -> None:
         assert names(registry) == {"here", "new", "newer"}
 
 
-async def test_none_gives_way_where_the_engine_cannot_carry_one_more() -> None:
-    """its place would not help: what is short is not lanes."""
+async def test_none_gives_way_where_the_engine_lacks_more_than_a_lane() -> None:
+    """a lane would not help: the engine lacks something else."""
     async with registry_on(Engines(lanes=3, carries=2, full=1)) as registry:
         for name in ("gone", "gone too"):
             await enter_and_vanish(registry, name)
@@ -76,10 +76,10 @@ async def test_one_place_is_given_once() -> None:
     """of several who come at the same time one gets it, and one held stream is given up for it."""
     async with registry_on(Engines(lanes=1)) as registry:
         await enter_and_vanish(registry, "gone")
-        came = await asyncio.gather(
+        results = await asyncio.gather(
             *(enter(registry, f"new {n}") for n in range(3)), return_exceptions=True
         )
-        let_in = [one for one in came if not isinstance(one, BaseException)]
-        refused = [one for one in came if isinstance(one, ServerFull)]
-        assert (len(let_in), len(refused)) == (1, 2)
-        assert names(registry) == {let_in[0][0].id}
+        admitted = [one for one in results if not isinstance(one, BaseException)]
+        refused = [one for one in results if isinstance(one, ServerFull)]
+        assert (len(admitted), len(refused)) == (1, 2)
+        assert names(registry) == {admitted[0][0].id}

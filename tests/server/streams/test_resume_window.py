@@ -28,14 +28,14 @@ def test_the_newest_carries_and_only_its_going_counts(events: list[tuple[str, st
     for event, call, step_ns in events:
         now_ns += step_ns
         if event == "take":
-            assert resume_window.take(call) == (newest if newest != call else None)
+            assert resume_window.attach(call) == (newest if newest != call else None)
             newest = call
         else:
-            assert resume_window.drop(call, now_ns) is (call == newest)
+            assert resume_window.detach(call, now_ns) is (call == newest)
             if call == newest:
                 newest, since_ns = None, now_ns
         assert resume_window.publisher == newest
-        left_s = resume_window.left_s(now_ns)
+        left_s = resume_window.remaining_s(now_ns)
         if newest is not None:
             assert left_s is None
             assert resume_window.held_s(now_ns) == 0
@@ -47,14 +47,14 @@ def test_the_newest_carries_and_only_its_going_counts(events: list[tuple[str, st
 def test_it_is_over_exactly_when_its_time_is() -> None:
     """a nanosecond before it is not, and taking it again winds the clock up anew."""
     resume_window: ResumeWindow[str] = ResumeWindow(hold_ns=HOLD_NS, now_ns=0)
-    resume_window.take("a")
-    resume_window.drop("a", 5)
-    assert resume_window.left_s(5 + HOLD_NS - 1) == 1 / NS_PER_S
-    assert resume_window.left_s(5 + HOLD_NS) == 0
-    resume_window.take("b")
-    assert resume_window.left_s(10 * HOLD_NS) is None
-    resume_window.drop("b", 10 * HOLD_NS)
-    assert resume_window.left_s(10 * HOLD_NS) == HOLD_NS / NS_PER_S
+    resume_window.attach("a")
+    resume_window.detach("a", 5)
+    assert resume_window.remaining_s(5 + HOLD_NS - 1) == 1 / NS_PER_S
+    assert resume_window.remaining_s(5 + HOLD_NS) == 0
+    resume_window.attach("b")
+    assert resume_window.remaining_s(10 * HOLD_NS) is None
+    resume_window.detach("b", 10 * HOLD_NS)
+    assert resume_window.remaining_s(10 * HOLD_NS) == HOLD_NS / NS_PER_S
 
 
 def test_a_hold_before_now_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""A stream that loses its engines: how often it may, and what the next one is told."""
+"""A stream that loses its engines: how often it may, and what the next one is sent."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -27,7 +27,7 @@ KILLED = "the engine was ended by SIGKILL"
 
 
 class Lane:
-    """A stream on an engine that takes everything and says nothing."""
+    """A lane of an engine that takes everything and answers nothing."""
 
     has_free_slot = True
     closing = False
@@ -64,26 +64,27 @@ class Engines:
         if len(self.opened) >= self._carries and self._full:
             self._full -= 1
             raise ServerFull("no lane yet", retry_after_s=0.01)
+        await asyncio.sleep(0)  # as a real engine, it does not answer at once
         self.opened.append(parameters)
         return Lane()
 
 
 class Call:
-    """Carries the stream; keeps what it is told."""
+    """A publisher's call; keeps the events it is sent."""
 
     id = "call"
     output = None
 
     def __init__(self) -> None:
         self.drops: dict[str, int] = {}
-        self.told: list[Event] = []
+        self.events: list[Event] = []
         self.ends: list[str] = []
-        self.participant = Participant(tell=self.told.append, end=self.ends.append)
+        self.participant = Participant(send=self.events.append, end=self.ends.append)
 
 
 @contextmanager
 def media_context() -> Iterator[MediaContext]:
-    """What streams share."""
+    """What all streams share."""
     with ThreadPoolExecutor(1) as pool:
         yield MediaContext(
             metrics=Metrics(),
@@ -98,20 +99,20 @@ def media_context() -> Iterator[MediaContext]:
 async def running_stream(
     engines: Engines, parameters: Parameters
 ) -> AsyncIterator[tuple[Stream, Call]]:
-    """A stream that a call carries, while it runs."""
+    """A stream with its publisher, while it runs."""
     with media_context() as context:
         stream = Stream(
             "s",
             cast(EngineProvider, engines),
             cast(EngineClient, engines),
             context,
-            returns=True,
+            returns_video=True,
             offered_ns=0,
             hold_s=30,
         )
         call = Call()
         await stream.open(parameters)
-        stream.carry(cast(Publisher, call))
+        stream.attach(cast(Publisher, call))
         stream.on_connected()
         running = asyncio.create_task(stream.run())
         try:
@@ -125,17 +126,17 @@ async def lose(stream: Stream, engines: Engines) -> None:
     """The engine dies, and the stream is open on the next one, unless it has ended."""
     before = len(engines.opened)
     stream.chunk_pipe.on_lost(KILLED)
-    await poll(lambda: len(engines.opened) > before or stream.over.is_set())
+    await poll(lambda: len(engines.opened) > before or stream.ended.is_set())
 
 
 async def test_one_that_brings_every_engine_down_is_ended() -> None:
-    """three in a row before a picture came; it is told which, and why."""
+    """three in a row before a frame came; the publisher is sent the reason."""
     engines = Engines()
     async with running_stream(engines, Parameters()) as (stream, call):
         for _ in range(3):
             await lose(stream, engines)
         assert len(engines.opened) == 3
-        stopped = call.told[-1]
+        stopped = call.events[-1]
         assert isinstance(stopped, StreamStopped)
         assert stopped.error_message == (
             f"{KILLED}, 3 times in a row before a picture of this stream came"
@@ -153,12 +154,12 @@ async def test_one_that_made_pictures_or_made_none_on_purpose_goes_on() -> None:
         for _ in range(5):
             stream.chunk_pipe.epoch_chunks = 1
             await lose(stream, engines)
-        assert stream.reason is None
+        assert stream.end_reason is None
         assert stream.chunk_pipe.epoch == 11
-        assert len([event for event in call.told if isinstance(event, PipelineError)]) == 10
+        assert len([event for event in call.events if isinstance(event, PipelineError)]) == 10
 
 
-async def test_the_next_engine_is_told_what_was_in_force() -> None:
+async def test_the_next_engine_begins_with_the_parameters_in_force() -> None:
     """however often it has no lane yet; what works only once is not repeated."""
     engines = Engines(full=3)
     parameters = Parameters(prompts=(Prompt("dusk"),), seed=7, reset_cache=True)
@@ -168,5 +169,5 @@ async def test_the_next_engine_is_told_what_was_in_force() -> None:
         again = engines.opened[-1]
         assert (again.prompts, again.seed) == ((Prompt("dusk"),), 7)
         assert not again.reset_cache
-        states = [event.state for event in call.told if isinstance(event, State)]
+        states = [event.state for event in call.events if isinstance(event, State)]
         assert states[-2:] == ["restarting", "warming"]

@@ -5,33 +5,37 @@ import math
 
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_server.sessions.liveness import LOOK_S, SILENT_S, LivenessCheck
+from slipstream_server.sessions.session import (
+    LIVENESS_INTERVAL_S,
+    PEER_SILENCE_MAX_S,
+    LivenessCheck,
+)
 
 NOTICED_S = 5.0
 
-gaps = st.lists(st.floats(0.0, SILENT_S - 0.01), max_size=40)
+gaps = st.lists(st.floats(0.0, PEER_SILENCE_MAX_S - 0.01), max_size=40)
 
 
-@given(gaps, st.floats(0.0, LOOK_S))
+@given(gaps, st.floats(0.0, LIVENESS_INTERVAL_S))
 def test_a_vanished_peer_is_noticed_within_five_seconds(
     gaps_s: list[float], phase_s: float
 ) -> None:
     """however its packets came before, whenever we happen to look, and not while they come."""
     packets_s = list(itertools.accumulate(gaps_s, initial=0.0))
-    silence = LivenessCheck()
+    check = LivenessCheck()
     for number in itertools.count():
-        now_s = phase_s + number * LOOK_S
-        silence.look(sum(at_s <= now_s for at_s in packets_s))
-        if silence.seconds >= SILENT_S:
+        now_s = phase_s + number * LIVENESS_INTERVAL_S
+        check.look(sum(at_s <= now_s for at_s in packets_s))
+        if check.silent_s >= PEER_SILENCE_MAX_S:
             break
     assert packets_s[-1] < now_s <= packets_s[-1] + NOTICED_S
 
 
 def test_our_own_stall_is_no_silence_of_the_peers() -> None:
     """a look that comes a minute late counts as one."""
-    silence = LivenessCheck()
-    silence.look(7)
-    silence.look(7)
-    assert math.isclose(silence.seconds, LOOK_S)
-    silence.look(8)
-    assert silence.seconds == 0.0
+    check = LivenessCheck()
+    check.look(7)
+    check.look(7)
+    assert math.isclose(check.silent_s, LIVENESS_INTERVAL_S)
+    check.look(8)
+    assert check.silent_s == 0.0
