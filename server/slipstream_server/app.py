@@ -27,7 +27,7 @@ from slipstream_server.http.static import page_routes, web_root
 from slipstream_server.http.tls_listener import TlsListener
 from slipstream_server.ice.turn_providers import TurnProviders
 from slipstream_server.observability.metrics import Metrics
-from slipstream_server.observability.slo import SloTargets
+from slipstream_server.observability.slo_report import SloTargets
 from slipstream_server.send.adaptive_encoder import VideoSettings
 from slipstream_server.send.h264 import X264, choose_codec
 from slipstream_server.sessions.registry import SessionRegistry

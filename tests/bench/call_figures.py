@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import psutil
-from slipstream_server.observability.slo import percentiles
+from slipstream_server.observability.slo_report import percentiles
 
 from tests.bench.caller import Call
 

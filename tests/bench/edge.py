@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 from playwright.async_api import Browser
-from slipstream_server.observability.slo import percentiles
+from slipstream_server.observability.slo_report import percentiles
 
 from tests.bench.__main__ import cores, processor
 from tests.bench.link import LinkUnavailable, capped_link

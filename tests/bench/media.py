@@ -27,7 +27,7 @@ import aiohttp
 import msgspec
 import psutil
 from playwright.async_api import Browser
-from slipstream_server.observability.slo import percentiles
+from slipstream_server.observability.slo_report import percentiles
 
 from tests.bench.__main__ import cores, processor
 from tests.e2e.browser import HOW_TO_GET_ONE, find_chromium, running_chromium

@@ -11,8 +11,8 @@ from msgspec import Meta
 from slipstream_protocol.messages import Ready
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_server.observability.client_stats import ClientStatsReport, GlassMs
-from slipstream_server.observability.slo import Milestone, SloReport, SloTargets
+from slipstream_server.observability.client_stats import ClientStatsReport, GlassToGlassMs
+from slipstream_server.observability.slo_report import Milestone, SloReport, SloTargets
 
 
 class FromPage(
@@ -192,7 +192,7 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
     shown_fps: float
     rtt_ms: float | None
     jitter_buffer_ms: float | None
-    glass_ms: GlassMs | None
+    glass_ms: GlassToGlassMs | None
 
 
 class Targets(msgspec.Struct, frozen=True, kw_only=True):

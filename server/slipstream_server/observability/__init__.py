@@ -1,1 +1,8 @@
-"""What is measured: service levels, client statistics, Prometheus."""
+"""Measurements.
+
+* `slo.py`: service levels of one stream, computed; `slo_report.py`: targets, milestones, reports.
+* `client_stats.py`: what a viewer's browser reports.
+* `metrics.py`: all streams for Prometheus; `media_metrics.py`: what is sent, received and seen;
+  `process_metrics.py`: the process, the engine and the front.
+* `exposition.py`: Prometheus' text, with deprecated names, and merged from several workers.
+"""

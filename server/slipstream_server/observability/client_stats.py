@@ -1,7 +1,7 @@
-"""What the viewer's browser says of the picture it gets. Pure.
+"""What the viewer's browser reports of the picture it gets. Pure.
 
-This is the far end of the promise and is shown beside it, but does not change it: age and misses
-are defined where the server can answer for them (see `observability/slo.py`), and a freeze may be
+It is passed on beside the service levels and does not change them: age and misses are measured
+where the server is responsible for them (see `observability/slo.py`), and a freeze may be due to
 the viewer's own network. So a freeze is no miss; it is counted for itself.
 """
 
@@ -20,7 +20,7 @@ Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Milliseconds = Annotated[float, Meta(ge=0, le=600_000)]
 
 
-class GlassMs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GlassToGlassMs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """From the camera to the viewer's screen, over ten seconds, on the viewer's own clock."""
 
     p50: Milliseconds
@@ -35,11 +35,11 @@ class ClientStats(
     tag="client_stats",
     forbid_unknown_fields=True,
 ):
-    """What came since the message before, a second ago; null where the browser does not tell.
+    """What came since the message before, a second ago; null where the browser does not know.
 
     Args:
-        freezes, frozen_ms: times the picture stood still though it should not, and how long.
-        jitter_buffer_ms: a frame's stay in the browser's buffer, on the average.
+        freezes, frozen_ms: times the picture stood still though frames were due, and how long.
+        jitter_buffer_ms: mean time of a frame in the browser's jitter buffer.
         glass_ms: null where the page does not know the camera's own clock.
     """
 
@@ -52,7 +52,7 @@ class ClientStats(
     shown_fps: Annotated[float, Meta(ge=0, le=1000)]
     rtt_ms: Milliseconds | None
     jitter_buffer_ms: Milliseconds | None
-    glass_ms: GlassMs | None
+    glass_ms: GlassToGlassMs | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,29 +70,29 @@ class ClientStatsReport:
     shown_fps: float
     rtt_ms: float | None
     jitter_buffer_ms: float | None
-    glass_ms: GlassMs | None
+    glass_ms: GlassToGlassMs | None
 
 
 class ClientStatsWindow:
-    """What one viewer has said of late."""
+    """The reports of one viewer over the last ten seconds."""
 
     def __init__(self) -> None:
-        self._told: deque[tuple[int, ClientStats]] = deque()
+        self._reports: deque[tuple[int, ClientStats]] = deque()
 
     def add(self, stats: ClientStats, now_ns: int) -> None:
-        """The viewer has spoken."""
-        self._told.append((now_ns, stats))
+        """A report has come."""
+        self._reports.append((now_ns, stats))
         self._trim(now_ns)
 
     def report(self, now_ns: int) -> ClientStatsReport | None:
-        """None if nothing was said of late."""
+        """The figures of now; None if no report has come of late."""
         self._trim(now_ns)
-        if not self._told:
+        if not self._reports:
             return None
-        newest = self._told[-1][1]
+        newest = self._reports[-1][1]
 
         def total(of: Callable[[ClientStats], float]) -> float:
-            return sum(of(stats) for _, stats in self._told)
+            return sum(of(stats) for _, stats in self._reports)
 
         lost = total(lambda stats: stats.lost_packets)
         packets = lost + total(lambda stats: stats.received_packets)
@@ -101,12 +101,12 @@ class ClientStatsWindow:
             frozen_ms=total(lambda stats: stats.frozen_ms),
             lost_ratio=lost / packets if packets else 0.0,
             dropped_frames=int(total(lambda stats: stats.dropped_frames)),
-            shown_fps=total(lambda stats: stats.shown_fps) / len(self._told),
+            shown_fps=total(lambda stats: stats.shown_fps) / len(self._reports),
             rtt_ms=newest.rtt_ms,
             jitter_buffer_ms=newest.jitter_buffer_ms,
             glass_ms=newest.glass_ms,
         )
 
     def _trim(self, now_ns: int) -> None:
-        while self._told and self._told[0][0] < now_ns - _WINDOW_NS:
-            self._told.popleft()
+        while self._reports and self._reports[0][0] < now_ns - _WINDOW_NS:
+            self._reports.popleft()

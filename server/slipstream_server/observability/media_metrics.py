@@ -1,49 +1,98 @@
-"""The media of all calls for Prometheus: what the server sends and gets, what viewers see."""
+"""The media of all sessions for Prometheus: what is sent and received, and what viewers see."""
 
 from collections import Counter as Counts
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from slipstream_protocol.clock import NS_PER_S
 
 from slipstream_server.observability.client_stats import ClientStats
-from slipstream_server.observability.media_stats import MediaStats
 
 _MS_PER_S = 1000.0
 _GLASS_S = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0)
 _NETWORK_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
-class MediaMetrics:
-    """Counters over all calls; no label names one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaStats:
+    """A session's media: totals since it began, but for the bitrate.
 
     Args:
-        registry: where they are told.
+        received: of the camera: packets requested again (`nack`), key frames requested (`pli`),
+            packets and frames dropped, by cause.
+        sent: of the picture: frames `sent`, `key` frames among them, `bytes`, key frames `asked`
+            for by the viewer, times an encoder was `opened`, frames dropped by cause.
+        bitrate_bps: that the picture is encoded for at present; None where none is sent.
+        paced_ns: that the pacer held back packets of large frames.
+        dropped_timings: messages with frame times dropped since their channel's buffer was full.
+    """
+
+    received: Mapping[str, int]
+    sent: Mapping[str, int]
+    bitrate_bps: int | None
+    paced_ns: int
+    dropped_timings: int
+
+    def summary(self) -> str:
+        """All of it in one line, for the log."""
+        sent = {**self.sent, "kbps": (self.bitrate_bps or 0) // 1000}
+        return ", ".join(
+            f"{direction} {cause} {count}"
+            for direction, counts in (("out", sent), ("in", self.received))
+            for cause, count in counts.items()
+            if count
+        )
+
+
+class ReportedTotals:
+    """Turns the totals that sessions report again and again into what has been added since."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, Counts[tuple[str, ...]]] = {}
+
+    def added(self, session: str, key: tuple[str, ...], total: int) -> int:
+        """What was added since the session's last report of `key`; never below 0."""
+        totals = self._totals.setdefault(session, Counts())
+        added = max(0, total - totals[key])
+        totals[key] = total
+        return added
+
+    def forget(self, session: str) -> None:
+        """The session has ended."""
+        self._totals.pop(session, None)
+
+
+class MediaMetrics:
+    """Counters over all sessions; no label identifies one.
+
+    Args:
+        registry: where they are registered.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._counted: dict[str, Counts[tuple[str, str]]] = {}
+        self._totals = ReportedTotals()
         self._bitrates_bps: dict[str, int] = {}
         self._events = Counter(
             "slipstream_media_events",
-            "Of the camera (in) and of the picture sent (out): see counts.MediaCounts",
+            "Of the camera (in) and of the picture sent (out): see MediaStats",
             ["way", "what"],
             registry=registry,
         )
         self._bytes = Counter("slipstream_encoded_bytes", "Of pictures sent", registry=registry)
-        self._paced = Counter(
-            "slipstream_paced_seconds",
-            "For which packets of large frames were held back",
+        self._pacer_wait = Counter(
+            "slipstream_pacer_wait_seconds",
+            "That the pacer held back packets of large frames",
             registry=registry,
         )
-        self._untold = Counter(
-            "slipstream_untold_timings",
-            "Messages with stamps that found their channel full",
+        self._dropped_timings = Counter(
+            "slipstream_timing_messages_dropped",
+            "Messages with frame times dropped since their channel's buffer was full",
             registry=registry,
         )
         self._bitrate = Gauge(
             "slipstream_bitrate_bps",
-            "That pictures are encoded for now: of all calls, and of the poorest link",
+            "That pictures are encoded for now: of all sessions, and of the poorest link",
             ["of"],
             registry=registry,
         )
@@ -62,7 +111,7 @@ class MediaMetrics:
         )
         self._buffered = Histogram(
             "slipstream_viewer_jitter_buffer_seconds",
-            "A frame's stay in the browser's buffer, each second",
+            "Mean time of a frame in the browser's jitter buffer, each second",
             registry=registry,
             buckets=_NETWORK_S,
         )
@@ -70,7 +119,9 @@ class MediaMetrics:
             "slipstream_viewer_freezes", "Times a viewer's picture stood still", registry=registry
         )
         self._frozen = Counter(
-            "slipstream_viewer_frozen_seconds", "That viewers' pictures stood", registry=registry
+            "slipstream_viewer_frozen_seconds",
+            "That viewers' pictures stood still",
+            registry=registry,
         )
         self._frames = Counter(
             "slipstream_viewer_frames", "In the viewers' browsers", ["fate"], registry=registry
@@ -83,7 +134,7 @@ class MediaMetrics:
         )
 
     def observe_client(self, stats: ClientStats) -> None:
-        """A viewer's browser has told of its last second."""
+        """A viewer's browser has reported its last second."""
         if stats.glass_ms is not None:
             self._glass.labels("50").observe(stats.glass_ms.p50 / _MS_PER_S)
             self._glass.labels("95").observe(stats.glass_ms.p95 / _MS_PER_S)
@@ -98,35 +149,29 @@ class MediaMetrics:
         self._packets.labels("received").inc(stats.received_packets)
         self._packets.labels("lost").inc(stats.lost_packets)
 
-    def report(self, session: str, counts: MediaStats) -> None:
-        """Take over a call's totals; what has grown since the last time is counted."""
-        counted = self._counted.setdefault(session, Counts())
-        sent = dict(counts.sent)
-        self._bytes.inc(_growth(counted, "bytes", "", sent.pop("bytes", 0)))
-        for way, events in (("in", counts.received), ("out", sent)):
-            for what, count in _nonzero(events):
-                self._events.labels(way, what).inc(_growth(counted, way, what, count))
-        self._paced.inc(_growth(counted, "paced", "", counts.paced_ns) / NS_PER_S)
-        self._untold.inc(_growth(counted, "untold", "", counts.dropped_timings))
-        if counts.bitrate_bps is not None:
-            self._bitrates_bps[session] = counts.bitrate_bps
+    def report(self, session: str, stats: MediaStats) -> None:
+        """Take over a session's totals; what was added since the last time is counted."""
+
+        def added(way: str, what: str, total: int) -> int:
+            return self._totals.added(session, (way, what), total)
+
+        sent = dict(stats.sent)
+        self._bytes.inc(added("bytes", "", sent.pop("bytes", 0)))
+        for way, events in (("in", stats.received), ("out", sent)):
+            for what, count in events.items():
+                if count:
+                    self._events.labels(way, what).inc(added(way, what, count))
+        self._pacer_wait.inc(added("paced", "", stats.paced_ns) / NS_PER_S)
+        self._dropped_timings.inc(added("dropped_timings", "", stats.dropped_timings))
+        if stats.bitrate_bps is not None:
+            self._bitrates_bps[session] = stats.bitrate_bps
 
     def forget(self, session: str) -> None:
-        """A call has ended: its share of the gauges goes."""
-        self._counted.pop(session, None)
+        """A session has ended: its share of the gauges goes."""
+        self._totals.forget(session)
         self._bitrates_bps.pop(session, None)
 
-    def take_gauges(self) -> None:
-        """Set what is only looked at when somebody asks."""
+    def update_gauges(self) -> None:
+        """Set the gauges that are computed only when the metrics are read."""
         self._bitrate.labels("all").set(sum(self._bitrates_bps.values()))
         self._bitrate.labels("poorest").set(min(self._bitrates_bps.values(), default=0))
-
-
-def _growth(counted: "Counts[tuple[str, str]]", way: str, what: str, count: int) -> int:
-    grown = max(0, count - counted[way, what])
-    counted[way, what] = count
-    return grown
-
-
-def _nonzero(events: Mapping[str, int]) -> list[tuple[str, int]]:
-    return [(what, count) for what, count in events.items() if count]

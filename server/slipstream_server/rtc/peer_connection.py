@@ -18,7 +18,7 @@ from slipstream_server.errors import PortsTaken, RequestError
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.ice.gathering import IceServer, bound_gathering, rtc_configuration
 from slipstream_server.media_addressing import MediaAddressing
-from slipstream_server.observability.media_stats import MediaStats
+from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.receive.capture_time import FrameOrigin
 from slipstream_server.rtc.data_channel_limits import DataChannelLimit
 from slipstream_server.rtc.video_transceiver import Outgoing, VideoTransceiver

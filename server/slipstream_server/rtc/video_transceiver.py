@@ -6,7 +6,7 @@ from typing import Protocol
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender
 from aiortc.sdp import SessionDescription
 
-from slipstream_server.observability.media_stats import MediaStats
+from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.receive.capture_time import FrameOrigin
 from slipstream_server.receive.receiver import VideoReceiver
 from slipstream_server.rtp import aiortc_internals

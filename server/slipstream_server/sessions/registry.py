@@ -18,7 +18,7 @@ from slipstream_server.errors import Conflict, RequestError, ServerFull, subscri
 from slipstream_server.ice.gathering import IceServer, ice_servers
 from slipstream_server.ice.turn_providers import TurnProviders
 from slipstream_server.live_registry import LiveRegistry
-from slipstream_server.observability.slo import Milestone
+from slipstream_server.observability.slo_report import Milestone
 from slipstream_server.rtp.sdp import Offer
 from slipstream_server.sessions.publisher import PublisherSession
 from slipstream_server.sessions.session import PEER_SILENCE_MAX_S, Session

@@ -18,7 +18,8 @@ from slipstream_server.errors import (
 )
 from slipstream_server.http.access import Handler
 from slipstream_server.ice.gathering import IceServer
-from slipstream_server.observability.metrics import CONTENT_TYPE, Metrics
+from slipstream_server.observability.exposition import CONTENT_TYPE
+from slipstream_server.observability.metrics import Metrics
 from slipstream_server.rtp.sdp import MAX_CANDIDATES, read_candidate, read_offer
 from slipstream_server.sessions.registry import SessionRegistry
 from slipstream_server.streams.ports import EngineProvider

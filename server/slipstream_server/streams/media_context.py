@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.observability.metrics import Metrics
-from slipstream_server.observability.slo import SloTargets
+from slipstream_server.observability.slo_report import SloTargets
 from slipstream_server.send.adaptive_encoder import AdaptiveEncoder, VideoSettings
 from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.fanout import KEY_EVERY_NS, Fanout

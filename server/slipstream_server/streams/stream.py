@@ -14,7 +14,8 @@ from slipstream_server.control.update_queue import SendEvent
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.frames.chunker import CapturedFrame
 from slipstream_server.frames.playout import ScheduledFrame
-from slipstream_server.observability.slo import Milestone, SloMonitor
+from slipstream_server.observability.slo import SloMonitor
+from slipstream_server.observability.slo_report import Milestone
 from slipstream_server.streams.engine_lease import EngineLease
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider, Publisher

@@ -8,9 +8,10 @@ from slipstream_protocol.clock import NS_PER_MS, now_ns
 from slipstream_server.control.events import Slo, slo_event
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.observability.client_stats import ClientStats
-from slipstream_server.observability.media_stats import MediaStats
+from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.observability.metrics import Metrics
-from slipstream_server.observability.slo import SloMonitor, SloTargets
+from slipstream_server.observability.slo import SloMonitor
+from slipstream_server.observability.slo_report import SloTargets
 from slipstream_server.send.fanout import Fanout
 from slipstream_server.streams.chunk_pipe import ChunkPipe, total_drops
 

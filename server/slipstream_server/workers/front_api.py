@@ -17,8 +17,8 @@ from slipstream_server.http.access import Guard
 from slipstream_server.http.health import HealthProbes
 from slipstream_server.http.rate_limit import RateLimit
 from slipstream_server.http.static import page_routes
-from slipstream_server.observability.merge import merge_metrics
-from slipstream_server.observability.metrics import CONTENT_TYPE, FrontMetrics
+from slipstream_server.observability.exposition import CONTENT_TYPE, merge_metrics
+from slipstream_server.observability.process_metrics import FrontMetrics
 from slipstream_server.rtp.sdp import read_offer
 from slipstream_server.signaling.streams_api import StreamList
 from slipstream_server.signaling.webrtc_api import BODY_MAX_BYTES, OfferRequest, errors_as_json

@@ -5,7 +5,11 @@ from typing import Any
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_server.observability.client_stats import ClientStats, ClientStatsWindow, GlassMs
+from slipstream_server.observability.client_stats import (
+    ClientStats,
+    ClientStatsWindow,
+    GlassToGlassMs,
+)
 
 from tests.server.stamped import ms
 
@@ -41,7 +45,9 @@ def test_counts_add_up_and_figures_are_the_newest() -> None:
     window = ClientStatsWindow()
     told = [
         stats(freezes=1, frozen_ms=300.0, received_packets=90, lost_packets=10, shown_fps=20.0),
-        stats(received_packets=100, shown_fps=30.0, rtt_ms=4.0, glass_ms=GlassMs(p50=1, p95=2)),
+        stats(
+            received_packets=100, shown_fps=30.0, rtt_ms=4.0, glass_ms=GlassToGlassMs(p50=1, p95=2)
+        ),
     ]
     for second, one in enumerate(told):
         window.add(one, ms(1000 * second))
@@ -50,7 +56,7 @@ def test_counts_add_up_and_figures_are_the_newest() -> None:
     assert (report.freezes, report.frozen_ms, report.shown_fps) == (1, 300.0, 25.0)
     assert report.lost_ratio == 0.05
     assert (report.rtt_ms, report.jitter_buffer_ms) == (4.0, None)
-    assert report.glass_ms == GlassMs(p50=1, p95=2)
+    assert report.glass_ms == GlassToGlassMs(p50=1, p95=2)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 9))))

@@ -6,10 +6,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 from slipstream_protocol.messages import StageTimes
 from slipstream_server.engine_status import EngineState, EngineStatus
-from slipstream_server.observability.client_stats import GlassMs
-from slipstream_server.observability.media_stats import MediaStats
+from slipstream_server.observability.client_stats import GlassToGlassMs
+from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.observability.metrics import Metrics
-from slipstream_server.observability.slo import Milestone, SloMonitor, SloTargets
+from slipstream_server.observability.slo import SloMonitor
+from slipstream_server.observability.slo_report import Milestone, SloTargets
 
 from tests.server.calls import Camera, dial
 from tests.server.observability.test_client_stats import stats
@@ -73,7 +74,7 @@ def test_what_viewers_see_is_counted() -> None:
                 lost_packets=lost,
                 received_packets=100,
                 rtt_ms=3.0,
-                glass_ms=GlassMs(p50=180.0, p95=260.0),
+                glass_ms=GlassToGlassMs(p50=180.0, p95=260.0),
             )
         )
     got = samples(metrics)
@@ -116,7 +117,7 @@ def test_the_media_of_all_calls_add_up() -> None:
     assert got["slipstream_media_events_total in nack"] == 5 + 1 + 2
     assert got["slipstream_media_events_total out sent"] == 30 + 7
     assert got["slipstream_encoded_bytes_total"] == 4500
-    assert got["slipstream_paced_seconds_total"] == 0.25
+    assert got["slipstream_pacer_wait_seconds_total"] == 0.25
     assert "slipstream_media_events_total in pli" not in got
 
 

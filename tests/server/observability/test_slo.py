@@ -5,13 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_S
 from slipstream_server.frames.playout import ScheduledFrame
-from slipstream_server.observability.slo import (
-    Holds,
-    Milestone,
-    SloMonitor,
-    SloTargets,
-    percentiles,
-)
+from slipstream_server.observability.slo import SloMonitor
+from slipstream_server.observability.slo_report import Holds, Milestone, SloTargets, percentiles
 
 from tests.server.observability.test_client_stats import stats
 from tests.server.stamped import generated_frame, ms
@@ -86,6 +81,21 @@ def test_age_gap_and_jitter() -> None:
     assert report.gap_ms.p99 == 50
     assert report.jitter_frame_ms == 10
     assert report.holds.age is True
+
+
+def test_a_break_is_neither_gap_nor_jitter() -> None:
+    """after an interruption the first frame and the first chunk count as the very first do."""
+    slo = monitor(age_ms=300)
+    for start_ms in (0, 5000):
+        for n in range(3):
+            at_ms = start_ms + 40 * n
+            slo.observe_chunk(generated_frame(at_ms, received_ms=at_ms + 100 + start_ms / 100))
+            slo.observe_sent(scheduled_frame(at_ms, at_ms + 250), ms(at_ms + 250 + start_ms / 100))
+        slo.reset_gaps()
+    report = slo.report(ms(5400))
+    assert report.gap_ms is not None
+    assert report.gap_ms.p99 == 40
+    assert report.jitter_frame_ms == report.jitter_chunk_ms == 0
 
 
 def test_a_late_chunk_is_a_miss() -> None:

@@ -3,7 +3,7 @@
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 from slipstream_server.errors import RequestError
-from slipstream_server.rtp.sdp import read_candidate, read_offer, with_start_bitrate
+from slipstream_server.rtp.sdp import MAX_CANDIDATES, read_candidate, read_offer, with_start_bitrate
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,19 @@ async def test_addresses_are_taken_out_of_an_offer() -> None:
     assert [candidate.ip for candidate in offer.candidates] == ["f3b7c1d2.local", "192.0.2.7"]
     assert {candidate.sdpMLineIndex for candidate in offer.candidates} == {0}
     assert read_offer(offer.sdp, "offer").candidates == ()
+
+
+async def test_no_more_addresses_are_kept_than_a_caller_needs() -> None:
+    """each is looked up and tried, which one offer must not make expensive."""
+    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    pc.addTransceiver("video")
+    sdp = (await pc.createOffer()).sdp
+    await pc.close()
+    lines = "".join(
+        f"a=candidate:{n} 1 udp 1 192.0.2.1 {5000 + n} typ host\r\n" for n in range(100)
+    )
+    candidates = read_offer(sdp + lines, "offer").candidates
+    assert [candidate.port for candidate in candidates] == [5000 + n for n in range(MAX_CANDIDATES)]
 
 
 async def test_too_many_media_are_refused() -> None:

@@ -10,7 +10,8 @@ from slipstream_protocol.messages import Ready, Vocabulary
 from slipstream_protocol.parameters import Parameters
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.observability.metrics import Metrics
-from slipstream_server.observability.slo import SloMonitor, SloTargets
+from slipstream_server.observability.slo import SloMonitor
+from slipstream_server.observability.slo_report import SloTargets
 from slipstream_server.streams.chunk_pipe import ChunkPipe, ChunkPipeOwner
 
 from tests.server.observability.test_metrics import samples

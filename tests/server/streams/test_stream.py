@@ -12,7 +12,7 @@ from slipstream_server.engine.client import EngineClient
 from slipstream_server.errors import ServerFull
 from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.observability.metrics import Metrics
-from slipstream_server.observability.slo import SloTargets
+from slipstream_server.observability.slo_report import SloTargets
 from slipstream_server.send.adaptive_encoder import VideoSettings
 from slipstream_server.send.h264 import X264
 from slipstream_server.streams.chunk_pipe import Participant

@@ -4,7 +4,8 @@ from typing import cast
 
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.observability.metrics import Metrics
-from slipstream_server.observability.slo import SloMonitor, SloTargets
+from slipstream_server.observability.slo import SloMonitor
+from slipstream_server.observability.slo_report import SloTargets
 from slipstream_server.send.fanout import Fanout
 from slipstream_server.streams.chunk_pipe import ChunkPipe, ChunkPipeOwner
 from slipstream_server.streams.telemetry import StreamTelemetry

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from slipstream_server.observability.client_stats import ClientStats, GlassMs
+from slipstream_server.observability.client_stats import ClientStats, GlassToGlassMs
 
 from tests.web.conftest import SECURE, Fake
 
@@ -64,7 +64,7 @@ async def test_the_difference_of_a_second_is_told(fake: Fake) -> None:
         shown_fps=28.0,
         rtt_ms=4.0,
         jitter_buffer_ms=pytest.approx(10.0),  # type: ignore[arg-type]
-        glass_ms=GlassMs(p50=180.5, p95=222.0),
+        glass_ms=GlassToGlassMs(p50=180.5, p95=222.0),
     )
 
 

@@ -1,0 +1,96 @@
+"""Service levels of one stream: milestones, targets and reports. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from slipstream_server.observability.client_stats import ClientStatsReport
+
+
+class Milestone(StrEnum):
+    """The steps to the first frame; each is timed from the offer."""
+
+    SIGNAL = "signal"  # the answer is sent
+    ICE = "ice"  # the peers are connected
+    FIRST_INPUT = "first_input"  # a camera frame is decoded
+    FIRST_GENERATED = "first_generated"  # the engine has generated a chunk
+    FIRST_SENT = "first_sent"  # a generated frame is handed to the encoder
+    FIRST_SHOWN = "first_shown"  # the page reports it on screen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SloTargets:
+    """The targets of a stream.
+
+    Raises:
+        ValueError: if a target is not positive, or a share is not within 0 to 1.
+    """
+
+    ttff_ms: float = 1000.0
+    age_ms: float = 1000.0
+    miss_ratio: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name in ("ttff_ms", "age_ms"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0")
+        if not 0 <= self.miss_ratio <= 1:
+            raise ValueError(f"miss_ratio is {self.miss_ratio}, it must be between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Percentiles:
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageShares:
+    """Mean milliseconds a frame spends in each stage: waiting for its chunk and for the engine, in
+    the engine's three stages, and waiting to be played."""
+
+    wait: float
+    encode: float
+    denoise: float
+    decode: float
+    playout: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holds:
+    """Whether each target is met; None before it is known."""
+
+    ttff: bool | None
+    age: bool | None
+    miss: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SloReport:
+    """The figures of one stream at one moment; None where there is nothing to measure yet."""
+
+    ttff_ms: Mapping[Milestone, float]
+    ttff_paper_ms: float | None
+    age_ms: Percentiles | None
+    gap_ms: Percentiles | None
+    jitter_frame_ms: float | None
+    jitter_chunk_ms: float | None
+    fps_in: float
+    fps_out: float
+    miss_ratio: float | None
+    stages_ms: StageShares | None
+    viewer: ClientStatsReport | None
+    holds: Holds
+
+
+def percentiles(values: list[float]) -> Percentiles | None:
+    """Nearest-rank percentiles; None without values."""
+    if not values:
+        return None
+    ordered = sorted(values)
+
+    def rank(percent: int) -> float:
+        return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
+
+    return Percentiles(p50=rank(50), p95=rank(95), p99=rank(99))
