@@ -16,7 +16,11 @@ from slipstream_server.workers.front_api import multi_process
 
 
 async def run(config: ServerConfig, certificate: Certificate | None) -> None:
-    """Serve until the process is asked to stop."""
+    """Serve until SIGINT or SIGTERM.
+
+    Both are handled even if the process has inherited that SIGINT is ignored, as a shell's
+    background jobs do: whoever sends one means the server to stop.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

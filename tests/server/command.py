@@ -13,17 +13,30 @@ from typing import Any
 import aiohttp
 
 
+_IGNORE_SIGINT = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 @asynccontextmanager
 async def slipstream(
-    *flags: str, log: Path | None = None, package: Path | None = None
+    *flags: str,
+    log: Path | None = None,
+    package: Path | None = None,
+    ignores_sigint: bool = False,
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """A running server and its address.
 
     Args:
         log: where it writes what it logs; nowhere unless given.
         package: the folder to import it from, in place of this environment's.
+        ignores_sigint: whether it inherits that, as a background job of a shell does.
     """
-    command = (sys.executable, "-m", "slipstream_server", "--port", "0", "--pipeline", "echo")
+    command = [sys.executable, "-m", "slipstream_server", "--port", "0", "--pipeline", "echo"]
+    if ignores_sigint:
+        command = [sys.executable, "-c", _IGNORE_SIGINT, *command]
     with (log or Path(os.devnull)).open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
             *command,

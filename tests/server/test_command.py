@@ -13,10 +13,15 @@ from tests.server.command import health, runs, slipstream
 from tests.server.serving import poll
 
 
+@pytest.mark.parametrize("ignores_sigint", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_it_serves_and_stops_cleanly_when_asked(number: signal.Signals) -> None:
-    """exit code 0, and the engine is gone before the server is."""
-    async with slipstream() as (process, address):
+async def test_it_serves_and_stops_cleanly_when_asked(
+    number: signal.Signals, ignores_sigint: bool
+) -> None:
+    """exit code 0, and the engine is gone before the server is; also as a background job, which
+    inherits that SIGINT is ignored.
+    """
+    async with slipstream(ignores_sigint=ignores_sigint) as (process, address):
         answer = await health(address)
         assert answer["engine_state"] == "ready"
         assert answer["pipeline"] == "echo"
@@ -26,8 +31,8 @@ async def test_it_serves_and_stops_cleanly_when_asked(number: signal.Signals) ->
         assert not runs(answer["engine_pid"])
 
 
-async def test_callers_are_told_when_it_is_asked_to_stop() -> None:
-    """the one who brings a camera, and who watches; the stream that is held holds nothing up."""
+async def test_callers_are_notified_when_it_is_asked_to_stop() -> None:
+    """publisher and viewer; a stream within its resume window does not delay the end."""
     async with slipstream() as (process, address), aiohttp.ClientSession(address) as http:
         await health(address)
         async with dial(http, camera=Camera(fps=10)) as gone:

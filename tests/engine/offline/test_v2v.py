@@ -49,6 +49,14 @@ def v2v(source: Path, target: Path, *options: str) -> int:
     return main(["v2v", str(source), str(target), "--prompt", "neon", "--size", "64x48", *options])
 
 
+# the command as in a terminal: a shell's background job, as the tests may be, ignores SIGINT, and so
+# do its children unless they undo it
+HEED_SIGINT = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("slipstream_engine", run_name="__main__")
+"""
+
 BIG_ENOUGH = ("--size", "128x96")  # below that x264's choice of block types wavers
 
 
@@ -199,7 +207,7 @@ def test_what_breaks_off_leaves_nothing(
 def test_a_process_that_is_stopped_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """A signal in the middle of a video ends the process and deletes what it had written."""
     video = write_video(tmp_path / "video.mp4", times=even_times(600))
-    command = [sys.executable, "-m", "slipstream_engine", "v2v", str(video)]
+    command = [sys.executable, "-c", HEED_SIGINT, "v2v", str(video)]
     command += [str(tmp_path / "new.mp4"), "--prompt", "neon", "--size", "64x48"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
