@@ -60,10 +60,10 @@ def make_app(
         page: the folder of the page's files.
     """
     guard = Guard(config)
-    throttle = RateLimit(config.offers_per_minute)
+    rate_limit = RateLimit(config.offers_per_minute)
     app = web.Application(
         client_max_size=BODY_MAX_BYTES,
-        middlewares=[guard.mark, errors_as_json, throttle.check, guard.check],
+        middlewares=guard.middlewares(errors_as_json, rate_limit.limit),
     )
     sessions = add_calls(app, config, engine, pool)
 

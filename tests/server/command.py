@@ -12,7 +12,6 @@ from typing import Any
 
 import aiohttp
 
-
 _IGNORE_SIGINT = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,1 +1,6 @@
-"""The front door: who may ask and how often, TLS, health."""
+"""The HTTP side that is not signalling.
+
+access.py: token, origin and security headers. rate_limit.py: requests per client. tls_listener.py
+and certificates.py: HTTPS. addresses.py: the addresses to print. health.py: /health and /ready.
+static.py: the page's files.
+"""

@@ -1,10 +1,11 @@
-"""Who may ask, and from where: token, origin, and the headers that keep a page to itself."""
+"""Access control: token, origin and host of a request, and the security headers of answers."""
 
 import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from yarl import URL
 
 from slipstream_server.config import ServerConfig
@@ -14,7 +15,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 COOKIE = "slipstream_token"
 _GUARDED = ("/api/", "/metrics", "/whip", "/whep")
-_MEDIA = ("/whip", "/whep")  # other sites' pages may use these, with the token in their own hands
+_MEDIA = ("/whip", "/whep")  # pages of other origins may use these, if they send the token
 _CHANGING = ("POST", "PATCH", "PUT", "DELETE")
 _CORS = {
     "Access-Control-Allow-Methods": "POST, PATCH, DELETE, OPTIONS",
@@ -38,73 +39,87 @@ _HEADERS = {
 
 
 class Guard:
-    """Checks every request against the settings.
+    """Authorises every request, and adds the security headers to every answer.
 
-    A page that was opened with `?token=` gets the token back as a cookie only its own scripts'
-    requests carry, so that it need not handle it. Pages of other sites may use WHIP and WHEP where
-    the server has a token, if they bring it themselves; the cookie does not count then.
+    The token is accepted as `?token=`, as `Authorization: Bearer`, or as a cookie. A page that was
+    opened with `?token=` gets the cookie, so that its scripts need not handle the token. Pages of
+    other origins may use WHIP and WHEP where the server has a token, if they send it themselves;
+    the cookie does not count for them.
+
+    `middlewares` puts the two halves in their order around the error handler: an error that
+    `authorize` raises becomes an answer, and that answer gets its headers too.
     """
 
     def __init__(self, config: ServerConfig) -> None:
         self._token = config.token
-        self._loopback = config.is_loopback
+        self._is_loopback = config.is_loopback
+
+    def middlewares(self, errors: Middleware, *inner: Middleware) -> list[Middleware]:
+        """An application's middlewares, the outermost first.
+
+        Args:
+            errors: makes answers of the errors raised within.
+            inner: run before the request is authorised.
+        """
+        return [self.add_headers, errors, *inner, self.authorize]
 
     @web.middleware
-    async def check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse what may not be."""
+    async def authorize(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Raise Forbidden or Unauthorized if the request is not allowed.
+
+        Checked are the host name (DNS rebinding), the origin (CSRF) and the token.
+        """
         self._check_host(request)
         foreign = _foreign_origin(request)
-        if request.method in _CHANGING and foreign and not self._is_open(request):
+        if request.method in _CHANGING and foreign and not self._allows_cross_origin(request):
             raise Forbidden(
                 f"the request comes from {foreign}, only pages of {request.host} may make it"
             )
-        if request.path.startswith(_GUARDED) and request.method != "OPTIONS":
-            self._check_token(request, with_cookie=not foreign)
+        if self._token and request.path.startswith(_GUARDED) and request.method != "OPTIONS":
+            self._check_token(request, accept_cookie=not foreign)
         return await handler(request)
 
     @web.middleware
-    async def mark(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Put the headers on every answer, and the cookie on those to a right token."""
+    async def add_headers(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Add security headers, CORS headers where they apply, and the cookie for a right token."""
         response = await handler(request)
         response.headers.update(_HEADERS)
         foreign = _foreign_origin(request)
-        if foreign and self._is_open(request):
+        if foreign and self._allows_cross_origin(request):
             response.headers.update(_CORS | {"Access-Control-Allow-Origin": foreign})
-        if self._token and self._matches(request.query.get("token", "")):
+        if self._token and self._is_token(request.query.get("token", "")):
             response.set_cookie(
                 COOKIE, self._token, httponly=True, samesite="Strict", secure=request.secure
             )
         return response
 
-    def _is_open(self, request: web.Request) -> bool:
-        """Whether other sites' pages may ask for this."""
+    def _allows_cross_origin(self, request: web.Request) -> bool:
+        """Whether pages of other origins may make this request."""
         return bool(self._token) and request.path.startswith(_MEDIA)
 
-    def _check_token(self, request: web.Request, *, with_cookie: bool) -> None:
-        """Raise Unauthorized unless the token came along in one of its three ways."""
-        if not self._token:
-            return
+    def _check_token(self, request: web.Request, *, accept_cookie: bool) -> None:
+        """Raise Unauthorized unless the request carries the token."""
         scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-        given = (
-            bearer.strip() if scheme.lower() == "bearer" else "",
-            request.query.get("token", ""),
-            request.cookies.get(COOKIE, "") if with_cookie else "",
-        )
-        # every way is compared, so that the time taken tells nothing
-        if not any([self._matches(text) for text in given]):
+        candidates = [request.query.get("token", "")]
+        if scheme.lower() == "bearer":
+            candidates.append(bearer.strip())
+        if accept_cookie:
+            candidates.append(request.cookies.get(COOKIE, ""))
+        # all of them are compared, so that the time taken does not tell which one was right
+        if not any([self._is_token(candidate) for candidate in candidates]):
             raise Unauthorized(
                 "the token is missing or wrong; open the page with ?token=..., or send "
                 "'Authorization: Bearer ...' (the server was started with it)"
             )
 
-    def _matches(self, text: str) -> bool:
-        # bytes that are no text have come as surrogates, which can be compared all the same
+    def _is_token(self, text: str) -> bool:
+        # bytes that are not UTF-8 have been decoded to surrogates, which are compared as well
         given, own = (part.encode(errors="surrogatepass") for part in (text, self._token))
         return hmac.compare_digest(given, own)
 
     def _check_host(self, request: web.Request) -> None:
-        """Raise Forbidden if a foreign name was made to point at this machine (DNS rebinding)."""
-        if not self._loopback or self._token:
+        """Raise Forbidden if a foreign host name resolves to this machine (DNS rebinding)."""
+        if not self._is_loopback or self._token:
             return
         url = _url(f"http://{request.host}")
         name = (url.host or "") if url is not None else ""
@@ -117,17 +132,17 @@ class Guard:
 
 
 def _foreign_origin(request: web.Request) -> str:
-    """The site whose page asks, if it is not this server's own."""
+    """The Origin header of a page that is not this server's own; empty if it is, or is no page."""
     origin = request.headers.get("Origin")
     if origin is None:
         return ""
-    asking, here = _url(origin), _url(f"{request.scheme}://{request.host}")
-    same = asking is not None and here is not None and asking.authority == here.authority
-    return "" if same else origin
+    theirs, own = _url(origin), _url(f"{request.scheme}://{request.host}")
+    is_own = theirs is not None and own is not None and theirs.authority == own.authority
+    return "" if is_own else origin
 
 
 def _url(text: str) -> URL | None:
-    """The address, or None if the text is none."""
+    """The URL, or None if the text is none."""
     try:
         return URL(text)
     except ValueError:

@@ -1,74 +1,149 @@
-"""Requests that come too often are answered 429, before anything is spent on them."""
+"""Rate limits: requests beyond them are answered 429, before anything is spent on them."""
 
+import ipaddress
 import logging
+from collections import OrderedDict
 
 from aiohttp import web
 from slipstream_protocol.clock import now_ns
 
 from slipstream_server.errors import TooOften
 from slipstream_server.http.access import Handler
-from slipstream_server.http.client_buckets import ClientBuckets, client_key, is_loopback
+from slipstream_server.token_bucket import TokenBucket
 
 logger = logging.getLogger(__name__)
 
-_CALLERS = 4096
+_CLIENTS = 4096
 _REQUESTS_PER_S = 50.0
 _REQUESTS_BURST = 300
 _OFFERS_BURST_S = 10.0  # of the rate: a family behind one address opens its pages at once
-_OWN_MACHINE = 20  # a proxy on this machine asks for many, and so do tests
+_LOOPBACK_FACTOR = 20  # a proxy on this machine sends the requests of many, and so do tests
 _SECONDS_PER_MINUTE = 60
+_IPV6_SITE_BITS = 64  # the least that a provider gives to one customer
 
 
 class RateLimit:
-    """Counts requests, and offers apart, for each address.
+    """Limits requests, and offers separately, of each address.
 
     Offers cost a hundred times what other requests do: each makes sockets, keys and a stream.
 
     Args:
-        offers_per_minute: of one address; 0 sets no limit to anything.
+        offers_per_minute: of one address; 0 means no limit of either kind.
     """
 
     def __init__(self, offers_per_minute: int) -> None:
-        per_s = offers_per_minute / _SECONDS_PER_MINUTE
-        self._limits = {own: _Limits(per_s, own) for own in (False, True)} if per_s else {}
+        offers_per_s = offers_per_minute / _SECONDS_PER_MINUTE
+        self._is_limited = offers_per_minute > 0
+        if self._is_limited:
+            self._remote = _ClientLimits(offers_per_s, factor=1)
+            self._loopback = _ClientLimits(offers_per_s, factor=_LOOPBACK_FACTOR)
 
     @web.middleware
-    async def check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse what comes too often."""
-        caller = client_key(request.remote)
-        limits = self._limits.get(is_loopback(caller))
-        if limits is not None:
-            limits.count(caller, is_offer=request.method == "POST")
+    async def limit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Raise TooOften if the client makes too many requests."""
+        if self._is_limited:
+            client = client_key(request.remote)
+            limits = self._loopback if is_loopback(client) else self._remote
+            limits.count(client, is_offer=request.method == "POST")
         return await handler(request)
 
 
-class _Limits:
-    """The limits of one kind of address."""
+class _ClientLimits:
+    """The limits of remote addresses, or those of this machine's own."""
 
-    def __init__(self, offers_per_s: float, own_machine: bool) -> None:
-        times = _OWN_MACHINE if own_machine else 1
+    def __init__(self, offers_per_s: float, *, factor: int) -> None:
         self._requests = ClientBuckets(
-            rate_per_s=_REQUESTS_PER_S * times, burst=_REQUESTS_BURST * times, capacity=_CALLERS
+            rate_per_s=_REQUESTS_PER_S * factor, burst=_REQUESTS_BURST * factor, capacity=_CLIENTS
         )
         self._offers = ClientBuckets(
-            rate_per_s=offers_per_s * times,
-            burst=max(1.0, offers_per_s * times * _OFFERS_BURST_S),
-            capacity=_CALLERS,
+            rate_per_s=offers_per_s * factor,
+            burst=max(1.0, offers_per_s * factor * _OFFERS_BURST_S),
+            capacity=_CLIENTS,
         )
-        self._refused = ""  # who was refused last: the log names each flood once, not each request
+        self._last_refused = ""  # each flood is logged once, not each of its requests
 
-    def count(self, caller: str, *, is_offer: bool) -> None:
-        """Raise TooOften if the caller asks too often."""
+    def count(self, client: str, *, is_offer: bool) -> None:
+        """Count a request. Raises TooOften if it is beyond a limit."""
         now = now_ns()
-        for what, callers in (("offers", self._offers), ("requests", self._requests)):
-            if what == "offers" and not is_offer:
-                continue
-            if wait_s := callers.wait_s(caller, now):
-                if caller != self._refused:
-                    self._refused = caller
-                    logger.warning("%s makes too many %s and is refused", caller, what)
-                raise TooOften(
-                    f"too many {what} come from {caller}; ask again in {wait_s:.1f} s, or start "
-                    "the server with a larger --offers-per-minute",
-                    retry_after_s=wait_s,
-                )
+        if is_offer:
+            self._take(self._offers, "offers", client, now)
+        self._take(self._requests, "requests", client, now)
+
+    def _take(self, buckets: "ClientBuckets", kind: str, client: str, now: int) -> None:
+        wait_s = buckets.take(client, now)
+        if not wait_s:
+            return
+        if client != self._last_refused:
+            self._last_refused = client
+            logger.warning("%s makes too many %s and is refused", client, kind)
+        raise TooOften(
+            f"too many {kind} come from {client}; ask again in {wait_s:.1f} s, or start "
+            "the server with a larger --offers-per-minute",
+            retry_after_s=wait_s,
+        )
+
+
+class ClientBuckets:
+    """A token bucket for each client; the one unused for longest is forgotten first.
+
+    Pure: names and times are arguments.
+
+    Args:
+        rate_per_s: requests a second that a client may make.
+        burst: requests it may make at once.
+        capacity: clients remembered.
+
+    Raises:
+        ValueError: if `capacity` is less than 1.
+    """
+
+    def __init__(self, *, rate_per_s: float, burst: float, capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity is {capacity}, it must be at least 1")
+        self._rate_per_s = rate_per_s
+        self._burst = burst
+        self._capacity = capacity
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, client: str, now_ns: int) -> float:
+        """Count a request; returns 0, or in how many seconds a refused client may try again."""
+        bucket = self._buckets.pop(client, None)
+        if bucket is None:
+            bucket = TokenBucket(rate_per_s=self._rate_per_s, burst=self._burst)
+        self._buckets[client] = bucket
+        self._forget(now_ns)
+        return 0.0 if bucket.take(1, now_ns) else bucket.wait_s(1, now_ns)
+
+    def _forget(self, now_ns: int) -> None:
+        """Forget clients beyond the capacity, and the oldest one if its bucket is full again."""
+        while len(self._buckets) > self._capacity:
+            self._buckets.popitem(last=False)
+        oldest = next(iter(self._buckets))
+        if self._buckets[oldest].is_full(now_ns) and len(self._buckets) > 1:
+            del self._buckets[oldest]
+
+
+def client_key(address: str | None) -> str:
+    """The client that an address belongs to: the address itself, or the /64 of an IPv6 address."""
+    try:
+        parsed = ipaddress.ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    if parsed.is_loopback:
+        return str(parsed)
+    return str(ipaddress.ip_network((parsed, _IPV6_SITE_BITS), strict=False))
+
+
+def is_loopback(client: str) -> bool:
+    """Whether a client, as `client_key` names it, is this machine."""
+    try:
+        return ipaddress.ip_address(client).is_loopback
+    except ValueError:
+        return False

@@ -159,7 +159,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         if isinstance(error, Unauthorized):
             response.headers["WWW-Authenticate"] = "Bearer"
         return response
-    except TooOften as error:  # the throttle has logged it, once for many
+    except TooOften as error:  # the rate limit has logged it, once for many
         return _later(error)
     except Unavailable as error:
         logger.log(_level(request), "%s %s: %s", request.method, request.path, error)

@@ -186,7 +186,7 @@ async def multi_process(config: ServerConfig, page: Path) -> AsyncIterator[web.A
     rate_limit = RateLimit(config.offers_per_minute)
     app = web.Application(
         client_max_size=BODY_MAX_BYTES,
-        middlewares=[guard.mark, errors_as_json, rate_limit.check, guard.check],
+        middlewares=guard.middlewares(errors_as_json, rate_limit.limit),
     )
     app.add_routes(FrontApi(front).routes())
     app.add_routes(probes.routes())

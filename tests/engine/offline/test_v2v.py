@@ -49,8 +49,8 @@ def v2v(source: Path, target: Path, *options: str) -> int:
     return main(["v2v", str(source), str(target), "--prompt", "neon", "--size", "64x48", *options])
 
 
-# the command as in a terminal: a shell's background job, as the tests may be, ignores SIGINT, and so
-# do its children unless they undo it
+# the command as in a terminal: where the tests are a shell's background job they ignore SIGINT, and
+# their children inherit that
 HEED_SIGINT = """
 import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,7 +1,13 @@
-"""Who is let in, and what every answer carries."""
+"""http/access.py: which requests are authorised, and which headers every answer carries."""
 
 import asyncio
 from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from slipstream_server.config import ServerConfig
+from slipstream_server.http.access import COOKIE, Guard
 
 from tests.server.calls import OFFER_PATH
 from tests.server.serving import serving
@@ -11,7 +17,7 @@ ICE_SERVERS = "/api/v1/webrtc/ice-servers"
 
 
 async def test_the_api_needs_the_token_in_one_of_three_ways(tmp_path: Path) -> None:
-    """query, header, or the cookie a page opened with it has got; the page itself needs none."""
+    """query, header, or the cookie that a page opened with it gets; the page itself needs none."""
     async with serving(tmp_path, ready=False, token=TOKEN) as server:
         get = server.client.get
         for path in (ICE_SERVERS, "/metrics"):
@@ -31,6 +37,19 @@ async def test_the_api_needs_the_token_in_one_of_three_ways(tmp_path: Path) -> N
             assert "SameSite=Strict" in cookie
         async with get(ICE_SERVERS) as response:  # with the cookie by now
             assert response.status == 200
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_the_cookie_of_https_is_for_https_only(scheme: str) -> None:
+    """`Secure`: it would else be sent in the clear to the same host's port of plain HTTP."""
+
+    async def page(request: web.Request) -> web.StreamResponse:
+        return web.Response()
+
+    request = make_mocked_request("GET", f"/?token={TOKEN}", headers={"Host": "a"})
+    answer = await Guard(ServerConfig(token=TOKEN)).add_headers(request.clone(scheme=scheme), page)
+    assert isinstance(answer, web.Response)
+    assert bool(answer.cookies[COOKIE]["secure"]) is (scheme == "https")
 
 
 async def test_a_token_that_is_no_text_is_a_wrong_one(tmp_path: Path) -> None:
@@ -76,7 +95,7 @@ async def test_a_name_that_was_made_to_point_here_is_refused(tmp_path: Path) -> 
 
 
 async def test_every_answer_carries_the_headers(tmp_path: Path) -> None:
-    """errors too; and no other site is ever allowed in."""
+    """errors too; and without a token no other origin is allowed."""
     async with serving(tmp_path, ready=False) as server:
         for path in ("/", "/view/some", "/studio/main.js", "/health", "/nothing"):
             async with server.client.get(path) as response:
