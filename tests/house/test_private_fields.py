@@ -22,11 +22,7 @@ AIORTC = {
 }
 # modules that still do, until what they look at has a public way
 ALLOWED = {
-    "tests.engine.diffusion.test_cuda_graphs",
-    "tests.engine.diffusion.test_pipeline",
-    "tests.engine.kv_cache.test_rolling_cache",
     "tests.engine.served_toy",
-    "tests.engine.serving.test_streams",
     "tests.engine.weights.test_wan",
     "tests.server.sessions.test_garbage",
 }

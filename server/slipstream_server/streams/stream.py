@@ -20,7 +20,7 @@ from slipstream_server.streams.engine_lease import EngineLease
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider, Publisher
 from slipstream_server.streams.publisher_slot import PublisherSlot
-from slipstream_server.streams.stream_state import StreamState
+from slipstream_server.streams.stream_state import StreamStateMachine
 from slipstream_server.streams.telemetry import StreamTelemetry
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Stream:
             self.chunk_pipe, self._telemetry, hold_s=hold_s, now_ns=offered_ns
         )
         self._hold_s = hold_s
-        self._state = StreamState()
+        self._state = StreamStateMachine()
         self._announced: StateName = self._state.name
         self._channel: ParameterChannel | None = None
         self._ending = asyncio.Event()

@@ -11,7 +11,7 @@ restarting   no engine; the next one is awaited
 from slipstream_server.control.events import StateName
 
 
-class StreamState:
+class StreamStateMachine:
     """The state that follows from the events of one stream."""
 
     def __init__(self) -> None:

@@ -1,11 +1,11 @@
 """The state of a stream after scripted events."""
 
 import pytest
-from slipstream_server.streams.stream_state import StreamState
+from slipstream_server.streams.stream_state import StreamStateMachine
 
 
-def after(*events: str) -> StreamState:
-    state = StreamState()
+def after(*events: str) -> StreamStateMachine:
+    state = StreamStateMachine()
     for event in events:
         if event in ("pause", "go on"):
             state.on_paused(event == "pause")
