@@ -137,8 +137,8 @@ def _ages(
         if frame is None:
             continue
         delays.append(shown_ms - (frame["received"] - offset_ms))
-        if age_ms is not None and frame["filmed"] is not None:
-            estimated_ms = shown_ms - (frame["filmed"] - timing["origin_ms"])
+        if age_ms is not None and frame["captured_unix"] is not None:
+            estimated_ms = shown_ms - (frame["captured_unix"] - timing["origin_ms"])
             errors.append(abs(estimated_ms - age_ms))
     return delays, errors, len(delays) / len(shown)
 

@@ -1,4 +1,4 @@
-"""The page without a server: its files and a server's answers are put into Chromium by hand."""
+"""The page without a server: its files and a server's responses are put into Chromium by hand."""
 
 import json
 from collections.abc import AsyncIterator
@@ -13,44 +13,54 @@ from tests.e2e.browser import running_chromium
 SECURE = "http://localhost:1"
 INSECURE = "http://studio.test"
 _WEB = Path(__file__).parents[2] / "web"
-_KINDS = {
+_CONTENT_TYPES = {
     ".html": "text/html",
     ".js": "text/javascript",
     ".css": "text/css",
     ".svg": "image/svg+xml",
 }
+_BLANK = "/blank"
 
 
-class Fake:
-    """A server of files and of prepared answers.
+class FakeServer:
+    """Serves the files of `web/` and prepared responses to one page.
 
     Args:
-        page: whose requests are answered; none leaves the browser.
+        page: whose requests it answers; none leaves the browser.
     """
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.answers: dict[str, tuple[int, dict[str, str], Any]] = {
+        self.requests: list[tuple[str, str]] = []  # method and path
+        self._responses: dict[str, tuple[int, dict[str, str], Any]] = {
             "/health": (200, {}, {"ready": True, "engine_state": "ready", "engine_detail": ""}),
             "/api/v1/webrtc/ice-servers": (200, {}, {"iceServers": []}),
+            _BLANK: (200, {}, {}),
         }
-        self.asked: list[tuple[str, str]] = []
 
-    def answer(
+    def respond(
         self, path: str, status: int, body: Any, *, headers: dict[str, str] | None = None
     ) -> None:
-        """What to say on `path` from now on."""
-        self.answers[path] = (status, headers or {}, body)
+        """Respond so to requests for `path` from now on; the body goes out as JSON."""
+        self._responses[path] = (status, headers or {}, body)
+
+    async def evaluate(self, script: str, argument: Any = None) -> Any:
+        """Call a JavaScript function, which may import modules, on a page without elements."""
+        await self.page.goto(f"{SECURE}{_BLANK}")
+        return await self.page.evaluate(script, argument)
 
     async def handle(self, route: Route) -> None:
         path = "/" + route.request.url.split("/", 3)[3].partition("?")[0]
-        self.asked.append((route.request.method, path))
-        file = _WEB / (path.strip("/") or "index.html")
-        if path in self.answers:
-            status, headers, body = self.answers[path]
+        self.requests.append((route.request.method, path))
+        if path == "/view" or path.startswith("/view/"):
+            file = _WEB / "view.html"
+        else:
+            file = _WEB / (path.strip("/") or "index.html")
+        if path in self._responses:
+            status, headers, body = self._responses[path]
             await route.fulfill(status=status, headers=headers, body=json.dumps(body))
         elif file.is_file():
-            await route.fulfill(body=file.read_bytes(), content_type=_KINDS[file.suffix])
+            await route.fulfill(body=file.read_bytes(), content_type=_CONTENT_TYPES[file.suffix])
         else:
             await route.fulfill(status=404, body="")
 
@@ -63,10 +73,10 @@ async def browser(chromium: Path) -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def fake(browser: Browser) -> AsyncIterator[Fake]:
-    """An empty page of its own before a fake server."""
+async def server(browser: Browser) -> AsyncIterator[FakeServer]:
+    """A fake server with a new page of its own."""
     page = await browser.new_page()
-    fake = Fake(page)
-    await page.route("**/*", fake.handle)
-    yield fake
+    server = FakeServer(page)
+    await page.route("**/*", server.handle)
+    yield server
     await page.close()

@@ -1,118 +1,120 @@
 /**
- * The data channels. `parameters`: updates out, numbered; the server's events in. `timing`: the stamps
- * of every frame, which may be lost and may overtake each other.
+ * The two data channels. `parameters`: numbered updates to the server, its events to the page.
+ * `timing`: the stamps of every frame, unordered and without retransmission.
  */
 
 const PING_INTERVAL_MS = 1_000;
 const FIRST_PINGS = 10; // close together: the clocks should be known by the first picture
 const FIRST_PING_INTERVAL_MS = 100;
-/** The server says something every second, and this many looks in a row have found nothing. */
-const SILENT_LOOKS = 8;
-const LOOK_MS = 500;
+const CHECK_INTERVAL_MS = 500;
+/** The server sends something every second; after so many checks without, it is gone. */
+const SILENT_CHECKS = 8;
 
 /**
- * @typedef {object} Ears
- * @property {() => void} opened
- * @property {(message: any) => void} message an event from the server
- * @property {(message: ArrayBuffer) => void} timing stamps of some frames
- * @property {() => void} closed by the other side
- * @property {() => void} silent the other side has vanished: nothing was heard for 4 s
+ * @typedef {object} ChannelListener
+ * @property {() => void} onOpen
+ * @property {(message: any) => void} onMessage an event from the server
+ * @property {(message: ArrayBuffer) => void} onTimings stamps of some frames
+ * @property {() => void} onClose by the other side
+ * @property {() => void} onSilence the other side has vanished: nothing was received for 4 s
  */
 
-/** Lives as long as the connection it was made for. */
-export class Channel {
-  #channel;
+/** Both channels of one connection, for as long as that lasts. */
+export class DataChannels {
+  #parameters;
   #rev = 0;
+  #pingTimer = 0;
   #pings = 0;
-  #pinged = 0;
-  #looks = 0;
-  #silentLooks = 0;
-  #isOurs = true;
+  #checkTimer = 0;
+  #silentChecks = 0;
+  #isDetached = false;
 
   /**
    * @param {RTCPeerConnection} pc that has not offered yet
-   * @param {Ears} ears
+   * @param {ChannelListener} listener
    */
-  constructor(pc, ears) {
-    this.#channel = pc.createDataChannel("parameters", { ordered: true });
-    this.#channel.addEventListener("open", () => {
+  constructor(pc, listener) {
+    this.#parameters = pc.createDataChannel("parameters", { ordered: true });
+    this.#parameters.addEventListener("open", () => {
       this.#ping();
-      this.#looks = setInterval(() => this.#look(ears), LOOK_MS);
-      ears.opened();
+      this.#checkTimer = setInterval(() => this.#checkSilence(listener), CHECK_INTERVAL_MS);
+      listener.onOpen();
     });
-    this.#channel.addEventListener("message", ({ data }) => {
-      this.#silentLooks = 0;
-      if (this.#isOurs) ears.message(JSON.parse(data));
+    this.#parameters.addEventListener("message", ({ data }) => {
+      this.#silentChecks = 0;
+      if (!this.#isDetached) listener.onMessage(JSON.parse(data));
     });
-    this.#channel.addEventListener("close", () => {
-      this.#rest();
-      if (this.#isOurs) ears.closed();
+    this.#parameters.addEventListener("close", () => {
+      this.#stopTimers();
+      if (!this.#isDetached) listener.onClose();
     });
     const timing = pc.createDataChannel("timing", { ordered: false, maxRetransmits: 0 });
     timing.binaryType = "arraybuffer";
     timing.addEventListener("message", ({ data }) => {
-      if (this.#isOurs) ears.timing(data);
+      if (!this.#isDetached) listener.onTimings(data);
     });
   }
 
   get isOpen() {
-    return this.#channel.readyState === "open";
+    return this.#parameters.readyState === "open";
   }
 
   /**
    * @param {object} update parameters to change
-   * @returns {number | null} the update's number, null if nobody is there to take it
+   * @returns {number | null} the update's number, null if the channel is not open
    */
-  send(update) {
+  sendUpdate(update) {
     const rev = this.#rev + 1;
-    if (!this.#say({ ...update, rev })) return null;
+    if (!this.sendMessage({ ...update, rev })) return null;
     this.#rev = rev;
     return rev;
   }
 
   /**
-   * The server's first picture is on the screen: the last part of its time to first frame.
-   * @param {number | null} server_ms when, on the server's clock, where that is known
+   * Report the first picture on the screen: the last part of the time to first frame.
+   * @param {number | null} server_ms when, on the server's clock; null if not known
    */
-  firstShown(server_ms) {
-    this.#say({ type: "first_shown", server_ms });
+  sendFirstShown(server_ms) {
+    this.sendMessage({ type: "first_shown", server_ms });
   }
 
-  /** @param {object} message that changes nothing, and is not answered */
-  tell(message) {
-    this.#say(message);
-  }
-
-  /** No more news from here on; the connection takes the channel along. */
-  leave() {
-    this.#isOurs = false;
-    this.#rest();
-  }
-
-  #rest() {
-    clearTimeout(this.#pings);
-    clearInterval(this.#looks);
-  }
-
-  /** Looks are counted, not time: a page that was asleep itself has heard nothing either. */
-  #look(/** @type {Ears} */ ears) {
-    this.#silentLooks += 1;
-    if (this.#silentLooks < SILENT_LOOKS) return;
-    this.#rest();
-    ears.silent();
-  }
-
-  /** Answered with a `pong` that carries `t` back. */
-  #ping() {
-    this.#say({ type: "ping", t: performance.now() });
-    this.#pinged += 1;
-    const wait_ms = this.#pinged < FIRST_PINGS ? FIRST_PING_INTERVAL_MS : PING_INTERVAL_MS;
-    this.#pings = setTimeout(() => this.#ping(), wait_ms);
-  }
-
-  /** @param {object} message */
-  #say(message) {
-    if (this.isOpen) this.#channel.send(JSON.stringify(message));
+  /**
+   * Send a message as it is, without a number.
+   * @param {object} message
+   * @returns {boolean} whether the channel was open
+   */
+  sendMessage(message) {
+    if (this.isOpen) this.#parameters.send(JSON.stringify(message));
     return this.isOpen;
+  }
+
+  /** Report nothing more to the listener; the connection closes the channels. */
+  detach() {
+    this.#isDetached = true;
+    this.#stopTimers();
+  }
+
+  #stopTimers() {
+    clearTimeout(this.#pingTimer);
+    clearInterval(this.#checkTimer);
+  }
+
+  /**
+   * Checks are counted, not time: while the page itself was suspended it received nothing either.
+   * @param {ChannelListener} listener
+   */
+  #checkSilence(listener) {
+    this.#silentChecks += 1;
+    if (this.#silentChecks < SILENT_CHECKS) return;
+    this.#stopTimers();
+    listener.onSilence();
+  }
+
+  /** The server answers with a `pong` that carries `t` back. */
+  #ping() {
+    this.sendMessage({ type: "ping", t: performance.now() });
+    this.#pings += 1;
+    const wait_ms = this.#pings < FIRST_PINGS ? FIRST_PING_INTERVAL_MS : PING_INTERVAL_MS;
+    this.#pingTimer = setTimeout(() => this.#ping(), wait_ms);
   }
 }

@@ -1,14 +1,14 @@
 /**
- * Everything that can go wrong, in words a person can act on: what happened, and what to do.
+ * Everything that can go wrong, for people: what happened, and what to do about it.
  */
 
-/** A trouble as the page shows it: `title` says what happened, `advice` what to do about it. */
+/** An error as a page shows it: `title` says what happened, `advice` what to do about it. */
 export class Problem extends Error {
   /**
    * @param {string} title
    * @param {string} advice
    * @param {unknown} [cause]
-   * @param {number} [status] that the server answered with
+   * @param {number} [status] of the HTTP response, if that was a refusal
    */
   constructor(title, advice, cause, status) {
     super(title, { cause });
@@ -21,7 +21,8 @@ export class Problem extends Error {
 
 const PRESS_START = "Then press Start again.";
 
-const CAMERA_WORDS = new Map([
+/** Title and advice by the name of the browser's exception. */
+const CAMERA_PROBLEMS = new Map([
   ["NotAllowedError", [
     "The browser did not give the camera",
     "Click the camera or lock sign in the address bar, allow the camera for this page, and look "
@@ -43,7 +44,7 @@ const CAMERA_WORDS = new Map([
 ]);
 
 /**
- * What stands in the way of any camera at all, before one is asked for.
+ * Why no camera can be had at all, before one is requested.
  * @returns {Problem | null}
  */
 export function browserProblem() {
@@ -66,7 +67,7 @@ export function browserProblem() {
 
 /**
  * @param {DOMException} error of getUserMedia or getDisplayMedia
- * @param {boolean} isScreen whether a screen or window was asked for
+ * @param {boolean} isScreen whether a screen or window was requested
  */
 export function cameraProblem(error, isScreen) {
   if (isScreen && error.name === "NotAllowedError") {
@@ -76,14 +77,14 @@ export function cameraProblem(error, isScreen) {
       error,
     );
   }
-  const [title, advice] = CAMERA_WORDS.get(error.name) ?? [
+  const [title, advice] = CAMERA_PROBLEMS.get(error.name) ?? [
     "The camera did not start",
     `The browser says: ${error.message || error.name}. Choose another camera in the list.`,
   ];
   return new Problem(title, `${advice} ${PRESS_START}`, error);
 }
 
-/** The camera was there and left: unplugged, closed by its program, or sharing was ended. */
+/** The camera ended during use: unplugged, closed by its program, or sharing was stopped. */
 export function cameraEnded() {
   return new Problem(
     "The camera stopped giving pictures",
@@ -92,7 +93,7 @@ export function cameraEnded() {
 }
 
 /**
- * A request that never became an answer.
+ * A request without a response.
  * @param {unknown} error of fetch
  */
 export function networkProblem(error) {
@@ -111,29 +112,29 @@ export function networkProblem(error) {
 }
 
 /**
- * A refusal. The server's text says the value, the rule and what to do, so it is shown as it is.
+ * A response that is an error. The server's text already says the value, the rule and what to do.
  * @param {number} status
- * @param {string} text what the server says, empty if nothing
- * @param {string | null} retryAfter the header, in seconds
+ * @param {string} text the reason the server gives, or empty
+ * @param {string | null} retryAfter the header `Retry-After`, in seconds
  */
 export function refusal(status, text, retryAfter) {
-  const said = text ? sentence(text) : `It answered with status ${status} and no reason.`;
+  const reason = text ? sentence(text) : `It answered with status ${status} and no reason.`;
   if (status === 503) {
     const wait = retryAfter ? `Try again in ${retryAfter} s.` : "Try again in a few seconds.";
-    return new Problem("The server cannot take this call now", `${said} ${wait}`, null, status);
+    return new Problem("The server cannot take this call now", `${reason} ${wait}`, null, status);
   }
   if (status === 401 || status === 403) {
-    const advice = `${said} Open the page by the link it printed.`;
+    const advice = `${reason} Open the page by the link it printed.`;
     return new Problem("The server wants a token", advice, null, status);
   }
   if (status >= 500) {
-    const advice = `${said} Its log says more. ${PRESS_START}`;
+    const advice = `${reason} Its log says more. ${PRESS_START}`;
     return new Problem("The server failed", advice, null, status);
   }
-  return new Problem("The server did not accept the call", said, null, status);
+  return new Problem("The server did not accept the call", reason, null, status);
 }
 
-/** Signalling went through, media does not. */
+/** Signalling worked, but ICE found no path for the media. */
 export function noMediaPath() {
   return new Problem(
     "No way for the video to the server",
@@ -143,7 +144,7 @@ export function noMediaPath() {
   );
 }
 
-/** @param {number} seconds how long the call was waited for */
+/** @param {number} seconds the deadline */
 export function setupTooSlow(seconds) {
   return new Problem(
     `The call did not come up within ${seconds} s`,
@@ -151,7 +152,7 @@ export function setupTooSlow(seconds) {
   );
 }
 
-/** The server hung up without saying why. */
+/** The server closed the connection without a reason. */
 export function callClosed() {
   return new Problem(
     "The server closed the call",
@@ -164,7 +165,7 @@ export function streamStopped(reason) {
   return new Problem("The server ended the stream", `${sentence(reason)} ${PRESS_START}`);
 }
 
-/** The server was there and says nothing any more. */
+/** Nothing is received from the server any more. */
 export function serverSilent() {
   return new Problem(
     "The server has fallen silent",
@@ -172,7 +173,7 @@ export function serverSilent() {
   );
 }
 
-/** @param {string} reason the server's text for an engine that took its streams along */
+/** @param {string} reason the server's text for an engine failure that ended the stream */
 export function engineStopped(reason) {
   return new Problem(
     "The engine stopped",
@@ -181,7 +182,7 @@ export function engineStopped(reason) {
 }
 
 /**
- * Whatever was thrown, as a problem: what is not one already is a bug of this page, and says so.
+ * Anything thrown, as a problem; what is not one already is a bug of this page.
  * @param {unknown} error
  */
 export function asProblem(error) {
@@ -193,7 +194,7 @@ export function asProblem(error) {
   );
 }
 
-/** @param {string} text lower-case server text, made to stand as a sentence */
+/** The text as a sentence: capitalised and with a full stop. @param {string} text */
 export function sentence(text) {
   const trimmed = text.trim();
   const first = trimmed.charAt(0).toUpperCase() + trimmed.slice(1);

@@ -1,19 +1,20 @@
 /**
- * The server's clock, seen from here by pings. Pure: times come in, nothing reads a clock.
+ * The server's clock, estimated from pings as NTP does (RFC 5905). Pure: times come in, no clock is
+ * read.
  *
- * A ping and its answer bound the server's clock within their round trip; the truth is in the
- * middle if both ways took equally long. So the fastest round trip knows best, until it is so old
- * that two quartzes may have drifted further apart than a slower one is wrong. Two pings that cannot
- * both be true mean another clock: a server on another machine has taken over.
+ * A ping and its answer bound the server's clock within their round trip; the estimate is the
+ * middle, which is exact if both directions took equally long. So the fastest round trip has the
+ * smallest error, until it is so old that drift makes a slower but newer one better. Two pings that
+ * contradict each other mean another clock: a server on another machine has taken over.
  */
 
 const REMEMBERED_PINGS = 40;
-const DRIFT = 1e-4; // 100 ppm, of two clocks against each other
-const GRAIN_MS = 1; // browsers round their clocks
+const DRIFT = 1e-4; // 100 ppm, between two clocks
+const RESOLUTION_MS = 1; // browsers round their clocks
 
 /**
  * @typedef {object} Ping
- * @property {number} came_ms
+ * @property {number} received_ms
  * @property {number} offset_ms
  * @property {number} error_ms half the round trip
  */
@@ -32,31 +33,35 @@ export class ServerClock {
   }
 
   /**
-   * A ping's answer.
-   * @param {number} sent_ms here
-   * @param {number} server_ms there, in between
-   * @param {number} came_ms here
+   * Take in a ping's answer.
+   * @param {number} sent_ms on the local clock
+   * @param {number} server_ms on the server's clock, in between
+   * @param {number} received_ms on the local clock
    */
-  add(sent_ms, server_ms, came_ms) {
-    if (!(came_ms >= sent_ms) || !Number.isFinite(server_ms)) return;
-    const error_ms = (came_ms - sent_ms) / 2;
+  add(sent_ms, server_ms, received_ms) {
+    if (!(received_ms >= sent_ms) || !Number.isFinite(server_ms)) return;
+    const error_ms = (received_ms - sent_ms) / 2;
     const offset_ms = server_ms - sent_ms - error_ms;
-    const doubt = (/** @type {Ping} */ ping) => ping.error_ms + DRIFT * (came_ms - ping.came_ms);
+    const errorNow = (/** @type {Ping} */ ping) => (
+      ping.error_ms + DRIFT * (received_ms - ping.received_ms)
+    );
     const best = this.#best;
-    if (best && Math.abs(offset_ms - best.offset_ms) > error_ms + doubt(best) + GRAIN_MS) {
+    if (best && Math.abs(offset_ms - best.offset_ms) > error_ms + errorNow(best) + RESOLUTION_MS) {
       this.#pings = [];
     }
-    this.#pings.push({ came_ms, offset_ms, error_ms });
+    this.#pings.push({ received_ms, offset_ms, error_ms });
     if (this.#pings.length > REMEMBERED_PINGS) this.#pings.shift();
-    this.#best = this.#pings.reduce((best, ping) => (doubt(ping) <= doubt(best) ? ping : best));
+    this.#best = this.#pings.reduce((best, ping) => (
+      errorNow(ping) <= errorNow(best) ? ping : best
+    ));
   }
 
-  /** How far the server's clock is ahead of ours, in ms; null before the first answer. */
+  /** How far the server's clock is ahead of the local one; null before the first answer. */
   get offset_ms() {
     return this.#best?.offset_ms ?? null;
   }
 
-  /** How wrong `offset_ms` may be, in ms. */
+  /** How wrong `offset_ms` may be. */
   get error_ms() {
     return this.#best?.error_ms ?? Infinity;
   }

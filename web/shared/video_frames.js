@@ -1,25 +1,27 @@
 /**
- * Called for every picture a video element really shows.
+ * The frames that a video element really puts on the screen.
  */
 
 /**
- * @typedef {object} Presented
- * @property {number} shown_ms when it went to the screen, on the clock of `performance.now()`
- * @property {number | null} received_ms when its last packet was there, where the browser tells
- * @property {number | null} display_ms when it can be seen, where the browser tells
- * @property {number | null} rtp its RTP timestamp, where the browser tells
+ * Times are on the clock of `performance.now()`; null if the browser does not report them.
+ * @typedef {object} PresentedFrame
+ * @property {number} shown_ms when it was handed to the compositor
+ * @property {number | null} received_ms when its last packet had arrived
+ * @property {number | null} display_ms when it is expected to be visible
+ * @property {number | null} rtp its RTP timestamp
  */
 
 /**
+ * Call `onFrame` for every frame the element presents, for as long as it exists.
  * @param {HTMLVideoElement} video
- * @param {(frame: Presented) => void} shown
+ * @param {(frame: PresentedFrame) => void} onFrame
  */
-export function watchFrames(video, shown) {
+export function watchFrames(video, onFrame) {
   if ("requestVideoFrameCallback" in video) {
     const next = (/** @type {number} */ _now, /** @type {any} */ metadata) => {
       video.requestVideoFrameCallback(next);
       if (!isFed(video)) return;
-      shown({
+      onFrame({
         shown_ms: metadata.presentationTime,
         received_ms: metadata.receiveTime ?? null,
         display_ms: metadata.expectedDisplayTime ?? null,
@@ -28,13 +30,13 @@ export function watchFrames(video, shown) {
     };
     video.requestVideoFrameCallback(next);
   } else {
-    pollFrames(video, shown);
+    pollFrames(video, onFrame);
   }
 }
 
 /**
- * Whether the element's track brings pictures: a track that has ended, or has not begun, is painted
- * black, and that counts as a frame too.
+ * Whether the element's track brings pictures. A track that has ended, or has not begun, is painted
+ * black, and the browser counts that as a frame too.
  * @param {HTMLVideoElement} video
  */
 function isFed(video) {
@@ -43,19 +45,19 @@ function isFed(video) {
 }
 
 /**
- * For browsers without the callback: the frame counter, looked at once per screen refresh.
+ * For browsers without the callback: read the frame counter once per screen refresh.
  * @param {HTMLVideoElement} video
- * @param {(frame: Presented) => void} shown
+ * @param {(frame: PresentedFrame) => void} onFrame
  */
-function pollFrames(video, shown) {
+function pollFrames(video, onFrame) {
   let last = 0;
-  const look = (/** @type {number} */ now) => {
-    requestAnimationFrame(look);
+  const poll = (/** @type {number} */ now) => {
+    requestAnimationFrame(poll);
     const { totalVideoFrames } = video.getVideoPlaybackQuality();
     if (totalVideoFrames > last && isFed(video)) {
-      shown({ shown_ms: now, received_ms: null, display_ms: null, rtp: null });
+      onFrame({ shown_ms: now, received_ms: null, display_ms: null, rtp: null });
     }
     last = totalVideoFrames;
   };
-  requestAnimationFrame(look);
+  requestAnimationFrame(poll);
 }

@@ -1,14 +1,14 @@
 /**
- * The cameras of this machine, OBS's virtual one among them, and its screens.
+ * The cameras of this machine, OBS's virtual camera among them, and its screens.
  */
 
 import { browserProblem, cameraEnded, cameraProblem } from "../shared/problems.js";
 
-/** The choice that means a screen, a window or a tab, which the browser then asks for. */
+/** The choice of a screen, a window or a tab; the browser then asks which. */
 export const SCREEN = "screen";
 
-// asked for, never insisted on: a camera that has no such mode is still a camera
-const WANTED = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
+// wishes, not conditions: a camera without such a mode still works
+const CONSTRAINTS = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
 
 /**
  * @typedef {object} Choice
@@ -20,11 +20,14 @@ const WANTED = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ide
 export class Camera {
   /** @type {MediaStream | null} */
   #stream = null;
-  #lost;
+  #onLost;
 
-  /** @param {(problem: import("../shared/problems.js").Problem) => void} lost it went away */
-  constructor(lost) {
-    this.#lost = lost;
+  /**
+   * @param {(problem: import("../shared/problems.js").Problem) => void} onLost the camera ended by
+   *   itself
+   */
+  constructor(onLost) {
+    this.#onLost = onLost;
   }
 
   get stream() {
@@ -32,7 +35,7 @@ export class Camera {
   }
 
   /**
-   * Labels are known only after the camera was allowed once; until then entries are nameless.
+   * Labels are known only once a camera was allowed; before, cameras are numbered.
    * @returns {Promise<Choice[]>}
    */
   static async choices() {
@@ -46,22 +49,22 @@ export class Camera {
   }
 
   /**
-   * Open `choice` and let go of the one before.
+   * Open `choice` and close the one before.
    * @param {string} choice a camera's id, empty for the browser's own choice, or SCREEN
    * @returns {Promise<MediaStreamTrack>}
-   * @throws {import("../shared/problems.js").Problem}
+   * @throws {import("../shared/problems.js").Problem} if the browser does not give it
    */
   async open(choice) {
-    const impossible = browserProblem();
-    if (impossible) throw impossible;
-    const stream = await request(choice);
+    const problem = browserProblem();
+    if (problem) throw problem;
+    const stream = await openStream(choice);
     this.close();
     this.#stream = stream;
     const [track] = stream.getVideoTracks();
-    // the size of the picture matters to the model more than its rate
+    // on a slow network a screen keeps its sharpness, a camera its frame rate
     track.contentHint = choice === SCREEN ? "detail" : "motion";
     track.addEventListener("ended", () => {
-      if (this.#stream === stream) this.#lost(cameraEnded());
+      if (this.#stream === stream) this.#onLost(cameraEnded());
     });
     return track;
   }
@@ -73,13 +76,13 @@ export class Camera {
 }
 
 /** @param {string} choice */
-async function request(choice) {
+async function openStream(choice) {
   try {
     if (choice === SCREEN) {
       return await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { ideal: 30 } } });
     }
     const device = choice ? { deviceId: { exact: choice } } : {};
-    return await navigator.mediaDevices.getUserMedia({ video: { ...WANTED, ...device } });
+    return await navigator.mediaDevices.getUserMedia({ video: { ...CONSTRAINTS, ...device } });
   } catch (error) {
     throw cameraProblem(/** @type {DOMException} */ (error), choice === SCREEN);
   }

@@ -1,46 +1,42 @@
 /**
- * The call: camera up, picture down, parameters both ways. One state, one exit.
+ * The studio's call as one state machine: it connects, resumes its stream after a loss, and ends.
  */
 
-import { Channel } from "../shared/data_channel.js";
-import { Comeback, leaveTicket } from "./resume.js";
-import { settlePace } from "../shared/playout_delay.js";
-import {
-  asProblem, callClosed, engineStopped, noMediaPath, sentence, serverSilent, setupTooSlow,
-  streamStopped,
-} from "../shared/problems.js";
-import { iceServers, Session } from "../shared/signaling.js";
+import { asProblem, callClosed, serverSilent } from "../shared/problems.js";
+import { iceServers } from "../shared/signaling.js";
+import { CallAttempt } from "./call_attempt.js";
+import { Resumption, storeResumeToken } from "./resume.js";
+import { StreamState } from "./stream_state.js";
 
 const SETUP_DEADLINE_S = 20;
-const COMEBACK_DEADLINE_S = 8;
-/** The server has no stream for this token (any more): only a fresh call can help. */
+const RESUME_DEADLINE_S = 8;
+/** Statuses of an offer to resume that no retry can change: the stream is gone. */
 const NO_SUCH_STREAM = [403, 404];
-const UPLINK_BITRATE = 2_500_000;
 
 /** @typedef {"idle" | "connecting" | "warming" | "live" | "error"} State */
 
 /**
- * What a call has reached, in milliseconds after Start; null where it is not yet.
+ * What a call has reached, in milliseconds after Start; null for what is still to come.
  * @typedef {object} Milestones
- * @property {number | null} camera_ms
- * @property {number | null} answer_ms
- * @property {number | null} path_ms
- * @property {number | null} picture_ms
+ * @property {number | null} camera_ms the camera is open
+ * @property {number | null} answer_ms the server has answered the offer
+ * @property {number | null} path_ms ICE has found a media path
+ * @property {number | null} picture_ms the first generated picture is on the screen
  */
 
 /**
- * What is done with a call's news.
- * @typedef {object} Listener
- * @property {() => void} changed the state, the problem or a milestone is another
- * @property {(message: any) => void} message an event from the server, as it came
- * @property {(message: ArrayBuffer) => void} timing stamps of some frames, see `shared/latency.js`
- * @property {(stream: MediaStream) => void} output the stream to show
+ * @typedef {object} ConnectionListener
+ * @property {() => void} onChange the state, the problem, the interruption or a milestone changed
+ * @property {(message: any) => void} onMessage an event from the server
+ * @property {(message: ArrayBuffer) => void} onTimings stamps of some frames, see
+ *   `shared/latency.js`
+ * @property {(stream: MediaStream) => void} onOutput the stream to show
  */
 
 /** @returns {Milestones} */
 const noMilestones = () => ({ camera_ms: null, answer_ms: null, path_ms: null, picture_ms: null });
 
-/** A viewer's connection to the server; one call at a time. */
+/** The publisher's connection to the server; one call at a time. */
 export class Connection {
   /** @type {State} */
   #state = "idle";
@@ -48,40 +44,21 @@ export class Connection {
   #problem = null;
   #listener;
 
-  // of the call at hand
-  /** @type {AbortController | null} */
+  // of the current call
+  /** @type {AbortController | null} null while there is no call */
+  #call = null;
+  /** @type {CallAttempt | null} */
   #attempt = null;
-  /** @type {RTCPeerConnection | null} */
-  #pc = null;
-  /** @type {object | null} stands for the connection at hand, from when it is dialled */
-  #leg = null;
-  /** @type {Session | null} */
-  #session = null;
-  /** @type {Channel | null} */
-  #channel = null;
-  #serverState = "connecting";
+  #stream = new StreamState();
   #milestones = noMilestones();
-  #started_ms = 0;
-  #disconnected = false;
-  #deadline = 0;
-  /** @type {RTCIceServer[] | null} for the first connection */
-  #servers = null;
+  #start_ms = 0;
+  /** @type {RTCIceServer[] | null} for the first attempt */
+  #iceServers = null;
   /** @type {MediaStreamTrack | null} */
   #track = null;
-  /** @type {object} those in force, as far as is known here */
-  #parameters = {};
-  #engineTrouble = "";
+  #resumption = new Resumption(() => this.#retry());
 
-  // of the way back to its stream
-  /** @type {import("./resume.js").Ticket | null} */
-  #ticket = null;
-  /** @type {Comeback | null} */
-  #comeback = null;
-  /** @type {Session | null} the call that broke off */
-  #brokenOff = null;
-  #retry = 0;
-
-  /** @param {Listener} listener */
+  /** @param {ConnectionListener} listener */
   constructor(listener) {
     this.#listener = listener;
   }
@@ -98,66 +75,68 @@ export class Connection {
     return this.#milestones;
   }
 
-  /** Whether there is a call to stop; an engine in trouble does not end it. */
+  /** Whether there is a call to stop; a lost connection or an engine that fails does not end it. */
   get isOpen() {
-    return this.#attempt !== null;
+    return this.#call !== null;
   }
 
   get isPaused() {
-    return this.#serverState === "paused";
+    return this.#stream.isPaused;
   }
 
-  /** Why no new picture comes though the call goes on, in words; empty where nothing is wrong. */
+  /** Why no new pictures come though the call goes on, for people; empty if nothing is wrong. */
   get interruption() {
-    if (this.#comeback) return "The connection broke off, coming back to the same stream…";
-    if (this.#disconnected) return "The network is interrupted, waiting for it to come back";
-    if (this.#serverState === "restarting") {
+    if (this.#resumption.isActive) {
+      return "The connection broke off, coming back to the same stream…";
+    }
+    if (this.#attempt?.isInterrupted) {
+      return "The network is interrupted, waiting for it to come back";
+    }
+    if (this.#stream.isRestarting) {
       return "The engine stopped and is being started again, the call stays up…";
     }
     return "";
   }
 
   /**
-   * Call the server; all that fails ends in state `error`, never in a rejection.
+   * Call the server. Every failure ends in the state `error`, never in a rejection.
    * @param {() => Promise<MediaStreamTrack>} openCamera
    * @param {object} parameters the stream starts with
    */
   async start(openCamera, parameters) {
-    const { signal } = this.#begin();
-    this.#parameters = parameters;
+    const { signal } = this.#begin(parameters);
     try {
-      this.#servers = await iceServers(); // first: a server that is gone needs no camera
+      this.#iceServers = await iceServers(); // first: without a server there is no need of a camera
       if (signal.aborted) return;
-      if (await this.#filmed(signal, openCamera)) await this.#dialAfresh(signal);
+      if (await this.#takeCamera(signal, openCamera)) await this.#startStream();
     } catch (error) {
       if (!signal.aborted) this.#end("error", asProblem(error));
     }
   }
 
   /**
-   * Come back to the stream of a page before this one; as `start` where it is gone.
+   * Resume the stream of the page before this one; start a new one if it is gone.
    * @param {() => Promise<MediaStreamTrack>} openCamera
-   * @param {object} parameters for a stream that has to start anew
-   * @param {import("./resume.js").Ticket} ticket
+   * @param {object} parameters a new stream starts with
+   * @param {import("./resume.js").ResumeToken} token
    */
-  async resume(openCamera, parameters, ticket) {
-    const { signal } = this.#begin();
-    this.#parameters = parameters;
+  async resume(openCamera, parameters, token) {
+    const { signal } = this.#begin(parameters);
     try {
-      if (!await this.#filmed(signal, openCamera)) return;
-      this.#ticket = ticket;
-      this.#broke(callClosed());
+      if (!await this.#takeCamera(signal, openCamera)) return;
+      this.#resumption.token = token;
+      this.#onLost(callClosed());
     } catch (error) {
       if (!signal.aborted) this.#end("error", asProblem(error));
     }
   }
 
-  /** The page is being left: the next one in this tab may come back to the stream. */
+  /** The page is being left: store the resume token, for the next page in this tab. */
   suspend() {
-    if (!this.#ticket) return this.stop();
-    leaveTicket(this.#ticket);
-    this.#dropLeg();
-    this.#brokenOff = null;
+    if (!this.#resumption.token) return this.stop();
+    storeResumeToken(this.#resumption.token);
+    this.#dropAttempt();
+    this.#resumption.lostSession = null; // the stream must not be ended with this page
     return this.#end("idle", null);
   }
 
@@ -165,71 +144,75 @@ export class Connection {
     this.#end("idle", null);
   }
 
-  /** @param {import("../shared/problems.js").Problem} problem that makes going on pointless */
+  /** @param {import("../shared/problems.js").Problem} problem that ends the call */
   fail(problem) {
     if (this.isOpen) this.#end("error", problem);
   }
 
   /**
    * @param {object} update parameters to change
-   * @returns {number | null} the update's number, null if nobody is there to take it
+   * @returns {number | null} the update's number, null if there is no open connection
    */
-  send(update) {
-    return this.#channel?.send(update) ?? null;
+  sendUpdate(update) {
+    return this.#attempt?.channels?.sendUpdate(update) ?? null;
   }
 
-  /** @param {MediaStreamTrack} track another camera for the same call */
+  /** @param {object} message that changes no parameter */
+  sendMessage(message) {
+    this.#attempt?.channels?.sendMessage(message);
+  }
+
+  /** @param {MediaStreamTrack} track of another camera, for the same call */
   async replaceTrack(track) {
-    await this.#pc?.getSenders()[0].replaceTrack(track);
+    await this.#attempt?.replaceTrack(track);
     this.#track = track;
   }
 
-  /** The browser says that the network is back, perhaps another one. */
+  /** The browser reports that the network is back, perhaps another one. */
   networkChanged() {
-    if (this.#comeback) {
-      this.#comeback.hurry();
-      this.#retryLater();
-    } else if (this.#disconnected) {
-      this.#broke(serverSilent());
+    if (this.#resumption.isActive) {
+      this.#resumption.resetBackoff();
+      this.#resumption.retry();
+    } else if (this.#attempt?.isInterrupted) {
+      this.#onLost(serverSilent());
     }
-  }
-
-  /** @param {object} message that changes nothing */
-  tell(message) {
-    this.#channel?.tell(message);
   }
 
   /** @returns {Promise<Iterable<any>>} what the browser counts of the call; nothing without one */
   async stats() {
-    return (await this.#pc?.getStats())?.values() ?? [];
+    return await this.#attempt?.stats() ?? [];
   }
 
   /**
-   * The first output frame is on the screen.
-   * @param {number | null} server_ms when, on the server's clock, where that is known
+   * An output frame is on the screen; only the first of a call matters.
+   * @param {number | null} server_ms when, on the server's clock; null if not known
    */
-  firstShown(server_ms) {
+  frameShown(server_ms) {
     if (!this.isOpen || this.#milestones.picture_ms !== null) return;
-    this.#channel?.firstShown(server_ms);
+    this.#attempt?.channels?.sendFirstShown(server_ms);
     this.#reached("picture_ms");
     this.#settle();
   }
 
-  #begin() {
+  // ---- connecting
+
+  /** @param {object} parameters */
+  #begin(parameters) {
     this.#end("idle", null);
-    this.#attempt = new AbortController();
+    this.#call = new AbortController();
     this.#milestones = noMilestones();
-    this.#started_ms = performance.now();
-    this.#to("connecting");
-    return this.#attempt;
+    this.#start_ms = performance.now();
+    this.#stream = new StreamState(parameters);
+    this.#enter("connecting");
+    return this.#call;
   }
 
   /**
    * @param {AbortSignal} signal
    * @param {() => Promise<MediaStreamTrack>} openCamera
-   * @returns {Promise<boolean>} whether there is a camera and the call is still wanted
+   * @returns {Promise<boolean>} false if the call was ended meanwhile
    */
-  async #filmed(signal, openCamera) {
+  async #takeCamera(signal, openCamera) {
     const track = await openCamera();
     if (signal.aborted) {
       track.stop();
@@ -240,225 +223,145 @@ export class Connection {
     return true;
   }
 
-  /** @param {AbortSignal} signal */
-  async #dialAfresh(signal) {
-    await this.#dial(signal, { initialParameters: this.#parameters }, SETUP_DEADLINE_S);
+  async #startStream() {
+    await this.#connect({ initialParameters: this.#stream.parameters }, SETUP_DEADLINE_S);
   }
 
   /**
-   * @param {AbortSignal} signal
-   * @param {object} extra of the offer
-   * @param {number} deadline_s
+   * @param {object} fields further fields of the offer
+   * @param {number} deadline_s until the data channel must be open
    */
-  async #dial(signal, extra, deadline_s) {
-    const leg = {};
-    this.#leg = leg;
-    const isOver = () => signal.aborted || leg !== this.#leg;
+  async #connect(fields, deadline_s) {
+    this.#attempt?.drop();
+    const attempt = this.#attempt = new CallAttempt({
+      onOutput: (stream) => this.#listener.onOutput(stream),
+      onAnswer: (token) => {
+        this.#resumption.token = token;
+        this.#reached("answer_ms");
+      },
+      onConnectionState: () => {
+        if (attempt.isConnected) this.#reached("path_ms");
+        else this.#listener.onChange();
+      },
+      onOpen: () => {
+        this.#resumption.succeed();
+        this.#settle();
+      },
+      onMessage: (message) => this.#onMessage(message),
+      onTimings: (message) => this.#listener.onTimings(message),
+      onLost: (problem) => this.#onLost(problem),
+    });
     try {
-      await this.#connect(isOver, extra, deadline_s);
+      const servers = this.#iceServers ?? await iceServers();
+      if (attempt.isDropped || !this.#track) return;
+      this.#iceServers = null;
+      await attempt.connect(servers, this.#track, fields, deadline_s);
     } catch (error) {
-      if (!isOver()) throw error; // else another has taken its place, and may be well
+      // the failure of an attempt that was dropped says nothing about the one after it
+      if (!attempt.isDropped) throw error;
     }
   }
 
-  /**
-   * @param {() => boolean} isOver whether it is not wanted any more
-   * @param {object} extra of the offer
-   * @param {number} deadline_s
-   */
-  async #connect(isOver, extra, deadline_s) {
-    const servers = this.#servers ?? await iceServers();
-    if (isOver() || !this.#track) return;
-    this.#servers = null;
-    const pc = new RTCPeerConnection({ iceServers: servers });
-    this.#pc = pc;
-    this.#session = new Session(pc);
-    this.#watch(pc);
-    this.#channel = new Channel(pc, {
-      opened: () => this.#opened(),
-      message: (message) => this.#receive(message),
-      timing: (message) => this.#listener.timing(message),
-      closed: () => this.#broke(callClosed()),
-      silent: () => this.#broke(serverSilent()),
-    });
-    const { sender, receiver } = pc.addTransceiver(this.#track, {
-      direction: "sendrecv",
-      sendEncodings: [{ maxBitrate: UPLINK_BITRATE }],
-    });
-    this.#listener.output(new MediaStream([receiver.track]));
-    this.#deadline = setTimeout(() => this.#broke(setupTooSlow(deadline_s)), deadline_s * 1000);
-    const session = this.#session;
-    await session.open(extra);
-    if (isOver()) return;
-    this.#ticket = session.ticket;
-    settlePace(pc, receiver);
-    this.#reached("answer_ms");
-    await keepResolution(sender);
+  #dropAttempt() {
+    this.#attempt?.drop();
+    this.#resumption.lostSession = this.#attempt?.session ?? this.#resumption.lostSession;
+    this.#attempt = null;
+    this.#stream.disconnected();
   }
 
-  /** @param {RTCPeerConnection} pc */
-  #watch(pc) {
-    pc.addEventListener("connectionstatechange", () => {
-      if (pc !== this.#pc) return;
-      this.#disconnected = pc.connectionState === "disconnected";
-      if (pc.connectionState === "connected") this.#reached("path_ms");
-      else if (pc.connectionState === "failed") this.#broke(noMediaPath());
-      else this.#listener.changed();
-    });
-  }
-
-  // ---- the way back
+  // ---- resuming
 
   /**
-   * The call has broken off: come back to its stream, or end where there is none to come back to.
+   * The connection is lost: try to resume the stream, or end the call if it cannot be resumed.
    * @param {import("../shared/problems.js").Problem} problem
    */
-  #broke(problem) {
+  #onLost(problem) {
     if (!this.isOpen) return;
-    const hold_ms = this.#ticket?.hold_ms;
-    if (hold_ms === undefined && !this.#comeback) return this.#end("error", problem);
-    console.info("the call has broken off:", problem.title);
-    this.#dropLeg();
-    this.#comeback ??= new Comeback(performance.now(), hold_ms ?? 0);
-    this.#listener.changed();
-    this.#retryLater();
+    if (!this.#resumption.isPossible) return this.#end("error", problem);
+    console.info("the connection is lost:", problem.title);
+    this.#dropAttempt();
+    this.#resumption.begin();
+    this.#listener.onChange();
+    this.#resumption.retry();
   }
 
-  #retryLater() {
-    clearTimeout(this.#retry);
-    const wait_ms = this.#comeback?.next(performance.now()) ?? null;
-    if (wait_ms === null) this.#ticket = this.#comeback = null; // one fresh call is left to try
-    this.#retry = setTimeout(() => this.#dialBack(), wait_ms ?? 0);
-  }
-
-  /** To the stream as it was; where it is gone, to a new one with its parameters. */
-  async #dialBack() {
-    const signal = this.#attempt?.signal;
-    if (!signal || signal.aborted || this.#pc) return;
+  /** Resume the stream, or start a new one with its parameters if it is gone. */
+  async #retry() {
+    const signal = this.#call?.signal;
+    if (!signal || signal.aborted || this.#attempt?.isStarted) return;
     try {
-      if (this.#ticket) {
-        await this.#dial(signal, { resume: this.#ticket.token }, COMEBACK_DEADLINE_S);
+      const { token } = this.#resumption;
+      if (token) {
+        await this.#connect({ resume: token.token }, RESUME_DEADLINE_S);
       } else {
-        await this.#dialAfresh(signal);
+        await this.#startStream();
       }
     } catch (error) {
       if (signal.aborted) return;
       const problem = asProblem(error);
-      if (!this.#comeback) return this.#end("error", problem);
-      console.info("not back yet:", problem.title, problem.advice);
-      this.#dropLeg();
+      if (!this.#resumption.isActive) return this.#end("error", problem);
+      console.info("not resumed yet:", problem.title, problem.advice);
+      this.#dropAttempt();
       if (problem.status && NO_SUCH_STREAM.includes(problem.status)) {
-        this.#ticket = null;
-        this.#comeback.hurry();
+        this.#resumption.token = null;
+        this.#resumption.resetBackoff();
       }
-      this.#retryLater();
+      this.#resumption.retry();
     }
   }
 
-  /** Close the connection and say nothing to the server. */
-  #dropLeg() {
-    clearTimeout(this.#deadline);
-    this.#channel?.leave();
-    this.#session?.abandon();
-    this.#brokenOff = this.#session ?? this.#brokenOff;
-    this.#pc?.close();
-    this.#channel = this.#session = this.#pc = this.#leg = null;
-    this.#serverState = "connecting";
-    this.#disconnected = false;
-  }
-
-  // ---- what is heard
-
-  #opened() {
-    clearTimeout(this.#deadline);
-    this.#comeback = this.#brokenOff = null;
-    this.#settle();
-  }
+  // ---- the server's events
 
   /** @param {any} message */
-  #receive(message) {
-    switch (message.type) {
-      case "state":
-        this.#serverState = message.state;
-        this.#parameters = message.parameters;
-        if (message.state === "live") this.#engineTrouble = "";
-        this.#settle();
-        break;
-      case "parameters_updated":
-        this.#parameters = message.parameters;
-        break;
-      case "pipeline_error":
-        this.#engineTrouble = reasonOf(message.error);
-        console.warn(sentence(this.#engineTrouble));
-        break;
-      case "stream_stopped":
-        this.#stopped(message.error_message);
-        break;
-    }
-    this.#listener.message(message);
+  #onMessage(message) {
+    this.#stream.update(message);
+    if (message.type === "state") this.#settle();
+    else if (message.type === "stream_stopped") this.#onStopped(message.error_message);
+    this.#listener.onMessage(message);
   }
 
   /** @param {string | null} reason */
-  #stopped(reason) {
-    if (!reason) return this.#end("idle", null);
-    return this.#end("error", this.#engineTrouble ? engineStopped(reason) : streamStopped(reason));
+  #onStopped(reason) {
+    if (reason) this.#end("error", this.#stream.problemAtEnd(reason));
+    else this.#end("idle", null);
   }
 
-  /** Where the call stands, from what the server says and what the eye has seen. */
+  // ---- the state
+
+  /** Enter the state of an open call that follows from the channel and the milestones. */
   #settle() {
     if (!this.isOpen) return;
-    // what has been seen stays in sight, also while the server warms up again after a pause
-    if (this.#milestones.picture_ms !== null) return this.#to("live");
-    return this.#to(this.#channel?.isOpen ? "warming" : "connecting");
+    // a picture once shown stays in sight, also while the server warms up again after a pause
+    if (this.#milestones.picture_ms !== null) return this.#enter("live");
+    return this.#enter(this.#attempt?.channels?.isOpen ? "warming" : "connecting");
   }
 
   /** @param {keyof Milestones} milestone */
   #reached(milestone) {
-    this.#milestones[milestone] ??= performance.now() - this.#started_ms;
-    this.#listener.changed();
+    this.#milestones[milestone] ??= performance.now() - this.#start_ms;
+    this.#listener.onChange();
   }
 
   /** @param {State} state @param {import("../shared/problems.js").Problem | null} [problem] */
-  #to(state, problem = null) {
+  #enter(state, problem = null) {
     this.#state = state;
     this.#problem = problem;
-    this.#listener.changed();
+    this.#listener.onChange();
   }
 
   /**
-   * The only exit: hang up, tidy, and say why.
+   * The only way out of a call: end its session, release everything, and report why.
    * @param {"idle" | "error"} state
    * @param {import("../shared/problems.js").Problem | null} problem
    */
   #end(state, problem) {
-    this.#attempt?.abort();
-    clearTimeout(this.#retry);
-    if (this.#session) this.#session.close();
-    else this.#brokenOff?.farewell();
-    this.#dropLeg();
-    this.#attempt = this.#servers = this.#track = null;
-    this.#ticket = this.#comeback = this.#brokenOff = null;
-    this.#engineTrouble = "";
-    this.#to(state, problem);
+    this.#call?.abort();
+    const session = this.#attempt?.session;
+    if (session) session.close();
+    else this.#resumption.lostSession?.delete();
+    this.#dropAttempt();
+    this.#call = this.#iceServers = this.#track = null;
+    this.#resumption.end();
+    this.#enter(state, problem);
   }
-}
-
-/**
- * When the network is short, fewer frames rather than smaller ones: the model wants its size.
- * @param {RTCRtpSender} sender
- */
-async function keepResolution(sender) {
-  const parameters = sender.getParameters();
-  // @ts-ignore: not in every browser's types yet
-  parameters.degradationPreference = "maintain-resolution";
-  try {
-    await sender.setParameters(parameters);
-  } catch (error) {
-    console.info("this browser chooses by itself what to save on:", error);
-  }
-}
-
-/** @param {unknown} error text, in this version of the protocol */
-function reasonOf(error) {
-  return typeof error === "string" ? error : JSON.stringify(error);
 }

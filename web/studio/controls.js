@@ -1,56 +1,45 @@
 /**
- * The hand's side of the page: prompt, styles, colours, strength, steps, seed.
+ * The controls: prompt, styles, colours, strength, steps, motion, seed.
  */
 
-import { milliseconds } from "./metrics_panel.js";
-import { joinWords, splitWords } from "./prompt_words.js";
+import { byId } from "../shared/dom.js";
+import { capitalised, formatDuration, UNKNOWN } from "./format.js";
+import { joinPrompt, splitPrompt } from "./prompt_words.js";
 
 const SLIDER_INTERVAL_MS = 80;
 
-/**
- * What the server says of its model in `state`.
- * @typedef {object} Model
- * @property {string} [note]
- * @property {number[]} [step_list]
- * @property {[number, number]} [noise_scale_range]
- * @property {string[]} [styles]
- * @property {string[]} [colours]
- * @property {object} [parameters]
- * @property {string} [understood]
- */
-
-/** The controls; every change goes out at once through `change`. */
-export class Panel {
-  #change;
+/** Shows the parameters in force, and reports every change that is made to them at once. */
+export class Controls {
+  #onChange;
   /**
-   * What was touched, before a call or in one; the next call starts with it.
+   * What was chosen, before a call or in one; the next call starts with it.
    * @type {Record<string, unknown>}
    */
-  #touched = {};
+  #chosen = {};
   /** @type {number[]} */
   #stepList = [];
   /** @type {string[]} */
   #colours = [];
   #slider = { timer: 0, sent_ms: -Infinity };
+  #prompt = byId("prompt", HTMLTextAreaElement);
+  #strength = byId("strength", HTMLInputElement);
+  #steps = byId("steps", HTMLSelectElement);
+  #blend = byId("blend", HTMLSelectElement);
+  #motion = byId("motion", HTMLInputElement);
+  #seed = byId("seed", HTMLInputElement);
 
-  /** @param {(update: object, what: string) => void} change */
-  constructor(change) {
-    this.#change = change;
-    this.prompt = input("prompt");
-    this.strength = input("strength");
-    this.steps = select("steps");
-    this.blend = select("blend");
-    this.motion = input("motion");
-    this.seed = input("seed");
-    this.#wire();
+  /** @param {(update: object, label: string) => void} onChange the label says what, for people */
+  constructor(onChange) {
+    this.#onChange = onChange;
+    this.#listen();
   }
 
-  /** @returns {object} the parameters a new call starts with: what was chosen here, nothing else */
-  get initial() {
-    return { ...this.#touched };
+  /** @returns {object} the parameters a new call starts with: only those that were chosen here */
+  get initialParameters() {
+    return { ...this.#chosen };
   }
 
-  /** @param {Model} model */
+  /** @param {import("./server_status.js").Model} model */
   showModel(model) {
     byId("note").textContent = model.note ?? "";
     if (model.styles) {
@@ -68,156 +57,158 @@ export class Panel {
     this.showUnderstood(model.understood);
   }
 
-  /** @param {string} [text] what the model makes of the prompt; nothing where it takes any text */
+  /** @param {string} [text] what the model makes of the prompt; none if it takes any text */
   showUnderstood(text = "") {
     const line = byId("understood");
     line.hidden = !text;
-    line.textContent = text && `${text[0].toUpperCase()}${text.slice(1)}`;
+    line.textContent = capitalised(text);
   }
 
-  /** @param {any} parameters in force; a control in the user's hand is left alone */
+  /** @param {any} parameters in force; a control that has the focus is left alone */
   showParameters(parameters) {
     const text = parameters.prompt ?? parameters.prompts?.[0]?.text;
-    set(this.prompt, text);
-    set(this.seed, parameters.seed);
+    setValue(this.#prompt, text);
+    setValue(this.#seed, parameters.seed);
     if (parameters.noise_scale !== undefined) {
-      set(this.strength, parameters.noise_scale);
+      setValue(this.#strength, parameters.noise_scale);
       this.#showStrength();
     }
     if (parameters.noise_controller !== undefined) {
-      this.motion.checked = parameters.noise_controller;
+      this.#motion.checked = parameters.noise_controller;
     }
-    if (parameters.denoising_step_list?.length && document.activeElement !== this.steps) {
-      this.steps.value = String(parameters.denoising_step_list.length);
+    if (parameters.denoising_step_list?.length && document.activeElement !== this.#steps) {
+      this.#steps.value = String(parameters.denoising_step_list.length);
     }
-    this.#markWords();
+    this.#markChips();
   }
 
-  /** @param {import("./update_tracker.js").Trip | null} trip the newest change's way to the screen */
-  showTrip(trip) {
+  /** @param {import("./update_tracker.js").TrackedUpdate | null} update the newest */
+  showUpdate(update) {
     const line = byId("round-trip");
-    line.dataset.stage = trip?.stage ?? "none";
-    line.textContent = trip ? tripWords(trip) : "Enter applies it, also while it runs";
+    line.dataset.stage = update?.stage ?? "none";
+    line.textContent = update ? progressOf(update) : "Enter applies it, also while it runs";
   }
 
-  #wire() {
+  #listen() {
     byId("prompt-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#applyPrompt();
     });
-    this.prompt.addEventListener("keydown", (event) => {
+    this.#prompt.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       this.#applyPrompt();
     });
-    this.prompt.addEventListener("input", () => this.#markWords());
+    this.#prompt.addEventListener("input", () => this.#markChips());
     byId("styles").addEventListener("click", ({ target }) => {
       const chip = /** @type {Element} */ (target).closest("button");
       if (!chip) return;
-      this.#say({ rest: chip.dataset.word ?? "" });
+      this.#editPrompt({ rest: chip.dataset.word ?? "" });
     });
     byId("colours").addEventListener("click", ({ target }) => {
       const chip = /** @type {Element} */ (target).closest("button");
       if (!chip) return;
       const isOn = chip.getAttribute("aria-pressed") === "true";
-      this.#say({ colour: isOn ? "" : chip.dataset.word ?? "" });
+      this.#editPrompt({ colour: isOn ? "" : chip.dataset.word ?? "" });
     });
-    this.strength.addEventListener("input", () => {
+    this.#strength.addEventListener("input", () => {
       this.#showStrength();
-      this.#slide();
+      this.#sendStrength();
     });
-    this.steps.addEventListener("change", () => {
-      const denoising_step_list = this.#stepList.slice(0, Number(this.steps.value));
+    this.#steps.addEventListener("change", () => {
+      const denoising_step_list = this.#stepList.slice(0, Number(this.#steps.value));
       this.#update({ denoising_step_list }, "Steps");
     });
-    this.motion.addEventListener("change", () => {
-      this.#update({ noise_controller: this.motion.checked }, "Motion");
+    this.#motion.addEventListener("change", () => {
+      this.#update({ noise_controller: this.#motion.checked }, "Motion");
     });
-    this.seed.addEventListener("change", () => this.#applySeed());
+    this.#seed.addEventListener("change", () => this.#applySeed());
     byId("dice").addEventListener("click", () => {
-      this.seed.value = String(Math.floor(Math.random() * 1_000_000));
+      this.#seed.value = String(Math.floor(Math.random() * 1_000_000));
       this.#applySeed();
     });
-    byId("reset").addEventListener("click", () => this.#change({ reset_cache: true }, "Reset"));
+    byId("reset").addEventListener("click", () => this.#onChange({ reset_cache: true }, "Reset"));
   }
 
-  /** @param {Record<string, unknown>} update @param {string} what */
-  #update(update, what) {
-    Object.assign(this.#touched, update);
-    this.#change(update, what);
+  /** @param {Record<string, unknown>} update @param {string} label */
+  #update(update, label) {
+    Object.assign(this.#chosen, update);
+    this.#onChange(update, label);
   }
 
-  /** At once, or blended in over some chunks; a call that is yet to come starts with it. */
+  /** Apply the prompt at once or as a transition over some chunks; later calls start with it. */
   #applyPrompt() {
-    const text = this.prompt.value.trim();
-    const num_steps = Number(this.blend.value);
-    this.#markWords();
-    this.#touched.prompt = text;
-    this.#change(
+    const text = this.#prompt.value.trim();
+    const num_steps = Number(this.#blend.value);
+    this.#markChips();
+    this.#chosen.prompt = text;
+    this.#onChange(
       num_steps ? { transition: { target_prompts: [{ text }], num_steps } } : { prompt: text },
       "Prompt",
     );
   }
 
   #applySeed() {
-    if (this.seed.value === "" || !this.seed.checkValidity()) return this.seed.reportValidity();
-    this.#update({ seed: Number(this.seed.value) }, "Seed");
+    if (this.#seed.value === "" || !this.#seed.checkValidity()) return this.#seed.reportValidity();
+    this.#update({ seed: Number(this.#seed.value) }, "Seed");
   }
 
-  /** Live while it is dragged, no faster than a chunk could follow; the last value always goes. */
-  #slide() {
+  /** Send the strength while it is dragged, at a limited rate; the last value is always sent. */
+  #sendStrength() {
     clearTimeout(this.#slider.timer);
     const send = () => {
       this.#slider.sent_ms = performance.now();
-      this.#update({ noise_scale: Number(this.strength.value) }, "Strength");
+      this.#update({ noise_scale: Number(this.#strength.value) }, "Strength");
     };
     const wait_ms = this.#slider.sent_ms + SLIDER_INTERVAL_MS - performance.now();
     if (wait_ms <= 0) send();
     else this.#slider.timer = setTimeout(send, wait_ms);
   }
 
-  /** @param {[number, number]} range of noise that the model can work from */
+  /** @param {[number, number]} least and most noise that the model can work from */
   #showRange([least, most]) {
-    this.strength.min = String(least);
-    this.strength.max = String(most);
-    this.strength.step = String((most - least) / 100 || 0.01);
-    this.strength.disabled = most <= least;
+    this.#strength.min = String(least);
+    this.#strength.max = String(most);
+    this.#strength.step = String((most - least) / 100 || 0.01);
+    this.#strength.disabled = most <= least;
     this.#showStrength();
   }
 
   #showStrength() {
-    const [least, most] = [Number(this.strength.min), Number(this.strength.max)];
-    const share = most > least ? (Number(this.strength.value) - least) / (most - least) : 0;
-    byId("strength-value").textContent = this.strength.disabled ? "–" : `${Math.round(100 * share)} %`;
-    this.strength.style.setProperty("--at", `${100 * share}%`);
+    const [least, most] = [Number(this.#strength.min), Number(this.#strength.max)];
+    const share = most > least ? (Number(this.#strength.value) - least) / (most - least) : 0;
+    const percent = `${Math.round(100 * share)} %`;
+    byId("strength-value").textContent = this.#strength.disabled ? UNKNOWN : percent;
+    this.#strength.style.setProperty("--at", `${100 * share}%`);
   }
 
   /** @param {number[]} stepList */
   #showSteps(stepList) {
     this.#stepList = stepList;
-    this.steps.replaceChildren(...stepList.map((_, index) => {
+    this.#steps.replaceChildren(...stepList.map((_, index) => {
       const count = index + 1;
       return new Option(count === 1 ? "1 (fast)" : String(count), String(count));
     }));
-    this.steps.disabled = stepList.length < 2;
+    this.#steps.disabled = stepList.length < 2;
   }
 
-  /** @param {Partial<import("./prompt_words.js").Words>} change of the prompt's words; the rest stays */
-  #say(change) {
-    this.prompt.value = joinWords({ ...splitWords(this.prompt.value, this.#colours), ...change });
+  /** @param {Partial<import("./prompt_words.js").PromptWords>} words to replace in the prompt */
+  #editPrompt(words) {
+    const current = splitPrompt(this.#prompt.value, this.#colours);
+    this.#prompt.value = joinPrompt({ ...current, ...words });
     this.#applyPrompt();
   }
 
-  #markWords() {
-    const { colour, rest } = splitWords(this.prompt.value, this.#colours);
-    press(byId("styles"), rest);
-    press(byId("colours"), colour);
+  #markChips() {
+    const { colour, rest } = splitPrompt(this.#prompt.value, this.#colours);
+    markChip(byId("styles"), rest);
+    markChip(byId("colours"), colour);
   }
 }
 
 /**
  * @param {HTMLElement} list
- * @param {string[]} words
+ * @param {string[]} words one chip for each
  */
 function showChips(list, words) {
   if (words.join() === list.dataset.shown) return;
@@ -234,42 +225,30 @@ function showChips(list, words) {
 
 /**
  * @param {HTMLElement} list of chips
- * @param {string} word the one that is on
+ * @param {string} word of the one to mark as pressed
  */
-function press(list, word) {
+function markChip(list, word) {
   for (const chip of list.querySelectorAll("button")) {
     chip.setAttribute("aria-pressed", String(chip.dataset.word === word));
   }
 }
 
-/** @param {import("./update_tracker.js").Trip} trip */
-function tripWords({ what, stage, applied_ms, shown_ms, errors }) {
-  if (stage === "rejected") return `${what} not taken: ${errors.join("; ")}`;
+/** @param {import("./update_tracker.js").TrackedUpdate} update */
+function progressOf({ label, stage, applied_ms, shown_ms, errors }) {
+  if (stage === "rejected") return `${label} not taken: ${errors.join("; ")}`;
   const parts = [];
-  if (applied_ms !== null) parts.push(`applied in ${milliseconds(applied_ms)}`);
-  if (shown_ms !== null) parts.push(`on screen after ${milliseconds(shown_ms)}`);
-  if (stage === "sent") return `${what} sent…`;
-  if (stage === "accepted") return `${what} accepted…`;
-  return `${what} ${parts.join(", ")}${shown_ms === null ? "…" : ""}`;
+  if (applied_ms !== null) parts.push(`applied in ${formatDuration(applied_ms)}`);
+  if (shown_ms !== null) parts.push(`on screen after ${formatDuration(shown_ms)}`);
+  if (stage === "sent") return `${label} sent…`;
+  if (stage === "accepted") return `${label} accepted…`;
+  return `${label} ${parts.join(", ")}${shown_ms === null ? "…" : ""}`;
 }
 
-/** @param {string} id */
-function byId(id) {
-  return /** @type {HTMLElement} */ (document.getElementById(id));
-}
-
-/** @param {string} id */
-function input(id) {
-  return /** @type {HTMLInputElement} */ (document.getElementById(id));
-}
-
-/** @param {string} id */
-function select(id) {
-  return /** @type {HTMLSelectElement} */ (document.getElementById(id));
-}
-
-/** @param {HTMLInputElement} control @param {unknown} value */
-function set(control, value) {
+/**
+ * @param {HTMLInputElement | HTMLTextAreaElement} control
+ * @param {unknown} value
+ */
+function setValue(control, value) {
   if (value === undefined || value === null || document.activeElement === control) return;
   control.value = String(value);
 }

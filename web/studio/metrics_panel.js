@@ -1,11 +1,13 @@
 /**
- * The service levels, live: what was promised, what is, and where the time goes.
+ * The service levels against their targets, the latency by stage, and the rates, live.
  */
 
+import { setText } from "../shared/dom.js";
+import { capitalised, formatDuration, formatPercent, formatRate, UNKNOWN } from "./format.js";
 import { Sparkline } from "./sparkline.js";
 
-/** What each stage of `shared/latency.js` is, for people. */
-const STAGE_WORDS = {
+/** Labels of the stages of `shared/latency.js`. */
+const STAGE_LABELS = {
   to_server: "Camera to server",
   receive: "Receive, decode",
   collect: "Wait for a chunk",
@@ -19,14 +21,15 @@ const STAGE_WORDS = {
   screen: "Buffer, decode, screen",
 };
 
-const SMALLEST_SHARE = 0.004; // of the bar; less cannot be seen
+const SMALLEST_SHARE = 0.004; // of the bar; a smaller segment cannot be seen
 
-const COVERS = {
+/** Labels of what a latency covers. */
+const COVERS_LABELS = {
   glass: "camera to screen",
   server: "server to screen",
 };
 
-// in the order in which a stream goes through them
+// in the order of a stream's start
 const FIRST_FRAME_PARTS = [
   ["signal", "Offer answered"],
   ["ice", "Media path found"],
@@ -48,69 +51,69 @@ const FIRST_FRAME_PARTS = [
  * @property {number | null} miss_ratio
  * @property {Record<string, number>} drops
  * @property {Record<string, number | null>} stages_ms
- * @property {{freezes: number, lost_ratio: number} | null} viewer what this browser has told
+ * @property {{freezes: number, lost_ratio: number} | null} viewer from this browser's client stats
  * @property {{ttff_ms: number, age_ms: number, miss_ratio: number}} targets
  * @property {Record<"ttff" | "age" | "miss", boolean | null>} holds
  */
 
-/** The panel of figures. */
-export class Figures {
+/** Fills the element's parts, found by their `data-part`. */
+export class MetricsPanel {
   #root;
-  #age;
-  #hasGlass = false;
+  #ageLine;
+  #hasLatency = false;
 
   /** @param {HTMLElement} root */
   constructor(root) {
     this.#root = root;
-    this.#age = new Sparkline(this.#part("age-line"));
-    this.#part("bar").replaceChildren(...Object.keys(STAGE_WORDS).map(segment));
-    this.#part("legend").replaceChildren(...Object.entries(STAGE_WORDS).flatMap(legendRow));
+    this.#ageLine = new Sparkline(this.#part("age-line"));
+    this.#part("bar").replaceChildren(...Object.keys(STAGE_LABELS).map(createSegment));
+    this.#part("legend").replaceChildren(...Object.entries(STAGE_LABELS).flatMap(createLegendRow));
     this.clear();
   }
 
-  /** Before a call, or after it: dashes keep the places. */
+  /** Show dashes for every figure, as before a call. */
   clear() {
-    this.#age.clear();
-    this.#hasGlass = false;
-    this.show({});
-    this.showGlass(null);
+    this.#ageLine.clear();
+    this.#hasLatency = false;
+    this.showSlo({});
+    this.showLatency(null);
     this.showRoundTrip(null);
   }
 
   /** @param {Partial<Slo>} slo */
-  show(slo) {
-    this.#level("ttff", slo, milliseconds(slo.ttff_ms?.first_sent));
-    this.#level("age", slo, milliseconds(slo.age_ms?.p95));
-    this.#level("miss", slo, percent(slo.miss_ratio));
-    this.#age.add(slo.age_ms?.p95 ?? null, slo.targets?.age_ms ?? null);
-    this.#text("age-spread", [slo.age_ms?.p50, slo.age_ms?.p99].map(milliseconds).join(" · "));
-    this.#text("fps-in", rate(slo.fps?.in));
-    this.#text("fps-out", rate(slo.fps?.out));
-    this.#text("gap", [slo.gap_ms?.p50, slo.gap_ms?.p95].map(milliseconds).join(" · "));
+  showSlo(slo) {
+    this.#level("ttff", slo, formatDuration(slo.ttff_ms?.first_sent));
+    this.#level("age", slo, formatDuration(slo.age_ms?.p95));
+    this.#level("miss", slo, formatPercent(slo.miss_ratio));
+    this.#ageLine.add(slo.age_ms?.p95 ?? null, slo.targets?.age_ms ?? null);
+    this.#text("age-spread", [slo.age_ms?.p50, slo.age_ms?.p99].map(formatDuration).join(" · "));
+    this.#text("fps-in", formatRate(slo.fps?.in));
+    this.#text("fps-out", formatRate(slo.fps?.out));
+    this.#text("gap", [slo.gap_ms?.p50, slo.gap_ms?.p95].map(formatDuration).join(" · "));
     this.#text(
-      "jitter", [slo.jitter_ms?.frame, slo.jitter_ms?.chunk].map(milliseconds).join(" · "),
+      "jitter", [slo.jitter_ms?.frame, slo.jitter_ms?.chunk].map(formatDuration).join(" · "),
     );
-    this.#text("trouble", trouble(slo.viewer));
-    if (!this.#hasGlass) this.#stages(ofServer(slo.stages_ms ?? {}));
+    this.#text("trouble", formatLosses(slo.viewer));
+    if (!this.#hasLatency) this.#stages(asPageStages(slo.stages_ms ?? {}));
     this.#drops(slo.drops);
     this.#firstFrame(slo.ttff_ms ?? {});
   }
 
   /**
-   * Until the page knows a frame's whole way, the server's part of it is all there is to show.
-   * @param {import("../shared/latency.js").GlassFigures | null} glass
+   * Until the page has measured a frame, the stages are those of the server alone.
+   * @param {import("../shared/latency.js").LatencySummary | null} latency
    */
-  showGlass(glass) {
-    this.#hasGlass = glass !== null;
-    this.#text("glass-now", milliseconds(glass?.now_ms));
-    this.#text("glass-covers", glass ? COVERS[glass.covers] : "");
-    this.#text("glass-spread", glass ? `p95 ${milliseconds(glass.p95_ms)}` : "");
-    if (glass) this.#stages(glass.stages_ms);
+  showLatency(latency) {
+    this.#hasLatency = latency !== null;
+    this.#text("glass-now", formatDuration(latency?.now_ms));
+    this.#text("glass-covers", latency ? COVERS_LABELS[latency.covers] : "");
+    this.#text("glass-spread", latency ? `p95 ${formatDuration(latency.p95_ms)}` : "");
+    if (latency) this.#stages(latency.stages_ms);
   }
 
   /** @param {number | null} rtt_ms of the data channel */
   showRoundTrip(rtt_ms) {
-    this.#text("rtt", milliseconds(rtt_ms));
+    this.#text("rtt", formatDuration(rtt_ms));
   }
 
   /** @param {"ttff" | "age" | "miss"} name @param {Partial<Slo>} slo @param {string} value */
@@ -119,24 +122,24 @@ export class Figures {
     const row = this.#part(name);
     row.dataset.holds = holds === null ? "unknown" : String(holds);
     this.#text(`${name}-value`, value);
-    const target = name === "miss" ? percent(slo.targets?.miss_ratio)
-      : milliseconds(slo.targets?.[`${name}_ms`]);
-    this.#text(`${name}-target`, target === "–" ? "" : `target ${target}`);
+    const target = name === "miss" ? formatPercent(slo.targets?.miss_ratio)
+      : formatDuration(slo.targets?.[`${name}_ms`]);
+    this.#text(`${name}-target`, target === UNKNOWN ? "" : `target ${target}`);
     this.#text(`${name}-verdict`, holds === null ? "" : holds ? "holds" : "missed");
   }
 
   /** @param {Record<string, number | null>} stages_ms */
   #stages(stages_ms) {
     const total = Object.values(stages_ms).reduce((sum, part) => (sum ?? 0) + (part ?? 0), 0);
-    for (const stage of Object.keys(STAGE_WORDS)) {
+    for (const stage of Object.keys(STAGE_LABELS)) {
       const value = stages_ms[stage] ?? null;
       const share = total ? (value ?? 0) / total : 0;
       const segment = this.#part(`bar-${stage}`);
       segment.style.flexGrow = String(share);
       segment.hidden = share < SMALLEST_SHARE;
-      this.#text(`stage-${stage}`, milliseconds(value));
+      this.#text(`stage-${stage}`, formatDuration(value));
     }
-    this.#text("stage-total", total ? milliseconds(total) : "–");
+    this.#text("stage-total", total ? formatDuration(total) : UNKNOWN);
   }
 
   /** @param {Record<string, number> | undefined} drops */
@@ -144,16 +147,17 @@ export class Figures {
     const counted = Object.entries(drops ?? {}).filter(([, count]) => count > 0);
     const list = this.#part("drops");
     list.replaceChildren(...counted.flatMap(([cause, count]) => [
-      element("dt", capitalised(cause.replaceAll("_", " "))), element("dd", String(count)),
+      createElement("dt", capitalised(cause.replaceAll("_", " "))),
+      createElement("dd", String(count)),
     ]));
-    this.#text("drops-none", drops && counted.length === 0 ? "none" : drops ? "" : "–");
+    this.#text("drops-none", drops && counted.length === 0 ? "none" : drops ? "" : UNKNOWN);
   }
 
   /** @param {Record<string, number | null>} ttff_ms */
   #firstFrame(ttff_ms) {
     const list = this.#part("first-frame");
-    list.replaceChildren(...FIRST_FRAME_PARTS.flatMap(([part, words]) => [
-      element("dt", words), element("dd", milliseconds(ttff_ms[part])),
+    list.replaceChildren(...FIRST_FRAME_PARTS.flatMap(([part, label]) => [
+      createElement("dt", label), createElement("dd", formatDuration(ttff_ms[part])),
     ]));
   }
 
@@ -164,66 +168,42 @@ export class Figures {
 
   /** @param {string} name @param {string} text */
   #text(name, text) {
-    const part = this.#part(name);
-    if (part.textContent !== text) part.textContent = text;
+    setText(this.#part(name), text);
   }
 }
 
 /**
- * The server's stages among those of the whole way.
+ * The server's stages under the page's names: its one wait is the page's "collect".
  * @param {Record<string, number | null>} stages_ms
  */
-function ofServer({ wait = null, ...others }) {
+function asPageStages({ wait = null, ...others }) {
   return { collect: wait, ...others };
 }
 
 /** @param {string} stage */
-function segment(stage) {
-  const made = document.createElement("i");
-  made.dataset.part = `bar-${stage}`;
-  made.dataset.stage = stage;
-  return made;
+function createSegment(stage) {
+  const segment = document.createElement("i");
+  segment.dataset.part = `bar-${stage}`;
+  segment.dataset.stage = stage;
+  return segment;
 }
 
 /** @param {[string, string]} stage */
-function legendRow([stage, words]) {
-  const [term, value] = [element("dt", words), element("dd", "")];
+function createLegendRow([stage, label]) {
+  const [term, value] = [createElement("dt", label), createElement("dd", "")];
   term.dataset.stage = stage;
   value.dataset.part = `stage-${stage}`;
   return [term, value];
 }
 
 /** @param {string} tag @param {string} text */
-function element(tag, text) {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  return made;
-}
-
-/** @param {string} text */
-function capitalised(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-/** @param {number | null | undefined} value */
-export function milliseconds(value) {
-  if (value === null || value === undefined) return "–";
-  if (value >= 10_000) return `${(value / 1000).toFixed(1)} s`;
-  if (value >= 1000) return `${(value / 1000).toFixed(2)} s`;
-  return `${value.toFixed(value < 9.95 ? 1 : 0)} ms`;
-}
-
-/** @param {number | null | undefined} value */
-function rate(value) {
-  return value === null || value === undefined ? "–" : `${value.toFixed(1)} fps`;
+function createElement(tag, text) {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  return element;
 }
 
 /** @param {{freezes: number, lost_ratio: number} | null | undefined} viewer */
-function trouble(viewer) {
-  return viewer ? `${viewer.freezes} · ${percent(viewer.lost_ratio)}` : "–";
-}
-
-/** @param {number | null | undefined} ratio */
-function percent(ratio) {
-  return ratio === null || ratio === undefined ? "–" : `${(100 * ratio).toFixed(1)} %`;
+function formatLosses(viewer) {
+  return viewer ? `${viewer.freezes} · ${formatPercent(viewer.lost_ratio)}` : UNKNOWN;
 }

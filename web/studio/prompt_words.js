@@ -1,27 +1,27 @@
 /**
- * A prompt of a small model as the hand's controls see it: a colour, then the rest.
+ * The prompt of a model with a small vocabulary, as the buttons edit it: a colour, then the rest.
  */
 
 /**
- * @typedef {object} Words
- * @property {string} colour one of the colours, or nothing
- * @property {string} rest
+ * @typedef {object} PromptWords
+ * @property {string} colour one of the model's colours; empty if the prompt begins with none
+ * @property {string} rest the prompt without it
  */
 
 /**
- * @param {string} text a prompt
- * @param {string[]} colours that stand in front
- * @returns {Words}
+ * @param {string} prompt
+ * @param {string[]} colours that the model knows
+ * @returns {PromptWords}
  */
-export function splitWords(text, colours) {
-  const spoken = text.trim();
-  const [first, ...others] = spoken.split(/\s+/);
+export function splitPrompt(prompt, colours) {
+  const trimmed = prompt.trim();
+  const [first, ...others] = trimmed.split(/\s+/);
   const colour = first?.toLowerCase() ?? "";
-  if (!colours.includes(colour)) return { colour: "", rest: spoken };
+  if (!colours.includes(colour)) return { colour: "", rest: trimmed };
   return { colour, rest: others.join(" ") };
 }
 
-/** @param {Words} words */
-export function joinWords({ colour, rest }) {
+/** @param {PromptWords} words */
+export function joinPrompt({ colour, rest }) {
   return [colour, rest].filter(Boolean).join(" ");
 }

@@ -5,19 +5,20 @@
 const POINTS = 120;
 const WIDTH = 240;
 const HEIGHT = 48;
+const HEADROOM = 1.15; // above the largest value
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Draws into an element; one value a second. */
 export class Sparkline {
   /** @type {(number | null)[]} */
   #values = [];
-  #line = shape("path", "spark-line");
-  #area = shape("path", "spark-area");
-  #target = shape("line", "spark-target");
+  #line = createShape("path", "spark-line");
+  #area = createShape("path", "spark-area");
+  #target = createShape("line", "spark-target");
 
   /** @param {Element} root */
   constructor(root) {
-    const svg = shape("svg", "spark");
+    const svg = createShape("svg", "spark");
     svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
     svg.setAttribute("preserveAspectRatio", "none");
     svg.append(this.#area, this.#line, this.#target);
@@ -28,15 +29,15 @@ export class Sparkline {
     this.#values = [];
   }
 
-  /** @param {number | null} value @param {number | null} target */
+  /** @param {number | null} value a gap if null @param {number | null} target no line if null */
   add(value, target) {
     if (value !== null || this.#values.length > 0) this.#values.push(value);
     if (this.#values.length > POINTS) this.#values.shift();
-    const top = 1.15 * Math.max(target ?? 0, ...this.#values.map((each) => each ?? 0), 1);
+    const top = HEADROOM * Math.max(target ?? 0, ...this.#values.map((each) => each ?? 0), 1);
     const y = (/** @type {number} */ each) => HEIGHT * (1 - each / top);
     const runs = this.#runs(y);
     this.#line.setAttribute("d", runs.map((run) => `M${run.join("L")}`).join(""));
-    this.#area.setAttribute("d", runs.map(area).join(""));
+    this.#area.setAttribute("d", runs.map(areaUnder).join(""));
     this.#target.toggleAttribute("hidden", target === null);
     const level = String(target === null ? 0 : y(target));
     for (const [name, at] of [["x1", "0"], ["x2", String(WIDTH)], ["y1", level], ["y2", level]]) {
@@ -45,7 +46,7 @@ export class Sparkline {
   }
 
   /**
-   * The points, newest at the right edge, cut where a value is missing.
+   * The points "x y", the newest at the right edge, as one list for each run without a gap.
    * @param {(value: number) => number} y
    */
   #runs(y) {
@@ -61,14 +62,14 @@ export class Sparkline {
 }
 
 /** @param {string[]} run */
-function area(run) {
+function areaUnder(run) {
   const [first, last] = [run[0], run[run.length - 1]].map((point) => point.split(" ")[0]);
   return `M${first} ${HEIGHT}L${run.join("L")}L${last} ${HEIGHT}Z`;
 }
 
-/** @param {string} tag @param {string} name */
-function shape(tag, name) {
-  const made = document.createElementNS(SVG, tag);
-  made.setAttribute("class", name);
-  return made;
+/** @param {string} tag @param {string} className */
+function createShape(tag, className) {
+  const shape = document.createElementNS(SVG, tag);
+  shape.setAttribute("class", className);
+  return shape;
 }

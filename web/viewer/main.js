@@ -1,104 +1,111 @@
 /**
- * The clean page: a stream's output and nothing else; while it is open it comes back by itself.
+ * The clean view, for OBS: a stream's output and nothing else. It reconnects for as long as it is
+ * open.
  */
 
-import { watchFrames } from "../shared/video_frames.js";
+import { byId, setText } from "../shared/dom.js";
 import { Problem } from "../shared/problems.js";
 import { iceServers } from "../shared/signaling.js";
-import { Whep } from "./whep.js";
+import { watchFrames } from "../shared/video_frames.js";
+import { WhepSession } from "./whep.js";
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 5_000;
 const SILENCE_MS = 4_000;
-const FIRST_PATH_MS = 4_000; // to find a way for the media takes longer than the media do
+const SETUP_MS = 4_000; // more silence is allowed until ICE has found a media path
 const PING_MS = 1_000;
-const LOOK_MS = 200;
+const CHECK_MS = 200;
+const WAITING = "nothing live, waiting";
 
-const video = /** @type {HTMLVideoElement} */ (document.getElementById("output"));
-const status = /** @type {HTMLElement} */ (document.getElementById("status"));
-/** The stream in the address; without one the server shows its newest. */
+const video = byId("output", HTMLVideoElement);
+const status = byId("status");
+/** The stream in the address; empty for the server's newest. */
 const stream = decoded(location.pathname.split("/")[2] ?? "");
 
-/** @param {string} text of an address; one that is no escape stands for itself */
-function decoded(text) {
+/** @param {string} segment of the path; taken literally if it is no valid percent-encoding */
+function decoded(segment) {
   try {
-    return decodeURIComponent(text);
+    return decodeURIComponent(segment);
   } catch {
-    return text;
+    return segment;
   }
 }
 
 let shown_ms = -Infinity;
 watchFrames(video, (frame) => {
   shown_ms = frame.shown_ms;
-  show("live", "");
+  showStatus("live", "");
 });
 
-/** @param {"connecting" | "live"} state @param {string} words */
-function show(state, words) {
+/** @param {"connecting" | "live"} state @param {string} text */
+function showStatus(state, text) {
   document.body.dataset.state = state;
-  if (status.textContent !== words) status.textContent = words;
+  setText(status, text);
 }
 
-/** @param {Problem} problem what a refusal says; the page's own advice is about its Start button */
-const wordsOf = ({ status, title, advice }) => (status ? advice : title);
+/**
+ * A refusal's reason is in its advice; the advice of other problems is about the studio's Start.
+ * @param {Problem} problem
+ */
+const reasonOf = ({ status, title, advice }) => (status ? advice : title);
 
 /** @param {number} ms */
-const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
- * One call; returns when it is over.
+ * Play the stream once, until the session is over.
  * @returns {Promise<boolean>} whether it ever showed a picture
  */
-async function watch() {
-  const call = new Whep(await iceServers());
-  const began_ms = performance.now();
-  let pings = 0;
-  const hangUp = () => call.close();
-  addEventListener("pagehide", hangUp);
+async function play() {
+  const session = new WhepSession(await iceServers());
+  const start_ms = performance.now();
+  let pingTimer = 0;
+  const close = () => session.close();
+  addEventListener("pagehide", close);
   try {
-    const { channel } = call;
-    pings = setInterval(() => {
+    const { channel } = session;
+    pingTimer = setInterval(() => {
       if (channel.readyState === "open") channel.send(`{"type":"ping","t":${performance.now()}}`);
     }, PING_MS);
-    video.srcObject = call.media;
-    await call.open(stream);
-    await over(call, began_ms);
-    return shown_ms > began_ms;
+    video.srcObject = session.media;
+    await session.open(stream);
+    await untilOver(session, start_ms);
+    return shown_ms > start_ms;
   } finally {
-    clearInterval(pings);
-    removeEventListener("pagehide", hangUp);
-    hangUp();
+    clearInterval(pingTimer);
+    removeEventListener("pagehide", close);
+    close();
   }
 }
 
 /**
- * Until the server hangs up, the network fails, or nothing came for too long though it was seen. A
- * server that only has no picture now, as while its viewer is away, still speaks every second.
- * @param {Whep} call
- * @param {number} began_ms
+ * Until the server closes the session, the network fails, or a visible page has received nothing
+ * for too long. Messages count as well as pictures: a server whose publisher is away has no
+ * pictures but still answers every ping.
+ * @param {WhepSession} session
+ * @param {number} start_ms
  */
-async function over(call, began_ms) {
-  let alive_ms = began_ms + FIRST_PATH_MS;
-  call.channel.addEventListener("message", () => {
-    alive_ms = performance.now();
+async function untilOver(session, start_ms) {
+  let received_ms = start_ms + SETUP_MS;
+  session.channel.addEventListener("message", () => {
+    received_ms = performance.now();
   });
-  while (!call.isOver) {
-    await wait(LOOK_MS);
+  while (!session.isOver) {
+    await sleep(CHECK_MS);
     const now_ms = performance.now();
-    if (document.hidden) alive_ms = now_ms;
-    if (now_ms - Math.max(alive_ms, shown_ms) > SILENCE_MS) return;
+    if (document.hidden) received_ms = now_ms;
+    if (now_ms - Math.max(received_ms, shown_ms) > SILENCE_MS) return;
   }
 }
 
 for (let wait_ms = FIRST_WAIT_MS; ;) {
-  let words = "nothing live, waiting";
+  let text = WAITING;
   try {
-    if (await watch()) wait_ms = FIRST_WAIT_MS;
+    if (await play()) wait_ms = FIRST_WAIT_MS;
   } catch (error) {
-    words = error instanceof Problem ? `nothing live, waiting · ${wordsOf(error)}` : String(error);
+    text = error instanceof Problem ? `${WAITING} · ${reasonOf(error)}` : String(error);
   }
-  show("connecting", words);
-  await wait(wait_ms * (0.75 + Math.random() / 2));
+  showStatus("connecting", text);
+  await sleep(wait_ms * (0.75 + Math.random() / 2));
   wait_ms = Math.min(2 * wait_ms, LONGEST_WAIT_MS);
 }

@@ -1,4 +1,4 @@
-"""`shared/client_stats.js`: the browser's totals become what the server takes, second by second."""
+"""`shared/client_stats.js`: the browser's totals become one message a second."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from slipstream_server.observability.client_stats import ClientStats, GlassToGlassMs
 
-from tests.web.conftest import SECURE, Fake
+from tests.web.conftest import FakeServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -20,11 +20,9 @@ async (seconds) => {
 GLASS = {"covers": "glass", "now_ms": 200, "p50_ms": 180.5, "p95_ms": 222.0}
 
 
-async def played(fake: Fake, *seconds: list[Any]) -> list[ClientStats | None]:
-    """What is told after each second, as the server reads it."""
-    fake.answer("/empty", 200, {})
-    await fake.page.goto(f"{SECURE}/empty")
-    texts: list[str] = await fake.page.evaluate(_PLAY, list(seconds))
+async def played(server: FakeServer, *seconds: list[Any]) -> list[ClientStats | None]:
+    """The message of each second, as the server decodes it."""
+    texts: list[str] = await server.evaluate(_PLAY, list(seconds))
     return [msgspec.json.decode(text, type=ClientStats | None) for text in texts]
 
 
@@ -39,8 +37,8 @@ def video(**totals: float) -> list[dict[str, Any]]:
     ]
 
 
-async def test_the_difference_of_a_second_is_told(fake: Fake) -> None:
-    """totals minus those before; the buffer's stay per frame that left it."""
+async def test_a_message_holds_the_differences_of_a_second(server: FakeServer) -> None:
+    """totals minus those before; the jitter buffer's delay per frame that left it."""
     first = video(freezeCount=1, framesDecoded=100, packetsReceived=1000, packetsLost=5)
     second = video(
         freezeCount=2,
@@ -52,9 +50,11 @@ async def test_the_difference_of_a_second_is_told(fake: Fake) -> None:
         jitterBufferDelay=0.29,
         jitterBufferEmittedCount=29,
     )
-    nothing, told = await played(fake, [first, 1000, 100, None], [second, 2000, 128, GLASS])
-    assert nothing is None
-    assert told == ClientStats(
+    first_message, message = await played(
+        server, [first, 1000, 100, None], [second, 2000, 128, GLASS]
+    )
+    assert first_message is None
+    assert message == ClientStats(
         freezes=1,
         frozen_ms=250.0,
         received_packets=300,
@@ -68,17 +68,17 @@ async def test_the_difference_of_a_second_is_told(fake: Fake) -> None:
     )
 
 
-async def test_what_the_browser_does_not_tell_is_null(fake: Fake) -> None:
-    """no pair of addresses, no buffer, an age that begins at the server: nothing is made up."""
+async def test_what_the_browser_does_not_report_is_null(server: FakeServer) -> None:
+    """no candidate pair, no jitter buffer, an age that begins at the server."""
     bare = [{"type": "inbound-rtp", "kind": "video", "id": "V", "packetsLost": 4}]
     fewer = [{"type": "inbound-rtp", "kind": "video", "id": "V", "packetsLost": 2}]
     glass = GLASS | {"covers": "server"}
-    _, told = await played(fake, [bare, 0, 0, None], [fewer, 1000, 0, glass])
-    assert told is not None
-    assert (told.rtt_ms, told.jitter_buffer_ms, told.glass_ms) == (None, None, None)
-    assert told.lost_packets == 0  # packets thought lost may come after all
+    _, message = await played(server, [bare, 0, 0, None], [fewer, 1000, 0, glass])
+    assert message is not None
+    assert (message.rtt_ms, message.jitter_buffer_ms, message.glass_ms) == (None, None, None)
+    assert message.lost_packets == 0  # packets counted as lost may still arrive
 
 
-async def test_without_a_picture_nothing_is_told(fake: Fake) -> None:
-    """as before the call stands."""
-    assert await played(fake, [[], 0, 0, None], [[], 1000, 0, None]) == [None, None]
+async def test_without_video_there_is_no_message(server: FakeServer) -> None:
+    """as before the call is connected."""
+    assert await played(server, [[], 0, 0, None], [[], 1000, 0, None]) == [None, None]

@@ -1,15 +1,15 @@
-"""`studio/connection.js`: calls that break off, before a server that the page plays itself."""
+"""`studio/connection.js`: lost connections, with a server simulated in the page."""
 
 from typing import Any
 
 import pytest
 
-from tests.web.conftest import SECURE, Fake
+from tests.web.conftest import FakeServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-# A server in the page: every offer is answered by a peer of its own, but those whose number is in
-# `silent`, which get no answer until they are called back or `late` refuses them.
+# A server in the page: every offer is answered by a peer of its own, except those whose number is
+# in `silent`: they get no answer until they are aborted, or until `late` fails them.
 _PLAY = """
 async (silent) => {
   const { Connection } = await import("/studio/connection.js");
@@ -40,37 +40,37 @@ async (silent) => {
       late.push(() => refuse(new DOMException("no answer in time", "TimeoutError")));
     });
   };
-  const wait = setTimeout;
-  let deadlines = 0; // the first one comes at once
-  globalThis.setTimeout = (done, ms) => wait(done, ms === 8000 && deadlines++ === 0 ? 0 : ms);
+  const realTimeout = setTimeout;
+  let deadlines = 0; // the first deadline of an attempt to resume is over at once
+  globalThis.setTimeout = (done, ms) => (
+    realTimeout(done, ms === 8000 && deadlines++ === 0 ? 0 : ms)
+  );
   const track = document.createElement("canvas").captureStream(1).getVideoTracks()[0];
   const call = new Connection({
-    changed() {}, message() {}, timing() {}, output() {},
+    onChange() {}, onMessage() {}, onTimings() {}, onOutput() {},
   });
   const until = async (holds) => {
     for (let looks = 0; !holds(); looks += 1) {
       if (looks === 2000) throw new Error(`never ${holds}: ${call.state}, ${offers.length} offers`);
-      await new Promise((done) => wait(done, 10));
+      await new Promise((done) => realTimeout(done, 10));
     }
   };
   await call.start(async () => track, {});
   await until(() => call.state === "warming");
   peers[0].close();
   await until(() => offers.length === 3 && call.interruption === "");
-  const calledBack = offers.slice(1).map(({ signal }) => signal.aborted);
+  const isAborted = offers.slice(1).map(({ signal }) => signal.aborted);
   for (const refuse of late) refuse();
-  await new Promise((done) => wait(done, 0));
-  const seen = { state: call.state, problem: call.problem?.title ?? null, calledBack };
+  await new Promise((done) => realTimeout(done, 0));
+  const result = { state: call.state, problem: call.problem?.title ?? null, isAborted };
   call.stop();
   for (const pc of peers) pc.close();
-  return seen;
+  return result;
 }
 """
 
 
-async def test_an_offer_given_up_cannot_harm_the_call_after_it(fake: Fake) -> None:
-    """its answer, or the word that there is none, may come when the next call is up."""
-    fake.answer("/empty", 200, {})
-    await fake.page.goto(f"{SECURE}/empty")
-    seen: dict[str, Any] = await fake.page.evaluate(_PLAY, [1])
-    assert seen == {"state": "warming", "problem": None, "calledBack": [True, False]}
+async def test_an_aborted_offer_does_not_affect_the_next_attempt(server: FakeServer) -> None:
+    """its answer or its failure may arrive when the next attempt is connected."""
+    result: dict[str, Any] = await server.evaluate(_PLAY, [1])
+    assert result == {"state": "warming", "problem": None, "isAborted": [True, False]}

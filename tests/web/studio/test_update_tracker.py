@@ -1,39 +1,37 @@
-"""`studio/update_tracker.js`: a change is followed from the control to the screen."""
+"""`studio/update_tracker.js`: an update is followed from the control to the screen."""
 
 from typing import Any
 
 import pytest
 
-from tests.web.conftest import SECURE, Fake
+from tests.web.conftest import FakeServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 _PLAY = """
 async (events) => {
-  const { RoundTrip } = await import("/studio/update_tracker.js");
-  const roundTrip = new RoundTrip();
-  for (const [name, ...values] of events) roundTrip[name](...values);
-  return roundTrip.trip;
+  const { UpdateTracker } = await import("/studio/update_tracker.js");
+  const tracker = new UpdateTracker();
+  for (const [name, ...values] of events) tracker[name](...values);
+  return tracker.update;
 }
 """
 
 
-async def played(fake: Fake, *events: list[Any]) -> dict[str, Any]:
-    """Where the newest change stands after these calls."""
-    fake.answer("/empty", 200, {})
-    await fake.page.goto(f"{SECURE}/empty")
-    trip: dict[str, Any] = await fake.page.evaluate(_PLAY, events)
-    return trip
+async def played(server: FakeServer, *events: list[Any]) -> dict[str, Any]:
+    """The newest update after these calls."""
+    update: dict[str, Any] = await server.evaluate(_PLAY, events)
+    return update
 
 
 def frame(rtp: int | None, shown_ms: float) -> list[Any]:
-    return ["presented", {"rtp": rtp, "shown_ms": shown_ms}]
+    return ["addFrame", {"rtp": rtp, "shown_ms": shown_ms}]
 
 
-async def test_the_first_frame_made_with_it_counts(fake: Fake) -> None:
+async def test_the_first_frame_made_with_it_counts(server: FakeServer) -> None:
     """Not the one before, and not a later one."""
-    trip = await played(
-        fake,
+    update = await played(
+        server,
         ["sent", 7, "Prompt", 1000],
         ["acknowledged", 7, "accepted", []],
         frame(100, 1010),
@@ -43,49 +41,53 @@ async def test_the_first_frame_made_with_it_counts(fake: Fake) -> None:
         frame(300, 1400),
         frame(400, 1433),
     )
-    assert (trip["stage"], trip["applied_ms"], trip["shown_ms"]) == ("shown", 12, 400)
+    assert (update["stage"], update["applied_ms"], update["shown_ms"]) == ("shown", 12, 400)
 
 
-async def test_a_frame_may_overtake_the_message_about_it(fake: Fake) -> None:
-    """The picture is on the screen before the channel says that it was sent."""
-    trip = await played(
-        fake,
+async def test_a_frame_may_arrive_before_the_message_about_it(server: FakeServer) -> None:
+    """It is on the screen before the event `on_air` comes."""
+    update = await played(
+        server,
         ["sent", 1, "Prompt", 1000],
         frame(200, 1100),
         frame(300, 1150),
         ["onAir", 1, 300],
         ["applied", 1, 1160],
     )
-    assert (trip["stage"], trip["applied_ms"], trip["shown_ms"]) == ("shown", 160, 150)
+    assert (update["stage"], update["applied_ms"], update["shown_ms"]) == ("shown", 160, 150)
 
 
-async def test_timestamps_wrap(fake: Fake) -> None:
+async def test_timestamps_wrap(server: FakeServer) -> None:
     """2^32 comes before 0."""
-    trip = await played(
-        fake,
+    update = await played(
+        server,
         ["sent", 1, "Prompt", 0],
         ["onAir", 1, 5],
         frame(2**32 - 90, 40),
         frame(6, 80),
     )
-    assert (trip["stage"], trip["shown_ms"]) == ("shown", 80)
+    assert (update["stage"], update["shown_ms"]) == ("shown", 80)
 
 
-@pytest.mark.parametrize(("told", "seen"), [(None, 77), (300, None)])
+@pytest.mark.parametrize(("sent_rtp", "shown_rtp"), [(None, 77), (300, None)])
 async def test_without_a_timestamp_the_next_frame_counts(
-    fake: Fake, told: int | None, seen: int | None
+    server: FakeServer, sent_rtp: int | None, shown_rtp: int | None
 ) -> None:
-    """Whether the server or the browser does not tell it."""
-    trip = await played(
-        fake, ["sent", 1, "Seed", 0], frame(seen, 10), ["onAir", 1, told], frame(seen, 50)
+    """Whether the server or the browser does not report it."""
+    update = await played(
+        server,
+        ["sent", 1, "Seed", 0],
+        frame(shown_rtp, 10),
+        ["onAir", 1, sent_rtp],
+        frame(shown_rtp, 50),
     )
-    assert trip["stage"] == "shown"
+    assert update["stage"] == "shown"
 
 
-async def test_a_later_change_overtakes(fake: Fake) -> None:
-    """News of an older one does not touch the newest."""
-    trip = await played(
-        fake,
+async def test_a_newer_update_replaces_the_older(server: FakeServer) -> None:
+    """Events of an older one do not change the newest."""
+    update = await played(
+        server,
         ["sent", 1, "Strength", 0],
         ["sent", 2, "Strength", 20],
         ["acknowledged", 1, "superseded", []],
@@ -93,15 +95,15 @@ async def test_a_later_change_overtakes(fake: Fake) -> None:
         ["onAir", 1, 100],
         frame(100, 40),
     )
-    assert (trip["rev"], trip["stage"]) == (2, "sent")
+    assert (update["rev"], update["stage"]) == (2, "sent")
 
 
-async def test_a_rejection_keeps_its_reason(fake: Fake) -> None:
+async def test_a_rejection_keeps_its_reason(server: FakeServer) -> None:
     """The page shows what the server says."""
-    trip = await played(
-        fake,
+    update = await played(
+        server,
         ["sent", 1, "Steps", 0],
         ["acknowledged", 1, "rejected", ["denoising_step_list is [1, 2], it must fall"]],
     )
-    assert trip["stage"] == "rejected"
-    assert trip["errors"] == ["denoising_step_list is [1, 2], it must fall"]
+    assert update["stage"] == "rejected"
+    assert update["errors"] == ["denoising_step_list is [1, 2], it must fall"]

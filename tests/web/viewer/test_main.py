@@ -1,0 +1,23 @@
+"""`viewer/main.js`: the clean view while there is nothing to show."""
+
+import pytest
+
+from tests.web.conftest import SECURE, FakeServer
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+
+async def test_a_missing_server_is_reported_without_advice(server: FakeServer) -> None:
+    """the advice is about the studio's Start button, which this page lacks."""
+    await server.page.route("**/api/v1/webrtc/ice-servers", lambda route: route.abort())
+    await server.page.goto(f"{SECURE}/view")
+    await server.page.get_by_text("The server does not answer").wait_for()
+    assert "Start" not in await server.page.inner_text("body")
+
+
+async def test_a_refusal_is_reported_with_its_reason(server: FakeServer) -> None:
+    """the stream is the one that the address names."""
+    server.respond("/whep/some%20name", 404, {"error": "there is no stream 'some name'"})
+    await server.page.goto(f"{SECURE}/view/some%20name")
+    await server.page.get_by_text("nothing live, waiting · There is no stream").wait_for()
+    assert ("POST", "/whep/some%20name") in server.requests

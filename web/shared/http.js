@@ -1,0 +1,57 @@
+/**
+ * Requests to the server, whose failures are problems that a page can show.
+ */
+
+import { networkProblem, refusal } from "./problems.js";
+
+const DEADLINE_MS = 10_000;
+const LONGEST_REASON = 300; // characters of a refusal that is plain text
+
+/**
+ * Send one request, with a deadline besides the signal that the options may have.
+ * @param {string | URL} url
+ * @param {RequestInit} options
+ * @returns {Promise<Response>}
+ * @throws {import("./problems.js").Problem} if there is no response in time, or it is a refusal
+ */
+export async function request(url, { signal, ...options }) {
+  const deadline = AbortSignal.timeout(DEADLINE_MS);
+  let response;
+  try {
+    response = await fetch(url, {
+      ...options,
+      signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
+    });
+  } catch (error) {
+    throw networkProblem(error);
+  }
+  if (response.ok) return response;
+  const text = await response.text();
+  throw refusal(response.status, reasonIn(text), response.headers.get("Retry-After"));
+}
+
+/**
+ * @param {string} url
+ * @param {{method?: string, body?: object, signal?: AbortSignal}} [options]
+ * @returns {Promise<any>} the response's JSON, null if it has no body
+ * @throws {import("./problems.js").Problem} if there is no response in time, or it is a refusal
+ */
+export async function requestJson(url, { method = "GET", body, signal } = {}) {
+  const response = await request(url, {
+    method,
+    signal,
+    headers: body && { "Content-Type": "application/json" },
+    body: body && JSON.stringify(body),
+  });
+  const text = await response.text();
+  return text ? JSON.parse(text) : null;
+}
+
+/** @param {string} text a refusal's body: JSON with `error`, plain text, or an HTML page */
+function reasonIn(text) {
+  try {
+    return String(JSON.parse(text).error ?? "");
+  } catch {
+    return text.startsWith("<") ? "" : text.slice(0, LONGEST_REASON);
+  }
+}
