@@ -28,7 +28,7 @@ import msgspec
 from tests.bench.call_figures import Figures, ProcessMeter, figures
 from tests.bench.caller import place_call
 from tests.bench.report import Report, table
-from tests.e2e.clips import filmed_pictures
+from tests.e2e.clips import clip_pictures
 
 START_TIMEOUT_S = 120
 TINY = ("slipstream_server", "--pipeline", "diffusion", "--preset", "tiny")
@@ -91,7 +91,7 @@ async def until_ready(url: str, process: asyncio.subprocess.Process) -> None:
 
 async def run_case(case: str, seconds: float) -> list[Figures]:
     """The figures of each caller, and of the processes that served them all."""
-    pictures = filmed_pictures()
+    pictures = clip_pictures()
     callers, fps = CONCURRENT.get(case, (1, CAMERA_FPS))
     async with server(case) as (address, pid):
         meter = ProcessMeter(pid)

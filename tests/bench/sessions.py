@@ -29,7 +29,7 @@ import uvloop
 
 from tests.bench.__main__ import free_port, processor, until_ready
 from tests.bench.light_caller import Recording, calling
-from tests.e2e.clips import filmed_pictures
+from tests.e2e.clips import clip_pictures
 
 FPS = 24
 LINK_BPS = 1_500_000
@@ -221,7 +221,7 @@ def main() -> None:
     cases = arguments.cases.split(";")
     if unknown := set(cases) - set(CASES):
         parser.error(f"cases are {', '.join(sorted(unknown))}, they must be of {', '.join(CASES)}")
-    recording = Recording.make(filmed_pictures(), fps=FPS, bitrate_bps=LINK_BPS)
+    recording = Recording.make(clip_pictures(), fps=FPS, bitrate_bps=LINK_BPS)
     report = SessionsReport(
         date=datetime.now(UTC).date().isoformat(),
         machine=processor(),

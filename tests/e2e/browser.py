@@ -37,12 +37,12 @@ async def find_chromium() -> Path | None:
 
 
 def _runs(executable: Path) -> bool:
-    """Whether it is there, and its libraries too."""
+    """Whether it starts: a missing file or library is an error."""
     try:
-        asked = subprocess.run([executable, "--version"], capture_output=True, timeout=30)
+        completed = subprocess.run([executable, "--version"], capture_output=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return asked.returncode == 0
+    return completed.returncode == 0
 
 
 @asynccontextmanager
@@ -52,8 +52,8 @@ async def running_chromium(
     """A headless Chromium with a fresh profile.
 
     Args:
-        more: flags.
-        camera: a .y4m or .mjpeg file that its one camera plays in a loop; None: it has no camera.
+        more: further flags.
+        camera: a .y4m or .mjpeg file that its one camera plays in a loop; None: no camera.
     """
     flags = [*_FLAGS, *more]
     if camera is None:
@@ -63,7 +63,7 @@ async def running_chromium(
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         flags.append("--no-sandbox")
     async with async_playwright() as playwright:
-        # headless: ours is the flag above; Playwright's own way is another program in some versions
+        # headless by the flag above: Playwright's own flag starts another program in some versions
         browser = await playwright.chromium.launch(
             executable_path=executable,
             args=flags,

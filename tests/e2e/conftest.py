@@ -1,19 +1,19 @@
-"""What the camera of the browser tests sees."""
+"""The files that the fake camera plays."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.clips import filmed, numbered
+from tests.e2e.clips import write_clip, write_numbered
 
 
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A street, as the camera's file."""
-    return filmed(tmp_path_factory.mktemp("camera") / "film.y4m")
+    """A street scene."""
+    return write_clip(tmp_path_factory.mktemp("camera") / "film.y4m")
 
 
 @pytest.fixture(scope="session")
 def numbers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Numbered pictures, as the camera's file."""
-    return numbered(tmp_path_factory.mktemp("camera") / "numbers.y4m")
+    """Numbered pictures."""
+    return write_numbered(tmp_path_factory.mktemp("camera") / "numbers.y4m")

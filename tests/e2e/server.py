@@ -27,7 +27,7 @@ class RunningServer:
     pid: int
 
     async def health(self) -> dict[str, Any]:
-        """What it says of itself."""
+        """The body of `/health`."""
         async with aiohttp.ClientSession() as http, http.get(f"{self.url}/health") as response:
             health: dict[str, Any] = await response.json()
             return health
@@ -40,9 +40,9 @@ async def running_server(
     """A server that is ready while the block runs.
 
     Args:
-        log: where its standard error goes.
+        log: the file of its standard error.
         port: to listen on; any free one if 0.
-        more: flags.
+        more: further flags.
 
     Raises:
         TimeoutError: if it is not ready in time; its log is in the message.
@@ -64,17 +64,17 @@ async def running_server(
                 await _until_ready(server)
         except (TimeoutError, RuntimeError) as error:
             await _stop(process)
-            raise type(error)(f"the server did not get ready:\n{_said(log)}") from error
+            raise type(error)(f"the server did not get ready:\n{_log_text(log)}") from error
         try:
             yield server
         except BaseException:
-            print(_said(log))
+            print(_log_text(log))
             raise
         finally:
             await _stop(process)
 
 
-def _said(log: Path) -> str:
+def _log_text(log: Path) -> str:
     return log.read_text(errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""The studio page in a test's hands: press, read, and look at the pixels."""
+"""Drives the studio page: presses buttons, reads texts, records pictures."""
 
 import base64
 from collections.abc import AsyncIterator
@@ -10,13 +10,13 @@ import numpy as np
 from playwright.async_api import Browser, Page
 
 from tests.e2e.browser import running_chromium
-from tests.e2e.looks import Pictures
+from tests.e2e.pictures import Pictures
 
 LIVE_MS = 60_000
 RECORD_MS = 60_000
 
-# Draws every picture that each element presents onto a small canvas, until the last of them has
-# presented `count`, or the time is over. All are cut to the last one's shape, as the server cuts.
+# Draws every picture that each element presents onto a small canvas, until the last element has
+# presented `count`, or the time is over. All are cropped to the last one's shape, as by the server.
 _RECORD = """
 ({ selectors, count, width, height, limit_ms }) => new Promise((done) => {
   const canvas = new OffscreenCanvas(width, height);
@@ -58,7 +58,7 @@ _RECORD = """
 
 
 class Studio:
-    """The page, opened."""
+    """An open page; `failures` are the errors of its scripts."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -74,32 +74,32 @@ class Studio:
         await self.page.wait_for_selector(f"body[data-state={state}]", timeout=timeout_ms)
 
     async def status(self) -> str:
-        """What the page says, advice included."""
+        """The status line, with the advice."""
         return " ".join((await self.page.text_content("#status") or "").split())
 
     async def prompt(self, text: str) -> str:
-        """Apply a prompt; returns what the page says once its first picture is on the screen."""
+        """Apply a prompt; returns its progress line once its first picture is on the screen."""
         await self.page.fill("#prompt", text)
         await self.page.press("#prompt", "Enter")
-        return await self._on_screen()
+        return await self._until_shown()
 
     async def choose_style(self, name: str) -> str:
-        """Press a style; returns as `prompt` does."""
+        """Press a style's button; returns as `prompt` does."""
         styles = self.page.get_by_role("group", name="Style vocabulary")
         await styles.get_by_text(name, exact=True).click()
-        return await self._on_screen()
+        return await self._until_shown()
 
-    async def _on_screen(self) -> str:
+    async def _until_shown(self) -> str:
         await self.page.wait_for_selector("#round-trip[data-stage=shown]", timeout=LIVE_MS)
         return await self.page.text_content("#round-trip") or ""
 
     async def record(self, selector: str = "#output", *, count: int) -> Pictures:
-        """The next `count` pictures that a video element presents; fewer if they do not come."""
+        """The next `count` pictures that a video element presents; fewer after a minute."""
         (pictures,) = await self._record(selector, count=count, width=320, height=240)
         return pictures
 
     async def record_both(self, *, count: int) -> tuple[Pictures, Pictures]:
-        """What the camera shows while `count` pictures come back, and those; all of them small."""
+        """The camera's pictures while `count` output pictures are presented, and those; small."""
         camera, output = await self._record("#input", "#output", count=count, width=80, height=60)
         return camera, output
 
@@ -129,10 +129,10 @@ class Studio:
 async def opened_page(
     browser: Browser, url: str, *, trusting: bool = False
 ) -> AsyncIterator[Studio]:
-    """A page of the server in a window of its own; none of its scripts may fail.
+    """A page of the server in a browser context of its own; none of its scripts may fail.
 
     Args:
-        trusting: as if the user had accepted the certificate.
+        trusting: accept any certificate, as a user may.
     """
     context = await browser.new_context(ignore_https_errors=trusting)
     try:
@@ -146,7 +146,7 @@ async def opened_page(
 
 @asynccontextmanager
 async def opened_studio(chromium: Path, url: str, *, camera: Path | None) -> AsyncIterator[Studio]:
-    """The page in a Chromium of its own."""
+    """The studio in a Chromium of its own."""
     async with (
         running_chromium(chromium, camera=camera) as browser,
         opened_page(browser, url) as studio,

@@ -1,4 +1,4 @@
-"""The whole road in a real browser, with an engine that changes nothing: order, ends, refusals."""
+"""Calls in a real browser with an engine that changes nothing: order, ends, refusals."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.barcode import read
-from tests.e2e import looks
+from tests.e2e import pictures
 from tests.e2e.browser import running_chromium
 from tests.e2e.clips import NUMBERED_COUNT
-from tests.e2e.looks import Pictures
+from tests.e2e.pictures import Pictures
 from tests.e2e.server import running_server
 from tests.e2e.studio import opened_page, opened_studio
 
@@ -17,12 +17,12 @@ pytestmark = pytest.mark.browser
 
 
 def numbers_of(pictures: Pictures) -> list[int]:
-    """The numbers in the pictures, of those that can be read."""
+    """The numbers that can be read in the pictures."""
     return [number for luma in pictures.luma if (number := read(luma)) is not None]
 
 
 def assert_in_order(pictures: Pictures) -> None:
-    """Nearly all can be read, none goes back, and they move on (the clip is a ring)."""
+    """Nearly all can be read, none goes back, and they advance (the clip is a loop)."""
     numbers = numbers_of(pictures)
     assert len(numbers) > 0.9 * len(pictures.rgb) > 10
     steps = [(after - before) % NUMBERED_COUNT for before, after in pairwise(numbers)]
@@ -31,7 +31,7 @@ def assert_in_order(pictures: Pictures) -> None:
 
 
 async def test_frames_keep_their_order(chromium: Path, numbers: Path, tmp_path: Path) -> None:
-    """What leaves the camera in some order is on the screen in that order."""
+    """Pictures are on the screen in the order of the camera."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "server.log") as server,
         opened_studio(chromium, server.url, camera=numbers) as studio,
@@ -41,21 +41,21 @@ async def test_frames_keep_their_order(chromium: Path, numbers: Path, tmp_path: 
 
 
 async def test_an_echo_is_the_camera_itself(chromium: Path, film: Path, tmp_path: Path) -> None:
-    """What is asked of the diffused picture is not so of an echo: it is like the camera's."""
+    """The measures that tell a restyled picture do not take an echo for one."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "server.log") as server,
         opened_studio(chromium, server.url, camera=film) as studio,
     ):
         await studio.start()
         camera, output = await studio.record_both(count=100)
-        assert looks.distance(output, camera) < looks.RESTYLED_LEVELS / 2
-        assert not looks.is_other_character(output, camera)
-        found = looks.following(output, camera)
-        assert found.likeness > found.otherwise + 0.1, found
+        assert pictures.distance(output, camera) < pictures.RESTYLED_LEVELS / 2
+        assert not pictures.differs_in_style(output, camera)
+        alignment = pictures.align(output, camera)
+        assert alignment.correlation > alignment.baseline + 0.1, alignment
 
 
 async def test_a_call_can_be_made_again(chromium: Path, numbers: Path, tmp_path: Path) -> None:
-    """Stop gives the camera and the server's place back: with one place, the next call gets it."""
+    """Stop releases the camera and the stream: a server for one takes the next call."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "server.log", max_streams=1) as server,
         opened_studio(chromium, server.url, camera=numbers) as studio,
@@ -71,8 +71,8 @@ async def test_a_call_can_be_made_again(chromium: Path, numbers: Path, tmp_path:
         assert_in_order(await studio.record(count=20))
 
 
-async def test_a_pause_holds_the_picture(chromium: Path, numbers: Path, tmp_path: Path) -> None:
-    """Pause leaves the last picture in sight and says so; Resume goes on in order."""
+async def test_a_pause_keeps_the_picture(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+    """Pause keeps the last picture in sight and is shown; Resume goes on in order."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "server.log") as server,
         opened_studio(chromium, server.url, camera=numbers) as studio,
@@ -86,8 +86,8 @@ async def test_a_pause_holds_the_picture(chromium: Path, numbers: Path, tmp_path
         assert_in_order(await studio.record(count=20))
 
 
-async def test_a_full_server_is_told(chromium: Path, numbers: Path, tmp_path: Path) -> None:
-    """The second viewer of a server for one reads why and what to do; the first notices nothing."""
+async def test_a_full_server_is_reported(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+    """The second caller of a server for one reads why and what to do; the first goes on."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "server.log", max_streams=1) as server,
         running_chromium(chromium, camera=numbers) as browser,
@@ -104,8 +104,8 @@ async def test_a_full_server_is_told(chromium: Path, numbers: Path, tmp_path: Pa
         assert_in_order(await first.record(count=20))
 
 
-async def test_a_missing_camera_is_told(chromium: Path, tmp_path: Path) -> None:
-    """Without a camera the page says so and offers what else there is; the server is not asked."""
+async def test_a_missing_camera_is_reported(chromium: Path, tmp_path: Path) -> None:
+    """Without a camera the page says what to do; no session is made."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "server.log") as server,
         opened_studio(chromium, server.url, camera=None) as studio,
@@ -132,7 +132,7 @@ async def test_the_clean_view_shows_a_stream(chromium: Path, numbers: Path, tmp_
             assert await view.page.is_hidden("#status")
 
 
-async def test_the_clean_view_comes_back(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+async def test_the_clean_view_reconnects(chromium: Path, numbers: Path, tmp_path: Path) -> None:
     """Opened before anything is live, and again after a stream has ended, it finds the next one."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "server.log") as server,

@@ -1,4 +1,4 @@
-"""The page from another machine's point of view: by the network's address, over https."""
+"""The page by the network's address, as from another machine, over https and http."""
 
 from pathlib import Path
 
@@ -21,8 +21,8 @@ IPV4 = [address for address in lan_addresses() if ":" not in address]
 async def test_the_camera_works_by_the_networks_address(
     secure: bool, chromium: Path, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """over https the whole call runs once the certificate is trusted; over http the browser gives
-    no camera, and the page says what to do."""
+    """over https a call works once the certificate is trusted; over http the browser gives no
+    camera, and the page says what to do."""
     monkeypatch.setenv("HOME", str(tmp_path))
     flags = ["--host", "0.0.0.0", "--token", TOKEN, *(["--tls", "self-signed"] if secure else [])]
     async with (

@@ -1,4 +1,4 @@
-"""Our media edge with a real Chromium at the other end, its pictures given straight back."""
+"""The server's media path with a real Chromium as peer, its pictures sent straight back."""
 
 from pathlib import Path
 
@@ -11,15 +11,15 @@ pytestmark = pytest.mark.browser
 
 
 async def call(chromium: Path, codec: str | None) -> Figures:
-    """Four seconds with our edge; the browser offers `codec` only, or all it has."""
+    """A call of four seconds; the browser offers `codec` only, or all it has."""
     case = Case(module="tests.bench.media_edge", codec=codec, hints=True)
     size = Size(width_px=640, height_px=480, fps=24)
     async with running_chromium(chromium, camera=None) as browser:
         return await run_case(browser, case, size, seconds=4.0)
 
 
-async def test_a_call_takes_h264_and_one_key_frame(chromium: Path) -> None:
-    """of all that Chromium offers, H.264; its decoder needs no second key frame, and reads all."""
+async def test_a_call_uses_h264_and_one_key_frame(chromium: Path) -> None:
+    """H.264 is chosen; the decoder needs no second key frame, and every picture is readable."""
     figures = await call(chromium, None)
     assert figures.codec == "video/H264"
     assert figures.key_frames == 1
@@ -27,7 +27,7 @@ async def test_a_call_takes_h264_and_one_key_frame(chromium: Path) -> None:
 
 
 async def test_a_browser_without_h264_is_served(chromium: Path) -> None:
-    """by aiortc's own VP8 encoder, received by our jitter buffer."""
+    """by aiortc's VP8 encoder and this server's jitter buffer."""
     figures = await call(chromium, "VP8")
     assert figures.codec == "video/VP8"
     assert figures.unread == 0

@@ -9,13 +9,13 @@ import pytest
 from tests.barcode import read
 from tests.e2e.browser import running_chromium
 from tests.e2e.clips import NUMBERED_COUNT
-from tests.e2e.looks import Pictures
+from tests.e2e.pictures import Pictures
 from tests.e2e.server import running_server
 from tests.e2e.studio import LIVE_MS, Studio, opened_page
 
 pytestmark = pytest.mark.browser
 
-# A publisher of a few lines, as a page of anybody's might have it; returns its Location.
+# A minimal publisher, as any page might have one; returns its Location.
 _PUBLISH = """
 async (url) => {
   const pc = new RTCPeerConnection();
@@ -36,7 +36,7 @@ async (url) => {
 
 
 def assert_in_order(pictures: Pictures) -> None:
-    """They can be read, and none goes back (the clip is a ring)."""
+    """They can be read, and none goes back (the clip is a loop)."""
     numbers = [number for luma in pictures.luma if (number := read(luma)) is not None]
     assert len(numbers) > 0.8 * len(pictures.rgb) > 10
     steps = [(after - before) % NUMBERED_COUNT for before, after in pairwise(numbers)]
@@ -46,7 +46,7 @@ def assert_in_order(pictures: Pictures) -> None:
 async def test_a_page_publishes_and_the_clean_view_plays_it(
     chromium: Path, numbers: Path, tmp_path: Path
 ) -> None:
-    """By the names that both have in their addresses; the view asks for nothing but WHEP."""
+    """By the stream's name in both addresses; the view uses nothing but WHEP."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "server.log") as server,
         running_chromium(chromium, camera=numbers) as browser,
@@ -57,36 +57,36 @@ async def test_a_page_publishes_and_the_clean_view_plays_it(
         location = await studio.page.evaluate(_PUBLISH, address)
         assert location.startswith("/whip/obs/")
         async with opened_page(browser, "about:blank") as view:
-            asked: list[str] = []
-            view.page.on("request", lambda request: asked.append(request.url))
+            requested: list[str] = []
+            view.page.on("request", lambda request: requested.append(request.url))
             shown = await studio.page.locator("#sent-view").get_attribute("href")
             await view.page.goto(shown or "")
             await view.until("live")
             assert_in_order(await view.record(count=50))
             assert await view.page.evaluate("document.querySelector('video').muted")
-            posted = [url for url in asked if "/whep/obs" in url]
+            posted = [url for url in requested if "/whep/obs" in url]
             assert posted
-            assert not [url for url in asked if "/webrtc/offer" in url]
+            assert not [url for url in requested if "/webrtc/offer" in url]
             deleted = await studio.page.evaluate(
                 "async (path) => (await fetch(path, { method: 'DELETE' })).status", location
             )
             assert deleted == 200
-            await waiting(view)
+            await until_waiting(view)
 
 
-async def test_the_clean_view_survives_a_new_server(
+async def test_the_clean_view_survives_a_restart_of_the_server(
     chromium: Path, numbers: Path, tmp_path: Path
 ) -> None:
-    """Opened before the stream is there, and left open while the server is started again."""
+    """Opened before there is a stream, and left open while the server restarts."""
     async with running_chromium(chromium, camera=numbers) as browser, AsyncExitStack() as pages:
         async with running_server(pipeline="echo", log=tmp_path / "first.log") as server:
             url, port = server.url, int(server.url.rpartition(":")[2])
             view = await pages.enter_async_context(opened_page(browser, f"{url}/view/stage"))
-            await waiting(view)
+            await until_waiting(view)
             async with opened_page(browser, url) as publisher:
                 await publisher.page.evaluate(_PUBLISH, f"{url}/whip/stage")
                 await view.until("live")
-        await waiting(view)
+        await until_waiting(view)
         async with (
             running_server(pipeline="echo", log=tmp_path / "second.log", port=port),
             opened_page(browser, url) as publisher,
@@ -96,5 +96,5 @@ async def test_the_clean_view_survives_a_new_server(
             assert_in_order(await view.record(count=20))
 
 
-async def waiting(view: Studio) -> None:
+async def until_waiting(view: Studio) -> None:
     await view.page.get_by_text("nothing live, waiting").wait_for(timeout=LIVE_MS)

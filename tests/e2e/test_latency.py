@@ -1,4 +1,4 @@
-"""Glass to glass on the real page: known by itself, shown, and told to the server."""
+"""Glass-to-glass latency on the real page: measured, shown, and reported to the server."""
 
 import asyncio
 from pathlib import Path
@@ -16,8 +16,8 @@ from tests.e2e.studio import opened_studio
 pytestmark = pytest.mark.browser
 
 DEADLINE_S = 20.0
-NOTHING = "\u2013"  # what stands where a figure is not known
-_WAYS = ("to_server", "collect", "playout", "send", "screen")  # which an echo takes, too
+UNKNOWN = "\u2013"  # shown for a figure that is not known
+_STAGES = ("to_server", "collect", "playout", "send", "screen")  # that an echo has too
 
 
 async def metrics(url: str) -> dict[str, float]:
@@ -30,10 +30,10 @@ async def metrics(url: str) -> dict[str, float]:
         }
 
 
-async def test_the_page_knows_how_old_its_picture_is(
+async def test_the_page_measures_the_age_of_its_picture(
     chromium: Path, numbers: Path, tmp_path: Path
 ) -> None:
-    """camera to screen by Chromium's own clock, in parts; the server hears of it."""
+    """camera to screen by Chromium's own clock, by stage, and reported to the server."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "server.log") as server,
         opened_studio(chromium, server.url, camera=numbers) as studio,
@@ -41,22 +41,22 @@ async def test_the_page_knows_how_old_its_picture_is(
         await studio.start()
         glass = studio.page.locator("#figures [data-part=glass]")
         await glass.get_by_text("camera to screen").wait_for()
-        assert await glass.locator("[data-part=glass-now]").inner_text() != NOTHING
-        for stage in _WAYS:
+        assert await glass.locator("[data-part=glass-now]").inner_text() != UNKNOWN
+        for stage in _STAGES:
             part = studio.page.locator(f"#figures [data-part=stage-{stage}]")
-            assert await part.inner_text() != NOTHING
+            assert await part.inner_text() != UNKNOWN
         await studio.page.locator("[data-part=trouble]").get_by_text("%").wait_for()
-        told: dict[str, float] = {}
+        reported: dict[str, float] = {}
         async with asyncio.timeout(DEADLINE_S):
-            while not told.get("slipstream_glass_to_glass_seconds_count50"):
-                told = await metrics(server.url)
-        assert told["slipstream_viewer_frames_totaldecoded"] > 0
-        assert told["slipstream_ttff_seconds_countfirst_shown"] == 1
+            while not reported.get("slipstream_glass_to_glass_seconds_count50"):
+                reported = await metrics(server.url)
+        assert reported["slipstream_viewer_frames_totaldecoded"] > 0
+        assert reported["slipstream_ttff_seconds_countfirst_shown"] == 1
 
 
-async def test_the_reckoning_is_that_of_the_pixels(chromium: Path) -> None:
-    """what the stamps say of a picture's age is what the number in it says, and nearly every
-    picture has its stamps."""
+async def test_the_measured_age_is_that_of_the_pixels(chromium: Path) -> None:
+    """the age by stamps agrees with the age by the number in the picture, and most pictures have
+    stamps."""
     async with running_chromium(chromium, camera=None) as browser:
         result, _ = await record(browser, CASES["echo"], SIZE, 6.0)
     figures = edge_figures("echo", result, 6.0)
