@@ -50,8 +50,8 @@ async (silent) => {
     onChange() {}, onMessage() {}, onTimings() {}, onOutput() {},
   });
   const until = async (holds) => {
-    for (let looks = 0; !holds(); looks += 1) {
-      if (looks === 2000) throw new Error(`never ${holds}: ${call.state}, ${offers.length} offers`);
+    for (let polls = 0; !holds(); polls += 1) {
+      if (polls === 2000) throw new Error(`never ${holds}: ${call.state}, ${offers.length} offers`);
       await new Promise((done) => realTimeout(done, 10));
     }
   };
