@@ -213,8 +213,6 @@ class Preset:
 
     Args:
         codec: names the codec, or that of each side: `wan+taehv` encodes with Wan's.
-        normalised_input: feed the model latents of mean 0 and deviation 1. The reference feeds
-            Wan's raw means, and real checkpoints were tuned with those (`spec/05` section 5).
         text: name of the text encoder.
         width_px, height_px: of the frames it makes unless told otherwise.
         lesser_sizes_px: width and height of smaller ones, falling, for machines on which it would
@@ -222,7 +220,7 @@ class Preset:
         fps: the frame rate that a viewer should get at the least.
         prompt: what a stream starts with.
         note: one line on what this model is, for people.
-        reduced_precision: the model was trained with rounded factors, see `device/precision.py`.
+        reduced_precision: it was trained with rounded matrix products, see `device/precision.py`.
         embedded: its weights lie in the package, so nothing has to be pulled.
     """
 
@@ -233,7 +231,6 @@ class Preset:
     motion: MotionParams = MotionParams()
     noise: NoiseMode = NoiseMode.FRESH
     codec: str
-    normalised_input: bool = False
     text: str
     width_px: int
     height_px: int

@@ -97,7 +97,7 @@ def load_wan_bundle(
 def builds_of(preset: Preset, sizes: ModelSizes) -> Mapping[Artifact, Callable[[], nn.Module]]:
     """What each file of model and codec is read into."""
     makes: dict[CodecName, Callable[[], nn.Module]] = {
-        CodecName.WAN: lambda: WanVae(sizes.wan_vae, normalize_encoded=preset.normalised_input),
+        CodecName.WAN: lambda: WanVae(sizes.wan_vae),
         CodecName.TAEHV: lambda: Taehv(sizes.taehv),
     }
     return {
@@ -114,7 +114,7 @@ def pair_codecs(
     loaded = {name: read(name) for name in sides.used}
     if CodecName.WAN in loaded:
         loaded[CodecName.WAN].channels_last()
-    if sides.encoder is CodecName.TAEHV and not preset.normalised_input:
+    if sides.encoder is CodecName.TAEHV:
         statistics = LatentStatistics.of(LATENT_MEAN, LATENT_STD, device)
     else:
         statistics = None
