@@ -14,9 +14,10 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from slipstream_engine.config import CacheParams
-from slipstream_engine.models.dit.blocks import DitBlock, RMSNorm
+from slipstream_engine.models.dit.blocks import DitBlock
 from slipstream_engine.models.dit.blocks import OutputHead as HeadLayer
 from slipstream_engine.models.dit.transformer import CausalDit
+from slipstream_engine.models.norms import RMSNorm
 from torch import Tensor, nn
 
 

@@ -1,1 +1,6 @@
-"""The causal Wan diffusion transformer."""
+"""The causal Wan diffusion transformer.
+
+`transformer.py` is the whole model, `blocks.py` its layers, `attention_context.py` what its
+self-attention attends to (a KV cache, or a training clip), `attention.py` the attention call,
+`rope.py` rotary positions, `linear.py` linear layers that are fast on a CPU.
+"""

@@ -17,6 +17,7 @@ from slipstream_engine.config import DitParams
 from slipstream_engine.models.dit.attention import attend
 from slipstream_engine.models.dit.attention_context import AttentionContext
 from slipstream_engine.models.dit.linear import Linear
+from slipstream_engine.models.norms import RMSNorm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,19 +65,6 @@ class Conditioning:
         self.v_NBTHD.zero_()
         if self.pooled_BC is not None:
             self.pooled_BC.zero_()
-
-
-class RMSNorm(nn.Module):
-    """Root mean square norm over all heads together; rounded before the weight."""
-
-    def __init__(self, width: int, eps: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self._eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        normed = F.rms_norm(x.float(), (x.shape[-1],), eps=self._eps)
-        return normed.to(x.dtype) * self.weight
 
 
 class Attention(nn.Module):

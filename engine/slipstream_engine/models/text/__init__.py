@@ -1,1 +1,1 @@
-"""The text encoders: umT5, and the embedded model's vocabulary."""
+"""The text encoders: `umt5.py` for real checkpoints, `tiny_text.py` for the embedded model."""

@@ -11,6 +11,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
+from slipstream_engine.models.norms import RMSNorm
+
 NORM_EPS = 1e-6
 BUCKETS = 32  # half of them for each direction
 # distance -> bucket: 0 to 7 have their own, from here on each threshold begins the next
@@ -42,19 +44,6 @@ def position_buckets(length: int, device: torch.device | None = None) -> Tensor:
     far_QK = 7 + torch.bucketize(distance_QK, thresholds, right=True)
     bucket_QK = torch.where(distance_QK < BUCKET_THRESHOLDS[0], distance_QK, far_QK)
     return bucket_QK + BUCKETS // 2 * (offset_QK > 0)
-
-
-class Norm(nn.Module):
-    """Root-mean-square norm, in float32 whatever the weights are."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(dim))
-
-    def forward(self, x_BLC: Tensor) -> Tensor:
-        scale: Tensor = torch.rsqrt(x_BLC.float().square().mean(dim=-1, keepdim=True) + NORM_EPS)
-        normed_BLC = (x_BLC * scale).to(self.weight.dtype)
-        return normed_BLC * self.weight
 
 
 class PositionBias(nn.Module):
@@ -110,9 +99,9 @@ class Umt5Block(nn.Module):
 
     def __init__(self, config: Umt5Config) -> None:
         super().__init__()
-        self.norm1 = Norm(config.dim)
+        self.norm1 = RMSNorm(config.dim, NORM_EPS)
         self.attn = Umt5Attention(config)
-        self.norm2 = Norm(config.dim)
+        self.norm2 = RMSNorm(config.dim, NORM_EPS)
         self.ffn = Umt5FeedForward(config)
         self.pos_embedding = PositionBias(config.heads)
 
@@ -133,7 +122,7 @@ class Umt5Encoder(nn.Module):
         self.config = config
         self.token_embedding = nn.Embedding(config.vocabulary, config.dim)
         self.blocks = nn.ModuleList(Umt5Block(config) for _ in range(config.layers))
-        self.norm = Norm(config.dim)
+        self.norm = RMSNorm(config.dim, NORM_EPS)
 
     def forward(self, ids_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         """Encode prompts of one length.
@@ -143,7 +132,7 @@ class Umt5Encoder(nn.Module):
             mask_BL: bool, which of them are real; None where all are.
 
         Returns:
-            `[B, L, C]`; what stands in rows that are not real means nothing.
+            `[B, L, C]`; rows that are not real hold no meaning.
         """
         buckets_QK = position_buckets(ids_BL.shape[1], ids_BL.device)
         x_BLC = self.token_embedding.forward(ids_BL)

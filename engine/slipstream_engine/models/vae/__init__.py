@@ -1,1 +1,5 @@
-"""The streaming video autoencoders: Wan 2.1's, and the small TAEHV class."""
+"""Streaming video autoencoders, each a `Codec` (`codec/protocol.py`).
+
+`wan_vae.py` is Wan 2.1's, over `wan_vae_blocks.py` and `causal_conv.py`; `taehv.py` is the small
+TAEHV class, over `taehv_config.py` and `taehv_layers.py`; both use `upsample.py`.
+"""

@@ -14,11 +14,11 @@ from torch.nn import functional
 
 
 class CausalState:
-    """What one direction of one stream carries from piece to piece.
+    """What one direction (encode or decode) of one stream carries from chunk to chunk.
 
     That is, for every convolution, its tail: the last frames of its input. The frames before the
     first one are zeros. A tail is allocated when its convolution first runs and keeps its address
-    from then on, so that a captured graph may write to it.
+    from then on, so that a recorded graph may write to it.
 
     Args:
         slots: convolutions with a past.
@@ -39,14 +39,14 @@ class CausalState:
         return [tail.data_ptr() for tail in self._tails if tail is not None]
 
     def reset(self) -> None:
-        """Begin anew; tails keep their addresses."""
+        """Make it that of a new stream; tails keep their addresses."""
         for tail in self._tails:
             if tail is not None:
                 tail.zero_()
         self.started = False
 
     def window(self, slot: int, x_BTHWC: Tensor, past_frames: int) -> Tensor:
-        """A buffer for the past and `x_BTHWC` behind it, of which only the past is written."""
+        """A buffer for the past and the frames of `x_BTHWC`; only the past is filled in."""
         batch, frames, height, width, channels = x_BTHWC.shape
         window = x_BTHWC.new_empty(batch, past_frames + frames, height, width, channels)
         tail = self._tails[slot]
@@ -56,10 +56,10 @@ class CausalState:
         window[:, :past_frames] = tail
         return window
 
-    def keep(self, slot: int, window_BTHWC: Tensor) -> None:
-        """Remember the last frames of `window_BTHWC` as the past of the next piece."""
+    def store_tail(self, slot: int, window_BTHWC: Tensor) -> None:
+        """Store the last frames of `window_BTHWC` as the past of the next chunk."""
         tail = self._tails[slot]
-        assert tail is not None, f"slot {slot} kept before its window was made"
+        assert tail is not None, f"slot {slot} stored before its window was made"
         tail.copy_(window_BTHWC[:, -tail.shape[1] :])
 
 
@@ -70,26 +70,9 @@ class ConvStateSlots:
         self.count = 0
 
     def take(self) -> int:
+        """The next number."""
         self.count += 1
         return self.count - 1
-
-
-class ChannelNorm(nn.Module):
-    """Scale every pixel's channel vector to length sqrt(C), times `gamma` (`spec/05` section 2).
-
-    Args:
-        axes: trailing axes of length one in the stored shape of `gamma`.
-    """
-
-    def __init__(self, channels: int, *, axes: int) -> None:
-        super().__init__()
-        self.gamma = nn.Parameter(torch.ones(channels, *[1] * axes))
-        self.eps = 1e-24 / channels  # a length below 1e-12 counts as 1e-12
-
-    def forward(self, x_BTHWC: Tensor) -> Tensor:
-        return functional.rms_norm(
-            x_BTHWC, (x_BTHWC.shape[-1],), self.gamma.flatten(), eps=self.eps
-        )
 
 
 class CausalConv(nn.Conv3d):
@@ -98,7 +81,7 @@ class CausalConv(nn.Conv3d):
     Args:
         kernel: frames, rows, columns; rows and columns are padded to keep the size.
         stride: in time.
-        past_frames: of the stream's past put before each piece.
+        past_frames: of the stream's past that each chunk is convolved with.
     """
 
     def __init__(
@@ -117,23 +100,23 @@ class CausalConv(nn.Conv3d):
         self.past_frames = past_frames
 
     def forward(self, x_BTHWC: Tensor, state: CausalState) -> Tensor:  # type: ignore[override]  # takes the state
-        return self._over(self.remember(x_BTHWC, state))
+        return self._convolve(self.join_past(x_BTHWC, state))
 
     def after_silu(self, x_BTHWC: Tensor, state: CausalState) -> Tensor:
-        """The convolution of SiLU(x), which is written straight behind the past."""
+        """The convolution of SiLU(x), computed into the window without a copy."""
         window = state.window(self.slot, x_BTHWC, self.past_frames)
         torch.ops.aten.silu.out(x_BTHWC, out=window[:, self.past_frames :])
-        state.keep(self.slot, window)
-        return self._over(window)
+        state.store_tail(self.slot, window)
+        return self._convolve(window)
 
-    def remember(self, x_BTHWC: Tensor, state: CausalState) -> Tensor:
-        """The past with `x_BTHWC` behind it, whose end becomes the new past."""
+    def join_past(self, x_BTHWC: Tensor, state: CausalState) -> Tensor:
+        """The past followed by `x_BTHWC`, whose last frames become the new past."""
         window = state.window(self.slot, x_BTHWC, self.past_frames)
         window[:, self.past_frames :] = x_BTHWC
-        state.keep(self.slot, window)
+        state.store_tail(self.slot, window)
         return window
 
-    def _over(self, window_BTHWC: Tensor) -> Tensor:
+    def _convolve(self, window_BTHWC: Tensor) -> Tensor:
         out = super().forward(window_BTHWC.permute(0, 4, 1, 2, 3))
         return out.permute(0, 2, 3, 4, 1)
 

@@ -1,4 +1,4 @@
-"""What a TAEHV-class codec is built of: layers over frames, and the linear path beside them.
+"""The layers of a TAEHV-class codec, and the linear path beside them.
 
 B batch, T frames, F latent frames, C channels, H height, W width; h w latent size; N latents.
 """
@@ -11,6 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from slipstream_engine.models.vae.taehv_config import FRAMES_TO_TRIM, TaehvParams
+from slipstream_engine.models.vae.upsample import upsample_nearest
 
 
 class Clamp(nn.Module):
@@ -87,15 +88,14 @@ class TGrow(nn.Module):
 
 
 class NearestUpsample(nn.Module):
-    """Nearest neighbour."""
+    """Repeat every pixel `space` times in both directions."""
 
     def __init__(self, space: int) -> None:
         super().__init__()
         self.space = space
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
-        wide = x_BTCHW.repeat_interleave(self.space, dim=-1)
-        return wide.repeat_interleave(self.space, dim=-2)
+        return framewise(lambda x_NCHW: upsample_nearest(x_NCHW, self.space), x_BTCHW)
 
 
 class LinearPath(nn.Module):

@@ -10,14 +10,15 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
+from slipstream_engine.models.norms import ChannelNorm
 from slipstream_engine.models.vae.causal_conv import (
     CausalConv,
     CausalState,
-    ChannelNorm,
     ConvStateSlots,
     PointConv,
     per_frame,
 )
+from slipstream_engine.models.vae.upsample import upsample_nearest
 
 KERNEL = (3, 3, 3)
 
@@ -89,7 +90,7 @@ class WanDownsample(nn.Module):
         if state.started:
             return self.time_conv.forward(x_BTHWC, state)
         first, rest = x_BTHWC[:, :1], x_BTHWC[:, 1:]
-        self.time_conv.remember(first, state)
+        self.time_conv.join_past(first, state)
         if not rest.shape[1]:
             return first
         return torch.cat([first, self.time_conv.forward(rest, state)], dim=1)
@@ -113,8 +114,7 @@ class WanUpsample(nn.Module):
         return per_frame(self._enlarge, x_BTHWC)
 
     def _enlarge(self, x_NCHW: Tensor) -> Tensor:
-        larger = functional.interpolate(x_NCHW, scale_factor=2.0, mode="nearest-exact")
-        return cast(Tensor, self.resample["1"](larger))
+        return cast(Tensor, self.resample["1"](upsample_nearest(x_NCHW, 2)))
 
     def _double_time(self, conv: CausalConv, x_BTHWC: Tensor, state: CausalState) -> Tensor:
         alone = 0 if state.started else 1
