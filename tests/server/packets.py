@@ -22,12 +22,12 @@ def packets_of(
 
     The data of a packet says which it is: frame, part, parts.
     """
-    made: list[Packet] = []
+    stream: list[Packet] = []
     for frame in range(first_frame, first_frame + frames):
         for part in range(packets):
-            made.append(
+            stream.append(
                 Packet(
-                    sequence=(first + len(made)) % 65536,
+                    sequence=(first + len(stream)) % 65536,
                     timestamp=frame * FRAME_TICKS % (1 << 32),
                     payload_type=PAYLOAD_TYPE,
                     marker=markers and part == packets - 1,
@@ -36,7 +36,7 @@ def packets_of(
                     data=f"<{frame}.{part}/{packets}>".encode(),
                 )
             )
-    return made
+    return stream
 
 
 def padding(after: Packet, sequence: int) -> Packet:

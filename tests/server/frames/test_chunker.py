@@ -26,7 +26,7 @@ def test_the_first_chunk_is_longer() -> None:
 
 
 def test_an_engine_that_keeps_up_gets_every_frame() -> None:
-    """asked as soon as a chunk is there, nothing is dropped."""
+    """taken as soon as a chunk is there, nothing is dropped."""
     chunker = Chunker(GEOMETRY)
     taken = []
     for n in range(5 + 4 * 50):
@@ -98,11 +98,11 @@ def test_every_frame_is_taken_dropped_or_waiting(
     now_ms = 0.0
     pushed = 0
     taken: list[float] = []
-    for step_ms, ask in steps:
+    for step_ms, takes in steps:
         now_ms += step_ms
         chunker.push(captured_frame(now_ms))
         pushed += 1
-        if ask and (chunk := chunker.take()):
+        if takes and (chunk := chunker.take()):
             times = times_ms(chunk)
             assert times[-1] - times[0] <= span_ms + 1e-3
             assert times[-1] == pytest.approx(now_ms)

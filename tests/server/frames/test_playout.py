@@ -26,7 +26,7 @@ def drive(
 ) -> tuple[Playout, list[tuple[float, ScheduledFrame]]]:
     """Run a camera at 30 fps and an engine that takes `service_ms(chunk)`, one chunk at a time.
 
-    Returns the playout and what was shown when, in ms. The engine takes a new chunk of the newest
+    Returns the playout and what was played when, in ms. The engine takes a new chunk of the newest
     frames when it is free, as the chunker would give it.
     """
     playout = Playout(chunk_frames=4)
@@ -70,7 +70,7 @@ def ages_ms(played: list[tuple[float, ScheduledFrame]]) -> list[float]:
 
 
 def test_a_burst_is_spread_over_the_time_it_was_captured_in() -> None:
-    """four frames that come at once are shown a thirtieth apart, as they were taken."""
+    """four frames that come at once are played a thirtieth apart, as they were taken."""
     _, played = drive(lambda _: 50.0, chunks=40)
     steady = [now_ms for now_ms, _ in played[80:]]
     gaps = [b - a for a, b in itertools.pairwise(steady)]
@@ -78,14 +78,14 @@ def test_a_burst_is_spread_over_the_time_it_was_captured_in() -> None:
     assert len(played) == 160
 
 
-def test_bursts_that_come_unevenly_are_shown_evenly() -> None:
+def test_bursts_that_come_unevenly_are_played_evenly() -> None:
     """chunks of four at 24 fps, 12 ms of jitter, ten minutes: intervals within 15 ms of each other
     (standard deviation), a frame no more than 125 ms from the engine to the screen (the middle)."""
     dice = random.Random(0)
     playout = Playout(chunk_frames=4)
     frame_ms = 1000 / 24
     waits_ms: list[float] = []
-    shown_ms: list[float] = []
+    played_ms: list[float] = []
     arrived_ms: dict[int, float] = {}
     arrivals = []
     for number in range(3600):
@@ -98,12 +98,12 @@ def test_bursts_that_come_unevenly_are_shown_evenly() -> None:
         if arrivals[0][0] <= now_ms:
             playout.push(arrivals.pop(0)[1], ms(now_ms))
         if (frame := playout.pop(ms(now_ms))) is not None:
-            shown_ms.append(now_ms)
+            played_ms.append(now_ms)
             waits_ms.append(now_ms - arrived_ms[frame.generated.chunk])
-    gaps_ms = [after - before for before, after in itertools.pairwise(shown_ms)]
+    gaps_ms = [after - before for before, after in itertools.pairwise(played_ms)]
     assert statistics.stdev(gaps_ms) <= 15
     assert statistics.median(waits_ms) <= 125
-    assert len(shown_ms) > 0.98 * 4 * 3600
+    assert len(played_ms) > 0.98 * 4 * 3600
 
 
 def test_ten_minutes_do_not_age() -> None:
@@ -121,7 +121,7 @@ def test_age_does_not_creep() -> None:
     _, played = drive(lambda _: 250.0, chunks=2400)
     ages = ages_ms(played)
     assert max(ages[-400:]) <= max(ages[40:440]) + 1.01
-    assert max(ages) < 400  # 133 spread + 250 made + the clock's steps
+    assert max(ages) < 400  # 133 spread + 250 in the engine + the clock's steps
 
 
 def test_one_stall_is_forgotten() -> None:
@@ -159,7 +159,7 @@ def test_asked_late_the_newest_due_frame_is_given() -> None:
     assert playout.drops["overdue"] == 2
 
 
-def test_a_frame_from_the_past_is_never_shown() -> None:
+def test_a_frame_from_the_past_is_never_played() -> None:
     """chunks that come out of order do not turn time back."""
     playout = Playout(chunk_frames=4)
     playout.push([generated_frame(at) for at in chunk_at(1000)], ms(1500))
@@ -179,8 +179,8 @@ def test_a_chunk_holds_a_frame() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(1, 1200), min_size=1, max_size=60))
 def test_under_any_engine_the_bounds_hold(times_ms: list[float]) -> None:
-    """whatever the engine does: frames in order, play times strictly rising, nothing shown before
-    it is due, at most two chunks inside, every frame shown or counted."""
+    """whatever the engine does: frames in order, play times strictly rising, nothing played before
+    it is due, at most two chunks inside, every frame played or counted."""
     playout, played = drive(lambda n: times_ms[n], chunks=len(times_ms))
     captured = [frame.generated.captured_ns for _, frame in played]
     assert captured == sorted(set(captured))

@@ -27,12 +27,12 @@ QUIET = ClientStats(
 )
 
 
-def stats(**told: Any) -> ClientStats:
-    return msgspec.structs.replace(QUIET, **told)
+def stats(**changes: Any) -> ClientStats:
+    return msgspec.structs.replace(QUIET, **changes)
 
 
 def test_nothing_said_is_nothing_claimed() -> None:
-    """None before the first word, and again ten seconds after the last."""
+    """None before the first report, and again ten seconds after the last."""
     window = ClientStatsWindow()
     assert window.report(0) is None
     window.add(QUIET, ms(0))
@@ -43,13 +43,13 @@ def test_nothing_said_is_nothing_claimed() -> None:
 def test_counts_add_up_and_figures_are_the_newest() -> None:
     """freezes of all ten seconds; the round trip and the age of now; lost of all sent."""
     window = ClientStatsWindow()
-    told = [
+    reports = [
         stats(freezes=1, frozen_ms=300.0, received_packets=90, lost_packets=10, shown_fps=20.0),
         stats(
             received_packets=100, shown_fps=30.0, rtt_ms=4.0, glass_ms=GlassToGlassMs(p50=1, p95=2)
         ),
     ]
-    for second, one in enumerate(told):
+    for second, one in enumerate(reports):
         window.add(one, ms(1000 * second))
     report = window.report(ms(1000))
     assert report is not None
@@ -60,10 +60,10 @@ def test_counts_add_up_and_figures_are_the_newest() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 9))))
-def test_the_window_is_ten_seconds(told: list[tuple[int, int]]) -> None:
+def test_the_window_is_ten_seconds(reports: list[tuple[int, int]]) -> None:
     """as if all were kept and only the last ten seconds looked at."""
     window, at_ms, kept = ClientStatsWindow(), 0, []
-    for wait_ms, freezes in told:
+    for wait_ms, freezes in reports:
         at_ms += wait_ms
         window.add(stats(freezes=freezes), ms(at_ms))
         kept.append((at_ms, freezes))

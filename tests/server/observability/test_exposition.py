@@ -45,7 +45,7 @@ def test_every_family_stands_once() -> None:
 
 
 def test_what_the_front_says_itself_goes_first() -> None:
-    """the engine is one, and is told of once."""
+    """there is one engine, which is exported once."""
     registry = CollectorRegistry()
     Gauge("engine_up", "Engine", registry=registry).set(1)
     text = merge_metrics(generate_latest(registry), {0: exposed(3)})

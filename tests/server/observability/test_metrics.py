@@ -34,7 +34,7 @@ def parsed(text: str) -> dict[str, float]:
 
 
 def test_a_report_is_counted_once() -> None:
-    """milestones and drops do not grow by being told again every second."""
+    """milestones and drops do not grow by being reported again every second."""
     metrics = Metrics()
     monitor = SloMonitor(SloTargets(), offered_ns=0)
     monitor.observe_milestone(Milestone.SIGNAL, 40 * NS_PER_MS)
@@ -105,11 +105,11 @@ def counts(
 
 
 def test_the_media_of_all_calls_add_up() -> None:
-    """totals are counted once though they are told every second, also where a call comes again."""
+    """totals that are reported every second count once, also where a session comes again."""
     metrics = Metrics()
-    for told in (counts(nack=3, sent=10, size=1000), counts(nack=5, sent=30, size=4000)):
-        metrics.media.report("a", told)
-        metrics.media.report("a", told)
+    for totals in (counts(nack=3, sent=10, size=1000), counts(nack=5, sent=30, size=4000)):
+        metrics.media.report("a", totals)
+        metrics.media.report("a", totals)
     metrics.media.report("b", counts(nack=1, sent=7, size=500, paced_ns=NS_PER_S // 4))
     metrics.media.forget("a")
     metrics.media.report("a", counts(nack=2))

@@ -50,18 +50,18 @@ def test_a_first_frame_that_never_comes_breaks_the_promise() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told_ms", "shown_ms"), [(430, 430), (None, 450), (390, 450), (999, 450), (0, 450)]
+    ("reported_ms", "shown_ms"), [(430, 430), (None, 450), (390, 450), (999, 450), (0, 450)]
 )
-def test_first_shown_is_when_the_page_saw_it(told_ms: float | None, shown_ms: float) -> None:
-    """by the page's word where it can be true, else by when the word came."""
+def test_first_shown_is_when_the_page_saw_it(reported_ms: float | None, shown_ms: float) -> None:
+    """by the page's report where it is possible, else by when the report came."""
     slo = monitor()
     slo.observe_sent(scheduled_frame(100, 400), ms(400))
-    slo.observe_first_shown(None if told_ms is None else ms(told_ms), ms(450))
+    slo.observe_first_shown(None if reported_ms is None else ms(reported_ms), ms(450))
     assert slo.report(ms(500)).ttff_ms[Milestone.FIRST_SHOWN] == shown_ms
 
 
-def test_a_freeze_is_told_but_is_no_miss() -> None:
-    """what the viewer's browser says stands beside the promises, which are the server's."""
+def test_a_freeze_is_reported_but_is_no_miss() -> None:
+    """the browser's figures stand beside the service levels, which are the server's."""
     slo = monitor()
     slo.observe_chunk(generated_frame(0, received_ms=100))
     slo.observe_client(stats(freezes=2), ms(200))
@@ -149,7 +149,7 @@ def test_the_papers_ttff_beside_ours() -> None:
 
 
 def test_where_the_time_goes() -> None:
-    """the engine's stages as it reports them, and the wait for the time to be shown."""
+    """the engine's stages as it reports them, and the wait to be played."""
     slo = monitor()
     slo.observe_chunk(generated_frame(0, received_ms=100))
     played = ScheduledFrame(
@@ -166,7 +166,7 @@ def test_where_the_time_goes() -> None:
     [({"age_ms": 0.0}, "age_ms is 0.0"), ({"miss_ratio": 2.0}, "miss_ratio is 2.0")],
 )
 def test_impossible_targets_are_refused(targets: dict[str, float], reason: str) -> None:
-    """a contract nobody can keep is an error where it is made."""
+    """targets that cannot be met are refused."""
     with pytest.raises(ValueError, match=reason):
         SloTargets(**targets)
 

@@ -67,24 +67,24 @@ def test_padding_belongs_to_no_frame() -> None:
     assert [len(outcome.frames) for _, outcome in outcomes] == [0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 1]
 
 
-def test_a_lost_packet_is_asked_for_at_once_and_again_a_bounded_number_of_times() -> None:
+def test_a_lost_packet_is_requested_at_once_and_again_a_bounded_number_of_times() -> None:
     """requests are a round trip apart, and stop."""
     buffer = JitterBuffer()
-    asked = []
+    requests = []
     for at_ns, outcome in feed(buffer, without(packets_of(2), 4)):
-        asked += [at_ns for _ in outcome.nack]
-    now_ns = asked[0]
+        requests += [at_ns for _ in outcome.nack]
+    now_ns = requests[0]
     while (due_ns := buffer.nacks.due_ns()) is not None:
         assert due_ns > now_ns
         now_ns = due_ns
         assert buffer.poll(now_ns).nack == (4,)
-        asked.append(now_ns)
-    assert len(asked) == 5
-    assert asked[1] - asked[0] >= 20 * NS_PER_MS
+        requests.append(now_ns)
+    assert len(requests) == 5
+    assert requests[1] - requests[0] >= 20 * NS_PER_MS
 
 
 def test_a_repaired_frame_brings_all_that_waited_behind_it() -> None:
-    """one packet fills the hole and every whole frame comes out at once, in order."""
+    """one packet fills the gap and every whole frame comes out at once, in order."""
     packets = packets_of(6)
     buffer = JitterBuffer()
     assert numbers(feed(buffer, without(packets, 4))) == [0]
@@ -93,7 +93,7 @@ def test_a_repaired_frame_brings_all_that_waited_behind_it() -> None:
     assert buffer.due_ns() is None
 
 
-def test_patience_ends_with_a_request_for_a_key_frame() -> None:
+def test_the_wait_for_a_gap_ends_with_a_request_for_a_key_frame() -> None:
     """80 ms after the loss, not before; then every half second."""
     buffer = JitterBuffer(gap_wait_ns=80 * NS_PER_MS)
     outcomes = feed(buffer, without(packets_of(60), 4), step_ns=10 * NS_PER_MS)
@@ -105,7 +105,7 @@ def test_patience_ends_with_a_request_for_a_key_frame() -> None:
     assert numbers(outcomes) == [0]
 
 
-def test_the_timer_asks_where_no_packet_does() -> None:
+def test_the_timer_requests_where_no_packet_does() -> None:
     """`due_ns` leads to the request for a key frame though nothing more comes."""
     buffer = JitterBuffer()
     feed(buffer, without(packets_of(3), 4))
@@ -116,7 +116,7 @@ def test_the_timer_asks_where_no_packet_does() -> None:
 
 
 def test_a_key_frame_ends_the_wait() -> None:
-    """frames behind a hole that nobody fills are given up for the next key frame."""
+    """frames behind a gap that is never filled are given up for the next key frame."""
     buffer = JitterBuffer()
     packets = packets_of(40, keys=frozenset({0, 30}))
     outcomes = feed(buffer, without(packets, 4), step_ns=10 * NS_PER_MS)
@@ -124,7 +124,7 @@ def test_a_key_frame_ends_the_wait() -> None:
     assert buffer.drops["skipped"] == 29 * 3 - 1
 
 
-def test_a_key_frame_on_its_way_is_not_asked_for_again() -> None:
+def test_a_key_frame_on_its_way_is_not_requested_again() -> None:
     """a large key frame may take a second to come in."""
     buffer = JitterBuffer()
     outcomes = feed(buffer, packets_of(1, packets=60), step_ns=20 * NS_PER_MS)
@@ -132,7 +132,7 @@ def test_a_key_frame_on_its_way_is_not_asked_for_again() -> None:
     assert numbers(outcomes) == [0]
 
 
-def test_whichever_comes_first() -> None:
+def test_a_late_packet_before_a_key_frame_is_used() -> None:
     """the lost packet, late but before a key frame, brings everything back."""
     buffer = JitterBuffer()
     packets = packets_of(20)
@@ -142,7 +142,7 @@ def test_whichever_comes_first() -> None:
     assert [whole(frame) for frame in late.frames] == list(range(1, 20))
 
 
-def test_joining_in_the_middle_asks_for_a_key_frame_at_once() -> None:
+def test_joining_in_the_middle_requests_for_a_key_frame_at_once() -> None:
     """what builds on frames that never came is not for the decoder."""
     buffer = JitterBuffer()
     outcomes = feed(buffer, packets_of(3, first_frame=7, keys=frozenset()))
@@ -151,7 +151,7 @@ def test_joining_in_the_middle_asks_for_a_key_frame_at_once() -> None:
 
 
 def test_a_sender_without_key_frames_is_taken_as_it_is() -> None:
-    """after three seconds of asking any whole frame will do."""
+    """after three seconds of requests any whole frame will do."""
     buffer = JitterBuffer()
     packets = packets_of(60, first_frame=7, keys=frozenset())
     released = numbers(feed(buffer, packets, step_ns=30 * NS_PER_MS))
@@ -256,7 +256,7 @@ def test_whatever_the_link_does(
 
 @given(seed=st.integers(0, 2**16), loss=st.sampled_from((0.02, 0.2)), late=st.integers(0, 40))
 def test_a_link_that_answers_loses_nothing(seed: int, loss: float, late: int) -> None:
-    """packets asked for come `late` ms after the request: every frame comes out."""
+    """requested packets come `late` ms after the request: every frame comes out."""
     dice = random.Random(seed)
     packets = packets_of(60)
     buffer = JitterBuffer()

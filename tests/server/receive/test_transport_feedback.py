@@ -50,7 +50,7 @@ def test_nothing_new_is_no_report() -> None:
 
 
 def test_a_late_packet_is_reported_after_all() -> None:
-    """a report reaches back to it and tells again what lies between."""
+    """a report reaches back to it and repeats what lies between."""
     arrivals = TransportFeedback()
     arrivals.add(1, 0)
     arrivals.add(3, 2 * MS)
@@ -84,7 +84,7 @@ def test_every_packet_is_reported_as_it_came(
     dice = random.Random(seed)
     arrivals = TransportFeedback()
     came: dict[int, int] = {}
-    told: dict[int, int] = {}
+    reported: dict[int, int] = {}
     now_ns = 64 * MS * dice.randrange(1000)
     for index in range(300):
         now_ns += int(dice.uniform(0, 2 * gap_ms) * MS)
@@ -97,6 +97,6 @@ def test_every_packet_is_reported_as_it_came(
             if fci is not None:
                 _, count, ticks = read(fci)
                 assert count <= 512
-                told.update(ticks)
+                reported.update(ticks)
     reference = 256 * (1 << 24)
-    assert told == {sequence: tick % reference for sequence, tick in came.items()}
+    assert reported == {sequence: tick % reference for sequence, tick in came.items()}

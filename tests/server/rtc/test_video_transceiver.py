@@ -85,7 +85,7 @@ class Viewer:
 
     def __init__(self, loses: Callable[[RtpPacket], bool]) -> None:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.shown = Reader()
+        self.received = Reader()
         self._loses = loses
         self._reading: asyncio.Task[None] | None = None
         self.pc.on("track", self._track_came)
@@ -104,11 +104,11 @@ class Viewer:
     async def send_rtcp(self, packet: RtcpPsfbPacket) -> None:
         await self.pc.getSenders()[0].transport._send_rtp(bytes(packet))
 
-    async def ask_for_key_frame(self, ssrc: int) -> None:
+    async def request_key_frame(self, ssrc: int) -> None:
         receiver: Any = self.pc.getReceivers()[0]
         await receiver._send_rtcp_pli(ssrc)
 
-    async def ask_again(self, ssrc: int, sequence: int) -> None:
+    async def request_packet(self, ssrc: int, sequence: int) -> None:
         receiver: Any = self.pc.getReceivers()[0]
         await receiver._send_rtcp_nack(ssrc, [sequence])
 
@@ -118,7 +118,7 @@ class Viewer:
         await self.send_rtcp(RtcpPsfbPacket(fmt=RTCP_PSFB_APP, ssrc=1, media_ssrc=0, fci=fci))
 
     def _track_came(self, track: MediaStreamTrack) -> None:
-        self._reading = asyncio.create_task(self.shown.read(track))
+        self._reading = asyncio.create_task(self.received.read(track))
 
     async def close(self) -> None:
         await self.pc.close()
@@ -204,12 +204,12 @@ async def video_call(
 async def test_pictures_both_ways(codec: str | None) -> None:
     """H.264 is chosen where both have it, VP8 where not; every picture readable, in order."""
     async with video_call(codec=codec) as call:
-        await call.viewer.shown.until(30)
+        await call.viewer.received.until(30)
         await call.received.until(30)
         rtpmaps = [line for line in call.answer.splitlines() if line.startswith("a=rtpmap")]
         assert (codec or "H264") in rtpmaps[0]
         assert "rtx" in rtpmaps[1]
-        assert call.viewer.shown.is_ordered()
+        assert call.viewer.received.is_ordered()
         assert call.received.is_ordered()
         assert (call.encoding.counts["sent"] > 0) == (codec is None)
 
@@ -217,39 +217,39 @@ async def test_pictures_both_ways(codec: str | None) -> None:
 async def test_nothing_comes_from_a_viewer_without_a_camera() -> None:
     """it is sent to all the same."""
     async with video_call(camera=False) as call:
-        await call.viewer.shown.until(10)
+        await call.viewer.received.until(10)
         assert call.video.receiver is None
 
 
 async def test_a_request_is_met_with_one_key_frame() -> None:
     """five requests in a row: one more than the first, and none without a request."""
     async with video_call() as call:
-        await call.viewer.shown.until(15)
+        await call.viewer.received.until(15)
         assert call.encoding.counts["key"] == 1
         for _ in range(5):
-            await call.viewer.ask_for_key_frame(call.ssrc)
-        await call.viewer.shown.until(45)
+            await call.viewer.request_key_frame(call.ssrc)
+        await call.viewer.received.until(45)
         assert call.encoding.counts["key"] == 2
 
 
-async def test_asking_for_what_is_gone_brings_a_key_frame() -> None:
+async def test_a_request_for_a_forgotten_packet_brings_a_key_frame() -> None:
     """a packet that is kept no longer cannot be sent again: the viewer would wait in vain."""
     async with video_call() as call:
-        await call.viewer.shown.until(15)
-        await call.viewer.ask_again(call.ssrc, 1 << 15)  # a number that is never used first
+        await call.viewer.received.until(15)
+        await call.viewer.request_packet(call.ssrc, 1 << 15)  # a number that is never used first
         async with asyncio.timeout(DEADLINE_S):
             while call.encoding.counts["key"] < 2:
-                await call.viewer.shown.until_more(1)
+                await call.viewer.received.until_more(1)
 
 
 async def test_the_viewers_estimate_is_followed_without_a_key_frame() -> None:
     """down and up again in place."""
     async with video_call() as call:
-        await call.viewer.shown.until(5)
+        await call.viewer.received.until(5)
         rates = []
         for bitrate_bps in (1_000_000, 10_000, 10_000_000):
             await call.viewer.estimate(bitrate_bps, call.ssrc)
-            await call.viewer.shown.until_more(5)
+            await call.viewer.received.until_more(5)
             rates.append(call.encoding.rate.bitrate_bps)
         assert rates == pytest.approx([850_000, 250_000, 2_000_000], rel=1e-4)
         assert call.encoding.counts["key"] == 1
@@ -275,10 +275,10 @@ async def test_lost_packets_are_had_again() -> None:
         assert numbers[-1] - numbers[0] == len(numbers) - 1  # type: ignore[operator]
 
 
-async def test_a_hole_that_nobody_fills_is_left_behind() -> None:
-    """packets lost however often they are sent: a key frame is asked for, and pictures go on."""
+async def test_a_gap_that_is_never_filled_is_skipped() -> None:
+    """packets lost however often they are sent: a key frame is requested, and pictures go on."""
     numbers: list[int] = []
-    asked = asyncio.Event()
+    was_lost = asyncio.Event()
 
     def gone(packet: RtpPacket) -> bool:
         if packet.payload_type == H264_PAYLOAD_TYPE:
@@ -288,12 +288,12 @@ async def test_a_hole_that_nobody_fills_is_left_behind() -> None:
             number = int.from_bytes(packet.payload[:2], "big")
         lost = number in numbers[30:33]
         if lost:
-            asked.set()
+            was_lost.set()
         return lost
 
     async with video_call(loses=gone) as call:
         async with asyncio.timeout(DEADLINE_S):
-            await asked.wait()
+            await was_lost.wait()
         await call.received.until_more(60)
         assert call.video.receiver is not None
         counts = call.video.receiver.counts()

@@ -10,7 +10,7 @@ from slipstream_server.rtp.sdp import MAX_CANDIDATES, read_candidate, read_offer
     ("direction", "sends"), [("sendrecv", True), ("sendonly", True), ("recvonly", False)]
 )
 async def test_who_sends_and_who_watches(direction: str, sends: bool) -> None:
-    """told by the direction of the first video."""
+    """the direction of the first video says so."""
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     pc.addTransceiver("video", direction=direction)
     offer = read_offer((await pc.createOffer()).sdp, "offer")

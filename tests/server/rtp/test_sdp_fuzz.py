@@ -1,4 +1,4 @@
-"""Ten thousand broken offers: each is refused in words or answered, and nothing stays."""
+"""Ten thousand broken offers: each is refused in words or answered, and nothing is left."""
 
 import asyncio
 import os
@@ -94,7 +94,7 @@ async def attempt(offer: Offer, pool: ThreadPoolExecutor) -> bool:
 
 
 async def test_those_that_can_be_read_are_answered_or_refused_and_leave_nothing() -> None:
-    """no socket and no task stays of a call that was given up half-way."""
+    """no socket and no task is left of a call that was given up half-way."""
     tasks, sockets = len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
     offers = readable(CASES // 2)[::ANSWERED_EVERY]
     with ThreadPoolExecutor(1) as pool:

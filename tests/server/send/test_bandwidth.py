@@ -1,4 +1,4 @@
-"""The rate: the link is obeyed, the floor is low, and frames go before size."""
+"""The rate follows the link down to a low floor; frames are left out before size is lowered."""
 
 import pytest
 from hypothesis import given
@@ -97,23 +97,25 @@ def test_a_floor_above_the_ceiling_is_refused() -> None:
 
 @given(
     ceiling=st.integers(FLOOR_BPS, 20_000_000),
-    voices=st.lists(
+    feedback=st.lists(
         st.one_of(
             st.integers(0, 2**40),
             st.tuples(st.integers(-100, 1000), st.integers(-10, 1000), st.integers(0, 5000)),
         )
     ),
 )
-def test_whatever_is_heard(ceiling: int, voices: list[int | tuple[int, int, int]]) -> None:
+def test_under_any_feedback_the_bounds_hold(
+    ceiling: int, feedback: list[int | tuple[int, int, int]]
+) -> None:
     """the bitrate stays between floor and ceiling, and never above what the receiver allows."""
     rate = RateControl(ceiling_bps=ceiling)
     lost = highest = at_ms = 0
-    for voice in voices:
-        if isinstance(voice, int):
-            rate.on_remb(voice)
-            assert rate.bitrate_bps <= max(FLOOR_BPS, 0.85 * voice / 0.9)
+    for one in feedback:
+        if isinstance(one, int):
+            rate.on_remb(one)
+            assert rate.bitrate_bps <= max(FLOOR_BPS, 0.85 * one / 0.9)
         else:
-            lost, highest, at_ms = lost + voice[0], highest + voice[1], at_ms + voice[2]
+            lost, highest, at_ms = lost + one[0], highest + one[1], at_ms + one[2]
             report(rate, lost, highest, at_ms)
         assert FLOOR_BPS <= rate.bitrate_bps <= ceiling
 
@@ -150,7 +152,7 @@ def test_a_link_that_falls_and_comes_back() -> None:
     lost = sent = number = 0
     for second, capacity_bps in enumerate(link_bps):
         now_ns = (second + 1) * NS_PER_S
-        shown = 0
+        sent_frames = 0
         over = max(0.0, 1 - capacity_bps / rate.bitrate_bps)
         while number < 24 * (second + 1):
             playout.push(
@@ -159,10 +161,10 @@ def test_a_link_that_falls_and_comes_back() -> None:
             for _ in range(4):
                 due_ns = playout.due_ns()
                 assert due_ns is not None
-                shown += playout.pop(due_ns) is not None
+                sent_frames += playout.pop(due_ns) is not None
                 playout.every_frames = spacing.choose(PICTURE, rate.bitrate_bps)
             number += 4
-        seconds.append((rate.bitrate_bps, shown))
+        seconds.append((rate.bitrate_bps, sent_frames))
         sent, lost = sent + 100, lost + round(100 * over)
         rate.on_remb(capacity_bps)
         rate.on_report(packets_lost=lost, highest_sequence=sent, now_ns=now_ns)

@@ -1,4 +1,4 @@
-"""One picture for many: encoded once, whoever watches, and nobody pays for another's link."""
+"""The fan-out: a picture is encoded once for all, and one bad link does not lower it for others."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,12 +30,12 @@ def new_rate() -> RateControl:
     return RateControl(ceiling_bps=CEILING_BPS)
 
 
-def no_word(scheduled: ScheduledFrame, sent_ns: int) -> None:
-    """Not told."""
+def ignore_sent(scheduled: ScheduledFrame, sent_ns: int) -> None:
+    """No report is needed."""
 
 
-class Airing:
-    """A broadcast with a source of chunks and the viewers' ends."""
+class LiveFanout:
+    """A fan-out with a source of chunks."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self.h264, self.vp8 = (
@@ -44,31 +44,31 @@ class Airing:
             )
             for _ in range(2)
         )
-        self.aired: list[ScheduledFrame] = []
-        self.broadcast = Fanout(
+        self.played: list[ScheduledFrame] = []
+        self.fanout = Fanout(
             chunk_frames=CHUNK_FRAMES,
             h264=self.h264,
             vp8=self.vp8,
             new_rate=new_rate,
-            on_frame=self._note,
+            on_frame=self._on_frame,
         )
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._began_ns = now_ns()
         self._chunks = 0
 
-    async def air(self, chunks: int = 1) -> None:
-        """Make chunks, each once the last frame of the one before has been given out."""
+    async def play(self, chunks: int = 1) -> None:
+        """Push chunks, each once the last frame of the one before was sent."""
         for _ in range(chunks):
             chunk = self._chunk()
-            self.broadcast.push(chunk)
+            self.fanout.push(chunk)
             async with asyncio.timeout(DEADLINE_S):
-                while not self.aired or self.aired[-1].generated is not chunk[-1]:
-                    self._news.clear()
-                    await self._news.wait()
+                while not self.played or self.played[-1].generated is not chunk[-1]:
+                    self._changed.clear()
+                    await self._changed.wait()
 
-    def _note(self, scheduled: ScheduledFrame, at_ns: int) -> None:
-        self.aired.append(scheduled)
-        self._news.set()
+    def _on_frame(self, scheduled: ScheduledFrame, at_ns: int) -> None:
+        self.played.append(scheduled)
+        self._changed.set()
 
     def _chunk(self) -> list[GeneratedFrame]:
         at_ms = (now_ns() - self._began_ns) / NS_PER_MS
@@ -83,17 +83,17 @@ class Airing:
         ]
 
 
-class Viewer:
-    """Fetches what there is, until it is told to stop."""
+class Subscriber:
+    """Fetches packets until it leaves."""
 
     def __init__(self, track: SubscriberTrack) -> None:
         self.track = track
-        self.got: list[Packet[Any]] = []
+        self.packets: list[Packet[Any]] = []
         self._fetching = asyncio.create_task(self._fetch())
 
     async def _fetch(self) -> None:
         while True:
-            self.got.append(await self.track.recv())
+            self.packets.append(await self.track.recv())
 
     async def leave(self) -> None:
         self.track.stop()
@@ -102,138 +102,140 @@ class Viewer:
 
 
 @asynccontextmanager
-async def airing() -> AsyncIterator[Airing]:
+async def running_fanout() -> AsyncIterator[LiveFanout]:
     with ThreadPoolExecutor(1) as pool:
-        air = Airing(pool)
-        running = asyncio.create_task(air.broadcast.run())
+        live = LiveFanout(pool)
+        running = asyncio.create_task(live.fanout.run())
         try:
-            yield air
+            yield live
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
 
-async def viewers_of(air: Airing, count: int, *, codec: str = "H264") -> list[Viewer]:
-    viewers = []
+async def subscribers_of(live: LiveFanout, count: int, *, codec: str = "H264") -> list[Subscriber]:
+    subscribers = []
     for _ in range(count):
-        track = air.broadcast.track(no_word)
+        track = live.fanout.track(ignore_sent)
         assert track.negotiated(codec)
-        viewers.append(Viewer(track))
-    await asyncio.sleep(0)  # each has asked for its first frame
-    return viewers
+        subscribers.append(Subscriber(track))
+    await asyncio.sleep(0)  # each has requested its first frame
+    return subscribers
 
 
 @pytest.mark.parametrize("count", [1, 5])
-async def test_every_frame_is_encoded_once_however_many_watch(count: int) -> None:
-    """and each viewer gets every packet, the very same one."""
-    async with airing() as air:
-        viewers = await viewers_of(air, count)
-        await air.air(chunks=5)
-        for viewer in viewers:
-            await viewer.leave()
-        assert air.h264.counts["sent"] == len(air.aired) > 5
-        for viewer in viewers:
-            assert len(viewer.got) == len(air.aired)
-            assert all(a is b for a, b in zip(viewer.got, viewers[0].got, strict=True))
+async def test_every_frame_is_encoded_once_for_any_number_of_subscribers(count: int) -> None:
+    """and each subscriber gets every packet, the very same one."""
+    async with running_fanout() as live:
+        subscribers = await subscribers_of(live, count)
+        await live.play(chunks=5)
+        for subscriber in subscribers:
+            await subscriber.leave()
+        assert live.h264.counts["sent"] == len(live.played) > 5
+        for subscriber in subscribers:
+            assert len(subscriber.packets) == len(live.played)
+            assert all(
+                a is b for a, b in zip(subscriber.packets, subscribers[0].packets, strict=True)
+            )
 
 
 async def test_without_viewers_nothing_is_encoded() -> None:
-    """before the first comes and after the last has gone; the frames' times go on."""
-    async with airing() as air:
-        await air.air(chunks=2)
-        assert air.aired
-        assert air.h264.counts["sent"] == 0
-        (viewer,) = await viewers_of(air, 1)
-        await air.air()
-        await viewer.leave()
-        encoded = air.h264.counts["sent"]
+    """before the first joins and after the last has left; the frames are timed all the same."""
+    async with running_fanout() as live:
+        await live.play(chunks=2)
+        assert live.played
+        assert live.h264.counts["sent"] == 0
+        (subscriber,) = await subscribers_of(live, 1)
+        await live.play()
+        await subscriber.leave()
+        encoded = live.h264.counts["sent"]
         assert encoded > 0
-        await air.air(chunks=2)
-        assert air.h264.counts["sent"] == encoded
-        assert air.broadcast.subscribers == 0
+        await live.play(chunks=2)
+        assert live.h264.counts["sent"] == encoded
+        assert live.fanout.subscribers == 0
 
 
-async def test_who_comes_later_gets_a_key_frame_at_once() -> None:
-    """the first packet it gets; those who were there see one more of them."""
-    async with airing() as air:
-        (early,) = await viewers_of(air, 1)
-        await air.air(chunks=2)
-        (late,) = await viewers_of(air, 1)
-        await air.air(chunks=2)
+async def test_a_late_subscriber_gets_a_key_frame_at_once() -> None:
+    """its first packet; the earlier subscribers get that key frame too."""
+    async with running_fanout() as live:
+        (early,) = await subscribers_of(live, 1)
+        await live.play(chunks=2)
+        (late,) = await subscribers_of(live, 1)
+        await live.play(chunks=2)
         await early.leave()
         await late.leave()
-        assert late.got[0].is_keyframe
-        assert air.h264.counts["key"] == 2
-        assert early.got[-len(late.got) :] == late.got
+        assert late.packets[0].is_keyframe
+        assert live.h264.counts["key"] == 2
+        assert early.packets[-len(late.packets) :] == late.packets
 
 
-async def test_who_does_not_fetch_costs_itself_only() -> None:
+async def test_a_subscriber_that_does_not_fetch_harms_itself_only() -> None:
     """its queue stays bounded; the others get every frame."""
-    async with airing() as air:
-        lazy = air.broadcast.track(no_word)
+    async with running_fanout() as live:
+        lazy = live.fanout.track(ignore_sent)
         lazy.negotiated("H264")
         waiting = asyncio.create_task(lazy.recv())
-        (busy,) = await viewers_of(air, 1)
-        await air.air(chunks=15)
+        (busy,) = await subscribers_of(live, 1)
+        await live.play(chunks=15)
         await busy.leave()
         await waiting
         assert lazy.queue.drops["unfetched"] > 0
-        assert len(busy.got) == len(air.aired)
+        assert len(busy.packets) == len(live.played)
         lazy.stop()
 
 
 async def test_one_bad_link_does_not_lower_the_picture() -> None:
     """two of three do: the median's rate is the picture's."""
-    async with airing() as air:
-        viewers = await viewers_of(air, 3)
-        for viewer in viewers:
-            viewer.track.on_remb(10_000_000)
-        viewers[1].track.on_remb(100_000)
-        await air.air()
-        assert air.h264.rate.bitrate_bps == CEILING_BPS
-        viewers[2].track.on_remb(1_000_000)
-        await air.air()
-        assert air.h264.rate.bitrate_bps == 850_000
-        for viewer in viewers:
-            await viewer.leave()
+    async with running_fanout() as live:
+        subscribers = await subscribers_of(live, 3)
+        for subscriber in subscribers:
+            subscriber.track.on_remb(10_000_000)
+        subscribers[1].track.on_remb(100_000)
+        await live.play()
+        assert live.h264.rate.bitrate_bps == CEILING_BPS
+        subscribers[2].track.on_remb(1_000_000)
+        await live.play()
+        assert live.h264.rate.bitrate_bps == 850_000
+        for subscriber in subscribers:
+            await subscriber.leave()
 
 
 async def test_viewers_without_h264_share_a_picture_of_their_own() -> None:
     """encoded once in VP8 for all of them, and in H.264 for the others; alone, in VP8 only."""
-    async with airing() as air:
-        plain = await viewers_of(air, 3, codec="VP8")
-        await air.air()
-        assert air.h264.counts["sent"] == 0
-        (modern,) = await viewers_of(air, 1)
-        await air.air(chunks=2)
-        for viewer in (*plain, modern):
-            await viewer.leave()
-        assert air.vp8.counts["sent"] == len(air.aired)
-        assert air.h264.counts["sent"] == len(modern.got) < len(air.aired)
-        assert air.broadcast.counts["sent"] == len(air.aired) + len(modern.got)
-        for viewer in plain:
-            assert viewer.got == plain[0].got
-            assert len(viewer.got) == len(air.aired)
-        assert plain[0].got[0].is_keyframe
-        assert bytes(plain[0].got[0])[3:6] == bytes((0x9D, 0x01, 0x2A))  # of a VP8 key frame
+    async with running_fanout() as live:
+        plain = await subscribers_of(live, 3, codec="VP8")
+        await live.play()
+        assert live.h264.counts["sent"] == 0
+        (modern,) = await subscribers_of(live, 1)
+        await live.play(chunks=2)
+        for subscriber in (*plain, modern):
+            await subscriber.leave()
+        assert live.vp8.counts["sent"] == len(live.played)
+        assert live.h264.counts["sent"] == len(modern.packets) < len(live.played)
+        assert live.fanout.counts["sent"] == len(live.played) + len(modern.packets)
+        for subscriber in plain:
+            assert subscriber.packets == plain[0].packets
+            assert len(subscriber.packets) == len(live.played)
+        assert plain[0].packets[0].is_keyframe
+        assert bytes(plain[0].packets[0])[3:6] == bytes((0x9D, 0x01, 0x2A))  # of a VP8 key frame
 
 
-async def test_each_viewer_hears_of_each_frame_sent() -> None:
-    """once it has asked for the next one, as with a picture of its own."""
-    async with airing() as air:
+async def test_each_frame_sent_is_reported() -> None:
+    """once the next one is requested, as by a track of one viewer alone."""
+    async with running_fanout() as live:
         sent: list[ScheduledFrame] = []
-        track = air.broadcast.track(lambda scheduled, sent_ns: sent.append(scheduled))
+        track = live.fanout.track(lambda scheduled, sent_ns: sent.append(scheduled))
         track.negotiated("H264")
-        viewer = Viewer(track)
+        subscriber = Subscriber(track)
         await asyncio.sleep(0)
-        await air.air(chunks=2)
-        await viewer.leave()
-        assert sent == air.aired[: len(sent)]
-        assert len(sent) >= len(viewer.got) - 1 > 0
+        await live.play(chunks=2)
+        await subscriber.leave()
+        assert sent == live.played[: len(sent)]
+        assert len(sent) >= len(subscriber.packets) - 1 > 0
 
 
 async def test_a_track_that_never_began_leaves_nothing() -> None:
     """a call that fails before media holds no queue."""
-    async with airing() as air:
-        air.broadcast.track(no_word).stop()
-        assert air.broadcast.subscribers == 0
+    async with running_fanout() as live:
+        live.fanout.track(ignore_sent).stop()
+        assert live.fanout.subscribers == 0

@@ -22,7 +22,7 @@ def times(number: int, *, fps: int = 30, filmed_ms: float | None = None) -> Fram
 
 
 def test_a_record_says_what_the_stamps_say() -> None:
-    """the frame's name, its filming, its arrival, and the rest counted from there."""
+    """RTP timestamp, capture, arrival, and the other moments counted from arrival."""
     record = RECORD.unpack(times(30, filmed_ms=1_700_000_000_123.5).packed())
     assert record[:3] == (90_000, 1_700_000_000_123.5, 1008.0)
     captured, came, chunked, submitted, taken, made_, received, played, sent = record[3:12]
@@ -48,8 +48,8 @@ def test_records_gather_but_do_not_wait() -> None:
         assert {len(message) // RECORD.size for message in sent} == {most}
 
 
-class Wire:
-    """A data channel that takes what it is given until it is told to be full or closed."""
+class Channel:
+    """A data channel that can be set full or closed."""
 
     readyState = "open"
 
@@ -62,25 +62,25 @@ class Wire:
 
 
 def test_a_full_channel_is_skipped_and_counted() -> None:
-    """what a viewer does not fetch is not kept for it; once there is room, the newest goes on."""
-    wire = Wire()
-    timings = TimingChannel(wire)
+    """messages are dropped while the buffer is full; once there is room, the newest are sent."""
+    channel = Channel()
+    timings = TimingChannel(channel)
     for number in range(40):
-        wire.bufferedAmount = 1 << 20 if 8 <= number < 28 else 0
+        channel.bufferedAmount = 1 << 20 if 8 <= number < 28 else 0
         timings.send(times(number))
-    names = [RECORD.unpack(record)[0] // 3000 for record in records(b"".join(wire.sent))]
+    names = [RECORD.unpack(record)[0] // 3000 for record in records(b"".join(channel.sent))]
     assert names == [*range(8), *range(28, 40)]
     assert timings.dropped_messages == 5
 
 
 def test_a_closed_channel_is_told_nothing() -> None:
     """the page has left: that is no loss."""
-    wire = Wire()
-    wire.readyState = "closed"
-    timings = TimingChannel(wire)
+    channel = Channel()
+    channel.readyState = "closed"
+    timings = TimingChannel(channel)
     for number in range(8):
         timings.send(times(number))
-    assert (wire.sent, timings.dropped_messages) == ([], 0)
+    assert (channel.sent, timings.dropped_messages) == ([], 0)
 
 
 def records(message: bytes) -> list[bytes]:

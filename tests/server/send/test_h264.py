@@ -1,4 +1,4 @@
-"""The encoder: one packet a frame, rates changed in place, key frames only where asked for."""
+"""The encoder: one packet a frame, rates changed in place, key frames only on request."""
 
 from fractions import Fraction
 
@@ -31,17 +31,17 @@ class Film:
         self._dice = np.random.default_rng(0)
         blocks = self._dice.integers(40, 200, (height_px // 8, width_px // 8), np.uint8)
         self._still: NDArray[np.uint8] = np.kron(blocks, np.ones((8, 8), np.uint8))
-        self.shown = 0
+        self.frames = 0
 
     def next(self, *, fps: int = FPS) -> VideoFrame:
         height_px, width_px = self._still.shape
         picture = np.full((height_px * 3 // 2, width_px), 128, np.uint8)
         noise = self._dice.integers(0, 24, self._still.shape, np.uint8)
-        picture[:height_px] = np.roll(self._still, 3 * self.shown, axis=1) + noise
+        picture[:height_px] = np.roll(self._still, 3 * self.frames, axis=1) + noise
         frame = VideoFrame.from_ndarray(picture, format="yuv420p")
-        frame.pts = self.shown * 90_000 // fps
+        frame.pts = self.frames * 90_000 // fps
         frame.time_base = Fraction(1, 90_000)
-        self.shown += 1
+        self.frames += 1
         return frame
 
 
@@ -67,8 +67,8 @@ def test_every_frame_comes_out_at_once_and_whole() -> None:
         frame.time_base = Fraction(1, 90_000)
         packet = encoder.encode(frame, bitrate_bps=CEILING_BPS, fps=FPS).packet
         assert (packet.pts, packet.time_base) == (number * 3750, Fraction(1, 90_000))
-        (shown,) = decoder.decode(packet)
-        assert number_of(shown) == number
+        (decoded,) = decoder.decode(packet)
+        assert number_of(decoded) == number
 
 
 def test_the_stream_keeps_what_the_answer_promises() -> None:
@@ -129,7 +129,7 @@ def test_a_cut_is_no_key_frame() -> None:
 
 
 def test_a_key_frame_at_a_low_rate_is_small() -> None:
-    """asked for after the rate fell, it fits half a second of the link instead of three."""
+    """requested after the rate fell, it fits half a second of the link instead of three."""
     encoder = H264Encoder(X264, ceiling_bps=CEILING_BPS)
     film = Film()
     kbps(encoder, film, bitrate_bps=CEILING_BPS)

@@ -59,9 +59,9 @@ def test_never_two_in_a_row(requests: list[bool]) -> None:
     """at 24 fps and any requests, key frames are `spacing_ns` apart."""
     key_frames = KeyFrameScheduler()
     sent = []
-    for index, asked in enumerate(requests):
+    for index, requested in enumerate(requests):
         now_ns = index * NS_PER_S // 24
-        if asked:
+        if requested:
             key_frames.request()
         if key_frames.is_due(now_ns):
             key_frames.on_sent(now_ns)

@@ -1,4 +1,4 @@
-"""The output track: frames at their times, and word of those that were sent."""
+"""The output track: frames at their times, and reports of those that were sent."""
 
 import asyncio
 import gc
@@ -50,7 +50,7 @@ def index_of(picture: VideoFrame) -> int:
     return int(picture.to_ndarray()[0, 0])
 
 
-async def shown_of(track: OutputTrack, last: int) -> dict[int, VideoFrame]:
+async def received_from(track: OutputTrack, last: int) -> dict[int, VideoFrame]:
     """Pictures by index, up to the last; one that a slow machine was late for may be missing."""
     pictures: dict[int, VideoFrame] = {}
     while last not in pictures:
@@ -65,7 +65,7 @@ async def test_frames_come_with_their_play_times_as_pts() -> None:
     track = new_track()
     began_ns = now_ns()
     track.push(chunk(4, step_ms=20))
-    pictures = await shown_of(track, last=3)
+    pictures = await received_from(track, last=3)
     assert now_ns() - began_ns >= 60 * NS_PER_MS
     first = min(pictures)
     assert pictures[first].pts == 0
@@ -74,8 +74,8 @@ async def test_frames_come_with_their_play_times_as_pts() -> None:
         assert (picture.width, picture.height) == (4, 2)
 
 
-async def test_a_frame_counts_as_sent_when_the_next_is_asked_for() -> None:
-    """aiortc asks for the next one once it has sent the one before."""
+async def test_a_frame_counts_as_sent_when_the_next_is_requested() -> None:
+    """aiortc requests the next one once it has sent the one before."""
     sent: list[int] = []
     track = new_track(lambda scheduled, at: sent.append(scheduled.generated.index))
     track.push(chunk(1, step_ms=0))
@@ -145,7 +145,7 @@ async def test_a_track_that_has_stopped_keeps_no_encoder() -> None:
 
 
 async def test_a_poor_link_gets_every_other_frame() -> None:
-    """what the encoding asks for, the playout leaves out and counts."""
+    """the playout leaves out frames as the encoder chooses, and counts them."""
     with ThreadPoolExecutor(1) as pool:
         encoding = new_encoding(pool)
         encoding.use_h264()

@@ -9,7 +9,7 @@ PACKET_BYTES = 1250
 
 
 def send(pacer: Pacer, packets: int, start_ns: int = 0) -> int:
-    """Packets with the waits they are told: the time at the end."""
+    """Send packets with the waits between them; returns the time at the end."""
     now_ns = start_ns
     for _ in range(packets):
         now_ns += pacer.wait_after_ns(PACKET_BYTES, now_ns)

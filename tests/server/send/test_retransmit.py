@@ -1,4 +1,4 @@
-"""Sending again: once in a round trip, a few times, then a key frame."""
+"""Retransmission: once in a round trip, a few times, then a key frame."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,24 +8,26 @@ from slipstream_server.send.retransmit import RetransmitDecision, RetransmitPoli
 RTT_NS = 40 * NS_PER_MS
 
 
-def ask(retransmits: RetransmitPolicy, *sequences: int, at_ms: float) -> RetransmitDecision:
+def request(retransmits: RetransmitPolicy, *sequences: int, at_ms: float) -> RetransmitDecision:
     return retransmits.decide(sequences, int(at_ms * NS_PER_MS), RTT_NS)
 
 
 def test_a_packet_is_sent_again_once_in_a_round_trip() -> None:
     """requests that crossed the answer are not answered again."""
     retransmits = RetransmitPolicy(lambda sequence: True)
-    assert ask(retransmits, 1, 2, at_ms=0) == RetransmitDecision(sequences=(1, 2), needs_key=False)
-    assert ask(retransmits, 1, 2, 3, at_ms=10) == RetransmitDecision(
+    assert request(retransmits, 1, 2, at_ms=0) == RetransmitDecision(
+        sequences=(1, 2), needs_key=False
+    )
+    assert request(retransmits, 1, 2, 3, at_ms=10) == RetransmitDecision(
         sequences=(3,), needs_key=False
     )
-    assert ask(retransmits, 1, at_ms=40) == RetransmitDecision(sequences=(1,), needs_key=False)
+    assert request(retransmits, 1, at_ms=40) == RetransmitDecision(sequences=(1,), needs_key=False)
 
 
 def test_asking_too_often_ends_in_a_key_frame() -> None:
     """a packet that never arrives is not sent for ever."""
     retransmits = RetransmitPolicy(lambda sequence: True)
-    answers = [ask(retransmits, 1, at_ms=40 * n) for n in range(6)]
+    answers = [request(retransmits, 1, at_ms=40 * n) for n in range(6)]
     assert [answer.sequences for answer in answers] == [(1,)] * 4 + [()] * 2
     assert [answer.needs_key for answer in answers] == [False] * 4 + [True] * 2
 
@@ -33,31 +35,35 @@ def test_asking_too_often_ends_in_a_key_frame() -> None:
 def test_a_packet_no_longer_kept_needs_a_key_frame() -> None:
     """the viewer would wait for it in vain."""
     retransmits = RetransmitPolicy(lambda sequence: sequence > 10)
-    assert ask(retransmits, 9, 11, at_ms=0) == RetransmitDecision(sequences=(11,), needs_key=True)
+    assert request(retransmits, 9, 11, at_ms=0) == RetransmitDecision(
+        sequences=(11,), needs_key=True
+    )
 
 
 def test_half_a_second_is_long_enough() -> None:
     """a picture that old is not worth repairing."""
     retransmits = RetransmitPolicy(lambda sequence: True)
-    ask(retransmits, 1, at_ms=0)
-    assert ask(retransmits, 1, at_ms=600).needs_key
+    request(retransmits, 1, at_ms=0)
+    assert request(retransmits, 1, at_ms=600).needs_key
 
 
 def test_numbers_come_round_again() -> None:
     """after seconds the same number is another packet."""
     retransmits = RetransmitPolicy(lambda sequence: True)
-    ask(retransmits, 1, at_ms=0)
-    assert ask(retransmits, 1, at_ms=6000) == RetransmitDecision(sequences=(1,), needs_key=False)
+    request(retransmits, 1, at_ms=0)
+    assert request(retransmits, 1, at_ms=6000) == RetransmitDecision(
+        sequences=(1,), needs_key=False
+    )
 
 
 def test_what_is_older_than_a_key_frame_is_left_alone() -> None:
     """the viewer goes on with the key frame, also where numbers start over."""
     retransmits = RetransmitPolicy(lambda sequence: False)
     retransmits.on_key_frame_sent(2)
-    assert ask(retransmits, 65535, 0, 1, at_ms=0) == RetransmitDecision(
+    assert request(retransmits, 65535, 0, 1, at_ms=0) == RetransmitDecision(
         sequences=(), needs_key=False
     )
-    assert ask(retransmits, 2, at_ms=0).needs_key
+    assert request(retransmits, 2, at_ms=0).needs_key
 
 
 @given(
@@ -67,7 +73,7 @@ def test_what_is_older_than_a_key_frame_is_left_alone() -> None:
     )
 )
 def test_any_requests(requests: list[tuple[list[int], int]]) -> None:
-    """only what was asked for is sent, nothing twice at once; memory is bounded."""
+    """only requested packets are sent, none twice at once; memory is bounded."""
     retransmits = RetransmitPolicy(lambda sequence: sequence % 7 != 0)
     now_ns = 0
     for sequences, step_ns in requests:

@@ -1,4 +1,4 @@
-"""A queue at a shared picture: what one viewer gets, and what it may ask of all."""
+"""A subscriber's queue: which frames it gets, and when it may cause a key frame."""
 
 import pytest
 from hypothesis import given

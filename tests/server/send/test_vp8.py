@@ -1,4 +1,4 @@
-"""VP8 for viewers without H.264: readable, at the rate asked for, whole when asked for."""
+"""VP8 for viewers without H.264: readable, at the requested bitrate, with key frames on request."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -33,7 +33,7 @@ def decoded(packets: "list[av.Packet[Any]]") -> list[VideoFrame]:
 
 
 def test_pictures_come_out_as_they_went_in() -> None:
-    """one packet each with the frame's time; only the first, and those asked for, are whole."""
+    """one packet a frame, with its time; only the first and the requested ones are key frames."""
     encoder = Vp8Encoder()
     done = [
         encoder.encode(frame, bitrate_bps=1_500_000, fps=FPS, force_key=number == 12)
