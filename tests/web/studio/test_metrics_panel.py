@@ -1,0 +1,69 @@
+"""`studio/metrics_panel.js`: what the server's figures become on the page."""
+
+from typing import Any
+
+import pytest
+
+from tests.web.conftest import SECURE, FakeServer
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+_SHOW = """
+async ([slo, latency]) => {
+  const { MetricsPanel } = await import("/studio/metrics_panel.js");
+  const panel = new MetricsPanel(document.getElementById("figures"));
+  panel.showLatency(latency);
+  panel.showSlo(slo);
+}
+"""
+TARGETS = {"ttff_ms": 1000, "age_ms": 1000, "miss_ratio": 0.01}
+
+
+async def show(server: FakeServer, slo: dict[str, Any], latency: Any = None) -> None:
+    await server.page.goto(SECURE)
+    await server.page.evaluate(_SHOW, [slo, latency])
+
+
+async def text(server: FakeServer, part: str) -> str:
+    return await server.page.text_content(f"#figures [data-part={part}]") or ""
+
+
+async def test_a_level_is_shown_with_its_target_and_whether_it_holds(server: FakeServer) -> None:
+    """a level that is not known yet has a dash and no verdict."""
+    await show(
+        server,
+        {
+            "age_ms": {"p50": 400, "p95": 1234, "p99": 20_000},
+            "miss_ratio": 0.004,
+            "targets": TARGETS,
+            "holds": {"ttff": None, "age": False, "miss": True},
+        },
+    )
+    for level, shown in (
+        ("age", ("1.23 s", "target 1.00 s", "missed")),
+        ("miss", ("0.4 %", "target 1.0 %", "holds")),
+        ("ttff", ("\u2013", "target 1.00 s", "")),
+    ):
+        parts = [await text(server, f"{level}-{part}") for part in ("value", "target", "verdict")]
+        assert tuple(parts) == shown
+    assert await text(server, "age-spread") == "400 ms · 20.0 s"
+
+
+async def test_the_stages_are_the_servers_until_the_page_has_measured(server: FakeServer) -> None:
+    """the server's wait is the page's wait for a chunk; the page's own stages replace it."""
+    slo = {"stages_ms": {"wait": 30, "denoise": 10}}
+    await show(server, slo)
+    assert await text(server, "stage-collect") == "30 ms"
+    assert await text(server, "stage-total") == "40 ms"
+    latency = {"covers": "glass", "now_ms": 8, "p50_ms": 8, "p95_ms": 9, "stages_ms": {"screen": 8}}
+    await show(server, slo, latency)
+    assert await text(server, "stage-total") == "8.0 ms"
+    assert await text(server, "glass-covers") == "camera to screen"
+
+
+async def test_only_causes_of_dropped_frames_are_listed(server: FakeServer) -> None:
+    """a cause without a drop is left out; without any drop the page says none."""
+    await show(server, {"drops": {"no_free_slot": 3, "too_old": 0}})
+    assert await text(server, "drops") == "No free slot3"
+    await show(server, {"drops": {"too_old": 0}})
+    assert (await text(server, "drops"), await text(server, "drops-none")) == ("", "none")
