@@ -36,7 +36,7 @@ def numbered(number: int, *, width_px: int = 640, height_px: int = 480) -> Video
 
 
 def number_of(frame: VideoFrame) -> int | None:
-    """The number in a picture made by `numbered`, at whatever size it has by now."""
+    """The number in a frame made by `numbered`, at any size."""
     luma: NDArray[Any] = frame.to_ndarray(format="gray")
     return read(luma)
 
@@ -86,13 +86,13 @@ class Call:
         self.retry_after_s: str | None = None
         self.frames: list[VideoFrame] = []
         self.events: list[dict[str, Any]] = []
-        self._news = asyncio.Event()
+        self._received = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
-        pc.on("track", self._track_came)
+        pc.on("track", self._on_track)
         if channel is not None:
-            channel.on("message", self._message_came)
+            channel.on("message", self._on_message)
 
-    def _track_came(self, track: MediaStreamTrack) -> None:
+    def _on_track(self, track: MediaStreamTrack) -> None:
         if track.kind == "video":
             self._reader = asyncio.create_task(self._read(track))
 
@@ -101,24 +101,24 @@ class Call:
             frame = await track.recv()
             assert isinstance(frame, VideoFrame)
             self.frames.append(frame)
-            self._news.set()
+            self._received.set()
 
-    def _message_came(self, message: str) -> None:
+    def _on_message(self, message: str) -> None:
         self.events.append(json.loads(message))
-        self._news.set()
+        self._received.set()
 
     async def until(self, holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
-        """Wait until something that has come makes `holds` true."""
+        """Wait until something received makes `holds` true."""
         async with asyncio.timeout(deadline_s):
             while not holds():
-                self._news.clear()
-                await self._news.wait()
+                self._received.clear()
+                await self._received.wait()
 
     async def until_frames(self, count: int) -> None:
         await self.until(lambda: len(self.frames) >= count)
 
     async def until_more_frames(self, count: int) -> None:
-        """Wait for so many beyond those that are here."""
+        """Wait for so many more than have been received."""
         await self.until_frames(len(self.frames) + count)
 
     async def until_event(self, kind: str, **fields: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A WHIP publisher and a WHEP viewer made of plain aiortc, and what their requests come to."""
+"""A WHIP publisher and a WHEP subscriber in plain aiortc, and requests that are refused."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -25,14 +25,14 @@ FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
 
 
 class WhipCall(Call):
-    """A call made by one POST; `location` is what is to be deleted."""
+    """A call made by one POST; `location` is its URL, for DELETE."""
 
     location = ""
     headers: Mapping[str, str]
 
 
 def readable_in_order(call: Call) -> int:
-    """How many of the pictures that have come can be read; none came twice or late."""
+    """How many of the frames received can be read; none was received twice or late."""
     numbers = [number for frame in call.frames if (number := number_of(frame)) is not None]
     assert numbers == sorted(set(numbers))
     return len(numbers)

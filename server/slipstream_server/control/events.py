@@ -1,6 +1,6 @@
-"""Everything the page and the server say to each other on the data channel, as types.
+"""The messages of the data channel, as types.
 
-The page's updates are `Parameters`; all else is an object with a `type`.
+Updates from the page are `Parameters`; every other message is an object with a `type`.
 """
 
 from collections.abc import Mapping
@@ -18,34 +18,34 @@ from slipstream_server.observability.slo_report import Milestone, SloReport, Slo
 class FromPage(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True
 ):
-    """The root of what the page says beside its updates."""
+    """A message from the page other than an update."""
 
 
 class Ping(FromPage, frozen=True, tag="ping"):
-    """Answered by `Pong`, for the round trip and the offset of the clocks."""
+    """Answered by `Pong`, from which the page has round trip and clock offset."""
 
     t: Annotated[float, Meta(ge=0)]
 
 
 class FirstShown(FromPage, frozen=True, tag="first_shown"):
-    """The first generated picture is on the viewer's screen.
+    """The first generated frame is on the screen.
 
     Args:
-        server_ms: since when, on the server's clock as the page knows it from its pings.
+        server_ms: since when, on the server's clock, which the page has from its pings.
     """
 
     server_ms: Annotated[float, Meta(ge=0)] | None = None
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """The root of what the server says."""
+    """A message from the server."""
 
 
 StateName = Literal["connecting", "warming", "live", "paused", "held", "restarting"]
 
 
 class Model(Event, frozen=True, tag="model"):
-    """What makes the pictures; `parameters` are those a stream starts with."""
+    """The model; `parameters` are those a stream starts with."""
 
     pipeline: str
     preset: str
@@ -60,13 +60,11 @@ class Model(Event, frozen=True, tag="model"):
 
 
 class State(Model, frozen=True, tag="state"):
-    """Where the stream stands, and what makes it; `parameters` are those in force.
-
-    `held`: its viewer is gone and may come back. `restarting`: its engine is gone, the next one is
-    waited for; `epoch` then grows, since what the engine knew of the stream is lost.
+    """The state of the stream (`streams/lifecycle.py`), its model, and the parameters in force.
 
     Args:
-        understood: what the model makes of the prompts, for people; empty where it takes any text.
+        epoch: counts the engines the stream has had; caches are lost from one to the next.
+        understood: the model's reading of the prompts, for people; empty if it takes any text.
     """
 
     state: StateName
@@ -95,7 +93,7 @@ AckStatus = Literal["accepted", "rejected", "superseded"]
 
 
 class Ack(Event, frozen=True, tag="ack"):
-    """What became of an update; `rev` is null where the viewer gave none or none could be read."""
+    """The status of an update; `rev` is null if the update has none, or cannot be read."""
 
     rev: int | None
     status: AckStatus
@@ -130,7 +128,7 @@ class ParametersUpdated(Event, frozen=True, tag="parameters_updated"):
 
 
 class PipelineError(Event, frozen=True, tag="pipeline_error"):
-    """Something went wrong in the engine; the stream goes on if no `stream_stopped` follows."""
+    """The engine has failed; the stream goes on unless `stream_stopped` follows."""
 
     error: str
 
@@ -183,7 +181,7 @@ class StagesMs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Viewer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the viewer's browser says, over the last ten seconds; see `viewed.ViewerReport`."""
+    """Figures of the page's browser over ten seconds; see `observability/client_stats.py`."""
 
     freezes: int
     frozen_ms: float
@@ -224,7 +222,7 @@ class Slo(Event, frozen=True, tag="slo"):
 
 
 def slo_event(report: SloReport, targets: SloTargets, drops: Mapping[str, int]) -> Slo:
-    """A report in the words of the wire."""
+    """A report as an event."""
     age, gap, stages = report.age_ms, report.gap_ms, report.stages_ms
     return Slo(
         ttff_ms=TtffMs(

@@ -20,7 +20,7 @@ _UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`")
 
 
 def parse(raw: str | bytes) -> Ping | FirstShown | ClientStats | Parameters:
-    """One message of the page.
+    """Parse one message of the page.
 
     Raises:
         ValueError: with the value, the rule and what to do.
@@ -46,7 +46,7 @@ def parse(raw: str | bytes) -> Ping | FirstShown | ClientStats | Parameters:
 
 
 def rev_of(raw: str | bytes) -> int | None:
-    """The number of an update that could not be read as a whole, if that much can be."""
+    """The `rev` of an update that could not be parsed as a whole, if that can be."""
 
     class Numbered(msgspec.Struct):
         rev: int | None = None
@@ -60,7 +60,7 @@ def rev_of(raw: str | bytes) -> int | None:
 
 
 def _explain(error: str, content: dict[str, object]) -> str:
-    """msgspec's rule, with the value it was broken by."""
+    """msgspec's error with the value that broke the rule."""
     if unknown := _UNKNOWN.match(error):
         kind = _KINDS.get(str(content.get("type")), Parameters)
         known = ", ".join(kind.__struct_fields__)
@@ -75,7 +75,7 @@ def _explain(error: str, content: dict[str, object]) -> str:
 
 
 def _find(content: object, path: str) -> object:
-    """The value at a path like `prompts[0].weight`, or the nearest that is there."""
+    """The value at a path like `prompts[0].weight`, or the nearest one above it."""
     for step in re.findall(r"[^.\[\]]+", path):
         if isinstance(content, dict) and step in content:
             content = content[step]

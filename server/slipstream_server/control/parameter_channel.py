@@ -25,7 +25,7 @@ class ParameterChannel:
     Args:
         updates: where its parameter updates go.
         send: sends an event to the page.
-        on_first_shown: called when the page says that the first picture is on its screen, with the
+        on_first_shown: called when the first frame is on the page's screen, with the
             time of that on our clock, in ns, if the page gives it, and the present.
         on_client_stats: called with the statistics of the page's browser, and the present.
     """

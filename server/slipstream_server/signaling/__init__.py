@@ -1,1 +1,8 @@
-"""Calls begun over HTTP: WebRTC offers, WHIP and WHEP, streams by name."""
+"""Signaling: how calls begin and end over HTTP, and what else the API offers.
+
+webrtc_api.py   the page's calls: offer, candidates, the end; metrics; errors as JSON
+whip.py         WHIP and WHEP: publish and watch without a page
+whip_sdp.py     what those two need of SDP
+streams_api.py  live streams and their parameters, without a call
+json_bodies.py  JSON in requests and responses
+"""

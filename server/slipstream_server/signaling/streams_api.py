@@ -1,10 +1,10 @@
-"""Streams by name, for who has no call to them: what is live, and its parameters.
+"""Streams by name, without a call: which are live, and their parameters.
 
     GET    /api/v1/streams
     GET    /api/v1/streams/{stream}/parameters
     PATCH  /api/v1/streams/{stream}/parameters    an update, as on the data channel
 
-A publisher's stream has no data channel: this is how its prompt is changed, by hand or by a page.
+A stream published by WHIP has no data channel: this is how its prompt is changed.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from slipstream_server.control.events import Ack, AppliedRev, Event, StateName
 from slipstream_server.control.incoming import parse
 from slipstream_server.errors import RequestError, TooOften, Unprocessable
 from slipstream_server.sessions.registry import SessionRegistry
+from slipstream_server.signaling.json_bodies import json_response
 from slipstream_server.streams.stream import Stream
 
 _APPLIED_S = 2.0  # an update that takes longer is answered `accepted`
@@ -37,7 +38,11 @@ class StreamList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamsApi:
-    """The handlers."""
+    """The handlers.
+
+    Args:
+        sessions: whose streams they are.
+    """
 
     def __init__(self, sessions: SessionRegistry) -> None:
         self._sessions = sessions
@@ -52,14 +57,14 @@ class StreamsApi:
 
     async def list(self, request: web.Request) -> web.Response:
         """All streams, the oldest first."""
-        return _json(StreamList(streams=tuple(map(_entry, self._sessions.streams()))))
+        return json_response(StreamList(streams=tuple(map(_entry, self._sessions.streams()))))
 
     async def parameters(self, request: web.Request) -> web.Response:
-        """Those in force."""
-        return _json(self._stream(request).state_event().parameters)
+        """The parameters in force."""
+        return json_response(self._stream(request).state_event().parameters)
 
     async def update(self, request: web.Request) -> web.Response:
-        """Change some: 200 once they are in force, 202 if that takes longer, else why not."""
+        """Change some: 200 once they are in force, 202 if that takes longer, else an error."""
         stream = self._stream(request)
         try:
             update = parse((await request.read()).decode())
@@ -82,7 +87,7 @@ class StreamsApi:
 
 
 async def _outcome(events: asyncio.Queue[Event]) -> web.Response:
-    """What becomes of an update, as the data channel tells it."""
+    """The outcome of an update: its last event, as on the data channel."""
     event: Event | None = None
     try:
         async with asyncio.timeout(_APPLIED_S):
@@ -92,10 +97,10 @@ async def _outcome(events: asyncio.Queue[Event]) -> web.Response:
                     case Ack(status="rejected", errors=errors):
                         raise Unprocessable("; ".join(errors))
                     case Ack(status="superseded") | AppliedRev():
-                        return _json(event)
+                        return json_response(event)
     except TimeoutError:
         assert event is not None, "every update is answered at once"
-        return _json(event, status=202)
+        return json_response(event, status=202)
 
 
 def _entry(stream: Stream) -> StreamEntry:
@@ -104,10 +109,4 @@ def _entry(stream: Stream) -> StreamEntry:
         state=stream.state_event().state,
         published=not stream.returns_video,
         viewers=stream.fanout.subscribers,
-    )
-
-
-def _json(answer: msgspec.Struct, *, status: int = 200) -> web.Response:
-    return web.Response(
-        status=status, body=msgspec.json.encode(answer), content_type="application/json"
     )

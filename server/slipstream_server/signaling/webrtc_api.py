@@ -1,8 +1,7 @@
-"""The HTTP side of a call: parse, ask, answer."""
+"""The page's calls over HTTP: offer, candidates, the end; and metrics."""
 
 import logging
 import math
-from typing import TypeVar
 
 import msgspec
 from aiohttp import web
@@ -22,17 +21,16 @@ from slipstream_server.observability.exposition import CONTENT_TYPE
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.rtp.sdp import MAX_CANDIDATES, read_candidate, read_offer
 from slipstream_server.sessions.registry import SessionRegistry
+from slipstream_server.signaling.json_bodies import json_response, read_json
 from slipstream_server.streams.ports import EngineProvider
 
 logger = logging.getLogger(__name__)
 
 BODY_MAX_BYTES = 256 << 10
 
-Body = TypeVar("Body")
-
 
 class OfferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a caller posts. Here and below, mixed case is the wire's own."""
+    """The body of an offer. Names in mixed case, here and below, are those of the wire."""
 
     sdp: str
     type: str
@@ -42,8 +40,8 @@ class OfferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OfferAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """`resumeToken` brings the caller back to `streamId` within `resumeSeconds` of a break; it is
-    null for one who only watches."""
+    """The answer; `resumeToken` brings a publisher back to `streamId` within `resumeSeconds` of a
+    break, and is null for a subscriber."""
 
     sdp: str
     type: str
@@ -54,7 +52,7 @@ class OfferAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CandidateRequest(msgspec.Struct, frozen=True):
-    """As RTCIceCandidate.toJSON makes it; further keys do not matter here."""
+    """As RTCIceCandidate.toJSON makes it; further keys are ignored."""
 
     candidate: str
     sdpMid: str | None = None
@@ -70,7 +68,13 @@ class IceServersAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WebRtcApi:
-    """The handlers of the API."""
+    """The handlers.
+
+    Args:
+        sessions: where calls are opened.
+        engine: for its status in the metrics.
+        metrics: of the whole server.
+    """
 
     def __init__(self, sessions: SessionRegistry, engine: EngineProvider, metrics: Metrics) -> None:
         self._sessions = sessions
@@ -88,7 +92,7 @@ class WebRtcApi:
         ]
 
     async def offer(self, request: web.Request) -> web.Response:
-        """A call begins: the answer, or why there is none."""
+        """Open a call: the answer, or an error with the reason."""
         try:
             response = await self._answer(request)
         except SlipstreamError as error:
@@ -98,45 +102,47 @@ class WebRtcApi:
         return response
 
     async def _answer(self, request: web.Request) -> web.Response:
-        asked = await _read(request, OfferRequest)
-        offer = read_offer(asked.sdp, asked.type)
-        if asked.resume is not None and (asked.initialParameters or not offer.sends_video):
+        body = await read_json(request, OfferRequest)
+        offer = read_offer(body.sdp, body.type)
+        if body.resume is not None and (body.initialParameters or not offer.sends_video):
             raise RequestError(
                 "resume brings a camera back to a stream as it is: offer a video to send, and no "
                 "initialParameters"
             )
-        answered = await self._sessions.offer(
-            offer, asked.initialParameters or Parameters(), view=asked.view, resume=asked.resume
+        answer = await self._sessions.offer(
+            offer, body.initialParameters or Parameters(), view=body.view, resume=body.resume
         )
-        return _json(
+        return json_response(
             OfferAnswer(
-                sdp=answered.sdp,
+                sdp=answer.sdp,
                 type="answer",
-                sessionId=answered.session_id,
-                streamId=answered.stream_id,
-                resumeToken=answered.resume_token,
+                sessionId=answer.session_id,
+                streamId=answer.stream_id,
+                resumeToken=answer.resume_token,
                 resumeSeconds=self._sessions.hold_s,
             )
         )
 
     async def candidates(self, request: web.Request) -> web.Response:
-        """Addresses of the caller that it has learnt of after its offer."""
+        """Add ICE candidates that the caller has found after its offer."""
         session = self._sessions.find(request.match_info["id"])
-        asked = (await _read(request, CandidatesRequest)).candidates
-        if len(asked) > MAX_CANDIDATES:
-            raise RequestError(f"{len(asked)} candidates in one request, at most {MAX_CANDIDATES}")
+        candidates = (await read_json(request, CandidatesRequest)).candidates
+        if len(candidates) > MAX_CANDIDATES:
+            raise RequestError(
+                f"{len(candidates)} candidates in one request, at most {MAX_CANDIDATES}"
+            )
         session.add_candidates(
-            [read_candidate(one.candidate, one.sdpMid, one.sdpMLineIndex) for one in asked]
+            [read_candidate(one.candidate, one.sdpMid, one.sdpMLineIndex) for one in candidates]
         )
         return web.Response(status=204)
 
     async def hang_up(self, request: web.Request) -> web.Response:
-        """A call ends."""
+        """End a call."""
         await self._sessions.close(request.match_info["id"])
         return web.Response(status=204)
 
     async def ice_servers(self, request: web.Request) -> web.Response:
-        return _json(IceServersAnswer(iceServers=self._sessions.ice_servers("page")))
+        return json_response(IceServersAnswer(iceServers=self._sessions.ice_servers("page")))
 
     async def metrics(self, request: web.Request) -> web.Response:
         text = self._metrics.render(self._engine.status, self._sessions.count())
@@ -144,13 +150,13 @@ class WebRtcApi:
 
 
 def _level(request: web.Request) -> int:
-    """Probes ask every second and are not worth a line each."""
+    """Of the log: probes come every second and are not worth a line each."""
     return logging.DEBUG if request.method == "GET" else logging.INFO
 
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error as `{"error": reason}`, whatever raised it."""
+    """Answer every error as `{"error": reason}`."""
     try:
         return await handler(request)
     except RequestError as error:
@@ -159,11 +165,11 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         if isinstance(error, Unauthorized):
             response.headers["WWW-Authenticate"] = "Bearer"
         return response
-    except TooOften as error:  # the rate limit has logged it, once for many
-        return _later(error)
+    except TooOften as error:  # http/rate_limit.py has logged it, once for many
+        return _retry_later(error)
     except Unavailable as error:
         logger.log(_level(request), "%s %s: %s", request.method, request.path, error)
-        return _later(error)
+        return _retry_later(error)
     except web.RequestPayloadError as error:
         logger.info("%s %s: the body cannot be read: %s", request.method, request.path, error)
         return _error("the body cannot be read; send it whole, and packed as its headers say", 400)
@@ -183,26 +189,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return _error("the server has failed at this request; its log has the reason", 500)
 
 
-async def _read(request: web.Request, kind: type[Body]) -> Body:
-    """The body as `kind`.
-
-    Raises:
-        RequestError: if it is not JSON, or not of that form.
-    """
-    raw = await request.read()
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise RequestError(
-            f"the body cannot be read: {error}; it begins with {raw[:40]!r}"
-        ) from error
-
-
-def _json(answer: msgspec.Struct) -> web.Response:
-    return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
-
-
-def _later(error: Unavailable) -> web.Response:
+def _retry_later(error: Unavailable) -> web.Response:
     response = _error(str(error), error.status)
     response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     return response

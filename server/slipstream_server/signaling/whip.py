@@ -1,12 +1,12 @@
-"""WHIP and WHEP: a stream published, and watched, with one HTTP exchange and no page.
+"""WHIP and WHEP: publish a stream, and watch one, with one HTTP exchange and no page.
 
     OPTIONS  /whip[/{stream}]          what may be posted
-    POST     /whip[/{stream}]          an offer that brings a camera (OBS, FFmpeg) -> 201
-    PATCH    /whip/{stream}/{id}       addresses as they are found -> 204
-    DELETE   /whip/{stream}/{id}       the end, of the stream too -> 200
+    POST     /whip[/{stream}]          the offer of a publisher (OBS, FFmpeg) -> 201
+    PATCH    /whip/{stream}/{id}       ICE candidates as they are found -> 204
+    DELETE   /whip/{stream}/{id}       the end of the call and of the stream -> 200
 
-and the same under /whep for who watches. The path alone names the stream and the call. Further keys
-of a POST's query are the stream's first parameters (`?prompt=neon&seed=3`).
+and the same under /whep for subscribers. The path names the stream and the session. The keys of a
+publisher's query are the stream's first parameters (`?prompt=neon&seed=3`).
 
 Sources: RFC 9725 (WHIP), draft-ietf-wish-whep (WHEP).
 """
@@ -38,20 +38,25 @@ from slipstream_server.sessions.subscriber import SubscriberSession
 from slipstream_server.signaling.whip_sdp import (
     adapt,
     check_direction,
-    only_watching,
     read_fragment,
+    receive_only,
 )
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_CALLED = ("DELETE", "OPTIONS", "PATCH")
-_POSTED = ("OPTIONS", "POST")
+_SESSION_METHODS = ("DELETE", "OPTIONS", "PATCH")
+_OFFER_METHODS = ("OPTIONS", "POST")
 _NOT_PARAMETERS = ("token",)
 
 
 class WhipApi:
-    """The handlers."""
+    """The handlers.
+
+    Args:
+        sessions: where calls are opened.
+        metrics: of the whole server.
+    """
 
     def __init__(self, sessions: SessionRegistry, metrics: Metrics) -> None:
         self._sessions = sessions
@@ -59,7 +64,7 @@ class WhipApi:
 
     def routes(self) -> list[web.RouteDef]:
         routes = []
-        for kind, post in (("/whip", self.publish), ("/whep", self.watch)):
+        for kind, post in (("/whip", self.publish), ("/whep", self.subscribe)):
             for path in (kind, f"{kind}/", f"{kind}/{{stream}}"):
                 routes += [
                     web.post(path, post),
@@ -76,24 +81,24 @@ class WhipApi:
         return routes
 
     async def options(self, request: web.Request) -> web.Response:
-        """What may be sent here."""
+        """Answer which methods and bodies are accepted here."""
         if "id" in request.match_info:
-            headers = {"Allow": ", ".join(_CALLED), "Accept-Patch": FRAGMENT}
+            headers = {"Allow": ", ".join(_SESSION_METHODS), "Accept-Patch": FRAGMENT}
         else:
-            headers = {"Allow": ", ".join(_POSTED), "Accept-Post": SDP}
+            headers = {"Allow": ", ".join(_OFFER_METHODS), "Accept-Post": SDP}
         return web.Response(status=204, headers=headers)
 
     async def refuse(self, request: web.Request) -> web.Response:
-        """Another method: kept for later by RFC 9725, section 4."""
-        allowed = _CALLED if "id" in request.match_info else _POSTED
+        """Refuse any other method: RFC 9725, section 4, reserves them."""
+        allowed = _SESSION_METHODS if "id" in request.match_info else _OFFER_METHODS
         raise web.HTTPMethodNotAllowed(request.method, allowed)
 
     async def publish(self, request: web.Request) -> web.Response:
-        """A publisher comes."""
+        """Open a publisher's call."""
         return await self._post(request, publishes=True)
 
-    async def watch(self, request: web.Request) -> web.Response:
-        """A viewer comes."""
+    async def subscribe(self, request: web.Request) -> web.Response:
+        """Open a subscriber's call."""
         return await self._post(request, publishes=False)
 
     async def _post(self, request: web.Request, *, publishes: bool) -> web.Response:
@@ -116,32 +121,32 @@ class WhipApi:
         offer = read_offer(adapted.sdp, "offer")
         if publishes:
             name = name or secrets.token_urlsafe(6)
-            answered = await self._sessions.publish(offer, parameters, name=name)
+            answer = await self._sessions.publish(offer, parameters, name=name)
         else:
-            answered = await self._sessions.subscribe(only_watching(offer), name=name)
+            answer = await self._sessions.subscribe(receive_only(offer), name=name)
         kind = "whip" if publishes else "whep"
         response = web.Response(
             status=201,
-            body=adapted.restored(answered.sdp).encode(),
+            body=adapted.restored(answer.sdp).encode(),
             headers={
                 "Content-Type": SDP,
-                "Location": f"/{kind}/{quote(answered.stream_id)}/{answered.session_id}",
-                "ETag": _tag(self._sessions.find(answered.session_id)),
+                "Location": f"/{kind}/{quote(answer.stream_id)}/{answer.session_id}",
+                "ETag": _tag(self._sessions.find(answer.session_id)),
                 "Accept-Patch": FRAGMENT,
             },
         )
-        for server in self._sessions.ice_servers(answered.session_id):
+        for server in self._sessions.ice_servers(answer.session_id):
             response.headers.add("Link", _link(server))
         return response
 
     async def trickle(self, request: web.Request) -> web.Response:
-        """Addresses of the other side that it has learnt of after its offer."""
+        """Add ICE candidates that the caller has found after its offer."""
         session = self._session(request)
         fragment = read_fragment(await _body(request, FRAGMENT))
-        theirs, _ = session.peer.ice_ufrags
-        if fragment.ufrag and fragment.ufrag != theirs:
+        peer_ufrag, _ = session.peer.ice_ufrags
+        if fragment.ufrag and fragment.ufrag != peer_ufrag:
             raise Unprocessable(
-                f"ice-ufrag is {fragment.ufrag[:80]!r}, this session's is {theirs!r}: "
+                f"ice-ufrag is {fragment.ufrag[:80]!r}, this session's is {peer_ufrag!r}: "
                 "ICE restarts are not served; POST a new offer, the stream goes on as it is for a "
                 "publisher who comes back to its name"
             )
@@ -154,7 +159,7 @@ class WhipApi:
         return web.Response(status=204)
 
     async def end(self, request: web.Request) -> web.Response:
-        """A call ends, and with its publisher the stream."""
+        """End a call; with a publisher's, its stream."""
         id = request.match_info["id"]
         if self._sessions.is_live(id):
             self._session(request)
@@ -162,7 +167,7 @@ class WhipApi:
         return web.Response(status=200)
 
     def _session(self, request: web.Request) -> Session:
-        """The session that the path names.
+        """The session in the path.
 
         Raises:
             UnknownSession: if there is none of that kind, stream and id.
@@ -170,10 +175,10 @@ class WhipApi:
         id, name = request.match_info["id"], request.match_info["stream"]
         session = self._sessions.find(id)
         if request.path.startswith("/whip"):
-            fits = isinstance(session, PublisherSession) and _publishes(session, name)
+            is_named = isinstance(session, PublisherSession) and _publishes(session, name)
         else:
-            fits = isinstance(session, SubscriberSession) and session.stream.id == name
-        if not fits:
+            is_named = isinstance(session, SubscriberSession) and session.stream.id == name
+        if not is_named:
             raise UnknownSession(
                 f"session {id!r} is not one of {request.path}; use the Location that the answer "
                 "to the offer had"
@@ -213,7 +218,12 @@ def _parameters(request: web.Request) -> Parameters:
 
 
 async def _body(request: web.Request, kind: str) -> str:
-    """The body, which must be of this type and not be empty."""
+    """The body.
+
+    Raises:
+        WrongType: if it is not of the type `kind`.
+        RequestError: if it is not UTF-8, or is empty.
+    """
     if request.content_type != kind:
         given = request.headers.get("Content-Type", "missing")
         raise WrongType(f"Content-Type is {given[:80]}, it must be {kind}")
@@ -227,13 +237,13 @@ async def _body(request: web.Request, kind: str) -> str:
 
 
 def _tag(session: Session) -> str:
-    """The ICE session's ETag."""
-    _, ours = session.peer.ice_ufrags
-    return f'"{ours}"'
+    """The ETag of the session: our ICE user name."""
+    _, own_ufrag = session.peer.ice_ufrags
+    return f'"{own_ufrag}"'
 
 
 def _link(server: IceServer) -> str:
-    """A STUN or TURN server as RFC 9725, section 4.6, tells it."""
+    """A STUN or TURN server as a Link header (RFC 9725, section 4.6)."""
     link = f'<{server.urls}>; rel="ice-server"'
     if server.username is not None and server.credential is not None:
         username, credential = (

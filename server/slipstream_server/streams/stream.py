@@ -17,10 +17,10 @@ from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.observability.slo import SloMonitor
 from slipstream_server.observability.slo_report import Milestone
 from slipstream_server.streams.engine_lease import EngineLease
+from slipstream_server.streams.lifecycle import StreamLifecycle
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider, Publisher
 from slipstream_server.streams.publisher_slot import PublisherSlot
-from slipstream_server.streams.stream_state import StreamStateMachine
 from slipstream_server.streams.telemetry import StreamTelemetry
 
 logger = logging.getLogger(__name__)
@@ -96,8 +96,8 @@ class Stream:
             self.chunk_pipe, self._telemetry, hold_s=hold_s, now_ns=offered_ns
         )
         self._hold_s = hold_s
-        self._state = StreamStateMachine()
-        self._announced: StateName = self._state.name
+        self._lifecycle = StreamLifecycle()
+        self._announced: StateName = self._lifecycle.state
         self._channel: ParameterChannel | None = None
         self._ending = asyncio.Event()
 
@@ -105,7 +105,7 @@ class Stream:
     def is_held(self) -> bool:
         """Whether it waits for its publisher to come back."""
         is_empty = self.slot.publisher is None
-        return self._state.has_been_connected and is_empty and self.end_reason is None
+        return self._lifecycle.has_been_connected and is_empty and self.end_reason is None
 
     @property
     def resume_token(self) -> str:
@@ -157,7 +157,7 @@ class Stream:
         model = msgspec.structs.asdict(describe_model(self.ready))
         updates = self._engine.updates
         return State(
-            state=self._state.name,
+            state=self._lifecycle.state,
             stream=self.id,
             epoch=self.chunk_pipe.epoch,
             understood=updates.understood,
@@ -169,25 +169,25 @@ class Stream:
     def attach(self, publisher: Publisher) -> None:
         """Take frames from this publisher from now on; the one before is notified, and ends."""
         self.slot.attach(publisher)
-        self._state.on_publisher_attached()
+        self._lifecycle.on_publisher_attached()
         self._announce()
 
     def on_connected(self) -> None:
         """The publisher's call has its media path."""
         self.monitor.observe_milestone(Milestone.ICE, now_ns())
-        self._state.on_publisher_connected()
+        self._lifecycle.on_publisher_connected()
         self._announce()
 
     def detach(self, publisher: Publisher, reason: str, *, ends_stream: bool) -> None:
         """A publisher's call has ended; the stream is held, unless that call was to end it."""
         if self.slot.publisher is not publisher:
             return
-        if ends_stream or not self._state.has_been_connected or not self._hold_s:
+        if ends_stream or not self._lifecycle.has_been_connected or not self._hold_s:
             self.end(reason)
             return
         self.slot.detach(publisher)
         logger.info("stream %s is held for %g s: %s", self.id, self._hold_s, reason)
-        self._state.on_publisher_detached()
+        self._lifecycle.on_publisher_detached()
         self._announce()
 
     def receive(self, raw: str | bytes, now_ns: int) -> None:
@@ -206,7 +206,7 @@ class Stream:
     def on_frame_sent(self, scheduled: ScheduledFrame, sent_ns: int, *, rtp_timestamp: int) -> None:
         """A generated frame goes out."""
         self._telemetry.frame_sent(scheduled, sent_ns)
-        self._state.on_frame_sent()
+        self._lifecycle.on_frame_sent()
         self._announce()
         frame = scheduled.generated
         self._engine.updates.on_frame_sent(
@@ -226,23 +226,23 @@ class Stream:
     # ---- the engine
 
     def _on_paused(self, is_paused: bool) -> None:
-        self._state.on_paused(is_paused)
+        self._lifecycle.on_paused(is_paused)
         self._announce()
 
     def _on_engine_lost(self) -> None:
         self._telemetry.interrupt()
-        self._state.on_engine_lost()
+        self._lifecycle.on_engine_lost()
         self._announce()
 
     def _on_engine_reopened(self) -> None:
-        self._state.on_engine_opened()
+        self._lifecycle.on_engine_opened()
         self._announce()
 
     # ---- tasks
 
     def _announce(self) -> None:
         """Send the stream's state to every participant, if it has changed."""
-        state = self._state.name
+        state = self._lifecycle.state
         if state != self._announced:
             logger.info("stream %s: %s -> %s", self.id, self._announced, state)
             self._announced = state

@@ -17,7 +17,7 @@ from tests.server.control.page import Page
 
 
 def test_an_update_goes_to_the_engine_and_comes_into_force() -> None:
-    """accepted at once; applied, told and in force when the engine says so."""
+    """accepted at once; in force, with its events, when the engine has applied it."""
     page = Page()
     assert page.send({"prompt": "a", "rev": 5}) == [Ack(rev=5, status="accepted")]
     assert page.to_engine[0].target == (Prompt("a"),)
@@ -39,7 +39,7 @@ def test_updates_without_a_number_are_served_too() -> None:
     assert page.updates.current.seed == 4
 
 
-def test_one_update_is_with_the_engine_and_the_rest_is_merged() -> None:
+def test_one_update_is_in_flight_and_the_rest_is_merged() -> None:
     """what is overwritten as a whole is superseded; what is left of an update rides along."""
     page = Page()
     page.send({"seed": 0, "rev": 0})
@@ -119,14 +119,14 @@ def test_on_air_comes_once_with_the_first_frame_that_has_it() -> None:
 
 
 def test_what_waits_for_its_first_frame_has_a_bound() -> None:
-    """a paused stream may be changed for as long as it likes; the newest changes are told of."""
+    """a paused stream may be changed for as long as it likes; the newest are reported."""
     page = Page()
     for rev in range(1000):
         page.send({"seed": rev, "rev": rev}, now_ns=rev * NS_PER_S)
         page.apply()
     page.updates.on_frame_sent(rev=999, chunk=1, rtp_timestamp=0)
-    told = [event.rev for event in page.of(OnAir) if isinstance(event, OnAir)]
-    assert told == list(range(1000 - 256, 1000))
+    on_air = [event.rev for event in page.of(OnAir) if isinstance(event, OnAir)]
+    assert on_air == list(range(1000 - 256, 1000))
 
 
 def test_reset_cache_happens_once() -> None:
@@ -176,7 +176,7 @@ def _numbers(page: Page, kind: type[Event], counts: Callable[[Ack], bool]) -> li
     return [event.rev for event in page.of(kind) if counts(event)]  # type: ignore[arg-type, attr-defined]
 
 
-def test_what_was_with_a_lost_engine_goes_to_the_next() -> None:
+def test_what_was_in_flight_to_a_lost_engine_goes_to_the_next() -> None:
     """nothing is sent while there is none; then all of it, in order, each update answered once."""
     page = Page()
     page.send({"prompt": "a", "rev": 1})

@@ -1,6 +1,7 @@
 """Real calls over loopback to a real engine process."""
 
 import asyncio
+import logging
 import math
 import threading
 import time
@@ -8,7 +9,9 @@ from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from slipstream_server.send.frame_timing import RECORD
+from slipstream_server.sessions.registry import session_id
 
 from tests.server.calls import DEADLINE_S, Camera, dial, number_of
 from tests.server.ports import free_range, taken
@@ -16,7 +19,7 @@ from tests.server.serving import Serving, own_tasks, poll, serving
 
 
 async def test_pictures_come_back_in_order(tmp_path: Path) -> None:
-    """what goes in comes out: the same pictures, each once, none before its turn."""
+    """the same frames that went in, each once, none before its turn."""
     async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as call:
         await call.until_frames(40)
         numbers = [number for frame in call.frames if (number := number_of(frame)) is not None]
@@ -33,8 +36,8 @@ async def test_a_wide_camera_is_cut_at_the_sides(tmp_path: Path) -> None:
         assert None not in {number_of(frame) for frame in call.frames[2:]}
 
 
-async def test_the_page_is_told_where_the_stream_stands(tmp_path: Path) -> None:
-    """connecting or warming, then live; with what the stream is made by and its parameters."""
+async def test_the_page_is_sent_the_state_of_the_stream(tmp_path: Path) -> None:
+    """connecting or warming, then live; with the model and the parameters in force."""
     async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as call:
         live = await call.until_event("state", state="live")
         assert live["stream"] == call.id
@@ -45,7 +48,7 @@ async def test_the_page_is_told_where_the_stream_stands(tmp_path: Path) -> None:
 
 
 async def test_an_update_is_followed_to_the_screen(tmp_path: Path) -> None:
-    """accepted, applied at a chunk, on air with the RTP time of its first frame, and told."""
+    """accepted, applied at a chunk, on air with its first frame's RTP time; then the state."""
     async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as call:
         await call.until_event("state", state="live")
         call.send({"prompt": "a river", "rev": 7})
@@ -83,10 +86,10 @@ async def test_stamps_go_to_whoever_opens_a_channel_for_them(tmp_path: Path) -> 
         assert on_air["rtp_timestamp"] in names
         assert all(0 < step < 90_000 for step in steps)
         for record in records:
-            _captured, came, *moments = record[3:12]
-            assert came <= 0
+            _captured, first_packet, *moments = record[3:12]
+            assert first_packet <= 0
             assert moments == sorted(moments) and moments[0] >= 0
-        # the camera's side has told its clock, which is this machine's
+        # the camera's side has sent its clock, which is this machine's
         here_ms = (time.time() - time.monotonic()) * 1000 + records[-1][2]
         assert -50 < here_ms - filmed_ms(messages[-1]) < DEADLINE_S * 1000
 
@@ -124,7 +127,7 @@ async def test_figures_come_once_a_second(tmp_path: Path) -> None:
 
 
 async def test_pause_stops_the_pictures_and_go_on_brings_new_ones(tmp_path: Path) -> None:
-    """nothing captured during the pause is shown after it."""
+    """nothing captured during the pause is sent after it."""
     async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as call:
         await call.until_event("state", state="live")
         call.send({"paused": True, "rev": 1})
@@ -241,8 +244,8 @@ async def test_no_more_watch_than_may_however_many_ask_at_once(tmp_path: Path) -
     ):
         await owner.until_frames(1)
         dials = [dial(server.client, watch=True) for _ in range(3)]
-        asked = await asyncio.gather(*map(calls.enter_async_context, dials))
-        assert sorted(one.status for one in asked) == [200, 503, 503]
+        dialled = await asyncio.gather(*map(calls.enter_async_context, dials))
+        assert sorted(call.status for call in dialled) == [200, 503, 503]
 
 
 async def test_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -275,7 +278,7 @@ def free_lanes(server: Serving) -> int:
 
 
 async def test_media_keep_to_the_ports_set_aside(tmp_path: Path) -> None:
-    """with none left a caller is told to wait, and the place is given back; else all goes on."""
+    """with none left a call is refused for now, and the place is given back; else all goes on."""
     ports = free_range(4)
     async with serving(tmp_path, media_ports=str(ports), max_streams=1) as server:
         with taken(*range(ports.low, ports.high + 1)):
@@ -289,3 +292,26 @@ async def test_media_keep_to_the_ports_set_aside(tmp_path: Path) -> None:
             answer = call.pc.remoteDescription.sdp.splitlines()
             offered = {int(line.split()[5]) for line in answer if line.startswith("a=candidate")}
             assert offered <= set(range(ports.low, ports.high + 1))
+
+
+async def test_what_is_logged_of_a_session_has_its_id(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="slipstream_server")
+    logged: list[tuple[str, str]] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            logged.append((session_id.get(), record.getMessage()))
+
+    collector = Collector()
+    logger = logging.getLogger("slipstream_server")
+    logger.addHandler(collector)
+    try:
+        async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as call:
+            await call.until_frames(1)
+            await server.client.delete(f"/api/v1/webrtc/offer/{call.id}")
+    finally:
+        logger.removeHandler(collector)
+    for line in ("session begins", "connection connected", "session ends: closed by the viewer"):
+        assert (call.id, line) in logged

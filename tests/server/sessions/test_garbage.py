@@ -125,8 +125,8 @@ async def test_a_flooded_channel_is_closed_and_others_go_on(tmp_path: Path) -> N
         sctp: Any = bad.pc.sctp
         sctp._remote_max_message_size = 1 << 30
         bad.send("x" * 1_000_000)
-        told = await bad.until_event("ack", status="rejected")
-        assert "the message is 1000000 bytes, the most is 65536" in told["errors"][0]
+        ack = await bad.until_event("ack", status="rejected")
+        assert "the message is 1000000 bytes, the most is 65536" in ack["errors"][0]
         for _ in range(8):
             bad.send("x" * 1_000_000)
         assert "the data channel brings more than 256 KiB a second" in await end_reason(server, bad)
@@ -136,7 +136,7 @@ async def test_a_flooded_channel_is_closed_and_others_go_on(tmp_path: Path) -> N
 
 
 async def test_a_message_without_an_end_is_not_kept(tmp_path: Path) -> None:
-    """within the rate, but beyond the window that was told."""
+    """within the rate, but beyond the advertised receive window."""
     async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as call:
         await call.until_event("state")
         sctp: Any = call.pc.sctp
@@ -188,7 +188,7 @@ async def test_a_camera_may_change_its_size_but_not_to_a_stripe(tmp_path: Path) 
 
 
 async def test_a_camera_that_stops_is_noticed(tmp_path: Path) -> None:
-    """frames end, the call is answered still, and a new caller is let in after it."""
+    """frames end, messages are still answered, and a new call is opened after it."""
     camera = Camera()
     async with serving(tmp_path, max_streams=1) as server:
         async with dial(server.client, camera=camera) as call:

@@ -53,7 +53,7 @@ async def hang_up_by_request(http: aiohttp.ClientSession) -> None:
 
 
 async def hang_up_by_goodbye(http: aiohttp.ClientSession) -> None:
-    """DTLS says it."""
+    """DTLS closes."""
     async with dial(http, camera=small_camera()) as call:
         await call.until_frames(1)
 

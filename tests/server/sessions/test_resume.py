@@ -61,7 +61,7 @@ async def test_a_viewer_who_comes_back_finds_the_stream_as_it_was(tmp_path: Path
 
 
 async def test_a_vanished_viewer_is_noticed_and_its_stream_held(tmp_path: Path) -> None:
-    """no goodbye comes, yet the stream is held; after its time the lane is free, the end told."""
+    """no goodbye comes, yet the stream is held; after its time the lane is free again."""
     async with serving(tmp_path, hold_s=1, max_streams=1) as server:
         async with dial(server.client, camera=Camera(fps=20)) as call:
             await call.until_frames(4)
@@ -83,7 +83,7 @@ async def test_a_vanished_viewer_is_noticed_and_its_stream_held(tmp_path: Path) 
 
 
 async def test_the_newest_call_takes_a_stream_over(tmp_path: Path) -> None:
-    """the older one is told and ends; its later farewell does not end what it no longer has."""
+    """the older one is notified and ends; its later DELETE does not end what it no longer has."""
     async with (
         serving(tmp_path, max_streams=1) as server,
         dial(server.client, camera=Camera(fps=20)) as older,
@@ -106,13 +106,13 @@ async def test_a_wrong_token_disturbs_nothing(tmp_path: Path) -> None:
         dial(server.client, camera=Camera(fps=20)) as call,
     ):
         await call.until_frames(4)
-        for token, status, said in (
+        for token, status, reason in (
             ("nothing", 404, "is unknown"),
             (f"{call.stream}.guess", 403, "is not that of stream"),
             (call.stream, 403, "is not that of stream"),
         ):
             async with dial(server.client, camera=Camera(), resume=token) as other:
-                assert (other.status, said in other.error) == (status, True), other.error
+                assert (other.status, reason in other.error) == (status, True), other.error
         async with dial(server.client, watch=True, resume=call.resume) as other:
             assert other.status == 400
         async with dial(
@@ -202,7 +202,7 @@ async def test_calls_stay_up_when_the_engine_is_killed(tmp_path: Path) -> None:
 
 
 async def test_an_update_that_went_down_with_the_engine_is_sent_again(tmp_path: Path) -> None:
-    """what was asked for while no engine ran is applied by the next one, nothing is lost."""
+    """an update from while no engine ran is applied by the next one; nothing is lost."""
     async with serving(tmp_path) as server, dial(server.client, camera=Camera(fps=20)) as call:
         await call.until_frames(8)
         kill_engine(server)

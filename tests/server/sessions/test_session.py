@@ -1,15 +1,23 @@
-"""Who has vanished is noticed within five seconds, and nobody else."""
+"""What every session does: notices a vanished peer, bounds the candidates that wait."""
 
+import asyncio
 import itertools
 import math
 
+import pytest
+from aiortc import RTCIceCandidate
 from hypothesis import given
 from hypothesis import strategies as st
+from slipstream_server.rtp.sdp import MAX_CANDIDATES, Offer
 from slipstream_server.sessions.session import (
     LIVENESS_INTERVAL_S,
     PEER_SILENCE_MAX_S,
     LivenessCheck,
+    Session,
 )
+
+from tests.server.serving import poll
+from tests.server.streams.test_stream import media_context
 
 NOTICED_S = 5.0
 
@@ -39,3 +47,24 @@ def test_our_own_stall_is_no_silence_of_the_peers() -> None:
     assert math.isclose(check.silent_s, LIVENESS_INTERVAL_S)
     check.look(8)
     assert check.silent_s == 0.0
+
+
+async def test_candidates_that_wait_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """a request that would go beyond it is ignored as a whole; once they are resolved more may."""
+    resolved: list[RTCIceCandidate | None] = []
+    with media_context() as context:
+        session = Session("s", None, None, (), context)
+
+        async def resolve(candidate: RTCIceCandidate | None) -> None:
+            resolved.append(candidate)
+
+        monkeypatch.setattr(session.peer, "add_candidate", resolve)
+        session.add_candidates([None] * (MAX_CANDIDATES - 1))
+        session.add_candidates([None] * 2)
+        session.add_candidates([None])
+        running = asyncio.create_task(session.run(Offer(sdp="", candidates=(), sends_video=True)))
+        await poll(lambda: len(resolved) == MAX_CANDIDATES)
+        session.add_candidates([None])
+        await poll(lambda: len(resolved) == MAX_CANDIDATES + 1)
+        session.end("the test is over")
+        await running

@@ -41,7 +41,7 @@ async def post(server: Serving, body: bytes | dict[str, Any]) -> tuple[int, str]
 
 
 async def test_bad_offers_are_refused_with_the_reason(tmp_path: Path) -> None:
-    """each in its own words; the call that is on goes on, and a new one is let in."""
+    """each with its own reason; the live call goes on, and a new one is opened."""
     video = await offer_of("video")
     strange_codec = video.replace("VP8/90000", "XX8/90000").replace("H264/90000", "YY/90000")
     cases: list[tuple[bytes | dict[str, Any], int, str]] = [
@@ -106,7 +106,7 @@ async def test_bad_offers_are_refused_with_the_reason(tmp_path: Path) -> None:
 
 
 async def test_an_unknown_or_ended_session_is_told_apart(tmp_path: Path) -> None:
-    """PATCH and DELETE say whether the session never was, or has ended and why."""
+    """PATCH and DELETE answer whether the session never was, or has ended and why."""
     async with serving(tmp_path) as server:
         async with dial(server.client, camera=Camera()) as call:
             await call.until_frames(1)
@@ -175,7 +175,7 @@ async def test_nothing_to_watch_is_said(tmp_path: Path) -> None:
 
 
 async def test_http_errors_are_json(tmp_path: Path) -> None:
-    """what does not exist, and what is asked in the wrong way."""
+    """what does not exist, and wrong methods."""
     async with serving(tmp_path) as server:
         for method, path, status, reason in (
             ("GET", "/nothing", 404, "there is nothing at /nothing"),

@@ -94,7 +94,7 @@ async def test_what_may_be_sent_is_told(tmp_path: Path) -> None:
 
 
 async def test_pages_of_other_sites_need_the_token_in_their_own_hands(tmp_path: Path) -> None:
-    """the cookie that our own pages have does not count, and without a token none is let in."""
+    """the cookie that our own pages have does not count, and without a token all are refused."""
     elsewhere = {"Origin": "https://studio.example"} | SDP
     bearer = {"Authorization": f"Bearer {TOKEN}"}
     async with serving(tmp_path, ready=False, token=TOKEN) as server:

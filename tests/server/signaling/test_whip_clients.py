@@ -86,11 +86,11 @@ async def program(
     finally:
         try:
             async with asyncio.timeout(STOP_S):
-                said, _ = await process.communicate(b"")
+                output, _ = await process.communicate(b"")
         except TimeoutError:
             process.kill()
-            said, _ = await process.communicate()
-    assert process.returncode == 0, said.decode(errors="replace")
+            output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode(errors="replace")
 
 
 @pytest.mark.skipif(

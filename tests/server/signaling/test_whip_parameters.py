@@ -1,4 +1,4 @@
-"""What makes a published stream: in the query, by HTTP, and told to its owner."""
+"""Parameters of a published stream: in the query, by HTTP, and as events to a page."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ async def test_the_first_parameters_stand_in_the_query(tmp_path: Path) -> None:
 
 
 async def test_an_owner_sees_what_others_change(tmp_path: Path) -> None:
-    """its page is told the new parameters, and not of numbers that are not its own."""
+    """the page is sent the new parameters, and no events about numbers that are not its own."""
     async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as owner:
         await owner.until_event("state", state="live")
         address = f"/api/v1/streams/{owner.id}/parameters"

@@ -78,8 +78,8 @@ async def test_two_publishers_at_once_get_one_name(tmp_path: Path) -> None:
     """who asks while the other is still being answered is refused too."""
     async with serving(tmp_path) as server, AsyncExitStack() as calls:
         posts = [posted(server.client, "/whip/stage", camera=Camera()) for _ in range(2)]
-        asked = await asyncio.gather(*map(calls.enter_async_context, posts))
-        assert sorted(one.status for one in asked) == [201, 409]
+        posted_calls = await asyncio.gather(*map(calls.enter_async_context, posts))
+        assert sorted(call.status for call in posted_calls) == [201, 409]
 
 
 async def test_who_is_being_answered_when_the_server_stops_is_sent_away_too(

@@ -61,7 +61,7 @@ async def answer_of(sdp: str) -> str:
 
 def test_what_aiortc_knows_is_left_alone() -> None:
     assert adapt(OBS).sdp == OBS
-    assert adapt(OBS.replace("H264", "VP8")).formats == {}
+    assert adapt(OBS.replace("H264", "VP8")).replaced == {}
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_without_a_codec_in_common_it_says_what_to_choose() -> None:
 
 
 def test_the_direction_is_the_endpoints() -> None:
-    """a publisher sends, a viewer does not only send; each is told where else to go."""
+    """a publisher sends, a viewer does not only send; the error names the right path."""
     sending = read_offer(OBS, "offer")
     watching = read_offer(OBS.replace("a=sendonly", "a=recvonly"), "offer")
     both = read_offer(OBS.replace("a=sendonly", "a=sendrecv"), "offer")
@@ -165,7 +165,7 @@ def test_any_text_is_a_fragment_or_refused(text: str) -> None:
 
 
 def test_broken_offers_are_adapted_or_refused() -> None:
-    """whatever `read_offer` lets pass of them: nothing but a refusal in words comes of it."""
+    """of all that `read_offer` takes, each is adapted or refused with a reason."""
     adapted_offers = 0
     for sdp in broken_offers(4000, seed=11):
         try:

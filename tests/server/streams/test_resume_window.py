@@ -1,4 +1,4 @@
-"""Who carries a stream and how long it is kept, under a scripted clock."""
+"""Who publishes a stream and how long it is kept, under a scripted clock."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ HOLD_NS = 30 * NS_PER_S
 # what happens, to which of three calls, and how long after what was before
 EVENTS = st.lists(
     st.tuples(
-        st.sampled_from(("take", "drop")),
+        st.sampled_from(("attach", "detach")),
         st.sampled_from("abc"),
         st.integers(min_value=0, max_value=2 * HOLD_NS),
     ),
@@ -20,14 +20,16 @@ EVENTS = st.lists(
 
 
 @given(EVENTS)
-def test_the_newest_carries_and_only_its_going_counts(events: list[tuple[str, str, int]]) -> None:
-    """whoever came last carries until it goes itself; what older ones do later changes nothing."""
+def test_the_newest_publishes_until_it_detaches(
+    events: list[tuple[str, str, int]],
+) -> None:
+    """the last one attached publishes until it detaches; what older ones do changes nothing."""
     resume_window: ResumeWindow[str] = ResumeWindow(hold_ns=HOLD_NS, now_ns=0)
     newest: str | None = None
     now_ns = since_ns = 0
     for event, call, step_ns in events:
         now_ns += step_ns
-        if event == "take":
+        if event == "attach":
             assert resume_window.attach(call) == (newest if newest != call else None)
             newest = call
         else:

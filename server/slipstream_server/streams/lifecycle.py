@@ -11,7 +11,7 @@ restarting   no engine; the next one is awaited
 from slipstream_server.control.events import StateName
 
 
-class StreamStateMachine:
+class StreamLifecycle:
     """The state that follows from the events of one stream."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class StreamStateMachine:
         self._is_sending = False
 
     @property
-    def name(self) -> StateName:
+    def state(self) -> StateName:
         if not self._has_engine:
             return "restarting"
         if not self._has_publisher:

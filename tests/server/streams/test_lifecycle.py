@@ -1,24 +1,24 @@
 """The state of a stream after scripted events."""
 
 import pytest
-from slipstream_server.streams.stream_state import StreamStateMachine
+from slipstream_server.streams.lifecycle import StreamLifecycle
 
 
-def after(*events: str) -> StreamStateMachine:
-    state = StreamStateMachine()
+def after(*events: str) -> StreamLifecycle:
+    lifecycle = StreamLifecycle()
     for event in events:
         if event in ("pause", "go on"):
-            state.on_paused(event == "pause")
+            lifecycle.on_paused(event == "pause")
         else:
-            getattr(state, f"on_{event}")()
-    return state
+            getattr(lifecycle, f"on_{event}")()
+    return lifecycle
 
 
 LIVE = ("publisher_attached", "publisher_connected", "frame_sent")
 
 
 @pytest.mark.parametrize(
-    ("events", "name"),
+    ("events", "state"),
     [
         ((), "connecting"),
         (("publisher_attached",), "connecting"),
@@ -46,8 +46,8 @@ LIVE = ("publisher_attached", "publisher_connected", "frame_sent")
         ((*LIVE, "pause", "engine_lost", "engine_opened"), "paused"),
     ],
 )
-def test_the_state_follows_from_the_events(events: tuple[str, ...], name: str) -> None:
-    assert after(*events).name == name
+def test_the_state_follows_from_the_events(events: tuple[str, ...], state: str) -> None:
+    assert after(*events).state == state
 
 
 def test_a_stream_has_been_connected_once_any_publisher_was() -> None:
