@@ -21,7 +21,7 @@ from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.receive.capture_time import FrameOrigin
 from slipstream_server.rtc.data_channel_limits import DataChannelLimit
-from slipstream_server.rtc.video_transceiver import Outgoing, VideoTransceiver
+from slipstream_server.rtc.video_transceiver import OutgoingVideo, VideoTransceiver
 from slipstream_server.rtp import aiortc_internals
 from slipstream_server.rtp.aiortc_internals import InternalsChanged
 from slipstream_server.rtp.sdp import Offer, ice_ufrag, with_start_bitrate
@@ -57,7 +57,7 @@ class PeerConnection:
     def __init__(
         self,
         output: MediaStreamTrack | None,
-        outgoing: Outgoing | None,
+        outgoing: OutgoingVideo | None,
         *,
         low_delay: bool,
         servers: tuple[IceServer, ...],

@@ -15,7 +15,7 @@ from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.pacer import Pacer
 
 
-class Outgoing(aiortc_sender.SenderEvents, Protocol):
+class OutgoingVideo(aiortc_sender.ViewerFeedback, Protocol):
     """How a session's picture is sent: encoded for this viewer alone, or for many."""
 
     rate: RateControl
@@ -51,7 +51,7 @@ class VideoTransceiver:
         self,
         pc: RTCPeerConnection,
         track: MediaStreamTrack | None,
-        outgoing: Outgoing | None,
+        outgoing: OutgoingVideo | None,
         *,
         low_delay: bool = True,
     ) -> None:

@@ -52,7 +52,7 @@ from slipstream_server.send.pacer import Pacer
 from slipstream_server.send.retransmit import RetransmitPolicy
 
 
-class SenderEvents(Protocol):
+class ViewerFeedback(Protocol):
     """The feedback of the viewer's side on the picture sent."""
 
     def on_key_request(self) -> None: ...
@@ -63,12 +63,12 @@ class SenderEvents(Protocol):
 
 
 class AiortcSender:
-    """One aiortc sender whose feedback goes to `events`.
+    """One aiortc sender whose feedback goes to `feedback`.
 
     Args:
         sender: not started; its transport is known, which it is once the offer is set.
         codec: that it sends, as aiortc names it ("H264", "VP8").
-        events: called with the feedback; None leaves rate and key frames to aiortc's own encoder.
+        feedback: takes it; None leaves rate and key frames to aiortc's own encoder.
         pacer: spaces out the packets of large frames.
         low_delay: whether the viewer is to show each frame at once.
 
@@ -80,21 +80,21 @@ class AiortcSender:
         self,
         sender: RTCRtpSender,
         codec: str,
-        events: SenderEvents | None,
+        feedback: ViewerFeedback | None,
         *,
         pacer: Pacer,
         low_delay: bool,
     ) -> None:
         self._sender = sender
         self._codec = codec
-        self._events = events
+        self._feedback = feedback
         self._ssrc: int = get_private(sender, "_ssrc")
         self._history: dict[int, RtpPacket] = get_private(sender, "_RTCRtpSender__rtp_history")
         self._retransmits = RetransmitPolicy(self._is_in_history)
         if low_delay:
             replace_private(sender, "_RTCRtpSender__rtp_header_extensions_map", PlayoutDelayMap())
-        if events is not None:
-            replace_private(sender, "_send_keyframe", events.on_key_request)
+        if feedback is not None:
+            replace_private(sender, "_send_keyframe", feedback.on_key_request)
         self._request_key: Callable[[], None] = get_private(sender, "_send_keyframe")
         self._handle_rtcp: HandleRtcp = get_private(sender, "_handle_rtcp_packet")
         replace_private(sender, "_handle_rtcp_packet", self._handle_rtcp_packet)
@@ -104,8 +104,8 @@ class AiortcSender:
         sender.setTransport(transport)  # type: ignore[arg-type]
 
     async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
-        if self._events is not None:
-            self._notify(self._events, packet)
+        if self._feedback is not None:
+            self._notify(self._feedback, packet)
         if isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK:
             rtt_s: float | None = get_private(self._sender, "_RTCRtpSender__rtt")
             rtt_ns = int((rtt_s or 0) * NS_PER_S)
@@ -115,11 +115,11 @@ class AiortcSender:
             packet = replace(packet, lost=list(decision.sequences))
         await self._handle_rtcp(packet)
 
-    def _notify(self, events: SenderEvents, packet: AnyRtcpPacket) -> None:
+    def _notify(self, feedback: ViewerFeedback, packet: AnyRtcpPacket) -> None:
         if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
             for report in packet.reports:
                 if report.ssrc == self._ssrc:
-                    events.on_report(
+                    feedback.on_report(
                         packets_lost=report.packets_lost,
                         highest_sequence=report.highest_sequence,
                         now_ns=now_ns(),
@@ -127,7 +127,7 @@ class AiortcSender:
         elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
             estimate_bps = read_remb(packet.fci, self._ssrc)
             if estimate_bps is not None:
-                events.on_remb(estimate_bps)
+                feedback.on_remb(estimate_bps)
 
     def _on_packet_sent(self, sequence: int) -> None:
         packet = self._history[sequence % RTP_HISTORY_SIZE]

@@ -10,7 +10,7 @@ from aiortc import MediaStreamTrack, RTCIceCandidate
 from slipstream_server.ice.gathering import IceServer
 from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.rtc.peer_connection import PeerConnection
-from slipstream_server.rtc.video_transceiver import Outgoing
+from slipstream_server.rtc.video_transceiver import OutgoingVideo
 from slipstream_server.rtp.sdp import MAX_CANDIDATES, Offer
 from slipstream_server.streams.media_context import MediaContext
 
@@ -54,7 +54,7 @@ class Session:
         self,
         id: str,
         output: MediaStreamTrack | None,
-        outgoing: Outgoing | None,
+        outgoing: OutgoingVideo | None,
         servers: tuple[IceServer, ...],
         context: MediaContext,
     ) -> None:
