@@ -24,8 +24,8 @@ class OutgoingVideo(aiortc_sender.ViewerFeedback, Protocol):
     @property
     def counts(self) -> Mapping[str, int]: ...
 
-    def negotiated(self, codec: str) -> bool:
-        """The viewer takes this codec; whether the track gives packets of it, or pictures."""
+    def select_codec(self, codec: str) -> bool:
+        """Use a negotiated codec; returns whether the track gives packets of it, or pictures."""
         ...
 
 
@@ -41,7 +41,7 @@ class VideoTransceiver:
     Args:
         pc: new.
         track: to be sent, None if nothing is; it belongs to the offer's first video. Its `recv`
-            gives packets or pictures, as `outgoing.negotiated` returns.
+            gives packets or pictures, as `outgoing.select_codec` returns.
         outgoing: of this viewer; None if nothing is sent.
         low_delay: whether the viewer is to show each frame at once. Without it the browser buffers
             more on a bad link, for an even picture.
@@ -96,7 +96,7 @@ class VideoTransceiver:
         if self._outgoing is None:
             return
         codec = aiortc_internals.sent_codec(transceiver)
-        is_ours = self._outgoing.negotiated(codec)
+        is_ours = self._outgoing.select_codec(codec)
         aiortc_sender.AiortcSender(
             transceiver.sender,
             codec,

@@ -85,8 +85,8 @@ class AdaptiveEncoder:
         self._fps = _FPS  # of the frames that come to be encoded
         self._last_pts: int | None = None
 
-    def negotiated(self, codec: str) -> bool:
-        """The viewer takes this codec ("H264", "VP8"); whether `encode` gives packets of it."""
+    def select_codec(self, codec: str) -> bool:
+        """Use a negotiated codec ("H264", "VP8"); returns whether `encode` gives packets of it."""
         if codec == "H264":
             self.use_h264()
         return codec == "H264"

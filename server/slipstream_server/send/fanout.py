@@ -56,8 +56,8 @@ class SubscriberTrack(MediaStreamTrack):
         """Frames `sent`, and those dropped by cause."""
         return {**self._sent, **self.queue.drops}
 
-    def negotiated(self, codec: str) -> bool:
-        """The subscriber takes this codec ("H264", "VP8"), and gets packets of it."""
+    def select_codec(self, codec: str) -> bool:
+        """Use a negotiated codec ("H264", "VP8"); the track always gives packets of it."""
         self.codec = codec
         return True
 
@@ -148,7 +148,8 @@ class Fanout:
         return sum((Counter(one.counts) for one in self.encodings.values()), Counter[str]())
 
     @property
-    def subscribers(self) -> int:
+    def subscriber_count(self) -> int:
+        """Connected ones."""
         return len(self._tracks)
 
     def track(self, on_sent: OnSent) -> SubscriberTrack:

@@ -108,5 +108,5 @@ def _entry(stream: Stream) -> StreamEntry:
         stream=stream.id,
         state=stream.state_event().state,
         published=not stream.returns_video,
-        viewers=stream.fanout.subscribers,
+        viewers=stream.fanout.subscriber_count,
     )

@@ -117,7 +117,7 @@ async def subscribers_of(live: LiveFanout, count: int, *, codec: str = "H264") -
     subscribers = []
     for _ in range(count):
         track = live.fanout.track(ignore_sent)
-        assert track.negotiated(codec)
+        assert track.select_codec(codec)
         subscribers.append(Subscriber(track))
     await asyncio.sleep(0)  # each has requested its first frame
     return subscribers
@@ -152,7 +152,7 @@ async def test_without_viewers_nothing_is_encoded() -> None:
         assert encoded > 0
         await live.play(chunks=2)
         assert live.h264.counts["sent"] == encoded
-        assert live.fanout.subscribers == 0
+        assert live.fanout.subscriber_count == 0
 
 
 async def test_a_late_subscriber_gets_a_key_frame_at_once() -> None:
@@ -173,7 +173,7 @@ async def test_a_subscriber_that_does_not_fetch_harms_itself_only() -> None:
     """its queue stays bounded; the others get every frame."""
     async with running_fanout() as live:
         lazy = live.fanout.track(ignore_sent)
-        lazy.negotiated("H264")
+        lazy.select_codec("H264")
         waiting = asyncio.create_task(lazy.recv())
         (busy,) = await subscribers_of(live, 1)
         await live.play(chunks=15)
@@ -225,7 +225,7 @@ async def test_each_frame_sent_is_reported() -> None:
     async with running_fanout() as live:
         sent: list[ScheduledFrame] = []
         track = live.fanout.track(lambda scheduled, sent_ns: sent.append(scheduled))
-        track.negotiated("H264")
+        track.select_codec("H264")
         subscriber = Subscriber(track)
         await asyncio.sleep(0)
         await live.play(chunks=2)
@@ -238,4 +238,4 @@ async def test_a_track_that_never_began_leaves_nothing() -> None:
     """a call that fails before media holds no queue."""
     async with running_fanout() as live:
         live.fanout.track(ignore_sent).stop()
-        assert live.fanout.subscribers == 0
+        assert live.fanout.subscriber_count == 0

@@ -44,7 +44,7 @@ async def test_many_viewers_are_encoded_for_once(tmp_path: Path) -> None:
         page = await calls.enter_async_context(dial(server.client, watch=True, view="stage"))
         for viewer in (*viewers, page):
             await viewer.until_frames(40)
-        assert stream.fanout.subscribers == 4
+        assert stream.fanout.subscriber_count == 4
         seen = sum(len(viewer.frames) for viewer in (*viewers, page))
         assert 40 <= stream.fanout.counts["sent"] < seen
 
@@ -131,7 +131,7 @@ async def test_a_viewer_leaves_by_itself(tmp_path: Path) -> None:
             assert response.status == 200
         await poll(lambda: server.sessions.count()["viewer"] == 0)
         (stream,) = server.sessions.streams()
-        await poll(lambda: stream.fanout.subscribers == 0)
+        await poll(lambda: stream.fanout.subscriber_count == 0)
 
 
 async def test_a_publisher_who_comes_back_finds_its_stream(tmp_path: Path) -> None:
