@@ -1,5 +1,6 @@
 """A umT5 of a few kilobytes, its tokenizer and its files."""
 
+import gc
 import json
 from pathlib import Path
 
@@ -31,3 +32,9 @@ def write_files(folder: Path) -> Umt5Files:
     weights = folder / "umt5.safetensors"
     save_file(Umt5Encoder(CONFIG).bfloat16().state_dict(), weights)
     return Umt5Files(weights=weights, tokenizer=write_tokenizer(folder))
+
+
+def encoders_in_memory() -> int:
+    """How many umT5 encoders this process holds."""
+    gc.collect()
+    return sum(issubclass(type(found), Umt5Encoder) for found in gc.get_objects())

@@ -80,7 +80,7 @@ def session(case: Case) -> tuple[RecordedNoise, StreamState[WanVaeState]]:
             )
         ),
         codec=codec.fresh_state(),
-        prompts=PromptTrack.at((Prompt(""),), prompt_TE),
+        prompts=PromptTrack.constant((Prompt(""),), prompt_TE),
         conditioning=model.condition(prompt_TE[None]),
         settings=StreamSettings(
             step_list=steps, noise_scale=config["noise_scale"], noise_controller=True, seed=0

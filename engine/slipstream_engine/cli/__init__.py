@@ -1,1 +1,7 @@
-"""What the commands of `slipstream-engine` share."""
+"""The engine's command line.
+
+serve.py       `slipstream-engine serve`
+inspect.py     `slipstream-engine inspect`
+options.py     options that several commands share
+progress.py    progress of a long job on a terminal or in a log
+"""

@@ -1,4 +1,4 @@
-"""Prompts as the text encoder was trained to read them (`spec/06` section 4)."""
+"""Cleans prompts as the texts were on which umT5 was trained (`spec/06` section 4)."""
 
 import html
 import re
@@ -7,7 +7,7 @@ from slipstream_engine.optional_packages import import_optional
 
 
 def repair(text: str) -> str:
-    """Undo what web pages and wrong encodings do to text; white space stays.
+    """Undo wrong encodings and HTML entities; white space stays.
 
     Raises:
         MissingExtraError: if ftfy is not installed.
@@ -17,7 +17,7 @@ def repair(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """`repair`, and every run of white space to one space: what is tokenised.
+    """`repair`, then replace every run of white space by one space.
 
     Raises:
         MissingExtraError: if ftfy is not installed.

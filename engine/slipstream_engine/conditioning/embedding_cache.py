@@ -1,8 +1,9 @@
-"""Prompt embeddings kept on the disk, so that a prompt is encoded once in a machine's life.
+"""A cache of prompt embeddings on the disk, so that a prompt is encoded only once on a machine.
 
 An entry is a file named by the SHA-256 of model and text: 32 bytes of SHA-256 over the rest, then
-a safetensors file with the rows of the real tokens. It appears whole or not at all; one that is
-damaged counts as absent. A file's time is that of its last use: the least recently used go first.
+a safetensors file with the rows of the real tokens. It appears whole or not at all; a damaged one
+counts as absent. A file's modification time is that of its last use; the least recently used are
+deleted first.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ SUFFIX = ".embedding"
 
 class EmbeddingCache:
     """Args:
-    root: the folder; made when the first entry is written.
+    root: the folder; created with the first entry.
     model: names the encoder whose embeddings these are.
     max_bytes: of all entries together.
     """
@@ -54,7 +55,7 @@ class EmbeddingCache:
             return None
 
     def put(self, text: str, rows_LC: Tensor) -> None:
-        """Keep `rows_LC` for `text`; a disk that will not take it costs the entry, nothing else."""
+        """Store `rows_LC` for `text`; a disk that cannot take it costs only the entry."""
         payload = save({ROWS: rows_LC.cpu().contiguous()})
         path = self._path(text)
         try:
@@ -71,15 +72,15 @@ class EmbeddingCache:
 
     def _evict(self, *, keep: Path) -> None:
         """Delete the least recently used until the rest fits."""
-        used: list[tuple[int, int, Path]] = []
+        files: list[tuple[int, int, Path]] = []
         for path in self._root.iterdir():
             try:
                 status = path.stat()
-            except FileNotFoundError:  # another process made room
+            except FileNotFoundError:  # another process deleted it
                 continue
-            used.append((status.st_mtime_ns, status.st_size, path))
-        excess_bytes = sum(size for _, size, _ in used) - self._max_bytes
-        for _, size, path in sorted(used):
+            files.append((status.st_mtime_ns, status.st_size, path))
+        excess_bytes = sum(size for _, size, _ in files) - self._max_bytes
+        for _, size, path in sorted(files):
             if excess_bytes <= 0:
                 return
             if path != keep:

@@ -1,4 +1,4 @@
-"""The seam between words and the diffusion model: what the pipeline needs of a text encoder."""
+"""What the pipeline needs of a text encoder."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class TextEncoder(Protocol):
-    """Turns one prompt into rows the cross-attention reads."""
+    """Turns one prompt into the rows that cross-attention reads."""
 
     @property
     def text_len(self) -> int:
@@ -26,7 +26,7 @@ class TextEncoder(Protocol):
         ...
 
     def understood(self, prompts: Prompts) -> str:
-        """What it makes of `prompts`, for people; empty where it takes them as they are."""
+        """How the encoder reads `prompts`, as text for users; empty if any text will do."""
         ...
 
     def encode(self, text: str) -> Tensor:

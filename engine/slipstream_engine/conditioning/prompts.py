@@ -1,4 +1,5 @@
-"""From prompts to what the model reads: kept by text, mixed by weight, blended over chunks.
+"""From prompts to the embedding the model reads: cached by text, mixed by weight, interpolated
+over chunks.
 
 T text rows, E text width.
 """
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from slipstream_engine.conditioning.encoder import TextEncoder
 
-KEPT_TEXTS = 256
+MAX_TEXTS = 256
 
 
 class Interpolation(StrEnum):
@@ -26,11 +27,11 @@ class Interpolation(StrEnum):
     SLERP = "slerp"
 
 
-Submit = Callable[[str], "Future[Tensor]"]
+SubmitText = Callable[[str], "Future[Tensor]"]
 
 
-def encode_inline(encoder: TextEncoder) -> Submit:
-    """Encode where it is asked, for encoders that take no time; an error is raised there, too."""
+def encode_inline(encoder: TextEncoder) -> SubmitText:
+    """Encode in the caller's thread, for encoders that take no time; errors are raised at once."""
 
     def submit(text: str) -> "Future[Tensor]":
         embedding: Future[Tensor] = Future()
@@ -42,7 +43,7 @@ def encode_inline(encoder: TextEncoder) -> Submit:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Mixture:
-    """Prompts on their way to an embedding: the weighted mean of theirs."""
+    """The weighted mean of the embeddings of several prompts, once they are encoded."""
 
     prompts: Prompts
     embeddings: tuple["Future[Tensor]", ...]
@@ -53,7 +54,7 @@ class Mixture:
         return all(embedding.done() for embedding in self.embeddings)
 
     def result(self) -> Tensor:
-        """The mixture, `[T, E]`; waits for it, and raises what encoding raised."""
+        """The mixture, `[T, E]`; waits until it is ready, and raises the errors of encoding."""
         total = sum(prompt.weight for prompt in self.prompts)
         shares = [
             embedding.result() * (prompt.weight / total)
@@ -63,24 +64,24 @@ class Mixture:
 
 
 class PromptEmbeddings:
-    """Embeddings of the texts used lately; each text is encoded once.
+    """A cache of the embeddings of recent texts, least recently used first out.
 
     Args:
         submit: starts to encode a text; see `encode_inline` and `TextWorker.submit`.
-        kept: texts to keep.
+        max_texts: how many to keep.
     """
 
-    def __init__(self, submit: Submit, *, kept: int = KEPT_TEXTS) -> None:
+    def __init__(self, submit: SubmitText, *, max_texts: int = MAX_TEXTS) -> None:
         self._submit = submit
-        self._kept = kept
+        self._max_texts = max_texts
         self._by_text: OrderedDict[str, Future[Tensor]] = OrderedDict()
 
-    def of(self, text: str) -> "Future[Tensor]":
-        """The embedding of one text, `[T, E]`, now or later; one that failed is tried again."""
+    def embedding(self, text: str) -> "Future[Tensor]":
+        """The embedding of one text, `[T, E]`; a text that failed is encoded again."""
         known = self._by_text.get(text)
         if known is None or _has_failed(known):
             self._by_text[text] = self._submit(text)
-            if len(self._by_text) > self._kept:
+            if len(self._by_text) > self._max_texts:
                 self._by_text.popitem(last=False)
         self._by_text.move_to_end(text)
         return self._by_text[text]
@@ -95,7 +96,7 @@ class PromptEmbeddings:
             raise ValueError(
                 f"the weights of {len(prompts)} prompts are all 0, at least one must be above 0"
             )
-        embeddings = tuple(self.of(prompt.text) for prompt in prompts)
+        embeddings = tuple(self.embedding(prompt.text) for prompt in prompts)
         return Mixture(prompts=prompts, embeddings=embeddings)
 
 
@@ -103,31 +104,33 @@ def _has_failed(embedding: "Future[Tensor]") -> bool:
     return embedding.done() and (embedding.cancelled() or embedding.exception() is not None)
 
 
-def blend(here_TE: Tensor, there_TE: Tensor, share: float, method: Interpolation) -> Tensor:
-    """The embedding at `share` of the way; slerp turns rows, their lengths follow linearly."""
+def interpolate(start_TE: Tensor, end_TE: Tensor, share: float, method: Interpolation) -> Tensor:
+    """The embedding at `share` of the way from start to end.
+
+    Slerp rotates each row at an even speed; the rows' lengths are interpolated linearly.
+    """
     if method is Interpolation.LINEAR:
-        return torch.lerp(here_TE, there_TE, share)
-    length_here, length_there = (x.norm(dim=-1, keepdim=True) for x in (here_TE, there_TE))
-    unit_here, unit_there = (
-        x / length.clamp(min=1e-8)
-        for x, length in ((here_TE, length_here), (there_TE, length_there))
+        return torch.lerp(start_TE, end_TE, share)
+    start_length, end_length = (x.norm(dim=-1, keepdim=True) for x in (start_TE, end_TE))
+    start_unit, end_unit = (
+        x / length.clamp(min=1e-8) for x, length in ((start_TE, start_length), (end_TE, end_length))
     )
-    angle = (unit_here * unit_there).sum(dim=-1, keepdim=True).clamp(-1, 1).acos()
-    turned = (
-        ((1 - share) * angle).sin() * unit_here + (share * angle).sin() * unit_there
+    angle = (start_unit * end_unit).sum(dim=-1, keepdim=True).clamp(-1, 1).acos()
+    rotated = (
+        ((1 - share) * angle).sin() * start_unit + (share * angle).sin() * end_unit
     ) / angle.sin()
-    slerped = turned * torch.lerp(length_here, length_there, share)
-    # rows that are parallel, opposite or empty (padding) have no plane to turn in
-    has_plane = (angle.sin() > 1e-4) & (length_here > 0) & (length_there > 0)
-    return torch.where(has_plane, slerped, torch.lerp(here_TE, there_TE, share))
+    slerped = rotated * torch.lerp(start_length, end_length, share)
+    # rows that are parallel, opposite or zero (padding) have no plane to rotate in
+    has_plane = (angle.sin() > 1e-4) & (start_length > 0) & (end_length > 0)
+    return torch.where(has_plane, slerped, torch.lerp(start_TE, end_TE, share))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PromptChange:
-    """New prompts, and how to get there.
+    """New prompts, and the transition to them.
 
     Args:
-        chunks: arrive with this chunk, counted from the first one after the embedding is ready.
+        chunks: length of the transition, counted from the first chunk after the embedding is ready.
     """
 
     mixture: Mixture
@@ -137,45 +140,49 @@ class PromptChange:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class PromptTrack:
-    """One stream's prompts through time.
+    """One stream's prompts over time.
 
     Call `advance` once before each chunk.
 
     Args:
-        prompts: in force, or what the embedding is on its way to.
-        embedding_TE: what the last chunk was made with.
-        target_TE: where a change leads.
-        left: chunks until it is reached; 0 when nothing changes.
+        prompts: in force, or the target of a transition.
+        embedding_TE: that of the last chunk.
+        target_TE: the embedding at the end of a transition.
+        chunks_left: until the target is reached; 0 outside a transition.
     """
 
     prompts: Prompts
     embedding_TE: Tensor
     target_TE: Tensor
-    left: int = 0
+    chunks_left: int = 0
     method: Interpolation = Interpolation.LINEAR
 
     @classmethod
-    def at(cls, prompts: Prompts, embedding_TE: Tensor) -> Self:
-        """A track that rests on `prompts`."""
+    def constant(cls, prompts: Prompts, embedding_TE: Tensor) -> Self:
+        """A track outside any transition."""
         return cls(prompts=prompts, embedding_TE=embedding_TE, target_TE=embedding_TE)
 
-    def head_for(self, change: "PromptChange") -> None:
-        """Take up a change whose embedding is ready, from wherever this track is."""
+    def start_change(self, change: PromptChange) -> None:
+        """Begin a transition from the present embedding; that of `change` must be ready."""
         self.target_TE = change.mixture.result()
         self.prompts = change.mixture.prompts
-        self.left = max(change.chunks, 1)
+        self.chunks_left = max(change.chunks, 1)
         self.method = change.method
 
     def advance(self) -> bool:
-        """Move to the next chunk; whether the embedding is another one now."""
-        if not self.left:
+        """Move to the next chunk.
+
+        Returns:
+            Whether the embedding changed.
+        """
+        if not self.chunks_left:
             return False
-        # 1 / left of what remains, each time, is an even walk
-        arrives = self.left == 1
+        # 1 / chunks_left of the remaining way each time makes even steps
+        arrives = self.chunks_left == 1
         self.embedding_TE = (
             self.target_TE
             if arrives
-            else blend(self.embedding_TE, self.target_TE, 1 / self.left, self.method)
+            else interpolate(self.embedding_TE, self.target_TE, 1 / self.chunks_left, self.method)
         )
-        self.left -= 1
+        self.chunks_left -= 1
         return True

@@ -1,4 +1,4 @@
-"""Cleaned text to token numbers, by the `tokenizer.json` that comes with umT5."""
+"""Cleaned text to token ids, by the `tokenizer.json` that comes with umT5."""
 
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ END_ID = 1
 class Tokenizer:
     """Args:
         file: a `tokenizer.json`.
-        max_tokens: of a prompt, its end mark included; what is beyond is cut off.
+        max_tokens: of a prompt, including the end token; longer ones are cut off.
 
     Raises:
-        CheckpointError: if there is no such file or it describes no tokenizer.
+        CheckpointError: if there is no such file or it is not a tokenizer.
         MissingExtraError: if the tokenizers package is not installed.
     """
 
@@ -34,6 +34,6 @@ class Tokenizer:
         self._max_tokens = max_tokens
 
     def ids(self, text: str) -> list[int]:
-        """The tokens of `text` and the end mark, at most `max_tokens` together."""
+        """The token ids of `text` and the end token, at most `max_tokens` together."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return [*ids[: self._max_tokens - 1], END_ID]

@@ -1,4 +1,4 @@
-"""umT5 as a `TextEncoder`: cleaned, cached, its 11 GB loaded for as long as there are new prompts.
+"""umT5 as a `TextEncoder`: prompts are cleaned and cached; its 11 GB are loaded only when needed.
 
 L tokens, C channels.
 """
@@ -23,7 +23,7 @@ TEXT_LEN = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Umt5Files:
-    """Where the encoder lies on the disk.
+    """The files of the encoder.
 
     Args:
         weights: the checkpoint of the encoder half.
@@ -36,8 +36,8 @@ class Umt5Files:
 
 class Umt5Text:
     """Args:
-    files: read when a prompt comes that the cache does not know.
-    device, dtype: of the embeddings it gives.
+    files: read for the first prompt that is not in the cache.
+    device, dtype: of the embeddings.
     encoder_device: where prompts are encoded, in bfloat16: umT5 overflows in float16.
     """
 
@@ -68,16 +68,11 @@ class Umt5Text:
     def text_dim(self) -> int:
         return self._config.dim
 
-    @property
-    def is_loaded(self) -> bool:
-        """Whether the encoder takes memory now."""
-        return self._encoder is not None
-
     def check(self) -> None:
-        """See that new prompts can be encoded, short of loading the encoder.
+        """Check that new prompts can be encoded, without loading the encoder.
 
         Raises:
-            CheckpointError: if the files are not there or not those of this encoder.
+            CheckpointError: if a file is absent or not of this encoder.
             MissingExtraError: if a package for text is not installed.
         """
         clean("")
@@ -85,17 +80,17 @@ class Umt5Text:
         check_checkpoint(lambda: Umt5Encoder(self._config), self._files.weights)
 
     def understood(self, prompts: Prompts) -> str:
-        """Nothing to say: any text will do."""
+        """Empty: any text will do."""
         return ""
 
     def encode(self, text: str) -> Tensor:
-        """The embedding of one prompt, from the cache where it can be.
+        """The embedding of one prompt, from the cache if it is there.
 
         Returns:
-            `[text_len, text_dim]`; the rows behind the text are zero.
+            `[text_len, text_dim]`; the rows past the text are zero.
 
         Raises:
-            CheckpointError: if the encoder is needed and its files are not there or not right.
+            CheckpointError: if the encoder is needed and a file of it is absent or damaged.
             MissingExtraError: if a package for text is not installed.
         """
         cleaned = clean(text)
@@ -107,7 +102,7 @@ class Umt5Text:
         return pad_rows(rows_LC.to(device=self._device, dtype=self._dtype), self.text_len)
 
     def release(self) -> None:
-        """Give the encoder's memory back; the next new prompt loads it again."""
+        """Free the encoder's memory; the next new prompt loads it again."""
         with self._lock:
             self._encoder = None
 

@@ -1,4 +1,4 @@
-"""Prompts encoded in a thread of their own, so that no chunk waits for one."""
+"""Encodes prompts in a thread, so that no chunk waits for one."""
 
 import queue
 import threading
@@ -14,7 +14,7 @@ MAX_WAITING_TEXTS = 64
 
 
 class ReleasableEncoder(Protocol):
-    """A text encoder that can give its memory back."""
+    """A text encoder that can free its memory."""
 
     def encode(self, text: str) -> Tensor: ...
 
@@ -22,7 +22,7 @@ class ReleasableEncoder(Protocol):
 
 
 class TextBusyError(RuntimeError):
-    """More prompts wait than anyone will read."""
+    """Too many prompts wait to be encoded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +32,16 @@ class _Job:
 
 
 class TextWorker:
-    """Encodes the newest first: older ones are often what a viewer has typed past::
+    """Encodes the newest prompt first, since older ones are often out of date::
 
         worker.start()
-        waiting = worker.submit("a cat")
-        if waiting.done():  # asked between two chunks
-            embedding = waiting.result()
+        future = worker.submit("a cat")
+        if future.done():  # checked between two chunks
+            embedding = future.result()
         worker.close()
 
     Args:
-        encoder: used by this thread; released when nothing came for `idle_release_s`.
+        encoder: used by this thread only; released when no prompt came for `idle_release_s`.
         max_waiting: prompts that may wait.
     """
 
@@ -61,11 +61,11 @@ class TextWorker:
         self._thread.start()
 
     def submit(self, text: str) -> Future[Tensor]:
-        """Ask for the embedding of `text`; returns at once.
+        """Queue `text` to be encoded; returns at once.
 
         Returns:
-            What will hold the embedding, or the error of encoding it. Cancel it when a newer prompt
-            takes its place: it is then not encoded, unless it is being encoded already.
+            The future embedding, or the error of encoding it. Cancel it when a newer prompt
+            replaces it: it is then not encoded, unless that has begun.
 
         Raises:
             TextBusyError: if too many prompts wait.
@@ -80,9 +80,9 @@ class TextWorker:
         return job.embedding
 
     def close(self) -> None:
-        """Cancel what waits, finish what is being encoded, release the encoder and return.
+        """Cancel waiting prompts, finish the one being encoded, release the encoder, return.
 
-        Nobody may submit any more.
+        `submit` must not be called after this.
         """
         with suppress(queue.Empty):
             while job := self._jobs.get_nowait():
@@ -109,7 +109,7 @@ class TextWorker:
     def _encode(self, job: _Job) -> None:
         try:
             embedding = self._encoder.encode(job.text)
-        except Exception as error:  # whose error it is, the one who waits knows
+        except Exception as error:  # raised where the result is read
             job.embedding.set_exception(error)
         else:
             job.embedding.set_result(embedding)

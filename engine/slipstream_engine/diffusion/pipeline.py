@@ -228,7 +228,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
     def _fresh_state(self, lane: LaneMemory[CodecStateT]) -> StreamState[CodecStateT]:
         settings = _default_settings(self._config.preset)
         # begin with the preset's prompt, encoded since the start; the viewer's own may take time
-        track = PromptTrack.at(self._default_prompt.prompts, self._default_prompt.result())
+        track = PromptTrack.constant(self._default_prompt.prompts, self._default_prompt.result())
         return StreamState(
             step_cache=lane.step_cache,
             first_row=lane.first_row,

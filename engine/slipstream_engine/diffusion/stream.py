@@ -116,7 +116,7 @@ class DiffusionStream(Generic[CodecStateT]):
             return
         self.state.prompt_change = None
         try:
-            self.state.prompts.head_for(change)
+            self.state.prompts.start_change(change)
         except Exception:  # an encoder may throw anything; the stream goes on with its old prompts
             logger.exception("prompts could not be encoded: %s", change.mixture.prompts)
 

@@ -1,4 +1,4 @@
-"""The text worker: asking never waits, the newest goes first, memory goes back when idle."""
+"""The text worker: submitting never waits, newest first, memory is freed when idle."""
 
 import threading
 from concurrent.futures import CancelledError
@@ -34,8 +34,8 @@ class SlowEncoder:
         self.released.set()
 
 
-def test_asking_does_not_wait() -> None:
-    """prompts are taken while one is being encoded, and come back from another thread."""
+def test_submitting_does_not_wait() -> None:
+    """prompts are queued while one is being encoded, by another thread."""
     encoder = SlowEncoder()
     worker = TextWorker(encoder)
     worker.start()
@@ -46,7 +46,9 @@ def test_asking_does_not_wait() -> None:
     encoder.gate.set()
     assert [embedding.result(DEADLINE_S).item() for embedding in waiting] == [1, 2, 3]
     worker.close()
-    assert encoder.encoded == ["a", "ccc", "bb"], "who types on must not wait for what is past"
+    assert encoder.encoded == ["a", "ccc", "bb"], (
+        "newest first: a newer prompt must not wait for older ones"
+    )
     assert encoder.threads.isdisjoint({threading.get_ident()})
 
 
@@ -66,7 +68,7 @@ def test_a_cancelled_prompt_is_not_encoded() -> None:
     assert encoder.encoded == ["first", "newest"]
 
 
-def test_an_error_goes_to_who_asked() -> None:
+def test_an_error_belongs_to_its_prompt() -> None:
     """a prompt that cannot be encoded fails alone."""
     encoder = SlowEncoder()
     encoder.gate.set()
@@ -79,7 +81,7 @@ def test_an_error_goes_to_who_asked() -> None:
     worker.close()
 
 
-def test_memory_goes_back_when_idle() -> None:
+def test_memory_is_freed_when_idle() -> None:
     """with nothing to do the encoder is released, and used again for the next prompt."""
     encoder = SlowEncoder()
     encoder.gate.set()
@@ -105,8 +107,8 @@ def test_the_queue_is_bounded() -> None:
     worker.close()
 
 
-def test_closing_leaves_nobody_waiting() -> None:
-    """what is being encoded is finished, what waits is cancelled, the memory goes back."""
+def test_closing_ends_every_future() -> None:
+    """the prompt being encoded is finished, waiting ones are cancelled, memory is freed."""
     encoder = SlowEncoder()
     worker = TextWorker(encoder)
     worker.start()

@@ -33,7 +33,7 @@ def test_no_partition_is_better(block_s: list[float], ranks: list[RankLoad]) -> 
 def test_a_rank_may_be_left_without_blocks() -> None:
     """Where nothing is the least, a rank busy with the codec holds no blocks at all."""
     ranks = [RankLoad(fixed_s=9.0), RankLoad(), RankLoad()]
-    assert partition([1.0] * 6, ranks, least=0)[0] == range(0, 0)
+    assert partition([1.0] * 6, ranks, min_blocks=0)[0] == range(0, 0)
 
 
 def test_too_few_blocks_are_refused() -> None:

@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from slipstream_engine.conditioning.umt5_encoder import Umt5Text
+from slipstream_engine.conditioning.prompts import MAX_TEXTS
 from slipstream_engine.config import PRESETS
 from slipstream_engine.errors import CheckpointError
 from slipstream_engine.models.dit.transformer import CausalDit
+from slipstream_engine.models.text.umt5 import Umt5Encoder
 from slipstream_engine.weights.registry import BUNDLES, GENERATORS, UMT5, WAN_VAE, files_of
 from slipstream_protocol.parameters import Parameters, Prompt
 from torch import Tensor
 
 from tests.engine import small_real
+from tests.engine.small_text import encoders_in_memory
 
 DEADLINE_S = 20
 CODEC_NAMES = ("wan", "taehv", "wan+taehv", "taehv+wan")
@@ -29,8 +31,8 @@ def refusal(weights: Path, cache: Path, codec: str = "wan") -> str:
 
 
 @pytest.mark.parametrize("codec", CODEC_NAMES)
-def test_pictures_come_from_files_and_depend_on_the_prompt(tmp_path: Path, codec: str) -> None:
-    """a fresh process makes the same pictures of the same files, others of another prompt."""
+def test_frames_come_from_files_and_depend_on_the_prompt(tmp_path: Path, codec: str) -> None:
+    """a fresh process makes the same frames from the same files, others for another prompt."""
     weights = small_real.write_weights(tmp_path / "weights")
     preset, cache = small_real.preset(codec=codec), tmp_path / "cache"
     first = small_real.pictures(weights, cache, preset, "a cat sits")
@@ -41,12 +43,14 @@ def test_pictures_come_from_files_and_depend_on_the_prompt(tmp_path: Path, codec
     assert not np.array_equal(first[0], other[0])
 
 
-def test_each_side_shows_in_the_picture(tmp_path: Path) -> None:
-    """each choice of codecs makes a picture of its own."""
+def test_each_side_of_the_codec_counts(tmp_path: Path) -> None:
+    """each choice of codecs gives an output of its own."""
     weights = small_real.write_weights(tmp_path / "weights")
     presets = [small_real.preset(codec=codec) for codec in CODEC_NAMES]
-    made = [small_real.pictures(weights, tmp_path / "cache", p, "a cat sits")[0] for p in presets]
-    assert len({chunk.tobytes() for chunk in made}) == len(presets)
+    generated = [
+        small_real.pictures(weights, tmp_path / "cache", p, "a cat sits")[0] for p in presets
+    ]
+    assert len({chunk.tobytes() for chunk in generated}) == len(presets)
 
 
 def test_the_files_of_a_preset_are_exactly_those_it_reads() -> None:
@@ -90,13 +94,13 @@ def test_absent_files_are_named_before_any_work(
 
 
 def test_another_models_file_is_refused(tmp_path: Path) -> None:
-    """the wrong checkpoint under the right name is told by its shapes."""
+    """the wrong checkpoint under the right name is recognised by its shapes."""
     weights = small_real.write_weights(tmp_path / "weights")
     wider = CausalDit(replace(small_real.DIT, dim=128))
     save_file(wider.state_dict(), weights / "wan-1.3b.safetensors")
-    said = refusal(weights, tmp_path / "cache")
-    assert "wan-1.3b.safetensors is not a checkpoint of this model" in said
-    assert "patch_embedding.bias: the file has [128], the model wants [64]" in said
+    reason = refusal(weights, tmp_path / "cache")
+    assert "wan-1.3b.safetensors is not a checkpoint of this model" in reason
+    assert "patch_embedding.bias: the file has [128], the model wants [64]" in reason
 
 
 @pytest.mark.parametrize("file", [WAN_VAE.file, UMT5.file])
@@ -134,22 +138,22 @@ def _spoil(file: Path, name: str) -> None:
     save_file(tensors, file)
 
 
-class Gate:
-    """Holds umT5 at the door of every new prompt, and tells who knocks."""
+class HeldEncoder:
+    """Holds umT5 back before each new prompt until `opened` is set."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.opened = threading.Event()
-        self.knocked = threading.Event()
+        self.entered = threading.Event()
         self.threads: set[str] = set()
-        compute = Umt5Text._compute
+        forward = Umt5Encoder.forward
 
-        def held(text: Umt5Text, cleaned: str) -> Tensor:
+        def held(encoder: Umt5Encoder, ids_BL: Tensor) -> Tensor:
             self.threads.add(threading.current_thread().name)
-            self.knocked.set()
+            self.entered.set()
             assert self.opened.wait(DEADLINE_S)
-            return compute(text, cleaned)
+            return forward(encoder, ids_BL)
 
-        monkeypatch.setattr(Umt5Text, "_compute", held)
+        monkeypatch.setattr(Umt5Encoder, "forward", held)
 
 
 def test_no_chunk_waits_for_a_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,18 +162,18 @@ def test_no_chunk_waits_for_a_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyP
     pipeline = small_real.make(weights, tmp_path / "cache")
     pipeline.warm_up()  # encodes the preset's own prompt
     steady = pipeline.open(Parameters())
-    gate = Gate(monkeypatch)
+    encoder = HeldEncoder(monkeypatch)
     stream = pipeline.open(Parameters(prompt="a dog runs"))
-    assert gate.knocked.wait(DEADLINE_S)
+    assert encoder.entered.wait(DEADLINE_S)
     assert stream.prompts == (Prompt("a dog runs"),)
     before = small_real.run(pipeline, stream, range(3))
     same = small_real.run(pipeline, steady, range(3))
     assert all(np.array_equal(a, b) for a, b in zip(before, same, strict=True))
-    gate.opened.set()
+    encoder.opened.set()
     stream.await_prompts()
     after = small_real.run(pipeline, stream, range(3, 4))[0]
     assert not np.array_equal(after, small_real.run(pipeline, steady, range(3, 4))[0])
-    assert gate.threads == {"text"}
+    assert encoder.threads == {"text"}
     pipeline.close()
 
 
@@ -179,23 +183,31 @@ def test_the_presets_prompt_stays_warm(tmp_path: Path, monkeypatch: pytest.Monke
     pipeline = small_real.make(weights, tmp_path / "cache")
     pipeline.warm_up()
     expected = small_real.run(pipeline, pipeline.open(Parameters()), range(1))[0]
-    pipeline._embeddings._by_text.clear()  # as 256 other prompts would
-    gate = Gate(monkeypatch)
+    for number in range(MAX_TEXTS):
+        other = pipeline.open(Parameters(prompt=f"a cat {number}"))
+        other.await_prompts()
+        other.close()
+    encoder = HeldEncoder(monkeypatch)
     stream = pipeline.open(Parameters(prompt="a cat runs"))
-    assert gate.knocked.wait(DEADLINE_S)
+    assert encoder.entered.wait(DEADLINE_S)
     assert np.array_equal(small_real.run(pipeline, stream, range(1))[0], expected)
-    assert gate.threads == {"text"}
-    gate.opened.set()
+    assert encoder.threads == {"text"}
+    encoder.opened.set()
     pipeline.close()
 
 
 def test_closing_ends_the_thread_and_frees_the_encoder(tmp_path: Path) -> None:
-    """after a close nothing of the pipeline runs and umT5 takes no memory."""
+    """after a close no thread of the pipeline runs and umT5 takes no memory."""
+    threads, encoders = text_threads(), encoders_in_memory()
     weights = small_real.write_weights(tmp_path / "weights")
     pipeline = small_real.make(weights, tmp_path / "cache")
     pipeline.open(Parameters(prompt="a dog sits")).await_prompts()
-    worker, text = pipeline.bundle.text_worker, pipeline.bundle.text
-    assert worker is not None and isinstance(text, Umt5Text)
-    assert worker._thread.is_alive() and text.is_loaded
+    assert text_threads() == threads + 1
+    assert encoders_in_memory() == encoders + 1
     pipeline.close()
-    assert not worker._thread.is_alive() and not text.is_loaded
+    assert text_threads() == threads
+    assert encoders_in_memory() == encoders
+
+
+def text_threads() -> int:
+    return sum(thread.name == "text" for thread in threading.enumerate())
