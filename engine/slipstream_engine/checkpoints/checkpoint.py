@@ -1,8 +1,8 @@
-"""The files that weights come in, read without loading them: names and shapes first, tensors later.
+"""Opens checkpoint files without loading them: names and shapes first, tensors later.
 
 A checkpoint is a safetensors file, a sharded one (named by its index JSON) or a `torch.save` file,
-which is read with `weights_only` and so runs no code. Tensors are memory-mapped, and the mapping is
-made anew now and then: the pages of what was copied elsewhere are let go, those in use stay.
+which is read with `weights_only` and so runs no code. Tensors are memory-mapped. The mapping is
+renewed from time to time, which frees the pages of tensors that were copied elsewhere.
 """
 
 import json
@@ -24,7 +24,11 @@ TensorShape = tuple[int, ...]
 
 INDEX_SUFFIX = ".safetensors.index.json"
 PICKLE_SUFFIXES = (".pt", ".pth")
-CONTAINERS = ("generator", "generator_ema", "state_dict")  # what training scripts wrap a model in
+CONTAINERS = (
+    "generator",
+    "generator_ema",
+    "state_dict",
+)  # keys under which training scripts save a model
 LEADING_PREFIX = "model."
 WRAPPER_PREFIXES = ("_fsdp_wrapped_module.", "_orig_mod.")  # also stand inside a name
 REMAP_BYTES = 256 * 2**20
@@ -32,10 +36,10 @@ REMAP_BYTES = 256 * 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorEntry:
-    """Where one tensor lies.
+    """Where one tensor is.
 
     Args:
-        key: its name in the file, wrappers and all.
+        key: its name in the file, with the prefixes of training wrappers.
     """
 
     file: Path
@@ -46,7 +50,7 @@ class TensorEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """The tensors of a model, by the names the bare model has for them."""
+    """The tensors of a model, by their names without the prefixes of training wrappers."""
 
     source: Path
     entries: Mapping[str, TensorEntry]
@@ -56,22 +60,22 @@ class Checkpoint:
         return {name: entry.shape for name, entry in self.entries.items()}
 
     def tensors(self, *, remap_bytes: int = REMAP_BYTES) -> Iterator[tuple[str, Tensor]]:
-        """Every tensor in the order of the files, mapped, not copied.
+        """Iterate over all tensors in the order of the files; they are memory-mapped.
 
         Args:
-            remap_bytes: how much of a file may stay in memory after its tensors were dropped.
+            remap_bytes: how much of a file may stay in memory after its tensors are dropped.
         """
         for file in dict.fromkeys(entry.file for entry in self.entries.values()):
             mapped: Callable[[str], Tensor] | None = None
-            seen_bytes = 0
+            mapped_bytes = 0
             for name, entry in self.entries.items():
                 if entry.file != file:
                     continue
-                if mapped is None or seen_bytes >= remap_bytes:
-                    mapped = None  # before the next mapping, not after
-                    mapped, seen_bytes = _map(file), 0
+                if mapped is None or mapped_bytes >= remap_bytes:
+                    mapped = None  # closes the old mapping before the new one opens
+                    mapped, mapped_bytes = _map(file), 0
                 tensor = mapped(entry.key)
-                seen_bytes += tensor.nbytes
+                mapped_bytes += tensor.nbytes
                 yield name, tensor
                 del tensor
 
@@ -89,14 +93,16 @@ def open_checkpoint(path: Path) -> Checkpoint:
     else:
         entries = list(_entries(path))
     names = [bare_name(entry.key) for entry in entries]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise CheckpointError(f"{path} holds {twice[0]} twice, under different prefixes or shards")
+    duplicates = [name for name, count in Counter(names).items() if count > 1]
+    if duplicates:
+        raise CheckpointError(
+            f"{path} holds {duplicates[0]} twice, under different prefixes or shards"
+        )
     return Checkpoint(source=path, entries=dict(zip(names, entries, strict=True)))
 
 
 def bare_name(key: str) -> str:
-    """A tensor's name without what training wrapped around the model (`spec/01` section 2)."""
+    """A tensor's name without the prefixes of training wrappers (`spec/01` section 2)."""
     for prefix in WRAPPER_PREFIXES:
         key = key.replace(prefix, "")
     while key.startswith(LEADING_PREFIX):
@@ -105,7 +111,7 @@ def bare_name(key: str) -> str:
 
 
 def _shards(index: Path) -> list[Path]:
-    """The files that an index JSON names, checked against what they hold."""
+    """The files that an index JSON names; checks that they hold what it says."""
     try:
         weight_map = json.loads(index.read_text())["weight_map"]
         shards = {index.parent / name for name in weight_map.values()}
@@ -172,9 +178,9 @@ def _unpickle(file: Path) -> dict[str, Tensor]:
 
 
 def _reason(error: Exception) -> str:
-    """The line of torch's message that says what it found.
+    """The line of torch's message that names the problem.
 
-    What stands around it advises to read the file in a way that runs its code.
+    The other lines advise to read the file in a way that runs its code.
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if isinstance(error, pickle.UnpicklingError):

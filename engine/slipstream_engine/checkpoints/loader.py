@@ -1,7 +1,7 @@
-"""A checkpoint into a module: strict, one tensor at a time, cast on the way.
+"""Loads a checkpoint into a module: strictly, one tensor at a time, with a cast of the dtype.
 
-The module is built on the meta device, so it takes no memory until its tensors arrive; names and
-shapes are compared before any of them is read.
+The module is built on the meta device, so it takes no memory before its tensors are read; names and
+shapes are compared before that.
 """
 
 import re
@@ -23,28 +23,28 @@ from slipstream_engine.errors import CheckpointError
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
-SHOWN_PROBLEMS = 10
+MAX_LISTED_PROBLEMS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurplusRows:
-    """Tensors that a checkpoint may hold with more rows than the module wants: the last are kept.
+    """Tensors that may have more rows in a checkpoint than in the module; the last rows are used.
 
     Args:
-        names: a pattern of the whole name.
+        names: pattern that must match a tensor's whole name.
     """
 
     names: re.Pattern[str]
 
-    def may_cut(self, name: str, found: TensorShape, wanted: TensorShape) -> bool:
-        """Whether the first rows of a tensor of shape `found` may be left out."""
-        same_row = len(found) == len(wanted) > 0 and found[1:] == wanted[1:]
-        return same_row and found[0] > wanted[0] and self.names.fullmatch(name) is not None
+    def may_cut(self, name: str, found: TensorShape, expected: TensorShape) -> bool:
+        """Whether the first rows of a tensor of shape `found` may be dropped."""
+        same_row = len(found) == len(expected) > 0 and found[1:] == expected[1:]
+        return same_row and found[0] > expected[0] and self.names.fullmatch(name) is not None
 
 
 NO_SURPLUS = SurplusRows(names=re.compile(r"(?!)"))
-# TAEHV files may hold a growth in time for more frames than a model makes (`spec/05` section 8)
-TAEHV_GROWTH = SurplusRows(names=re.compile(r"decoder\.\d+\.conv\.weight"))
+# TAEHV files may hold a temporal upsampling of more frames than a model uses (`spec/05` section 8)
+TAEHV_SURPLUS = SurplusRows(names=re.compile(r"decoder\.\d+\.conv\.weight"))
 
 
 def load_module(
@@ -59,23 +59,22 @@ def load_module(
     """Build a module and fill it from a checkpoint.
 
     On the CPU, tensors that need no cast stay mapped to the file. Buffers that no checkpoint holds
-    keep their dtype; the module must make them on a real device, whatever the default one is.
+    keep their dtype; the module must create them on a real device, whatever the default device is.
 
     Args:
-        build: makes the module.
-        remap_bytes: how much of a file may stay in memory after its tensors were copied.
+        build: constructs the module.
+        remap_bytes: how much of a file may stay in memory after its tensors are copied.
 
     Raises:
-        CheckpointError: if the file is not what `build` makes, is damaged, or holds NaN or
-            infinity.
+        CheckpointError: if the file is of another model, is damaged, or holds NaN or infinity.
     """
     checkpoint = open_checkpoint(source)
     with torch.device("meta"):
         module = build()
-    wanted = shapes_of(module)
-    check_shapes(checkpoint, wanted, surplus=surplus)
+    shapes = shapes_of(module)
+    check_shapes(checkpoint, shapes, surplus=surplus)
     for name, mapped in checkpoint.tensors(remap_bytes=remap_bytes):
-        kept = mapped if mapped.shape == wanted[name] else mapped[-wanted[name][0] :]
+        kept = mapped if mapped.shape == shapes[name] else mapped[-shapes[name][0] :]
         tensor = kept.to(device=device, dtype=dtype)
         _check_finite(name, tensor, source)
         _assign(module, name, tensor)
@@ -89,10 +88,10 @@ def make_module(
     *,
     device: torch.device,
 ) -> ModuleT:
-    """Build a module and fill it with tensors made to measure, where there is no checkpoint.
+    """Build a module and fill it from a function, without a checkpoint.
 
     Args:
-        tensor_of: makes the tensor of a name and a shape, on `device`.
+        tensor_of: returns the tensor of a name and a shape, on `device`.
     """
     with torch.device("meta"):
         module = build()
@@ -105,15 +104,15 @@ def make_module(
 def check_checkpoint(
     build: Callable[[], nn.Module], source: Path, *, surplus: SurplusRows = NO_SURPLUS
 ) -> Checkpoint:
-    """Open a checkpoint and compare its header with what `build` makes; reads no tensor.
+    """Open a checkpoint and compare its header with the module of `build`; reads no tensor.
 
     Raises:
         CheckpointError: if there is no such file, or it is damaged or of another model.
     """
     checkpoint = open_checkpoint(source)
     with torch.device("meta"):
-        wanted = shapes_of(build())
-    check_shapes(checkpoint, wanted, surplus=surplus)
+        shapes = shapes_of(build())
+    check_shapes(checkpoint, shapes, surplus=surplus)
     return checkpoint
 
 
@@ -123,31 +122,31 @@ def shapes_of(module: nn.Module) -> dict[str, TensorShape]:
 
 
 def check_shapes(
-    checkpoint: Checkpoint, wanted: Mapping[str, TensorShape], *, surplus: SurplusRows = NO_SURPLUS
+    checkpoint: Checkpoint, shapes: Mapping[str, TensorShape], *, surplus: SurplusRows = NO_SURPLUS
 ) -> None:
     """Compare names and shapes; reads no tensor.
 
     Raises:
-        CheckpointError: if a tensor is missing, too many or of another shape; it lists the first
-            ten. Or if one holds whole numbers, which mean nothing without their scales.
+        CheckpointError: if a tensor is missing, unexpected or of another shape; it lists the first
+            ten. Also if one holds integers: quantised weights mean nothing without their scales.
     """
     found = checkpoint.shapes
     problems = [
-        f"{name}: the file has {_show(found.get(name))}, the model wants {_show(wanted.get(name))}"
-        for name in {**wanted, **found}
-        if found.get(name) != wanted.get(name)
-        and not surplus.may_cut(name, found.get(name, ()), wanted.get(name, ()))
+        f"{name}: the file has {_show(found.get(name))}, the model wants {_show(shapes.get(name))}"
+        for name in {**shapes, **found}
+        if found.get(name) != shapes.get(name)
+        and not surplus.may_cut(name, found.get(name, ()), shapes.get(name, ()))
     ]
     if not problems:
         _check_floating(checkpoint)
         return
-    shown = problems[:SHOWN_PROBLEMS]
-    if len(problems) > len(shown):
-        shown.append(f"and {len(problems) - len(shown)} more")
+    listed = problems[:MAX_LISTED_PROBLEMS]
+    if len(problems) > len(listed):
+        listed.append(f"and {len(problems) - len(listed)} more")
     raise CheckpointError(
         f"{checkpoint.source} is not a checkpoint of this model: it holds {len(found)} tensors, "
-        f"{len(wanted)} are wanted, {len(problems)} do not fit; choose the file of this preset"
-        + "".join(f"\n  {line}" for line in shown)
+        f"{len(shapes)} are wanted, {len(problems)} do not fit; choose the file of this preset"
+        + "".join(f"\n  {line}" for line in listed)
     )
 
 
@@ -165,7 +164,7 @@ def _show(shape: TensorShape | None) -> str:
 
 
 def _check_finite(name: str, tensor: Tensor, source: Path) -> None:
-    """Both ends of the range carry a NaN, so no mask the size of the tensor is needed."""
+    """Check minimum and maximum: a NaN is in both, so no mask of the tensor's size is needed."""
     if tensor.numel() and not torch.stack(tensor.aminmax()).isfinite().all():
         raise CheckpointError(
             f"{source} holds NaN or infinity in {name} as {tensor.dtype}, pull it again or "
@@ -181,7 +180,7 @@ def _assign(module: nn.Module, name: str, tensor: Tensor) -> None:
 
 
 def _move_constants(module: nn.Module, device: torch.device) -> None:
-    """Bring the buffers that no checkpoint holds to `device`."""
+    """Move the buffers that no checkpoint holds to `device`."""
     for owner in module.modules():
         for leaf, buffer in owner.named_buffers(recurse=False):
             assert not buffer.is_meta, f"{type(owner).__name__}.{leaf} was made on the meta device"

@@ -1,6 +1,6 @@
-"""Any checkpoint to one safetensors file, in the memory of one tensor.
+"""Converts a checkpoint to one safetensors file, with one tensor in memory at a time.
 
-The safetensors library writes only what is in memory as a whole, and a 14B model in float32 is
+The safetensors library writes only tensors that are all in memory, and a 14B model in float32 is
 57 GB. The format has three parts: the header's length (8 bytes, little-endian), the header (JSON,
 padded with spaces to a multiple of 8), the tensors' bytes.
 """
@@ -18,22 +18,22 @@ from slipstream_engine.errors import CheckpointError
 DTYPE_NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 HEADER_ALIGNMENT = 8
 
-# told the bytes done and the bytes to do
+# called with the bytes written so far and the bytes in all
 WriteProgress = Callable[[int, int], None]
 
 
 def write_safetensors(
     checkpoint: Checkpoint, target: Path, *, dtype: torch.dtype | None, progress: WriteProgress
 ) -> None:
-    """Write `checkpoint` to `target` under the names of the bare model.
+    """Write `checkpoint` to `target`, without the prefixes of training wrappers.
 
     `target` appears whole or not at all.
 
     Args:
-        dtype: to store in; None keeps what the checkpoint has.
+        dtype: to store in; None keeps that of the checkpoint.
 
     Raises:
-        CheckpointError: if a tensor has a dtype that no model here has.
+        CheckpointError: if a tensor has a dtype that no supported model has.
         OSError: if the disk is full.
     """
     dtypes = {name: dtype or entry.dtype for name, entry in checkpoint.entries.items()}
@@ -62,7 +62,7 @@ def _check_dtypes(checkpoint: Checkpoint, dtypes: dict[str, torch.dtype]) -> Non
 def _layout(
     checkpoint: Checkpoint, dtypes: dict[str, torch.dtype]
 ) -> tuple[dict[str, tuple[int, int]], int]:
-    """First and last byte of every tensor, the widest numbers first so that all are aligned."""
+    """Begin and end of every tensor in bytes; widest dtypes first, so that all are aligned."""
     offsets: dict[str, tuple[int, int]] = {}
     end = 0
     for name in sorted(dtypes, key=lambda name: -dtypes[name].itemsize):
@@ -81,9 +81,9 @@ def _header(
         name: {
             "dtype": DTYPE_NAMES[dtypes[name]],
             "shape": list(checkpoint.entries[name].shape),
-            "data_offsets": list(span),
+            "data_offsets": list(begin_end),
         }
-        for name, span in offsets.items()
+        for name, begin_end in offsets.items()
     }
     text = json.dumps({"__metadata__": {"format": "pt"}, **described}).encode()
     return text + b" " * (-len(text) % HEADER_ALIGNMENT)

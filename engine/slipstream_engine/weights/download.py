@@ -1,7 +1,7 @@
-"""Fetch what the real presets need, check it, and keep it in the form that loads fastest.
+"""`slipstream-engine pull`: downloads the files of real presets and converts them to safetensors.
 
-Each file is fetched (resuming where an earlier try broke off), compared by its header with the
-model it is for, written once as safetensors, and only then stands under its final name.
+Each file is downloaded (an interrupted download is resumed), its header compared with the model it
+is for, and converted; only then does it get its final name.
 """
 
 import argparse
@@ -23,22 +23,22 @@ DOWNLOADS = "downloads"
 
 
 class FetchError(Exception):
-    """A file cannot be had from where it was looked for; the text says why."""
+    """A source cannot provide a file; the text says why."""
 
 
 class WeightSource(Protocol):
-    """Where files come from."""
+    """Where files come from: the hub or a folder."""
 
     def fetch(self, artifact: Artifact) -> Path:
-        """The file, on this machine.
+        """Make the file available on this machine, and return its path.
 
         Raises:
-            FetchError: if it cannot be had.
+            FetchError: if that is not possible.
         """
         ...
 
-    def drop(self, artifact: Artifact) -> None:
-        """What was fetched is of no more use."""
+    def discard(self, artifact: Artifact) -> None:
+        """Delete the fetched file, if this source created it."""
         ...
 
 
@@ -46,7 +46,7 @@ class HubSource:
     """The Hugging Face hub, with progress and resume.
 
     Args:
-        downloads: a folder for files on their way.
+        downloads: a folder for incomplete and unconverted files.
 
     Raises:
         MissingExtraError: if huggingface-hub is not installed.
@@ -55,7 +55,7 @@ class HubSource:
     def __init__(self, downloads: Path) -> None:
         self._downloads = downloads
         self._hub = import_optional("huggingface_hub", extra="pull")
-        # its HTTP library's root error: which library that is depends on the hub's version
+        # the base error of its HTTP library, which differs between versions of the hub package
         errors = import_optional("huggingface_hub.errors", extra="pull")
         self._transport_error: type[Exception] = errors.HfHubHTTPError.__bases__[0]
 
@@ -70,7 +70,7 @@ class HubSource:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise FetchError(f"{artifact.path} of {artifact.repo}: {reason}") from error
 
-    def drop(self, artifact: Artifact) -> None:
+    def discard(self, artifact: Artifact) -> None:
         shutil.rmtree(self._folder(artifact))
 
     def _folder(self, artifact: Artifact) -> Path:
@@ -78,7 +78,7 @@ class HubSource:
 
 
 class FolderSource:
-    """A folder that stands in for the hub: whatever its layout, a file is known by its path's end.
+    """A local folder of any layout; a file is found by the end of its path.
 
     Args:
         root: e.g. a copy of the hub's repositories or of its cache.
@@ -107,36 +107,36 @@ class FolderSource:
         own_repo = artifact.repo.rpartition("/")[2]
         return min(found, key=lambda path: (own_repo not in str(path), len(path.parts), path))
 
-    def drop(self, artifact: Artifact) -> None:
-        """Another's folder stays as it is."""
+    def discard(self, artifact: Artifact) -> None:
+        """Nothing to do: the folder belongs to the user."""
 
 
 def pull(bundle: Sequence[Artifact], weights: Path, source: WeightSource) -> None:
-    """Bring every file of `bundle` into the folder `weights`; those that are there and whole stay.
+    """Bring every file of `bundle` into the folder `weights`; intact files are left as they are.
 
     Raises:
-        FetchError: if a file cannot be had.
-        CheckpointError: if what arrived is not what it should be.
+        FetchError: if the source cannot provide a file.
+        CheckpointError: if a fetched file is damaged or of another model.
         OSError: if the disk is full.
     """
     weights.mkdir(parents=True, exist_ok=True)
     for artifact in bundle:
         target = weights / artifact.file
-        if is_whole(artifact, weights):
-            _say(f"{target} is there")
+        if is_intact(artifact, weights):
+            _print(f"{target} is there")
             continue
-        _say(f"{target}: fetching {artifact.path} of {artifact.repo}")
+        _print(f"{target}: fetching {artifact.path} of {artifact.repo}")
         try:
-            _keep(artifact, source.fetch(artifact), target)
+            _convert(artifact, source.fetch(artifact), target)
         except CheckpointError:
-            source.drop(artifact)  # or the next try would find the same again
+            source.discard(artifact)  # so that the next try downloads it again
             raise
-        source.drop(artifact)
-        _say(f"{target} is ready")
+        source.discard(artifact)
+        _print(f"{target} is ready")
 
 
-def is_whole(artifact: Artifact, weights: Path) -> bool:
-    """Whether the folder has the file and its header is that of the model it is for."""
+def is_intact(artifact: Artifact, weights: Path) -> bool:
+    """Whether the folder has the file, with the header of the model it is for."""
     target = weights / artifact.file
     if not target.is_file():
         return False
@@ -146,24 +146,24 @@ def is_whole(artifact: Artifact, weights: Path) -> bool:
         else:
             check_checkpoint(artifact.build, target, surplus=artifact.surplus)
     except CheckpointError as error:
-        _say(f"{error}\n{target} will be replaced")
+        _print(f"{error}\n{target} will be replaced")
         return False
     return True
 
 
-def _keep(artifact: Artifact, fetched: Path, target: Path) -> None:
-    """Check what arrived and write it to its final place."""
+def _convert(artifact: Artifact, fetched: Path, target: Path) -> None:
+    """Check a fetched file and write it under its final name."""
     if artifact.build is None:
         _check_json(fetched)
         with fetched.open("rb") as original, atomic_write(target) as copy:
             shutil.copyfileobj(original, copy)
     else:
         checkpoint = check_checkpoint(artifact.build, fetched, surplus=artifact.surplus)
-        write_safetensors(checkpoint, target, dtype=artifact.dtype, progress=_Percent(target))
+        write_safetensors(checkpoint, target, dtype=artifact.dtype, progress=_WriteProgress(target))
 
 
-class _Percent:
-    """Says every tenth of a file written."""
+class _WriteProgress:
+    """Prints a line for every tenth of a file."""
 
     def __init__(self, target: Path) -> None:
         self._target = target
@@ -173,7 +173,7 @@ class _Percent:
         tenths = 10 * done_bytes // total_bytes
         if tenths > self._tenths:
             self._tenths = tenths
-            _say(f"{self._target}: {10 * tenths} % of {total_bytes / 1e9:.2f} GB written")
+            _print(f"{self._target}: {10 * tenths} % of {total_bytes / 1e9:.2f} GB written")
 
 
 def _check_json(file: Path) -> None:
@@ -183,12 +183,12 @@ def _check_json(file: Path) -> None:
         raise CheckpointError(f"{file} is truncated or not JSON, pull it again: {error}") from error
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def by_hand(name: str, weights: Path) -> str:
-    """What to do where the hub cannot be reached."""
+def offline_instructions(name: str, weights: Path) -> str:
+    """How to pull on a machine that cannot reach the hub."""
     absent = [artifact for artifact in BUNDLES[name] if not (weights / artifact.file).is_file()]
     fetches = "\n".join(
         f"  hf download {artifact.repo} {artifact.path} --local-dir DIR/{artifact.repo}"
@@ -231,9 +231,10 @@ def run_pull(arguments: argparse.Namespace) -> int:
         )
         pull(BUNDLES[arguments.bundle], weights, source)
     except FetchError as error:
-        _say(f"{arguments.bundle} cannot be pulled: {error}\n{by_hand(arguments.bundle, weights)}")
+        help_text = offline_instructions(arguments.bundle, weights)
+        _print(f"{arguments.bundle} cannot be pulled: {error}\n{help_text}")
         return 1
     except (CheckpointError, MissingExtraError, OSError) as error:
-        _say(f"{arguments.bundle} cannot be pulled: {error}")
+        _print(f"{arguments.bundle} cannot be pulled: {error}")
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""The embedded default: a model for two CPU cores, whose weights lie in the package."""
+"""The embedded default model for two CPU cores; its weights are files of the package."""
 
 from pathlib import Path
 
@@ -20,10 +20,10 @@ CODEC_FILE, DIT_FILE, TEXT_FILE = "codec.safetensors", "dit.safetensors", "text.
 
 
 def load_embedded_bundle(config: EngineConfig, folder: Path = WEIGHTS) -> ModelBundle[TaehvState]:
-    """The parts of preset `tiny`, ready for inference.
+    """Load the bundle of preset `tiny`.
 
     Raises:
-        CheckpointError: if a file of weights is missing, damaged or another model's.
+        CheckpointError: if a file is missing, damaged or of another model.
     """
     device = torch.device(config.device)
     dtype: torch.dtype = getattr(torch, config.dtype)
@@ -35,10 +35,10 @@ def load_embedded_bundle(config: EngineConfig, folder: Path = WEIGHTS) -> ModelB
 
 
 def check_embedded(folder: Path = WEIGHTS) -> None:
-    """Name the files of weights that are absent.
+    """Check that all files of weights are there.
 
     Raises:
-        CheckpointError: if any is.
+        CheckpointError: if any is absent; it names them.
     """
     files = (CODEC_FILE, DIT_FILE, TEXT_FILE)
     if absent := [name for name in files if not (folder / name).is_file()]:
@@ -48,10 +48,10 @@ def check_embedded(folder: Path = WEIGHTS) -> None:
 
 
 def load_text(path: Path, *, like: torch.Tensor) -> TinyText:
-    """The text encoder of a file; its embeddings come on `like`'s device and in its dtype.
+    """Load the text encoder; its embeddings have the device and the dtype of `like`.
 
     Raises:
-        CheckpointError: if the file is missing or not such a one.
+        CheckpointError: if the file is missing or not of this encoder.
     """
     if not path.is_file():
         raise CheckpointError(f"there are no words at {path}, install the package anew")

@@ -1,7 +1,7 @@
-"""Parts with random weights: a preset's real sizes and speed where its weights are not.
+"""Bundles with random weights, to measure a preset's speed without its files.
 
-The weights are such that numbers neither die out nor blow up: what a product costs depends on the
-values, on GPUs by a tenth, since zeros take less power.
+The weights are scaled so that activations neither vanish nor explode: the time of a matrix product
+depends on the values, on GPUs by a tenth, since zeros take less power.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.models.vae.taehv import Taehv
 from slipstream_engine.models.vae.taehv_config import TINY
 from slipstream_engine.weights.registry import CODECS
-from slipstream_engine.weights.wan import ModelSizes, builds_of, pair_codecs
+from slipstream_engine.weights.wan import ModelSizes, builders_of, join_codecs
 
 
 class RandomText:
-    """A `text.TextEncoder` that gives every text the same rows of noise, none of them empty."""
+    """A `TextEncoder` that gives every text the same rows of noise, none of them zero."""
 
     vocabulary = Vocabulary()
 
@@ -35,7 +35,7 @@ class RandomText:
         self._rows_TE = torch.randn(text_len, text_dim, device=like.device, dtype=like.dtype)
 
     def understood(self, prompts: Prompts) -> str:
-        """Nothing to say: any text will do."""
+        """Empty: any text will do."""
         return ""
 
     def encode(self, text: str) -> Tensor:
@@ -43,10 +43,10 @@ class RandomText:
 
 
 def random_bundle(config: EngineConfig, *, sizes: ModelSizes | None = None) -> ModelBundle[Any]:
-    """The parts of a preset, the same numbers every time.
+    """A bundle for a preset, with the same weights every time.
 
     Args:
-        sizes: where not the published ones.
+        sizes: of codecs and text encoder; None for the published ones.
     """
     preset = config.preset
     device, dtype = torch.device(config.device), getattr(torch, config.dtype)
@@ -58,9 +58,11 @@ def random_bundle(config: EngineConfig, *, sizes: ModelSizes | None = None) -> M
     if preset.embedded:
         codec = make_module(lambda: Taehv(TINY), tensor_of, device=device)
     else:
-        builds = builds_of(preset, sizes or ModelSizes())
-        codec = pair_codecs(
-            preset, lambda name: make_module(builds[CODECS[name]], tensor_of, device=device), device
+        builders = builders_of(preset, sizes or ModelSizes())
+        codec = join_codecs(
+            preset,
+            lambda name: make_module(builders[CODECS[name]], tensor_of, device=device),
+            device,
         )
     model = make_module(lambda: CausalDit(preset.dit), tensor_of, device=device)
     text = RandomText(
@@ -74,7 +76,7 @@ def random_bundle(config: EngineConfig, *, sizes: ModelSizes | None = None) -> M
 def random_tensor(
     name: str, shape: TensorShape, *, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
-    """Weights of variance one over their inputs, gains of one, biases of zero."""
+    """Weights of variance 1 / inputs, gains of 1, biases of 0; meta tensors for the meta device."""
     if name.endswith("bias"):
         return torch.zeros(shape, device=device, dtype=dtype)
     if name.endswith("gamma") or len(shape) == 1:
@@ -82,7 +84,7 @@ def random_tensor(
     if device.type == "meta":
         return torch.empty(shape, device=device, dtype=dtype)
     inputs = shape[-1] if name.endswith("modulation") else math.prod(shape[1:])
-    gain = 2 if len(shape) >= 4 else 1  # units between convolutions let half through
+    gain = 2 if len(shape) >= 4 else 1  # activations between convolutions pass half of the variance
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6])
     generator = torch.Generator(device).manual_seed(seed)
     numbers = torch.randn(shape, generator=generator, device=device, dtype=dtype)

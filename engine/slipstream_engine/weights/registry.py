@@ -1,6 +1,6 @@
-"""The files that the real presets need: where they come from, what they must hold, where they lie.
+"""The files of the real presets: where they are published, what they must hold.
 
-A weights folder holds one safetensors file for each part, and the tokenizer.
+A weights folder holds one safetensors file for each model, and the tokenizer.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from types import MappingProxyType
 import torch
 from torch import nn
 
-from slipstream_engine.checkpoints.loader import NO_SURPLUS, TAEHV_GROWTH, SurplusRows
+from slipstream_engine.checkpoints.loader import NO_SURPLUS, TAEHV_SURPLUS, SurplusRows
 from slipstream_engine.codec.hybrid import CodecName, CodecSides
 from slipstream_engine.config import PRESETS, Preset
 from slipstream_engine.models.dit.transformer import CausalDit
@@ -30,9 +30,9 @@ class Artifact:
     Args:
         file: its name in a weights folder.
         repo, path: where it is on the Hugging Face hub.
-        build: makes the module whose tensors it must hold; None where it is no weights.
+        build: constructs the module whose tensors it must hold; None for a file without tensors.
         dtype: to store its tensors in; None keeps theirs.
-        surplus: tensors that may hold more than the module takes.
+        surplus: tensors that may have more rows than in the module.
     """
 
     file: str
@@ -44,7 +44,7 @@ class Artifact:
 
 
 def _generator(preset: str, folder: str) -> Artifact:
-    """The diffusion model; stored in the dtype it runs in, half of what is published."""
+    """A diffusion model, stored in the dtype it runs in: half the size of the published file."""
     return Artifact(
         file=f"{preset}.safetensors",
         repo="jerryfeng/StreamDiffusionV2",
@@ -79,7 +79,7 @@ TAEHV = Artifact(
     repo="lightx2v/Autoencoders",
     path=PurePosixPath("taew2_1.pth"),
     build=lambda: Taehv(TaehvParams()),
-    surplus=TAEHV_GROWTH,
+    surplus=TAEHV_SURPLUS,
 )
 GENERATOR_1_3B = _generator("wan-1.3b", "wan_causal_dmd_v2v")
 GENERATOR_14B = _generator("wan-14b", "wan_causal_dmd_v2v_14b")
@@ -97,16 +97,16 @@ CODECS: Mapping[CodecName, Artifact] = MappingProxyType(
 
 
 def files_of(preset: Preset) -> tuple[Artifact, ...]:
-    """What a real preset needs of a weights folder, no more.
+    """The files that a real preset needs.
 
     Raises:
-        ValueError: if it names a codec that there is not.
+        ValueError: if it names an unknown codec.
     """
     codecs = (CODECS[name] for name in CodecSides.named(preset.codec).used)
     return GENERATORS[preset.name], *codecs, UMT5, TOKENIZER
 
 
-# what the command line can pull
+# what `slipstream-engine pull` can fetch
 BUNDLES: Mapping[str, tuple[Artifact, ...]] = MappingProxyType(
     {**{name: files_of(PRESETS[name]) for name in GENERATORS}, "taehv": (TAEHV,)}
 )

@@ -1,4 +1,4 @@
-"""The parts of a real preset, from a weights folder."""
+"""The bundle of a real preset, from a folder of pulled weights."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ from slipstream_engine.weights.registry import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSizes:
-    """Shapes that no preset holds; the defaults are those of the published files."""
+    """Configurations that are not in the preset; the defaults are those of the published files."""
 
     wan_vae: WanVaeConfig = field(default_factory=WanVaeConfig)
     taehv: TaehvParams = field(default_factory=TaehvParams)
@@ -51,21 +51,21 @@ def load_wan_bundle(
     encoder_device: torch.device,
     sizes: ModelSizes | None = None,
 ) -> ModelBundle[Any]:
-    """Load model and codec; the text encoder waits, in a thread of its own, for new prompts.
+    """Load model and codec; the text encoder is loaded later, in a thread, by the first new prompt.
 
-    Every file is compared with what it is for before the first tensor is read. Whoever gets the
-    parts closes `Parts.text_worker`.
+    The header of every file is checked before the first tensor is read. The caller must close
+    `ModelBundle.text_worker`.
 
     Args:
         weights: a folder that `slipstream-engine pull` filled.
         cache: of prompt embeddings.
         encoder_device: where prompts are encoded.
-        sizes: where not the published ones.
+        sizes: None for those of the published files.
 
     Raises:
         CheckpointError: if a file is absent, damaged, or of another model.
         MissingExtraError: if a package for text is not installed.
-        ValueError: if the preset names a codec that there is not.
+        ValueError: if the preset names an unknown codec.
     """
     preset, sizes = config.preset, sizes or ModelSizes()
     check_present(preset, weights)
@@ -78,40 +78,40 @@ def load_wan_bundle(
         encoder_device=encoder_device,
         config=sizes.umt5,
     )
-    builds = builds_of(preset, sizes)
-    for artifact, build in builds.items():
+    builders = builders_of(preset, sizes)
+    for artifact, build in builders.items():
         check_checkpoint(build, weights / artifact.file, surplus=artifact.surplus)
     text.check()
 
-    def read(artifact: Artifact) -> Any:
+    def load(artifact: Artifact) -> Any:
         file, surplus = weights / artifact.file, artifact.surplus
-        return load_module(builds[artifact], file, dtype=dtype, device=device, surplus=surplus)
+        return load_module(builders[artifact], file, dtype=dtype, device=device, surplus=surplus)
 
-    model = read(GENERATORS[preset.name])
-    codec = pair_codecs(preset, lambda name: read(CODECS[name]), device)
+    model = load(GENERATORS[preset.name])
+    codec = join_codecs(preset, lambda name: load(CODECS[name]), device)
     worker = TextWorker(text)
     worker.start()
     return ModelBundle(model=model, codec=codec, text=text, text_worker=worker)
 
 
-def builds_of(preset: Preset, sizes: ModelSizes) -> Mapping[Artifact, Callable[[], nn.Module]]:
-    """What each file of model and codec is read into."""
-    makes: dict[CodecName, Callable[[], nn.Module]] = {
+def builders_of(preset: Preset, sizes: ModelSizes) -> Mapping[Artifact, Callable[[], nn.Module]]:
+    """For each file of model and codec, what constructs its module."""
+    codecs: dict[CodecName, Callable[[], nn.Module]] = {
         CodecName.WAN: lambda: WanVae(sizes.wan_vae),
         CodecName.TAEHV: lambda: Taehv(sizes.taehv),
     }
     return {
         GENERATORS[preset.name]: lambda: CausalDit(preset.dit),
-        **{CODECS[name]: makes[name] for name in CodecSides.named(preset.codec).used},
+        **{CODECS[name]: codecs[name] for name in CodecSides.named(preset.codec).used},
     }
 
 
-def pair_codecs(
-    preset: Preset, read: Callable[[CodecName], Any], device: torch.device
+def join_codecs(
+    preset: Preset, load: Callable[[CodecName], Any], device: torch.device
 ) -> Codec[Any]:
-    """The preset's codec, each of its sides from `read`."""
+    """The preset's codec: an encoder and a decoder, each from `load`."""
     sides = CodecSides.named(preset.codec)
-    loaded = {name: read(name) for name in sides.used}
+    loaded = {name: load(name) for name in sides.used}
     if CodecName.WAN in loaded:
         loaded[CodecName.WAN].channels_last()
     if sides.encoder is CodecName.TAEHV:
@@ -122,10 +122,10 @@ def pair_codecs(
 
 
 def check_present(preset: Preset, weights: Path) -> None:
-    """Name all that is absent, and the bundles that bring it, before anything is read.
+    """Check that all files of a preset are there; reads none of them.
 
     Raises:
-        CheckpointError: if anything is.
+        CheckpointError: if any is absent; it names them and the commands that pull them.
     """
     absent = [artifact for artifact in files_of(preset) if not (weights / artifact.file).is_file()]
     if not absent:
@@ -139,7 +139,7 @@ def check_present(preset: Preset, weights: Path) -> None:
 
 
 def _bundles_with(absent: list[Artifact], first: str) -> list[str]:
-    """Bundles that together hold `absent`: the preset's own, and what it lacks."""
+    """Names of bundles that together hold `absent`, beginning with `first`."""
     chosen: list[str] = []
     missing = set(absent)
     for name in (first, *BUNDLES):

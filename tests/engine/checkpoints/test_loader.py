@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from slipstream_engine.checkpoints.loader import TAEHV_GROWTH, load_module
+from slipstream_engine.checkpoints.loader import TAEHV_SURPLUS, load_module
 from slipstream_engine.errors import CheckpointError
 from torch import Tensor, nn
 
@@ -122,7 +122,7 @@ def test_a_growth_in_time_keeps_its_last_rows(tmp_path: Path) -> None:
         tmp_path / "t.safetensors",
         dtype=torch.float32,
         device=CPU,
-        surplus=TAEHV_GROWTH,
+        surplus=TAEHV_SURPLUS,
     )
     assert torch.equal(grower.state_dict()["decoder.7.conv.weight"], wide[3:])
     with pytest.raises(CheckpointError, match=re.escape("the file has [6, 3, 1, 1]")):
@@ -133,7 +133,7 @@ def test_a_growth_in_time_keeps_its_last_rows(tmp_path: Path) -> None:
             tmp_path / "t.safetensors",
             dtype=torch.float32,
             device=CPU,
-            surplus=TAEHV_GROWTH,
+            surplus=TAEHV_SURPLUS,
         )
 
 

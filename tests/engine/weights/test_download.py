@@ -12,7 +12,7 @@ import pytest
 import torch
 from slipstream_engine.checkpoints.checkpoint import open_checkpoint
 from slipstream_engine.checkpoints.loader import load_module
-from slipstream_engine.weights.download import add_pull, by_hand
+from slipstream_engine.weights.download import add_pull, offline_instructions
 from slipstream_engine.weights.registry import BUNDLES, TAEHV, WAN_VAE
 from torch import nn
 
@@ -151,19 +151,19 @@ def test_offline_it_says_what_to_do(tmp_path: Path) -> None:
     )
     assert done.code == 1
     assert "wan_causal_dmd_v2v/model.pt of jerryfeng/StreamDiffusionV2: " in done.said
-    assert by_hand("wan-1.3b", weights) in done.said
+    assert offline_instructions("wan-1.3b", weights) in done.said
     assert "Traceback" not in done.said
 
 
 @pytest.mark.parametrize("bundle", sorted(BUNDLES))
 def test_what_to_fetch_and_where_to_put_it(tmp_path: Path, bundle: str) -> None:
     """every absent file is named with the command that fetches it; those that are there are not."""
-    lines = by_hand(bundle, tmp_path)
+    lines = offline_instructions(bundle, tmp_path)
     for artifact in BUNDLES[bundle]:
         fetch = f"hf download {artifact.repo} {artifact.path} --local-dir DIR/{artifact.repo}"
         assert fetch in lines
         (tmp_path / artifact.file).touch()
-        assert fetch not in by_hand(bundle, tmp_path)
+        assert fetch not in offline_instructions(bundle, tmp_path)
     assert f"slipstream-engine pull {bundle} --from DIR --weights {tmp_path}" in lines
 
 
