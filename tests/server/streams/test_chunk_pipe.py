@@ -83,12 +83,15 @@ async def test_frames_from_before_a_hold_are_not_in_the_chunk_after_it() -> None
         )
         engine = TakingEngine()
         await pipe.open(cast(EngineClient, engine), Parameters())
-        pipe.push(captured_frame(0))
+        for n in range(GEOMETRY.first_chunk_frames - 1):
+            pipe.push(captured_frame(n * 30))
         stop(pipe, True)
         stop(pipe, False)
-        for n in range(GEOMETRY.first_chunk_frames):
-            pipe.push(captured_frame(1000 + n * 30))
         feeding = asyncio.create_task(pipe.feed())
+        for n in range(GEOMETRY.first_chunk_frames):
+            assert not engine.taken.is_set()
+            pipe.push(captured_frame(1000 + n * 30))
+            await asyncio.sleep(0)
         async with asyncio.timeout(10):
             await engine.taken.wait()
         feeding.cancel()

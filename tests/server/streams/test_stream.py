@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
 from slipstream_protocol.parameters import Parameters, Prompt
-from slipstream_server.control.events import Event, PipelineError, State, StreamStopped
+from slipstream_server.control.events import Event, PipelineError, Slo, State, StreamStopped
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.errors import ServerFull
 from slipstream_server.media_addressing import MediaAddressing
@@ -171,3 +171,39 @@ async def test_the_next_engine_begins_with_the_parameters_in_force() -> None:
         assert not again.reset_cache
         states = [event.state for event in call.events if isinstance(event, State)]
         assert states[-2:] == ["restarting", "warming"]
+
+
+async def test_a_newer_publisher_takes_the_place_of_the_one_before() -> None:
+    """which is notified and ends; its drops still count, what it does later changes nothing."""
+    async with running_stream(Engines(), Parameters()) as (stream, older):
+        older.drops["stale"] = 2
+        newer = Call()
+        stream.attach(cast(Publisher, newer))
+        reason = "the call was taken over by a newer one with the same token"
+        assert older.events[-1] == StreamStopped(error_message=reason)
+        assert older.ends == [reason]
+        sent = len(older.events)
+        stream.on_connected()
+        states = [event.state for event in newer.events if isinstance(event, State)]
+        assert states == ["connecting", "warming"]
+        stream.detach(cast(Publisher, older), "it has hung up", ends_stream=True)
+        await poll(lambda: any(isinstance(event, Slo) for event in newer.events))
+        (report, *_) = (event for event in newer.events if isinstance(event, Slo))
+        assert report.drops["stale"] == 2
+        assert len(older.events) == sent
+        assert stream.end_reason is None
+
+
+async def test_a_publisher_that_leaves_for_good_ends_the_stream() -> None:
+    """one that just leaves does not: the stream is held, and no event goes to that call."""
+    async with running_stream(Engines(), Parameters()) as (stream, call):
+        sent = len(call.events)
+        stream.detach(cast(Publisher, call), "it has vanished", ends_stream=False)
+        assert stream.is_held
+        assert stream.state_event().state == "held"
+        assert len(call.events) == sent
+        back = Call()
+        stream.attach(cast(Publisher, back))
+        assert not stream.is_held
+        stream.detach(cast(Publisher, back), "it has hung up", ends_stream=True)
+        assert stream.end_reason == "it has hung up"
