@@ -6,7 +6,7 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
-from slipstream_server.sessions.registry import session_id
+from slipstream_server.sessions.opener import session_id
 
 # A frame crosses four threads on its way; at Python's own 5 ms each of them may hold it up.
 SWITCH_S = 0.0005

@@ -109,7 +109,7 @@ class WebRtcApi:
                 "resume brings a camera back to a stream as it is: offer a video to send, and no "
                 "initialParameters"
             )
-        answer = await self._sessions.offer(
+        answer = await self._sessions.opener.offer(
             offer, body.initialParameters or Parameters(), view=body.view, resume=body.resume
         )
         return json_response(

@@ -121,9 +121,9 @@ class WhipApi:
         offer = read_offer(adapted.sdp, "offer")
         if publishes:
             name = name or secrets.token_urlsafe(6)
-            answer = await self._sessions.publish(offer, parameters, name=name)
+            answer = await self._sessions.opener.publish(offer, parameters, name=name)
         else:
-            answer = await self._sessions.subscribe(receive_only(offer), name=name)
+            answer = await self._sessions.opener.subscribe(receive_only(offer), name=name)
         kind = "whip" if publishes else "whep"
         response = web.Response(
             status=201,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from slipstream_server.send.frame_timing import RECORD
-from slipstream_server.sessions.registry import session_id
+from slipstream_server.sessions.opener import session_id
 
 from tests.server.calls import DEADLINE_S, Camera, dial, number_of
 from tests.server.ports import free_range, taken

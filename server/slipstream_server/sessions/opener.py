@@ -1,0 +1,250 @@
+"""How sessions are opened: an offer is answered, and the session started, with its stream."""
+
+import asyncio
+import contextlib
+import contextvars
+import secrets
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from slipstream_protocol.clock import now_ns
+from slipstream_protocol.parameters import Parameters
+
+from slipstream_server.config import ServerConfig
+from slipstream_server.errors import Conflict, RequestError, ServerFull, subscribers_full
+from slipstream_server.ice.gathering import IceServer
+from slipstream_server.live_registry import LiveRegistry
+from slipstream_server.observability.slo_report import Milestone
+from slipstream_server.rtp.sdp import Offer
+from slipstream_server.sessions.publisher import PublisherSession
+from slipstream_server.sessions.session import PEER_SILENCE_MAX_S, Session
+from slipstream_server.sessions.subscriber import SubscriberSession
+from slipstream_server.streams.media_context import MediaContext
+from slipstream_server.streams.registry import StreamRegistry, check_not_ended
+from slipstream_server.streams.stream import Stream
+
+# of the session on whose behalf something is done, for the log
+session_id: contextvars.ContextVar[str] = contextvars.ContextVar("session_id", default="-")
+
+_RETRY_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallAnswer:
+    """The answer to an offer.
+
+    Args:
+        session_id: of the new session.
+        sdp: the answer's SDP.
+        stream_id: of the stream that is published or watched.
+        resume_token: brings a publisher back to its stream; None for a subscriber.
+    """
+
+    session_id: str
+    sdp: str
+    stream_id: str
+    resume_token: str | None
+
+
+class SessionOpener:
+    """Opens sessions, within the limits.
+
+    Args:
+        config: the limits.
+        context: shared by all sessions.
+        sessions: where a session is started.
+        streams: where its stream is found, or is opened and started.
+        ice_servers: gives the STUN and TURN servers of a session, by its id.
+        id_prefix: how ids of sessions begin.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        context: MediaContext,
+        sessions: LiveRegistry[Session],
+        streams: StreamRegistry,
+        *,
+        ice_servers: Callable[[str], tuple[IceServer, ...]],
+        id_prefix: str,
+    ) -> None:
+        self.stop_reason = ""  # no session is opened once there is one
+        self._config = config
+        self._context = context
+        self._sessions = sessions
+        self._streams = streams
+        self._ice_servers = ice_servers
+        self._id_prefix = id_prefix
+        self._subscribers_joining = 0  # subscribers that are being answered
+        self._names_joining: set[str] = set()  # of streams whose publisher is being answered
+
+    def count_subscribers(self) -> int:
+        """Subscribers now, without those that are being answered."""
+        return sum(isinstance(session, SubscriberSession) for session in self._sessions)
+
+    async def offer(
+        self,
+        offer: Offer,
+        parameters: Parameters,
+        *,
+        view: str | None = None,
+        resume: str | None = None,
+    ) -> CallAnswer:
+        """Open a session for a page: a publisher if the offer sends video, else a subscriber.
+
+        Args:
+            parameters: a new stream begins with.
+            view: the stream to watch, for a subscriber; the newest if None.
+            resume: the token of the stream to come back to, for a publisher.
+
+        Raises:
+            RequestError, Unavailable: if none can be opened.
+        """
+        if not offer.sends_video:
+            return await self.subscribe(offer, name=view)
+        if resume is not None:
+            return await self._open_on_held(offer, self._streams.find_by_token(resume))
+        return await self._open_with_stream(offer, parameters, name=None, returns_video=True)
+
+    async def publish(self, offer: Offer, parameters: Parameters, *, name: str) -> CallAnswer:
+        """Open a session for a publisher that is sent no video.
+
+        Args:
+            parameters: a new stream begins with.
+            name: of the stream; one that is held for its publisher goes on as it was.
+
+        Raises:
+            RequestError, Unavailable: if none can be opened.
+        """
+        known = next((stream for stream in self._streams.live() if stream.id == name), None)
+        resumes = known is not None and known.is_held and not known.returns_video
+        if name in self._names_joining or (known is not None and not resumes):
+            raise Conflict(
+                f"stream {name!r} has a publisher; choose another name, or end that one first "
+                f"(one that vanishes makes room after {PEER_SILENCE_MAX_S:g} s)"
+            )
+        self._names_joining.add(name)
+        try:
+            if known is not None:
+                return await self._open_on_held(offer, known)
+            return await self._open_with_stream(offer, parameters, name=name, returns_video=False)
+        finally:
+            self._names_joining.remove(name)
+
+    async def subscribe(self, offer: Offer, *, name: str | None) -> CallAnswer:
+        """Open a session for a subscriber, of the newest stream if `name` is None.
+
+        Raises:
+            RequestError, Unavailable: if none can be opened.
+        """
+        with self._new_session_id() as id:
+            stream = self._watched_stream(name)
+            max_subscribers = self._config.max_viewers
+            if self.count_subscribers() + self._subscribers_joining >= max_subscribers:
+                raise subscribers_full(max_subscribers, retry_after_s=_RETRY_S)
+            session = SubscriberSession(
+                id, stream, servers=self._ice_servers(id), context=self._context
+            )
+            self._subscribers_joining += 1
+            try:
+                answer = await session.answer(offer)
+            finally:
+                self._subscribers_joining -= 1
+            return self._start(session, offer, answer, resume_token=None)
+
+    async def _open_with_stream(
+        self, offer: Offer, parameters: Parameters, *, name: str | None, returns_video: bool
+    ) -> CallAnswer:
+        """A publisher's session with a new stream, which is opened while the answer is made.
+
+        Args:
+            name: of the stream; the session's id if None.
+        """
+        with self._new_session_id() as id:
+            stream = self._streams.create(
+                name or id, returns_video=returns_video, offered_ns=now_ns()
+            )
+            session = self._publisher_session(id, stream)
+            async with contextlib.AsyncExitStack() as undo:
+                undo.push_async_callback(session.peer.close)
+                undo.callback(stream.chunk_pipe.close)
+                answer = await _answer_while(
+                    self._streams.open(stream, parameters), answering=session.answer(offer)
+                )
+                undo.pop_all()
+            stream.monitor.observe_milestone(Milestone.SIGNAL, now_ns())
+            stream.attach(session)
+            self._streams.start(stream)
+            return self._start(session, offer, answer, resume_token=stream.resume_token)
+
+    async def _open_on_held(self, offer: Offer, stream: Stream) -> CallAnswer:
+        """A publisher's session with a stream that is there."""
+        with self._new_session_id() as id:
+            session = self._publisher_session(id, stream)
+            answer = await session.answer(offer)
+            try:
+                check_not_ended(stream)  # it may have ended meanwhile
+                stream.attach(session)
+            except BaseException:
+                await session.peer.close()
+                raise
+            return self._start(session, offer, answer, resume_token=stream.resume_token)
+
+    @contextlib.contextmanager
+    def _new_session_id(self) -> Iterator[str]:
+        """A session's id; it is in every line of the log that is written in the block.
+
+        Raises:
+            ServerFull: if the server is stopping.
+        """
+        if self.stop_reason:
+            raise ServerFull("the server is stopping; start it again first", retry_after_s=_RETRY_S)
+        id = self._id_prefix + secrets.token_urlsafe(9)
+        token = session_id.set(id)
+        try:
+            yield id
+        finally:
+            session_id.reset(token)
+
+    def _start(
+        self,
+        session: PublisherSession | SubscriberSession,
+        offer: Offer,
+        answer: str,
+        *,
+        resume_token: str | None,
+    ) -> CallAnswer:
+        """Run a session that has been answered."""
+        self._sessions.start(session, lambda: session.run(offer))
+        if self.stop_reason:  # set meanwhile, when this session was not there to be ended
+            session.end(self.stop_reason, ends_stream=True)
+        return CallAnswer(
+            session_id=session.id,
+            sdp=answer,
+            stream_id=session.stream.id,
+            resume_token=resume_token,
+        )
+
+    def _publisher_session(self, id: str, stream: Stream) -> PublisherSession:
+        return PublisherSession(id, stream, servers=self._ice_servers(id), context=self._context)
+
+    def _watched_stream(self, name: str | None) -> Stream:
+        if name is None:
+            return self._streams.newest()
+        if isinstance(self._sessions.get(name), SubscriberSession):
+            raise RequestError(f"session {name!r} only watches itself; name a stream")
+        return self._streams.find(name)
+
+
+async def _answer_while(
+    opening: Coroutine[Any, Any, None], *, answering: Coroutine[Any, Any, str]
+) -> str:
+    """Do both; where one fails, cancel the other and raise the error of the first."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(opening, name="open stream")
+            answer = group.create_task(answering, name="answer")
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return answer.result()
