@@ -71,7 +71,7 @@ def run_train_tiny(arguments: argparse.Namespace) -> int:
         return 1
     # imported late: these need packages of the train extra
     from slipstream_engine.errors import CheckpointError
-    from slipstream_engine.train.effort import EffortFile
+    from slipstream_engine.train.durations import EffortFile
     from slipstream_engine.train.sources import SourceError
 
     steps = _steps(arguments)

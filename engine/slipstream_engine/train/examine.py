@@ -19,7 +19,7 @@ from slipstream_engine.models.vae.taehv import TaehvState
 from slipstream_engine.train import evaluate, report
 from slipstream_engine.train.ablation import Ablation, Trial
 from slipstream_engine.train.drift import LOOP_FRAMES, Drift, measure, progress
-from slipstream_engine.train.effort import machine
+from slipstream_engine.train.durations import machine
 from slipstream_engine.train.scenes import Clip, Size
 from slipstream_engine.train.sources import PictureSource
 from slipstream_engine.train.styles import STYLES

@@ -28,7 +28,7 @@ from slipstream_engine.train import codec as codec_stage
 from slipstream_engine.train import data, dit, evaluate, report, text
 from slipstream_engine.train.batches import Sampler
 from slipstream_engine.train.colours import COLOURS
-from slipstream_engine.train.effort import EffortFile
+from slipstream_engine.train.durations import EffortFile
 from slipstream_engine.train.evaluate import HeldOut, Score, TintScore
 from slipstream_engine.train.fit import ship
 from slipstream_engine.train.latents import encode_dataset

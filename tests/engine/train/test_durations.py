@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from slipstream_engine.train.effort import EffortFile, TrainingEffort
+from slipstream_engine.train.durations import EffortFile, TrainingEffort
 
 
 def test_runs_of_a_stage_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
