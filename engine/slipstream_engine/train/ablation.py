@@ -95,7 +95,7 @@ class Trial:
     """
 
     config: EngineConfig
-    parts: ModelBundle[TaehvState]
+    bundle: ModelBundle[TaehvState]
     styles: tuple[str, ...]
     clips: tuple[HeldOut, ...]
     loop: Clip
@@ -115,7 +115,7 @@ class Trial:
 
     def judge(self, arm: Arm) -> ArmOutcome:
         """Every style on every clip, as the arm has it."""
-        pipeline = DiffusionPipeline(replace(self.config, preset=arm.preset), self.parts)
+        pipeline = DiffusionPipeline(replace(self.config, preset=arm.preset), self.bundle)
         scores: list[Score] = []
         flicker: list[float] = []
         for style in self.styles:

@@ -71,16 +71,16 @@ def run_train_tiny(arguments: argparse.Namespace) -> int:
         return 1
     # imported late: these need packages of the train extra
     from slipstream_engine.errors import CheckpointError
-    from slipstream_engine.train.durations import EffortFile
+    from slipstream_engine.train.durations import DurationsFile
     from slipstream_engine.train.sources import SourceError
 
     steps = _steps(arguments)
-    effort = EffortFile(path=arguments.out / "effort.json")
+    durations = DurationsFile(path=arguments.out / "effort.json")
     chosen = list(steps) if arguments.stage is TrainingStage.ALL else [arguments.stage]
     try:
         for stage in chosen:
             # examinations write their duration into their own figures
-            with nullcontext() if stage in EXAMINATIONS else effort.timed(stage):
+            with nullcontext() if stage in EXAMINATIONS else durations.timed(stage):
                 steps[stage]()
     except SourceError as error:
         reason = f"{error}; {WITHOUT_NETWORK}"

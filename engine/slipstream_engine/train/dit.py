@@ -77,9 +77,9 @@ class Student(nn.Module):
         return x_BFchw - self._schedule.sigma(t_BF)[..., None, None, None] * flow
 
 
-def latent_loss(said_BFchw: Tensor, batch: TrainingBatch) -> Tensor:
+def latent_loss(predicted_BFchw: Tensor, batch: TrainingBatch) -> Tensor:
     """Smooth absolute error, so that the many dull blocks do not outweigh the few with lines."""
-    error_BF = F.smooth_l1_loss(said_BFchw, batch.target_BFchw, beta=BETA, reduction="none")
+    error_BF = F.smooth_l1_loss(predicted_BFchw, batch.target_BFchw, beta=BETA, reduction="none")
     error_BF = error_BF.mean(dim=(2, 3, 4))
     return (error_BF * batch.weight_BF).sum() / batch.weight_BF.sum()
 
@@ -97,7 +97,7 @@ def train_latents(
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         batch = sampler.draw(rng, crops[step % 4 == 3], pictures=False)
-        return latent_loss(_say(student, batch, rng), batch)
+        return latent_loss(_predict(student, batch, rng), batch)
 
     return fit("dit latents", student, loss, recipe, checkpoint)
 
@@ -115,25 +115,25 @@ def train_pictures(
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         batch = sampler.draw(rng, crops[step % 4 == 3], pictures=True)
-        said_BFchw = _say(student, batch, rng)
+        predicted_BFchw = _predict(student, batch, rng)
         assert batch.target_BTHW is not None and batch.input_BTHW is not None
-        made_BTHW = student.codec.decode_clip(said_BFchw, {})
+        decoded_BTHW = student.codec.decode_clip(predicted_BFchw, {})
         # a frame without a target still says what it likes; its pictures do not count
-        wanted_BTHW = torch.where(
+        target_BTHW = torch.where(
             batch.weight_BF.repeat_interleave(4, dim=1)[..., None, None, None] > 0,
             batch.target_BTHW,
-            made_BTHW.detach(),
+            decoded_BTHW.detach(),
         )
-        total = picture_loss(made_BTHW, wanted_BTHW) + 0.1 * latent_loss(said_BFchw, batch)
-        total = total + LINES * line_loss(made_BTHW, wanted_BTHW)
-        total = total + GRID * grid_loss(made_BTHW, wanted_BTHW)
+        total = picture_loss(decoded_BTHW, target_BTHW) + 0.1 * latent_loss(predicted_BFchw, batch)
+        total = total + LINES * line_loss(decoded_BTHW, target_BTHW)
+        total = total + GRID * grid_loss(decoded_BTHW, target_BTHW)
         plain = student.codec.decode_clip(batch.input_BFchw[:1], {})
         return total + 0.2 * picture_loss(plain, batch.input_BTHW[:1])
 
     return fit("dit pictures", student, loss, recipe, checkpoint)
 
 
-def _say(student: Student, batch: TrainingBatch, rng: np.random.Generator) -> Tensor:
+def _predict(student: Student, batch: TrainingBatch, rng: np.random.Generator) -> Tensor:
     if rng.random() < SECOND_STEP_SHARE:
         return student.second_step(batch, rng)
     return student.first_step(batch, rng)

@@ -116,30 +116,30 @@ def measure(
     if chunks < FEWEST_CHUNKS:
         raise ValueError(f"chunks is {chunks}, a trend needs at least {FEWEST_CHUNKS}")
     loop_THW = _looped(clip)
-    viewer = pipeline.open(parameters)
+    stream = pipeline.open(parameters)
     rounds = {name: _Rounds() for name in ("red", "green", "blue", "contrast", "psnr_db")}
     reference: list[NDArray[np.float32]] = []
     held_mib: dict[int, float] = {}
     began, at = time.monotonic(), 0
     for chunk in range(chunks):
         frames_THW = _filmed(loop_THW, at, pipeline.geometry.frames_of(chunk), chunk)
-        made_THW = np.empty_like(frames_THW)
-        viewer.step(frames_THW, made_THW)
+        generated_THW = np.empty_like(frames_THW)
+        stream.step(frames_THW, generated_THW)
         at += len(frames_THW)
         if chunk >= ROUND_CHUNKS:  # by then the cache is full
-            seen = _levels(made_THW)
+            levels = _levels(generated_THW)
             if len(reference) < ROUND_CHUNKS:
-                reference.append(seen)
-            _note(rounds, seen, reference[chunk % ROUND_CHUNKS])
+                reference.append(levels)
+            _note(rounds, levels, reference[chunk % ROUND_CHUNKS])
         if chunk in (2 * ROUND_CHUNKS, chunks // 2, chunks - 1):
             held_mib[chunk] = resident_bytes() / 2**20
         on_chunk(chunk)
-    viewer.close()
+    stream.close()
     # the round that the others are compared with is itself to the bit, and would tip the line
     rounds["psnr_db"].means = rounds["psnr_db"].means[1:]
     start_mib, middle_mib, end_mib = (held_mib[chunk] for chunk in sorted(held_mib))
     return Drift(
-        prompt=viewer.prompts[0].text,
+        prompt=stream.prompts[0].text,
         width_px=pipeline.geometry.width_px,
         height_px=pipeline.geometry.height_px,
         chunks=chunks,
@@ -183,19 +183,19 @@ def _filmed(loop_THW: I420, at: int, count: int, chunk: int) -> I420:
     return np.asarray(np.rint(np.clip(frames + SENSOR_LEVELS * noise, 0, 255)), np.uint8)
 
 
-def _levels(made_THW: I420) -> NDArray[np.float32]:
+def _levels(generated_THW: I420) -> NDArray[np.float32]:
     """RGB `[T, 3, H, W]`, 0 to 255."""
-    rgb_TCHW = rgb_from_i420(torch.from_numpy(made_THW))
+    rgb_TCHW = rgb_from_i420(torch.from_numpy(generated_THW))
     return np.asarray((rgb_TCHW.numpy() + 1) * 127.5, np.float32)
 
 
 def _note(
-    rounds: Mapping[str, _Rounds], seen: NDArray[np.float32], before: NDArray[np.float32]
+    rounds: Mapping[str, _Rounds], levels: NDArray[np.float32], before: NDArray[np.float32]
 ) -> None:
-    for name, mean in zip(("red", "green", "blue"), seen.mean(axis=(0, 2, 3)), strict=True):
+    for name, mean in zip(("red", "green", "blue"), levels.mean(axis=(0, 2, 3)), strict=True):
         rounds[name].add(float(mean))
-    rounds["contrast"].add(float(seen.mean(axis=1).std(axis=(1, 2)).mean()))
-    error = float(np.square(seen - before).mean())
+    rounds["contrast"].add(float(levels.mean(axis=1).std(axis=(1, 2)).mean()))
+    error = float(np.square(levels - before).mean())
     rounds["psnr_db"].add(10 * float(np.log10(255**2 / (error + 1e-6))))
 
 

@@ -85,7 +85,7 @@ def held_out(size: Size, sources: Sequence[PictureSource] = HELD_OUT) -> list[He
         frames = load_pictures(source)
         clip: Clip
         if source.is_clip:
-            covered = np.stack([_cover(f, size) for f in frames[30 : 30 + size.frames]])
+            covered = np.stack([_crop_and_resize(f, size) for f in frames[30 : 30 + size.frames]])
             clip = np.asarray(covered / 255, np.float32)
         else:
             rng = np.random.default_rng([99, number])
@@ -94,8 +94,8 @@ def held_out(size: Size, sources: Sequence[PictureSource] = HELD_OUT) -> list[He
     return clips
 
 
-def _cover(frame: Frames, size: Size) -> Frames:
-    """The middle of `frame`, of the wanted shape and size."""
+def _crop_and_resize(frame: Frames, size: Size) -> Frames:
+    """Crop `frame` to the aspect of `size` around its centre, and resize it."""
     rows, columns = frame.shape[:2]
     wide = min(columns, rows * size.width_px // size.height_px)
     high = min(rows, columns * size.height_px // size.width_px)
@@ -106,17 +106,17 @@ def _cover(frame: Frames, size: Size) -> Frames:
 
 
 def stream(pipeline: DiffusionPipeline[TaehvState], clip: Clip, parameters: Parameters) -> Clip:
-    """What a viewer would see: `clip` through a fresh stream, chunk by chunk."""
+    """The generated frames of `clip`, sent through a fresh stream chunk by chunk."""
     rgb_TCHW = torch.from_numpy(np.ascontiguousarray(clip.transpose(0, 3, 1, 2))) * 2 - 1
     frames_THW = i420_from_rgb(rgb_TCHW).numpy()
-    made_THW = np.empty_like(frames_THW)
-    viewer = pipeline.open(parameters)
+    generated_THW = np.empty_like(frames_THW)
+    diffusion_stream = pipeline.open(parameters)
     at = chunk = 0
     while at + (count := pipeline.geometry.frames_of(chunk)) <= len(clip):
-        viewer.step(frames_THW[at : at + count], made_THW[at : at + count])
+        diffusion_stream.step(frames_THW[at : at + count], generated_THW[at : at + count])
         at, chunk = at + count, chunk + 1
-    seen_TCHW = rgb_from_i420(torch.from_numpy(made_THW[:at])) / 2 + 0.5
-    return seen_TCHW.permute(0, 2, 3, 1).numpy()
+    rgb_out_TCHW = rgb_from_i420(torch.from_numpy(generated_THW[:at])) / 2 + 0.5
+    return rgb_out_TCHW.permute(0, 2, 3, 1).numpy()
 
 
 @torch.inference_mode()
@@ -125,20 +125,20 @@ def codec_db(codec: Taehv, clip: Clip) -> float:
     device = next(codec.parameters()).device
     rgb_TCHW = torch.from_numpy(np.ascontiguousarray(clip.transpose(0, 3, 1, 2))).to(device) * 2 - 1
     state = codec.fresh_state()
-    made_TCHW = codec.decode(codec.encode(rgb_TCHW, state), state).clamp(-1, 1)
-    made, wanted = ((x.cpu() / 2).numpy() for x in (made_TCHW, rgb_TCHW))
-    return psnr_db(made, wanted)
+    decoded_TCHW = codec.decode(codec.encode(rgb_TCHW, state), state).clamp(-1, 1)
+    generated, target = ((x.cpu() / 2).numpy() for x in (decoded_TCHW, rgb_TCHW))
+    return psnr_db(generated, target)
 
 
-def psnr_db(made: Clip, wanted: Clip) -> float:
-    return float(-10 * np.log10(np.mean((made - wanted) ** 2) + 1e-10))
+def psnr_db(generated: Clip, target: Clip) -> float:
+    return float(-10 * np.log10(np.mean((generated - target) ** 2) + 1e-10))
 
 
-def recolour_db(clip: Clip, wanted: Clip) -> float:
+def recolour_db(clip: Clip, target: Clip) -> float:
     """PSNR of the affine map of colours that fits `wanted` best: what needs no idea of pictures."""
     colours = clip.reshape(-1, 3)
     colours = np.concatenate([colours, np.ones((len(colours), 1), np.float32)], axis=1)
-    flat = wanted.reshape(-1, 3)
+    flat = target.reshape(-1, 3)
     best, *_ = np.linalg.lstsq(colours, flat, rcond=None)
     return psnr_db(np.clip(colours @ best, 0, 1), flat)
 
@@ -151,17 +151,17 @@ def judge(
     pipeline: DiffusionPipeline[TaehvState], style: str, held: HeldOut, parameters: Parameters
 ) -> tuple[Score, Clip]:
     """The score of one style on one clip, and the pictures."""
-    made = stream(pipeline, held.clip, parameters)
-    clip = held.clip[: len(made)]
-    wanted = stylise(clip, style)
+    generated = stream(pipeline, held.clip, parameters)
+    clip = held.clip[: len(generated)]
+    target = stylise(clip, style)
     score = Score(
         style=style,
         clip=held.name,
-        psnr_db=psnr_db(made, wanted),
-        recolour_db=recolour_db(clip, wanted),
-        gradient_ratio=gradient_energy(made) / gradient_energy(wanted),
+        psnr_db=psnr_db(generated, target),
+        recolour_db=recolour_db(clip, target),
+        gradient_ratio=gradient_energy(generated) / gradient_energy(target),
     )
-    return score, made
+    return score, generated
 
 
 def judge_tint(
@@ -169,29 +169,29 @@ def judge_tint(
 ) -> TintScore:
     """The score of a style in a colour, asked for as a person would."""
     words = colour if style == IDENTITY else f"{colour} {style}"
-    made = stream(pipeline, held.clip, Parameters(prompt=words))
-    clip = held.clip[: len(made)]
-    wanted = stylise(clip, style, colour)
+    generated = stream(pipeline, held.clip, Parameters(prompt=words))
+    clip = held.clip[: len(generated)]
+    target = stylise(clip, style, colour)
     return TintScore(
         colour=colour,
         style=style,
         clip=held.name,
-        psnr_db=psnr_db(made, wanted),
-        unheeded_db=psnr_db(stylise(clip, style), wanted),
+        psnr_db=psnr_db(generated, target),
+        unheeded_db=psnr_db(stylise(clip, style), target),
     )
 
 
 def flicker_levels(
     pipeline: DiffusionPipeline[TaehvState],
     frame: NDArray[np.float32],
-    wanted: str | Parameters,
+    start: str | Parameters,
 ) -> float:
     """Mean change from frame to frame, in grey levels of 255, when nothing moves.
 
     Args:
-        wanted: a prompt, or all that the stream is to start with.
+        start: a prompt, or all parameters of the stream.
     """
-    parameters = Parameters(prompt=wanted) if isinstance(wanted, str) else wanted
+    parameters = Parameters(prompt=start) if isinstance(start, str) else start
     frames = SETTLE_FRAMES + 4 * STILL_CHUNKS
-    made = stream(pipeline, np.repeat(frame[None], frames, axis=0), parameters)
-    return float(np.abs(np.diff(made[SETTLE_FRAMES:], axis=0)).mean() * 255)
+    generated = stream(pipeline, np.repeat(frame[None], frames, axis=0), parameters)
+    return float(np.abs(np.diff(generated[SETTLE_FRAMES:], axis=0)).mean() * 255)

@@ -1,4 +1,4 @@
-"""What streaming does to finished weights: the long stream, and the table of its parts.
+"""Examines finished weights: drift of a long stream, and an ablation of the parts of streaming.
 
 Both write their figures as JSON beside the weights, and a section of the model card.
 """
@@ -19,7 +19,7 @@ from slipstream_engine.models.vae.taehv import TaehvState
 from slipstream_engine.train import evaluate, report
 from slipstream_engine.train.ablation import Ablation, Trial
 from slipstream_engine.train.drift import LOOP_FRAMES, Drift, measure, progress
-from slipstream_engine.train.durations import machine
+from slipstream_engine.train.durations import machine_description
 from slipstream_engine.train.scenes import Clip, Size
 from slipstream_engine.train.sources import PictureSource
 from slipstream_engine.train.styles import STYLES
@@ -28,8 +28,12 @@ from slipstream_engine.weights.embedded import DIT_FILE, load_embedded_bundle
 ABLATION_FILE, DRIFT_FILE, CARD_FILE = "ablation.json", "drift.json", "MODEL_CARD.md"
 
 
-class Marked(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures, and what they are of: the first digits of the SHA-256 of the transformer's file."""
+class ExaminationRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of one examination.
+
+    Args:
+        weights: first digits of the SHA-256 of the transformer's file.
+    """
 
     weights: str
     machine: str
@@ -38,7 +42,7 @@ class Marked(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
-    """What is looked at, and how long.
+    """What to examine, and for how long.
 
     Args:
         weights: a folder with the model's files.
@@ -61,25 +65,25 @@ class Examination:
 
     def drift(self) -> None:
         """Stream the loop; writes `drift.json`."""
-        parts = load_embedded_bundle(self._config, self.weights)
+        bundle = load_embedded_bundle(self._config, self.weights)
         found = measure(
-            DiffusionPipeline(self._config, parts),
+            DiffusionPipeline(self._config, bundle),
             self._loop(),
-            Parameters(prompt=_styles(parts)[0]),
+            Parameters(prompt=_styles(bundle)[0]),
             chunks=self.drift_chunks,
             on_chunk=progress(self.drift_chunks),
         )
-        self._write(DRIFT_FILE, found, report.drift_section(found, machine()))
+        self._write(DRIFT_FILE, found, report.drift_section(found, machine_description()))
 
     def ablate(self) -> None:
         """Judge every arm; writes `ablation.json`."""
         began = time.monotonic()
-        parts, preset = load_embedded_bundle(self._config, self.weights), self.preset
+        bundle, preset = load_embedded_bundle(self._config, self.weights), self.preset
         size = Size(frames=self.frames, width_px=preset.width_px, height_px=preset.height_px)
         trial = Trial(
             config=self._config,
-            parts=parts,
-            styles=_styles(parts)[: self.styles],
+            bundle=bundle,
+            styles=_styles(bundle)[: self.styles],
             clips=tuple(evaluate.held_out(size, self.held_out)),
             loop=self._loop(),
             drift_chunks=self.arm_chunks,
@@ -93,13 +97,13 @@ class Examination:
             outcomes=trial.run(),
             seconds=round(time.monotonic() - began, 1),
         )
-        self._write(ABLATION_FILE, found, report.ablation_section(found, machine()))
+        self._write(ABLATION_FILE, found, report.ablation_section(found, machine_description()))
 
     @property
     def _config(self) -> EngineConfig:
         return EngineConfig(preset=self.preset, device=self.device)
 
-    def _mark(self) -> str:
+    def _weights_digest(self) -> str:
         return hashlib.sha256((self.weights / DIT_FILE).read_bytes()).hexdigest()[:12]
 
     def _loop(self) -> Clip:
@@ -109,8 +113,10 @@ class Examination:
         return evaluate.held_out(size, self.held_out[:1])[0].clip
 
     def _write(self, name: str, found: Drift | Ablation, section: report.Section) -> None:
-        marked = Marked(weights=self._mark(), machine=machine(), found=found)
-        content = msgspec.json.format(msgspec.json.encode(marked)) + b"\n"
+        record = ExaminationRecord(
+            weights=self._weights_digest(), machine=machine_description(), found=found
+        )
+        content = msgspec.json.format(msgspec.json.encode(record)) + b"\n"
         with atomic_write(self.weights / name) as file:
             file.write(content)
         card = self.weights / CARD_FILE
@@ -120,5 +126,5 @@ class Examination:
         print("\n".join(section.lines))
 
 
-def _styles(parts: ModelBundle[TaehvState]) -> tuple[str, ...]:
-    return parts.text.vocabulary.styles or tuple(STYLES)
+def _styles(bundle: ModelBundle[TaehvState]) -> tuple[str, ...]:
+    return bundle.text.vocabulary.styles or tuple(STYLES)

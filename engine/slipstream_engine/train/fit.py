@@ -1,7 +1,7 @@
-"""The one training loop: fixed steps, cosine, averaged weights, and a checkpoint it can go on from.
+"""The training loop: fixed number of steps, cosine schedule, averaged weights, checkpoints.
 
-Every step draws its data from a generator of (seed, step), so an interrupted run that goes on sees
-what an uninterrupted one would have seen.
+Every step draws its data from a generator of (seed, step), so a resumed run sees the same data as
+an uninterrupted one.
 """
 
 import math
@@ -51,7 +51,7 @@ class Recipe:
 
 
 class Average:
-    """A moving average of a model's weights; what is shipped."""
+    """A moving average of a model's weights; the average is what is saved in the end."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -142,7 +142,11 @@ def _resume(
     average: Average,
     recipe: Recipe,
 ) -> tuple[int, list[float]]:
-    """Go on from `path` if it is there; the step to start with and the losses so far."""
+    """Resume from `path` if it exists.
+
+    Returns:
+        The step to start with and the losses so far.
+    """
     if not path.is_file():
         return 0, []
     try:
@@ -171,8 +175,8 @@ def save_tensors(
         partial.chmod(0o644)  # safetensors writes for its owner only
 
 
-def ship(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write `weights` in half precision as safetensors, never half a file.
+def save_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write `weights` in half precision as safetensors, whole or not at all.
 
     Raises:
         ValueError: if a weight is not a finite number.

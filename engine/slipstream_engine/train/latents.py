@@ -36,9 +36,9 @@ def encode_dataset(codec: Taehv, dataset: Dataset, cache: Path) -> Latents:
         targets.append(torch.stack([_encode(codec, clip) for clip in dataset.targets[n]]))
         if (n + 1) % 100 == 0:
             print(f"latents: {n + 1}/{len(dataset.styles)} clips", flush=True)
-    made = {"inputs": torch.stack(inputs), "targets": torch.stack(targets)}
-    save_tensors(cache, made)
-    return Latents(inputs_NFchw=made["inputs"], targets_NKFchw=made["targets"])
+    latents = {"inputs": torch.stack(inputs), "targets": torch.stack(targets)}
+    save_tensors(cache, latents)
+    return Latents(inputs_NFchw=latents["inputs"], targets_NKFchw=latents["targets"])
 
 
 @torch.inference_mode()

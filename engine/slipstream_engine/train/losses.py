@@ -1,4 +1,4 @@
-"""What a made picture is marked by: pixels, slopes, calm, how much line it has, and no grid.
+"""Losses of generated frames: pixels, gradients, flicker, energy of lines, and grid patterns.
 
 B batch, T frames, C channels, H height, W width; RGB in [0, 1].
 """
@@ -14,40 +14,40 @@ NEIGHBOURS = 4  # blocks to a side that are looked at together
 FAINT_SLOPE = 4e-4  # gradient energy of about five grey levels: lines below it do not matter
 
 
-def picture_loss(made_BTCHW: Tensor, wanted_BTCHW: Tensor) -> Tensor:
+def picture_loss(generated_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
     """Squared error of pixels and of their slopes, and absolute change where none is wanted.
 
     The second keeps lines sharp. The third keeps still pictures still: there the errors are so
     small that their squares would not count. Where something moves it is left out: the noise of a
     camera, which no codec keeps, would drown everything.
     """
-    error = made_BTCHW - wanted_BTCHW
+    error = generated_BTCHW - target_BTCHW
     slopes = error.diff(dim=-1).square().mean() + error.diff(dim=-2).square().mean()
-    is_still = wanted_BTCHW.diff(dim=1).abs() < STILL
-    pulse = (error.diff(dim=1).abs() * is_still).mean()
-    return 8 * error.square().mean() + 4 * slopes + 4 * pulse
+    is_still = target_BTCHW.diff(dim=1).abs() < STILL
+    flicker = (error.diff(dim=1).abs() * is_still).mean()
+    return 8 * error.square().mean() + 4 * slopes + 4 * flicker
 
 
-def line_loss(made_BTCHW: Tensor, wanted_BTCHW: Tensor) -> Tensor:
+def line_loss(generated_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
     """How far, as a logarithm, the gradient energy of small windows is from what is wanted.
 
     A squared error alone is least for lines blurred to where they might be; this asks for as much
     of them as the teacher draws, most where there is most.
     """
-    made, wanted = _energy(made_BTCHW), _energy(wanted_BTCHW)
-    weight = (wanted + FAINT_SLOPE).sqrt()
-    distance = ((made + FAINT_SLOPE) / (wanted + FAINT_SLOPE)).log().abs()
+    generated, target = _energy(generated_BTCHW), _energy(target_BTCHW)
+    weight = (target + FAINT_SLOPE).sqrt()
+    distance = ((generated + FAINT_SLOPE) / (target + FAINT_SLOPE)).log().abs()
     return (weight * distance).sum() / weight.sum()
 
 
-def grid_loss(made_BTCHW: Tensor, wanted_BTCHW: Tensor) -> Tensor:
+def grid_loss(generated_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
     """What the errors of neighbouring blocks have in common but for their mean.
 
     A small error that every block makes in the same place costs a squared error next to nothing,
     and the eye sees it first: as a grid.
     """
     error_NPyx = rearrange(
-        made_BTCHW - wanted_BTCHW,
+        generated_BTCHW - target_BTCHW,
         "b t c (y i) (x j) -> (b t c) (i j) y x",
         i=BLOCK_PX,
         j=BLOCK_PX,

@@ -1,4 +1,4 @@
-"""How much of everything: the full training, and a tiny one that shows the road is open."""
+"""The amounts of data and steps: of the full training, and of a smoke test of all stages."""
 
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,7 @@
-"""The stages of the training, each a function of what the ones before left in the folder.
+"""The stages of the training; each reads from the folder what the stages before it wrote.
 
-out/data/                the clips and what the teachers make of them
-out/checkpoints/         to go on from after an interruption, and the codec as its own stage left it
+out/data/                the clips and their stylised targets
+out/checkpoints/         to resume from, and the codec as its own stage wrote it
 out/effort.json          how long each stage took
 out/weights/             codec, dit and text as safetensors, MODEL_CARD.md, scores.json, pictures
 """
@@ -28,9 +28,9 @@ from slipstream_engine.train import codec as codec_stage
 from slipstream_engine.train import data, dit, evaluate, report, text
 from slipstream_engine.train.batches import Sampler
 from slipstream_engine.train.colours import COLOURS
-from slipstream_engine.train.durations import EffortFile
+from slipstream_engine.train.durations import DurationsFile
 from slipstream_engine.train.evaluate import HeldOut, Score, TintScore
-from slipstream_engine.train.fit import ship
+from slipstream_engine.train.fit import save_weights
 from slipstream_engine.train.latents import encode_dataset
 from slipstream_engine.train.plan import Plan
 from slipstream_engine.train.scenes import Clip, Size
@@ -62,8 +62,8 @@ class Workshop:
         return self.out / "checkpoints" / CODEC_FILE
 
     @property
-    def effort(self) -> EffortFile:
-        return EffortFile(path=self.out / "effort.json")
+    def durations(self) -> DurationsFile:
+        return DurationsFile(path=self.out / "effort.json")
 
     def checkpoint(self, name: str) -> Path:
         return self.out / "checkpoints" / f"{name}.pt"
@@ -75,13 +75,13 @@ class Workshop:
         dataset = data.load_dataset(self.data_folder)
         codec = codec_stage.make_codec(dataset, seed=self.plan.data.seed).to(self.device)
         losses = codec_stage.train_codec(codec, dataset, self.plan.codec, self.checkpoint("codec"))
-        ship(self.first_codec, codec.state_dict(), {})
+        save_weights(self.first_codec, codec.state_dict(), {})
         report.save_png(self.weights / "codec_loss.png", report.curve(losses))
 
     def make_text(self) -> None:
         scores = text.train_text(steps=self.plan.text_steps, seed=self.plan.data.seed)
         everything = text.metadata(tuple(STYLES), tuple(COLOURS))
-        ship(self.weights / TEXT_FILE, text.weights_of(scores), everything)
+        save_weights(self.weights / TEXT_FILE, text.weights_of(scores), everything)
 
     def make_dit(self) -> None:
         dataset = data.load_dataset(self.data_folder)
@@ -105,8 +105,8 @@ class Workshop:
             student, sampler, plan.finish, self.checkpoint("finish"), crops=plan.finish_crops
         )
         report.save_png(self.weights / "finish_loss.png", report.curve(losses))
-        ship(self.weights / DIT_FILE, student.dit.state_dict(), {})
-        ship(self.weights / CODEC_FILE, student.codec.state_dict(), {})
+        save_weights(self.weights / DIT_FILE, student.dit.state_dict(), {})
+        save_weights(self.weights / CODEC_FILE, student.codec.state_dict(), {})
 
     def _codec(self) -> Taehv:
         if not self.first_codec.is_file():
@@ -117,69 +117,73 @@ class Workshop:
 
     def _latents_file(self) -> Path:
         """Named by the codec, so that another one's latents are never taken for its own."""
-        mark = hashlib.sha256(self.first_codec.read_bytes()).hexdigest()[:12]
-        return self.data_folder / f"latents-{mark}.safetensors"
+        digest = hashlib.sha256(self.first_codec.read_bytes()).hexdigest()[:12]
+        return self.data_folder / f"latents-{digest}.safetensors"
 
     def evaluate(self) -> None:
         """Judge every style on held-out clips; write card, scores, pictures; list what passes."""
         preset = self.plan.preset
         config = EngineConfig(preset=preset, device=self.device, max_streams=2)
-        parts = load_embedded_bundle(config, self.weights)
+        bundle = load_embedded_bundle(config, self.weights)
         size = Size(
             frames=self.plan.judged_frames, width_px=preset.width_px, height_px=preset.height_px
         )
         clips = evaluate.held_out(size, self.plan.held_out)
         styles = list(STYLES)[: self.plan.styles_judged or None]
-        judged = [self._judge(parts, config, style, clips) for style in styles]
-        scores = [score for one in judged for score in one.scores]
+        judgements = [self._judge(bundle, config, style, clips) for style in styles]
+        scores = [score for one in judgements for score in one.scores]
         listed = [
             style
             for style in styles
             if style in OFFERED and report.means(scores, style)[0] >= self.plan.gate_db
         ]
-        tints = self._judge_tints(parts, config, clips)
+        tints = self._judge_tints(bundle, config, clips)
         colours = [
             colour for colour in COLOURS if report.tint_gain_db(tints, colour) >= self.plan.gate_db
         ]
-        flicker = {one.style: one.flicker for one in judged}
+        flicker = {one.style: one.flicker for one in judgements}
         card = report.card(scores, flicker, listed, self._facts(clips), gate_db=self.plan.gate_db)
         card = report.with_section(card, report.tint_section(tints, colours))
         with atomic_write(self.weights / "MODEL_CARD.md") as file:
             file.write(card.encode())
-        found: list[Score | TintScore] = [*scores, *tints]
-        lines = json.dumps([asdict(score) for score in found], indent=1)
+        records: list[Score | TintScore] = [*scores, *tints]
+        lines = json.dumps([asdict(score) for score in records], indent=1)
         with atomic_write(self.weights / "scores.json") as file:
             file.write(lines.encode())
-        report.save_png(self.weights / "samples.png", report.sheet([one.row for one in judged]))
+        report.save_png(self.weights / "samples.png", report.sheet([one.row for one in judgements]))
         kept = load_file(self.weights / TEXT_FILE)
-        ship(self.weights / TEXT_FILE, kept, text.metadata(listed, colours))
+        save_weights(self.weights / TEXT_FILE, kept, text.metadata(listed, colours))
         print(f"evaluate: {len(listed)} of {len(styles)} styles are listed: {', '.join(listed)}")
         print(f"evaluate: {len(colours)} of {len(COLOURS)} colours are: {', '.join(colours)}")
 
     def _judge(
         self,
-        parts: ModelBundle[TaehvState],
+        bundle: ModelBundle[TaehvState],
         config: EngineConfig,
         style: str,
         clips: Sequence[HeldOut],
     ) -> "_Judged":
-        pipeline = DiffusionPipeline(config, parts)
+        pipeline = DiffusionPipeline(config, bundle)
         scores: list[Score] = []
         pictures: list[Clip] = []
         for held in clips:
-            score, made = evaluate.judge(pipeline, style, held, Parameters(prompt=style))
+            score, generated = evaluate.judge(pipeline, style, held, Parameters(prompt=style))
             scores.append(score)
-            last = len(made) - 1
-            pictures += [held.clip[last], data.stylise(held.clip[last:][:1], style)[0], made[last]]
+            last = len(generated) - 1
+            pictures += [
+                held.clip[last],
+                data.stylise(held.clip[last:][:1], style)[0],
+                generated[last],
+            ]
         flicker = evaluate.flicker_levels(pipeline, clips[0].clip[0], style)
         gain = float(np.mean([score.gain_db for score in scores]))
         print(f"evaluate: {style}: gain {gain:+.2f} dB, flicker {flicker:.2f}", flush=True)
         return _Judged(style=style, scores=tuple(scores), flicker=flicker, row=(style, pictures))
 
     def _judge_tints(
-        self, parts: ModelBundle[TaehvState], config: EngineConfig, clips: Sequence[HeldOut]
+        self, bundle: ModelBundle[TaehvState], config: EngineConfig, clips: Sequence[HeldOut]
     ) -> list[TintScore]:
-        pipeline = DiffusionPipeline(config, parts)
+        pipeline = DiffusionPipeline(config, bundle)
         scores = [
             evaluate.judge_tint(pipeline, colour, style, held)
             for colour in list(COLOURS)[: self.plan.styles_judged or None]
@@ -208,7 +212,7 @@ class Workshop:
                 f"{plan.text_steps},",
                 f"transformer {plan.latents.steps} steps on latents, {plan.pictures.steps} on "
                 f"parts of pictures and {plan.finish.steps} on larger ones, on {self.device}.",
-                self.effort.read().line(),
+                self.durations.read().line(),
             ),
         )
 

@@ -58,12 +58,12 @@ class Scores(nn.Module):
         """Logits `[B, K]`; every text has at least one unit."""
         flat = [unit for text in texts for unit in text]
         starts = np.cumsum([0, *(len(unit.rows) for unit in flat[:-1])])
-        spoken_UK: Tensor = self.table(
+        scores_UK: Tensor = self.table(
             torch.tensor([row for unit in flat for row in unit.rows]),
             torch.from_numpy(starts),
             per_sample_weights=torch.tensor([w for unit in flat for w in unit.weights]),
         )
-        parts = torch.split(spoken_UK, [len(text) for text in texts])
+        parts = torch.split(scores_UK, [len(text) for text in texts])
         pooled = [pool(part_UK) for part_UK in parts]
         return torch.stack(pooled) + self.bias
 
@@ -71,9 +71,9 @@ class Scores(nn.Module):
 def known_words() -> tuple[str, ...]:
     """Every word of the lessons, and the pairs inside a phrase."""
     named = (*PHRASES.values(), *COLOUR_PHRASES.values())
-    taught = [phrase for phrases in named for phrase in phrases]
-    taught += [*FAINTLY, *STRONGLY]
-    everyday = [
+    named_phrases = [phrase for phrases in named for phrase in phrases]
+    named_phrases += [*FAINTLY, *STRONGLY]
+    neutral_phrases = [
         *JOINTS,
         *NEUTRAL,
         *(
@@ -81,11 +81,11 @@ def known_words() -> tuple[str, ...]:
             for frame in (*SENTENCE_FRAMES, *COLOUR_FRAMES)
         ),
     ]
-    singles = {word for text in (*taught, *everyday) for word in words(text)}
+    singles = {word for text in (*named_phrases, *neutral_phrases) for word in words(text)}
     pairs = {
         f"{left} {right}"
-        for spoken in map(words, taught)
-        for left, right in itertools.pairwise(spoken)
+        for spelled in map(words, named_phrases)
+        for left, right in itertools.pairwise(spelled)
     }
     return tuple(sorted(singles | pairs))
 
@@ -122,8 +122,8 @@ def lesson(rng: np.random.Generator) -> Lesson:
         tints[0] = FAINT_SHARE
         tints[first] = 1 - FAINT_SHARE
     text = _pick(rng, COLOUR_FRAMES).replace("{c}", words)
-    spoken = "" if plain.shares[0] == 1 and rng.random() < 0.6 else plain.text
-    return Lesson(text=text.replace("{}", spoken), shares=plain.shares, tints=tuple(tints))
+    style_text = "" if plain.shares[0] == 1 and rng.random() < 0.6 else plain.text
+    return Lesson(text=text.replace("{}", style_text), shares=plain.shares, tints=tuple(tints))
 
 
 def _plain_lesson(rng: np.random.Generator) -> Lesson:
@@ -178,14 +178,14 @@ def train_text(*, steps: int, seed: int, batch: int = 64, rate: float = 0.03) ->
         lessons = [lesson(rng) for _ in range(batch)]
         for group in optimiser.param_groups:
             group["lr"] = rate * (1 - step / steps)
-        logits_BK = scores([_heard(one.text, index, rng) for one in lessons])
-        wanted_BK = torch.tensor([one.shares + one.tints for one in lessons], dtype=torch.float32)
+        logits_BK = scores([_noisy_units(one.text, index, rng) for one in lessons])
+        target_BK = torch.tensor([one.shares + one.tints for one in lessons], dtype=torch.float32)
         widths = (len(NAMES), len(TINTS))
         loss = torch.stack(
             [
-                F.cross_entropy(said, wanted)
-                for said, wanted in zip(
-                    logits_BK.split(widths, dim=1), wanted_BK.split(widths, dim=1), strict=True
+                F.cross_entropy(logits, target)
+                for logits, target in zip(
+                    logits_BK.split(widths, dim=1), target_BK.split(widths, dim=1), strict=True
                 )
             ]
         ).sum()
@@ -197,15 +197,15 @@ def train_text(*, steps: int, seed: int, batch: int = 64, rate: float = 0.03) ->
     return scores
 
 
-def _heard(text: str, index: Index, rng: np.random.Generator) -> list[Unit]:
+def _noisy_units(text: str, index: Index, rng: np.random.Generator) -> list[Unit]:
     """The text's units; now and then a word is known by its letters only, or has another ending."""
     if rng.random() < 0.6:
         return index.units(text)
-    spoken = [
+    spelled = [
         word + str(rng.choice(ENDINGS)) if len(word) > 3 and rng.random() < 0.3 else word
         for word in words(text)
     ]
-    return [index.word(word, by_letters=bool(rng.random() < 0.5)) for word in spoken]
+    return [index.word(word, by_letters=bool(rng.random() < 0.5)) for word in spelled]
 
 
 def weights_of(scores: Scores) -> dict[str, Tensor]:

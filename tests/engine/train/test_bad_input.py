@@ -29,10 +29,10 @@ KILLS = 6
 _WRITER = """
 import sys, torch
 from pathlib import Path
-from slipstream_engine.train.fit import ship
+from slipstream_engine.train.fit import save_weights
 path = Path(sys.argv[1])
 for number in range(1, 1000):
-    ship(path, {"w": torch.full((1 << 20,), float(number))}, {})
+    save_weights(path, {"w": torch.full((1 << 20,), float(number))}, {})
     print(number, flush=True)
 """
 
@@ -173,7 +173,7 @@ def test_weights_of_another_model(tmp_path: Path, capsys: pytest.CaptureFixture[
     """weights of another shape are named with the tensor that does not fit, and what to do."""
     for name in (CODEC_FILE, DIT_FILE, TEXT_FILE):
         shutil.copy(WEIGHTS / name, tmp_path / name)
-    fit.ship(tmp_path / DIT_FILE, {"patch_embedding.weight": torch.ones(3, 3)}, {})
+    fit.save_weights(tmp_path / DIT_FILE, {"patch_embedding.weight": torch.ones(3, 3)}, {})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert train("--stage", "drift", "--weights", str(tmp_path)) == 1
     said = capsys.readouterr().err
@@ -195,10 +195,10 @@ def test_a_picture_of_another_version() -> None:
 def test_broken_weights_replace_nothing(tmp_path: Path) -> None:
     """weights that are no numbers, and a write that fails, leave the good file as it was."""
     path = tmp_path / "weights.safetensors"
-    fit.ship(path, {"w": torch.ones(2)}, {})
+    fit.save_weights(path, {"w": torch.ones(2)}, {})
     good = path.read_bytes()
     with pytest.raises(ValueError, match="w holds a value that half precision cannot"):
-        fit.ship(path, {"w": torch.tensor([1.0, float("nan")])}, {})
+        fit.save_weights(path, {"w": torch.tensor([1.0, float("nan")])}, {})
 
     with pytest.raises(OSError, match="no space left"), atomic_path(path) as partial:
         partial.write_bytes(b"half a fi")
