@@ -1,4 +1,4 @@
-"""The command: how checks are asked for, and what is printed."""
+"""The command line of `slipstream doctor`, and what it prints."""
 
 import argparse
 import asyncio
@@ -7,9 +7,9 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from slipstream_server.doctor.examination import Examined, as_json, exit_code, run_checks, summary
 from slipstream_server.doctor.finding import Check, fail
 from slipstream_server.doctor.packages import check_packages, check_python
+from slipstream_server.doctor.runner import CheckResult, as_json, exit_code, run_checks, summary
 
 _PYTHON_S = 1.0
 _IMPORT_S = 60.0  # from a cold disk
@@ -20,7 +20,7 @@ def doctor(argv: Sequence[str], environment: Mapping[str, str]) -> int:
 
     Args:
         argv: the command line after `doctor`.
-        environment: where SLIPSTREAM_* may stand.
+        environment: of the process; SLIPSTREAM_* variables are read.
     """
     parser = argparse.ArgumentParser(
         prog="slipstream doctor",
@@ -30,46 +30,46 @@ def doctor(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="findings for programs")
     parser.add_argument("--no-engine", action="store_true", help="do not start the engine")
-    asked, rest = parser.parse_known_args(argv)
+    options, rest = parser.parse_known_args(argv)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    found = asyncio.run(_run(asked, rest, environment))
-    if asked.json:
-        print(as_json(found))
+    results = asyncio.run(_run(options, rest, environment))
+    if options.json:
+        print(as_json(results))
     else:
-        print(summary(found))
-    return exit_code(found)
+        print(summary(results))
+    return exit_code(results)
 
 
 async def _run(
-    asked: argparse.Namespace, rest: Sequence[str], environment: Mapping[str, str]
-) -> list[Examined]:
-    found: list[Examined] = []
+    options: argparse.Namespace, rest: Sequence[str], environment: Mapping[str, str]
+) -> list[CheckResult]:
+    results: list[CheckResult] = []
 
-    def tell(one: Examined) -> None:
-        found.append(one)
-        if not asked.json:
-            print(one.lines(), flush=True)
+    def report(result: CheckResult) -> None:
+        results.append(result)
+        if not options.json:
+            print(result.lines(), flush=True)
 
     installation = (
         Check(name="python", run=check_python, deadline_s=_PYTHON_S),
         Check(name="packages", run=check_packages, deadline_s=_IMPORT_S),
     )
-    async for one in run_checks(installation):
-        tell(one)
-    if exit_code(found):
-        return found
-    # what follows is made of the packages, so it could not be imported before
+    async for result in run_checks(installation):
+        report(result)
+    if exit_code(results):
+        return results
+    # these import the packages, which had to be checked first
     from slipstream_server.config import read_config
-    from slipstream_server.doctor.survey import checks_for
+    from slipstream_server.doctor.check_list import checks_for
     from slipstream_server.errors import ConfigError
 
     try:
         config = read_config(rest, environment)
     except ConfigError as error:
         finding = fail(str(error), "correct it; slipstream --help lists all settings")
-        tell(Examined(check="settings", finding=finding, took_ms=0.0))
-        return found
-    checks = checks_for(config, now_s=int(time.time()), engine=not asked.no_engine)
-    async for one in run_checks(checks):
-        tell(one)
-    return found
+        report(CheckResult(check="settings", finding=finding, took_ms=0.0))
+        return results
+    checks = checks_for(config, now_s=int(time.time()), engine=not options.no_engine)
+    async for result in run_checks(checks):
+        report(result)
+    return results

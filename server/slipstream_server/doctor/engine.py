@@ -1,4 +1,4 @@
-"""The engine, in its own process: what it would run on, its weights, and a chunk made by it."""
+"""The engine, in its own process: its device, its weights, and a first chunk."""
 
 import asyncio
 import contextlib
@@ -25,20 +25,20 @@ from slipstream_server.engine.supervisor import Supervisor
 from slipstream_server.engine_status import EngineState
 from slipstream_server.errors import SlipstreamError
 
-_ASK_AGAIN_S = 0.05
+_POLL_S = 0.05
 _GIB = 1 << 30
 _INSTALL = "pip install 'slipstream[engine]', or serve without a model: --pipeline echo"
 
 
 class EngineFailed(Exception):
-    """The child has ended in failure; the text is its last line."""
+    """The engine process has failed; the message is its last line of output."""
 
 
 async def inspect_engine(config: ServerConfig) -> Inspection:
-    """What the engine says of this machine; ended if it is not waited for.
+    """Run `inspect` of the engine; its process is killed if the wait is cancelled.
 
     Raises:
-        EngineFailed: if it cannot be asked.
+        EngineFailed: if it fails, or its output cannot be read.
     """
     command = [sys.executable, "-m", "slipstream_engine", "inspect", "--preset", config.preset]
     for name in ("size", "codec", "device", "weights"):
@@ -65,10 +65,10 @@ async def inspect_engine(config: ServerConfig) -> Inspection:
 
 
 class EngineChecks:
-    """Checks that share one question to the engine.
+    """Checks that share one inspection of the engine.
 
     Args:
-        config: what it would be started with.
+        config: of the server that would start it.
     """
 
     def __init__(self, config: ServerConfig) -> None:
@@ -76,8 +76,8 @@ class EngineChecks:
         self._inspection: Inspection | EngineFailed | None = None
 
     async def check_device(self) -> Finding:
-        """Whether the model has something to run on."""
-        found = await self._ask()
+        """Whether there is a device for the model."""
+        found = await self._inspect()
         if isinstance(found, EngineFailed):
             return fail(f"the engine cannot be asked: {found}", _INSTALL)
         if found.device_problem:
@@ -85,8 +85,8 @@ class EngineChecks:
         return judge_device(found, self._config, has_driver=shutil.which("nvidia-smi") is not None)
 
     async def check_weights(self) -> Finding:
-        """Whether the preset's files are there."""
-        found = await self._ask()
+        """Whether the files of the preset's weights are there."""
+        found = await self._inspect()
         if isinstance(found, EngineFailed):
             return fail("not looked for: the engine cannot be asked", _INSTALL)
         if found.weights is None:
@@ -96,7 +96,7 @@ class EngineChecks:
             return fail(reason, pull or "install the package anew")
         return ok(f"preset {self._config.preset}: all files are in {found.weights}")
 
-    async def _ask(self) -> Inspection | EngineFailed:
+    async def _inspect(self) -> Inspection | EngineFailed:
         if self._inspection is None:
             try:
                 self._inspection = await inspect_engine(self._config)
@@ -106,7 +106,7 @@ class EngineChecks:
 
 
 def judge_device(found: Inspection, config: ServerConfig, *, has_driver: bool) -> Finding:
-    """Whether what the engine would run on is what the machine could give."""
+    """Whether the engine uses the best device of the machine."""
     gpus = ", ".join(f"{gpu.name} ({gpu.memory_bytes / _GIB:.0f} GiB)" for gpu in found.gpus)
     text = f"torch {found.torch} on {found.device}" + (f", GPUs: {gpus}" if gpus else "")
     if found.device == "cpu" and not config.device:
@@ -135,34 +135,34 @@ def _advice(found: Inspection) -> str:
 
 
 class _FirstChunk:
-    """A listener that waits for one chunk."""
+    """A listener that waits for the first chunk."""
 
     def __init__(self) -> None:
-        self.came: asyncio.Future[ChunkBack] = asyncio.get_running_loop().create_future()
+        self.received: asyncio.Future[ChunkBack] = asyncio.get_running_loop().create_future()
 
     def on_chunk(self, back: ChunkBack) -> None:
-        if not self.came.done():
-            self.came.set_result(back)
+        if not self.received.done():
+            self.received.set_result(back)
 
     def on_dropped(self, chunk: int) -> None:
         self.on_lost("the engine gave the chunk up: it would have been later than --age-ms-target")
 
     def on_lost(self, reason: str) -> None:
-        if not self.came.done():
-            self.came.set_exception(EngineFailed(reason))
+        if not self.received.done():
+            self.received.set_exception(EngineFailed(reason))
 
     def on_slot_free(self) -> None:
-        """The next chunk could come."""
+        """Only one chunk is sent."""
 
     def on_applied(self, applied: Applied) -> None:
-        """Nothing is changed here."""
+        """No update is sent."""
 
     def on_update_refused(self, refused: UpdateRefused) -> None:
-        """Nothing is changed here."""
+        """No update is sent."""
 
 
 async def check_engine(config: ServerConfig) -> Finding:
-    """Whether the engine starts and gives back a chunk."""
+    """Whether the engine starts and generates a chunk."""
     began_s = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
         async with running_engine(config, pool) as supervisor:
@@ -181,31 +181,31 @@ async def check_engine(config: ServerConfig) -> Finding:
 
 
 async def _started(supervisor: Supervisor[EngineClient]) -> EngineClient:
-    """The engine once it is ready. Raises EngineFailed at its first death."""
+    """The client of the engine once it is ready. Raises EngineFailed if it ends before."""
     while True:
         status = supervisor.status
         if status.state is EngineState.READY:
             return supervisor.require()
         if status.state is EngineState.DOWN:
             raise EngineFailed(status.detail)
-        await asyncio.sleep(_ASK_AGAIN_S)
+        await asyncio.sleep(_POLL_S)
 
 
 async def _one_chunk(client: EngineClient) -> tuple[ChunkBack, float]:
-    """A chunk of a moving picture through the engine, and how long it took in ms."""
+    """Send one chunk to the engine; returns the generated one, and how long it took in ms."""
     listener = _FirstChunk()
     stream = await client.open(Parameters(), listener)
     try:
         captured_ns = now_ns()
-        await stream.submit(_moving(client.ready.geometry), captured_ns=captured_ns)
-        back = await listener.came
+        await stream.submit(_moving_ramp(client.ready.geometry), captured_ns=captured_ns)
+        back = await listener.received
     finally:
         stream.close()
     return back, (now_ns() - captured_ns) / 1e6
 
 
-def _moving(geometry: Geometry) -> list[I420]:
-    """The first chunk of a grey ramp that moves."""
+def _moving_ramp(geometry: Geometry) -> list[I420]:
+    """The first chunk of a moving grey ramp, frames `[H * 3 // 2, W]`."""
     rows, width = geometry.frame_shape
     ramp = np.arange(width, dtype=np.uint16)
     return [

@@ -1,4 +1,7 @@
-"""What a check found. Needs the standard library only: it must work where little else does."""
+"""What a check is and what it finds.
+
+Only the standard library is imported, as the packages may be broken.
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What was found, and, unless all is well, what to do.
+    """The outcome of a check, with advice unless all is well.
 
     Raises:
         ValueError: if a finding that is not ok gives no advice.
@@ -29,12 +32,12 @@ class Finding:
 
 
 def ok(found: str) -> Finding:
-    """All is well."""
+    """Nothing is wrong."""
     return Finding(verdict=Verdict.OK, found=found)
 
 
 def warn(found: str, advice: str) -> Finding:
-    """It works, or may; something will be missed."""
+    """It works, or may, with a drawback."""
     return Finding(verdict=Verdict.WARN, found=found, advice=advice)
 
 
@@ -45,13 +48,13 @@ def fail(found: str, advice: str) -> Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One question and who answers it.
+    """A check that can be run.
 
     Args:
-        name: stands before what is found.
-        run: answers; may raise whatever it likes.
-        deadline_s: by when it must have answered.
-        late: what to do where it has not.
+        name: printed before the finding.
+        run: makes the finding; an exception counts as a failure.
+        deadline_s: how long it may take.
+        late: the advice where it takes longer.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What the machine has: memory, shared memory, descriptors, clocks."""
+"""The machine: memory, shared memory, open files, clocks."""
 
 import os
 import time
@@ -12,17 +12,17 @@ from slipstream_server.doctor.finding import Finding, fail, ok, warn
 
 _MIB = 1 << 20
 _SMALL_MIB = 1024  # server and embedded model together hold 0.6 GiB
-_REAL_MIB = 16 << 10  # the text encoder alone is 11 GB while it is read
+_REAL_MIB = 16 << 10  # reading the text encoder alone takes 11 GB
 _FILES_PER_CALL = 16  # sockets of every address, and the decoder's pipes
 _FILES_OWN = 64
-_BEFORE_THIS_CODE_S = 1_735_689_600  # 2025-01-01: an unset clock says less
+_BEFORE_THIS_CODE_S = 1_735_689_600  # 2025-01-01: a clock before that is not set
 _SLOW_CLOCKS = ("hpet", "acpi_pm", "jiffies")
 _CLOCKSOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 async def check_memory(config: ServerConfig, *, proc: Path = Path("/proc")) -> Finding:
-    """Whether what is free will do for the preset."""
+    """Whether free memory is enough for the preset."""
     free = free_mib(proc, _CGROUP)
     if free is None:
         return ok("this system does not say how much memory is free")
@@ -38,7 +38,7 @@ async def check_memory(config: ServerConfig, *, proc: Path = Path("/proc")) -> F
 
 
 def free_mib(proc: Path, cgroup: Path) -> int | None:
-    """What a new process may take: the machine's or, where that is less, the container's."""
+    """Memory a new process may use: the machine's or, where that is less, the container's."""
     lines = _text(proc / "meminfo").splitlines()
     fields = dict(line.split(":", 1) for line in lines if ":" in line)
     if "MemAvailable" not in fields:
@@ -51,7 +51,7 @@ def free_mib(proc: Path, cgroup: Path) -> int | None:
 
 
 def _text(path: Path) -> str:
-    """Of a small file of the kernel's; empty if it cannot be read."""
+    """The content of a small file; empty if it cannot be read."""
     try:
         return path.read_text().strip()
     except OSError:
@@ -59,7 +59,7 @@ def _text(path: Path) -> str:
 
 
 async def check_shared_memory(config: ServerConfig) -> Finding:
-    """Whether pixels can cross to the engine: an arena is made, written and read."""
+    """Whether shared memory works: an arena is made, written and read."""
     layout = Layout(
         geometry=Geometry(width_px=640, height_px=480, first_chunk_frames=5, chunk_frames=4),
         lanes=config.max_streams,
@@ -74,18 +74,18 @@ async def check_shared_memory(config: ServerConfig) -> Finding:
             f"{layout.total_bytes // _MIB} MiB of {kind} cannot be had: {error.strerror}",
             "raise the memory limit, or allow memfd_create in the container's seccomp profile",
         )
-    place = arena.input(0, 0)
-    place[:] = 1
-    came_through = bool((place == 1).all())
-    del place
+    slot_THW = arena.input(0, 0)
+    slot_THW[:] = 1
+    is_kept = bool((slot_THW == 1).all())
+    del slot_THW
     arena.close()
-    if not came_through:
+    if not is_kept:
         return fail(f"{kind} does not keep what is written", "report this kernel; use another")
     return ok(f"{layout.total_bytes // _MIB} MiB of {kind} for {config.max_streams} streams")
 
 
 async def check_open_files(config: ServerConfig) -> Finding:
-    """Whether every call may have its sockets."""
+    """Whether the limit of open files is enough for every call's sockets."""
     try:
         import resource
     except ImportError:
@@ -95,7 +95,7 @@ async def check_open_files(config: ServerConfig) -> Finding:
 
 
 def judge_open_files(soft: int, hard: int, *, calls: int) -> Finding:
-    """Whether a limit does for so many calls; -1 is none."""
+    """Whether the limits (-1: none) are enough for `calls`."""
     wanted = _FILES_OWN + _FILES_PER_CALL * calls
     if soft < 0 or soft >= wanted:
         return ok(f"{'no limit' if soft < 0 else soft}, {calls} calls want {wanted}")
@@ -107,7 +107,7 @@ def judge_open_files(soft: int, hard: int, *, calls: int) -> Finding:
 
 
 async def check_clock(*, clocksource: Path = _CLOCKSOURCE) -> Finding:
-    """Whether the wall clock is set, by which certificates and passwords end, and is fast."""
+    """Whether the wall clock is set (certificates expire by it), and fast to read."""
     now_s = time.time()
     if now_s < _BEFORE_THIS_CODE_S:
         return fail(

@@ -1,4 +1,4 @@
-"""The media stack: a call to ourselves, and the codecs at work."""
+"""The media stack: a call from this process to itself, and the codecs."""
 
 import asyncio
 from collections.abc import Callable
@@ -38,7 +38,7 @@ _BITRATE_BPS = 2_000_000
 
 
 async def check_call() -> Finding:
-    """Whether a caller on this machine gets through: offer, answer, ICE over UDP, DTLS."""
+    """Whether a call on this machine connects: offer, answer, ICE over UDP, DTLS."""
     with ThreadPoolExecutor(1) as pool:
         encoding = AdaptiveEncoder(
             codec=X264,
@@ -70,13 +70,13 @@ async def check_call() -> Finding:
 
 
 async def _call(caller: RTCPeerConnection, peer: PeerConnection) -> Finding:
-    through = asyncio.Event()
+    connected = asyncio.Event()
 
-    def changed() -> None:
+    def on_state() -> None:
         if caller.connectionState == "connected":
-            through.set()
+            connected.set()
 
-    caller.on("connectionstatechange", changed)
+    caller.on("connectionstatechange", on_state)
     caller.addTrack(VideoStreamTrack())
     caller.createDataChannel("parameters")
     bound_gathering(caller, media_addressing=MediaAddressing(loopback=True))
@@ -88,12 +88,12 @@ async def _call(caller: RTCPeerConnection, peer: PeerConnection) -> Finding:
         await peer.add_candidate(candidate)
     await peer.add_candidate(None)
     await peer.connected.wait()
-    await through.wait()
+    await connected.wait()
     return ok("a caller on this machine gets through: ICE, DTLS, aiortc as we know it")
 
 
 async def check_codecs() -> Finding:
-    """Whether H.264 and VP8 come out of their decoders as they went in."""
+    """Whether H.264 and VP8 frames are encoded and decoded."""
     broken = {
         name: reason
         for name, attempt in (("H264", _try_h264), ("VP8", _try_vp8))
@@ -109,7 +109,7 @@ async def check_codecs() -> Finding:
 async def check_nvenc(
     config: ServerConfig, *, works: Callable[[H264Codec], bool] = can_encode
 ) -> Finding:
-    """Whether the graphics card encodes; a single frame tells."""
+    """Whether the graphics card encodes, tried on one frame."""
     if await asyncio.to_thread(works, NVENC):
         used = "used" if config.video_encoder == "auto" else "used with --video-encoder auto"
         return ok(f"NVENC encodes; it is {used}")

@@ -1,4 +1,4 @@
-"""The way to the page and back: port, certificate, secure context, UDP."""
+"""The network: port, certificate, secure context, UDP."""
 
 import asyncio
 import contextlib
@@ -26,12 +26,12 @@ _SOON = datetime.timedelta(days=14)
 
 
 async def check_port(config: ServerConfig) -> Finding:
-    """Whether the port can be had, or is ours already."""
+    """Whether the port is free, or a Slipstream server has it already."""
     try:
         listener = await asyncio.to_thread(bind, config.host, config.port)
     except PortBusy as error:
         reason, _, advice = str(error).partition("; ")
-        if version := await _slipstream_there(config):
+        if version := await _running_version(config):
             return warn(
                 f"Slipstream {version} is running on port {config.port} already",
                 "stop it before you start another, or choose another --port",
@@ -41,12 +41,12 @@ async def check_port(config: ServerConfig) -> Finding:
         return ok(f"{config.host} port {listener.getsockname()[1]} is free")
 
 
-async def _slipstream_there(config: ServerConfig) -> str:
-    """The version of the server of ours that has the port; empty if it is none of ours."""
+async def _running_version(config: ServerConfig) -> str:
+    """The version of the Slipstream server on the port; empty if another program has it."""
     host = "localhost" if is_wildcard(config.host) else config.host
     host = f"[{host}]" if ":" in host else host
     trusting = ssl.create_default_context()
-    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE  # nothing is told it
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE  # no secret is sent
     with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError, OSError):
         async with (
             asyncio.timeout(_ASK_S),
@@ -72,17 +72,17 @@ async def check_page(config: ServerConfig) -> Finding:
 
 
 async def check_tls(config: ServerConfig) -> Finding:
-    """Whether the certificate can be served, holds for the names, and lasts."""
+    """Whether the certificate can be served, names the addresses, and does not expire soon."""
     try:
         certificate = certificate_for(config)
     except ConfigError as error:
         reason, _, advice = str(error).partition("; ")
         return fail(reason, advice or "look at the files named by --tls-cert and --tls-key")
-    assert certificate is not None, "asked only where https is"
+    assert certificate is not None, "the check runs only with https"
     found = f"valid to {certificate.expires:%Y-%m-%d}, for {', '.join(certificate.names)}"
     if certificate.expires - datetime.datetime.now(datetime.UTC) < _SOON:
         return warn(found, "renew it; browsers refuse the page once it has run out")
-    # where it names hosts, one of them is likely ours, under a name this machine does not know
+    # a host name in it may well be this machine's, though the machine does not know it
     names_hosts = not all(_is_address(name) for name in certificate.names)
     reached = lan_addresses() if is_wildcard(config.host) else (config.host,)
     if not names_hosts and not set(reached) & set(certificate.names):
@@ -99,7 +99,7 @@ def _is_address(name: str) -> bool:
 
 
 async def check_udp(config: ServerConfig) -> Finding:
-    """Whether datagrams of a media packet's size pass, on every address that would be offered."""
+    """Whether datagrams of a media packet's size pass on every address that candidates carry."""
     addresses = ["127.0.0.1", *([] if config.is_loopback else lan_addresses())]
     lost = {address: reason for address in addresses if (reason := await _udp_failure(address))}
     if not lost:
@@ -112,23 +112,23 @@ async def check_udp(config: ServerConfig) -> Finding:
 
 
 async def _udp_failure(address: str) -> str | None:
-    """Why a datagram to oneself does not arrive; None if it does."""
+    """Why a datagram to this machine itself does not arrive; None if it does."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     loop = asyncio.get_running_loop()
     payload = bytes(range(256)) * (_DATAGRAM_BYTES // 256)
     with (
-        socket.socket(family, socket.SOCK_DGRAM) as there,
-        socket.socket(family, socket.SOCK_DGRAM) as here,
+        socket.socket(family, socket.SOCK_DGRAM) as receiver,
+        socket.socket(family, socket.SOCK_DGRAM) as sender,
     ):
-        there.setblocking(False)
-        here.setblocking(False)
+        receiver.setblocking(False)
+        sender.setblocking(False)
         try:
-            there.bind((address, 0))
-            await loop.sock_sendto(here, payload, there.getsockname()[:2])
+            receiver.bind((address, 0))
+            await loop.sock_sendto(sender, payload, receiver.getsockname()[:2])
             async with asyncio.timeout(_UDP_S):
-                came = await loop.sock_recv(there, 2 * _DATAGRAM_BYTES)
+                received = await loop.sock_recv(receiver, 2 * _DATAGRAM_BYTES)
         except TimeoutError:
             return f"nothing came within {_UDP_S:g} s"
         except OSError as error:
             return error.strerror or errno.errorcode.get(error.errno or 0, "unknown")
-    return None if came == payload else "it came changed"
+    return None if received == payload else "it came changed"

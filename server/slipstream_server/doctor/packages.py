@@ -1,5 +1,8 @@
-"""Python and the packages. Imports nothing but the standard library by itself: each package is
-imported here, so that one that is broken is named."""
+"""Python and the packages.
+
+Only the standard library is imported at the top: each package is imported by its check, so that a
+broken one can be named.
+"""
 
 import importlib
 import importlib.metadata
@@ -9,7 +12,7 @@ from collections.abc import Iterable
 
 from slipstream_server.doctor.finding import Finding, fail, ok, warn
 
-# what the server cannot start without; the ranges stand in the installed metadata
+# required by the server; the version ranges are in the installed metadata
 NEEDED = (
     "aiohttp",
     "aioice",
@@ -26,7 +29,7 @@ _CLAUSE = re.compile(r"^(>=|<=|==|!=|<|>)\s*([0-9][0-9.]*)$")
 
 
 async def check_python() -> Finding:
-    """Which Python this is; pip has seen to the version."""
+    """Which Python runs; pip has checked its version."""
     return ok(
         f"{platform.python_implementation()} {platform.python_version()} on "
         f"{platform.system()} {platform.machine()}"
@@ -58,13 +61,13 @@ def import_failure(name: str) -> str | None:
     """Why a package cannot be imported; None if it can."""
     try:
         importlib.import_module(name.replace("-", "_"))
-    except Exception as error:  # a broken package raises whatever it runs into
+    except Exception as error:  # a broken package may raise anything
         return f"{type(error).__name__}: {error}"
     return None
 
 
 def installed_version(name: str) -> str:
-    """Of an installed package; empty if it does not say."""
+    """The version of an installed package; empty if it is unknown."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -84,7 +87,7 @@ def requirements() -> Iterable[tuple[str, str]]:
 
 
 def is_within(version: str, allowed: str) -> bool:
-    """Whether a version lies in a range like `>=1.16,<1.17`; what cannot be read does."""
+    """Whether a version is in a range like `>=1.16,<1.17`; clauses of other forms are ignored."""
     if not version:
         return True
     for clause in allowed.split(","):

@@ -17,8 +17,8 @@ import yarl
 from slipstream_protocol.inspection import Gpu, Inspection
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor import engine, machine, media, network
-from slipstream_server.doctor.examination import exit_code, run_checks, summary
 from slipstream_server.doctor.finding import Check, Finding, Verdict, fail, ok, warn
+from slipstream_server.doctor.runner import exit_code, run_checks, summary
 from slipstream_server.http.certificates import self_signed
 
 from tests.server.command import slipstream

@@ -1,4 +1,4 @@
-"""STUN and TURN servers: whether they answer, what they see of us, whether they know us.
+"""STUN and TURN servers: whether they answer, our address as they see it, our credentials.
 
 Source: RFC 8489 (STUN), RFC 8656 (TURN).
 """
@@ -9,11 +9,13 @@ import ssl
 import time
 from typing import Any
 
+import aiohttp
 from aioice import stun, turn
 from aiortc.rtcicetransport import parse_stun_turn_uri
 
 from slipstream_server.doctor.finding import Finding, fail, ok, warn
 from slipstream_server.ice.gathering import GATHER_S, IceServer
+from slipstream_server.ice.turn_providers import HostedTurnRefused, Provider, fetch
 
 STUN_ANSWER_S = 5.0
 _UNAUTHORIZED = (401, 441)
@@ -21,61 +23,61 @@ _FORBIDDEN = 403
 _QUOTA = (486, 508)
 
 
-class _Client(asyncio.DatagramProtocol):
-    """A STUN client for one question."""
+class _StunClient(asyncio.DatagramProtocol):
+    """Sends one binding request."""
 
     def __init__(self) -> None:
         self.error: OSError | None = None
         self._transport: asyncio.DatagramTransport | None = None
-        self._asked: dict[bytes, stun.Transaction] = {}
+        self._requests: dict[bytes, stun.Transaction] = {}
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        with contextlib.suppress(Exception):  # what cannot be read is no answer
+        with contextlib.suppress(Exception):  # a malformed message is no answer
             message = stun.parse_message(data)
-            if asked := self._asked.get(message.transaction_id):
-                asked.response_received(message, addr)
+            if request := self._requests.get(message.transaction_id):
+                request.response_received(message, addr)
 
     def send_stun(self, message: stun.Message, addr: tuple[str, int]) -> None:
-        assert self._transport is not None, "it is connected before it asks"
+        assert self._transport is not None, "it is connected before it sends"
         self._transport.sendto(bytes(message))
 
-    async def ask(self, addr: tuple[str, int]) -> tuple[str, int]:
-        """Our address as the server sees it."""
+    async def mapped_address(self, addr: tuple[str, int]) -> tuple[str, int]:
+        """Our address as the server at `addr` sees it."""
         request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
         transaction = stun.Transaction(request, addr, self)
-        self._asked[request.transaction_id] = transaction
+        self._requests[request.transaction_id] = transaction
         response, _ = await transaction.run()
-        seen: tuple[str, int] = response.attributes["XOR-MAPPED-ADDRESS"]
-        return seen
+        mapped: tuple[str, int] = response.attributes["XOR-MAPPED-ADDRESS"]
+        return mapped
 
 
-class _Place(asyncio.DatagramProtocol):
-    """A place on a TURN server."""
+class _Allocation(asyncio.DatagramProtocol):
+    """A TURN allocation, from its making to its release."""
 
     def __init__(self) -> None:
-        self.given_back = asyncio.Event()
+        self.released = asyncio.Event()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.given_back.set()
+        self.released.set()
 
 
 async def check_stun(server: IceServer) -> Finding:
-    """Whether a STUN server answers, how fast, and what it sees."""
+    """Whether a STUN server answers, how fast, and with which address of ours."""
     began_s = time.monotonic()
     loop = asyncio.get_running_loop()
     try:
-        where = parse_stun_turn_uri(server.urls)
-        host, port = where["host"], where["port"]
+        uri = parse_stun_turn_uri(server.urls)
+        host, port = uri["host"], uri["port"]
         async with asyncio.timeout(STUN_ANSWER_S):
             transport, client = await loop.create_datagram_endpoint(
-                _Client, remote_addr=(host, port)
+                _StunClient, remote_addr=(host, port)
             )
             with contextlib.closing(transport):
                 own = transport.get_extra_info("sockname")
-                seen = await client.ask((host, port))
+                mapped = await client.mapped_address((host, port))
     except TimeoutError:
         return fail(
             f"{server.urls} does not answer within {STUN_ANSWER_S:g} s",
@@ -86,15 +88,15 @@ async def check_stun(server: IceServer) -> Finding:
     except (OSError, stun.TransactionError) as error:
         return fail(f"{server.urls} cannot be asked: {error}", "name another with --stun")
     took_ms = (time.monotonic() - began_s) * 1000
-    nat = "as we are" if seen[0] == own[0] else f"behind a NAT ({own[0]} here)"
-    found = f"{server.urls} answers in {took_ms:.0f} ms, sees us at {seen[0]}, {nat}"
+    nat = "as we are" if mapped[0] == own[0] else f"behind a NAT ({own[0]} here)"
+    found = f"{server.urls} answers in {took_ms:.0f} ms, sees us at {mapped[0]}, {nat}"
     if took_ms > GATHER_S * 1000:
         return warn(found, f"answers after {GATHER_S:g} s are left out of calls: name a nearer one")
     return ok(found)
 
 
 async def check_turn(server: IceServer, *, minted: bool) -> Finding:
-    """Whether a TURN server lets us relay: a place is taken and given back.
+    """Whether a TURN server relays for us: makes an allocation and releases it.
 
     Args:
         minted: whether the credentials were made from a secret.
@@ -102,7 +104,7 @@ async def check_turn(server: IceServer, *, minted: bool) -> Finding:
     began_s = time.monotonic()
     try:
         async with asyncio.timeout(STUN_ANSWER_S):
-            relayed, seen = await _allocate(server)
+            relayed, mapped = await _allocate(server)
     except TimeoutError:
         return fail(
             f"{server.urls} does not answer within {STUN_ANSWER_S:g} s",
@@ -117,44 +119,60 @@ async def check_turn(server: IceServer, *, minted: bool) -> Finding:
     except (OSError, stun.TransactionError) as error:
         return fail(f"{server.urls} cannot be asked: {error}", "is it running on that port?")
     took_ms = (time.monotonic() - began_s) * 1000
-    return ok(f"{server.urls} relays at {relayed[0]} for us at {seen[0]}, in {took_ms:.0f} ms")
+    return ok(f"{server.urls} relays at {relayed[0]} for us at {mapped[0]}, in {took_ms:.0f} ms")
+
+
+async def check_turn_provider(provider: Provider) -> Finding:
+    """Whether a provider of hosted TURN answers with credentials."""
+    try:
+        servers = await fetch(provider)
+    except HostedTurnRefused as error:
+        return fail(
+            f"{provider.name} gives no TURN credentials: {error}", "check its key and token"
+        )
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        return fail(
+            f"{provider.name} cannot be asked for TURN credentials: {error or 'no answer'}",
+            "calls go on without its relay; is this machine online, may it speak https?",
+        )
+    return ok(f"{provider.name} gives {len(servers)} STUN and TURN servers")
 
 
 async def _allocate(server: IceServer) -> tuple[tuple[str, int], tuple[str, int]]:
-    """Where it relays, and how it sees us; the place is given back."""
-    where = parse_stun_turn_uri(server.urls)
-    transport, place = await turn.create_turn_endpoint(
-        _Place,
-        server_addr=(where["host"], where["port"]),
+    """The relayed address, and ours as the server sees it; the allocation is released."""
+    uri = parse_stun_turn_uri(server.urls)
+    transport, allocation = await turn.create_turn_endpoint(
+        _Allocation,
+        server_addr=(uri["host"], uri["port"]),
         username=server.username,
         password=server.credential,
-        ssl=where["scheme"] == "turns",
-        transport=where["transport"],
+        ssl=uri["scheme"] == "turns",
+        transport=uri["transport"],
     )
     relayed = transport.get_extra_info("sockname")
-    seen = transport.get_extra_info("related_address")
+    mapped = transport.get_extra_info("related_address")
     transport.close()
-    await place.given_back.wait()
-    return relayed, seen
+    await allocation.released.wait()
+    return relayed, mapped
 
 
 def _refused(server: IceServer, error: stun.TransactionFailed, *, minted: bool) -> Finding:
     code, reason = error.response.attributes.get("ERROR-CODE", (0, "it does not say why"))
-    said = f"{server.urls} answers {code} {reason}".rstrip()
+    answer = f"{server.urls} answers {code} {reason}".rstrip()
     if code in _UNAUTHORIZED and server.username is None:
-        return fail(f"{said}: it wants a user", "set --turn-username and --turn-credential")
+        return fail(f"{answer}: it wants a user", "set --turn-username and --turn-credential")
     if code in _UNAUTHORIZED and minted:
         return fail(
-            f"{said}: it does not know our credentials",
+            f"{answer}: it does not know our credentials",
             "--turn-secret must be its static-auth-secret, and both clocks must be right",
         )
     if code in _UNAUTHORIZED:
         return fail(
-            f"{said}: user name {server.username!r} or its password is wrong",
+            f"{answer}: user name {server.username!r} or its password is wrong",
             "check --turn-username and --turn-credential",
         )
     if code == _FORBIDDEN:
-        return fail(f"{said}: we may not relay", "allow this machine in its settings")
+        return fail(f"{answer}: we may not relay", "allow this machine in its settings")
     if code in _QUOTA:
-        return warn(f"{said}: it is full", "raise its quota (coturn: user-quota, total-quota)")
-    return fail(said, "its log says more")
+        return warn(f"{answer}: it is full", "raise its quota (coturn: user-quota, total-quota)")
+    return fail(answer, "its log says more")

@@ -1,14 +1,16 @@
-"""What the doctor says of STUN and TURN servers, each failure in its own words."""
+"""doctor/stun_turn.py: what is found of STUN and TURN servers, and the advice for each failure."""
 
 import socket
 from contextlib import closing
 
 import pytest
 from slipstream_server.config import ServerConfig
-from slipstream_server.doctor import relays
+from slipstream_server.doctor import stun_turn
 from slipstream_server.doctor.finding import Finding, Verdict
 from slipstream_server.ice.gathering import IceServer, ice_servers
+from slipstream_server.ice.turn_providers import cloudflare
 
+from tests.server.ice.test_turn_providers import KEY, TOKEN, running
 from tests.server.relay import Relay, relaying
 
 
@@ -17,29 +19,29 @@ async def ask_turn(relay: Relay, username: str | None, credential: str | None) -
         server = IceServer(
             urls=f"turn:127.0.0.1:{relay.port}", username=username, credential=credential
         )
-        return await relays.check_turn(server, minted=False)
+        return await stun_turn.check_turn(server, minted=False)
 
 
 async def test_a_stun_server_that_answers() -> None:
-    """its time and our address are told."""
+    """with its time and our address."""
     async with relaying(Relay()) as relay:
         server = IceServer(urls=f"stun:127.0.0.1:{relay.port}")
-        found = await relays.check_stun(server)
+        found = await stun_turn.check_stun(server)
     assert found.verdict is not Verdict.FAIL
     assert "sees us at 127.0.0.1, as we are" in found.found
 
 
 async def test_a_silent_stun_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relays, "STUN_ANSWER_S", 0.2)
+    monkeypatch.setattr(stun_turn, "STUN_ANSWER_S", 0.2)
     async with relaying(Relay(silent=True)) as relay:
-        found = await relays.check_stun(IceServer(urls=f"stun:127.0.0.1:{relay.port}"))
+        found = await stun_turn.check_stun(IceServer(urls=f"stun:127.0.0.1:{relay.port}"))
     assert found.verdict is Verdict.FAIL
     assert "does not answer within 0.2 s" in found.found
     assert "a silent STUN server holds up every call" in found.advice
 
 
 async def test_a_name_that_is_none_is_told() -> None:
-    found = await relays.check_stun(IceServer(urls="stun:no-such-host.invalid:3478"))
+    found = await stun_turn.check_stun(IceServer(urls="stun:no-such-host.invalid:3478"))
     assert found.verdict is Verdict.FAIL
     assert "stun:no-such-host.invalid:3478 cannot be asked" in found.found
 
@@ -74,7 +76,7 @@ async def test_a_wrong_secret_is_told() -> None:
     async with relaying(Relay()) as relay:
         config = ServerConfig(turn=f"turn:127.0.0.1:{relay.port}", turn_secret="wrong")
         (server,) = ice_servers(config, name="doctor", now_s=0)
-        said = await relays.check_turn(server, minted=True)
+        said = await stun_turn.check_turn(server, minted=True)
     assert said.verdict is Verdict.FAIL
     assert "it does not know our credentials" in said.found
     assert "--turn-secret must be its static-auth-secret" in said.advice
@@ -95,7 +97,7 @@ async def test_a_refusal_is_quoted(refusal: tuple[int, str], verdict: Verdict, f
 
 
 async def test_a_silent_turn_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relays, "STUN_ANSWER_S", 0.2)
+    monkeypatch.setattr(stun_turn, "STUN_ANSWER_S", 0.2)
     said = await ask_turn(Relay({"ann": "right"}, silent=True), "ann", "right")
     assert said.verdict is Verdict.FAIL
     assert "does not answer within 0.2 s" in said.found
@@ -106,6 +108,17 @@ async def test_a_closed_port_is_told() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
     server = IceServer(urls=f"turn:127.0.0.1:{port}?transport=tcp", username="a", credential="b")
-    said = await relays.check_turn(server, minted=False)
+    said = await stun_turn.check_turn(server, minted=False)
     assert said.verdict is Verdict.FAIL
     assert "cannot be asked" in said.found
+
+
+async def test_a_provider_gives_credentials_or_a_reason() -> None:
+    async with running() as (_, origin):
+        good = await stun_turn.check_turn_provider(cloudflare(KEY, TOKEN, origin=origin))
+        assert good.found == "Cloudflare gives 3 STUN and TURN servers"
+        bad = await stun_turn.check_turn_provider(cloudflare(KEY, "wrong", origin=origin))
+        assert "answers 401 Unauthorized" in bad.found
+        assert bad.advice == "check its key and token"
+    gone = await stun_turn.check_turn_provider(cloudflare(KEY, TOKEN, origin="http://127.0.0.1:9"))
+    assert "cannot be asked for TURN credentials" in gone.found

@@ -1,19 +1,16 @@
-"""What callers reach the media by: the ports that were set aside, and relays of a provider."""
+"""The UDP ports that are reserved for media."""
 
 import errno
 import socket
 
-import aiohttp
-
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor.finding import Finding, fail, ok, warn
-from slipstream_server.ice.turn_providers import HostedTurnRefused, Provider, fetch
 
 
 async def check_media_ports(config: ServerConfig) -> Finding:
-    """How many of the ports set aside for media can be had."""
+    """How many of the ports of `media_ports` are free."""
     ports = config.media_addressing.ports
-    assert ports is not None, "asked only where there are some"
+    assert ports is not None, "the check runs only where they are set"
     free = sum(_is_free(port) for port in range(ports.low, ports.high + 1))
     found = f"{free} of the {len(ports)} UDP ports {ports} are free"
     if not free:
@@ -33,19 +30,3 @@ def _is_free(port: int) -> bool:
                 return False
             raise
     return True
-
-
-async def check_hosted(provider: Provider) -> Finding:
-    """Whether a provider gives credentials for its relays."""
-    try:
-        servers = await fetch(provider)
-    except HostedTurnRefused as error:
-        return fail(
-            f"{provider.name} gives no TURN credentials: {error}", "check its key and token"
-        )
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        return fail(
-            f"{provider.name} cannot be asked for TURN credentials: {error or 'no answer'}",
-            "calls go on without its relay; is this machine online, may it speak https?",
-        )
-    return ok(f"{provider.name} gives {len(servers)} STUN and TURN servers")

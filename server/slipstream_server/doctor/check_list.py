@@ -1,11 +1,11 @@
-"""Which checks there are for given settings, in the order in which they build on each other."""
+"""The checks for given settings, each after those that it depends on."""
 
 import functools
 from collections.abc import Awaitable, Callable, Iterator
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.doctor import engine as engines
-from slipstream_server.doctor import machine, media, network, reach, relays
+from slipstream_server.doctor import engine as engine_checks
+from slipstream_server.doctor import machine, media, media_ports, network, stun_turn
 from slipstream_server.doctor.finding import Check, Finding
 from slipstream_server.ice.gathering import ice_servers
 from slipstream_server.ice.turn_providers import configured_providers
@@ -19,11 +19,11 @@ _ENGINE_LATE = "its log above says how far it came; a slow disk or too little me
 
 
 def checks_for(config: ServerConfig, *, now_s: int, engine: bool) -> Iterator[Check]:
-    """All but those of the installation.
+    """All checks but those of the installation.
 
     Args:
-        now_s: the wall clock, which TURN credentials end by.
-        engine: whether the engine is asked and started too.
+        now_s: the wall clock, in seconds since 1970; TURN credentials expire by it.
+        engine: whether the engine is inspected and started too.
     """
 
     def check(
@@ -41,16 +41,16 @@ def checks_for(config: ServerConfig, *, now_s: int, engine: bool) -> Iterator[Ch
         yield check("tls", network.check_tls)
     yield check("udp", network.check_udp)
     if config.media_ports:
-        yield check("media ports", reach.check_media_ports)
+        yield check("media ports", media_ports.check_media_ports)
     for server in ice_servers(config, name="doctor", now_s=now_s):
         if server.urls.startswith("stun"):
-            ask = functools.partial(relays.check_stun, server)
+            run = functools.partial(stun_turn.check_stun, server)
         else:
-            ask = functools.partial(relays.check_turn, server, minted=bool(config.turn_secret))
-        yield Check(name=server.urls.partition(":")[0], run=ask, deadline_s=_QUICK_S)
+            run = functools.partial(stun_turn.check_turn, server, minted=bool(config.turn_secret))
+        yield Check(name=server.urls.partition(":")[0], run=run, deadline_s=_QUICK_S)
     for provider in configured_providers(config):
-        ask = functools.partial(reach.check_hosted, provider)
-        yield Check(name="relays", run=ask, deadline_s=_CALL_S)
+        run = functools.partial(stun_turn.check_turn_provider, provider)
+        yield Check(name="relays", run=run, deadline_s=_CALL_S)
     yield Check(name="codecs", run=media.check_codecs, deadline_s=_CALL_S)
     yield check("nvenc", media.check_nvenc)
     yield Check(name="call", run=media.check_call, deadline_s=_CALL_S)
@@ -61,12 +61,12 @@ def checks_for(config: ServerConfig, *, now_s: int, engine: bool) -> Iterator[Ch
 def _engine_checks(config: ServerConfig) -> Iterator[Check]:
     is_small = config.pipeline == "echo" or config.preset == "tiny"
     if config.pipeline != "echo":
-        asked = engines.EngineChecks(config)
-        yield Check(name="device", run=asked.check_device, deadline_s=_INSPECT_S)
-        yield Check(name="weights", run=asked.check_weights, deadline_s=_INSPECT_S)
+        inspected = engine_checks.EngineChecks(config)
+        yield Check(name="device", run=inspected.check_device, deadline_s=_INSPECT_S)
+        yield Check(name="weights", run=inspected.check_weights, deadline_s=_INSPECT_S)
     yield Check(
         name="engine",
-        run=functools.partial(engines.check_engine, config),
+        run=functools.partial(engine_checks.check_engine, config),
         deadline_s=_ENGINE_S if is_small else _REAL_ENGINE_S,
         late=_ENGINE_LATE,
     )
