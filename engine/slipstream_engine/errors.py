@@ -1,7 +1,7 @@
-"""What can go wrong in more than one room, each with a text that says what to do.
+"""Errors that more than one package raises; their texts say what to do.
 
 Exception
-+-- AdmissionError: no room for a stream now
++-- AdmissionError: no capacity for another stream now
 +-- ValueError
 |   +-- CheckpointError: weights that cannot be used
 +-- ImportError

@@ -1,4 +1,4 @@
-"""How far a long job is, on a terminal as a bar, in a log as a line now and then."""
+"""Progress of a long job: a bar on a terminal, a few lines in a log."""
 
 import sys
 from typing import TextIO
@@ -24,7 +24,7 @@ class Progress:
         self._lines = 0
 
     def show(self, done: int, *, now_s: float) -> None:
-        """Say that `done` are done."""
+        """Report that `done` of the total are done."""
         if self._stream.isatty():
             end = "\n" if done >= self._total else ""
             self._stream.write(f"\r{self._bar(done)} {self._text(done, now_s)}\x1b[K{end}")

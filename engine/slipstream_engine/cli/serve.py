@@ -41,7 +41,7 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--age-ms-target",
         type=milliseconds,
         default=1000.0,
-        help="age of its oldest frame by which a chunk should be made (default: 1000)",
+        help="age of its oldest frame at which a chunk should be done (default: 1000)",
     )
     parser.set_defaults(run=run_serve)
 

@@ -1,4 +1,4 @@
-"""What each part of the streaming is good for: the same judgement with that part changed."""
+"""An ablation of streaming: the same scores with one part changed at a time."""
 
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ from slipstream_engine.train.scenes import Clip
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """One way to run the model."""
+    """One arm of the ablation: a way to run the model."""
 
     name: str
     preset: Preset
@@ -55,7 +55,7 @@ class Ablation(msgspec.Struct, frozen=True, kw_only=True, tag="ablation"):
 
 
 def arms(preset: Preset) -> list[Arm]:
-    """As it is served, then with one thing changed each."""
+    """The model as it is served, then with one thing changed in each arm."""
     no_sinks = replace(preset, cache=replace(preset.cache, sinks=0))
     steps = preset.schedule.step_list
     return [
@@ -87,7 +87,7 @@ def arms(preset: Preset) -> list[Arm]:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trial:
-    """What every arm is judged by.
+    """The model and the clips that every arm is judged on.
 
     Args:
         config: of the model as it is served.
@@ -102,7 +102,7 @@ class Trial:
     drift_chunks: int
 
     def run(self) -> tuple[ArmOutcome, ...]:
-        """Judge every arm; each is told as it is done."""
+        """Judge every arm, and print a line for each."""
         outcomes = []
         for arm in arms(self.config.preset):
             one = self.judge(arm)

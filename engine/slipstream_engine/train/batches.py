@@ -1,4 +1,4 @@
-"""What the transformer sees in one training step: cuts of clips, their targets, and the words.
+"""Batches for the transformer: crops of clips, their targets, and prompt embeddings.
 
 A sample is three latent frames: what stands in the cache (a sink, the frame before) and the present
 one, or a stream's first chunk and the next.
@@ -100,9 +100,9 @@ class Sampler:
             input_BTHW=self._stack([row.input_pixels for row in rows]),
         )
 
-    def _stack(self, parts: Sequence[Tensor | None]) -> Tensor | None:
-        here = [part for part in parts if part is not None]
-        return torch.stack(here).to(self._device) if here else None
+    def _stack(self, tensors: Sequence[Tensor | None]) -> Tensor | None:
+        present = [tensor for tensor in tensors if tensor is not None]
+        return torch.stack(present).to(self._device) if present else None
 
     def _row(
         self, rng: np.random.Generator, crop: Crop, *, is_start: bool, pictures: bool
@@ -130,12 +130,14 @@ class Sampler:
         code = share * self._code(n, k) + (1 - share) * self._code(n, other)
         if not pictures:
             return _Row(input=seen, target=target, code=code)
-        wanted = share * self._cut_pixels(cut, k) + (1 - share) * self._cut_pixels(cut, other)
+        target_pixels = share * self._cut_pixels(cut, k) + (1 - share) * self._cut_pixels(
+            cut, other
+        )
         return _Row(
             input=seen,
             target=target,
             code=code,
-            target_pixels=wanted,
+            target_pixels=target_pixels,
             input_pixels=self._cut_pixels(cut, -1),
         )
 

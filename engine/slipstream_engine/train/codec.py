@@ -26,7 +26,7 @@ SAMPLE_FRAMES = 8
 BATCH = 6
 LEAST_LIVE = 0.5
 MOTION = 2.0  # moving components are taken before still ones of this much more variance
-DULL = 1e-3  # a channel that varies less than this share of the liveliest says nothing
+DULL = 1e-3  # a channel whose deviation is below this share of the largest carries nothing
 
 
 def make_codec(dataset: Dataset, params: TaehvParams = TINY, *, seed: int) -> Taehv:

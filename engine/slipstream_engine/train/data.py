@@ -46,7 +46,7 @@ class Dataset:
 
 
 def stylise(clip: Clip, name: str, colour: str = AS_IT_COMES) -> Clip:
-    """`clip` `[T, H, W, 3]` as the teacher of style `name` wants it, tinted if so asked."""
+    """`clip` `[T, H, W, 3]` in style `name`, tinted if a colour is given."""
     styled = clip if name == IDENTITY else np.stack([STYLES[name](frame) for frame in clip])
     return styled if colour == AS_IT_COMES else np.stack([tint(frame, colour) for frame in styled])
 
@@ -107,7 +107,7 @@ def _fill(folder: Path, config: DataConfig, material: Sequence[Footage]) -> None
     styles = _deal(config, np.random.default_rng([config.seed, 1]))
     tints = np.zeros_like(styles)
     tints[:, -1] = 1 + np.arange(config.clips) % len(COLOURS)
-    styles[:: len(COLOURS) // 2, -1] = 0  # a colour alone is what is asked for most
+    styles[:: len(COLOURS) // 2, -1] = 0  # users ask most often for a colour alone
     inputs = _create(folder / "inputs.npy", (config.clips, *shape))
     targets = _create(folder / "targets.npy", (config.clips, config.targets, *shape))
     for n in range(config.clips):
@@ -129,7 +129,7 @@ def _create(path: Path, shape: tuple[int, ...]) -> np.memmap[tuple[int, ...], np
 
 
 def load_dataset(folder: Path) -> Dataset:
-    """What `build` made.
+    """Load what `build` wrote.
 
     Raises:
         FileNotFoundError: if there is no complete data in `folder`.

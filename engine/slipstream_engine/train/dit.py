@@ -1,12 +1,12 @@
-"""The transformer's stage: it learns to say the styled picture, the way it will be run.
+"""The transformer's stage: it learns to predict the stylised clip, as it is run by the pipeline.
 
-Noise is as often the same in every frame as fresh, its strength is drawn over the whole range of
-the live control, and the timestep that is fed is the one the pipeline will feed. One batch in eight
-is a second step: the model's own picture, noised again a little.
+Half of the batches have the same noise in every frame, the others fresh noise. The noise scale is
+drawn from the whole range of the live control, and the timestep is the one that the pipeline feeds.
+One batch in eight is a second step: the model's own output, renoised a little.
 
-Two ways to learn: latents against latents, until colours and lines are there; then decoded pictures
-against pictures, the decoder learning along (and kept a codec by plain pairs), in small parts at
-first and in larger ones at last, as it is run.
+There are two phases: latents against latents, until colours and lines are there; then decoded
+frames against target frames, where the decoder is trained too (undistorted pairs keep it a codec).
+Crops are small at first and larger at the end.
 
 B batch, F latent frames, c latent channels, h w latent size; T frames, H W pixels.
 """
@@ -26,10 +26,10 @@ from slipstream_engine.train.batches import WINDOW_LATENTS, Crop, Sampler, Train
 from slipstream_engine.train.fit import Recipe, fit
 from slipstream_engine.train.losses import grid_loss, line_loss, picture_loss
 
-BETA = 0.3  # where the latent loss turns from square to straight
+BETA = 0.3  # error at which the latent loss turns from quadratic to linear
 SECOND_STEP_SHARE = 0.12
-LINES = 0.1  # weight of the loss of lines; much more of it draws lines that are not there
-GRID = 64.0  # weight of what all blocks do wrong alike
+LINES = 0.1  # weight of line_loss; much more of it draws lines that are not there
+GRID = 64.0  # weight of grid_loss
 
 
 class Student(nn.Module):
@@ -43,7 +43,7 @@ class Student(nn.Module):
         self._schedule = FlowSchedule(schedule, dit.device)
 
     def first_step(self, batch: TrainingBatch, rng: np.random.Generator) -> Tensor:
-        """The clean latents the model says for a batch of noised inputs."""
+        """The clean latents that the model predicts from a batch of noised inputs."""
         size, frames = batch.input_BFchw.shape[:2]
         low, high = self.schedule_params.noise_scale_range
         drawn = rng.uniform(low, high, (size, 1)) + rng.uniform(-0.03, 0.03, (size, frames))
@@ -53,7 +53,7 @@ class Student(nn.Module):
         return self._clean(x_BFchw, self._schedule.first_timestep(scale_BF), batch)
 
     def second_step(self, batch: TrainingBatch, rng: np.random.Generator) -> Tensor:
-        """The clean latents said for the model's own, noised again as between two steps."""
+        """The clean latents predicted from the model's own, renoised as between two steps."""
         with torch.no_grad():
             own_BFchw = self.first_step(batch, rng)
         later = self.schedule_params.step_list[1:]
@@ -118,7 +118,7 @@ def train_pictures(
         predicted_BFchw = _predict(student, batch, rng)
         assert batch.target_BTHW is not None and batch.input_BTHW is not None
         decoded_BTHW = student.codec.decode_clip(predicted_BFchw, {})
-        # a frame without a target still says what it likes; its pictures do not count
+        # frames without a target do not count: their target is what was decoded
         target_BTHW = torch.where(
             batch.weight_BF.repeat_interleave(4, dim=1)[..., None, None, None] > 0,
             batch.target_BTHW,

@@ -79,7 +79,7 @@ class TintScore:
 
 
 def held_out(size: Size, sources: Sequence[PictureSource] = HELD_OUT) -> list[HeldOut]:
-    """The clips to judge by: films as they are, photographs under a moving camera."""
+    """The clips to judge by: videos as they are, photographs under a moving camera."""
     clips = []
     for number, source in enumerate(sources):
         frames = load_pictures(source)
@@ -135,7 +135,7 @@ def psnr_db(generated: Clip, target: Clip) -> float:
 
 
 def recolour_db(clip: Clip, target: Clip) -> float:
-    """PSNR of the affine map of colours that fits `wanted` best: what needs no idea of pictures."""
+    """PSNR of the affine map of colours that fits `target` best: what needs no model."""
     colours = clip.reshape(-1, 3)
     colours = np.concatenate([colours, np.ones((len(colours), 1), np.float32)], axis=1)
     flat = target.reshape(-1, 3)
@@ -167,7 +167,7 @@ def judge(
 def judge_tint(
     pipeline: DiffusionPipeline[TaehvState], colour: str, style: str, held: HeldOut
 ) -> TintScore:
-    """The score of a style in a colour, asked for as a person would."""
+    """The score of a style in a colour, with a prompt as a user would write it."""
     words = colour if style == IDENTITY else f"{colour} {style}"
     generated = stream(pipeline, held.clip, Parameters(prompt=words))
     clip = held.clip[: len(generated)]

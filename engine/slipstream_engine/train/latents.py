@@ -1,4 +1,4 @@
-"""Every clip and target as latents, made once: the encoder rests while the transformer learns.
+"""All clips and targets as latents, encoded once before the transformer is trained.
 
 N clips, K targets, F latent frames, c latent channels, h w latent size.
 """

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-STILL = 1 / 255  # a wanted change below it is none
+STILL = 1 / 255  # a smaller change of the target counts as none
 WINDOW_PX = 8
 BLOCK_PX = 8  # what one latent stands for
 NEIGHBOURS = 4  # blocks to a side that are looked at together
@@ -15,7 +15,7 @@ FAINT_SLOPE = 4e-4  # gradient energy of about five grey levels: lines below it 
 
 
 def picture_loss(generated_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
-    """Squared error of pixels and of their slopes, and absolute change where none is wanted.
+    """Squared error of pixels and of their slopes, and absolute change where the target has none.
 
     The second keeps lines sharp. The third keeps still pictures still: there the errors are so
     small that their squares would not count. Where something moves it is left out: the noise of a
@@ -29,7 +29,7 @@ def picture_loss(generated_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
 
 
 def line_loss(generated_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
-    """How far, as a logarithm, the gradient energy of small windows is from what is wanted.
+    """How far, as a logarithm, the gradient energy of small windows is from the target's.
 
     A squared error alone is least for lines blurred to where they might be; this asks for as much
     of them as the teacher draws, most where there is most.

@@ -14,7 +14,7 @@ class Plan:
     """A whole training.
 
     Args:
-        preset: the model to make, at the size it is made for.
+        preset: the model to train, at its own frame size.
         latents, pictures, finish: the phases of the transformer, each with two crop sizes.
         styles_judged: how many styles to evaluate; 0 for all.
         gate_db: the mean gain a style needs to be offered.

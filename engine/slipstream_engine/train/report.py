@@ -1,4 +1,4 @@
-"""What the training leaves beside the weights: model card, sheet of pictures, loss curves."""
+"""What the training writes beside the weights: model card, sample images, loss curves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ LEARNED_FROM = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the card says besides the scores, as lines ready to read."""
+    """Lines of the card besides the scores."""
 
     how: tuple[str, ...]
     sizes: tuple[str, ...]
@@ -136,8 +136,8 @@ def tint_section(scores: Sequence[TintScore], listed: Sequence[str]) -> Section:
             gain = np.mean([score.gain_db for score in of_both])
             psnr = np.mean([score.psnr_db for score in of_both])
             cells.append(f"{gain:+.1f} ({psnr:.1f})")
-        told = "yes" if colour in listed else "no"
-        table.append(f"| {colour} | {' | '.join(cells)} | {told} |")
+        is_listed = "yes" if colour in listed else "no"
+        table.append(f"| {colour} | {' | '.join(cells)} | {is_listed} |")
     return Section(
         title="Colours",
         lines=(

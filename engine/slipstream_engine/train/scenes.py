@@ -70,12 +70,12 @@ def travel(material: Footage, size: Size, rng: np.random.Generator) -> Clip:
     return moving[:, :, ::-1] if flip else moving
 
 
-def _play(available: int, wanted: int, rng: np.random.Generator) -> tuple[int, int]:
+def _play(available: int, frames: int, rng: np.random.Generator) -> tuple[int, int]:
     """First frame and stride to play a source by; a picture stands still."""
-    if available < wanted:
+    if available < frames:
         return 0, 0
-    stride = int(rng.integers(1, min(3, (available - 1) // max(1, wanted - 1)) + 1))
-    return int(rng.integers(0, available - stride * (wanted - 1))), stride
+    stride = int(rng.integers(1, min(3, (available - 1) // max(1, frames - 1)) + 1))
+    return int(rng.integers(0, available - stride * (frames - 1))), stride
 
 
 def _view(

@@ -1,4 +1,4 @@
-"""The text stage: scores learned from sentences made of the styles' words and everyday ones.
+"""The text stage: learns scores of styles from generated sentences.
 
 S styles, C colours, K both, N rows of the table, U units of a text, B batch.
 """
@@ -104,7 +104,7 @@ def codes() -> Tensor:
 
 
 def lesson(rng: np.random.Generator) -> Lesson:
-    """One made-up sentence."""
+    """One generated sentence."""
     plain = _plain_lesson(rng)
     if rng.random() >= COLOUR_SHARE:
         return plain
