@@ -1,4 +1,4 @@
-"""The server put together: engine, sessions, HTTP; and how it starts and stops."""
+"""The application: engine, sessions and HTTP put together, started and stopped."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 SESSIONS = web.AppKey("sessions", SessionRegistry)
 _BACKLOG = 128
-LAST_REQUESTS_S = 2.0  # what is still being asked may take so long once the server stops
+LAST_REQUESTS_S = 2.0  # how long requests may still take once the server stops
 
 
 def version() -> str:
@@ -136,19 +136,19 @@ AppFactory = Callable[[ServerConfig, Path], AbstractAsyncContextManager[web.Appl
 
 async def serve(
     config: ServerConfig,
-    house: AppFactory,
+    app_factory: AppFactory,
     *,
     tls: ssl.SSLContext | None,
     stop: asyncio.Event,
     started: Callable[[int], None],
 ) -> None:
-    """Serve until `stop`: first the port is ours, then the engine starts, then calls may come.
+    """Serve until `stop`: bind the port, start the engine, then accept requests.
 
     Args:
-        house: the application, from the settings and the folder of the page's files, with all that
-            has to run for it.
-        tls: of a server of https.
-        started: called with the port, once it is listened on.
+        app_factory: makes the application from the settings and the folder of the page's files, and
+            runs what it needs.
+        tls: with it HTTPS is served.
+        started: called with the port, once the server listens.
 
     Raises:
         PortBusy: if the port is taken.
@@ -156,7 +156,7 @@ async def serve(
     """
     listener = bind(config.host, config.port)
     with contextlib.closing(listener):
-        async with house(config, web_root()) as app:
+        async with app_factory(config, web_root()) as app:
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=LAST_REQUESTS_S)
             await runner.setup()
             try:
@@ -180,7 +180,7 @@ async def single_process(config: ServerConfig, page: Path) -> AsyncIterator[web.
 async def _listening(
     runner: web.AppRunner, listener: socket.socket, tls: ssl.SSLContext | None
 ) -> AsyncIterator[None]:
-    """Callers are taken in while the block runs."""
+    """Accept connections while the block runs."""
     if tls is None:
         await web.SockSite(runner, listener, backlog=_BACKLOG).start()
         yield
@@ -205,10 +205,10 @@ async def running_engine(
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A TCP socket on the port, not yet listened on.
+    """A TCP socket that listens on the port.
 
     Raises:
-        PortBusy: if it cannot be had.
+        PortBusy: if the port cannot be bound.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(

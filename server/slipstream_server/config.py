@@ -14,7 +14,7 @@ from slipstream_server.errors import ConfigError
 from slipstream_server.media_addressing import MediaAddressing, PortRange
 
 ENVIRONMENT_PREFIX = "SLIPSTREAM_"
-_USUAL_VARIABLES = (  # as those who give them out name them
+_PROVIDER_VARIABLES = (  # as the providers name them
     "CLOUDFLARE_TURN_KEY_ID",
     "CLOUDFLARE_TURN_API_TOKEN",
     "TWILIO_ACCOUNT_SID",
@@ -30,53 +30,68 @@ def _setting(default: Any, help_text: str) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
-    """Everything that can be set; each field is a flag, a variable and a key of the file.
+    """All settings; each field is a flag, an environment variable and a key of the file.
 
     Raises:
-        ConfigError: if a value cannot be.
+        ConfigError: if a value is not allowed.
     """
 
     host: str = _setting("127.0.0.1", "address to listen on; any but a loopback one needs a token")
     port: int = _setting(8080, "TCP port of the page and the API; 0 takes any free one")
-    tls: str = _setting("", "self-signed: serve https with a certificate made here, once")
+    tls: str = _setting("", "self-signed: serve https with a certificate made at the first start")
     tls_cert: str = _setting("", "PEM file of your own certificate chain; serves https")
     tls_key: str = _setting("", "PEM file of its private key")
-    token: str = _setting("", "secret that callers must bring, as ?token= or Bearer")
+    token: str = _setting("", "secret that callers must send, as ?token= or as a Bearer token")
     pipeline: str = _setting("diffusion", "what the engine runs: diffusion or echo")
     preset: str = _setting("tiny", "model of the pipeline")
     size: str = _setting(
-        "", "WIDTHxHEIGHT of the engine's frames; as preset and machine allow unless set"
+        "", "WIDTHxHEIGHT of the engine's frames; chosen for preset and machine unless set"
     )
     codec: str = _setting(
         "", "wan, taehv or wan+taehv (encoder+decoder); the preset's own unless set"
     )
     device: str = _setting("", "torch device of the engine; a GPU where there is one unless set")
-    weights: str = _setting("", "folder of pulled weights; the usual one unless set")
+    weights: str = _setting("", "folder of downloaded weights; the engine's default unless set")
     compile: str = _setting("", "graph (CUDA graphs) or inductor (torch.compile); none unless set")
-    threads: int = _setting(0, "CPU threads of the engine's arithmetic; 0 leaves it to the engine")
-    max_streams: int = _setting(2, "viewers with a camera at the same time")
-    max_viewers: int = _setting(8, "watchers of other people's streams at the same time")
-    media_workers: int = _setting(1, "processes that take calls; with 1 the server does it itself")
-    hold_s: float = _setting(30.0, "seconds a stream waits for its viewer after a break; 0: ends")
-    offers_per_minute: int = _setting(
-        60, "calls one address may begin in a minute, this machine 20 times as many; 0: no limit"
+    threads: int = _setting(0, "CPU threads of the engine's arithmetic; 0: the engine chooses")
+    max_streams: int = _setting(2, "streams at the same time, each with its camera")
+    max_viewers: int = _setting(8, "viewers of other people's streams at the same time")
+    media_workers: int = _setting(1, "processes that serve calls; 1: the server's own process does")
+    hold_s: float = _setting(
+        30.0, "seconds a stream is held for its camera to come back; 0: it ends"
     )
-    video_kbps: int = _setting(4000, "the most a picture sent may take, in kbit/s")
-    video_encoder: str = _setting("x264", "x264, or auto: the graphics card's where that works")
-    smooth: bool = _setting(False, "let browsers even out a bad link, at the price of delay")
+    offers_per_minute: int = _setting(
+        60,
+        "calls that one address may begin in a minute, this machine 20 times as many; 0: no limit",
+    )
+    video_kbps: int = _setting(4000, "the highest bitrate of sent video, in kbit/s")
+    video_encoder: str = _setting(
+        "x264", "x264, or auto: NVENC of the graphics card where it works"
+    )
+    smooth: bool = _setting(False, "let browsers buffer against jitter, which adds delay")
     media_ports: str = _setting("", "UDP ports of media, LOW-HIGH; any free ones unless set")
-    public_ip: str = _setting("", "address to tell callers where a NAT hides this machine's own")
+    public_ip: str = _setting("", "public address of this machine behind a NAT, sent to callers")
     stun: str = _setting("", "STUN server, stun:host:port; none unless set")
     turn: str = _setting("", "TURN server, turn:host:port[?transport=tcp]; none unless set")
     turn_username: str = _setting("", "fixed user name for the TURN server")
     turn_credential: str = _setting("", "fixed password for the TURN server")
-    turn_secret: str = _setting("", "coturn's static-auth-secret; mints credentials per session")
-    cloudflare_turn_key_id: str = _setting("", "of Cloudflare's TURN, or CLOUDFLARE_TURN_KEY_ID")
-    cloudflare_turn_api_token: str = _setting("", "its secret, or CLOUDFLARE_TURN_API_TOKEN")
-    twilio_account_sid: str = _setting("", "of Twilio's TURN, or TWILIO_ACCOUNT_SID")
-    twilio_auth_token: str = _setting("", "its secret, or TWILIO_AUTH_TOKEN")
-    ttff_ms_target: float = _setting(1000.0, "target: offer to first generated frame sent, in ms")
-    age_ms_target: float = _setting(1000.0, "target: p95 of capture to sent, in ms")
+    turn_secret: str = _setting(
+        "", "coturn's static-auth-secret; each session gets its own credentials"
+    )
+    cloudflare_turn_key_id: str = _setting(
+        "", "key id of Cloudflare's TURN; also read from CLOUDFLARE_TURN_KEY_ID"
+    )
+    cloudflare_turn_api_token: str = _setting(
+        "", "its API token; also read from CLOUDFLARE_TURN_API_TOKEN"
+    )
+    twilio_account_sid: str = _setting(
+        "", "account SID of Twilio's TURN; also read from TWILIO_ACCOUNT_SID"
+    )
+    twilio_auth_token: str = _setting("", "its auth token; also read from TWILIO_AUTH_TOKEN")
+    ttff_ms_target: float = _setting(
+        1000.0, "target: from offer to first generated frame sent, in ms"
+    )
+    age_ms_target: float = _setting(1000.0, "target: p95 of the time from capture to sent, in ms")
     miss_ratio_target: float = _setting(0.01, "target: share of chunks later than their deadline")
     log_level: str = _setting("info", "debug, info, warning or error")
 
@@ -142,7 +157,7 @@ class ServerConfig:
 
     @property
     def media_addressing(self) -> MediaAddressing:
-        """Where the media of calls are reached."""
+        """The ports and addresses of calls' media."""
         ports = PortRange.parse(self.media_ports) if self.media_ports else None
         return MediaAddressing(loopback=self.is_loopback, ports=ports, public_ip=self.public_ip)
 
@@ -190,10 +205,10 @@ def read_config(argv: Sequence[str], environment: Mapping[str, str]) -> ServerCo
 
     Args:
         argv: the command line after the program's name.
-        environment: where SLIPSTREAM_* may stand.
+        environment: of the process; SLIPSTREAM_* variables are read.
 
     Raises:
-        ConfigError: if a value cannot be, the file cannot be read, or a key is unknown.
+        ConfigError: if a value is not allowed, the file cannot be read, or a key is unknown.
         SystemExit: by argparse, for --help and for unknown flags.
     """
     given = vars(_parser().parse_args(argv))
@@ -204,7 +219,7 @@ def read_config(argv: Sequence[str], environment: Mapping[str, str]) -> ServerCo
         values |= _from_file(Path(path))
     values |= {
         variable.lower(): environment[variable]
-        for variable in _USUAL_VARIABLES
+        for variable in _PROVIDER_VARIABLES
         if variable in environment
     }
     values |= _from_texts(

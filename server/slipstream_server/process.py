@@ -1,4 +1,4 @@
-"""How a process of the server runs: its log, its loop, how its threads take turns."""
+"""The set-up of every process of the server: logging, event loop, thread switch interval."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from typing import Any
 
 from slipstream_server.sessions.opener import session_id
 
-# A frame crosses four threads on its way; at Python's own 5 ms each of them may hold it up.
+# A frame passes four threads; with Python's default of 5 ms each of them may delay it by that.
 SWITCH_S = 0.0005
 
 
@@ -21,10 +21,10 @@ class _SessionFilter(logging.Filter):
 
 
 def set_up_logging(level: str, *, who: str = "server") -> None:
-    """Our records at `level`, the libraries' from warnings on; the engine's lines as they are.
+    """Log the server at `level`, libraries from warnings on, and the engine's lines unchanged.
 
     Args:
-        who: this process, in every line.
+        who: the name of this process, in every line.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_SessionFilter())
@@ -42,14 +42,14 @@ def set_up_logging(level: str, *, who: str = "server") -> None:
 
 
 def run_process(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` to its end, as all that this process does."""
+    """Run `work` to its end in a new event loop."""
     sys.setswitchinterval(SWITCH_S)
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(work)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where it can be had: half the tail of the latency under load."""
+    """uvloop's where it is installed: it halves the tail of the latency under load."""
     try:
         import uvloop
     except ImportError:

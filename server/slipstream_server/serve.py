@@ -1,4 +1,4 @@
-"""`slipstream [serve]`: settings, signals, and where it is."""
+"""The command `slipstream [serve]`: settings, signals, and the addresses it prints."""
 
 import asyncio
 import signal
@@ -37,8 +37,8 @@ async def run(config: ServerConfig, certificate: Certificate | None) -> None:
             )
 
     tls = certificate.context() if certificate is not None else None
-    house = multi_process if config.media_workers > 1 else single_process
-    await serve(config, house, tls=tls, stop=stop, started=started)
+    app_factory = multi_process if config.media_workers > 1 else single_process
+    await serve(config, app_factory, tls=tls, stop=stop, started=started)
 
 
 def serve_command(argv: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -46,7 +46,7 @@ def serve_command(argv: Sequence[str], environment: Mapping[str, str]) -> int:
 
     Args:
         argv: the command line after `serve`.
-        environment: where SLIPSTREAM_* may stand.
+        environment: of the process; SLIPSTREAM_* variables are read.
     """
     try:
         config = read_config(argv, environment)

@@ -1,22 +1,22 @@
-"""How much may come: a steady rate, and a burst now and then. Pure."""
+"""A token bucket: limits a rate, and allows bursts. Pure."""
 
 from slipstream_protocol.clock import NS_PER_S
 
-_ROUNDING = 1e-9  # many small earnings must come to what one large one is
+_ROUNDING = 1e-9  # the sum of many small refills must equal one large refill
 
 
 class TokenBucket:
-    """Holds credit, which grows with time and is spent by what comes. Full at first.
+    """Credit that refills at a steady rate up to `burst`; full at first.
 
     Args:
-        rate_per_s: credit that comes in a second.
-        burst: the most it holds.
+        rate_per_s: credit refilled in a second.
+        burst: the most credit it holds.
 
     Raises:
         ValueError: if either is not above 0.
     """
 
-    __slots__ = ("_burst", "_credit", "_rate_per_s", "_seen_ns")
+    __slots__ = ("_burst", "_credit", "_rate_per_s", "_refilled_ns")
 
     def __init__(self, *, rate_per_s: float, burst: float) -> None:
         if rate_per_s <= 0 or burst <= 0:
@@ -24,28 +24,28 @@ class TokenBucket:
         self._rate_per_s = rate_per_s
         self._burst = burst
         self._credit = burst
-        self._seen_ns: int | None = None
+        self._refilled_ns: int | None = None
 
     def take(self, cost: float, now_ns: int) -> bool:
-        """Spend `cost` if there is so much; else nothing."""
-        self._earn(now_ns)
+        """Spend `cost` if there is enough credit; returns whether."""
+        self._refill(now_ns)
         if self._credit + _ROUNDING < cost:
             return False
         self._credit = max(0.0, self._credit - cost)
         return True
 
     def wait_s(self, cost: float, now_ns: int) -> float:
-        """How long until `cost` could be spent; 0 if now."""
-        self._earn(now_ns)
+        """How long until `cost` can be spent; 0 if it can be now."""
+        self._refill(now_ns)
         return max(0.0, (min(cost, self._burst) - self._credit) / self._rate_per_s)
 
     def is_full(self, now_ns: int) -> bool:
-        """Whether nothing was spent for so long that a new one would be the same."""
-        self._earn(now_ns)
+        """Whether the credit is at its most, as in a new bucket."""
+        self._refill(now_ns)
         return self._credit >= self._burst
 
-    def _earn(self, now_ns: int) -> None:
-        if self._seen_ns is not None:
-            earned = max(0, now_ns - self._seen_ns) * self._rate_per_s / NS_PER_S
-            self._credit = min(self._burst, self._credit + earned)
-        self._seen_ns = now_ns
+    def _refill(self, now_ns: int) -> None:
+        if self._refilled_ns is not None:
+            refilled = max(0, now_ns - self._refilled_ns) * self._rate_per_s / NS_PER_S
+            self._credit = min(self._burst, self._credit + refilled)
+        self._refilled_ns = now_ns
