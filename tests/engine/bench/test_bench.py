@@ -1,5 +1,5 @@
 """bench/command.py, bench/runner.py, bench/report.py, weights/random.py: what is measured is what
-was asked for.
+the options name.
 """
 
 from pathlib import Path
@@ -42,8 +42,8 @@ def case(codec: str, mode: Mode, *, streams: int = 1, steps: int = 2) -> Case:
 def test_random_weights_of_a_real_preset(codec: str, mode: Mode) -> None:
     """Each codec and mode runs on random weights, and the figures agree with each other."""
     one = case(codec, mode, streams=2)
-    parts = random_bundle(one.config, sizes=small_real.SIZES)
-    found = measure_case(one, parts, SHORT, MACHINE, sizes=small_real.SIZES)
+    bundle = random_bundle(one.config, sizes=small_real.SIZES)
+    found = measure_case(one, bundle, SHORT, MACHINE, sizes=small_real.SIZES)
     assert (found.codec, found.mode, found.streams, found.steps) == (codec, mode, 2, 2)
     assert found.random_weights and found.chunks >= 2 * SHORT.chunks - 1
     assert len(found.per_stream) == 2 and all(stream.fps > 0 for stream in found.per_stream)
@@ -61,27 +61,27 @@ def test_random_weights_of_a_real_preset(codec: str, mode: Mode) -> None:
 def test_dead_models_are_not_timed() -> None:
     """Weights that let the picture die out would be faster than any that are alive."""
     one = case("taehv", Mode.SEQUENTIAL)
-    parts = random_bundle(one.config, sizes=small_real.SIZES)
-    for parameter in parts.model.parameters():
+    bundle = random_bundle(one.config, sizes=small_real.SIZES)
+    for parameter in bundle.model.parameters():
         parameter.data.fill_(torch.nan)
     with pytest.raises(RuntimeError, match=r"^the model's pictures deviate by 0\.00 levels"):
-        measure_case(one, parts, SHORT, MACHINE, sizes=small_real.SIZES)
+        measure_case(one, bundle, SHORT, MACHINE, sizes=small_real.SIZES)
 
 
 def test_random_weights_keep_numbers_alive() -> None:
     """Products keep the variance of their inputs; gains are one and biases zero; nothing drifts."""
 
-    def made(name: str, *shape: int) -> torch.Tensor:
+    def tensor(name: str, *shape: int) -> torch.Tensor:
         return random_tensor(name, shape, device=torch.device("cpu"), dtype=torch.float32)
 
-    weight = made("blocks.0.ffn.0.weight", 256, 1024)
+    weight = tensor("blocks.0.ffn.0.weight", 256, 1024)
     out = torch.nn.functional.linear(torch.randn(64, 1024), weight)
     assert out.std().item() == pytest.approx(1.0, rel=0.05)
-    assert torch.equal(weight, made("blocks.0.ffn.0.weight", 256, 1024))
-    assert made("blocks.0.norm_q.weight", 8).unique().tolist() == [1.0]
-    assert made("decoder.head.0.gamma", 8, 1, 1, 1).unique().tolist() == [1.0]
-    assert made("blocks.0.ffn.0.bias", 8).unique().tolist() == [0.0]
-    assert made("blocks.0.modulation", 1, 6, 400).std() < 0.06
+    assert torch.equal(weight, tensor("blocks.0.ffn.0.weight", 256, 1024))
+    assert tensor("blocks.0.norm_q.weight", 8).unique().tolist() == [1.0]
+    assert tensor("decoder.head.0.gamma", 8, 1, 1, 1).unique().tolist() == [1.0]
+    assert tensor("blocks.0.ffn.0.bias", 8).unique().tolist() == [0.0]
+    assert tensor("blocks.0.modulation", 1, 6, 400).std() < 0.06
 
 
 def test_the_scene_moves_and_repeats() -> None:

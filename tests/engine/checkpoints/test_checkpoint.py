@@ -131,7 +131,7 @@ def test_two_names_for_one_tensor_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_and_an_unknown_kind(tmp_path: Path) -> None:
-    """what cannot be a checkpoint is said to be none."""
+    """what is not a checkpoint is refused."""
     with pytest.raises(CheckpointError, match="there is no checkpoint at"):
         open_checkpoint(tmp_path / "none.safetensors")
     (tmp_path / "x.bin").write_bytes(b"123")

@@ -1,4 +1,4 @@
-"""ablation.py and the card's sections: one thing changed at a time, told where people look."""
+"""train/ablation.py, train/report.py: one thing changed at a time, and its section of the card."""
 
 import pytest
 from slipstream_engine.config import PRESETS
@@ -32,7 +32,7 @@ def test_each_arm_changes_one_thing() -> None:
 
 
 def test_a_section_comes_before_the_last_and_replaces_itself() -> None:
-    """the card's own parts stay as they are, whatever is written how often."""
+    """other sections of the card stay as they are, however often one is written."""
     section = report.Section(title="A long stream", lines=("It stayed.",))
     once = report.with_section(CARD, section)
     assert once == CARD.replace("## Pictures", "## A long stream\n\nIt stayed.\n\n## Pictures")

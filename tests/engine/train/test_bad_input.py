@@ -141,8 +141,8 @@ def test_a_package_that_is_not_installed(
 
     monkeypatch.setattr(importlib.metadata, "distribution", distribution)
     assert train("--stage", "data", "--out", str(tmp_path / "new")) == 1
-    said = capsys.readouterr().err
-    assert said.startswith(
+    stderr = capsys.readouterr().err
+    assert stderr.startswith(
         "train-tiny data: scikit-image is not installed, the picture astronaut comes with it: "
         "run pip install 'slipstream[engine,train]'; without a network, fetch the wheels"
     )
@@ -176,9 +176,9 @@ def test_weights_of_another_model(tmp_path: Path, capsys: pytest.CaptureFixture[
     fit.save_weights(tmp_path / DIT_FILE, {"patch_embedding.weight": torch.ones(3, 3)}, {})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert train("--stage", "drift", "--weights", str(tmp_path)) == 1
-    said = capsys.readouterr().err
-    assert f"{tmp_path / DIT_FILE} is not a checkpoint of this model" in said
-    assert said.endswith("make it anew, or name another folder with --out or --weights\n")
+    stderr = capsys.readouterr().err
+    assert f"{tmp_path / DIT_FILE} is not a checkpoint of this model" in stderr
+    assert stderr.endswith("make it anew, or name another folder with --out or --weights\n")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

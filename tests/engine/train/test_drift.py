@@ -31,9 +31,9 @@ class Pale:
         added = self._levels_per_chunk * len(self.taken)
         self.taken.append(frames_THW.copy())
         rng = np.random.default_rng(len(self.taken))  # dithered, so that parts of a level count
-        made = frames_THW + rng.uniform(0, 1, frames_THW.shape) - 0.5
-        made[:, : self.geometry.height_px] += added  # the luma's rows
-        out_THW[:] = np.clip(np.rint(made), 0, 255)
+        generated = frames_THW + rng.uniform(0, 1, frames_THW.shape) - 0.5
+        generated[:, : self.geometry.height_px] += added  # the luma's rows
+        out_THW[:] = np.clip(np.rint(generated), 0, 255)
 
     def close(self) -> None:
         self.closed += 1
@@ -42,9 +42,11 @@ class Pale:
 def clip() -> Clip:
     """Grey that brightens over the clip, and a brighter half."""
     frames = np.linspace(0.3, 0.5, drift.LOOP_FRAMES, dtype=np.float32)
-    made = np.repeat(frames[:, None, None, None], 16, axis=1).repeat(32, axis=2).repeat(3, axis=3)
-    made[:, :, 16:] += 0.2
-    return made
+    generated = (
+        np.repeat(frames[:, None, None, None], 16, axis=1).repeat(32, axis=2).repeat(3, axis=3)
+    )
+    generated[:, :, 16:] += 0.2
+    return generated
 
 
 def measured(pipeline: Pale, *, chunks: int = 120) -> drift.Drift:

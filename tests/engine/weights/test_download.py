@@ -41,7 +41,7 @@ class Done:
     """What a run of the command ended with."""
 
     code: int
-    said: str
+    stderr: str
 
 
 Pull = Callable[..., Done]
@@ -55,7 +55,7 @@ def pull(capsys: pytest.CaptureFixture[str]) -> Pull:
         parser = argparse.ArgumentParser()
         add_pull(parser.add_subparsers())
         parsed = parser.parse_args(["pull", *map(str, arguments)])
-        return Done(code=parsed.run(parsed), said=capsys.readouterr().err)
+        return Done(code=parsed.run(parsed), stderr=capsys.readouterr().err)
 
     return run
 
@@ -78,7 +78,7 @@ def pull_from_hub(*arguments: object, **environment: str) -> Done:
         timeout=120,
         check=False,
     )
-    return Done(code=ended.returncode, said=ended.stderr)
+    return Done(code=ended.returncode, stderr=ended.stderr)
 
 
 def built(build: object) -> nn.Module:
@@ -94,7 +94,7 @@ def test_a_folder_stands_in_for_the_hub(pull: Pull, tmp_path: Path, layout: Path
     """whatever its layout, the file is found, converted, loadable, and left where it was."""
     tensors = write_taehv(tmp_path / "hub" / layout, extra_rows=64)
     done = pull("taehv", "--from", tmp_path / "hub", "--weights", tmp_path / "weights")
-    assert done.code == 0, done.said
+    assert done.code == 0, done.stderr
     target = tmp_path / "weights" / TAEHV.file
     assert [path.name for path in target.parent.iterdir()] == [TAEHV.file]
     assert (tmp_path / "hub" / layout).is_file()
@@ -110,17 +110,17 @@ def test_a_folder_stands_in_for_the_hub(pull: Pull, tmp_path: Path, layout: Path
         assert torch.equal(tensor, tensors[name][-tensor.shape[0] :]), name
 
 
-def test_what_is_whole_is_not_fetched_again(pull: Pull, tmp_path: Path) -> None:
+def test_intact_files_are_not_fetched_again(pull: Pull, tmp_path: Path) -> None:
     """a second pull looks at headers only; a damaged file is replaced."""
     write_taehv(tmp_path / "hub" / TAEHV_PATH)
     arguments = ("taehv", "--from", tmp_path / "hub", "--weights", tmp_path / "weights")
     assert pull(*arguments).code == 0
-    assert f"{TAEHV.file} is there" in pull(*arguments).said
+    assert f"{TAEHV.file} is there" in pull(*arguments).stderr
     target = tmp_path / "weights" / TAEHV.file
     whole = target.read_bytes()
     target.write_bytes(whole[:-1])
     done = pull(*arguments)
-    assert "truncated" in done.said and "will be replaced" in done.said
+    assert "truncated" in done.stderr and "will be replaced" in done.stderr
     assert target.read_bytes() == whole
 
 
@@ -136,7 +136,7 @@ def test_a_download_that_breaks_off_is_resumed(tmp_path: Path) -> None:
             HF_HUB_DISABLE_XET="1",
             HF_HOME=str(tmp_path / "home"),
         )
-    assert done.code == 0, done.said
+    assert done.code == 0, done.stderr
     first, second = hub.ranges
     assert first == "" and int(second.removeprefix("bytes=").partition("-")[0]) > 10_000_000
     assert open_checkpoint(tmp_path / "weights" / TAEHV.file).shapes
@@ -150,9 +150,9 @@ def test_offline_it_says_what_to_do(tmp_path: Path) -> None:
         "wan-1.3b", "--weights", weights, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "home")
     )
     assert done.code == 1
-    assert "wan_causal_dmd_v2v/model.pt of jerryfeng/StreamDiffusionV2: " in done.said
-    assert offline_instructions("wan-1.3b", weights) in done.said
-    assert "Traceback" not in done.said
+    assert "wan_causal_dmd_v2v/model.pt of jerryfeng/StreamDiffusionV2: " in done.stderr
+    assert offline_instructions("wan-1.3b", weights) in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("bundle", sorted(BUNDLES))
@@ -172,7 +172,7 @@ def test_the_wrong_checkpoint_is_refused(pull: Pull, tmp_path: Path) -> None:
     torch.save({"model.other": torch.zeros(3)}, tmp_path / "taew2_1.pth")
     done = pull("taehv", "--from", tmp_path, "--weights", tmp_path / "weights")
     assert done.code == 1
-    assert "is not a checkpoint of this model: it holds 1 tensors, 128 are wanted" in done.said
+    assert "is not a checkpoint of this model: it holds 1 tensors, 128 are wanted" in done.stderr
     assert not list((tmp_path / "weights").iterdir())
 
 
@@ -183,7 +183,7 @@ def test_a_truncated_file_is_refused(pull: Pull, tmp_path: Path) -> None:
     (tmp_path / "taew2_1.pth").write_bytes(content[:-1000])
     done = pull("taehv", "--from", tmp_path, "--weights", tmp_path / "weights")
     assert done.code == 1
-    assert "taew2_1.pth is truncated or not a torch.save file" in done.said
+    assert "taew2_1.pth is truncated or not a torch.save file" in done.stderr
     assert not list((tmp_path / "weights").iterdir())
 
 
@@ -191,8 +191,8 @@ def test_a_folder_without_the_file_says_what_to_fetch(pull: Pull, tmp_path: Path
     """the missing file and the way to get it are named."""
     done = pull("taehv", "--from", tmp_path, "--weights", tmp_path / "weights")
     assert done.code == 1
-    assert f"no taew2_1.pth anywhere under {tmp_path}" in done.said
-    assert f"hf download {TAEHV.repo} taew2_1.pth" in done.said
+    assert f"no taew2_1.pth anywhere under {tmp_path}" in done.stderr
+    assert f"hf download {TAEHV.repo} taew2_1.pth" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -42,13 +42,13 @@ def watch(
 ) -> I420:
     """What a viewer sees of the scene."""
     frames = scene(pipeline, sum(chunks))
-    made = np.zeros_like(frames)
+    generated = np.zeros_like(frames)
     stream = pipeline.open(parameters)
     at = 0
     for count in chunks:
-        stream.step(frames[at : at + count], made[at : at + count])
+        stream.step(frames[at : at + count], generated[at : at + count])
         at += count
-    return made
+    return generated
 
 
 def apart(one: I420, other: I420) -> float:
@@ -62,19 +62,19 @@ def test_weights_are_small() -> None:
 
 def test_products_are_quick_in_the_model_alone() -> None:
     """the model runs as it was trained; whatever else the process computes stays exact."""
-    parts = load_embedded_bundle(CONFIG)
+    bundle = load_embedded_bundle(CONFIG)
     seen: list[str] = []
-    parts.model.register_forward_hook(lambda *_: seen.append(torch.get_float32_matmul_precision()))
+    bundle.model.register_forward_hook(lambda *_: seen.append(torch.get_float32_matmul_precision()))
     before = torch.get_float32_matmul_precision()
-    watch(DiffusionPipeline(CONFIG, parts), Parameters())
+    watch(DiffusionPipeline(CONFIG, bundle), Parameters())
     assert set(seen) == {"medium"} != {before}
     assert torch.get_float32_matmul_precision() == before
 
 
 def test_without_a_style_the_picture_stays(pipeline: DiffusionPipeline[TaehvState]) -> None:
     """a text that names no style gives the camera's picture, nearly."""
-    made = watch(pipeline, Parameters(prompt="a man in his office", noise_scale=0.05))
-    assert apart(made, scene(pipeline, sum(CHUNKS))) < 8
+    generated = watch(pipeline, Parameters(prompt="a man in his office", noise_scale=0.05))
+    assert apart(generated, scene(pipeline, sum(CHUNKS))) < 8
 
 
 def test_every_listed_style_is_a_picture_of_its_own(
@@ -82,15 +82,15 @@ def test_every_listed_style_is_a_picture_of_its_own(
 ) -> None:
     """each style changes the picture, and no two make the same of it."""
     assert pipeline.vocabulary.styles
-    made = {
+    generated = {
         style: watch(pipeline, Parameters(prompt=style), (5,))
         for style in pipeline.vocabulary.styles
     }
-    made["camera"] = scene(pipeline, 5)
-    names = list(made)
+    generated["camera"] = scene(pipeline, 5)
+    names = list(generated)
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
-            assert apart(made[one], made[other]) > 4, (one, other)
+            assert apart(generated[one], generated[other]) > 4, (one, other)
 
 
 def test_weighted_prompts_blend(pipeline: DiffusionPipeline[TaehvState]) -> None:
@@ -103,9 +103,9 @@ def test_weighted_prompts_blend(pipeline: DiffusionPipeline[TaehvState]) -> None
     ends = watch(pipeline, Parameters(prompt=one)), watch(pipeline, Parameters(prompt=other))
     whole = apart(*ends)
     for share in (0.3, 0.5, 0.7):
-        made = mixed(share)
-        assert 0.1 * whole < apart(made, ends[0]) < whole
-        assert 0.1 * whole < apart(made, ends[1]) < whole
+        generated = mixed(share)
+        assert 0.1 * whole < apart(generated, ends[0]) < whole
+        assert 0.1 * whole < apart(generated, ends[1]) < whole
     assert apart(mixed(0.8), ends[0]) < apart(mixed(0.8), ends[1])
     assert apart(mixed(0.2), ends[1]) < apart(mixed(0.2), ends[0])
     camera = scene(pipeline, sum(CHUNKS))
@@ -131,9 +131,9 @@ def test_a_still_picture_stays_still(pipeline: DiffusionPipeline[TaehvState]) ->
     seen = []
     for count in (5, 4, 4):
         chunk = np.repeat(frame, count, axis=0)
-        made = np.zeros_like(chunk)
-        stream.step(chunk, made)
-        seen.append(made)
+        generated = np.zeros_like(chunk)
+        stream.step(chunk, generated)
+        seen.append(generated)
     settled = np.concatenate(seen[1:])
     assert max(map(apart, settled[1:], settled[:-1])) < 1
 

@@ -157,7 +157,7 @@ class HeldEncoder:
 
 
 def test_no_chunk_waits_for_a_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """while umT5 works in its thread, chunks are made with the old prompt, then with the new."""
+    """while umT5 works in its thread, chunks have the old prompt, then the new one."""
     weights = small_real.write_weights(tmp_path / "weights")
     pipeline = small_real.make(weights, tmp_path / "cache")
     pipeline.warm_up()  # encodes the preset's own prompt
