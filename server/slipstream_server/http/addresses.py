@@ -1,4 +1,4 @@
-"""Under which addresses the server is found, and what to print of them."""
+"""The addresses of the server: for its certificate, and to print at the start."""
 
 import ipaddress
 import socket
@@ -12,7 +12,7 @@ _MAX_ADDRESSES = 16
 
 
 def lan_addresses() -> tuple[str, ...]:
-    """This machine's addresses that others may reach, IPv4 first; link-local ones are left out."""
+    """This machine's addresses without link-local ones, IPv4 first."""
     found = [address.partition("%")[0] for address in get_host_addresses(True, True)]
     reachable = [text for text in found if not ipaddress.ip_address(text).is_link_local]
     reachable.sort(key=lambda text: ":" in text)
@@ -28,14 +28,14 @@ def is_wildcard(host: str) -> bool:
 
 
 def names(host: str) -> tuple[str, ...]:
-    """What a caller may type to reach a server that listens on `host`, each once."""
+    """The host names and addresses of a server that listens on `host`, each once."""
     reached = lan_addresses() if is_wildcard(host) else (host,)
     found = ("localhost", "127.0.0.1", "::1", socket.gethostname(), *reached)
     return tuple(dict.fromkeys(name for text in found if (name := _normal(text))))
 
 
 def page_addresses(config: ServerConfig, port: int, *, secure: bool) -> tuple[str, ...]:
-    """Where a browser finds the page, with the token; one for each address listened on."""
+    """The page's URLs, with the token; one for each address that is listened on."""
     hosts: tuple[str, ...] = (config.host,)
     if is_wildcard(config.host):
         version = 6 if ":" in config.host else 4
@@ -51,7 +51,7 @@ def _in_url(host: str) -> str:
 
 
 def _normal(name: str) -> str:
-    """As a certificate writes it; empty if it can stand in none."""
+    """The form used in certificates; empty if it cannot be in one."""
     try:
         return str(ipaddress.ip_address(name))
     except ValueError:

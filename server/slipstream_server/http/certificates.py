@@ -1,7 +1,7 @@
-"""The server's certificate: the user's own, checked, or one made here and kept.
+"""The server's certificate: the user's own, checked, or a self-signed one that is made and kept.
 
-A self-signed certificate and its key stand in one file, so that no crash can leave one without the
-other. It is made anew when it runs out, or when the machine is reached under a name it lacks.
+A self-signed certificate and its key are in one file, so that no crash can leave one without the
+other. It is renewed before it expires, and when the machine has a name that it lacks.
 """
 
 import datetime
@@ -24,7 +24,7 @@ from slipstream_server.errors import ConfigError
 logger = logging.getLogger(__name__)
 
 SELF_SIGNED = Path("~/.cache/slipstream/tls/self-signed.pem")
-_LIFE = datetime.timedelta(days=397)  # browsers distrust what lives longer
+_LIFE = datetime.timedelta(days=397)  # browsers distrust longer ones
 _RENEW_BEFORE = datetime.timedelta(days=7)
 _SKEW = datetime.timedelta(days=1)  # clocks of other machines may be behind
 _NAME_MAX = 64  # of a common name (RFC 5280, ub-common-name)
@@ -32,7 +32,7 @@ _NAME_MAX = 64  # of a common name (RFC 5280, ub-common-name)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """A certificate that can be served; `key` and `chain` may be one file."""
+    """A certificate that can be used; `key` and `chain` may be one file."""
 
     chain: Path
     key: Path
@@ -42,7 +42,7 @@ class Certificate:
     self_signed: bool
 
     def context(self) -> ssl.SSLContext:
-        """What a listener needs."""
+        """The SSL context for a listener."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
@@ -51,15 +51,15 @@ class Certificate:
 
 
 def read_certificate(chain: Path, key: Path, *, now: datetime.datetime) -> Certificate:
-    """The user's own.
+    """Read and check the user's own certificate.
 
     Args:
         chain: PEM, the server's certificate first, then those it was signed with.
         key: PEM, without a password.
-        now: aware.
+        now: with a time zone.
 
     Raises:
-        ConfigError: if a file cannot be read, they do not belong together, or the time is not now.
+        ConfigError: if a file cannot be read, the two do not match, or it is not valid now.
     """
     try:
         leaf = x509.load_pem_x509_certificates(_read(chain, "tls_cert"))[0]
@@ -88,14 +88,14 @@ def read_certificate(chain: Path, key: Path, *, now: datetime.datetime) -> Certi
 
 
 def self_signed(file: Path, names: Iterable[str], *, now: datetime.datetime) -> Certificate:
-    """The one kept in `file`, made or made anew where need be.
+    """The certificate kept in `file`, made or renewed where necessary.
 
     Args:
-        names: host names and addresses it must hold for.
-        now: aware.
+        names: host names and addresses that it must name.
+        now: with a time zone.
 
     Raises:
-        ConfigError: if it cannot be kept.
+        ConfigError: if the file cannot be written.
     """
     wanted = tuple(dict.fromkeys(names))
     kept = _kept(file, now=now)
@@ -163,7 +163,7 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def _write_private(file: Path, content: bytes) -> None:
-    """All of it or nothing, readable by its owner only."""
+    """Write a file atomically, readable by its owner only."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=file.name)  # made with mode 0600
     try:

@@ -1,4 +1,4 @@
-"""What probes ask of the whole server: how it is, and whether a call can begin."""
+"""Probes: /health describes the server, /ready says whether a call can begin."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,7 +14,7 @@ from slipstream_server.engine_status import EngineStatus
 
 
 class EngineSummary(Protocol):
-    """The engine, as far as probes go."""
+    """The engine, as far as the probes need it."""
 
     @property
     def status(self) -> EngineStatus: ...
@@ -25,7 +25,7 @@ class EngineSummary(Protocol):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """How the server is, for people and probes."""
+    """The answer of /health."""
 
     status: str
     version: str
@@ -50,7 +50,7 @@ class HealthProbes:
 
     Args:
         count: calls now, by kind.
-        config: told in parts by /health.
+        config: parts of it are in /health.
         began_s: when the server began.
     """
 

@@ -1,4 +1,4 @@
-"""Pages and API over https, on the very port that plain HTTP would have."""
+"""HTTPS; requests of plain HTTP to the same port are redirected."""
 
 import asyncio
 import contextlib
@@ -24,8 +24,8 @@ from slipstream_server.http.certificates import (
 
 logger = logging.getLogger(__name__)
 
-HELLO_S = 10.0  # a caller may take so long to say what it speaks, and again to shake hands
-_BEGINNING_MAX = 256  # callers who have not said yet
+HELLO_S = 10.0  # until the first byte, and again for the handshake
+_BEGINNING_MAX = 256  # connections whose handshake has not begun
 _HEAD_MAX_BYTES = 4096
 _TLS_HANDSHAKE = 0x16
 _ACCEPT_PAUSE_S = 0.5
@@ -34,10 +34,10 @@ _HOST = re.compile(rb"\r\n[Hh]ost:[ \t]*([A-Za-z0-9.:\[\]-]{1,255})[ \t]*\r\n")
 
 
 def certificate_for(config: ServerConfig) -> Certificate | None:
-    """The certificate that the settings ask for; None for plain HTTP.
+    """The certificate for the settings; None for plain HTTP.
 
     Raises:
-        ConfigError: if it cannot be had.
+        ConfigError: if it cannot be read or made.
     """
     now = datetime.datetime.now(datetime.UTC)
     if config.tls_cert:
@@ -49,14 +49,14 @@ def certificate_for(config: ServerConfig) -> Certificate | None:
 
 
 class TlsListener:
-    """Accepts TLS for `server`, and tells those who speak plain HTTP where to go.
+    """Accepts TLS connections for `server`, and redirects plain HTTP.
 
-    The first byte is looked at without being taken, so that the handshake finds it. Callers who
-    have not begun are bounded in number and time.
+    The first byte tells them apart; it is peeked at, so that the handshake still reads it.
+    Connections without a first byte are limited in number and time.
 
     Args:
         server: makes a protocol for each connection, and closes them when it is shut down.
-        listener: bound, listening, not blocking; stays the caller's.
+        listener: bound and listening; stays the caller's.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class TlsListener:
         self._places.release()
 
     async def _begin(self, connection: socket.socket) -> None:
-        """Hand one connection over, or answer it here."""
+        """Pass a TLS connection to the server, or redirect one of plain HTTP."""
         loop = asyncio.get_running_loop()
         handed_over = False
         try:
@@ -128,7 +128,7 @@ class TlsListener:
 
 
 async def _peek(connection: socket.socket) -> bytes:
-    """The first byte, left where it is; empty if the caller has gone."""
+    """The first byte, not consumed; empty if the peer has closed the connection."""
     connection.setblocking(False)
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
@@ -154,10 +154,10 @@ async def _redirect(connection: socket.socket) -> None:
 
 
 def plain_answer(head: bytes) -> bytes:
-    """What a caller gets who speaks plain HTTP to a port of TLS.
+    """The redirect for a request of plain HTTP; an error if it cannot be parsed.
 
     Args:
-        head: the beginning of what it said.
+        head: the beginning of the request.
     """
     request, host = _REQUEST.match(head), _HOST.search(head)
     where = b"https://" + host[1] + request[1] if request and host else b""
