@@ -24,7 +24,6 @@ AIORTC = {
 ALLOWED = {
     "tests.engine.served_toy",
     "tests.engine.weights.test_wan",
-    "tests.server.sessions.test_garbage",
 }
 
 

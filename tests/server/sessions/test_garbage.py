@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from aiortc.rtcsctptransport import WEBRTC_STRING
 from slipstream_server.errors import UnknownSession
+from slipstream_server.rtc import peer_connection
+from slipstream_server.rtc.data_channel_limits import DataChannelLimit
 
 from tests.server.calls import Call, Camera, dial
 from tests.server.serving import Serving, poll, serving
@@ -135,14 +137,23 @@ async def test_a_flooded_channel_is_closed_and_others_go_on(tmp_path: Path) -> N
         await good.until_frames(len(good.frames) + 16)
 
 
-async def test_a_message_without_an_end_is_not_kept(tmp_path: Path) -> None:
+async def test_a_message_without_an_end_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """within the rate, but beyond the advertised receive window."""
+    limited: list[Any] = []
+
+    def limit(sctp: Any, *callbacks: Any) -> None:
+        limited.append(sctp)
+        DataChannelLimit(sctp, *callbacks)
+
+    monkeypatch.setattr(peer_connection, "DataChannelLimit", limit)
     async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as call:
         await call.until_event("state")
         sctp: Any = call.pc.sctp
         sctp._remote_max_message_size = 1 << 30
-        peer: Any = server.sessions.find(call.id).peer
-        peer._pc.sctp._advertised_rwnd = -(1 << 20)  # as if it had been going on
+        (own_sctp,) = limited
+        own_sctp._advertised_rwnd = -(1 << 20)  # as if it had been going on
         call.send("x" * 10)
         await end_reason(server, call)
 
