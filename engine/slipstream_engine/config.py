@@ -1,9 +1,7 @@
-"""Every size and every policy of a model, as data; the presets are rows of one table."""
+"""Every size and every policy of a model, as data; `presets.py` has the values."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 
 from slipstream_protocol.parameters import MAX_STEPS
 
@@ -280,86 +278,3 @@ class EngineConfig:
     max_streams: int = 1
     cpu_batch: int = 1
     compilation: Compilation = Compilation.NONE
-
-
-_WAN_1_3B = Preset(
-    name="wan-1.3b",
-    dit=DitParams(dim=1536, heads=12, layers=30, ffn_dim=8960),
-    cache=CacheParams(slots=6, sinks=3, sink_threshold=0.2),
-    schedule=ScheduleParams(step_list=(700, 500, 400, 200), steps=2),
-    codec="wan",
-    text="umt5",
-    width_px=832,
-    height_px=480,
-    prompt="",
-    note="StreamDiffusionV2 on Wan 2.1 T2V 1.3B",
-)
-
-_WAN_14B = replace(
-    _WAN_1_3B,
-    name="wan-14b",
-    dit=DitParams(dim=5120, heads=40, layers=40, ffn_dim=13824),
-    schedule=replace(_WAN_1_3B.schedule, steps=1),
-    note="StreamDiffusionV2 on Wan 2.1 T2V 14B",
-)
-
-_TINY = Preset(
-    name="tiny",
-    dit=DitParams(
-        dim=192,
-        heads=3,
-        layers=3,
-        ffn_dim=1024,
-        latent_channels=96,
-        patch=(1, 1, 1),
-        text_dim=64,
-        text_len=4,
-        freq_dim=128,
-        pooled_text=True,
-    ),
-    cache=CacheParams(
-        slots=3,
-        sinks=1,
-        pinning=Pinning.SINKS,
-        positions=Positions.RELATIVE,
-        count_unwritten_sinks=False,
-    ),
-    schedule=ScheduleParams(
-        # a first step is fed 330 to 600; below that the picture is styled already
-        step_list=(450, 250, 225, 200),
-        steps=1,
-        noise_scale=0.15,
-        noise_scale_range=(0.03, 0.3),
-        timestep_offset=300,
-        renoise_offset=150,
-        first_chunk_from_scale=True,
-    ),
-    noise=NoiseMode.FIXED,
-    codec="taehv",
-    text="tiny",
-    width_px=256,
-    height_px=256,
-    lesser_sizes_px=((192, 192),),
-    prompt="comic",
-    note="the embedded demo model: a small style vocabulary, not open-ended text",
-    reduced_precision=True,
-    embedded=True,
-)
-DEFAULT_PRESET = _TINY.name
-
-PRESETS: Mapping[str, Preset] = MappingProxyType(
-    {
-        preset.name: preset
-        for preset in (
-            _TINY,
-            _WAN_1_3B,
-            replace(
-                _WAN_1_3B,
-                name="wan-1.3b-fast",
-                cache=CacheParams(slots=5, sinks=2),
-                codec="wan+taehv",
-            ),
-            _WAN_14B,
-        )
-    }
-)

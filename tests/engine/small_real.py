@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from slipstream_engine.codec.hybrid import CodecName
 from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
-from slipstream_engine.config import PRESETS, Compilation, DitParams, EngineConfig, Preset
+from slipstream_engine.config import Compilation, DitParams, EngineConfig, Preset
 from slipstream_engine.diffusion.cuda_graphs import Recorder
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.diffusion.stream import DiffusionStream
@@ -16,6 +16,7 @@ from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.models.vae.taehv import Taehv
 from slipstream_engine.models.vae.taehv_config import TaehvParams, TaehvStage
 from slipstream_engine.models.vae.wan_vae import WanVae, WanVaeConfig
+from slipstream_engine.presets import PRESETS
 from slipstream_engine.weights.registry import CODECS, GENERATORS, TOKENIZER, UMT5
 from slipstream_engine.weights.wan import ModelSizes, load_wan_bundle
 from slipstream_protocol.frames import I420

@@ -15,8 +15,9 @@ from slipstream_engine.bench.report import Figures, Machine, Report, describe_ma
 from slipstream_engine.bench.runner import Case, Mode, measure_case
 from slipstream_engine.bench.workload import BenchDuration
 from slipstream_engine.cli.options import add_device_options, count, size_px
-from slipstream_engine.config import DEFAULT_PRESET, PRESETS, Compilation
+from slipstream_engine.config import Compilation
 from slipstream_engine.diffusion.pipeline import ModelBundle
+from slipstream_engine.presets import DEFAULT_PRESET, PRESETS
 from slipstream_engine.weights.factory import available_cores, configure, load_bundle
 from slipstream_engine.weights.random import random_bundle
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from slipstream_engine.config import DEFAULT_PRESET, Compilation
+from slipstream_engine.config import Compilation
+from slipstream_engine.presets import DEFAULT_PRESET
 from slipstream_engine.weights.request import ModelRequest
 
 

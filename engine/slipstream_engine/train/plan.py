@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from slipstream_engine.config import PRESETS, Preset
+from slipstream_engine.config import Preset
+from slipstream_engine.presets import PRESETS
 from slipstream_engine.train.batches import SMALL_CROPS, WHOLE_CROPS, WIDE_CROPS, Crop
 from slipstream_engine.train.data import DataConfig
 from slipstream_engine.train.fit import Recipe

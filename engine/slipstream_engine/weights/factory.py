@@ -9,9 +9,10 @@ import torch
 
 from slipstream_engine.codec.hybrid import CodecSides
 from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
-from slipstream_engine.config import PRESETS, EngineConfig, Preset
+from slipstream_engine.config import EngineConfig, Preset
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle, latent_size
 from slipstream_engine.models.vae.taehv_config import TINY, TaehvParams
+from slipstream_engine.presets import PRESETS
 from slipstream_engine.weights.embedded import load_embedded_bundle
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
 from slipstream_engine.weights.request import ModelRequest

@@ -13,12 +13,13 @@ from torch import nn
 
 from slipstream_engine.checkpoints.loader import NO_SURPLUS, TAEHV_SURPLUS, SurplusRows
 from slipstream_engine.codec.hybrid import CodecName, CodecSides
-from slipstream_engine.config import PRESETS, Preset
+from slipstream_engine.config import Preset
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.models.text.umt5 import Umt5Config, Umt5Encoder
 from slipstream_engine.models.vae.taehv import Taehv
 from slipstream_engine.models.vae.taehv_config import TaehvParams
 from slipstream_engine.models.vae.wan_vae import WanVae, WanVaeConfig
+from slipstream_engine.presets import PRESETS
 
 DEFAULT_WEIGHTS = Path("~/.cache/slipstream/weights")
 

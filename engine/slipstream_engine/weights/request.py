@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipstream_engine.config import DEFAULT_PRESET, Compilation
+from slipstream_engine.config import Compilation
+from slipstream_engine.presets import DEFAULT_PRESET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

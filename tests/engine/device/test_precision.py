@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from slipstream_engine.config import PRESETS
 from slipstream_engine.device.precision import reduced_precision_matmul
+from slipstream_engine.presets import PRESETS
 
 
 def test_an_error_inside_leaves_no_trace() -> None:

@@ -4,13 +4,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_engine.config import PRESETS, ScheduleParams
+from slipstream_engine.config import ScheduleParams
 from slipstream_engine.diffusion.flow_matching import (
     FlowSchedule,
     add_noise,
     follow,
     mix_noise,
 )
+from slipstream_engine.presets import PRESETS
 
 CPU = torch.device("cpu")
 WAN = FlowSchedule(PRESETS["wan-1.3b"].schedule, CPU)

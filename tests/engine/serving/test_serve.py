@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from slipstream_engine.config import PRESETS
+from slipstream_engine.presets import PRESETS
 from slipstream_engine.weights.registry import UMT5, files_of
 from slipstream_protocol.channel import open_pair
 from slipstream_protocol.messages import Failed, Loading, ToServer

@@ -4,9 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from slipstream_engine.config import PRESETS, Preset
+from slipstream_engine.config import Preset
 from slipstream_engine.diffusion.pipeline import latent_size
 from slipstream_engine.models.vae.taehv_config import TINY
+from slipstream_engine.presets import PRESETS
 from slipstream_engine.serving.echo import EchoPipeline
 from slipstream_engine.serving.pipeline_protocol import Pipeline
 from slipstream_engine.serving.resolution import ResolutionChoice

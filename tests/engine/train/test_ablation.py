@@ -1,7 +1,7 @@
 """train/ablation.py, train/report.py: one thing changed at a time, and its section of the card."""
 
 import pytest
-from slipstream_engine.config import PRESETS
+from slipstream_engine.presets import PRESETS
 
 pytest.importorskip("cv2", reason="the train extra is not installed")
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from slipstream_engine.config import PRESETS, EngineConfig
+from slipstream_engine.config import EngineConfig
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.errors import CheckpointError
 from slipstream_engine.models.vae.taehv import TaehvState
+from slipstream_engine.presets import PRESETS
 from slipstream_engine.weights.embedded import DIT_FILE, TEXT_FILE, WEIGHTS, load_embedded_bundle
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters, Prompt

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from slipstream_engine.conditioning.prompts import MAX_TEXTS
-from slipstream_engine.config import PRESETS
 from slipstream_engine.errors import CheckpointError
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.models.text.umt5 import Umt5Encoder
+from slipstream_engine.presets import PRESETS
 from slipstream_engine.weights.registry import BUNDLES, GENERATORS, UMT5, WAN_VAE, files_of
 from slipstream_protocol.parameters import Parameters, Prompt
 from torch import Tensor

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from slipstream_engine.config import PRESETS, CacheParams, DitParams, Pinning, Positions
+from slipstream_engine.config import CacheParams, DitParams, Pinning, Positions
 from slipstream_engine.kv_cache.positions import position_of, to_device
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.attention import attend
 from slipstream_engine.models.dit.transformer import CausalDit, initialise
+from slipstream_engine.presets import PRESETS
 from torch import Tensor
 
 from tests.engine.toys import CPU, DIT, toy_model
