@@ -1,4 +1,4 @@
-"""A device whose passes take exactly what the latency model says, and a scheduler under watch.
+"""A device whose passes take exactly what the latency model predicts, and a scheduler on it.
 
 Every decision is checked against the rules that hold always: one kind a batch, one stage of a
 stream at a time, steps in order, chunks in order, each chunk over exactly once.
@@ -42,12 +42,12 @@ def exact_model(*levels: str, samples: int = 3) -> LatencyModel:
 
 
 @dataclass(slots=True)
-class Seen:
-    """A chunk as the far side knows it: what has run of it."""
+class ObservedChunk:
+    """A chunk as the device knows it: which of its stages have run."""
 
     deadline_ns: int
     shape: ChunkShape
-    done: int = 0
+    stages_done: int = 0
 
     @property
     def stages(self) -> list[tuple[Stage, int]]:
@@ -55,17 +55,17 @@ class Seen:
         return [(Stage.ENCODE, 0), *steps, (Stage.DECODE, 0)]
 
     @property
-    def rest_ns(self) -> float:
-        return sum(LINES[stage].at(1) for stage, _ in self.stages[self.done :])
+    def remaining_ns(self) -> float:
+        return sum(LINES[stage].at(1) for stage, _ in self.stages[self.stages_done :])
 
 
 @dataclass(slots=True)
-class Watched:
-    """A scheduler, its clock, and all that must hold."""
+class CheckedScheduler:
+    """A scheduler, its clock, and the rules that must hold."""
 
     scheduler: Scheduler
     now_ns: int = 0
-    chunks: dict[tuple[int, int], Seen] = field(default_factory=dict)
+    chunks: dict[tuple[int, int], ObservedChunk] = field(default_factory=dict)
     finished: list[tuple[int, int, int]] = field(default_factory=list)  # stream, chunk, when
     dropped: list[DroppedChunk] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
@@ -79,7 +79,7 @@ class Watched:
         self.scheduler.offer(
             stream, chunk, now_ns=self.now_ns, deadline_ns=deadline_ns, shape=shape
         )
-        self.chunks[stream, chunk] = Seen(deadline_ns, shape)
+        self.chunks[stream, chunk] = ObservedChunk(deadline_ns, shape)
         self.collect()
 
     def step(self) -> Batch | None:
@@ -94,13 +94,13 @@ class Watched:
         self.check(batch)
         started_ns = self.now_ns
         self.now_ns += round(LINES[batch.kind.stage].at(len(batch.items)))
-        over = self.scheduler.done(batch, started_ns=started_ns, ended_ns=self.now_ns)
-        for work in batch.items:
-            if seen := self.chunks.get((work.stream, work.chunk)):
-                seen.done += 1
-        for work in over:
-            key = (work.stream, work.chunk)
-            assert self.chunks[key].done == len(self.chunks[key].stages), "left early"
+        finished = self.scheduler.done(batch, started_ns=started_ns, ended_ns=self.now_ns)
+        for item in batch.items:
+            if seen := self.chunks.get((item.stream, item.chunk)):
+                seen.stages_done += 1
+        for item in finished:
+            key = (item.stream, item.chunk)
+            assert self.chunks[key].stages_done == len(self.chunks[key].stages), "left early"
             self.end(key)
             self.finished.append((*key, self.now_ns))
 
@@ -112,7 +112,7 @@ class Watched:
         for dropped in self.scheduler.take_dropped():
             key = (dropped.stream, dropped.chunk)
             if dropped.cause is not DropCause.CLOSED:
-                assert self.chunks[key].done == 0, "dropped half-way"
+                assert self.chunks[key].stages_done == 0, "dropped half-way"
             self.end(key)
             self.dropped.append(dropped)
 
@@ -123,21 +123,21 @@ class Watched:
 
     def check(self, batch: Batch) -> None:
         self.batches.append(batch)
-        assert {work.stage for work in batch.items} == {batch.kind.stage}
-        places = [(work.stream, work.stage, work.step) for work in batch.items]
+        assert {item.stage for item in batch.items} == {batch.kind.stage}
+        places = [(item.stream, item.stage, item.step) for item in batch.items]
         assert len(set(places)) == len(places), "one step cache twice in a batch"
-        for work, place in zip(batch.items, places, strict=True):
-            seen = self.chunks[work.stream, work.chunk]
+        for item, place in zip(batch.items, places, strict=True):
+            seen = self.chunks[item.stream, item.chunk]
             assert seen.shape.level == batch.kind.level
-            assert seen.stages[seen.done] == (work.stage, work.step), "a step out of order"
-            assert work.chunk > self.order.get(place, -1), "a step before an older chunk's"
-            self.order[place] = work.chunk
+            assert seen.stages[seen.stages_done] == (item.stage, item.step), "a step out of order"
+            assert item.chunk > self.order.get(place, -1), "a step before an older chunk's"
+            self.order[place] = item.chunk
 
 
 def ran(batch: Batch | None) -> list[tuple[int, int, str]]:
     """A batch as stream, chunk and stage with step, for comparison."""
-    return [(work.stream, work.chunk, named(work)) for work in batch.items] if batch else []
+    return [(item.stream, item.chunk, named(item)) for item in batch.items] if batch else []
 
 
-def named(work: MicroStep) -> str:
-    return f"step{work.step}" if work.stage is Stage.DENOISE else work.stage.value
+def named(item: MicroStep) -> str:
+    return f"step{item.step}" if item.stage is Stage.DENOISE else item.stage.value

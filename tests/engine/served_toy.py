@@ -1,4 +1,4 @@
-"""A toy model behind the real loop, and what its streams make with nobody else there."""
+"""A toy model behind the real loop, and what its streams generate when served alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from slipstream_protocol.frames import I420
 from slipstream_protocol.messages import Ready
 from slipstream_protocol.parameters import Parameters, Prompt, Transition
 
-from tests.engine.far_end import FarEnd
+from tests.engine.loop_harness import LoopHarness
 from tests.engine.toys import CACHE, ToyCodec, ToyText, moving_chunk, toy_model, toy_preset
 
 PRESET = toy_preset(cache=replace(CACHE, sink_threshold=0.95))
@@ -48,15 +48,15 @@ def pipeline(
 @contextmanager
 def serving(
     served: DiffusionPipeline[Any], *, in_slots: int = 1, **settings: Any
-) -> Iterator[FarEnd]:
-    lanes = served._config.max_streams
+) -> Iterator[LoopHarness]:
+    lanes = served.max_streams
     layout = Layout(geometry=served.geometry, lanes=lanes, in_slots=in_slots, out_slots=2)
-    end = FarEnd(served, layout, **settings)
+    harness = LoopHarness(served, layout, **settings)
     try:
-        assert isinstance(end.receive(), Ready)
-        yield end
+        assert isinstance(harness.receive(), Ready)
+        yield harness
     finally:
-        end.close()
+        harness.close()
 
 
 def alone(
@@ -66,7 +66,7 @@ def alone(
     chunks: Sequence[int] = range(CHUNKS),
     seed: int = 0,
 ) -> dict[int, I420]:
-    """What a stream makes with nobody else there, chunk after chunk."""
+    """What a stream generates without the loop and other streams, chunk after chunk."""
     stream = pipeline().open(parameters)
     made = {}
     for number in chunks:

@@ -1,4 +1,4 @@
-"""What the scheduler makes of a device's capacity: who is let in, who pays, who gets company."""
+"""The capacity of a device: which streams are admitted, when the next chunks are wanted."""
 
 import pytest
 from slipstream_engine.scheduling.backlog import Backlog
@@ -12,7 +12,7 @@ STEPPED = ChunkShape(level="tiny", steps=2)
 
 
 def test_streams_are_admitted_up_to_what_the_device_can_do() -> None:
-    """a stream is let in while all together would leave the device a tenth of its time."""
+    """a stream is admitted while all together would leave the device a tenth of its time."""
     scheduler = Scheduler(exact_model("tiny"), caution=0)
     admitted = 0
     while (admission := scheduler.admit(TINY, now_ns=0, period_ns=400 * MS)).reason is None:
@@ -55,7 +55,7 @@ def test_a_camera_slower_than_promised_counts_for_what_it_sends() -> None:
     assert scheduler.admit(TINY, now_ns=0, period_ns=500 * MS).reason is None
 
 
-def test_a_stream_pays_for_haste_with_a_few_periods_at_most() -> None:
+def test_a_hasty_stream_is_set_back_by_a_few_periods_at_most() -> None:
     """one that sends ten times faster than it promised, for long, is soon caught up with."""
     backlog = Backlog()
     backlog.open(0, period_ns=100 * MS)
@@ -68,7 +68,7 @@ def test_a_stream_pays_for_haste_with_a_few_periods_at_most() -> None:
     assert chunk.paced_deadline_ns - chunk.deadline_ns == 4 * 100 * MS
 
 
-def asked(
+def prefetch(
     shape: ChunkShape = STEPPED,
     *,
     gap_ms: int = 30,
@@ -77,7 +77,7 @@ def asked(
     other_gap_ms: int | None = None,
     later_ms: int = 0,
 ) -> Prefetch:
-    """When stream 0 is asked after forty chunks `gap_ms` apart, perhaps beside another stream."""
+    """Of stream 0 after forty chunks `gap_ms` apart, perhaps beside another stream."""
     line = LinearLatency(base_ns=base_ms * MS, per_item_ns=10 * MS)
     scheduler = Scheduler(LatencyModel(line), max_batch=max_batch)
     scheduler.open(0, period_ns=500 * MS)
@@ -98,31 +98,31 @@ def line_ns(line: LinearLatency, items: int) -> int:
 
 
 def test_a_chunk_follows_a_step_behind_where_that_helps() -> None:
-    """when chunk after chunk would fill the device, passes gain by company, and there are steps to
-    share them with itself; the rate that counts is the one seen, not the one promised."""
-    assert asked() is Prefetch.AFTER_ENCODE
-    assert asked(gap_ms=200) is Prefetch.ON_IDLE
-    assert asked(base_ms=0) is Prefetch.ON_IDLE
-    assert asked(max_batch=2) is Prefetch.AFTER_ENCODE
-    assert asked(max_batch=1) is Prefetch.ON_IDLE
-    assert asked(ChunkShape(level="tiny", steps=1)) is Prefetch.ON_IDLE
-    assert asked(ChunkShape(level="tiny", steps=0)) is Prefetch.ON_IDLE
+    """when chunk after chunk would fill the device, sharing passes pays, and the stream has steps
+    to share with itself; the rate that counts is the observed one, not the promised one."""
+    assert prefetch() is Prefetch.AFTER_ENCODE
+    assert prefetch(gap_ms=200) is Prefetch.ON_IDLE
+    assert prefetch(base_ms=0) is Prefetch.ON_IDLE
+    assert prefetch(max_batch=2) is Prefetch.AFTER_ENCODE
+    assert prefetch(max_batch=1) is Prefetch.ON_IDLE
+    assert prefetch(ChunkShape(level="tiny", steps=1)) is Prefetch.ON_IDLE
+    assert prefetch(ChunkShape(level="tiny", steps=0)) is Prefetch.ON_IDLE
     fresh = Scheduler(exact_model("tiny"))
     fresh.open(0, period_ns=MS)
     assert fresh.prefetch(0) is Prefetch.ON_IDLE
 
 
-def test_where_others_share_the_passes_a_chunk_waits_for_its_elder() -> None:
-    """beside a second stream on a full device each is asked when its chunk is made; but one that
-    has sent nothing for more than four of its gaps is company to nobody."""
-    assert asked(other_gap_ms=30) is Prefetch.AFTER_OUTPUT
-    assert asked(ChunkShape(level="tiny", steps=1), other_gap_ms=30) is Prefetch.AFTER_OUTPUT
-    assert asked(other_gap_ms=30, max_batch=1) is Prefetch.ON_IDLE
-    assert asked(gap_ms=60, base_ms=30, other_gap_ms=60, later_ms=230) is Prefetch.AFTER_OUTPUT
-    assert asked(gap_ms=30, base_ms=30, other_gap_ms=60, later_ms=10_000) is Prefetch.ON_IDLE
+def test_where_others_share_the_passes_a_chunk_waits_for_the_one_before() -> None:
+    """beside a second stream on a full device the next chunk is wanted after the output; but a
+    stream that has sent nothing for more than four of its gaps shares passes with nobody."""
+    assert prefetch(other_gap_ms=30) is Prefetch.AFTER_OUTPUT
+    assert prefetch(ChunkShape(level="tiny", steps=1), other_gap_ms=30) is Prefetch.AFTER_OUTPUT
+    assert prefetch(other_gap_ms=30, max_batch=1) is Prefetch.ON_IDLE
+    assert prefetch(gap_ms=60, base_ms=30, other_gap_ms=60, later_ms=230) is Prefetch.AFTER_OUTPUT
+    assert prefetch(gap_ms=30, base_ms=30, other_gap_ms=60, later_ms=10_000) is Prefetch.ON_IDLE
 
 
-def test_a_paused_stream_weighs_less_and_less() -> None:
+def test_a_paused_stream_counts_less_and_less() -> None:
     """a viewer who sends nothing for a second counts for one chunk a second, and back in full with
     the next chunk; one whose chunk is under way has not stopped."""
     scheduler = Scheduler(exact_model("tiny"), caution=0)

@@ -1,4 +1,4 @@
-"""The latency model: it learns lines, shrugs at outliers, follows changes, and never leaps."""
+"""The latency model: it learns lines, resists outliers, follows changes, and is bounded."""
 
 import random
 

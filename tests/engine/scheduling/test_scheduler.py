@@ -1,4 +1,4 @@
-"""The scheduler under an exact model: what runs next, what is dropped, and who is never starved."""
+"""The scheduler under an exact model: what runs next, what is dropped, and that none starves."""
 
 import pytest
 from hypothesis import given, settings
@@ -7,23 +7,23 @@ from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLaten
 from slipstream_engine.scheduling.scheduler import MAX_BATCH, PATIENCE_BATCHES, Scheduler
 from slipstream_engine.scheduling.types import Batch, ChunkShape, DropCause, DroppedChunk
 
-from tests.engine.exact_device import ALONE_MS, LINES, MS, TINY, Watched, exact_model, ran
+from tests.engine.exact_device import ALONE_MS, LINES, MS, TINY, CheckedScheduler, exact_model, ran
 
 OTHER = ChunkShape(level="other", steps=1)
 
 
-def watched(
+def on_device(
     *,
     streams: int = 1,
     period_ms: float = 1000,
     max_batch: int = MAX_BATCH,
     patience: int = PATIENCE_BATCHES,
-) -> Watched:
+) -> CheckedScheduler:
     model = exact_model("tiny", "other")
     scheduler = Scheduler(model, max_batch=max_batch, patience=patience, caution=0)
     for stream in range(streams):
         scheduler.open(stream, period_ns=round(period_ms * MS))
-    return Watched(scheduler)
+    return CheckedScheduler(scheduler)
 
 
 # ---- order
@@ -31,7 +31,7 @@ def watched(
 
 def test_a_lone_chunk_runs_through_in_order() -> None:
     """encode, each step, decode, one after the other, and then nothing."""
-    device = watched()
+    device = on_device()
     device.offer(0, 0, deadline_ms=500)
     device.drain()
     assert [ran(batch) for batch in device.batches] == [
@@ -45,8 +45,8 @@ def test_a_lone_chunk_runs_through_in_order() -> None:
 
 @given(st.permutations(range(6)))
 def test_the_earliest_deadline_goes_first(order: list[int]) -> None:
-    """with slack, chunks of like streams are made one by one in order of their deadlines."""
-    device = watched(streams=6, period_ms=100_000)
+    """with slack, chunks of like streams are finished one by one in order of their deadlines."""
+    device = on_device(streams=6, period_ms=100_000)
     for stream, place in enumerate(order):
         device.offer(stream, 0, deadline_ms=50_000 + place)
     device.drain()
@@ -56,7 +56,7 @@ def test_the_earliest_deadline_goes_first(order: list[int]) -> None:
 
 def test_sequential_with_slack() -> None:
     """a stream slower than the device never shares a pass: the lowest latency."""
-    device = watched(period_ms=200)
+    device = on_device(period_ms=200)
     for chunk in range(20):
         device.now_ns = max(device.now_ns, chunk * 200 * MS)
         device.offer(0, chunk, deadline_ms=chunk * 200 + 400)
@@ -65,7 +65,9 @@ def test_sequential_with_slack() -> None:
     assert [at_ns - chunk * 200 * MS for _, chunk, at_ns in device.finished] == [ALONE_MS * MS] * 20
 
 
-def run_camera(device: Watched, *, streams: int, period_ms: int, chunks: int, age_ms: int) -> None:
+def run_camera(
+    device: CheckedScheduler, *, streams: int, period_ms: int, chunks: int, age_ms: int
+) -> None:
     """Offer chunks of all streams at their time, whatever the device is busy with."""
     arrivals = [
         (chunk * period_ms + stream * period_ms // streams, stream, chunk)
@@ -82,25 +84,25 @@ def run_camera(device: Watched, *, streams: int, period_ms: int, chunks: int, ag
 
 def test_stream_batched_when_saturated() -> None:
     """a stream faster than chunk after chunk, yet not than the stream batch, loses nothing."""
-    device = watched(period_ms=95)  # alone 110 ms, with the steps of two chunks in a pass 80 ms
+    device = on_device(period_ms=95)  # alone 110 ms, with the steps of two chunks in a pass 80 ms
     run_camera(device, streams=1, period_ms=95, chunks=200, age_ms=400)
     assert device.dropped == []
     assert max(len(batch.items) for batch in device.batches) == 2
     shared = [batch for batch in device.batches if len(batch.items) == 2]
-    assert all({work.stream for work in batch.items} == {0} for batch in shared)
+    assert all({item.stream for item in batch.items} == {0} for batch in shared)
 
 
 def test_streams_share_passes_when_saturated() -> None:
     """four streams that would take 1.1 devices one by one all keep their deadlines together."""
-    device = watched(streams=4, period_ms=400)
+    device = on_device(streams=4, period_ms=400)
     run_camera(device, streams=4, period_ms=400, chunks=50, age_ms=500)
     assert device.dropped == []
-    assert any(len({work.stream for work in batch.items}) > 1 for batch in device.batches)
+    assert any(len({item.stream for item in batch.items}) > 1 for batch in device.batches)
 
 
 def test_levels_do_not_mix() -> None:
     """chunks that need another forward pass get one of their own."""
-    device = watched(streams=2, period_ms=50)
+    device = on_device(streams=2, period_ms=50)
     for chunk in range(20):
         device.offer(0, chunk, deadline_ms=10_000)
         device.offer(1, chunk, deadline_ms=10_000, shape=OTHER)
@@ -112,13 +114,13 @@ def test_levels_do_not_mix() -> None:
 
 def test_a_pass_is_no_larger_than_the_device_takes() -> None:
     """`max_batch` bounds every batch."""
-    device = watched(streams=8, period_ms=100, max_batch=3)
+    device = on_device(streams=8, period_ms=100, max_batch=3)
     run_camera(device, streams=8, period_ms=100, chunks=20, age_ms=5000)
     assert max(len(batch.items) for batch in device.batches) == 3
 
 
 def test_nothing_is_shared_where_sharing_saves_nothing() -> None:
-    """a pass whose time is all arithmetic is not made longer for company."""
+    """a pass whose time is all arithmetic is not made longer by sharing it."""
     model = LatencyModel(LinearLatency(base_ns=0, per_item_ns=20 * MS))
     scheduler = Scheduler(model)
     for stream in range(4):
@@ -131,33 +133,33 @@ def test_nothing_is_shared_where_sharing_saves_nothing() -> None:
 
 def test_the_number_of_steps_may_change_between_chunks() -> None:
     """four steps, then one, then three: each begins when the one before has ended."""
-    device = watched(period_ms=50)
+    device = on_device(period_ms=50)
     for chunk, steps in enumerate((4, 1, 3, 1)):
         device.offer(0, chunk, deadline_ms=5000, shape=ChunkShape(level="tiny", steps=steps))
         while not device.scheduler.has_room(0):
             device.step()
     device.drain()
-    chunks = [work.chunk for batch in device.batches for work in batch.items]
+    chunks = [item.chunk for batch in device.batches for item in batch.items]
     assert chunks == sorted(chunks)
     assert [chunk for _, chunk, _ in device.finished] == [0, 1, 2, 3]
 
 
 def test_chunks_that_must_be_alone_are() -> None:
     """even where each has the shape of the one before it."""
-    device = watched(period_ms=50)
+    device = on_device(period_ms=50)
     lonely = ChunkShape(level="tiny", steps=2, alone=True)
     for chunk in range(4):
         device.offer(0, chunk, deadline_ms=5000, shape=lonely)
         while not device.scheduler.has_room(0):
             device.step()
     device.drain()
-    chunks = [work.chunk for batch in device.batches for work in batch.items]
+    chunks = [item.chunk for batch in device.batches for item in batch.items]
     assert chunks == sorted(chunks)
 
 
 def test_a_stage_is_for_one_chunk_of_a_stream_at_a_time() -> None:
     """a second chunk waits behind the first in every stage, though several may be under way."""
-    device = watched(period_ms=1)
+    device = on_device(period_ms=1)
     device.offer(0, 0, deadline_ms=5000)
     encode = device.scheduler.next_batch(0)
     device.offer(0, 1, deadline_ms=5001)
@@ -177,8 +179,8 @@ def test_a_stage_is_for_one_chunk_of_a_stream_at_a_time() -> None:
 
 
 def test_a_chunk_joins_only_where_its_first_step_is_free() -> None:
-    """with its elder still before step 0, an encode would bring a chunk no nearer to a pass."""
-    device = watched(streams=2, period_ms=1)
+    """until the chunk before it has taken step 0, encoding brings it no nearer to a pass."""
+    device = on_device(streams=2, period_ms=1)
     device.offer(0, 0, deadline_ms=5000)
     device.step()
     device.offer(0, 1, deadline_ms=5001)
@@ -188,9 +190,9 @@ def test_a_chunk_joins_only_where_its_first_step_is_free() -> None:
 # ---- deadlines
 
 
-def test_the_head_is_not_made_late_by_company() -> None:
-    """a pass is as large as the tightest deadline in it can stand."""
-    device = watched(streams=3, period_ms=1)
+def test_the_head_is_not_delayed_by_sharing_its_pass() -> None:
+    """a pass is as large as the tightest deadline in it allows."""
+    device = on_device(streams=3, period_ms=1)
     for stream, deadline_ms in enumerate((141, 600, 601)):
         device.offer(stream, 0, deadline_ms=deadline_ms)
     device.step()
@@ -203,7 +205,7 @@ def test_the_head_is_not_made_late_by_company() -> None:
 
 def test_what_cannot_be_finished_is_not_begun() -> None:
     """of six at once that would be late together, those are begun that will be in time."""
-    device = watched(streams=6, period_ms=1)
+    device = on_device(streams=6, period_ms=1)
     for stream in range(6):
         device.offer(stream, 0, deadline_ms=300)
     device.drain()
@@ -215,7 +217,7 @@ def test_what_cannot_be_finished_is_not_begun() -> None:
 
 def test_after_a_stall_the_pass_shrinks() -> None:
     """of three that were to share a pass, the first goes alone when only that is in time."""
-    device = watched(streams=3, period_ms=1)
+    device = on_device(streams=3, period_ms=1)
     for stream, deadline_ms in enumerate((250, 900, 901)):
         device.offer(stream, 0, deadline_ms=deadline_ms)
     for _ in range(3):
@@ -232,7 +234,7 @@ def kept(
 ) -> set[tuple[int, int]]:
     """Chunks in time if the first `size` of a batch ran now and each then went on alone."""
     line = LINES[batch.kind.stage]
-    inside = {(work.stream, work.chunk) for work in batch.items[:size]}
+    inside = {(item.stream, item.chunk) for item in batch.items[:size]}
     return {
         key
         for key, slack_ns in slacks_ns.items()
@@ -254,7 +256,7 @@ def test_a_larger_batch_costs_no_deadline(
     workload: list[list[tuple[int, int, ChunkShape]]], period_ms: int
 ) -> None:
     """whatever a smaller batch would have kept, the one that is run keeps; and all rules hold."""
-    device = watched(streams=5, period_ms=period_ms)
+    device = on_device(streams=5, period_ms=period_ms)
     number = 0
     for arrivals in [*workload, *([[]] * 200)]:
         for stream, deadline_ms, shape in arrivals:
@@ -267,7 +269,7 @@ def test_a_larger_batch_costs_no_deadline(
             device.now_ns += 10 * MS
             continue
         slacks = {
-            key: seen.deadline_ns - device.now_ns - seen.rest_ns
+            key: seen.deadline_ns - device.now_ns - seen.remaining_ns
             for key, seen in device.chunks.items()
         }
         whole = kept(slacks, batch, len(batch.items), grace_ns=10)
@@ -279,7 +281,7 @@ def test_a_larger_batch_costs_no_deadline(
 
 def test_a_chunk_that_came_to_wait_too_long_is_dropped_before_it_is_begun() -> None:
     """what cannot be in time any more is not computed at all."""
-    device = watched(streams=2)
+    device = on_device(streams=2)
     device.offer(0, 0, deadline_ms=130)
     device.offer(1, 0, deadline_ms=150)  # 110 ms after 110 ms is too late
     device.drain()
@@ -287,19 +289,19 @@ def test_a_chunk_that_came_to_wait_too_long_is_dropped_before_it_is_begun() -> N
     assert [batch.items[0].stream for batch in device.batches] == [0] * 4
 
 
-def test_a_chunk_that_was_late_when_it_came_is_made_nevertheless() -> None:
-    """where the target is out of reach, pictures come late rather than not at all."""
-    device = watched()
+def test_a_chunk_that_was_late_when_it_came_is_computed_nevertheless() -> None:
+    """where the target is out of reach, frames come late rather than not at all."""
+    device = on_device()
     for chunk in range(10):
         device.offer(0, chunk, deadline_ms=device.now_ns / MS + 50)
         device.drain()
     assert len(device.finished) == 10
 
 
-def test_a_chunk_that_can_just_be_made_keeps_its_deadline() -> None:
+def test_a_chunk_that_can_just_be_in_time_keeps_its_deadline() -> None:
     """only one that is late when it comes is given another; a millisecond later it is given up."""
     for late_ms, dropped in ((0, False), (1, True)):
-        device = watched()
+        device = on_device()
         device.offer(0, 0, deadline_ms=ALONE_MS)
         device.now_ns += late_ms * MS
         device.drain()
@@ -307,7 +309,7 @@ def test_a_chunk_that_can_just_be_made_keeps_its_deadline() -> None:
 
 
 def test_nothing_is_dropped_on_a_guess() -> None:
-    """until every stage has been seen, the prior may say what it likes."""
+    """until every stage has been observed, the prior alone is no ground."""
     scheduler = Scheduler(LatencyModel(LinearLatency(base_ns=0, per_item_ns=10**12)))
     scheduler.open(0, period_ns=MS)
     scheduler.offer(0, 0, now_ns=0, deadline_ns=MS, shape=TINY)
@@ -317,7 +319,7 @@ def test_nothing_is_dropped_on_a_guess() -> None:
 
 def test_a_newer_chunk_replaces_the_one_that_waits() -> None:
     """at most one chunk waits, the newest; what is under way goes on."""
-    device = watched()
+    device = on_device()
     device.offer(0, 0, deadline_ms=1000)
     device.step()
     for chunk in (1, 2, 5):
@@ -341,7 +343,7 @@ def test_a_newer_chunk_replaces_the_one_that_waits() -> None:
 @settings(deadline=None, max_examples=25)
 def test_no_stream_is_starved(streams: int, cameras: list[tuple[int, int]], patience: int) -> None:
     """a stream with work at every decision is in one of any `patience + streams` batches."""
-    device = watched(streams=streams, period_ms=1, patience=patience)
+    device = on_device(streams=streams, period_ms=1, patience=patience)
     waited = dict.fromkeys(range(streams), 0)
     next_ms = dict.fromkeys(range(streams), 0)
     for _ in range(250):
@@ -353,7 +355,7 @@ def test_no_stream_is_starved(streams: int, cameras: list[tuple[int, int]], pati
                 next_ms[stream] = int(at_ms) + period_ms
         wanting = {stream for stream, _ in device.chunks}
         batch = device.step()
-        served = {work.stream for work in batch.items} if batch else set()
+        served = {item.stream for item in batch.items} if batch else set()
         if batch is None:
             device.now_ns += MS
         for stream in range(streams):
@@ -361,9 +363,9 @@ def test_no_stream_is_starved(streams: int, cameras: list[tuple[int, int]], pati
             assert waited[stream] <= patience + streams
 
 
-def test_who_was_passed_over_waits_for_no_company() -> None:
+def test_a_starving_stream_waits_for_no_joiners() -> None:
     """a stream whose patience is out goes on at once, even where others could join it."""
-    device = watched(streams=3, period_ms=1, patience=1)
+    device = on_device(streams=3, period_ms=1, patience=1)
     device.offer(0, 0, deadline_ms=5000)
     device.step()
     device.offer(1, 0, deadline_ms=200, shape=OTHER)
@@ -374,7 +376,7 @@ def test_who_was_passed_over_waits_for_no_company() -> None:
 
 def test_a_flood_costs_its_sender_only() -> None:
     """a stream that sends a hundred times what it promised leaves its neighbour every chunk."""
-    device = watched(streams=2, period_ms=400)
+    device = on_device(streams=2, period_ms=400)
     flood = 0
     for chunk in range(30):
         device.offer(1, chunk, deadline_ms=chunk * 400 + 300)
@@ -393,9 +395,9 @@ def test_a_flood_costs_its_sender_only() -> None:
     assert sum(stream == 1 for stream, _, _ in device.finished) == 30
 
 
-def test_a_viewer_who_takes_nothing_holds_up_only_itself() -> None:
+def test_a_held_stream_holds_up_only_itself() -> None:
     """a held stream is not decoded and begins nothing; released, it goes on where it was."""
-    device = watched(streams=2)
+    device = on_device(streams=2)
     device.offer(0, 0, deadline_ms=900)
     device.step()
     device.scheduler.hold(0)
@@ -403,7 +405,7 @@ def test_a_viewer_who_takes_nothing_holds_up_only_itself() -> None:
     device.offer(1, 0, deadline_ms=1000)
     device.drain()
     assert [(stream, chunk) for stream, chunk, _ in device.finished] == [(1, 0)]
-    assert device.chunks[0, 0].done == 3 and device.chunks[0, 1].done == 0
+    assert device.chunks[0, 0].stages_done == 3 and device.chunks[0, 1].stages_done == 0
     device.scheduler.release(0)
     device.drain()
     assert [(stream, chunk) for stream, chunk, _ in device.finished] == [(1, 0), (0, 0), (0, 1)]
@@ -414,7 +416,7 @@ def test_a_viewer_who_takes_nothing_holds_up_only_itself() -> None:
 
 def test_a_closed_stream_leaves_nothing() -> None:
     """what runs of it ends unnoticed, the rest is dropped, and its number can be used again."""
-    device = watched()
+    device = on_device()
     device.offer(0, 0, deadline_ms=900)
     batch = device.scheduler.next_batch(0)
     assert batch is not None
@@ -434,8 +436,8 @@ def test_a_closed_stream_leaves_nothing() -> None:
 
 
 def test_a_last_step_of_a_closed_stream_is_not_a_result() -> None:
-    """a decode that was running when its stream was closed is to be forgotten."""
-    device = watched()
+    """a decode that was running when its stream was closed is ignored."""
+    device = on_device()
     device.offer(0, 0, deadline_ms=900)
     for _ in range(3):
         device.step()
@@ -447,7 +449,7 @@ def test_a_last_step_of_a_closed_stream_is_not_a_result() -> None:
 
 def test_two_batches_may_be_under_way() -> None:
     """what runs is not given out twice, and a step waits for the one before it."""
-    device = watched(streams=2)
+    device = on_device(streams=2)
     device.offer(0, 0, deadline_ms=900)
     device.offer(1, 0, deadline_ms=950)
     first = device.scheduler.next_batch(0)
@@ -461,7 +463,7 @@ def test_two_batches_may_be_under_way() -> None:
     assert ran(device.scheduler.next_batch(0)) == [(0, 0, "step0")]
 
 
-def test_mistakes_are_told() -> None:
+def test_mistakes_are_refused() -> None:
     """the value, the rule."""
     scheduler = Scheduler(exact_model("tiny"))
     scheduler.open(0, period_ns=MS)
@@ -477,8 +479,8 @@ def test_mistakes_are_told() -> None:
     with pytest.raises(ValueError, match="steps is -1, it must not be negative"):
         ChunkShape(level="tiny", steps=-1)
     with pytest.raises(ValueError, match="max_batch is 0, it must be at least 1"):
-        watched(max_batch=0)
+        on_device(max_batch=0)
     with pytest.raises(ValueError, match="patience is 0, it must be at least 1"):
-        watched(patience=0)
+        on_device(patience=0)
     with pytest.raises(ValueError, match=r"caution is -1, it must not be negative"):
         Scheduler(exact_model("tiny"), caution=-1)

@@ -16,23 +16,23 @@ def choice(sizes_px: tuple[tuple[int, int], ...] = SIZES_PX) -> ResolutionChoice
 
 def test_the_largest_stays_where_it_is_fast_enough() -> None:
     """one measurement is enough, and the note says what it was."""
-    one = choice()
-    assert one.size_px == (256, 256)
-    assert one.judge(134 * MS)
-    assert one.size_px == (256, 256)
-    assert one.note == (
+    chosen = choice()
+    assert chosen.size_px == (256, 256)
+    assert chosen.judge(134 * MS)
+    assert chosen.size_px == (256, 256)
+    assert chosen.note == (
         "256x256, of which this machine makes 30 frames a second (23 leave room for a call)"
     )
 
 
 def test_a_slow_machine_goes_down_a_size_at_a_time() -> None:
-    """each size is measured; the first that keeps up stays, and the note says what did not."""
-    one = choice()
-    assert not one.judge(400 * MS)
-    assert one.size_px == (192, 192)
-    assert one.judge(170 * MS)
-    assert one.size_px == (192, 192)
-    assert one.note == (
+    """each size is measured; the first that keeps up is_chosen, and the note says what did not."""
+    chosen = choice()
+    assert not chosen.judge(400 * MS)
+    assert chosen.size_px == (192, 192)
+    assert chosen.judge(170 * MS)
+    assert chosen.size_px == (192, 192)
+    assert chosen.note == (
         "192x192, since this machine makes 10 frames a second of 256x256 "
         "(23 leave room for a call; --size 256x256 insists)"
     )
@@ -40,22 +40,22 @@ def test_a_slow_machine_goes_down_a_size_at_a_time() -> None:
 
 def test_the_smallest_is_taken_as_it_is() -> None:
     """there is nothing to go down to."""
-    one = choice()
-    assert [one.judge(9000 * MS) for _ in SIZES_PX] == [False, False, True]
-    assert one.size_px == (128, 128)
+    chosen = choice()
+    assert [chosen.judge(9000 * MS) for _ in SIZES_PX] == [False, False, True]
+    assert chosen.size_px == (128, 128)
 
 
-@pytest.mark.parametrize(("chunk_ms", "stays"), [(174, True), (176, False)])
-def test_a_call_beside_it_has_its_share(chunk_ms: int, stays: bool) -> None:
+@pytest.mark.parametrize(("chunk_ms", "is_chosen"), [(174, True), (176, False)])
+def test_a_call_beside_it_has_its_share(chunk_ms: int, is_chosen: bool) -> None:
     """a machine that is just fast enough with nothing else to do is not."""
-    assert choice().judge(chunk_ms * MS) is stays
+    assert choice().judge(chunk_ms * MS) is is_chosen
 
 
 @given(st.lists(st.floats(1, 1e4), min_size=len(SIZES_PX), max_size=len(SIZES_PX)))
 def test_it_is_the_largest_that_keeps_up(chunk_ms: list[float]) -> None:
     """whatever the machine: what is served keeps up, or nothing does, and all larger do not."""
-    one = choice()
-    tried = 1 + next(n for n, ms in enumerate(chunk_ms) if one.judge(ms * MS))
+    chosen = choice()
+    tried = 1 + next(n for n, ms in enumerate(chunk_ms) if chosen.judge(ms * MS))
     keeps_up = [ms <= SHARE * 250 for ms in chunk_ms]
     assert not any(keeps_up[: tried - 1])
     assert keeps_up[tried - 1] or tried == len(SIZES_PX)

@@ -1,17 +1,16 @@
-"""`slipstream-engine serve`: what cannot be loaded is said on the channel, with what to do."""
+"""`slipstream-engine serve`: what cannot be loaded is reported on the channel, with what to do."""
 
 import os
-import struct
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
-import msgspec
 import pytest
 from slipstream_engine.presets import PRESETS
 from slipstream_engine.weights.registry import UMT5, files_of
-from slipstream_protocol.channel import open_pair
-from slipstream_protocol.messages import Failed, Loading, ToServer
+from slipstream_protocol.channel import ChannelClosed, open_pair, server_end
+from slipstream_protocol.messages import Failed, Loading
 
 DEADLINE_S = 60
 
@@ -29,27 +28,17 @@ def refusal(home: Path, *arguments: str) -> str:
             env={**os.environ, "HOME": str(home)},
             stderr=subprocess.PIPE,
         )
-    with ours, process:
-        ours.settimeout(DEADLINE_S)
-        content = bytearray()
-        while data := ours.recv(65536):
-            content += data
+    channel = server_end(ours)
+    with closing(channel), process:
+        loading, failed = (channel.receive(DEADLINE_S) for _ in range(2))
+        with pytest.raises(ChannelClosed):
+            channel.receive(DEADLINE_S)
         assert process.stderr is not None
         assert b"the engine could not start" in process.stderr.read()
         assert process.wait(DEADLINE_S) == 1
-    loading, failed = _messages(bytes(content))
     assert isinstance(loading, Loading)
     assert isinstance(failed, Failed) and failed.lane == -1
     return failed.reason
-
-
-def _messages(content: bytes) -> list[ToServer]:
-    messages: list[ToServer] = []
-    while content:
-        (length,) = struct.unpack_from("<I", content)
-        messages.append(msgspec.msgpack.decode(content[4 : 4 + length], type=ToServer))
-        content = content[4 + length :]
-    return messages
 
 
 def test_without_weights_it_says_which_and_how_to_get_them(tmp_path: Path) -> None:
@@ -78,10 +67,10 @@ def test_a_file_of_another_model_is_told_by_its_shapes(tmp_path: Path) -> None:
         (("--device", "cuda"), "device is cuda, this machine has no GPU that torch can use"),
     ],
 )
-def test_a_wish_that_cannot_be_is_refused_before_any_work(
+def test_an_option_that_cannot_be_met_is_refused_before_any_work(
     tmp_path: Path, arguments: tuple[str, ...], reason: str
 ) -> None:
-    """codec, size and device are looked at before files are."""
+    """codec, size and device are checked before files are."""
     if arguments[0] == "--device":
         torch = pytest.importorskip("torch")
         if torch.cuda.is_available():

@@ -17,70 +17,72 @@ SIZES_PX = ((64, 48), (32, 24))
 EASY_FPS, IMPOSSIBLE_FPS = 1e-3, 1e12
 
 
-class Noted(EchoPipeline):
-    """Writes down what is done with it."""
+class RecordingPipeline(EchoPipeline):
+    """Records what is done with it."""
 
-    def __init__(self, journal: list[str], *, width_px: int, height_px: int) -> None:
+    def __init__(self, calls: list[str], *, width_px: int, height_px: int) -> None:
         super().__init__(width_px=width_px, height_px=height_px)
-        self._journal = journal
+        self._calls = calls
         self._name = f"{width_px}x{height_px}"
 
     def warm_up(self) -> None:
-        self._journal.append(f"warm {self._name}")
+        self._calls.append(f"warm {self._name}")
 
     def close(self) -> None:
-        self._journal.append(f"close {self._name}")
+        self._calls.append(f"close {self._name}")
 
 
 class Loader:
     def __init__(self) -> None:
-        self.journal: list[str] = []
+        self.calls: list[str] = []
 
     def __call__(self, size_px: tuple[int, int] | None) -> Pipeline[Any]:
         width_px, height_px = size_px or (16, 16)
-        return Noted(self.journal, width_px=width_px, height_px=height_px)
+        return RecordingPipeline(self.calls, width_px=width_px, height_px=height_px)
 
 
 def test_without_a_choice_it_is_the_presets_own_size() -> None:
-    load, said = Loader(), list[str]()
-    prepared = prepare(load, None, said.append)
+    load, reports = Loader(), list[str]()
+    prepared = prepare(load, None, reports.append)
     assert (prepared.pipeline.geometry.width_px, prepared.note) == (16, "")
-    assert load.journal == ["warm 16x16"]
-    assert said == ["warming up"]
+    assert load.calls == ["warm 16x16"]
+    assert reports == ["warming up"]
 
 
 def test_a_size_that_keeps_up_is_tried_once() -> None:
-    """the choice costs such a machine nothing: its rehearsal is the only one."""
-    load, said = Loader(), list[str]()
-    prepared = prepare(load, ResolutionChoice(SIZES_PX, fps=EASY_FPS, chunk_frames=4), said.append)
+    """the choice costs such a machine nothing: its calibration is the only one."""
+    load, reports = Loader(), list[str]()
+    prepared = prepare(
+        load, ResolutionChoice(SIZES_PX, fps=EASY_FPS, chunk_frames=4), reports.append
+    )
     assert prepared.pipeline.geometry.width_px == 64
     assert prepared.note.startswith("64x48, of which this machine makes")
-    assert load.journal == ["warm 64x48"]
-    assert said == ["warming up at 64x48"]
+    assert load.calls == ["warm 64x48"]
+    assert reports == ["warming up at 64x48"]
 
 
 def test_a_size_that_does_not_is_given_up() -> None:
-    """its pipeline is closed before the next is loaded, and people are told what is tried."""
-    load, said = Loader(), list[str]()
+    """its pipeline is closed before the next is loaded, and each size tried is reported."""
+    load, reports = Loader(), list[str]()
     prepared = prepare(
-        load, ResolutionChoice(SIZES_PX, fps=IMPOSSIBLE_FPS, chunk_frames=4), said.append
+        load, ResolutionChoice(SIZES_PX, fps=IMPOSSIBLE_FPS, chunk_frames=4), reports.append
     )
     assert prepared.pipeline.geometry.width_px == 32
     assert prepared.note.startswith("32x24, since this machine makes")
-    assert load.journal == ["warm 64x48", "close 64x48", "warm 32x24"]
-    assert said == ["warming up at 64x48", "warming up at 32x24"]
+    assert load.calls == ["warm 64x48", "close 64x48", "warm 32x24"]
+    assert reports == ["warming up at 64x48", "warming up at 32x24"]
 
 
 def test_a_pipeline_that_fails_is_closed() -> None:
     """whatever it had begun beside the streams ends."""
     load = Loader()
 
-    def hangs_up(stage: str) -> None:
+    def fail(stage: str) -> None:
         raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        prepare(load, None, hangs_up)
-    assert load.journal == ["close 16x16"]
+        prepare(load, None, fail)
+    assert load.calls == ["close 16x16"]
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)

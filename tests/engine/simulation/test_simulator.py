@@ -82,7 +82,7 @@ def test_ages_are_counted_from_the_first_frame() -> None:
 
 
 def test_late_and_dropped_are_missed() -> None:
-    """a chunk later than its target is missed, and so is one that was never made."""
+    """a chunk later than its target is missed, and so is one that was dropped."""
     late = simulated(FixedBatchPolicy(1), camera(target_ms=259))
     assert all(outcome.is_missed for outcome in late.outcomes)
     lost = simulated(FixedBatchPolicy(1), camera(fps=200))
@@ -91,7 +91,7 @@ def test_late_and_dropped_are_missed() -> None:
 
 
 def test_noise_has_mean_one_and_its_width() -> None:
-    """service times scatter by what was asked, around the line."""
+    """service times scatter around the line by the given width."""
     service = NoisyService(DEVICE.lines(), noise=0.2, slow_down=None, rng=random.Random(3))
     kind = PassKind(stage=Stage.DENOISE, level="x")
     drawn = [service.duration_ns(kind, 2, 0) / (50 * MS) for _ in range(4000)]
@@ -113,7 +113,7 @@ def test_a_slow_down_has_a_beginning_and_an_end() -> None:
     ]
 
 
-def test_a_seed_is_a_story() -> None:
+def test_a_seed_determines_the_trace() -> None:
     """the same seed gives the same trace, another one another."""
     scenario = Scenario(device=DEVICE, seconds=30, seed=4)
     trace = simulate(scenario, POLICIES["slo-aware"])
@@ -212,8 +212,8 @@ def test_misses_at_ninety_percent_load(streams: int, seed: int) -> None:
     assert measured("slo-aware", scenario).missed <= best / 2
 
 
-def test_overload_makes_few_late_chunks() -> None:
-    """half as much again as can be done: what is made is mostly in time, the rest not begun."""
+def test_overload_finishes_few_chunks_late() -> None:
+    """half as much again as can be done: what is finished is mostly in time, the rest not begun."""
     scenario = Scenario(device=DEVICES["h100-1.3b-512"], load=1.5, target_ms=1000, seconds=200)
     ours = measured("slo-aware", scenario)
     assert ours.missed - ours.dropped < 0.05
@@ -229,15 +229,15 @@ class PrefetchesAtOnce(Scheduler):
 
 
 def alone(policy: Callable[..., Scheduler]) -> Scheduler:
-    """A scheduler whose device gains nothing from company."""
+    """A scheduler on a device that gains nothing from shared passes."""
     return policy(LatencyModel(LinearLatency(base_ns=20 * MS, per_item_ns=20 * MS)), max_batch=1)
 
 
 @pytest.mark.parametrize("load", [1.1, 1.5, 3.0])
 @pytest.mark.parametrize("streams", [2, 4])
-def test_pictures_stay_fresh_past_capacity(streams: int, load: float) -> None:
+def test_chunks_stay_fresh_past_capacity(streams: int, load: float) -> None:
     """where passes are not shared a chunk waits for the rest of one other, not for all others: as
-    many are made, none is given up, and they are a fifth younger with two streams, a third with
+    many are finished, none is dropped, and they are a fifth younger with two streams, a third with
     four."""
     scenario = Scenario(
         device=DeviceModel(encode_ms=12, pass_ms=5, step_ms=75, decode_ms=18),
@@ -308,8 +308,8 @@ def test_the_command_prints_its_tables(capsys: pytest.CaptureFixture[str], tmp_p
     """every policy has a row in both tables, and the picture is a PNG."""
     pytest.importorskip("matplotlib")
     picture = tmp_path / "b.png"
-    asked = arguments("--seconds", "20", "--gpus", "2", "--plot", str(picture))
-    assert asked.run(asked) == 0
+    parsed = arguments("--seconds", "20", "--gpus", "2", "--plot", str(picture))
+    assert parsed.run(parsed) == 0
     lines = capsys.readouterr().out.splitlines()
     for name in POLICIES:
         assert sum(line.startswith(name) for line in lines) >= 2
@@ -320,8 +320,8 @@ def test_the_suite_is_one_table(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     """every case has a row for every policy; the slow case gives the picture."""
     pytest.importorskip("matplotlib")
     picture = tmp_path / "slow.png"
-    asked = arguments("--suite", "--seconds", "20", "--plot", str(picture))
-    assert asked.run(asked) == 0
+    parsed = arguments("--suite", "--seconds", "20", "--plot", str(picture))
+    assert parsed.run(parsed) == 0
     head, _, *rows = capsys.readouterr().out.splitlines()
     assert head.startswith("| case | policy | missed | dropped | age ms p50 / p95 / p99 |")
     assert len(rows) == len(suite(seconds=20)) * len(POLICIES)
@@ -339,8 +339,8 @@ def test_without_matplotlib_the_picture_is_refused_in_words(
 
 def test_nothing_to_simulate_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """the value, the rule; and the command says it without a traceback."""
-    asked = arguments("--load", "0")
-    assert asked.run(asked) == 1
+    parsed = arguments("--load", "0")
+    assert parsed.run(parsed) == 1
     assert capsys.readouterr().err == "simulate: load is 0.0, it must be above 0\n"
     with pytest.raises(ValueError, match="streams is 0, it must be above 0"):
         Scenario(device=DEVICE, streams=0)

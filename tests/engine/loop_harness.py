@@ -33,7 +33,7 @@ DEADLINE_S = 20
 NEVER_NS = 3600 * 10**9  # from now: no chunk is late
 
 
-class FarEnd:
+class LoopHarness:
     """A loop in a thread of its own; every answer is waited for with a deadline."""
 
     def __init__(
@@ -105,7 +105,7 @@ class LaneClient:
         generated: frames by the number of their chunk.
     """
 
-    far_end: FarEnd
+    harness: LoopHarness
     lane: int
     chunks: int
     updates: Mapping[int, Parameters] = field(default_factory=dict)
@@ -123,10 +123,10 @@ class LaneClient:
         if self.sent == self.chunks:
             return
         if self.sent in self.updates:
-            self.far_end.send(Update(lane=self.lane, parameters=self.updates[self.sent]))
+            self.harness.send(Update(lane=self.lane, parameters=self.updates[self.sent]))
         frames, slot = moving_chunk(self.sent, seed=self.seed), self.sent % self.slots
-        self.far_end.arena.input(self.lane, slot)[: len(frames)] = frames
-        self.far_end.send(self.far_end.chunk(self.lane, self.sent, slot=slot, ahead_ns=NEVER_NS))
+        self.harness.arena.input(self.lane, slot)[: len(frames)] = frames
+        self.harness.send(self.harness.chunk(self.lane, self.sent, slot=slot, ahead_ns=NEVER_NS))
         self.sent += 1
 
     def handle(self, message: ToServer) -> None:
@@ -134,8 +134,8 @@ class LaneClient:
             case SlotFree():
                 self.send_chunk()
             case ChunkOut(slot=slot, chunk=chunk, frames=frames):
-                self.generated[chunk] = self.far_end.arena.output(self.lane, slot)[:frames].copy()
-                self.far_end.send(SlotRead(lane=self.lane, slot=slot))
+                self.generated[chunk] = self.harness.arena.output(self.lane, slot)[:frames].copy()
+                self.harness.send(SlotRead(lane=self.lane, slot=slot))
             case ChunkDropped(chunk=chunk):
                 raise AssertionError(f"chunk {chunk} was dropped")
             case _:
@@ -150,7 +150,7 @@ def run_clients(*clients: LaneClient) -> list[ToServer]:
         for _ in range(client.slots):
             client.send_chunk()
     while not all(client.is_done for client in clients):
-        message = clients[0].far_end.receive()
+        message = clients[0].harness.receive()
         addressee = by_lane.get(getattr(message, "lane", -1))
         if addressee is None:
             others.append(message)

@@ -1,4 +1,4 @@
-"""What one viewer does wrong costs the others nothing: their frames are the very same, in order."""
+"""What one client does wrong costs the others nothing: their frames are the same, in order."""
 
 import gc
 import resource
@@ -26,7 +26,7 @@ from slipstream_protocol.messages import (
 )
 from slipstream_protocol.parameters import Parameters
 
-from tests.engine.far_end import NEVER_NS, FarEnd, LaneClient, run_clients
+from tests.engine.loop_harness import NEVER_NS, LaneClient, LoopHarness, run_clients
 from tests.engine.served_toy import (
     CHUNKS,
     EVENTS,
@@ -40,40 +40,40 @@ from tests.engine.served_toy import (
 )
 
 
-def test_steps_that_a_model_has_not_are_refused() -> None:
-    """at the opening and later, with the value and the rule; the stream that asked goes on as it
-    was, and the one beside it has its very frames. Forty do not even come so far: the channel and
-    the server's own reading of what a page says take four at most."""
+def test_more_steps_than_the_model_has_are_refused() -> None:
+    """at the opening and later, with the value and the rule; the stream goes on as it was, and the
+    one beside it has the same frames. Forty do not even come so far: the channel and the server's
+    own parsing of a page's messages take four at most."""
     with pytest.raises(msgspec.ValidationError, match="length <= 4"):
         msgspec.convert({"denoising_step_list": list(range(990, 190, -20))}, Parameters)
     too_many = Parameters(denoising_step_list=(700, 500, 400, 200), rev=7)
     preset = replace(PRESET, schedule=replace(PRESET.schedule, step_list=(700, 500, 400)))
     reason = "denoising_step_list has 4 steps, the most is 3; name fewer timesteps"
-    with serving(pipeline(preset=preset)) as end:
-        end.open(0)
-        end.open(1, seed=3)
-        end.send(OpenStream(lane=2, parameters=too_many))
-        assert end.receive() == StreamRefused(lane=2, reason=reason, retry_after_s=0)
-        viewers = [
-            LaneClient(far_end=end, lane=0, chunks=12),
-            LaneClient(far_end=end, lane=1, chunks=12, updates={6: too_many}, seed=3),
+    with serving(pipeline(preset=preset)) as harness:
+        harness.open(0)
+        harness.open(1, seed=3)
+        harness.send(OpenStream(lane=2, parameters=too_many))
+        assert harness.receive() == StreamRefused(lane=2, reason=reason, retry_after_s=0)
+        clients = [
+            LaneClient(harness=harness, lane=0, chunks=12),
+            LaneClient(harness=harness, lane=1, chunks=12, updates={6: too_many}, seed=3),
         ]
-        run_clients(*viewers)
-    assert viewers[1].other_messages == [UpdateRefused(lane=1, rev=7, reason=reason)]
-    assert_equal(viewers[0].generated, alone(chunks=range(12)))
-    assert_equal(viewers[1].generated, alone(Parameters(seed=3), chunks=range(12), seed=3))
+        run_clients(*clients)
+    assert clients[1].other_messages == [UpdateRefused(lane=1, rev=7, reason=reason)]
+    assert_equal(clients[0].generated, alone(chunks=range(12)))
+    assert_equal(clients[1].generated, alone(Parameters(seed=3), chunks=range(12), seed=3))
 
 
 def test_a_flood_of_updates_costs_its_sender_only() -> None:
     """thousands of prompts, seeds and steps, each answered once in its order; the stream beside it
-    has its very frames, in order."""
+    has the same frames, in order."""
     rng = Random(5)
     revs: list[int] = []
-    with serving(pipeline()) as end:
-        end.open(0)
-        end.open(1)
-        viewer = LaneClient(far_end=end, lane=0, chunks=CHUNKS, updates=EVENTS)
-        viewer.send_chunk()
+    with serving(pipeline()) as harness:
+        harness.open(0)
+        harness.open(1)
+        client = LaneClient(harness=harness, lane=0, chunks=CHUNKS, updates=EVENTS)
+        client.send_chunk()
         for burst in range(30):
             for number in range(100 * burst, 100 * burst + 100):
                 choice = Parameters(
@@ -83,18 +83,18 @@ def test_a_flood_of_updates_costs_its_sender_only() -> None:
                     denoising_step_list=(700, 500, 400, 200)[: rng.randint(1, 4)],
                     rev=number,
                 )
-                end.send(Update(lane=1, parameters=choice))
+                harness.send(Update(lane=1, parameters=choice))
             while len(revs) < 100 * burst + 100:
-                message = end.receive()
+                message = harness.receive()
                 if isinstance(message, Applied) and message.lane == 1:
                     revs.append(message.rev)
                 else:
-                    viewer.handle(message)
-        while not viewer.is_done:
-            viewer.handle(end.receive())
+                    client.handle(message)
+        while not client.is_done:
+            client.handle(harness.receive())
     assert revs == list(range(3000))
-    assert list(viewer.generated) == list(range(CHUNKS))
-    assert_equal(viewer.generated, alone(events=EVENTS))
+    assert list(client.generated) == list(range(CHUNKS))
+    assert_equal(client.generated, alone(events=EVENTS))
 
 
 def test_switching_between_sequential_and_stream_batch_costs_no_frame(
@@ -112,14 +112,14 @@ def test_switching_between_sequential_and_stream_batch_costs_no_frame(
     monkeypatch.setattr(Capacity, "is_saturated", is_full)
     served = pipeline(cpu_batch=4)
     sizes = spy(served, monkeypatch)
-    with serving(served, in_slots=2, age_target_ns=1000) as end:
-        end.open(0)
-        viewer = LaneClient(far_end=end, lane=0, chunks=3 * CHUNKS, updates=EVENTS, slots=2)
-        run_clients(viewer)
+    with serving(served, in_slots=2, age_target_ns=1000) as harness:
+        harness.open(0)
+        client = LaneClient(harness=harness, lane=0, chunks=3 * CHUNKS, updates=EVENTS, slots=2)
+        run_clients(client)
     assert {True, False} == set(decided)
     assert sizes.count(1) > 10 and len(sizes) - sizes.count(1) > 10
-    assert list(viewer.generated) == list(range(3 * CHUNKS))
-    assert_close(viewer.generated, alone(events=EVENTS, chunks=range(3 * CHUNKS)))
+    assert list(client.generated) == list(range(3 * CHUNKS))
+    assert_close(client.generated, alone(events=EVENTS, chunks=range(3 * CHUNKS)))
 
 
 def test_memory_is_flat() -> None:
@@ -127,33 +127,33 @@ def test_memory_is_flat() -> None:
     leave no more tensors, Python objects or pages behind than the first hundred did."""
     served = load_diffusion(ModelRequest(size_px=(64, 48), max_streams=1, threads=1))
     layout = Layout(geometry=served.geometry, lanes=1, in_slots=1, out_slots=2)
-    end = FarEnd(served, layout)
-    end.receive()
-    end.open(0)
+    harness = LoopHarness(served, layout)
+    harness.receive()
+    harness.open(0)
     sizes: list[tuple[int, int, int]] = []
     rng = np.random.default_rng(0)
 
-    def feed(number: int) -> None:
+    def send_chunk(number: int) -> None:
         frames = served.geometry.frames_of(number)
         shape = (frames, *served.geometry.frame_shape)
-        end.arena.input(0, 0)[:frames] = rng.integers(0, 255, shape, dtype=np.uint8)
+        harness.arena.input(0, 0)[:frames] = rng.integers(0, 255, shape, dtype=np.uint8)
         if number % 40 == 20:
             words = ("neon", "pencil sketch", "watercolor")[number // 40 % 3]
-            end.send(Update(lane=0, parameters=Parameters(prompt=words, seed=number)))
-        end.send(end.chunk(0, number, ahead_ns=NEVER_NS))
+            harness.send(Update(lane=0, parameters=Parameters(prompt=words, seed=number)))
+        harness.send(harness.chunk(0, number, ahead_ns=NEVER_NS))
 
     tracemalloc.start()
     try:
-        made = 0
-        feed(0)
-        while made < 300:
-            match message := end.receive():
+        finished = 0
+        send_chunk(0)
+        while finished < 300:
+            match message := harness.receive():
                 case SlotFree():
-                    feed(made)
+                    send_chunk(finished)
                 case ChunkOut(slot=slot):
-                    made += 1
-                    end.send(SlotRead(lane=0, slot=slot))
-                    if made in (100, 300):
+                    finished += 1
+                    harness.send(SlotRead(lane=0, slot=slot))
+                    if finished in (100, 300):
                         gc.collect()
                         alive = sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
                         held, _ = tracemalloc.get_traced_memory()
@@ -163,7 +163,7 @@ def test_memory_is_flat() -> None:
                     assert isinstance(message, Applied), message
     finally:
         tracemalloc.stop()
-        end.close()
+        harness.close()
         served.close()
     (alive, held, pages), (alive_later, held_later, pages_later) = sizes
     assert alive_later <= alive + 20, "of the chunk that is under way"
