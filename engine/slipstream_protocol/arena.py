@@ -1,4 +1,4 @@
-"""Where pixels cross between the processes: one block of shared memory, a place for each chunk.
+"""Where pixels cross between the processes: one block of shared memory, a slot for each chunk.
 
     lane 0                                   lane 1
     +--------+--------+--------+--------+    +--------+---
@@ -24,7 +24,7 @@ from slipstream_protocol.frames import I420, Geometry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How many places of what size the arena has.
+    """How many slots of what size the arena has.
 
     Raises:
         ValueError: if a count is less than 1.
@@ -126,19 +126,15 @@ class Slots:
     def __len__(self) -> int:
         return len(self._free)
 
-    @property
-    def all_here(self) -> bool:
-        return len(self._free) == self._count
-
     def take(self) -> int | None:
         """The slot free the longest, or None."""
         return self._free.pop(0) if self._free else None
 
     def give(self, slot: int) -> None:
-        """Have `slot` back.
+        """Take `slot` back.
 
         Raises:
-            ValueError: if there is no such slot, or it is already here: two owners would overwrite
+            ValueError: if there is no such slot, or it is owned already: two owners would overwrite
                 each other.
         """
         if not 0 <= slot < self._count or slot in self._free:

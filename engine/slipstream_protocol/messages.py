@@ -1,4 +1,4 @@
-"""Everything the server and the engine can say to each other, on one screen.
+"""All messages between the server and the engine.
 
 The socket's order is the order of events: what is sent before a chunk applies to it, what is sent
 after does not. Pixels never travel here, only the number of the slot they lie in (see `arena.py`).
@@ -58,21 +58,21 @@ class ChunkIn(Message, frozen=True):
 
 
 class SlotRead(Message, frozen=True):
-    """The server has taken its copy: output slot `slot` is the engine's again."""
+    """The server has copied the frames: output slot `slot` is the engine's again."""
 
     lane: int
     slot: int
 
 
 class Stop(Message, frozen=True):
-    """Finish the work in hand and leave."""
+    """Finish the pass that runs and exit."""
 
 
 # ---- engine to server
 
 
 class Loading(Message, frozen=True):
-    """What the engine is busy with before it is ready, for people to read."""
+    """What the engine is doing before it is ready, for people to read."""
 
     stage: str
 
@@ -143,16 +143,16 @@ class StreamClosed(Message, frozen=True):
 
 
 class SlotFree(Message, frozen=True):
-    """The engine has what it needs of input slot `slot` and wants the newest chunk there."""
+    """A credit: the server may fill input slot `slot` with the stream's newest chunk."""
 
     lane: int
     slot: int
 
 
 class ChunkDropped(Message, frozen=True):
-    """Chunk `chunk` is not made: it would have been late. Input slot `slot` is the server's again.
+    """Chunk `chunk` is dropped: it would have been late. Input slot `slot` is the server's again.
 
-    The stream goes on as if these frames had never been.
+    The stream goes on as if these frames had never been captured.
     """
 
     lane: int
@@ -173,7 +173,7 @@ class ChunkOut(Message, frozen=True):
 
     Args:
         rev: of the newest parameter update this chunk was made with, -1 before the first.
-        taken_ns, made_ns: when the engine began and ended.
+        taken_ns, made_ns: when its encoding began and its decoding ended.
     """
 
     lane: int
@@ -190,7 +190,7 @@ class Applied(Message, frozen=True):
     """Update `rev` takes effect with chunk `chunk`; `prompts` are in force, or on their way.
 
     Args:
-        understood: what the model makes of them, for people; empty where it takes any text.
+        understood: how the model reads them, for people; empty where it takes any text.
     """
 
     lane: int
@@ -201,7 +201,7 @@ class Applied(Message, frozen=True):
 
 
 class UpdateRefused(Message, frozen=True):
-    """The update `rev` asks for what this model cannot do; nothing has changed."""
+    """Update `rev` is out of this model's range; nothing has changed."""
 
     lane: int
     rev: int
@@ -209,7 +209,7 @@ class UpdateRefused(Message, frozen=True):
 
 
 class Failed(Message, frozen=True):
-    """Something went wrong: in the stream on `lane`, or in the whole engine where lane is -1."""
+    """An error ended the stream on `lane`, or the whole engine where lane is -1."""
 
     lane: int
     reason: str

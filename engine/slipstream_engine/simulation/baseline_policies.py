@@ -1,7 +1,7 @@
-"""What the scheduler is compared with in simulation, on the same backlog. Pure.
+"""The policies that the scheduler is compared with in simulation, on the same backlog. Pure.
 
-All take the oldest deadline first, let one chunk a stream wait and replace it by a newer, and never
-look at the clock: none drops a chunk because it would be late.
+All serve the earliest deadline first, and let one chunk a stream wait until a newer one replaces
+it. None looks at the clock: no chunk is dropped because it would be late.
 """
 
 from slipstream_engine.scheduling.backlog import Backlog
@@ -24,8 +24,8 @@ _KNEE = 1.02  # a batch one larger must raise the rate by this to be tried
 class FixedBatchPolicy:
     """Passes of up to `size` micro-steps of any streams; 1 is one chunk after the other.
 
-    Finishes what is finished, runs a full batch where there is one, else encodes what waits to
-    fill it, else runs what is there.
+    Decodes first, then runs a full batch where there is one, else encodes a chunk that waits to
+    fill it, else runs the steps that are ready.
     """
 
     def __init__(self, size: int) -> None:
@@ -98,12 +98,12 @@ class StreamBatchPolicy(FixedBatchPolicy):
             if chunk.kind.stage is Stage.DENOISE and chunk.position == FIRST_STEP_POSITION:
                 return [peer for peer in ready if _shares(peer, chunk)]
         waiting = [chunk for chunk in ready if chunk.kind.stage is Stage.ENCODE]
-        waiting.sort(key=lambda chunk: chunk.queue.earliest_paced_ns)  # the longest not served
+        waiting.sort(key=lambda chunk: chunk.queue.earliest_paced_ns)  # least recently served first
         return waiting[:1]
 
 
 class PaperPolicy(FixedBatchPolicy):
-    """The paper's scheduler as far as it is told: B follows the rate, up to the knee of B / L(B).
+    """The paper's scheduler as far as it is described: B follows the rate, to the knee of B / L(B).
 
     From StreamDiffusionV2, section 4.1: a batch holds no more than has been collected; L(B) is
     affine; B adapts to the observed latency so that each stream's rate meets the SLO, and converges
@@ -134,9 +134,9 @@ class PaperPolicy(FixedBatchPolicy):
         size = len(batch.items)
         self._latency.observe(batch.kind, items=size, duration_ns=max(1, ended_ns - started_ns))
         finished = super().done(batch, started_ns=started_ns, ended_ns=ended_ns)
-        for work in finished:
+        for item in finished:
             self._chunks += 1
-            self._late += self._deadlines_ns.pop((work.stream, work.chunk)) < ended_ns
+            self._late += self._deadlines_ns.pop((item.stream, item.chunk)) < ended_ns
         if batch.kind.stage is Stage.DENOISE and self._chunks >= _WINDOW_CHUNKS:
             self._adapt(batch)
         return finished
