@@ -2,6 +2,9 @@ VENV        ?= .venv
 PYTHON      ?= python3
 CONSTRAINTS ?= constraints.txt
 PORT        ?= 8080
+# the tests that compute on one core and wait for no clock run in so many processes of up to 2 GiB
+JOBS        ?= 2
+ARITHMETIC  := tests/engine tests/golden
 # vectors to replay: those beside this checkout, else the subset in tests/golden
 GOLDEN_DIR  ?= $(wildcard ../shared/golden)
 BIN         := $(VENV)/bin
@@ -41,7 +44,8 @@ format: install  ## rewrite files in house format
 
 test: install  ## every test that needs no GPU; finds or installs a Chromium first
 	$(BIN)/python -m tests.e2e.provision
-	$(BIN)/pytest -m 'not gpu'
+	$(BIN)/pytest -m 'not gpu' $(ARITHMETIC) --numprocesses $(JOBS) --dist loadfile
+	$(BIN)/pytest -m 'not gpu' $(ARITHMETIC:%=--ignore=%)
 
 test-golden: install  ## replay the reference's vectors, one line a case (GOLDEN_DIR=... for others)
 	GOLDEN_DIR='$(GOLDEN_DIR)' $(BIN)/python -m tests.golden
