@@ -21,6 +21,7 @@ from slipstream_server.engine.client import EngineClient
 from slipstream_server.engine.supervisor import Supervisor, attach_client, engine_command
 from slipstream_server.errors import PortBusy
 from slipstream_server.http.access import Guard
+from slipstream_server.http.bodies import BODY_MAX_BYTES, HTTP_OPTIONS, read_body
 from slipstream_server.http.health import HealthProbes
 from slipstream_server.http.rate_limit import RateLimit
 from slipstream_server.http.static import page_routes, web_root
@@ -32,7 +33,7 @@ from slipstream_server.send.adaptive_encoder import VideoSettings
 from slipstream_server.send.h264 import X264, choose_codec
 from slipstream_server.sessions.registry import SessionRegistry
 from slipstream_server.signaling.streams_api import StreamsApi
-from slipstream_server.signaling.webrtc_api import BODY_MAX_BYTES, WebRtcApi, errors_as_json
+from slipstream_server.signaling.webrtc_api import WebRtcApi, errors_as_json
 from slipstream_server.signaling.whip import WhipApi
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider
@@ -63,7 +64,7 @@ def make_app(
     rate_limit = RateLimit(config.offers_per_minute)
     app = web.Application(
         client_max_size=BODY_MAX_BYTES,
-        middlewares=guard.middlewares(errors_as_json, rate_limit.limit),
+        middlewares=[*guard.middlewares(errors_as_json, rate_limit.limit), read_body],
     )
     sessions = add_calls(app, config, engine, pool)
 
@@ -157,7 +158,9 @@ async def serve(
     listener = bind(config.host, config.port)
     with contextlib.closing(listener):
         async with app_factory(config, web_root()) as app:
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=LAST_REQUESTS_S)
+            runner = web.AppRunner(
+                app, access_log=None, shutdown_timeout=LAST_REQUESTS_S, **HTTP_OPTIONS
+            )
             await runner.setup()
             try:
                 async with _listening(runner, listener, tls):

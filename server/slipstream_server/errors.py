@@ -9,6 +9,7 @@
     |   +-- Forbidden          403: from another site, or with another's token
     |   +-- UnknownSession     404
     |   +-- NotAcceptable      406: no codec in common
+    |   +-- BodyTooLate        408: the body does not come
     |   +-- Conflict           409: another caller has it
     |   +-- StaleTag           412: about an earlier state of the session
     |   +-- WrongType          415: the body is of another type
@@ -69,6 +70,12 @@ class NotAcceptable(RequestError):
     """The offer has no codec that is served here."""
 
     status: ClassVar[int] = 406
+
+
+class BodyTooLate(RequestError):
+    """The body of the request does not come in time."""
+
+    status: ClassVar[int] = 408
 
 
 class Conflict(RequestError):

@@ -14,6 +14,7 @@ from slipstream_server.config import ServerConfig
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.engine.supervisor import Supervisor
 from slipstream_server.engine_status import EngineState
+from slipstream_server.http.bodies import HTTP_OPTIONS
 from slipstream_server.sessions.registry import SessionRegistry
 
 STEP_S = 0.01
@@ -56,7 +57,9 @@ async def serving(page: Path, *, ready: bool = True, **settings: Any) -> AsyncIt
     with ThreadPoolExecutor(2) as pool:
         async with running_engine(config, pool) as supervisor:
             app = make_app(config, supervisor, pool, page=page)
-            async with TestClient(TestServer(app)) as client:
+            server = TestServer(app)
+            await server.start_server(**HTTP_OPTIONS)
+            async with TestClient(server) as client:
                 if ready:
                     await poll(lambda: supervisor.status.state is EngineState.READY, START_S)
                 yield Serving(client=client, supervisor=supervisor, sessions=app[SESSIONS])

@@ -16,6 +16,7 @@ from slipstream_server.errors import (
     Unavailable,
 )
 from slipstream_server.http.access import Handler
+from slipstream_server.http.bodies import BODY_MAX_BYTES
 from slipstream_server.ice.gathering import IceServer
 from slipstream_server.observability.exposition import CONTENT_TYPE
 from slipstream_server.observability.metrics import Metrics
@@ -25,8 +26,6 @@ from slipstream_server.signaling.json_bodies import json_response, read_json
 from slipstream_server.streams.ports import EngineProvider
 
 logger = logging.getLogger(__name__)
-
-BODY_MAX_BYTES = 256 << 10
 
 
 class OfferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -172,7 +171,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return _retry_later(error)
     except web.RequestPayloadError as error:
         logger.info("%s %s: the body cannot be read: %s", request.method, request.path, error)
-        return _error("the body cannot be read; send it whole, and packed as its headers say", 400)
+        return _error("the body cannot be read; send it whole, as its headers say", 400)
     except web.HTTPRequestEntityTooLarge:
         return _error(f"the body is too large, the most is {BODY_MAX_BYTES} bytes", 413)
     except web.HTTPNotFound:

@@ -14,6 +14,7 @@ from slipstream_server.app import version
 from slipstream_server.config import ServerConfig
 from slipstream_server.errors import RequestError, Unavailable
 from slipstream_server.http.access import Guard
+from slipstream_server.http.bodies import BODY_MAX_BYTES, read_body
 from slipstream_server.http.health import HealthProbes
 from slipstream_server.http.rate_limit import RateLimit
 from slipstream_server.http.static import page_routes
@@ -21,7 +22,7 @@ from slipstream_server.observability.exposition import CONTENT_TYPE, merge_metri
 from slipstream_server.observability.process_metrics import FrontMetrics
 from slipstream_server.rtp.sdp import read_offer
 from slipstream_server.signaling.streams_api import StreamList
-from slipstream_server.signaling.webrtc_api import BODY_MAX_BYTES, OfferRequest, errors_as_json
+from slipstream_server.signaling.webrtc_api import OfferRequest, errors_as_json
 from slipstream_server.workers.front import Front
 from slipstream_server.workers.http_proxy import proxy
 from slipstream_server.workers.pool import Worker, running_workers
@@ -186,7 +187,7 @@ async def multi_process(config: ServerConfig, page: Path) -> AsyncIterator[web.A
     rate_limit = RateLimit(config.offers_per_minute)
     app = web.Application(
         client_max_size=BODY_MAX_BYTES,
-        middlewares=guard.middlewares(errors_as_json, rate_limit.limit),
+        middlewares=[*guard.middlewares(errors_as_json, rate_limit.limit), read_body],
     )
     app.add_routes(FrontApi(front).routes())
     app.add_routes(probes.routes())

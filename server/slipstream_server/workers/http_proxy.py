@@ -36,7 +36,7 @@ async def proxy(request: web.Request, worker: Worker) -> web.Response:
         async with http.request(
             request.method,
             URL(f"http://worker{request.raw_path}", encoded=True),
-            headers=_request_headers(request),
+            headers=_end_to_end(request.headers.items()),
             data=await request.read(),
             allow_redirects=False,
         ) as answer:
@@ -52,13 +52,6 @@ async def proxy(request: web.Request, worker: Worker) -> web.Response:
             f"{worker.name} has ended or hangs before it had answered; try again",
             retry_after_s=_RETRY_S,
         ) from error
-
-
-def _request_headers(request: web.Request) -> CIMultiDict[str]:
-    """The caller's headers, without the content encoding, as the body has been decoded."""
-    headers = _end_to_end(request.headers.items())
-    headers.popall("Content-Encoding", None)
-    return headers
 
 
 def _end_to_end(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:

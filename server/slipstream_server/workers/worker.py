@@ -20,9 +20,10 @@ from slipstream_protocol.async_channel import AsyncChannel
 from slipstream_protocol.channel import ChannelClosed
 
 from slipstream_server.app import LAST_REQUESTS_S, add_calls, pixel_pool
+from slipstream_server.http.bodies import BODY_MAX_BYTES, HTTP_OPTIONS
 from slipstream_server.process import run_process, set_up_logging
 from slipstream_server.sessions.registry import SessionRegistry
-from slipstream_server.signaling.webrtc_api import BODY_MAX_BYTES, errors_as_json
+from slipstream_server.signaling.webrtc_api import errors_as_json
 from slipstream_server.workers.protocol import (
     Drain,
     EngineConnected,
@@ -72,7 +73,9 @@ async def run_worker(descriptor: int) -> None:
             engine = RemoteEngine(pool)
             app = web.Application(client_max_size=BODY_MAX_BYTES, middlewares=[errors_as_json])
             sessions = add_calls(app, start.config, engine, pool, id_prefix=start.id_prefix)
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=LAST_REQUESTS_S)
+            runner = web.AppRunner(
+                app, access_log=None, shutdown_timeout=LAST_REQUESTS_S, **HTTP_OPTIONS
+            )
             await runner.setup()
             try:
                 await web.SockSite(runner, listener, backlog=_BACKLOG).start()

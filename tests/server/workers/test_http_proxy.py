@@ -1,7 +1,6 @@
 """workers/http_proxy.py: requests to a worker whose part the test plays."""
 
 import asyncio
-import gzip
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -96,17 +95,6 @@ async def test_headers_of_one_connection_are_not_passed_on(tmp_path: Path) -> No
         received = (await answer.json())["headers"]
     assert "x-public" in received
     assert not {"x-private", "te"} & set(received)
-
-
-async def test_a_packed_body_is_unpacked_once(tmp_path: Path) -> None:
-    """the worker gets it as it was before, and no header that it is packed."""
-    packed, headers = gzip.compress(b"v=0"), {"Content-Encoding": "gzip"}
-    async with (
-        proxied(tmp_path, echo) as client,
-        client.post("/whip/x", data=packed, headers=headers) as answer,
-    ):
-        assert answer.status == 201
-        assert (await answer.json())["body"] == "v=0"
 
 
 async def test_an_answer_without_a_body_has_none(tmp_path: Path) -> None:

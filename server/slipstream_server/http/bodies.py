@@ -1,0 +1,47 @@
+"""Bodies of requests: read once the request is authorised, in time, up to a bound, never packed."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from slipstream_server.errors import BodyTooLate, WrongType
+from slipstream_server.http.access import Handler
+
+BODY_MAX_BYTES = 256 << 10
+BODY_S = 10.0  # a whole body on a bad link
+_REFUSED_BODY_S = 2.0  # a body nobody reads is taken off the wire for so long, then it is cut off
+
+# for every aiohttp server: its parser would else unpack bodies as they come, before any handler
+HTTP_OPTIONS: Mapping[str, Any] = {"auto_decompress": False, "lingering_time": _REFUSED_BODY_S}
+
+
+@web.middleware
+async def read_body(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Read the body before the handler runs, which gets it at once from `request.read()`.
+
+    It is the innermost middleware: a request that is refused, or has no handler, is not read.
+
+    Raises:
+        WrongType: if it is packed; nothing is ever unpacked here.
+        BodyTooLate: if it does not come within `BODY_S`.
+        web.HTTPRequestEntityTooLarge: if it is larger than the application takes.
+    """
+    if request.can_read_body and request.match_info.http_exception is None:
+        coding = request.headers.get("Content-Encoding", "identity")
+        if coding.strip().lower() != "identity":
+            raise WrongType(
+                f"Content-Encoding is {coding[:80]}, bodies are not unpacked here; send it as it is"
+            )
+        length = request.content_length or 0
+        if length > BODY_MAX_BYTES:
+            raise web.HTTPRequestEntityTooLarge(max_size=BODY_MAX_BYTES, actual_size=length)
+        try:
+            async with asyncio.timeout(BODY_S):
+                await request.read()
+        except TimeoutError:
+            raise BodyTooLate(
+                f"the body has not come within {BODY_S:g} s; send it whole, on a better link"
+            ) from None
+    return await handler(request)
