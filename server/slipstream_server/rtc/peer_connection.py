@@ -20,6 +20,7 @@ from slipstream_server.ice.gathering import IceServer, bound_gathering, rtc_conf
 from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.receive.capture_time import FrameOrigin
+from slipstream_server.rtc.connecting import ConnectionAttempt
 from slipstream_server.rtc.data_channel_limits import DataChannelLimit
 from slipstream_server.rtc.video_transceiver import OutgoingVideo, VideoTransceiver
 from slipstream_server.rtp import aiortc_internals
@@ -67,6 +68,7 @@ class PeerConnection:
     ) -> None:
         self.camera: MediaStreamTrack | None = None
         self.connected = asyncio.Event()
+        self.settled = asyncio.Event()  # it is connected, or has ended without
         self.ice_ufrags = ("", "")  # the ICE user names of the other side and of ours
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._media_addressing = media_addressing
@@ -76,6 +78,7 @@ class PeerConnection:
         self._timings: TimingChannel | None = None
         self._opened_channels = 0
         self._incoming = TokenBucket(rate_per_s=_INCOMING_BYTES_PER_S, burst=_INCOMING_BURST_BYTES)
+        self._attempt: ConnectionAttempt | None = None
         self._pc = RTCPeerConnection(rtc_configuration(servers))
         self._pc.on("connectionstatechange", self._on_state_change)
         self._pc.on("track", self._on_track)
@@ -98,6 +101,7 @@ class PeerConnection:
             for transceiver in self._pc.getTransceivers():
                 if transceiver.sender is not self._video.sender:
                     transceiver.direction = "inactive"  # sound and further cameras
+            self._attempt = ConnectionAttempt(self._pc, self._end)
             bound_gathering(self._pc, media_addressing=self._media_addressing)
             if self._pc.sctp is not None:
                 DataChannelLimit(self._pc.sctp, self._admit, self._on_unreadable)
@@ -188,14 +192,18 @@ class PeerConnection:
     def _end(self, reason: str) -> None:
         if not self.ended.done():
             self.ended.set_result(reason)
+            self.settled.set()
 
     def _on_state_change(self) -> None:
         state = self._pc.connectionState
         logger.info("connection %s", state)
         if state == "connected":
             self.connected.set()
+            self.settled.set()
         elif state in ("failed", "closed"):
-            self._end(f"the connection has {state}")
+            is_attempt = state == "failed" and not self.connected.is_set()
+            failure = self._attempt.failure() if self._attempt and is_attempt else ""
+            self._end(failure or f"the connection has {state}")
 
     def _on_transport_change(self) -> None:
         if self._video.sender.transport.state in ("closed", "failed"):

@@ -179,11 +179,12 @@ class Session:
     async def _follow_connection(self) -> None:
         try:
             async with asyncio.timeout(CONNECT_S):
-                await self.peer.connected.wait()
+                await self.peer.settled.wait()
         except TimeoutError:
             self.end(f"no connection within {CONNECT_S:g} s; a firewall may block UDP")
             return
-        self.on_connected()
+        if self.peer.connected.is_set():
+            self.on_connected()
         self.end(await asyncio.shield(self.peer.ended))
 
     async def _check_liveness(self) -> None:

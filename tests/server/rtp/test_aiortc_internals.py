@@ -36,6 +36,7 @@ RECEIVER = (
     "_send_rtcp_nack",
     "_send_rtcp_pli",
 )
+TRANSPORT = ("_send_rtp", "_set_role", "_set_state", "_ssl", "_validate_peer_identity")
 SENDER = (
     "_RTCRtpSender__rtp_header_extensions_map",
     "_RTCRtpSender__rtp_task",
@@ -62,7 +63,8 @@ async def test_every_private_name_exists() -> None:
     for owner, names in (
         (transceiver, ("_codecs", "_headerExtensions")),
         (transceiver.receiver, RECEIVER),
-        (transceiver.receiver.transport, ("_send_rtp", "_set_role")),
+        (transceiver.receiver.transport, TRANSPORT),
+        (pc, ("_RTCPeerConnection__connect",)),
         (transceiver.sender, SENDER),
     ):
         for name in names:
@@ -76,6 +78,8 @@ async def test_every_private_name_exists() -> None:
         (transceiver.sender._send_keyframe, []),
         (transceiver.receiver.transport._send_rtp, ["data"]),
         (transceiver.receiver.transport._set_role, ["role"]),
+        (transceiver.receiver.transport._set_state, ["state"]),
+        (transceiver.receiver.transport._validate_peer_identity, ["remoteParameters"]),
     ):
         assert list(inspect.signature(method).parameters) == parameters
     await pc.close()
