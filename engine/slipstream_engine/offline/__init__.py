@@ -2,6 +2,13 @@
 
 v2v.py               the command
 video_reader.py      decodes, checks and scales a file's frames
+tracks.py            which tracks of a file are its film
+frame_times.py       times where a file has none, or begins anew
+damage.py            counts what is damaged
+file_end.py          where a header says that a file ends
+deinterlacer.py      whole frames of interlaced ones
+frame_scaler.py      frames of the model's size and colours
+tone_map.py          high dynamic range for a screen
 video_writer.py      encodes new frames, copies audio
 video_metrics.py     compares two files: PSNR, SSIM, warp error, flicker
 """

@@ -39,6 +39,8 @@ class Job:
 
     Args:
         reference: a video of as many frames to compare the new one with.
+        strict: refuse a source with any damage.
+        with_audio: copy the source's sound.
     """
 
     source: Path
@@ -46,6 +48,8 @@ class Job:
     request: ModelRequest
     parameters: Parameters
     reference: Path | None = None
+    strict: bool = False
+    with_audio: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -149,16 +153,22 @@ def convert_video(job: Job) -> None:
     with closing(load_diffusion(job.request)) as pipeline:
         stream = pipeline.open(job.parameters)
         stream.await_prompts()
-        video = examine_video(job.source, least_frames=FIRST_CHUNK_FRAMES)
+        video = examine_video(job.source, least_frames=FIRST_CHUNK_FRAMES, strict=job.strict)
+        for note in video.notes:
+            print(f"{job.source}: {note}", file=sys.stderr)
         if job.reference is not None:
             _check_same_length(video, examine_video(job.reference, least_frames=1))
         geometry = pipeline.geometry
         progress = Progress(total=video.frames, unit="frames", now_s=time.monotonic())
         with (
             atomic_write(job.target) as file,
-            VideoReader(job.source) as source,
+            VideoReader(job.source, strict=job.strict) as source,
             VideoWriter(
-                file, format=format, source=video, geometry=geometry, audio=source.audio
+                file,
+                format=format,
+                source=video,
+                geometry=geometry,
+                audio=source.audio if job.with_audio else (),
             ) as writer,
         ):
             transform_video(
@@ -189,6 +199,12 @@ def add_v2v(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--noise-scale", type=float, help="how far the result may differ from the source, 0 to 1"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    parser.add_argument("--no-audio", action="store_true", help="leave the sound out")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse a damaged video (default: warn, and convert the rest)",
+    )
     parser.add_argument(
         "--compare",
         type=Path,
@@ -236,4 +252,6 @@ def job_from(arguments: argparse.Namespace) -> Job:
         request=replace(model_request(arguments), threads=arguments.threads or available_cores()),
         parameters=msgspec.convert(given, Parameters),
         reference=arguments.compare,
+        strict=arguments.strict,
+        with_audio=not arguments.no_audio,
     )

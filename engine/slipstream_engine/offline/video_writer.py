@@ -57,7 +57,7 @@ class VideoWriter:
             names = ", ".join(stream.codec_context.name for stream in audio)
             raise VideoFileError(
                 f"audio of {source.path} ({names}) cannot be copied into {format}, "
-                "convert it to AAC first"
+                "convert it to AAC first, or leave it out with --no-audio"
             ) from error
         self._time_base = source.time_base
 
@@ -81,9 +81,10 @@ class VideoWriter:
         self._container.mux(self._video.encode(raw))
 
     def copy(self, packet: "av.Packet[av.AudioStream]") -> None:
-        """Append an audio packet without decoding it."""
-        packet.stream = self._audio[packet.stream.index]
-        self._container.mux(packet)
+        """Append an audio packet without decoding it; drop one of a track that is left out."""
+        if packet.stream.index in self._audio:
+            packet.stream = self._audio[packet.stream.index]
+            self._container.mux(packet)
 
 
 def container_format(path: Path) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from slipstream_engine.offline.frame_scaler import FrameScaler
 from slipstream_engine.offline.video_reader import (
-    FrameScaler,
     VideoFileError,
     VideoReader,
     examine_video,
@@ -113,9 +113,9 @@ def cut(video: Path, *, frames: int, spare_bytes: int = 0) -> Path:
     return video
 
 
-def refusal(path: Path, *, least_frames: int = 5) -> str:
+def refusal(path: Path, *, least_frames: int = 5, strict: bool = False) -> str:
     with pytest.raises(VideoFileError) as caught:
-        examine_video(path, least_frames=least_frames)
+        examine_video(path, least_frames=least_frames, strict=strict)
     return str(caught.value).replace(str(path), "FILE")
 
 
@@ -174,5 +174,9 @@ def test_truncated_without_an_index(video: Path, tmp_path: Path) -> None:
 
 
 def test_damaged(video: Path) -> None:
-    """A frame that the decoder could only patch up is not converted."""
-    assert "damaged" in refusal(damaged(video))
+    """A damaged packet is told and passed over; where that is asked for, the file is refused."""
+    info = examine_video(damaged(video), least_frames=5)
+    assert 25 <= info.frames <= 30
+    assert "damaged" in info.notes[-1] or "patched up" in info.notes[-1]
+    assert "--strict" in info.notes[-1]
+    assert "damaged" in refusal(video, strict=True)
