@@ -5,7 +5,7 @@ video_reader.py      decodes, checks and scales a file's frames
 tracks.py            which tracks of a file are its film
 frame_times.py       times where a file has none, or begins anew
 damage.py            counts what is damaged
-file_end.py          where a header says that a file ends
+file_end.py          what a kind of file tells of its times and its end
 deinterlacer.py      whole frames of interlaced ones
 frame_scaler.py      frames of the model's size and colours
 tone_map.py          high dynamic range for a screen

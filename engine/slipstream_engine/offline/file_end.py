@@ -1,4 +1,4 @@
-"""Where a file's header says that it ends."""
+"""What a kind of file tells of its times, and where its header says that it ends."""
 
 import re
 
@@ -9,6 +9,12 @@ _TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
 _OWN_CLOCK: int = av.format.Flags.ts_discont.value  # type: ignore[assignment]  # its stub is wrong
+_NO_TIMES: int = av.format.Flags.no_timestamps.value  # type: ignore[assignment]
+
+
+def has_no_times(container: InputContainer) -> bool:
+    """Whether it is of a kind that stores none, a bare stream of H.264 say."""
+    return bool(container.format.flags & _NO_TIMES)
 
 
 def has_own_clock(container: InputContainer) -> bool:

@@ -13,6 +13,8 @@ from slipstream_protocol.frames import I420, i420_planes
 from slipstream_engine.offline.tone_map import HdrTransfer, tone_map
 
 _UNDECLARED = 2  # matrix, in H.273
+# what the scaler makes of white of ten bits in codes of 16
+_LIMITED_WHITE, _FULL_WHITE = 255 << 8, 1023 << 6
 _HD_LINES = 720  # undeclared pictures of so many lines are BT.709, smaller ones BT.601
 
 
@@ -78,6 +80,7 @@ class FrameScaler:
             np.asarray(deep.to_ndarray(), np.uint16),
             HdrTransfer(int(frame.color_trc)),
             int(frame.color_primaries),
+            white=_FULL_WHITE if frame.color_range == ColorRange.JPEG else _LIMITED_WHITE,
         )
         return self._from_rgb.reformat(
             av.VideoFrame.from_ndarray(mapped, "rgb24"),

@@ -6,9 +6,11 @@ a recording that was cut or joined jumps.
 """
 
 import heapq
+import math
 from fractions import Fraction
 
-JUMP_S = 1.0  # a step back of this much is a new clock, of less a disorder
+JUMP_BACK_S = 1.0  # a step back of this much is a new clock, of less a disorder
+JUMP_AHEAD_S = 10.0  # likewise ahead, where clocks begin anywhere; elsewhere it is a gap
 
 
 class Clock:
@@ -19,10 +21,13 @@ class Clock:
 
     Args:
         begin_s: time in the file that becomes 0.
+        may_leap: a jump ahead is a new clock, too: one that was set back looks like that where
+            the file's counter wraps around.
     """
 
-    def __init__(self, begin_s: Fraction = Fraction(0)) -> None:
+    def __init__(self, begin_s: Fraction = Fraction(0), *, may_leap: bool = False) -> None:
         self.offsets_s = [-begin_s]
+        self.ahead_s = JUMP_AHEAD_S if may_leap else math.inf
 
 
 class TrackClock:
@@ -45,13 +50,17 @@ class TrackClock:
             step: to the next time, where the clock jumps.
         """
         placed = time + self._offset()
-        if self.last is not None and (self.last - placed) * self._unit_s >= JUMP_S:
+        if self.last is not None and self._is_jump(placed - self.last):
             self._epoch += 1
             if self._epoch == len(self._clock.offsets_s):
                 self._clock.offsets_s.append((self.last + step - time) * self._unit_s)
             placed = time + self._offset()
         self.last = placed
         return placed
+
+    def _is_jump(self, change: int) -> bool:
+        change_s = change * self._unit_s
+        return change_s <= -JUMP_BACK_S or change_s >= self._clock.ahead_s
 
     def _offset(self) -> int:
         return round(self._clock.offsets_s[self._epoch] / self._unit_s)

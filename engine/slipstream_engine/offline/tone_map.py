@@ -39,14 +39,19 @@ class HdrTransfer(IntEnum):
 
 
 def tone_map(
-    codes_HWC: NDArray[np.uint16], transfer: HdrTransfer, primaries: int
+    codes_HWC: NDArray[np.uint16],
+    transfer: HdrTransfer,
+    primaries: int,
+    *,
+    white: int = 2**16 - 1,
 ) -> NDArray[np.uint8]:
     """RGB of 8 bits for a screen of standard range, of RGB of 16 bits in PQ or HLG.
 
     Args:
         primaries: number in H.273 of the colours that the codes are mixed of.
+        white: code of the whole signal.
     """
-    light_HWC = _light(transfer)[codes_HWC]
+    light_HWC = _light(transfer, white)[codes_HWC]
     if transfer is HdrTransfer.HLG:
         luminance_HW1 = light_HWC @ np.array([[0.2627], [0.6780], [0.0593]], np.float32)
         light_HWC *= np.maximum(luminance_HW1, 1e-6) ** np.float32(0.2) * np.float32(
@@ -76,9 +81,9 @@ def roll_off(light: Light) -> Light:
 
 
 @cache
-def _light(transfer: HdrTransfer) -> Light:
+def _light(transfer: HdrTransfer, white: int) -> Light:
     """For every code, light relative to diffuse white (PQ) or to the scene's brightest (HLG)."""
-    signal = np.arange(_CODES) / (_CODES - 1)
+    signal = np.minimum(np.arange(_CODES) / white, 1)
     if transfer is HdrTransfer.PQ:
         m1, m2 = 2610 / 16384, 2523 / 32
         c1, c2, c3 = 3424 / 4096, 2413 / 128, 2392 / 128

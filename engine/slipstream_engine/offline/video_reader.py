@@ -18,7 +18,7 @@ from slipstream_protocol.frames import I420
 
 from slipstream_engine.offline.damage import Damage, DamageCount
 from slipstream_engine.offline.deinterlacer import Deinterlacer, PlacedFrame
-from slipstream_engine.offline.file_end import has_own_clock, header_end_s
+from slipstream_engine.offline.file_end import has_no_times, has_own_clock, header_end_s
 from slipstream_engine.offline.frame_scaler import FrameScaler
 from slipstream_engine.offline.frame_times import Clock, FrameTimes, TrackClock
 from slipstream_engine.offline.tone_map import HdrTransfer
@@ -114,8 +114,10 @@ class VideoReader:
 
     @property
     def rate_hz(self) -> Fraction:
-        """Frames a second, as the file says or FFmpeg found."""
-        return self.video.average_rate or self.video.guessed_rate or DEFAULT_RATE_HZ
+        """Frames a second, by the file's times; by what a bare stream names where it has none."""
+        named, counted = self.video.codec_context.framerate, self.video.average_rate
+        rates = (named, counted) if has_no_times(self._container) else (counted, named)
+        return next((rate for rate in rates if rate), DEFAULT_RATE_HZ)
 
     def frames(self, on_audio: AudioSink) -> Iterator[PlacedFrame]:
         """Decode every frame; audio packets between them go to `on_audio`.
@@ -123,7 +125,7 @@ class VideoReader:
         Raises:
             VideoFileError: at the end of a truncated file; at any damage, where that is strict.
         """
-        clock = Clock(self._begin_s())
+        clock = Clock(self._begin_s(), may_leap=has_own_clock(self._container))
         sounds = {
             stream.index: TrackClock(clock, stream.time_base or self.time_base)
             for stream in self.audio
