@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.sdp import SessionDescription
 from av import VideoFrame
 from slipstream_server.process import SWITCH_S, new_loop
 from slipstream_server.rtc.video_transceiver import VideoTransceiver
@@ -58,7 +59,7 @@ class Echo:
         track = EchoTrack(encoding)
         video = VideoTransceiver(pc, track, encoding)
         await pc.setRemoteDescription(RTCSessionDescription(body["sdp"], body["type"]))
-        video.negotiate(body["sdp"])
+        video.negotiate(SessionDescription.parse(body["sdp"]))
         assert video.receiver is not None
         track.source = video.receiver.track
         await pc.setLocalDescription()

@@ -96,8 +96,8 @@ class PeerConnection:
         """
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
-            aiortc_internals.answer_passively(self._pc, offer.sdp)
-            self._video.negotiate(offer.sdp)
+            aiortc_internals.answer_passively(self._pc, offer.description)
+            self._video.negotiate(offer.description)
             for transceiver in self._pc.getTransceivers():
                 if transceiver.sender is not self._video.sender:
                     transceiver.direction = "inactive"  # sound and further cameras

@@ -34,7 +34,7 @@ class VideoTransceiver:
 
         video = VideoTransceiver(pc, track, outgoing)
         await pc.setRemoteDescription(offer)
-        video.negotiate(offer.sdp)
+        video.negotiate(offer.description)
         await pc.setLocalDescription()
         await video.run()  # as long as the session lasts
 
@@ -79,15 +79,14 @@ class VideoTransceiver:
         """Packets of all kinds, but STUN, from the viewer's side."""
         return aiortc_sender.received_packets(self.sender)
 
-    def negotiate(self, offer: str) -> None:
+    def negotiate(self, offer: SessionDescription) -> None:
         """Agree to the offer's extensions, and put our receiver and sender in place. Call it once.
 
         Raises:
             InternalsChanged: if this aiortc is not built as we know it.
         """
         transceiver = self._transceiver
-        media = SessionDescription.parse(offer).media
-        offered = next(one for one in media if one.rtp.muxId == transceiver.mid)
+        offered = next(one for one in offer.media if one.rtp.muxId == transceiver.mid)
         transport_cc = aiortc_internals.add_extensions(
             transceiver, offered, low_delay=self._low_delay
         )

@@ -71,10 +71,9 @@ def replace_private(owner: object, name: str, part: object) -> None:
 # ---- connection
 
 
-def answer_passively(pc: RTCPeerConnection, offer: str) -> None:
+def answer_passively(pc: RTCPeerConnection, offer: SessionDescription) -> None:
     """Let the other side begin the DTLS handshake where the offer allows it."""
-    media = SessionDescription.parse(offer).media
-    if any(one.dtls is None or one.dtls.role != "auto" for one in media):
+    if any(one.dtls is None or one.dtls.role != "auto" for one in offer.media):
         return
     transports = [transceiver.receiver.transport for transceiver in pc.getTransceivers()]
     if pc.sctp is not None:

@@ -1,24 +1,30 @@
 """SDP as text: checks and reads offers, parses candidates, adds a bitrate hint to answers."""
 
-import re
+import asyncio
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from aiortc import RTCIceCandidate
-from aiortc.sdp import SessionDescription, candidate_from_sdp
+from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
 
 from slipstream_server.errors import RequestError
+from slipstream_server.rtp.sdp_bounds import check_bounds
 
 # A browser's first estimate of the uplink; without the hint it begins at 300 and climbs slowly.
 # Twice what our page sends: Chromium sends no more at once than the estimate carries in 50 ms, and
 # the rest of a frame leaves 40 ms later.
 _START_KBPS = 5000
 _HINT = "send the text of RTCPeerConnection.localDescription.sdp"
-_MAX_MEDIA = 16
-_MAX_CHARACTERS = 64 << 10  # a browser's offer with everything in it is a tenth of that
 _QUOTED_CHARACTERS = 200
+_BRIEF_CHARACTERS = 4096  # a longer offer takes more than a millisecond to parse
 MAX_CANDIDATES = 64
-_ADDRESSES = re.compile(r"a=(?:candidate:[^\r\n]*|end-of-candidates)\r?\n?")
-_RTPMAP = re.compile(r"a=rtpmap:(\d+) (\S+)/90000")
+_ADDRESSES = ("a=candidate:", "a=end-of-candidates")
+_FEEDBACK = "a=rtcp-fb:"
+_OF_PAYLOAD_TYPE = ("a=rtpmap:", "a=fmtp:", _FEEDBACK)
+_SERVED = {"audio": ("opus", "g722", "pcmu", "pcma"), "video": ("h264", "vp8")}  # by aiortc
+_FEEDBACK_SERVED = ("nack", "nack pli", "ccm fir", "goog-remb", "transport-cc")
+_SERVED_MAX = 32  # payload types of the first video, and sound, that are answered
+_DECLINED_MAX = 12  # of those after it, which are answered as inactive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +32,8 @@ class Offer:
     """An offer that can be answered.
 
     Args:
-        sdp: its text, without the caller's addresses.
+        sdp: its text, without the caller's addresses, and without what aiortc would read in vain.
+        description: the same, parsed; with all codecs that were offered.
         candidates: those addresses; they are added later, since looking up a name may take a second
             and the answer does not need them.
         sends_video: whether the caller brings a camera; else it only watches.
@@ -34,9 +41,17 @@ class Offer:
     """
 
     sdp: str
+    description: SessionDescription
     candidates: tuple[RTCIceCandidate, ...]
     sends_video: bool
     only_sends: bool = False
+
+
+async def parse_offer(sdp: str, kind: str) -> Offer:
+    """As `read_offer`; a long text is read in a thread."""
+    if len(sdp) <= _BRIEF_CHARACTERS:
+        return read_offer(sdp, kind)
+    return await asyncio.to_thread(read_offer, sdp, kind)
 
 
 def read_offer(sdp: str, kind: str) -> Offer:
@@ -46,20 +61,17 @@ def read_offer(sdp: str, kind: str) -> Offer:
         kind: the `type` that came with it.
 
     Raises:
-        RequestError: if it is not an offer, cannot be parsed, or has no video.
+        RequestError: if it is not an offer, holds too much, cannot be parsed, or has no video.
     """
     if kind != "offer":
         raise RequestError(f"type is {kind!r}, it must be 'offer'")
-    if len(sdp) > _MAX_CHARACTERS:
-        raise RequestError(f"sdp has {len(sdp)} characters, the most is {_MAX_CHARACTERS}; {_HINT}")
     if not sdp.startswith("v=0"):
         raise RequestError(f"sdp begins with {sdp[:20]!r}, it must begin with 'v=0'; {_HINT}")
+    check_bounds(sdp)
     try:
         description = SessionDescription.parse(sdp)
     except Exception as error:  # the parser raises whatever its line-splitting runs into
         raise RequestError(f"sdp cannot be parsed ({_quoted(error)}); {_HINT}") from error
-    if len(description.media) > _MAX_MEDIA:
-        raise RequestError(f"the offer has {len(description.media)} media, at most {_MAX_MEDIA}")
     kinds = [media.kind for media in description.media]
     if "video" not in kinds:
         raise RequestError(
@@ -75,7 +87,7 @@ def read_offer(sdp: str, kind: str) -> Offer:
         if media.dtls is None or not media.dtls.fingerprints:
             raise RequestError(f"m={_quoted(media.kind)} has no DTLS fingerprint; {_HINT}")
     _check_names(description)
-    sdp = _with_directions(_ADDRESSES.sub("", sdp), description)
+    lines = list(_served_lines(sdp, description))
     if video.direction == "inactive":
         raise RequestError("the offer's video is inactive, it must be sendrecv or recvonly")
     candidates = []
@@ -84,7 +96,8 @@ def read_offer(sdp: str, kind: str) -> Offer:
             candidate.sdpMid, candidate.sdpMLineIndex = media.rtp.muxId, index
             candidates.append(candidate)
     return Offer(
-        sdp=sdp,
+        sdp="".join(f"{line}\r\n" for line in lines),
+        description=description,
         candidates=tuple(candidates[:MAX_CANDIDATES]),
         sends_video=video.direction in ("sendrecv", "sendonly"),
         only_sends=video.direction == "sendonly",
@@ -116,26 +129,71 @@ def _check_names(description: SessionDescription) -> None:
         )
 
 
-def _with_directions(sdp: str, description: SessionDescription) -> str:
-    """The text with a direction for every media, which aiortc needs; none means both ways.
+def _served_lines(sdp: str, description: SessionDescription) -> Iterator[str]:
+    """The lines without addresses and without codecs that are not served, in one pass.
 
-    Source: RFC 8866, 6.7.
+    A media without a direction, which aiortc needs, is given the one that none means: both ways
+    (RFC 8866, section 6.7).
     """
-    lacking = [
-        media.direction is None and media.kind != "application" for media in description.media
-    ]
-    if not any(lacking):
-        return sdp
-    sections: list[list[str]] = [[]]
+    media = iter(description.media)
+    kinds: set[str] = set()
+    served: Collection[str] | None = None
+    seen: set[str] = set()  # aiortc compares each with each codec, so each is kept once
+    ending: str | None = None
     for line in sdp.splitlines():  # as the parser does it
         if line.startswith("m="):
-            sections.append([])
-        sections[-1].append(line)
-    for media, lines, lacks in zip(description.media, sections[1:], lacking, strict=True):
-        if lacks:
-            media.direction = "sendrecv"
-            lines.append("a=sendrecv")
-    return "".join(f"{line}\r\n" for lines in sections for line in lines)
+            if ending is not None:
+                yield ending
+            one = next(media)
+            served = _served(one, most=_DECLINED_MAX if one.kind in kinds else _SERVED_MAX)
+            kinds.add(one.kind)
+            seen.clear()
+            ending = None
+            if one.direction is None and one.kind != "application":
+                one.direction, ending = "sendrecv", "a=sendrecv"
+            if served is not None:
+                head = " ".join(line.split(" ", 3)[:3])
+                yield " ".join((head, *served))
+                continue
+        elif line.startswith(_ADDRESSES):
+            continue
+        elif served is not None and line.startswith(_OF_PAYLOAD_TYPE):
+            payload_type = _payload_type(line)
+            if payload_type != "*" and payload_type not in served:
+                continue
+            if line.startswith(_FEEDBACK):
+                if line.partition(" ")[2] not in _FEEDBACK_SERVED:
+                    continue
+                one_of = line
+            else:
+                one_of = line.partition(" ")[0]
+            if one_of in seen:
+                continue
+            seen.add(one_of)
+        yield line
+    if ending is not None:
+        yield ending
+
+
+def _served(media: MediaDescription, *, most: int) -> dict[str, None] | None:
+    """The payload types that can be answered, in the order of the offer, with their
+    retransmissions; None where there are none, for aiortc to say so."""
+    names = _SERVED.get(media.kind, ())
+    served: dict[str, None] = {}
+    for codec in media.rtp.codecs:
+        if len(served) == most:
+            break
+        is_served = codec.name.lower() in names
+        if codec.name.lower() == "rtx":
+            is_served = str(codec.parameters.get("apt")) in served
+        if is_served and codec.payloadType in media.fmt:
+            served[str(codec.payloadType)] = None
+    return served or None
+
+
+def _payload_type(line: str) -> str:
+    """Of an attribute about one."""
+    return line.partition(":")[2].partition(" ")[0]
 
 
 def _quoted(found: object) -> str:
@@ -173,13 +231,22 @@ def ice_ufrag(sdp: str) -> str:
 def with_start_bitrate(answer: str, kbps: int = _START_KBPS) -> str:
     """The answer with a hint to Chromium's sender for every video codec it may choose."""
     hint = f"x-google-start-bitrate={kbps}"
-    codecs = [number for number, name in _RTPMAP.findall(answer) if name.upper() != "RTX"]
-    for number in codecs:
-        fmtp = re.compile(rf"(a=fmtp:{number} [^\r\n]+)")
-        if fmtp.search(answer):
-            answer = fmtp.sub(rf"\1;{hint}", answer)
-        else:
-            answer = re.sub(
-                rf"(a=rtpmap:{number} [^\r\n]+\r\n)", rf"\1a=fmtp:{number} {hint}\r\n", answer
-            )
-    return answer
+    lines = answer.splitlines()
+    codecs = {_payload_type(line) for line in lines if _is_video_codec(line)}
+    with_parameters = {_payload_type(line) for line in lines if line.startswith("a=fmtp:")}
+    hinted = []
+    for line in lines:
+        payload_type = _payload_type(line)
+        if line.startswith("a=fmtp:") and payload_type in codecs:
+            line = f"{line};{hint}"
+        hinted.append(line)
+        if _is_video_codec(line) and payload_type not in with_parameters:
+            hinted.append(f"a=fmtp:{payload_type} {hint}")
+    return "".join(f"{line}\r\n" for line in hinted)
+
+
+def _is_video_codec(line: str) -> bool:
+    """Whether it names a codec whose frames are pictures."""
+    if not (line.startswith("a=rtpmap:") and line.endswith("/90000")):
+        return False
+    return not line.lower().endswith(" rtx/90000")

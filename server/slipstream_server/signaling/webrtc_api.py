@@ -20,7 +20,7 @@ from slipstream_server.http.bodies import BODY_MAX_BYTES
 from slipstream_server.ice.gathering import IceServer
 from slipstream_server.observability.exposition import CONTENT_TYPE
 from slipstream_server.observability.metrics import Metrics
-from slipstream_server.rtp.sdp import MAX_CANDIDATES, read_candidate, read_offer
+from slipstream_server.rtp.sdp import MAX_CANDIDATES, parse_offer, read_candidate
 from slipstream_server.sessions.registry import SessionRegistry
 from slipstream_server.signaling.json_bodies import json_response, read_json
 from slipstream_server.streams.ports import EngineProvider
@@ -102,7 +102,7 @@ class WebRtcApi:
 
     async def _answer(self, request: web.Request) -> web.Response:
         body = await read_json(request, OfferRequest)
-        offer = read_offer(body.sdp, body.type)
+        offer = await parse_offer(body.sdp, body.type)
         if body.resume is not None and (body.initialParameters or not offer.sends_video):
             raise RequestError(
                 "resume brings a camera back to a stream as it is: offer a video to send, and no "

@@ -30,7 +30,7 @@ from slipstream_server.errors import (
 )
 from slipstream_server.ice.gathering import IceServer
 from slipstream_server.observability.metrics import Metrics
-from slipstream_server.rtp.sdp import read_offer
+from slipstream_server.rtp.sdp import parse_offer
 from slipstream_server.sessions.publisher import PublisherSession
 from slipstream_server.sessions.registry import SessionRegistry
 from slipstream_server.sessions.session import Session
@@ -116,9 +116,10 @@ class WhipApi:
             _check_name(name)
         parameters = _parameters(request) if publishes else Parameters()
         offered = await _body(request, SDP)
-        check_direction(read_offer(offered, "offer"), publishes=publishes)
-        adapted = adapt(offered)
-        offer = read_offer(adapted.sdp, "offer")
+        offer = await parse_offer(offered, "offer")
+        check_direction(offer, publishes=publishes)
+        adapted = adapt(offer)
+        offer = adapted.offer
         if publishes:
             name = name or secrets.token_urlsafe(6)
             answer = await self._sessions.opener.publish(offer, parameters, name=name)

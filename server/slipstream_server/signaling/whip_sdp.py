@@ -4,11 +4,11 @@ Sources: RFC 9725 (WHIP) sections 4.2 to 4.4, RFC 8840 section 4.4 (fragments), 
 (H.264 in SDP).
 """
 
-import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from aiortc import RTCIceCandidate
-from aiortc.sdp import H264Profile, SessionDescription, parse_h264_profile_level_id
+from aiortc.sdp import H264Profile, parse_h264_profile_level_id
 
 from slipstream_server.errors import NotAcceptable, RequestError, Unprocessable
 from slipstream_server.rtp.sdp import MAX_CANDIDATES, Offer, read_candidate
@@ -20,7 +20,7 @@ _KNOWN_PARAMETERS = {"packetization-mode": "1", "profile-level-id": _BASELINE_PR
 
 _FRAGMENT_MAX_LINES = 512
 _NAMED_CODECS_MAX, _CODEC_NAME_MAX_CHARS = 8, 20  # in an error message
-_RTPMAP = re.compile(r"a=rtpmap:(\d+) ([^/\s]+)/")
+_FRAGMENT_MAX_CHARACTERS = 64 << 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,20 +41,21 @@ class Adapted:
     """An offer that aiortc can answer.
 
     Args:
-        sdp: the offer.
-        replaced: format parameters as they were offered, by payload type, where `sdp` has others.
+        offer: what it is answered to.
+        replaced: format parameters as they were offered, by payload type, where `offer` has others.
     """
 
-    sdp: str
+    offer: Offer
     replaced: dict[str, dict[str, str]]
 
     def restored(self, answer: str) -> str:
         """The answer to the offer as it was: with the H.264 parameters that were offered."""
-        for payload_type, offered in self.replaced.items():
-            line = _fmtp_line(payload_type).search(answer)
-            if line is not None:
-                answer = answer.replace(line[0], _with_offered(line[0], offered))
-        return answer
+        lines = answer.splitlines()
+        for number, line in enumerate(lines):
+            payload_type = _payload_type_of(line, "a=fmtp:")
+            if payload_type in self.replaced:
+                lines[number] = _with_offered(line, self.replaced[payload_type])
+        return "".join(f"{line}\r\n" for line in lines)
 
 
 def check_direction(offer: Offer, *, publishes: bool) -> None:
@@ -76,37 +77,32 @@ def receive_only(offer: Offer) -> Offer:
     return replace(offer, sdp=offer.sdp.replace("a=sendrecv", "a=recvonly"))
 
 
-def adapt(sdp: str) -> Adapted:
+def adapt(offer: Offer) -> Adapted:
     """An offer in which aiortc finds a codec.
 
     Of H.264 aiortc knows the baseline profiles in packetization mode 1 only, yet its decoder takes
     every profile, and packets of mode 0 are valid in mode 1. If an offer has nothing else (OBS and
     FFmpeg announce what their encoder is set to), its parameters are replaced by the known ones.
 
-    Args:
-        sdp: an offer that `read_offer` has taken.
-
     Raises:
         NotAcceptable: if its video has neither H.264 nor VP8.
     """
-    kinds = [media.kind for media in SessionDescription.parse(sdp).media]
-    lines = "".join(f"{line}\r\n" for line in sdp.splitlines())  # as the parser has cut them
-    head, *sections = re.split(r"(?m)^(?=m=)", lines)
-    index = kinds.index("video")
-    video = sections[index]
-    codecs = {payload_type: name.upper() for payload_type, name in _RTPMAP.findall(video)}
-    _check_codecs(set(codecs.values()))
+    media = offer.description.media
+    index = next(index for index, one in enumerate(media) if one.kind == "video")
+    codecs = media[index].rtp.codecs
+    names = {codec.name.upper() for codec in codecs}
+    _check_codecs(names)
     h264 = {
-        payload_type: _read_parameters(video, payload_type)
-        for payload_type, name in codecs.items()
-        if name == "H264"
+        str(codec.payloadType): _as_texts(codec.parameters)
+        for codec in codecs
+        if codec.name.upper() == "H264"
     }
-    if "VP8" in codecs.values() or any(map(_is_known, h264.values())):
-        return Adapted(sdp=sdp, replaced={})
-    for payload_type, offered in h264.items():
-        video = _with_parameters(video, payload_type, offered | _KNOWN_PARAMETERS)
-    sections[index] = video
-    return Adapted(sdp="".join((head, *sections)), replaced=h264)
+    if "VP8" in names or any(map(_is_known, h264.values())):
+        return Adapted(offer=offer, replaced={})
+    known = {payload_type: offered | _KNOWN_PARAMETERS for payload_type, offered in h264.items()}
+    lines = _with_parameters(offer.sdp.splitlines(), index, known)
+    sdp = "".join(f"{line}\r\n" for line in lines)
+    return Adapted(offer=replace(offer, sdp=sdp), replaced=h264)
 
 
 def read_fragment(text: str) -> Fragment:
@@ -115,6 +111,10 @@ def read_fragment(text: str) -> Fragment:
     Raises:
         RequestError: if it is not a fragment, or a candidate in it cannot be parsed.
     """
+    if len(text) > _FRAGMENT_MAX_CHARACTERS:
+        raise RequestError(
+            f"the fragment has {len(text)} characters, at most {_FRAGMENT_MAX_CHARACTERS}"
+        )
     lines = text.splitlines()
     if len(lines) > _FRAGMENT_MAX_LINES:
         raise RequestError(f"the fragment has {len(lines)} lines, at most {_FRAGMENT_MAX_LINES}")
@@ -156,27 +156,37 @@ def _check_codecs(names: set[str]) -> None:
     )
 
 
-def _fmtp_line(payload_type: str) -> re.Pattern[str]:
-    """The line of a payload type's format parameters; the group is the parameters."""
-    return re.compile(rf"(?m)^a=fmtp:{payload_type} ([^\r\n]*)")
+def _payload_type_of(line: str, attribute: str) -> str:
+    """The payload type that a line of this attribute is about; empty for any other line."""
+    if not line.startswith(attribute):
+        return ""
+    return line[len(attribute) :].partition(" ")[0]
 
 
-def _read_parameters(section: str, payload_type: str) -> dict[str, str]:
-    """The format parameters of a payload type."""
-    line = _fmtp_line(payload_type).search(section)
-    pairs = (entry.strip().partition("=") for entry in (line[1] if line else "").split(";"))
-    return {name: value for name, _, value in pairs if name}
+def _as_texts(parameters: Mapping[str, object]) -> dict[str, str]:
+    """Format parameters as they are written, without the spaces that some clients put there."""
+    texts = {
+        name.strip(): "" if value is None else str(value).strip()
+        for name, value in parameters.items()
+    }
+    return {name: text for name, text in texts.items() if name}
 
 
-def _with_parameters(section: str, payload_type: str, parameters: dict[str, str]) -> str:
-    """A media section in which a payload type has these format parameters, and no others."""
-    entries = ";".join(f"{name}={value}" for name, value in parameters.items())
-    section = re.sub(rf"(?m)^a=fmtp:{payload_type} [^\r\n]*\r?\n", "", section)
-    return re.sub(
-        rf"(?m)^(a=rtpmap:{payload_type} [^\r\n]*)",
-        rf"\1\r\na=fmtp:{payload_type} {entries}",
-        section,
-    )
+def _with_parameters(
+    lines: list[str], index: int, parameters: Mapping[str, Mapping[str, str]]
+) -> Iterator[str]:
+    """An offer's lines in which the payload types of one media section have these format
+    parameters, and no others."""
+    section = -1
+    for line in lines:
+        section += line.startswith("m=")
+        if section == index and _payload_type_of(line, "a=fmtp:") in parameters:
+            continue
+        yield line
+        payload_type = _payload_type_of(line, "a=rtpmap:")
+        if section == index and payload_type in parameters:
+            entries = parameters[payload_type].items()
+            yield f"a=fmtp:{payload_type} " + ";".join(f"{name}={text}" for name, text in entries)
 
 
 def _is_known(parameters: dict[str, str]) -> bool:

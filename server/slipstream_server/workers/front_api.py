@@ -20,7 +20,7 @@ from slipstream_server.http.rate_limit import RateLimit
 from slipstream_server.http.static import page_routes
 from slipstream_server.observability.exposition import CONTENT_TYPE, merge_metrics
 from slipstream_server.observability.process_metrics import FrontMetrics
-from slipstream_server.rtp.sdp import read_offer
+from slipstream_server.rtp.sdp import parse_offer
 from slipstream_server.signaling.streams_api import StreamList
 from slipstream_server.signaling.webrtc_api import OfferRequest, errors_as_json
 from slipstream_server.workers.front import Front
@@ -110,7 +110,7 @@ class FrontApi:
         raw = await request.read()
         try:
             body = msgspec.json.decode(raw, type=OfferRequest)
-            offer = read_offer(body.sdp, body.type)
+            offer = await parse_offer(body.sdp, body.type)
         except (RequestError, msgspec.MsgspecError, UnicodeError, RecursionError):
             any_worker = self._front.require_workers()[0]
             return await proxy(request, any_worker)  # its answer says what is wrong

@@ -16,6 +16,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, RtpPacket, is_rtcp, pack_remb_fci
+from aiortc.sdp import SessionDescription
 from av import VideoFrame
 from slipstream_server.ice.gathering import bound_gathering
 from slipstream_server.media_addressing import MediaAddressing
@@ -172,7 +173,7 @@ async def video_call(
         await viewer.pc.setLocalDescription()
         offer = viewer.pc.localDescription
         await pc.setRemoteDescription(offer)
-        video.negotiate(offer.sdp)
+        video.negotiate(SessionDescription.parse(offer.sdp))
         bound_gathering(pc, media_addressing=MediaAddressing(loopback=True))
         await pc.setLocalDescription()
         answer = pc.localDescription

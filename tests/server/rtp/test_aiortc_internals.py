@@ -171,7 +171,7 @@ async def test_the_other_side_begins_the_handshake(offered: str, answered: str) 
     other.createDataChannel("parameters")
     offer = (await other.createOffer()).sdp.replace("a=setup:actpass", f"a=setup:{offered}")
     await pc.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
-    aiortc_internals.answer_passively(pc, offer)
+    aiortc_internals.answer_passively(pc, SessionDescription.parse(offer))
     answer = (await pc.createAnswer()).sdp
     assert answer.count("a=setup:") == answer.count(f"a=setup:{answered}") == 3
     await pc.close()

@@ -6,6 +6,7 @@ import math
 
 import pytest
 from aiortc import RTCIceCandidate
+from aiortc.sdp import SessionDescription
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_server.rtp.sdp import MAX_CANDIDATES, Offer
@@ -62,7 +63,11 @@ async def test_candidates_that_wait_have_a_bound(monkeypatch: pytest.MonkeyPatch
         session.add_candidates([None] * (MAX_CANDIDATES - 1))
         session.add_candidates([None] * 2)
         session.add_candidates([None])
-        running = asyncio.create_task(session.run(Offer(sdp="", candidates=(), sends_video=True)))
+        running = asyncio.create_task(
+            session.run(
+                Offer(sdp="", description=SessionDescription(), candidates=(), sends_video=True)
+            )
+        )
         await poll(lambda: len(resolved) == MAX_CANDIDATES)
         session.add_candidates([None])
         await poll(lambda: len(resolved) == MAX_CANDIDATES + 1)

@@ -60,8 +60,8 @@ async def answer_of(sdp: str) -> str:
 
 
 def test_what_aiortc_knows_is_left_alone() -> None:
-    assert adapt(OBS).sdp == OBS
-    assert adapt(OBS.replace("H264", "VP8")).replaced == {}
+    assert adapt(read_offer(OBS, "offer")).offer.sdp == OBS
+    assert adapt(read_offer(OBS.replace("H264", "VP8"), "offer")).replaced == {}
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_what_aiortc_knows_is_left_alone() -> None:
 async def test_other_kinds_of_h264_are_answered_as_offered(format: str) -> None:
     """high and main profile, single-unit packets: the answer repeats the offer's parameters."""
     offer = OBS.replace(BASELINE, format)
-    adapted = adapt(offer)
-    answer = adapted.restored(await answer_of(adapted.sdp))
+    adapted = adapt(read_offer(offer, "offer"))
+    answer = adapted.restored(await answer_of(adapted.offer.sdp))
     wanted = dict(entry.split("=") for entry in format.split(";"))
     line = next(line for line in answer.splitlines() if line.startswith("a=fmtp:96 "))
     got = dict(entry.split("=") for entry in line.removeprefix("a=fmtp:96 ").split(";"))
@@ -89,8 +89,8 @@ async def test_other_kinds_of_h264_are_answered_as_offered(format: str) -> None:
 async def test_h264_without_parameters_is_answered() -> None:
     """it is of packetization mode 0 then."""
     offer = OBS.replace(f"a=fmtp:96 {BASELINE}\r\n", "")
-    adapted = adapt(offer)
-    answer = adapted.restored(await answer_of(adapted.sdp))
+    adapted = adapt(read_offer(offer, "offer"))
+    answer = adapted.restored(await answer_of(adapted.offer.sdp))
     assert "a=rtpmap:96 H264/90000" in answer
     assert "packetization-mode" not in answer
 
@@ -98,7 +98,7 @@ async def test_h264_without_parameters_is_answered() -> None:
 def test_without_a_codec_in_common_it_says_what_to_choose() -> None:
     for name in ("AV1", "H265"):
         with pytest.raises(NotAcceptable, match=f"video codecs are {name}, this server takes H264"):
-            adapt(OBS.replace("H264", name))
+            adapt(read_offer(OBS.replace("H264", name), "offer"))
 
 
 def test_the_direction_is_the_endpoints() -> None:
@@ -169,9 +169,8 @@ def test_broken_offers_are_adapted_or_refused() -> None:
     adapted_offers = 0
     for sdp in broken_offers(4000, seed=11):
         try:
-            read_offer(sdp, "offer")
-            adapted = adapt(sdp)
-            offer = read_offer(adapted.sdp, "offer")
+            adapted = adapt(read_offer(sdp, "offer"))
+            offer = read_offer(adapted.offer.sdp, "offer")
         except RequestError as error:
             assert 0 < len(str(error)) < 1000
             continue
