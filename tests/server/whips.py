@@ -1,6 +1,6 @@
 """A WHIP publisher and a WHEP subscriber in plain aiortc, and requests that are refused."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -48,6 +48,7 @@ async def posted(
     codec: str | None = None,
     headers: dict[str, str] | None = None,
     certificate: RTCCertificate | None = None,
+    edit: Callable[[str], str] = lambda sdp: sdp,
 ) -> AsyncIterator[WhipCall]:
     """A publisher if there is a camera, else a viewer; hung up without a word at the end.
 
@@ -55,6 +56,7 @@ async def posted(
         sound: whether it offers sound too, and first.
         codec: the only one it takes; all by default.
         certificate: its own, instead of one that aiortc makes.
+        edit: changes its offer before that is sent.
     """
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     if certificate is not None:
@@ -71,11 +73,12 @@ async def posted(
             transceiver.setCodecPreferences([one for one in known if one.mimeType in names])
         bound_gathering(pc, media_addressing=MediaAddressing(loopback=True))
         await pc.setLocalDescription()
-        sdp = pc.localDescription.sdp
+        sdp = edit(pc.localDescription.sdp)
         async with client.post(path, data=sdp, headers=SDP | (headers or {})) as response:
             body = await response.text()
             call.status, call.headers = response.status, response.headers
         if call.status == 201:
+            call.answer_sdp = body
             call.location = call.headers["Location"]
             call.id = call.location.rsplit("/", 1)[1]
             await pc.setRemoteDescription(RTCSessionDescription(body, "answer"))

@@ -12,6 +12,7 @@ Private names, on the receiver before it is started:
 * `__decoder_queue`, `_track._queue`: replaced by queues with a bound.
 * `_handle_rtp_packet`: wrapped, to read the transport-wide number and to send our feedback after.
 * `_handle_rtcp_packet`: wrapped, to read sender reports.
+* `__rtx_ssrc`: added to, since the streams that repeat simulcast's packets stand in no SDP.
 * `__codecs`: read, for the codec of a payload type. `__rtcp_ssrc`: read, as the sender of reports.
 * `_send_rtcp_nack`, `_send_rtcp_pli`, `transport._send_rtp`: called, to send our feedback.
 
@@ -19,16 +20,22 @@ On a packet: `_data`, the payload without its codec's header, is read.
 """
 
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from aiortc import RTCRtpReceiver
 from aiortc.mediastreams import MediaStreamTrack
-from aiortc.rtp import RTCP_RTPFB, AnyRtcpPacket, RtcpSrPacket, RtpPacket, pack_rtcp_packet
+from aiortc.rtp import (
+    RTCP_RTPFB,
+    AnyRtcpPacket,
+    RtcpByePacket,
+    RtcpSrPacket,
+    RtpPacket,
+    pack_rtcp_packet,
+)
 from slipstream_protocol.clock import now_ns
 
 from slipstream_server.receive.bounded_queues import DecoderQueue, TrackQueue
-from slipstream_server.receive.jitter_buffer import EncodedFrame
 from slipstream_server.rtp.aiortc_internals import (
     HandleRtcp,
     get_private,
@@ -36,6 +43,7 @@ from slipstream_server.rtp.aiortc_internals import (
 )
 
 _TRANSPORT_CC_FORMAT = 15  # of RTPFB
+_LAYERS_MAX = 16
 
 
 class PacketHandler(Protocol):
@@ -44,6 +52,8 @@ class PacketHandler(Protocol):
     def on_arrival(self, transport_sequence: int | None, arrival_ns: int) -> None: ...
 
     def on_sender_report(self, ssrc: int, ntp_timestamp: int, rtp_timestamp: int) -> None: ...
+
+    def on_goodbye(self, sources: Sequence[int]) -> bool: ...
 
     def on_packet(self, packet: RtpPacket, codec: str, data: bytes) -> None: ...
 
@@ -68,6 +78,8 @@ class AiortcReceiver:
         self._receiver = receiver
         self._handler = handler
         self._codecs: dict[int, Any] = get_private(receiver, "_RTCRtpReceiver__codecs")
+        self._repairs: dict[int, int] = get_private(receiver, "_RTCRtpReceiver__rtx_ssrc")
+        self._ssrc_of_layer: dict[str, int] = {}
         self.decoder_queue = DecoderQueue()
         self.track_queue = TrackQueue()
         for name in ("_send_rtcp_nack", "_send_rtcp_pli", "_RTCRtpReceiver__rtcp_ssrc"):
@@ -90,10 +102,14 @@ class AiortcReceiver:
         """The decoded pictures."""
         return self._receiver.track
 
-    def decode(self, frame: EncodedFrame, pts: int) -> bool:
+    def codec_name(self, payload_type: int) -> str:
+        """The codec of a payload type, as aiortc names it ("H264", "VP8")."""
+        name: str = self._codecs[payload_type].name
+        return name
+
+    def decode(self, payload_type: int, data: bytes, pts: int) -> bool:
         """Pass a frame to the decoder; False if its queue was full and had to be dropped."""
-        task = (self._codecs[frame.payload_type], _DecoderTask(frame.data, pts))
-        return self.decoder_queue.offer(task)
+        return self.decoder_queue.offer((self._codecs[payload_type], _DecoderTask(data, pts)))
 
     async def send_nack(self, ssrc: int, sequences: tuple[int, ...]) -> None:
         """Request packets again."""
@@ -120,6 +136,7 @@ class AiortcReceiver:
         return False, None
 
     async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        self._learn_layer(packet)
         self._handler.on_arrival(packet.extensions.transport_sequence_number, now_ns())
         await self._handle_rtp(packet, arrival_time_ms=arrival_time_ms)
         await self._handler.send_feedback()
@@ -128,7 +145,18 @@ class AiortcReceiver:
         if isinstance(packet, RtcpSrPacket):
             info = packet.sender_info
             self._handler.on_sender_report(packet.ssrc, info.ntp_timestamp, info.rtp_timestamp)
+        elif isinstance(packet, RtcpByePacket) and self._handler.on_goodbye(packet.sources):
+            return  # aiortc would end the track
         await self._handle_rtcp(packet)
+
+    def _learn_layer(self, packet: RtpPacket) -> None:
+        """Note which stream a layer of simulcast is, and which one repeats its lost packets."""
+        extensions = packet.extensions
+        if extensions.rtp_stream_id is not None and len(self._ssrc_of_layer) < _LAYERS_MAX:
+            self._ssrc_of_layer[extensions.rtp_stream_id] = packet.ssrc
+        repaired = self._ssrc_of_layer.get(extensions.repaired_rtp_stream_id or "")
+        if repaired is not None and len(self._repairs) < _LAYERS_MAX:
+            self._repairs[packet.ssrc] = repaired
 
 
 class _DecoderTask:

@@ -38,11 +38,17 @@ _SEQUENCES = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedFrame:
-    """One whole frame; `timestamp` is the sender's, of 32 bits."""
+    """One whole frame.
+
+    Args:
+        timestamp: the sender's, of 32 bits.
+        needs_none_before: whether it is a key frame, or the first one for the decoder.
+    """
 
     timestamp: int
     payload_type: int
     data: bytes
+    needs_none_before: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +92,7 @@ class JitterBuffer:
         self._takes_earlier = True  # whether packets before `_next` may still be reordered in
         self._is_at_boundary = False  # whether `_next` surely starts a frame
         self._is_decodable = False  # whether the decoder has all that the next frame builds on
+        self._is_beginning = False  # whether the next frame is the first for the decoder
         self._trusts_markers = True
         self._last_timestamp: int | None = None
         self._stray: Packet | None = None
@@ -221,8 +228,12 @@ class JitterBuffer:
         self._last_timestamp = packets[0].timestamp
         data = b"".join(packet.data for packet in packets)
         if data:
+            is_first, self._is_beginning = self._is_beginning, False
             yield EncodedFrame(
-                timestamp=packets[0].timestamp, payload_type=packets[0].payload_type, data=data
+                timestamp=packets[0].timestamp,
+                payload_type=packets[0].payload_type,
+                data=data,
+                needs_none_before=is_first or any(packet.is_key for packet in packets),
             )
 
     # ---- past a gap
@@ -262,4 +273,4 @@ class JitterBuffer:
 
     def _skip_to(self, start: int) -> None:
         self._drop_before(start, "skipped")
-        self._is_at_boundary = self._is_decodable = True
+        self._is_at_boundary = self._is_decodable = self._is_beginning = True

@@ -1,8 +1,12 @@
-"""One track on its way in: packets to the jitter buffer, frames to the decoder, feedback back."""
+"""One track on its way in: packets to the jitter buffer, frames to the decoder, feedback back.
+
+The track may come as several streams (`layers.py`); those that are not decoded are not buffered.
+"""
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from aiortc import RTCRtpReceiver
 from aiortc.mediastreams import MediaStreamTrack
@@ -10,14 +14,32 @@ from aiortc.rtp import RtpPacket
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, now_ns
 
 from slipstream_server.receive.aiortc_receiver import AiortcReceiver
-from slipstream_server.receive.capture_time import FrameOrigin, FrameOrigins
+from slipstream_server.receive.capture_time import FrameOrigin
 from slipstream_server.receive.frame_search import Packet
-from slipstream_server.receive.jitter_buffer import JitterBuffer, JitterOutcome
+from slipstream_server.receive.incoming_stream import IncomingStream, Timeline
+from slipstream_server.receive.jitter_buffer import JitterOutcome
+from slipstream_server.receive.layers import LayerChoice
 from slipstream_server.receive.transport_feedback import TransportFeedback
 from slipstream_server.rtp.depacketize import payload_content
 
 _TRANSPORT_FEEDBACK_EVERY_NS = 50 * NS_PER_MS
-_CYCLE = 1 << 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoOffer:
+    """What the offer and the engine say of a video before its first packet.
+
+    Args:
+        transport_cc: whether transport-wide feedback was negotiated.
+        wanted_px: width and height that the picture is scaled to.
+        is_simulcast: whether the sender has announced several streams of it.
+        parameter_sets: of H.264, from the SDP.
+    """
+
+    transport_cc: bool
+    wanted_px: tuple[int, int] = (0, 0)
+    is_simulcast: bool = False
+    parameter_sets: tuple[bytes, ...] = ()
 
 
 class VideoReceiver:
@@ -25,21 +47,20 @@ class VideoReceiver:
 
     Args:
         receiver: of the track, not started.
-        transport_cc: whether the sender has negotiated transport-wide feedback.
+        offer: what is known of the video.
     """
 
-    def __init__(self, receiver: RTCRtpReceiver, *, transport_cc: bool) -> None:
-        self._aiortc = AiortcReceiver(receiver, self, transport_cc=transport_cc)
-        self._buffer = JitterBuffer()
-        self._origins = FrameOrigins()
-        self._feedback = TransportFeedback() if transport_cc else None
+    def __init__(self, receiver: RTCRtpReceiver, offer: VideoOffer) -> None:
+        self._aiortc = AiortcReceiver(receiver, self, transport_cc=offer.transport_cc)
+        self._offer = offer
+        self._layers = LayerChoice(offer.wanted_px, is_simulcast=offer.is_simulcast)
+        self._streams: dict[int, IncomingStream] = {}  # by SSRC: the one shown, the one coming
+        self._timeline = Timeline()
+        self._feedback = TransportFeedback() if offer.transport_cc else None
         self._feedback_due_ns: int | None = None
-        self._counts: Counter[str] = Counter()
-        self._ssrc: int | None = None
-        self._pending_nack: tuple[int, ...] = ()
-        self._pending_pli = False
-        self._last_timestamp: int | None = None
-        self._pts = 0
+        self._counts: Counter[str] = Counter()  # of requests, and of streams that are gone
+        self._pending_nack: dict[int, tuple[int, ...]] = {}  # by SSRC
+        self._pending_pli: set[int] = set()
         self._wake_ns: int | None = None
         self._due_sooner = asyncio.Event()
 
@@ -59,11 +80,15 @@ class VideoReceiver:
 
     def frame_origin(self, pts: int) -> FrameOrigin | None:
         """The origin of the picture with this pts; None if it is not one of the last."""
-        return self._origins.origin_of(pts)
+        found = (stream.origins.origin_of(pts) for stream in self._streams.values())
+        return next((origin for origin in found if origin is not None), None)
 
     def counts(self) -> Mapping[str, int]:
         """What was requested (`nack` packets, `pli`), and what was dropped by cause."""
-        return self._counts | Counter(self._buffer.drops) | Counter(self.drops)
+        counts = self._counts + Counter(self.drops)
+        for stream in self._streams.values():
+            counts.update(stream.buffer.drops)
+        return counts
 
     async def run(self) -> None:
         """Send requests and reports when they are due, until cancelled."""
@@ -77,7 +102,9 @@ class VideoReceiver:
                 async with asyncio.timeout(wait_s):
                     await self._due_sooner.wait()
             except TimeoutError:
-                self._apply(self._buffer.poll(now_ns()))
+                for ssrc, stream in list(self._streams.items()):
+                    self._apply(ssrc, stream.buffer.poll(now_ns()))
+                self._forget_streams()
                 await self.send_feedback()
 
     # ---- as the packets come
@@ -92,19 +119,28 @@ class VideoReceiver:
 
     def on_sender_report(self, ssrc: int, ntp_timestamp: int, rtp_timestamp: int) -> None:
         """A sender report has come."""
-        if ssrc == self._ssrc:
-            self._origins.on_sender_report(ntp_timestamp, rtp_timestamp)
+        if ssrc in self._streams:
+            self._streams[ssrc].origins.on_sender_report(ntp_timestamp, rtp_timestamp)
+
+    def on_goodbye(self, sources: Sequence[int]) -> bool:
+        """Streams have ended; returns whether the track goes on with another one."""
+        return self._layers.on_goodbye(sources, now_ns())
 
     def on_packet(self, packet: RtpPacket, codec: str, data: bytes) -> None:
-        """A packet of the stream has come."""
-        if packet.ssrc != self._ssrc:  # another stream takes over: nothing of the old one is left
-            self._ssrc = packet.ssrc
-            self._buffer = JitterBuffer()
-            self._origins = FrameOrigins()
+        """A packet of a stream has come."""
+        ssrc, arrival_ns = packet.ssrc, now_ns()
         content = payload_content(codec, packet.payload)
-        arrival_ns = now_ns()
-        self._origins.on_packet(packet.timestamp, arrival_ns)
-        outcome = self._buffer.add(
+        is_used = self._layers.on_packet(ssrc, packet.timestamp, content.size_px, arrival_ns)
+        self._pending_pli.update(self._layers.take_unsized(arrival_ns))
+        if not is_used:
+            return
+        stream = self._streams.get(ssrc)
+        if stream is None:
+            stream = self._streams[ssrc] = IncomingStream(self._offer.parameter_sets)
+        if codec == "H264":
+            stream.parameter_sets.on_payload(packet.payload)
+        stream.origins.on_packet(packet.timestamp, arrival_ns)
+        outcome = stream.buffer.add(
             Packet(
                 sequence=packet.sequence_number,
                 timestamp=packet.timestamp,
@@ -116,19 +152,19 @@ class VideoReceiver:
             ),
             arrival_ns,
         )
-        self._apply(outcome)
+        self._apply(ssrc, outcome)
+        self._forget_streams()
 
     async def send_feedback(self) -> None:
         """Send the requests and the report that are due."""
-        nack, self._pending_nack = self._pending_nack, ()
-        pli, self._pending_pli = self._pending_pli, False
-        if self._ssrc is not None:
-            if nack:
-                self._counts["nack"] += len(nack)
-                await self._aiortc.send_nack(self._ssrc, nack)
-            if pli:
-                self._counts["pli"] += 1
-                await self._aiortc.send_pli(self._ssrc)
+        nacks, self._pending_nack = self._pending_nack, {}
+        plis, self._pending_pli = self._pending_pli, set()
+        for ssrc, sequences in nacks.items():
+            self._counts["nack"] += len(sequences)
+            await self._aiortc.send_nack(ssrc, sequences)
+        for ssrc in plis:
+            self._counts["pli"] += 1
+            await self._aiortc.send_pli(ssrc)
         if self._feedback_due_ns is not None and now_ns() >= self._feedback_due_ns:
             self._feedback_due_ns = None
             await self._send_transport_feedback()
@@ -139,26 +175,32 @@ class VideoReceiver:
     async def _send_transport_feedback(self) -> None:
         fci = self._feedback.report() if self._feedback is not None else None
         if fci is not None:
-            await self._aiortc.send_transport_feedback(self._ssrc or 0, fci)
+            await self._aiortc.send_transport_feedback(self._layers.shown or 0, fci)
 
-    def _apply(self, outcome: JitterOutcome) -> None:
+    def _apply(self, ssrc: int, outcome: JitterOutcome) -> None:
         """Decode the frames; keep the requests for `send_feedback`."""
+        stream, arrival_ns = self._streams[ssrc], now_ns()
         for frame in outcome.frames:
-            pts = self._unwrap(frame.timestamp)
-            self._origins.on_release(frame.timestamp, pts)
-            if not self._aiortc.decode(frame, pts):
-                self._buffer.require_key_frame()
-        self._pending_nack += outcome.nack
-        self._pending_pli |= outcome.pli
+            if not self._layers.on_whole_frame(ssrc):
+                continue
+            pts = self._timeline.pts(ssrc, frame.timestamp, arrival_ns)
+            stream.origins.on_release(frame.timestamp, pts)
+            codec = self._aiortc.codec_name(frame.payload_type)
+            data = stream.data_of(frame, codec)
+            if not self._aiortc.decode(frame.payload_type, data, pts):
+                stream.buffer.require_key_frame()
+        if outcome.nack:
+            self._pending_nack[ssrc] = self._pending_nack.get(ssrc, ()) + outcome.nack
+        if outcome.pli:
+            self._pending_pli.add(ssrc)
 
-    def _unwrap(self, timestamp: int) -> int:
-        """The pts of a frame: its timestamp of 32 bits, counted from the first, without wraps."""
-        if self._last_timestamp is not None:
-            step = (timestamp - self._last_timestamp + _CYCLE // 2) % _CYCLE - _CYCLE // 2
-            self._pts += step
-        self._last_timestamp = timestamp
-        return self._pts
+    def _forget_streams(self) -> None:
+        """Forget those that are neither shown nor coming."""
+        used = (self._layers.shown, self._layers.coming)
+        for ssrc in [ssrc for ssrc in self._streams if ssrc not in used]:
+            self._counts.update(self._streams.pop(ssrc).buffer.drops)
 
     def _due_ns(self) -> int | None:
-        dues = (self._buffer.due_ns(), self._feedback_due_ns)
+        dues = [self._feedback_due_ns]
+        dues += [stream.buffer.due_ns() for stream in self._streams.values()]
         return min((due for due in dues if due is not None), default=None)

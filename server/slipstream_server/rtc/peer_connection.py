@@ -26,6 +26,7 @@ from slipstream_server.rtc.video_transceiver import OutgoingVideo, VideoTranscei
 from slipstream_server.rtp import aiortc_internals
 from slipstream_server.rtp.aiortc_internals import InternalsChanged
 from slipstream_server.rtp.sdp import Offer, ice_ufrag, with_start_bitrate
+from slipstream_server.rtp.simulcast import read_simulcast, with_layers
 from slipstream_server.send.frame_timing import FrameTimes, TimingChannel
 from slipstream_server.token_bucket import TokenBucket
 
@@ -53,6 +54,7 @@ class PeerConnection:
         on_open: called when the page has opened its channel.
         on_message: called with each of its messages, and when it came, in ns on the monotonic
             clock.
+        wanted_px: width and height that the camera's picture is scaled to.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class PeerConnection:
         media_addressing: MediaAddressing,
         on_open: Callable[[], None],
         on_message: Callable[[str | bytes, int], None],
+        wanted_px: tuple[int, int] = (0, 0),
     ) -> None:
         self.camera: MediaStreamTrack | None = None
         self.connected = asyncio.Event()
@@ -84,7 +87,9 @@ class PeerConnection:
         self._pc.on("track", self._on_track)
         self._pc.on("datachannel", self._on_data_channel)
         # before the offer is set: it then belongs to the offer's first video
-        self._video = VideoTransceiver(self._pc, output, outgoing, low_delay=low_delay)
+        self._video = VideoTransceiver(
+            self._pc, output, outgoing, low_delay=low_delay, wanted_px=wanted_px
+        )
 
     async def answer(self, offer: Offer) -> str:
         """The answer's SDP; never waits for DNS or for STUN longer than `ice.gathering.GATHER_S`.
@@ -97,7 +102,8 @@ class PeerConnection:
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
             aiortc_internals.answer_passively(self._pc, offer.description)
-            self._video.negotiate(offer.description)
+            layers = read_simulcast(offer.sdp, self._video.mid)
+            self._video.negotiate(offer.description, is_simulcast=layers is not None)
             for transceiver in self._pc.getTransceivers():
                 if transceiver.sender is not self._video.sender:
                     transceiver.direction = "inactive"  # sound and further cameras
@@ -117,7 +123,7 @@ class PeerConnection:
         self._video.sender.transport.on("statechange", self._on_transport_change)
         answer = self._pc.localDescription.sdp
         self.ice_ufrags = ice_ufrag(offer.sdp), ice_ufrag(answer)
-        return with_start_bitrate(answer)
+        return with_layers(with_start_bitrate(answer), layers)
 
     async def run(self) -> None:
         """Send the feedback on the camera's stream when it is due, until cancelled."""

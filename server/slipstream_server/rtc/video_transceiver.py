@@ -8,11 +8,14 @@ from aiortc.sdp import SessionDescription
 
 from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.receive.capture_time import FrameOrigin
-from slipstream_server.receive.receiver import VideoReceiver
+from slipstream_server.receive.receiver import VideoOffer, VideoReceiver
 from slipstream_server.rtp import aiortc_internals
+from slipstream_server.rtp.h264_units import read_sprop
 from slipstream_server.send import aiortc_sender
 from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.pacer import Pacer
+
+_PARAMETER_SETS = "sprop-parameter-sets"
 
 
 class OutgoingVideo(aiortc_sender.ViewerFeedback, Protocol):
@@ -45,6 +48,7 @@ class VideoTransceiver:
         outgoing: of this viewer; None if nothing is sent.
         low_delay: whether the viewer is to show each frame at once. Without it the browser buffers
             more on a bad link, for an even picture.
+        wanted_px: width and height that the received picture is scaled to.
     """
 
     def __init__(
@@ -54,8 +58,10 @@ class VideoTransceiver:
         outgoing: OutgoingVideo | None,
         *,
         low_delay: bool = True,
+        wanted_px: tuple[int, int] = (0, 0),
     ) -> None:
         self.receiver: VideoReceiver | None = None
+        self._wanted_px = wanted_px
         self._outgoing = outgoing
         self._low_delay = low_delay
         self._transceiver = (
@@ -79,8 +85,16 @@ class VideoTransceiver:
         """Packets of all kinds, but STUN, from the viewer's side."""
         return aiortc_sender.received_packets(self.sender)
 
-    def negotiate(self, offer: SessionDescription) -> None:
+    @property
+    def mid(self) -> str:
+        """The name of its media section, once the offer is set."""
+        return str(self._transceiver.mid)
+
+    def negotiate(self, offer: SessionDescription, *, is_simulcast: bool = False) -> None:
         """Agree to the offer's extensions, and put our receiver and sender in place. Call it once.
+
+        Args:
+            is_simulcast: whether the offer announces several streams of the picture.
 
         Raises:
             InternalsChanged: if this aiortc is not built as we know it.
@@ -91,7 +105,21 @@ class VideoTransceiver:
             transceiver, offered, low_delay=self._low_delay
         )
         if transceiver.receiver.track is not None:
-            self.receiver = VideoReceiver(transceiver.receiver, transport_cc=transport_cc)
+            given = [
+                text
+                for codec in offered.rtp.codecs
+                for name, text in codec.parameters.items()
+                if name.strip() == _PARAMETER_SETS
+            ]
+            known = VideoOffer(
+                transport_cc=transport_cc,
+                wanted_px=self._wanted_px,
+                is_simulcast=is_simulcast,
+                parameter_sets=tuple(
+                    unit for text in given if isinstance(text, str) for unit in read_sprop(text)
+                ),
+            )
+            self.receiver = VideoReceiver(transceiver.receiver, known)
         if self._outgoing is None:
             return
         codec = aiortc_internals.sent_codec(transceiver)

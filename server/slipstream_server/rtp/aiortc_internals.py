@@ -14,8 +14,8 @@ On the connection, between the offer and the answer:
 
 On the transceiver, between the offer and the answer:
 
-* `_headerExtensions`: playout-delay and transport-cc are added, with the offer's ids, since
-  aiortc's own list is a module constant.
+* `_headerExtensions`: playout-delay, transport-cc and the names of layers are added, with the
+  offer's ids, since aiortc's own list is a module constant.
 * `_codecs[].rtcpFeedback`: transport-cc is added. `_codecs[0].name`: read, the codec that is sent.
 
 Elsewhere, each with its own list: the receiver's in `receive/aiortc_receiver.py`, the sender's in
@@ -35,6 +35,10 @@ from aiortc.sdp import MediaDescription, SessionDescription
 
 PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+LAYERS = (
+    "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+    "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
+)
 
 HandleRtcp = Callable[[AnyRtcpPacket], Awaitable[None]]
 
@@ -99,7 +103,8 @@ def prefer_h264(transceiver: RTCRtpTransceiver) -> None:
 def add_extensions(
     transceiver: RTCRtpTransceiver, offered: MediaDescription, *, low_delay: bool
 ) -> bool:
-    """Agree to playout-delay and transport-cc where they are offered; True if the latter is.
+    """Agree to playout-delay, to simulcast's names of layers and to transport-cc where they are
+    offered; True if the last is.
 
     Args:
         low_delay: whether the viewer shall show each frame at once; if not, playout-delay is
@@ -110,6 +115,7 @@ def add_extensions(
     agreed: list[RTCRtpHeaderExtensionParameters] = get_private(transceiver, "_headerExtensions")
     if low_delay and PLAYOUT_DELAY in ids:
         agreed.append(ids[PLAYOUT_DELAY])
+    agreed.extend(ids[uri] for uri in LAYERS if uri in ids)
     if TRANSPORT_CC not in ids or not any(
         feedback in codec.rtcpFeedback for codec in offered.rtp.codecs
     ):

@@ -6,13 +6,15 @@ Sources: RFC 6184 section 5 (H.264), RFC 7741 section 4 (VP8).
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from slipstream_server.rtp.h264_units import SPS, sps_size_px, whole_units
+
 _SLICE_IDR = 5
-_SPS = 7
 _ACCESS_UNIT_DELIMITER = 9
 _STAP_A = 24
 _FU_A = 28
-_KEY_UNITS = (_SLICE_IDR, _SPS)
-_FIRST_UNITS = (_SPS, _ACCESS_UNIT_DELIMITER)
+_VP8_START_CODE = b"\x9d\x01\x2a"  # RFC 6386, section 9.1
+_KEY_UNITS = (_SLICE_IDR, SPS)
+_FIRST_UNITS = (SPS, _ACCESS_UNIT_DELIMITER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +24,12 @@ class PayloadContent:
     Args:
         starts_frame: whether it is surely the first of its frame, whatever came before it.
         is_key: whether its frame is a key frame; only some payloads of a key frame say so.
+        size_px: width and height of the picture, where the payload says so.
     """
 
     starts_frame: bool
     is_key: bool
+    size_px: tuple[int, int] | None = None
 
 
 CONTINUATION = PayloadContent(starts_frame=False, is_key=False)
@@ -42,9 +46,16 @@ def payload_content(codec: str, payload: bytes) -> PayloadContent:
 
 def _h264(payload: bytes) -> PayloadContent:
     units = list(_h264_units(payload))
+    size_px = None
+    if SPS in units:
+        size_px = next(
+            (sps_size_px(unit) for unit in whole_units(payload) if unit and unit[0] & 0x1F == SPS),
+            None,
+        )
     return PayloadContent(
         starts_frame=bool(units) and units[0] in _FIRST_UNITS,
         is_key=any(unit in _KEY_UNITS for unit in units),
+        size_px=size_px,
     )
 
 
@@ -76,4 +87,11 @@ def _vp8(payload: bytes) -> PayloadContent:
         if flags & 0x80:
             at += 2 if len(payload) > at and payload[at] & 0x80 else 1
         at += bool(flags & 0x40) + bool(flags & 0x30)
-    return PayloadContent(starts_frame=True, is_key=len(payload) > at and not payload[at] & 0x01)
+    is_key = len(payload) > at and not payload[at] & 0x01
+    size_px = None
+    if is_key and payload[at + 3 : at + 6] == _VP8_START_CODE and len(payload) >= at + 10:
+        width_px, height_px = (
+            int.from_bytes(payload[at + skip : at + skip + 2], "little") & 0x3FFF for skip in (6, 8)
+        )
+        size_px = (width_px, height_px)
+    return PayloadContent(starts_frame=True, is_key=is_key, size_px=size_px)

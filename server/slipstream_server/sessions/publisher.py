@@ -34,11 +34,19 @@ class PublisherSession(Session):
         servers: tuple[IceServer, ...],
         context: MediaContext,
     ) -> None:
+        geometry = stream.ready.geometry
         output = None
         if stream.returns_video:
-            playout = Playout(chunk_frames=stream.ready.geometry.chunk_frames)
+            playout = Playout(chunk_frames=geometry.chunk_frames)
             output = OutputTrack(playout, context.new_encoder(), on_sent=self._on_frame_sent)
-        super().__init__(id, output, output.encoding if output else None, servers, context)
+        super().__init__(
+            id,
+            output,
+            output.encoding if output else None,
+            servers,
+            context,
+            wanted_px=(geometry.width_px, geometry.height_px),
+        )
         self.stream = stream
         self.output = output
         self.participant = Participant(send=self.peer.send_event, end=self.end)

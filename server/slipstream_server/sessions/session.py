@@ -48,6 +48,7 @@ class Session:
         outgoing: how it is sent; None if none is.
         servers: STUN and TURN, if any.
         context: shared by all sessions.
+        wanted_px: width and height that a received picture is scaled to.
     """
 
     def __init__(
@@ -57,6 +58,8 @@ class Session:
         outgoing: OutgoingVideo | None,
         servers: tuple[IceServer, ...],
         context: MediaContext,
+        *,
+        wanted_px: tuple[int, int] = (0, 0),
     ) -> None:
         self.id = id
         self.context = context
@@ -72,6 +75,7 @@ class Session:
             low_delay=context.video.low_delay,
             servers=servers,
             media_addressing=context.media_addressing,
+            wanted_px=wanted_px,
             on_open=self.on_channel,
             on_message=self.on_message,
         )

@@ -1,0 +1,51 @@
+"""One RTP stream on its way in: its jitter buffer, times and parameter sets. Pure."""
+
+from collections.abc import Iterable
+
+from slipstream_protocol.clock import NS_PER_S
+
+from slipstream_server.receive.capture_time import FrameOrigins
+from slipstream_server.receive.jitter_buffer import EncodedFrame, JitterBuffer
+from slipstream_server.rtp.h264_units import ParameterSets
+
+_CYCLE = 1 << 32
+_RTP_HZ = 90_000
+
+
+class IncomingStream:
+    """What is kept of the stream of one source number (SSRC).
+
+    Args:
+        parameter_sets: of H.264, from the SDP.
+    """
+
+    def __init__(self, parameter_sets: Iterable[bytes] = ()) -> None:
+        self.buffer = JitterBuffer()
+        self.origins = FrameOrigins()
+        self.parameter_sets = ParameterSets(parameter_sets)
+
+    def data_of(self, frame: EncodedFrame, codec: str) -> bytes:
+        """A frame for the decoder, with the parameter sets that it needs."""
+        if codec == "H264" and frame.needs_none_before:
+            return self.parameter_sets.completed(frame.data)
+        return frame.data
+
+
+class Timeline:
+    """The pts of the frames that are decoded, in 90 kHz since the first, whichever stream they are
+    of: the clocks of two streams begin at random, so the arrival joins them."""
+
+    def __init__(self) -> None:
+        self._pts = 0
+        self._last: tuple[int, int, int] | None = None  # SSRC, timestamp, arrival in ns
+
+    def pts(self, ssrc: int, timestamp: int, now_ns: int) -> int:
+        """The pts of the next frame; its timestamp has 32 bits and wraps."""
+        if self._last is not None:
+            last_ssrc, last_timestamp, last_ns = self._last
+            step = (timestamp - last_timestamp + _CYCLE // 2) % _CYCLE - _CYCLE // 2
+            if ssrc != last_ssrc:
+                step = max(1, (now_ns - last_ns) * _RTP_HZ // NS_PER_S)
+            self._pts += step
+        self._last = ssrc, timestamp, now_ns
+        return self._pts
