@@ -10,8 +10,12 @@ from dataclasses import fields
 from pathlib import Path
 
 import msgspec
+from prometheus_client.parser import text_string_to_metric_families
 from slipstream_engine.bench import report as engine_bench
 from slipstream_server.config import ServerConfig
+from slipstream_server.engine_status import EngineState, EngineStatus
+from slipstream_server.observability.exposition import DEPRECATED_METRICS
+from slipstream_server.observability.metrics import Metrics
 
 from tests.bench.edge import EdgeReport, edge_table
 from tests.bench.media import MediaReport, media_table
@@ -28,6 +32,25 @@ def settings() -> str:
     for setting in fields(ServerConfig):
         default = "" if setting.default in ("", None) else f"`{setting.default}`"
         rows.append(f"| `{setting.name}` | {default} | {setting.metadata['help']} |")
+    return "\n".join(rows)
+
+
+def metrics() -> str:
+    """Every metric of the server, its type and what it is; deprecated names last."""
+    text = (
+        Metrics().render(EngineStatus(state=EngineState.STOPPED, detail=""), sessions={}).decode()
+    )
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    ours = [
+        name
+        for name in families
+        if name.startswith("slipstream_") and not name.endswith("_created")
+    ]
+    names = sorted(ours, key=DEPRECATED_METRICS.__contains__)
+    rows = ["| metric | type | what it is |", "|---|---|---|"]
+    for family in (families[name] for name in names):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        rows.append(f"| `{name}` | {family.type} | {family.documentation} |")
     return "\n".join(rows)
 
 
@@ -110,6 +133,7 @@ Tables = Mapping[str, Callable[[], str]]
 PAGES: Mapping[Path, Tables] = {
     ROOT / "README.md": {"summary": summary},
     ROOT / "docs" / "settings.md": {"settings": settings},
+    ROOT / "docs" / "protocol.md": {"metrics": metrics},
     ROOT / "docs" / "measured.md": {
         "calls": calls,
         "long": long,

@@ -31,26 +31,26 @@ class Metrics:
 
         self._ttff = Histogram(
             "slipstream_ttff_seconds",
-            "From the offer to each milestone",
+            "Time from the offer to each milestone",
             ["milestone"],
             registry=registry,
             buckets=_TTFF_S,
         )
         self._age = Histogram(
             "slipstream_frame_age_seconds",
-            "From capture to sent, per frame",
+            "Age of a frame: capture to sent",
             registry=registry,
             buckets=_AGE_S,
         )
         self._gap = Histogram(
             "slipstream_send_gap_seconds",
-            "Between two frames sent of one stream",
+            "Time between two frames sent of one stream",
             registry=registry,
             buckets=_GAP_S,
         )
         self._stage = Histogram(
             "slipstream_engine_stage_seconds",
-            "Of a chunk, in each stage of the engine",
+            "Time of a chunk in each stage of the engine",
             ["stage"],
             registry=registry,
             buckets=_STAGE_S,
@@ -63,7 +63,7 @@ class Metrics:
         )
         self._chunks = Counter(
             "slipstream_chunks",
-            "Chunks generated, or given up for their deadline",
+            "Chunks generated, or dropped for their deadline",
             registry=registry,
         )
         self._misses = Counter(
@@ -74,13 +74,13 @@ class Metrics:
         )
         self._offers = Counter(
             "slipstream_offers",
-            "Offers by the status they were answered with",
+            "Offers, by HTTP status of the answer",
             ["status"],
             registry=registry,
         )
         self._sessions = Gauge(
             "slipstream_sessions",
-            "Sessions now, by kind; held: streams without one",
+            "Sessions now, by kind; held: streams that wait for their publisher",
             ["kind"],
             registry=registry,
         )
@@ -88,11 +88,13 @@ class Metrics:
             "slipstream_fps", "Frames a second now, over all streams", ["way"], registry=registry
         )
         self._age_p95 = Gauge(
-            "slipstream_frame_age_p95_seconds", "Of the worst stream, last 10 s", registry=registry
+            "slipstream_frame_age_p95_seconds",
+            "Age p95 of the worst stream, last 10 s",
+            registry=registry,
         )
         self._jitter = Gauge(
             "slipstream_jitter_p95_seconds",
-            "Of the worst stream, last 10 s, per frame and per chunk",
+            "Jitter p95 of the worst stream, last 10 s, per frame and per chunk",
             ["per"],
             registry=registry,
         )
