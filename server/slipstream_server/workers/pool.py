@@ -197,7 +197,7 @@ class Worker:
                     logger.info("%s takes calls", self.name)
                     self._observer.on_up(self)
         except TimeoutError:
-            return f"{self.name} has said nothing for too long"
+            return f"{self.name} has sent nothing for too long"
         except ChannelClosed:
             return None
         except ChannelError as error:

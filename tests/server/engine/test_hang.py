@@ -96,7 +96,7 @@ async def submit(stream: EngineStream, client: EngineClient) -> None:
 async def hangs(supervisor: Supervisor[EngineClient], heard: Heard, pid: int) -> None:
     """The stream is told why, the process is gone, and the next one serves."""
     await poll(lambda: bool(heard.lost))
-    assert heard.lost[0].startswith("the engine hangs: 1 answers are due and it has said nothing")
+    assert heard.lost[0].startswith("the engine hangs: 1 answers are due and it has sent nothing")
     await poll(lambda: supervisor.status.state is EngineState.READY)
     assert supervisor.status.pid not in (None, pid) and supervisor.status.restarts == 1
     try:

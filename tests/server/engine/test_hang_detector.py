@@ -69,7 +69,7 @@ def test_a_chunk_that_does_not_come_is_noticed_after_two_seconds() -> None:
     detector.sent(chunk_in(5), now_ns)
     assert detector.verdict(now_ns + MIN_DEADLINE_NS) is None
     assert detector.verdict(now_ns + MIN_DEADLINE_NS + ms(100)) == (
-        "the engine hangs: 1 answers are due and it has said nothing for 2.1 s, 2.0 s are allowed"
+        "the engine hangs: 1 answers are due and it has sent nothing for 2.1 s, 2.0 s are allowed"
     )
 
 

@@ -80,10 +80,20 @@ async def test_a_signal_is_named() -> None:
 
 
 async def test_nonsense_on_the_channel_is_an_end() -> None:
-    """an engine of another version, or none at all, is not waited for."""
+    """an engine of another version, or none at all, is not waited for; the reason is kept."""
     script = OPENED + "channel._sock.send(b'x' * 100); channel.receive()"
     async with supervised(script) as supervisor:
-        assert "the engine is down" in await down(supervisor)
+        assert "the engine breaks the protocol: " in await down(supervisor)
+
+
+async def test_an_engine_that_sends_nothing_while_it_loads_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """for that reason, not for the exit code that its end brings."""
+    monkeypatch.setattr("slipstream_server.engine.supervisor.SILENT_LOADING_S", 0.05)
+    async with supervised(OPENED + "channel.receive()") as supervisor:
+        reason = "the engine has sent nothing for 0.05 s while it was loading"
+        assert reason in await down(supervisor)
 
 
 async def test_a_ready_engine_without_its_memory_is_an_end() -> None:
