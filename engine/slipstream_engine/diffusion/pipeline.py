@@ -17,12 +17,12 @@ from slipstream_engine.conditioning.worker import TextWorker
 from slipstream_engine.config import CHUNK_FRAMES, FIRST_CHUNK_FRAMES, EngineConfig, Preset
 from slipstream_engine.device.memory import DeviceMemory, memory_of
 from slipstream_engine.device.transfer import Download, Upload
-from slipstream_engine.diffusion.admission import MemoryAdmission, is_out_of_memory
 from slipstream_engine.diffusion.batched_step import BatchedDenoiser
 from slipstream_engine.diffusion.chunk import ChunkMaker, LatentChunk
 from slipstream_engine.diffusion.cuda_graphs import Compiler, GraphRunner, Recorder
 from slipstream_engine.diffusion.flow_matching import FlowSchedule
 from slipstream_engine.diffusion.lane_pool import LaneMemory, LanePool
+from slipstream_engine.diffusion.memory_admission import MemoryAdmission, is_out_of_memory
 from slipstream_engine.diffusion.state import StreamSettings, StreamState
 from slipstream_engine.diffusion.stream import DiffusionStream, Transfers
 from slipstream_engine.diffusion.stream_batch import StreamBatch

@@ -14,8 +14,8 @@ import numpy as np
 from slipstream_protocol.frames import Geometry
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_engine.diffusion.admission import MemoryAdmission
 from slipstream_engine.diffusion.cuda_graphs import Compiler
+from slipstream_engine.diffusion.memory_admission import MemoryAdmission
 from slipstream_engine.diffusion.stream import DiffusionStream
 from slipstream_engine.errors import AdmissionError
 

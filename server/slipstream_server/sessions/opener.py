@@ -13,7 +13,7 @@ from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.errors import Conflict, RequestError, ServerFull, subscribers_full
-from slipstream_server.ice.gathering import IceServer
+from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.live_registry import LiveRegistry
 from slipstream_server.observability.slo_report import Milestone
 from slipstream_server.rtp.sdp import Offer

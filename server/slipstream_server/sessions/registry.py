@@ -3,7 +3,7 @@
 import time
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.ice.gathering import IceServer, ice_servers
+from slipstream_server.ice.ice_servers import IceServer, ice_servers
 from slipstream_server.ice.turn_providers import TurnProviders
 from slipstream_server.live_registry import LiveRegistry
 from slipstream_server.sessions.opener import SessionOpener

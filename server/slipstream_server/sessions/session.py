@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from aiortc import MediaStreamTrack, RTCIceCandidate
 
-from slipstream_server.ice.gathering import IceServer
+from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.rtc.peer_connection import PeerConnection
 from slipstream_server.rtc.video_transceiver import OutgoingVideo

@@ -16,7 +16,7 @@ from slipstream_server.errors import (
     Unavailable,
 )
 from slipstream_server.http.access import Handler
-from slipstream_server.ice.gathering import IceServer
+from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.observability.exposition import CONTENT_TYPE
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.rtp.sdp import MAX_CANDIDATES, read_candidate, read_offer

@@ -28,7 +28,7 @@ from slipstream_server.errors import (
     Unprocessable,
     WrongType,
 )
-from slipstream_server.ice.gathering import IceServer
+from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.rtp.sdp import read_offer
 from slipstream_server.sessions.publisher import PublisherSession

@@ -7,7 +7,7 @@ import pytest
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor import stun_turn
 from slipstream_server.doctor.finding import Finding, Verdict
-from slipstream_server.ice.gathering import IceServer, ice_servers
+from slipstream_server.ice.ice_servers import IceServer, ice_servers
 from slipstream_server.ice.turn_providers import cloudflare
 
 from tests.server.ice.test_turn_providers import KEY, TOKEN, running

@@ -1,9 +1,6 @@
-"""Addresses, servers and credentials; and that aiortc's seam is where it is looked for."""
+"""ice/gathering.py: which candidates a call offers, by aiortc's own gathering."""
 
 import asyncio
-import base64
-import hashlib
-import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_server.config import ServerConfig
 from slipstream_server.errors import ConfigError, PortsTaken
-from slipstream_server.ice.gathering import bound_gathering, ice_servers, rtc_configuration
+from slipstream_server.ice.gathering import bound_gathering
 from slipstream_server.media_addressing import MediaAddressing, PortRange
 
 from tests.server.ports import free_range, taken
@@ -169,27 +166,3 @@ def test_a_range_that_cannot_be_is_refused(text: str, said: str) -> None:
 def test_a_public_address_must_be_one() -> None:
     with pytest.raises(ConfigError, match="public_ip is 'elsewhere', it must be an IPv4 or IPv6"):
         ServerConfig(public_ip="elsewhere")
-
-
-def test_no_server_is_used_unless_configured() -> None:
-    """an empty list, where None would mean somebody's public STUN server."""
-    assert ice_servers(ServerConfig(), name="x", now_s=0) == ()
-    assert rtc_configuration(()).iceServers == []
-
-
-def test_turn_credentials_are_minted_per_caller() -> None:
-    """name, expiry and their HMAC, as coturn checks it."""
-    config = ServerConfig(stun="stun:a:1", turn="turn:b:2", turn_secret="secret")
-    stun, turn = ice_servers(config, name="me", now_s=1000)
-    assert (stun.urls, turn.urls, turn.username) == ("stun:a:1", "turn:b:2", "4600:me")
-    assert turn.credential is not None
-    digest = hmac.new(b"secret", b"4600:me", hashlib.sha1).digest()
-    assert base64.b64decode(turn.credential) == digest
-
-
-def test_fixed_turn_credentials_are_passed_on() -> None:
-    config = ServerConfig(turn="turn:b:2", turn_username="u", turn_credential="c")
-    (turn,) = ice_servers(config, name="me", now_s=0)
-    assert (turn.username, turn.credential) == ("u", "c")
-    (server,) = rtc_configuration((turn,)).iceServers or []
-    assert (server.urls, server.username, server.credential) == ("turn:b:2", "u", "c")

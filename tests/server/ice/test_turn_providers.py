@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from slipstream_server.config import ServerConfig, read_config
 from slipstream_server.errors import ConfigError
 from slipstream_server.ice import turn_providers
-from slipstream_server.ice.gathering import IceServer
+from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.ice.turn_providers import (
     LIFE_S,
     CredentialCache,
