@@ -27,8 +27,7 @@ from slipstream_server.receive.frame_search import (
     is_key_frame_coming,
     newest_whole_frame,
 )
-from slipstream_server.receive.nack_generator import NackGenerator
-from slipstream_server.receive.pli_generator import PliGenerator
+from slipstream_server.receive.loss_feedback import NackGenerator, PliGenerator
 
 _CAPACITY_PACKETS = 1024
 _GAP_WAIT_NS = 80 * NS_PER_MS
