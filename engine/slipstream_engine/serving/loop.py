@@ -20,12 +20,12 @@ from slipstream_protocol.messages import (
     Stop,
     StreamClosed,
     StreamOpened,
+    StreamRefused,
     ToEngine,
     Update,
     UpdateRefused,
 )
 
-from slipstream_engine.errors import AdmissionError
 from slipstream_engine.scheduling.flow_control import FlowControl
 from slipstream_engine.scheduling.input_credits import Credit
 from slipstream_engine.scheduling.latency_model import LatencyModel
@@ -151,10 +151,9 @@ class Loop(Generic[ChunkT]):
 
     def _open(self, message: OpenStream) -> None:
         lane = message.lane
-        try:
-            pipeline_stream = self._admission.open(message, self._streams)
-        except (AdmissionError, ValueError) as error:
-            self._channel.send(self._admission.refusal(message, error))
+        pipeline_stream = self._admission.open(message, self._streams)
+        if isinstance(pipeline_stream, StreamRefused):
+            self._channel.send(pipeline_stream)
             return
         outputs = Slots(self._arena.layout.out_slots, owned=True)
         self._streams[lane] = StreamSlot(
