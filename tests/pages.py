@@ -17,7 +17,7 @@ from slipstream_engine.weights.embedded import TEXT_FILE, WEIGHTS, load_text
 from slipstream_server.config import ServerConfig
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.observability.exposition import DEPRECATED_METRICS
-from slipstream_server.observability.metrics import Metrics
+from slipstream_server.observability.metrics import CallCounts, Metrics
 
 from tests.bench.edge import EdgeReport, edge_table
 from tests.bench.media import MediaReport, media_table
@@ -40,7 +40,7 @@ def settings() -> str:
 def metrics() -> str:
     """Every metric of the server, its type and what it is; deprecated names last."""
     text = (
-        Metrics().render(EngineStatus(state=EngineState.STOPPED, detail=""), sessions={}).decode()
+        Metrics().render(EngineStatus(state=EngineState.STOPPED, detail=""), CallCounts()).decode()
     )
     families = {family.name: family for family in text_string_to_metric_families(text)}
     ours = [

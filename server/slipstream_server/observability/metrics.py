@@ -1,6 +1,7 @@
 """The streams of a server for Prometheus, in a registry of its own."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from slipstream_protocol.messages import StageTimes
@@ -16,6 +17,19 @@ _TTFF_S = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 _AGE_S = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0)
 _GAP_S = (0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.25, 0.5, 1.0)
 _STAGE_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallCounts:
+    """Calls now, by kind, and streams without a publisher.
+
+    Args:
+        held: streams within their resume window.
+    """
+
+    publishers: int = 0
+    subscribers: int = 0
+    held: int = 0
 
 
 class Metrics:
@@ -155,14 +169,11 @@ class Metrics:
         self._reached.pop(session, None)
         self._dropped_frames.forget(session)
 
-    def render(self, engine: EngineStatus, sessions: Mapping[str, int]) -> bytes:
-        """All of it in Prometheus' text format.
-
-        Args:
-            sessions: how many there are, by kind.
-        """
-        for kind, count in sessions.items():
-            self._sessions.labels(kind).set(count)
+    def render(self, engine: EngineStatus, calls: CallCounts) -> bytes:
+        """All of it in Prometheus' text format."""
+        self._sessions.labels("stream").set(calls.publishers)
+        self._sessions.labels("viewer").set(calls.subscribers)
+        self._sessions.labels("held").set(calls.held)
         self._engine.update(engine)
         self.media.update_gauges()
         self._process.update_gauges()

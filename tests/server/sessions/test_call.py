@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from slipstream_server.observability.metrics import CallCounts
 from slipstream_server.send.frame_timing import RECORD
 from slipstream_server.sessions.opener import session_id
 
@@ -232,7 +233,7 @@ async def test_a_subscriber_sees_the_stream_without_disturbing_it(tmp_path: Path
                 await newest.until_frames(4)
                 await server.client.delete(f"/api/v1/webrtc/offer/{owner.id}")
                 await newest.until_event("stream_stopped")
-        await poll(lambda: server.sessions.count() == {"stream": 0, "viewer": 0, "held": 0})
+        await poll(lambda: server.sessions.count() == CallCounts())
 
 
 async def test_no_more_watch_than_may_however_many_ask_at_once(tmp_path: Path) -> None:
@@ -258,7 +259,7 @@ async def test_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
                 if polite:
                     response = await server.client.delete(f"/api/v1/webrtc/offer/{call.id}")
                     assert response.status == 204
-            await poll(lambda: server.sessions.count() == {"stream": 0, "viewer": 0, "held": 0})
+            await poll(lambda: server.sessions.count() == CallCounts())
             await poll(lambda: free_lanes(server) == 2)
         await poll(lambda: own_tasks() <= before)
         await poll(lambda: not [t for t in threading.enumerate() if "decoder" in t.name])

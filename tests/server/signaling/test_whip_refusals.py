@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from slipstream_server.engine_status import EngineState
+from slipstream_server.observability.metrics import CallCounts
 from slipstream_server.rtp.sdp import Offer
 from slipstream_server.sessions.publisher import PublisherSession
 
@@ -101,7 +102,7 @@ async def test_who_is_being_answered_when_the_server_stops_is_sent_away_too(
         await server.sessions.close_all("the server is stopping")
         stopped.set()
         await posting
-        await poll(lambda: not any(server.sessions.count().values()))
+        await poll(lambda: server.sessions.count() == CallCounts())
         assert server.sessions.streams() == []
 
 
