@@ -29,7 +29,7 @@ class OpenStream(Message, frozen=True):
 
 
 class CloseStream(Message, frozen=True):
-    """Forget the stream on `lane`; answered by `StreamClosed`, after which its slots start anew."""
+    """Forget the stream on `lane`; answered by `StreamClosed`, which frees all of its slots."""
 
     lane: int
 
@@ -98,7 +98,7 @@ class Ready(Message, frozen=True):
         lanes: streams the engine can hold at once.
         in_slots, out_slots: slots of a lane in each direction.
         defaults: the values of the parameters a stream starts with.
-        step_list: all the timesteps this model was made for; n steps are its first n.
+        step_list: all the timesteps this model was trained for; n steps are its first n.
         noise_scale_range: the least and the most noise this model can work from.
         vocabulary: the words a small model knows.
         note: one line on what this model is, for the page.
@@ -172,7 +172,7 @@ class ChunkOut(Message, frozen=True):
     """Chunk number `chunk` is done and lies in output slot `slot`.
 
     Args:
-        rev: of the newest parameter update this chunk was made with, -1 before the first.
+        rev: of the newest parameter update this chunk was generated with, -1 before the first.
         taken_ns, made_ns: when its encoding began and its decoding ended.
     """
 

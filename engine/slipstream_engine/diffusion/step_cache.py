@@ -1,6 +1,7 @@
 """A stream's KV cache: row i holds what denoising step i has written.
 
-Each step has a row of its own, because keys and values depend on the noise level they were made at.
+Each step has a row of its own, because keys and values depend on the noise level they were
+computed at.
 Two cases need care:
 
 - The first chunk of an epoch runs all its steps in row 0, and every row begins as a copy of that.

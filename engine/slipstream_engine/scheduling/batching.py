@@ -65,7 +65,7 @@ class Batcher:
             chunks: all there are, for their deadlines.
 
         Returns:
-            the members of the encoding pass; empty where the head had better go on alone.
+            the members of the encoding pass; empty where the head should run alone.
         """
         step_kind = head.kind
         if step_kind.stage is not Stage.DENOISE or is_starving(head):

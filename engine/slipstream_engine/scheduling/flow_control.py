@@ -7,7 +7,7 @@ whose finished chunks occupy all of its output slots is held until one has been 
     flow.occupy(stream, chunk, slot)  # with each offer to the policy
     batch = policy.next_batch(now_ns)
     flow.credits_before(batch)  # then run it
-    flow.on_encoded(stream, chunk)  # or on_output, or on_dropped: what became of each chunk
+    flow.on_encoded(stream, chunk)  # or on_output, or on_dropped: one of them for each chunk
     flow.on_output_read(stream)
 
 Whoever drives it passes on the credits that its methods return, at once and in order.
@@ -22,7 +22,7 @@ class FlowControl:
     """The input slots and the holds of all streams of one device.
 
     Args:
-        policy: of that device; it says when a stream's next chunk is wanted, and is told which
+        policy: of that device; it decides when a stream's next chunk is wanted, and learns which
             streams are held.
     """
 

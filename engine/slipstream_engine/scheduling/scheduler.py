@@ -1,7 +1,7 @@
 """Which micro-steps run next: earliest deadline first, batched as far as deadlines allow. Pure.
 
 The order of micro-steps does not change the frames, for a step depends on its own cache alone; so
-the order is free, and is chosen anew at each decision:
+the scheduler may choose any order:
 
 * The head is the ready micro-step whose chunk has the earliest deadline.
 * Others of its kind join its pass, in order of deadline, as long as no chunk that would make its
@@ -136,8 +136,8 @@ class Scheduler:
         """When the stream is to send its next chunk.
 
         Frames stay freshest at the camera, so by default only when the device runs out of work.
-        Where passes are shared and the device is full, the next chunk had better be at hand to
-        share them: with the chunk before it where no other stream could, else with the others.
+        Where passes are shared and the device is full, the next chunk should be on the device
+        early, to share passes with the chunk before it or, better, with other streams' chunks.
         """
         shape = self._backlog.queues[stream].shape
         if shape is None or not shape.steps or self._max_batch < 2:

@@ -52,7 +52,7 @@ class StreamAdmission(Generic[ChunkT]):
 
     def on_closed(self) -> None:
         """A stream is closed: refusals estimate by this when a lane may become free."""
-        self._turnover.left(now_ns())
+        self._turnover.on_departure(now_ns())
 
     def _open(self, message: OpenStream, taken_lanes: Collection[int]) -> PipelineStream[ChunkT]:
         if message.lane in taken_lanes or not 0 <= message.lane < self._lanes:

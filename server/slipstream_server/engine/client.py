@@ -236,7 +236,7 @@ class EngineClient:
             case StreamRefused():
                 self._on_refused(stream, message)
             case StreamClosed():
-                self._turnover.left(now_ns())
+                self._turnover.on_departure(now_ns())
                 self._free(lane)
             case Failed(reason=reason):
                 self._notify(stream, lambda: listener.on_lost(reason))

@@ -91,19 +91,19 @@ def test_streams_that_share_passes_generate_the_same_frames(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Three clients with prompts and seeds of their own; to within rounding."""
-    wishes: list[dict[str, Any]] = [{}, {"prompt": "a dog", "seed": 4}, {"prompt": "a fish"}]
+    settings: list[dict[str, Any]] = [{}, {"prompt": "a dog", "seed": 4}, {"prompt": "a fish"}]
     served = pipeline(cpu_batch=8)
     sizes = spy(served, monkeypatch)
     with serving(served) as harness:
-        for lane, wish in enumerate(wishes):
-            harness.open(lane, **wish)
+        for lane, parameters in enumerate(settings):
+            harness.open(lane, **parameters)
         clients = [
             LaneClient(harness=harness, lane=lane, chunks=CHUNKS, seed=lane) for lane in range(3)
         ]
         run_clients(*clients)
     assert max(sizes) > 1
-    for lane, wish in enumerate(wishes):
-        assert_close(clients[lane].generated, alone(Parameters(**wish), seed=lane))
+    for lane, parameters in enumerate(settings):
+        assert_close(clients[lane].generated, alone(Parameters(**parameters), seed=lane))
 
 
 def test_two_streams_do_not_affect_each_other() -> None:

@@ -1,4 +1,4 @@
-"""drift.py: the long stream shows a round of the same clip after the other, and what it loses."""
+"""train/drift.py: a long stream repeats one clip, and its quality is reported round by round."""
 
 import numpy as np
 import pytest
