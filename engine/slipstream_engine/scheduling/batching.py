@@ -1,4 +1,4 @@
-"""Who shares the next pass: as many as cost no deadline that a smaller pass would keep. Pure.
+"""Which chunks share a pass: as many as make no chunk late that a smaller pass would not. Pure.
 
 Throughout, `slack_ns` of a chunk is the time until its deadline less what it still takes alone,
 with caution; `lone_pass_ns` is what the pass in question takes with one member, with caution.
