@@ -5,6 +5,6 @@
 * `jitter_buffer.py`: packets into whole frames; `frame_search.py`: which frames they make up;
   `loss_feedback.py`: which packets and key frames to request.
 * `transport_feedback.py`: transport-cc reports of arrival times.
-* `capture_time.py`: when a frame was captured, and when its first packet came.
+* `capture_time.py`: when a frame was captured, and when its first packet arrived.
 * `camera.py`: decoded pictures scaled to the engine's size.
 """

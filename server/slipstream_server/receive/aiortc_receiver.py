@@ -42,7 +42,7 @@ _TRANSPORT_CC_FORMAT = 15  # of RTPFB
 
 
 class PacketHandler(Protocol):
-    """What is done with the packets that come."""
+    """Handles the packets of a receiver."""
 
     def on_arrival(self, transport_sequence: int | None, arrival_ns: int) -> None: ...
 

@@ -240,7 +240,7 @@ class JitterBuffer:
         return missing_since_ns is None or now_ns - missing_since_ns >= self._max_gap_wait_ns()
 
     def _is_blocked(self, now_ns: int) -> bool:
-        """Whether the next frame cannot be had, or could not be decoded."""
+        """Whether the next frame lacks a packet for too long, or could not be decoded."""
         if not self._packets:
             return False
         if not (self._is_at_boundary and self._is_decodable):

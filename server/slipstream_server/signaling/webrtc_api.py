@@ -150,7 +150,7 @@ class WebRtcApi:
 
 
 def _level(request: web.Request) -> int:
-    """Of the log: probes come every second and are not worth a line each."""
+    """The log level of a failed request: probes come every second and are not worth a line each."""
     return logging.DEBUG if request.method == "GET" else logging.INFO
 
 

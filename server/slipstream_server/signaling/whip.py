@@ -225,8 +225,8 @@ async def _body(request: web.Request, kind: str) -> str:
         RequestError: if it is not UTF-8, or is empty.
     """
     if request.content_type != kind:
-        given = request.headers.get("Content-Type", "missing")
-        raise WrongType(f"Content-Type is {given[:80]}, it must be {kind}")
+        found = request.headers.get("Content-Type", "missing")
+        raise WrongType(f"Content-Type is {found[:80]}, it must be {kind}")
     try:
         text = (await request.read()).decode()
     except UnicodeDecodeError as error:

@@ -60,7 +60,7 @@ class EngineDisconnected(WorkerMessage, frozen=True):
 
 
 class StatusRequest(WorkerMessage, frozen=True):
-    """Asks for a `WorkerStatus`, which is sent at once.
+    """Requests a `WorkerStatus`, which is sent at once.
 
     Args:
         number: repeated in the answer; counted from 1.

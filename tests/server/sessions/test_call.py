@@ -15,7 +15,7 @@ from slipstream_server.send.frame_timing import RECORD
 from slipstream_server.sessions.opener import session_id
 
 from tests.server.calls import DEADLINE_S, Camera, dial, number_of
-from tests.server.ports import free_range, taken
+from tests.server.ports import free_range, occupied
 from tests.server.serving import Serving, own_tasks, poll, serving
 
 
@@ -97,8 +97,8 @@ async def test_stamps_go_to_whoever_opens_a_channel_for_them(tmp_path: Path) -> 
 
 def filmed_ms(message: bytes) -> float:
     """Of the last frame of a message."""
-    filmed: float = RECORD.unpack(message[-RECORD.size :])[1]
-    return filmed
+    captured_unix_ms: float = RECORD.unpack(message[-RECORD.size :])[1]
+    return captured_unix_ms
 
 
 async def test_figures_come_once_a_second(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ async def test_media_keep_to_the_ports_set_aside(tmp_path: Path) -> None:
     """with none left a call is refused for now, and the place is given back; else all goes on."""
     ports = free_range(4)
     async with serving(tmp_path, media_ports=str(ports), max_streams=1) as server:
-        with taken(*range(ports.low, ports.high + 1)):
+        with occupied(*range(ports.low, ports.high + 1)):
             async with dial(server.client, camera=Camera()) as call:
                 assert call.status == 503
                 assert f"all 4 UDP ports of {ports} are taken" in call.error

@@ -141,19 +141,21 @@ async def test_a_token_whose_time_is_over_is_told_so(tmp_path: Path) -> None:
 async def test_a_held_stream_makes_room_for_a_newcomer(tmp_path: Path) -> None:
     """the one that has been held the longest goes first; those with a viewer never."""
     async with serving(tmp_path, max_streams=2) as server:
-        gone = []
+        vanished = []
         for _ in range(2):
             async with dial(server.client, camera=Camera(fps=20)) as call:
                 await call.until_frames(1)
-                gone.append(call)
-            await poll(lambda: server.sessions.count().held == len(gone))
+                vanished.append(call)
+            await poll(lambda: server.sessions.count().held == len(vanished))
         async with dial(server.client, camera=Camera(fps=20)) as newcomer:
             assert newcomer.status == 200, newcomer.error
             await newcomer.until_frames(4)
-            async with dial(server.client, camera=Camera(), resume=gone[0].resume) as longest:
+            async with dial(server.client, camera=Camera(), resume=vanished[0].resume) as longest:
                 assert longest.status == 404
                 assert "the place was needed for another" in longest.error
-            async with dial(server.client, camera=Camera(fps=20), resume=gone[1].resume) as other:
+            async with dial(
+                server.client, camera=Camera(fps=20), resume=vanished[1].resume
+            ) as other:
                 assert other.status == 200, other.error
                 await other.until_frames(4)
                 async with dial(server.client, camera=Camera()) as third:
@@ -258,7 +260,7 @@ async def test_an_engine_killed_while_a_call_comes_in_does_not_cost_the_call(
 
 async def test_coming_back_leaves_nothing_behind(tmp_path: Path) -> None:
     """ten breaks of one stream: as many tasks, sockets and lanes as after the first."""
-    seen = []
+    samples = []
     async with serving(tmp_path, max_streams=1) as server:
         async with dial(server.client, camera=Camera(fps=20)) as call:
             await call.until_frames(1)
@@ -266,13 +268,15 @@ async def test_coming_back_leaves_nothing_behind(tmp_path: Path) -> None:
             await poll(lambda: server.sessions.count().held == 1)
             await poll(lambda: server.sessions.count().publishers == 0)
             tasks = sorted(task.get_name().split()[0] for task in asyncio.all_tasks())
-            seen.append((tasks, psutil.Process().num_fds(), server.supervisor.require().free_lanes))
+            samples.append(
+                (tasks, psutil.Process().num_fds(), server.supervisor.require().free_lanes)
+            )
             async with dial(server.client, camera=Camera(fps=20), resume=call.resume) as back:
                 assert back.status == 200, back.error
                 await back.until_frames(1)
         assert (await server.client.delete(f"{OFFER_PATH}/{back.id}")).status == 204
         assert server.sessions.count() == CallCounts()
-    named = [[name for name in tasks if not name.startswith("Task-")] for tasks, _, _ in seen]
+    named = [[name for name in tasks if not name.startswith("Task-")] for tasks, _, _ in samples]
     assert all(tasks == named[0] for tasks in named)
-    assert {lanes for _, _, lanes in seen} == {0}
-    assert seen[-1][1] <= seen[0][1] + 2
+    assert {lanes for _, _, lanes in samples} == {0}
+    assert samples[-1][1] <= samples[0][1] + 2
