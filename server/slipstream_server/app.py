@@ -225,7 +225,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         why = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
         raise PortBusy(
-            f"port {port} on {host} cannot be had: {why}; stop that program, or choose another "
+            f"port {port} on {host} cannot be opened: {why}; stop that program, or choose another "
             "with --port (0 takes any free one)"
         ) from error
     return listener

@@ -204,7 +204,7 @@ async def test_the_stream_is_resumed_after_a_loss_of_network(
             await studio.prompt("dawn")
             assert (await events_of(studio.page, "applied"))[-1]["chunk"] > applied["chunk"]
             log = (tmp_path / "server.log").read_text()
-            assert "nothing heard from the viewer for 4 s" in log
+            assert "nothing received from the viewer for 4 s" in log
 
 
 async def test_a_restarted_server_gets_a_new_call(

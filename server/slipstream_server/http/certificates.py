@@ -118,7 +118,7 @@ def _read_kept(file: Path, *, now: datetime.datetime) -> Certificate | None:
     try:
         kept = read_certificate(file, file, now=now)
     except ConfigError as error:
-        logger.warning("the kept certificate is of no use and is made anew: %s", error)
+        logger.warning("the kept certificate cannot be used and is replaced: %s", error)
         return None
     return kept if kept.expires - now > _RENEW_BEFORE else None
 

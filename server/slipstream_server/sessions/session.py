@@ -193,4 +193,4 @@ class Session:
         while check.silent_s < self.silence_max_s:
             await asyncio.sleep(LIVENESS_INTERVAL_S)
             check.sample(self.peer.received_packets)
-        self.end(f"nothing heard from the viewer for {self.silence_max_s:g} s")
+        self.end(f"nothing received from the viewer for {self.silence_max_s:g} s")

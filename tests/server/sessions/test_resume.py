@@ -77,7 +77,7 @@ async def test_a_vanished_viewer_is_noticed_and_its_stream_held(tmp_path: Path) 
         await poll(lambda: server.sessions.count() == CallCounts())
         async with server.client.delete(f"{OFFER_PATH}/{call.id}") as response:
             error = (await response.json())["error"]
-        assert "has ended (nothing heard from the viewer for 4 s)" in error
+        assert "has ended (nothing received from the viewer for 4 s)" in error
         async with dial(server.client, camera=Camera(), resume=call.resume) as late:
             assert late.status == 404
             assert "did not come back within 1 s" in late.error
