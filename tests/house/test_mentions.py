@@ -1,4 +1,4 @@
-"""Files that docstrings and comments name exist, so that a rename cannot leave a false mention."""
+"""Docstrings and comments name files that exist, and each room's docstring all of its modules."""
 
 import io
 import re
@@ -6,7 +6,7 @@ import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.house.modules import ROOT, write_module
+from tests.house.modules import ROOT, distribution_packages, write_module
 
 # with or without its folders; a name in capitals is a placeholder
 _MENTION = re.compile(
@@ -60,6 +60,17 @@ def _exists(root: Path, path: Path, mention: str, known: set[str]) -> bool:
     return any((folder / mention).is_file() for folder in folders)
 
 
+def unlisted_modules(packages: Sequence[Path]) -> list[str]:
+    """The modules that the docstring of their room, a package within `packages`, does not name."""
+    return [
+        f"{init.parent.name}/{module.name}"
+        for package in packages
+        for init in sorted(package.glob("*/**/__init__.py"))
+        for module in sorted(init.parent.glob("*.py"))
+        if module != init and module.name not in init.read_text()
+    ]
+
+
 def test_files_named_in_prose_exist() -> None:
     """in the docstrings and comments of server, engine and tests."""
     assert false_mentions(ROOT, _FOLDERS) == []
@@ -81,3 +92,17 @@ def test_a_false_mention_is_found(tmp_path: Path) -> None:
         "engine/kv_cache/positions.py: ring/eviction.py",
         "engine/loop.py: eviction.py",
     ]
+
+
+def test_every_room_lists_its_modules() -> None:
+    """in the docstring of its package."""
+    assert unlisted_modules(distribution_packages()) == []
+
+
+def test_an_unlisted_module_is_found(tmp_path: Path) -> None:
+    write_module(tmp_path / "engine/__init__.py", "")
+    write_module(tmp_path / "engine/free.py", "")
+    write_module(tmp_path / "engine/models/vae/__init__.py", '"""`wan_vae.py`"""')
+    write_module(tmp_path / "engine/models/vae/wan_vae.py", "")
+    write_module(tmp_path / "engine/models/vae/taehv.py", "")
+    assert unlisted_modules([tmp_path / "engine"]) == ["vae/taehv.py"]
