@@ -10,8 +10,14 @@ from dataclasses import fields
 from pathlib import Path
 
 import msgspec
+import torch
+from prometheus_client.parser import text_string_to_metric_families
 from slipstream_engine.bench import report as engine_bench
+from slipstream_engine.weights.embedded import TEXT_FILE, WEIGHTS, load_text
 from slipstream_server.config import ServerConfig
+from slipstream_server.engine_status import EngineState, EngineStatus
+from slipstream_server.observability.exposition import DEPRECATED_METRICS
+from slipstream_server.observability.metrics import CallCounts, Metrics
 
 from tests.bench.edge import EdgeReport, edge_table
 from tests.bench.media import MediaReport, media_table
@@ -29,6 +35,31 @@ def settings() -> str:
         default = "" if setting.default in ("", None) else f"`{setting.default}`"
         rows.append(f"| `{setting.name}` | {default} | {setting.metadata['help']} |")
     return "\n".join(rows)
+
+
+def metrics() -> str:
+    """Every metric of the server, its type and what it is; deprecated names last."""
+    text = (
+        Metrics().render(EngineStatus(state=EngineState.STOPPED, detail=""), CallCounts()).decode()
+    )
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    ours = [
+        name
+        for name in families
+        if name.startswith("slipstream_") and not name.endswith("_created")
+    ]
+    names = sorted(ours, key=DEPRECATED_METRICS.__contains__)
+    rows = ["| metric | type | what it is |", "|---|---|---|"]
+    for family in (families[name] for name in names):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        rows.append(f"| `{name}` | {family.type} | {family.documentation} |")
+    return "\n".join(rows)
+
+
+def styles() -> str:
+    """The words that the embedded model knows."""
+    vocabulary = load_text(WEIGHTS / TEXT_FILE, like=torch.zeros(())).vocabulary
+    return f"Styles: {', '.join(vocabulary.styles)}.\n\nColours: {', '.join(vocabulary.colours)}."
 
 
 def calls() -> str:
@@ -96,11 +127,12 @@ def summary() -> str:
     """The embedded model's call in one sentence."""
     report = msgspec.json.decode((BENCHMARKS / "calls.json").read_bytes(), type=Report)
     case = next(case for case in report.cases if case.case == "tiny")
-    assert case.slo is not None
+    assert case.slo is not None and case.glass_ms is not None
     return (
         f"On {report.cores} cores of {report.machine}, no GPU: the embedded model returns "
         f"{case.fps_out:.1f} of {case.slo['fps']['in']:.0f} frames a second, first frame after "
-        f"{case.first_frame_ms:.0f} ms, age p95 {case.age_p95_ms[-1]:.0f} ms "
+        f"{case.first_frame_ms:.0f} ms, camera to screen {case.glass_ms.p50:.0f} ms (p95 "
+        f"{case.glass_ms.p95:.0f} ms) "
         "([all figures](docs/measured.md))."
     )
 
@@ -109,7 +141,9 @@ Tables = Mapping[str, Callable[[], str]]
 
 PAGES: Mapping[Path, Tables] = {
     ROOT / "README.md": {"summary": summary},
+    ROOT / "docs" / "embedded-model.md": {"styles": styles},
     ROOT / "docs" / "settings.md": {"settings": settings},
+    ROOT / "docs" / "protocol.md": {"metrics": metrics},
     ROOT / "docs" / "measured.md": {
         "calls": calls,
         "long": long,

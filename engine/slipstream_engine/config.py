@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from slipstream_protocol.parameters import MAX_STEPS
 
-# every codec is aligned like Wan's: frames and latent frames of the first chunk, then of each later
+# frames and latent frames of the first chunk, and of every later one; the same for every codec
 FIRST_CHUNK_FRAMES = 5
 CHUNK_FRAMES = 4
 FIRST_CHUNK_LATENTS = 2
@@ -23,9 +23,9 @@ class DitParams:
         text_dim, text_len: columns and rows of a prompt embedding.
         freq_dim: width of the sinusoidal timestep embedding.
         eps: of every LayerNorm and RMSNorm.
-        positions: rows of the rotary table; no frame, row or column may stand beyond it.
-        pooled_text: add the mean of the prompt's live rows to the timestep embedding. Real
-            checkpoints do not; a small model follows its prompt much better with it.
+        positions: rows of the rotary table; no frame, row or column may have a larger number.
+        pooled_text: add the mean of the prompt's rows, padding left out, to the timestep embedding.
+            Real checkpoints do not; a small model follows its prompt much better with it.
 
     Raises:
         ValueError: if the heads do not divide the width evenly, or a token spans more than one
@@ -67,14 +67,14 @@ class DitParams:
 
 
 class Pinning(StrEnum):
-    """Which slots never take part in the ring."""
+    """Which slots are never overwritten in turn."""
 
     REFERENCE = "reference"  # max(sinks, 2 * frames of chunk 0 - frames of a chunk)
     SINKS = "sinks"  # exactly the sinks
 
 
 class Positions(StrEnum):
-    """Where cached keys stand for the rotary embedding."""
+    """Which temporal positions cached keys have in the rotary embedding."""
 
     REFERENCE = "reference"  # absolute, rotated when written; go back at `refresh_frames`
     RELATIVE = "relative"  # by age in the cache, rotated when read; good for endless streams
@@ -86,7 +86,7 @@ class CacheParams:
 
     Args:
         slots: frames a cache row holds.
-        sinks: frames at its front that the adaptive test looks at, and that stay.
+        sinks: frames at its front that stay, unless the adaptive test refreshes them.
         sink_threshold: similarity below which a sink is refreshed; None turns the test off.
         pinning, positions: policies; `REFERENCE` is what real checkpoints were tuned with.
         count_unwritten_sinks: let a sink slot that was never written score 0, as the reference does
@@ -141,20 +141,20 @@ class ScheduleParams:
     """The flow-matching schedule (`spec/03`).
 
     Args:
-        step_list: every timestep the model was made for, falling; n steps are its first n.
-        steps: how many of them a stream starts with.
-        noise_scale: share of noise in a chunk's input that a stream starts with.
-        noise_scale_range: the least and the most share of noise this model can work from.
+        step_list: every timestep the model was trained for, falling; n steps are its first n.
+        steps: how many of them a new stream runs.
+        noise_scale: share of noise in a chunk's input, for a new stream.
+        noise_scale_range: the smallest and the largest share of noise the model can start from.
         shift, entries: of the sigma table.
         timestep_offset: the first timestep of a chunk is int(1000 * noise_scale) + offset. Every
-            sigma is looked up by the timestep that was fed, so the offset needs no second rule.
-        renoise_offset: between steps a chunk is noised to sigma(t - offset), t being the timestep
-            fed next.
+            sigma is looked up by the timestep fed to the model, so the offset applies to it, too.
+        renoise_offset: between steps a chunk is noised to sigma(t - offset), t being the next
+            step's timestep.
         first_chunk_from_scale: take the first chunk's first timestep from the noise scale, too,
             instead of from the list.
 
     Raises:
-        ValueError: if the list does not fall or the range is not one.
+        ValueError: if the list does not fall, or the noise scale lies outside its range.
     """
 
     step_list: tuple[int, ...]
@@ -199,9 +199,9 @@ class MotionParams:
 
 
 class NoiseMode(StrEnum):
-    """What noise a chunk gets."""
+    """Which noise is mixed into a chunk."""
 
-    FRESH = "fresh"  # its own
+    FRESH = "fresh"  # every chunk its own
     FIXED = "fixed"  # the same for every frame of a stream: a still picture stays still
 
 
@@ -212,14 +212,15 @@ class Preset:
     Args:
         codec: names the codec, or that of each side: `wan+taehv` encodes with Wan's.
         text: name of the text encoder.
-        width_px, height_px: of the frames it makes unless told otherwise.
-        lesser_sizes_px: width and height of smaller ones, falling, for machines on which it would
-            not keep `fps` at its own.
-        fps: the frame rate that a viewer should get at the least.
-        prompt: what a stream starts with.
+        width_px, height_px: default size of its frames.
+        smaller_sizes_px: widths and heights, falling, for machines on which it would not keep `fps`
+            at its default size.
+        fps: the least frame rate that a viewer should get.
+        prompt: of a new stream.
         note: one line on what this model is, for people.
-        reduced_precision: it was trained with rounded matrix products, see `device/precision.py`.
-        embedded: its weights lie in the package, so nothing has to be pulled.
+        reduced_precision: the model was trained with rounded matrix products, see
+            `device/precision.py`.
+        embedded: its weights are part of the package, so nothing has to be downloaded.
     """
 
     name: str
@@ -234,7 +235,7 @@ class Preset:
     height_px: int
     prompt: str
     note: str
-    lesser_sizes_px: tuple[tuple[int, int], ...] = ()
+    smaller_sizes_px: tuple[tuple[int, int], ...] = ()
     fps: float = 16.0
     reduced_precision: bool = False
     embedded: bool = False
@@ -243,7 +244,7 @@ class Preset:
         """The timesteps of a chunk that is denoised in `steps` steps.
 
         Raises:
-            ValueError: if the model was not made for that many.
+            ValueError: if the model was not trained for that many.
         """
         step_list = self.schedule.step_list
         if steps > len(step_list):
@@ -252,7 +253,7 @@ class Preset:
 
 
 class Compilation(StrEnum):
-    """What makes the model's many small kernels cheaper."""
+    """How the model's many small kernels are made cheaper; see `diffusion/cuda_graphs.py`."""
 
     NONE = "none"
     GRAPH = "graph"  # CUDA graphs
@@ -267,9 +268,9 @@ class EngineConfig:
         device: a torch device, e.g. `cpu` or `cuda:0`.
         dtype: name of the torch dtype of weights and activations, e.g. `float32`.
         max_streams: streams that may be open at once.
-        cpu_batch: most micro-steps of one pass on a CPU, where a pass of two takes twice as long as
-            one, and rounds otherwise; alone every stream makes the same frames in any company.
-        compilation: falls back to eager code where it cannot be.
+        cpu_batch: most micro-steps of one pass on a CPU. There a pass of two takes twice as long as
+            one and rounds differently; with 1 a stream's frames do not depend on other streams.
+        compilation: falls back to eager code where it does not work.
     """
 
     preset: Preset

@@ -10,12 +10,12 @@ Exception
 
 
 class AdmissionError(Exception):
-    """A stream cannot be opened now, though it may be later; the text says why."""
+    """A stream cannot be opened now, but may be later; the text gives the reason."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the text says which, why and what to do."""
+    """A checkpoint that cannot be used; the text names it, the reason and what to do."""
 
 
 class MissingExtraError(ImportError):
-    """A package is not installed; the text says which extra brings it."""
+    """A package is not installed; the text names the extra that installs it."""

@@ -57,7 +57,7 @@ _TINY = Preset(
         count_unwritten_sinks=False,
     ),
     schedule=ScheduleParams(
-        # a first step is fed 330 to 600; below that the picture is styled already
+        # the first timestep lies in 330 to 600; below it the model takes a styled picture
         step_list=(450, 250, 225, 200),
         steps=1,
         noise_scale=0.15,
@@ -71,7 +71,7 @@ _TINY = Preset(
     text="tiny",
     width_px=256,
     height_px=256,
-    lesser_sizes_px=((192, 192),),
+    smaller_sizes_px=((192, 192),),
     prompt="comic",
     note="the embedded demo model: a small style vocabulary, not open-ended text",
     reduced_precision=True,

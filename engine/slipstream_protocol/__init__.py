@@ -1,7 +1,8 @@
 """The contract between the server and the engine.
 
-`messages.py` is all they can say to each other, `parameters.py` what a viewer may change,
-`frames.py` and `arena.py` how pixels lie in shared memory. `framing.py` turns messages into bytes,
-`channel.py` and `async_channel.py` carry them, blocking and not. `clock.py` is the time both agree
-on, `turnover.py` when a lane may become free, `inspection.py` what the command `inspect` prints.
+`messages.py` has all messages between them, `parameters.py` the parameters that a viewer may
+change, `frames.py` and `arena.py` the layout of pixels in shared memory. `framing.py` turns
+messages into bytes; `channel.py` (blocking) and `async_channel.py` send them. `clock.py` is the
+clock of both processes. `turnover.py` estimates when a lane becomes free, `inspection.py` is what
+the command `inspect` prints.
 """

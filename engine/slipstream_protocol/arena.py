@@ -1,4 +1,4 @@
-"""Where pixels cross between the processes: one block of shared memory, a slot for each chunk.
+"""The block of shared memory for pixels between the processes, with a slot for each chunk.
 
     lane 0                                   lane 1
     +--------+--------+--------+--------+    +--------+---
@@ -7,9 +7,9 @@
 
 A slot belongs to one side at a time and changes hands by message only (`messages.py`), so there is
 no lock and nothing is overwritten while it is read. The block has no name: it is an anonymous
-memory file where the kernel has them (Linux), an unlinked temporary file elsewhere, and lives as
-long as a process holds it. The engine makes it, since it alone knows the sizes, and its descriptor
-travels with `Ready`.
+memory file where the kernel has them (Linux), an unlinked temporary file elsewhere, and exists as
+long as a process holds it. The engine creates it, since it alone knows the sizes, and sends its
+descriptor with `Ready`.
 """
 
 import mmap
@@ -98,7 +98,7 @@ class Arena:
         return self._view(lane, slot, self.layout.out_slots, self.layout.in_slots)
 
     def close(self) -> None:
-        """Give up the descriptor; the memory itself goes with the last view of it."""
+        """Close the descriptor; the memory is freed with the last view of it."""
         os.close(self.descriptor)
         self._pixels_LSTHW = np.empty((0, 0, 0, 0, 0), np.uint8)
 
@@ -112,7 +112,7 @@ class Arena:
 
 
 class Slots:
-    """The slots one side owns at the moment, handed out in the order they came back.
+    """The slots that one side owns at the moment, the one that is free the longest first.
 
     Args:
         count: how many there are.
@@ -127,11 +127,11 @@ class Slots:
         return len(self._free)
 
     def take(self) -> int | None:
-        """The slot free the longest, or None."""
+        """Take the slot that has been free the longest; None if there is none."""
         return self._free.pop(0) if self._free else None
 
     def give(self, slot: int) -> None:
-        """Take `slot` back.
+        """Give `slot` to this side.
 
         Raises:
             ValueError: if there is no such slot, or it is owned already: two owners would overwrite

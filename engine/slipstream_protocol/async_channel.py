@@ -1,4 +1,4 @@
-"""Messages over a socket pair: the end that never blocks its event loop, for server processes.
+"""A channel end over a socket pair that never blocks its event loop, for server processes.
 
 The bytes are those of `channel.py`.
 """
@@ -36,7 +36,7 @@ class AsyncChannel(Generic[Incoming]):
     Args:
         sock: this process's end of the pair; owned from now on.
         incoming: the type, or union of types, of what the other end sends.
-        other: who that is, for messages.
+        other: name of the other end, for messages.
     """
 
     def __init__(self, sock: socket.socket, incoming: Any, *, other: str) -> None:
@@ -98,7 +98,7 @@ class AsyncChannel(Generic[Incoming]):
             self._flush()
 
     def close(self) -> None:
-        """Hang up; a waiting `receive` raises `ChannelClosed`."""
+        """Close the channel; a waiting `receive` raises `ChannelClosed`."""
         self._shut("the channel was closed")
         self._parser.close()
 

@@ -1,4 +1,4 @@
-"""Messages over a socket pair: the ends that block, for the engine and for programs that drive one.
+"""Blocking channel ends over a socket pair, for the engine and for programs that drive one.
 
 The socket's order is the order of events, and its end of file is the death notice: the kernel sends
 it however the other process died. A stream socket carries file descriptors (SCM_RIGHTS) the same
@@ -23,7 +23,7 @@ _MAX_DESCRIPTORS = 8
 
 
 class ChannelClosed(Exception):
-    """The other process is gone, or cannot be sent to any more; the text says which."""
+    """The other process is gone, or does not read any more; the text says which."""
 
 
 def open_pair() -> tuple[socket.socket, socket.socket]:
@@ -53,7 +53,7 @@ class Channel(Generic[Incoming]):
     Args:
         sock: this process's end of the pair; owned from now on.
         incoming: the type, or union of types, of what the other end sends.
-        other: who that is, for messages.
+        other: name of the other end, for messages.
     """
 
     def __init__(self, sock: socket.socket, incoming: Any, *, other: str) -> None:

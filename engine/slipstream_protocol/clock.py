@@ -1,4 +1,4 @@
-"""One monotonic line for both processes.
+"""The monotonic clock of both processes.
 
 `time.monotonic_ns` reads CLOCK_MONOTONIC, which counts from boot for every process of a machine, so
 a stamp taken in the engine can be subtracted from one taken in the server.
@@ -12,7 +12,7 @@ RTP_HZ = 90_000  # the video clock of RFC 3551
 
 
 def now_ns() -> int:
-    """The present, in nanoseconds on the machine's monotonic clock."""
+    """The time now, in nanoseconds on the machine's monotonic clock."""
     return time.monotonic_ns()
 
 

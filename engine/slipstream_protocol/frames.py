@@ -1,8 +1,8 @@
-"""Pictures as they cross the boundary: I420, uint8, one array a chunk.
+"""The layout of pictures between the processes: I420, uint8, one array for each chunk.
 
 A frame of width W and height H is the array `[H * 3 // 2, W]`: H rows of luma, then the two chroma
-planes, each H / 2 rows of W / 2 samples, packed two rows to a row of W. This is how FFmpeg lays out
-`yuv420p` when asked for one array, so a frame moves between the camera, the shared memory and the
+planes, each H / 2 rows of W / 2 samples, packed two rows to a row of W. FFmpeg lays out
+`yuv420p` in one array the same way, so a frame moves between the camera, the shared memory and the
 encoder as plain bytes. A chunk of T frames is `[T, H * 3 // 2, W]`.
 """
 
@@ -14,7 +14,7 @@ I420 = NDArray[np.uint8]
 
 
 class Geometry(msgspec.Struct, frozen=True, kw_only=True):
-    """The size of everything a lane carries.
+    """The sizes of a lane's frames and chunks.
 
     Args:
         width_px, height_px: of a frame; both even, as 4:2:0 chroma demands.
@@ -63,7 +63,11 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
         return self.first_chunk_frames if chunk == 0 else self.chunk_frames
 
     def check_frame(self, frame: I420) -> None:
-        """Raise ValueError unless `frame` is one I420 picture of this size."""
+        """Check that `frame` is one I420 picture of this size.
+
+        Raises:
+            ValueError: if it is not.
+        """
         if frame.dtype != np.uint8 or frame.shape != self.frame_shape:
             raise ValueError(
                 f"frame is {frame.dtype} {frame.shape}, it must be uint8 {self.frame_shape} "

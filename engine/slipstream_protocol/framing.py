@@ -1,4 +1,4 @@
-"""How messages lie in a stream of bytes: a length, then MessagePack. Pure.
+"""Messages in a stream of bytes: a length, then MessagePack. Pure.
 
 Each message is a little-endian uint32 length and that many bytes of MessagePack. File descriptors
 ride along beside the bytes; they are handed out in the order in which they came.
@@ -80,6 +80,6 @@ class MessageParser(Generic[Incoming]):
         return taken
 
     def close(self) -> None:
-        """Close the descriptors that nobody has taken."""
+        """Close the descriptors that were not taken."""
         for descriptor in self.take_descriptors(len(self._descriptors)):
             os.close(descriptor)

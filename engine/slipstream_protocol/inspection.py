@@ -1,4 +1,4 @@
-"""What `slipstream-engine inspect` says of a machine, one JSON object on standard output."""
+"""The report of `slipstream-engine inspect` on a machine: one JSON object on standard output."""
 
 import msgspec
 
@@ -17,11 +17,11 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         torch: its version.
         cuda: that torch was built for; None for a build without.
-        device: chosen for the preset; None where what is wanted cannot be.
+        device: chosen for the preset; None if the requested device is not available.
         device_problem: why preset, size, codec or device cannot be; None where a small product
             came out right on the device.
-        weights: where they were looked for; None where there is no device.
-        weights_problem: what is absent, and how to get it; None where all files are there.
+        weights: their folder; None if there is no device.
+        weights_problem: which files are absent, and how to get them; None if none is.
     """
 
     torch: str

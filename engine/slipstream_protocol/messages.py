@@ -22,14 +22,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=Tr
 
 
 class OpenStream(Message, frozen=True):
-    """Give lane `lane` a fresh stream that starts with `parameters`."""
+    """Open a stream on lane `lane` that starts with `parameters`."""
 
     lane: int
     parameters: Parameters
 
 
 class CloseStream(Message, frozen=True):
-    """Forget the stream on `lane`; answered by `StreamClosed`, after which its slots start anew."""
+    """Forget the stream on `lane`; answered by `StreamClosed`, which frees all of its slots."""
 
     lane: int
 
@@ -72,7 +72,7 @@ class Stop(Message, frozen=True):
 
 
 class Loading(Message, frozen=True):
-    """What the engine is doing before it is ready, for people to read."""
+    """What the engine is doing before it is ready, for people."""
 
     stage: str
 
@@ -81,8 +81,8 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     """The words a small model knows; empty where any text will do.
 
     Args:
-        styles: what it can make of a picture.
-        colours: what it can tint that with.
+        styles: names of its styles.
+        colours: names of the colours it can tint a style with.
     """
 
     styles: tuple[str, ...] = ()
@@ -98,11 +98,11 @@ class Ready(Message, frozen=True):
         lanes: streams the engine can hold at once.
         in_slots, out_slots: slots of a lane in each direction.
         defaults: the values of the parameters a stream starts with.
-        step_list: all the timesteps this model was made for; n steps are its first n.
-        noise_scale_range: the least and the most noise this model can work from.
+        step_list: all the timesteps this model was trained for; n steps are its first n.
+        noise_scale_range: the smallest and the largest share of noise the model can start from.
         vocabulary: the words a small model knows.
         note: one line on what this model is, for the page.
-        chunk_ms: what a chunk takes at most, with all steps, as measured; 0 where it was not.
+        chunk_ms: measured time of a chunk with all steps; 0 if it was not measured.
     """
 
     pipeline: str
@@ -131,7 +131,7 @@ class StreamOpened(Message, frozen=True):
 
 
 class StreamRefused(Message, frozen=True):
-    """The engine cannot take another stream now: why, and when to ask again."""
+    """The engine cannot open the stream: why, and when to try again; 0 s if that is no use."""
 
     lane: int
     reason: str
@@ -172,7 +172,7 @@ class ChunkOut(Message, frozen=True):
     """Chunk number `chunk` is done and lies in output slot `slot`.
 
     Args:
-        rev: of the newest parameter update this chunk was made with, -1 before the first.
+        rev: of the newest parameter update this chunk was generated with, -1 before the first.
         taken_ns, made_ns: when its encoding began and its decoding ended.
     """
 
@@ -187,7 +187,7 @@ class ChunkOut(Message, frozen=True):
 
 
 class Applied(Message, frozen=True):
-    """Update `rev` takes effect with chunk `chunk`; `prompts` are in force, or on their way.
+    """Update `rev` takes effect with chunk `chunk`; `prompts` are in force or blended in.
 
     Args:
         understood: how the model reads them, for people; empty where it takes any text.

@@ -1,7 +1,7 @@
-"""What a viewer may change while the stream runs: one flat, typed object, from JSON to the engine.
+"""The parameters that a viewer may change while a stream runs: one flat, typed object.
 
-The names are those the field already knows. Every field may be absent (`UNSET`); an update
-names only what it changes, and updates merge key by key, the last value winning.
+It is the same from the page's JSON to the engine. Every field may be absent (`UNSET`): an update
+holds only what it changes, and updates are merged key by key, where the newest value wins.
 """
 
 import itertools
@@ -31,7 +31,7 @@ TimestepList = Annotated[
 
 
 class Transition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A blend from the prompts of now to `target_prompts`, over `num_steps` chunks."""
+    """A blend from the present prompts to `target_prompts`, over `num_steps` chunks."""
 
     target_prompts: Prompts
     num_steps: Annotated[int, Meta(ge=0, le=1000)] = 4
@@ -45,13 +45,14 @@ class Parameters(
 
     Args:
         prompts: texts with weights, blended; `prompt` is the short form for one text.
-        transition: how to get to new prompts; without it a change is made between two chunks.
+        transition: blends to new prompts; without it prompts change between two chunks.
         denoising_step_list: timesteps of the denoising steps, strictly falling, 1 to 4 of them.
-        noise_scale: how far from the camera's picture the model may go, 0 to 1.
+        noise_scale: share of noise in a chunk's input, 0 to 1; more allows larger changes to the
+            camera's picture.
         noise_controller: whether motion lowers the noise (`spec/03` section 7).
         seed: of the stream's noise; takes effect with the next chunk.
-        reset_cache: forget the past once, at the next chunk.
-        paused: make no chunks while true.
+        reset_cache: empty the KV cache once, before the next chunk.
+        paused: generate no chunks while true.
         rev: the viewer's number for this update, echoed in `ack` and `applied`.
 
     Raises:
@@ -80,7 +81,7 @@ class Parameters(
 
     @property
     def target(self) -> Prompts | UnsetType:
-        """The prompts this update leads to, in the one long form."""
+        """The prompts that this update leads to, as a list with weights."""
         if self.transition is not UNSET:
             return self.transition.target_prompts
         if self.prompt is not UNSET:
@@ -88,7 +89,10 @@ class Parameters(
         return self.prompts
 
     def merged(self, newer: "Parameters") -> "Parameters":
-        """This update under `newer`, key by key; the three ways to name prompts are one key."""
+        """This update with the values of `newer` over it.
+
+        `prompts`, `prompt` and `transition` count as one key.
+        """
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
         changes = {
             name: value

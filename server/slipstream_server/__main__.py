@@ -1,7 +1,7 @@
-"""The command `slipstream`: `serve`, which is meant where nothing is named, and `doctor`.
+"""The command `slipstream`: `serve`, the default, and `doctor`.
 
-Only here os.environ is read. Each command's modules are imported when it is asked for: `doctor`
-must work where a package that `serve` is made of is broken.
+os.environ is read nowhere else. Each command's modules are imported only when it is run: `doctor`
+must work where a package that `serve` needs is broken.
 """
 
 import os

@@ -9,7 +9,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -27,7 +27,7 @@ from slipstream_server.http.rate_limit import RateLimit
 from slipstream_server.http.static import page_routes, web_root
 from slipstream_server.http.tls_listener import TlsListener
 from slipstream_server.ice.turn_providers import TurnProviders
-from slipstream_server.observability.metrics import Metrics
+from slipstream_server.observability.metrics import CallCounts, Metrics
 from slipstream_server.observability.slo_report import SloTargets
 from slipstream_server.send.adaptive_encoder import VideoSettings
 from slipstream_server.send.h264 import X264, choose_codec
@@ -68,7 +68,7 @@ def make_app(
     )
     sessions = add_calls(app, config, engine, pool)
 
-    async def count() -> Mapping[str, int]:
+    async def count() -> CallCounts:
         return sessions.count()
 
     probes = HealthProbes(
@@ -228,7 +228,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         why = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
         raise PortBusy(
-            f"port {port} on {host} cannot be had: {why}; stop that program, or choose another "
+            f"port {port} on {host} cannot be opened: {why}; stop that program, or choose another "
             "with --port (0 takes any free one)"
         ) from error
     return listener

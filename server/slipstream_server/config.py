@@ -185,9 +185,9 @@ class ServerConfig:
             raise ConfigError(f"{name} is {value}, it must be from {low} to {high}")
 
     def _check_pair(self, name: str, secret: str) -> None:
-        for given, missing in ((name, secret), (secret, name)):
-            if getattr(self, given) and not getattr(self, missing):
-                raise ConfigError(f"{missing} is missing, {given} is of no use without it")
+        for present, missing in ((name, secret), (secret, name)):
+            if getattr(self, present) and not getattr(self, missing):
+                raise ConfigError(f"{missing} is missing, {present} is of no use without it")
 
     def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
         value = getattr(self, name)
@@ -211,8 +211,8 @@ def read_config(argv: Sequence[str], environment: Mapping[str, str]) -> ServerCo
         ConfigError: if a value is not allowed, the file cannot be read, or a key is unknown.
         SystemExit: by argparse, for --help and for unknown flags.
     """
-    given = vars(_parser().parse_args(argv))
-    flags = {name: text for name, text in given.items() if text is not None}
+    arguments = vars(_parser().parse_args(argv))
+    flags = {name: text for name, text in arguments.items() if text is not None}
     path = flags.pop("config", None) or environment.get(ENVIRONMENT_PREFIX + "CONFIG")
     values: dict[str, Any] = {}
     if path:

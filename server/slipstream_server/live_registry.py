@@ -31,7 +31,7 @@ class LiveRegistry(Generic[ItemT]):
 
     Args:
         kind: of the items, for people.
-        advice: for whoever has an unknown id.
+        advice: what a caller with an unknown id should do.
     """
 
     def __init__(self, kind: str, *, advice: str) -> None:

@@ -19,7 +19,7 @@ async def run(config: ServerConfig, certificate: Certificate | None) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Both are handled even if the process has inherited that SIGINT is ignored, as a shell's
-    background jobs do: whoever sends one means the server to stop.
+    background jobs do: the signal is sent to stop the server.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,6 +1,6 @@
-"""An engine process without a model that takes a model's time: an echo, a while later.
+"""An engine process without a model: it returns each chunk after the time a model would take.
 
-`tests.bench.stub_server` starts it. The time is slept, as on a machine whose GPU does the work.
+`tests.bench.stub_server` starts it. It sleeps that time, as a CPU does while a GPU works.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from slipstream_protocol.parameters import Parameters
 
 
 class StubStream(EchoStream):
-    """Gives each chunk back after a normally distributed time, the same in every run.
+    """Returns each chunk after a normally distributed time; every run draws the same times.
 
     Args:
         chunk_ms, jitter_ms: mean and standard deviation.
@@ -29,17 +29,17 @@ class StubStream(EchoStream):
 
     def __init__(self, parameters: Parameters, *, chunk_ms: float, jitter_ms: float) -> None:
         super().__init__(parameters)
-        self._dice = random.Random(0)
+        self._rng = random.Random(0)
         self._chunk_ms = chunk_ms
         self._jitter_ms = jitter_ms
 
     def decode(self, chunk: I420, out_THW: I420) -> None:
-        time.sleep(max(0.0, self._dice.gauss(self._chunk_ms, self._jitter_ms)) / 1000)
+        time.sleep(max(0.0, self._rng.gauss(self._chunk_ms, self._jitter_ms)) / 1000)
         super().decode(chunk, out_THW)
 
 
 class StubPipeline(EchoPipeline):
-    """See the module."""
+    """A pipeline of such streams."""
 
     name = "stub"
     note = "stub: the camera's own picture, after the time a model would take"
@@ -59,13 +59,16 @@ def main() -> None:
     parser.add_argument("--size", type=size_px, required=True)
     parser.add_argument("--chunk-ms", type=float, required=True)
     parser.add_argument("--jitter-ms", type=float, required=True)
-    asked = parser.parse_args()
-    width_px, height_px = asked.size
+    arguments = parser.parse_args()
+    width_px, height_px = arguments.size
     pipeline = StubPipeline(
-        width_px=width_px, height_px=height_px, chunk_ms=asked.chunk_ms, jitter_ms=asked.jitter_ms
+        width_px=width_px,
+        height_px=height_px,
+        chunk_ms=arguments.chunk_ms,
+        jitter_ms=arguments.jitter_ms,
     )
     with ExitStack() as opened:
-        channel = engine_end(socket.socket(fileno=asked.channel_fd))
+        channel = engine_end(socket.socket(fileno=arguments.channel_fd))
         opened.callback(channel.close)
         layout = Layout(geometry=pipeline.geometry, lanes=1, in_slots=1, out_slots=2)
         arena = Arena.create(layout)

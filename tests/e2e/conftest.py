@@ -8,9 +8,9 @@ from tests.e2e.clips import write_clip, write_numbered
 
 
 @pytest.fixture(scope="session")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def camera_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A street scene."""
-    return write_clip(tmp_path_factory.mktemp("camera") / "film.y4m")
+    return write_clip(tmp_path_factory.mktemp("camera") / "camera.y4m")
 
 
 @pytest.fixture(scope="session")

@@ -14,11 +14,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PICTURES = 48
 
 
-async def test_the_picture_is_restyled_live(chromium: Path, film: Path, tmp_path: Path) -> None:
+async def test_the_picture_is_restyled_live(
+    chromium: Path, camera_clip: Path, tmp_path: Path
+) -> None:
     """Output differs from the camera, follows its motion, and changes with the prompt."""
     async with (
         running_server(pipeline="diffusion", log=tmp_path / "server.log") as server,
-        opened_studio(chromium, server.url, camera=film) as studio,
+        opened_studio(chromium, server.url, camera=camera_clip) as studio,
     ):
         await studio.start()
         progress = await studio.prompt("pencil")

@@ -40,11 +40,13 @@ async def test_frames_keep_their_order(chromium: Path, numbers: Path, tmp_path: 
         assert_in_order(await studio.record(count=100))
 
 
-async def test_an_echo_is_the_camera_itself(chromium: Path, film: Path, tmp_path: Path) -> None:
+async def test_an_echo_is_the_camera_itself(
+    chromium: Path, camera_clip: Path, tmp_path: Path
+) -> None:
     """The measures that tell a restyled picture do not take an echo for one."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        opened_studio(chromium, server.url, camera=film) as studio,
+        opened_studio(chromium, server.url, camera=camera_clip) as studio,
     ):
         await studio.start()
         camera, output = await studio.record_both(count=100)

@@ -19,7 +19,7 @@ IPV4 = [address for address in lan_addresses() if ":" not in address]
 @pytest.mark.skipif(not IPV4, reason="this machine has no address but its own loopback")
 @pytest.mark.parametrize("secure", [True, False])
 async def test_the_camera_works_by_the_networks_address(
-    secure: bool, chromium: Path, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    secure: bool, chromium: Path, camera_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """over https a call works once the certificate is trusted; over http the browser gives no
     camera, and the page says what to do."""
@@ -27,7 +27,7 @@ async def test_the_camera_works_by_the_networks_address(
     flags = ["--host", "0.0.0.0", "--token", TOKEN, *(["--tls", "self-signed"] if secure else [])]
     async with (
         slipstream(*flags) as (_, address),
-        running_chromium(chromium, camera=film) as browser,
+        running_chromium(chromium, camera=camera_clip) as browser,
     ):
         url = str(yarl.URL(address).with_host(IPV4[0]))
         async with opened_page(browser, url, trusting=True) as studio:

@@ -119,8 +119,8 @@ async def test_a_reloaded_page_resumes_its_stream(
         assert (await events_of(studio.page, "applied"))[0]["chunk"] > applied["chunk"]
         assert readable(await studio.record(count=20)) > 10
         assert readable(await view.record(count=20)) > 10
-        seen = [event["state"] for event in await events_of(view.page, "state")]
-        assert "held" in seen and seen[-1] == "live"
+        states = [event["state"] for event in await events_of(view.page, "state")]
+        assert "held" in states and states[-1] == "live"
         assert not await events_of(view.page, "stream_stopped")
         await studio.page.click("#stop")
         await studio.page.reload()
@@ -204,7 +204,7 @@ async def test_the_stream_is_resumed_after_a_loss_of_network(
             await studio.prompt("dawn")
             assert (await events_of(studio.page, "applied"))[-1]["chunk"] > applied["chunk"]
             log = (tmp_path / "server.log").read_text()
-            assert "nothing heard from the viewer for 4 s" in log
+            assert "nothing received from the viewer for 4 s" in log
 
 
 async def test_a_restarted_server_gets_a_new_call(

@@ -1,7 +1,7 @@
-"""A device whose passes take exactly what the latency model predicts, and a scheduler on it.
+"""A simulated device whose passes take exactly what the latency model predicts, and a scheduler.
 
-Every decision is checked against the rules that hold always: one kind a batch, one stage of a
-stream at a time, steps in order, chunks in order, each chunk over exactly once.
+Every decision is checked: a batch is of one kind, no (stream, stage, step) is twice in it, steps
+and chunks run in order, and each chunk ends exactly once.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ ALONE_MS = 10 + 2 * 40 + 20  # a TINY chunk, by itself
 
 
 def exact_model(*levels: str, samples: int = 3) -> LatencyModel:
-    """Knows the lines, and has seen each often enough to trust them."""
+    """A model that starts with `LINES` and has observed each often enough to trust it."""
     kinds = [PassKind(stage=stage, level=level) for stage in Stage for level in levels]
     model = LatencyModel(
         LinearLatency(base_ns=1, per_item_ns=1), {kind: LINES[kind.stage] for kind in kinds}
@@ -43,7 +43,7 @@ def exact_model(*levels: str, samples: int = 3) -> LatencyModel:
 
 @dataclass(slots=True)
 class ObservedChunk:
-    """A chunk as the device knows it: which of its stages have run."""
+    """A chunk on the device, with the number of its stages that have run."""
 
     deadline_ns: int
     shape: ChunkShape
@@ -61,7 +61,7 @@ class ObservedChunk:
 
 @dataclass(slots=True)
 class CheckedScheduler:
-    """A scheduler, its clock, and the rules that must hold."""
+    """A scheduler with its clock; each of its decisions is checked against the rules."""
 
     scheduler: Scheduler
     now_ns: int = 0
@@ -96,8 +96,8 @@ class CheckedScheduler:
         self.now_ns += round(LINES[batch.kind.stage].at(len(batch.items)))
         finished = self.scheduler.done(batch, started_ns=started_ns, ended_ns=self.now_ns)
         for item in batch.items:
-            if seen := self.chunks.get((item.stream, item.chunk)):
-                seen.stages_done += 1
+            if observed := self.chunks.get((item.stream, item.chunk)):
+                observed.stages_done += 1
         for item in finished:
             key = (item.stream, item.chunk)
             assert self.chunks[key].stages_done == len(self.chunks[key].stages), "left early"
@@ -124,14 +124,16 @@ class CheckedScheduler:
     def check(self, batch: Batch) -> None:
         self.batches.append(batch)
         assert {item.stage for item in batch.items} == {batch.kind.stage}
-        places = [(item.stream, item.stage, item.step) for item in batch.items]
-        assert len(set(places)) == len(places), "one step cache twice in a batch"
-        for item, place in zip(batch.items, places, strict=True):
-            seen = self.chunks[item.stream, item.chunk]
-            assert seen.shape.level == batch.kind.level
-            assert seen.stages[seen.stages_done] == (item.stage, item.step), "a step out of order"
-            assert item.chunk > self.order.get(place, -1), "a step before an older chunk's"
-            self.order[place] = item.chunk
+        keys = [(item.stream, item.stage, item.step) for item in batch.items]
+        assert len(set(keys)) == len(keys), "one step cache twice in a batch"
+        for item, key in zip(batch.items, keys, strict=True):
+            observed = self.chunks[item.stream, item.chunk]
+            assert observed.shape.level == batch.kind.level
+            assert observed.stages[observed.stages_done] == (item.stage, item.step), (
+                "a step out of order"
+            )
+            assert item.chunk > self.order.get(key, -1), "a step before an older chunk's"
+            self.order[key] = item.chunk
 
 
 def ran(batch: Batch | None) -> list[tuple[int, int, str]]:

@@ -94,13 +94,15 @@ class LoopHarness:
 
 @dataclass(kw_only=True)
 class LaneClient:
-    """The client of one lane: it sends its next chunk as soon as there is a slot for it.
+    """The client of one lane: it sends its next chunk as soon as it has a free slot.
 
     With two slots a chunk always waits before the one before it is finished.
 
     Args:
+        chunks: how many it sends in all.
         updates: sent before the chunk of that number.
         seed: of its frames.
+        slots: how many input slots it uses.
         other_messages: received on its lane, beside chunks and slots.
         generated: frames by the number of their chunk.
     """
@@ -115,24 +117,35 @@ class LaneClient:
     generated: dict[int, I420] = field(default_factory=dict)
     sent: int = 0
 
+    def __post_init__(self) -> None:
+        self._free_slots = list(range(self.slots))
+
     @property
     def is_done(self) -> bool:
         return len(self.generated) == self.chunks
 
-    def send_chunk(self) -> None:
-        if self.sent == self.chunks:
-            return
-        if self.sent in self.updates:
-            self.harness.send(Update(lane=self.lane, parameters=self.updates[self.sent]))
-        frames, slot = moving_chunk(self.sent, seed=self.seed), self.sent % self.slots
-        self.harness.arena.input(self.lane, slot)[: len(frames)] = frames
-        self.harness.send(self.harness.chunk(self.lane, self.sent, slot=slot, ahead_ns=NEVER_NS))
-        self.sent += 1
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is done and owns all of its slots, so that no message is to come."""
+        return self.is_done and len(self._free_slots) == self.slots
+
+    def send_chunks(self) -> None:
+        """Send as many chunks as there are free slots."""
+        while self._free_slots and self.sent < self.chunks:
+            if self.sent in self.updates:
+                self.harness.send(Update(lane=self.lane, parameters=self.updates[self.sent]))
+            frames, slot = moving_chunk(self.sent, seed=self.seed), self._free_slots.pop(0)
+            self.harness.arena.input(self.lane, slot)[: len(frames)] = frames
+            self.harness.send(
+                self.harness.chunk(self.lane, self.sent, slot=slot, ahead_ns=NEVER_NS)
+            )
+            self.sent += 1
 
     def handle(self, message: ToServer) -> None:
         match message:
-            case SlotFree():
-                self.send_chunk()
+            case SlotFree(slot=slot):
+                self._free_slots.append(slot)
+                self.send_chunks()
             case ChunkOut(slot=slot, chunk=chunk, frames=frames):
                 self.generated[chunk] = self.harness.arena.output(self.lane, slot)[:frames].copy()
                 self.harness.send(SlotRead(lane=self.lane, slot=slot))
@@ -143,13 +156,16 @@ class LaneClient:
 
 
 def run_clients(*clients: LaneClient) -> list[ToServer]:
-    """Serve them until all have all of their chunks; returns the messages on no client's lane."""
+    """Serve them until all have all of their chunks and slots.
+
+    Returns:
+        The messages on no client's lane.
+    """
     by_lane = {client.lane: client for client in clients}
     others: list[ToServer] = []
     for client in clients:
-        for _ in range(client.slots):
-            client.send_chunk()
-    while not all(client.is_done for client in clients):
+        client.send_chunks()
+    while not all(client.is_idle for client in clients):
         message = clients[0].harness.receive()
         addressee = by_lane.get(getattr(message, "lane", -1))
         if addressee is None:

@@ -1,4 +1,4 @@
-"""A toy model behind the real loop, and what its streams generate when served alone."""
+"""A toy model behind the real loop, and what its streams generate without other streams."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,14 +68,14 @@ def alone(
 ) -> dict[int, I420]:
     """What a stream generates without the loop and other streams, chunk after chunk."""
     stream = pipeline().open(parameters)
-    made = {}
+    generated = {}
     for number in chunks:
         if events and number in events:
             stream.apply(events[number])
         frames = moving_chunk(number, seed=seed)
-        made[number] = np.empty_like(frames)
-        stream.step(frames, made[number])
-    return made
+        generated[number] = np.empty_like(frames)
+        stream.step(frames, generated[number])
+    return generated
 
 
 def assert_equal(ours: Mapping[int, I420], theirs: Mapping[int, I420]) -> None:

@@ -1,4 +1,4 @@
-"""A real preset sized down, its weights folder, and clips for it."""
+"""A real preset with small sizes, its folder of weights, and clips for it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +44,7 @@ def preset(name: str = "wan-1.3b", codec: str = "wan") -> Preset:
 
 
 def write_weights(folder: Path) -> Path:
-    """A weights folder as `pull` leaves it, with small models of random numbers."""
+    """A folder of weights as `pull` writes it, with small models of random numbers."""
     folder.mkdir()
     torch.manual_seed(4)
     text = small_text.write_files(folder)
@@ -52,7 +52,7 @@ def write_weights(folder: Path) -> Path:
         save_file(CausalDit(DIT).state_dict(), folder / generator.file)
     codecs = {CodecName.WAN: WanVae(SIZES.wan_vae), CodecName.TAEHV: Taehv(SIZES.taehv)}
     for parameter in codecs[CodecName.TAEHV].parameters():
-        parameter.data *= 2.5  # or so many convolutions leave nothing of their input
+        parameter.data *= 2.5  # else so many convolutions erase their input
     for name, codec in codecs.items():
         save_file(codec.state_dict(), folder / CODECS[name].file)
     text.weights.rename(folder / UMT5.file)
@@ -69,7 +69,7 @@ def make(
     compilation: Compilation = Compilation.NONE,
     recorder: Recorder | None = None,
 ) -> DiffusionPipeline[object]:
-    """The pipeline of a folder of small weights; close it."""
+    """A pipeline with the weights of such a folder; the caller closes it."""
     config = EngineConfig(
         preset=wanted or preset(),
         device=device,
@@ -77,14 +77,14 @@ def make(
         max_streams=2,
         compilation=compilation,
     )
-    parts = load_wan_bundle(
+    bundle = load_wan_bundle(
         config,
         weights,
         EmbeddingCache(cache, model="small", max_bytes=10**7),
         encoder_device=torch.device("cpu"),
         sizes=SIZES,
     )
-    return DiffusionPipeline(config, parts, recorder=recorder)
+    return DiffusionPipeline(config, bundle, recorder=recorder)
 
 
 def ramp(pipeline: DiffusionPipeline[object], chunk: int) -> I420:
@@ -97,21 +97,21 @@ def ramp(pipeline: DiffusionPipeline[object], chunk: int) -> I420:
 def run(
     pipeline: DiffusionPipeline[object], stream: DiffusionStream[object], chunks: range
 ) -> list[I420]:
-    """What a stream makes of the ramp."""
-    made = []
+    """A stream's output for chunks of the ramp."""
+    generated = []
     for chunk in chunks:
         frames = ramp(pipeline, chunk)
         out = np.empty_like(frames)
         stream.step(frames, out)
-        made.append(out)
-    return made
+        generated.append(out)
+    return generated
 
 
 def pictures(weights: Path, cache: Path, wanted: Preset, prompt: str) -> list[I420]:
-    """Three chunks of a fresh pipeline."""
+    """The first three chunks of a new pipeline."""
     pipeline = make(weights, cache, wanted)
     stream = pipeline.open(Parameters(prompt=prompt, seed=3))
     stream.await_prompts()
-    made = run(pipeline, stream, range(3))
+    generated = run(pipeline, stream, range(3))
     pipeline.close()
-    return made
+    return generated

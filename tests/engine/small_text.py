@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from slipstream_engine.conditioning.umt5_encoder import Umt5Files
+from slipstream_engine.conditioning.umt5_text import Umt5Files
 from slipstream_engine.models.text.umt5 import Umt5Config, Umt5Encoder
 
 CONFIG = Umt5Config(vocabulary=16, dim=32, attention_dim=32, ffn_dim=48, heads=4, layers=2)

@@ -1,8 +1,8 @@
-"""A stand-in for a CUDA graph on the CPU: the same calls, on the same memory, again.
+"""A CUDA graph's stand-in on the CPU: it repeats recorded calls on the same memory.
 
-It keeps what makes graphs hard. Recording leaves no trace in memory. Replaying runs no Python of
-ours: a number the host knew at recording time is the same for ever, and a tensor that has been
-replaced by another since is still read at its old place.
+It has the properties that make graphs hard to use. Recording does not change memory. Replaying
+runs none of our Python: numbers that the host knew while recording stay as they were, and a tensor
+that was replaced by another one later is still read at its old address.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class _Call:
 
 
 class Tape(TorchDispatchMode):
-    """Notes every call while it is entered; see `slipstream_engine.diffusion.cuda_graphs.Graph`."""
+    """A `Graph` of `diffusion/cuda_graphs.py`; it records every call while it is entered."""
 
     HOST_READS = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal")
 
@@ -41,10 +41,10 @@ class Tape(TorchDispatchMode):
         name = func.overloadpacket.__name__
         if name in self.HOST_READS:
             raise RuntimeError(f"{func} cannot be recorded: the host reads a number")
-        for argument, given in zip(func._schema.arguments, args, strict=False):
-            self._note_write(argument, given)
+        for argument, value in zip(func._schema.arguments, args, strict=False):
+            self._record_write(argument, value)
         for argument in func._schema.arguments:
-            self._note_write(argument, kwargs.get(argument.name))
+            self._record_write(argument, kwargs.get(argument.name))
         result = func(*args, **kwargs)
         results = tuple(tree_leaves(result))
         inputs = {_place(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
@@ -58,14 +58,14 @@ class Tape(TorchDispatchMode):
         )
         return result
 
-    def _note_write(self, argument: Any, given: Any) -> None:
+    def _record_write(self, argument: Any, value: Any) -> None:
         if argument.alias_info is not None and argument.alias_info.is_write:
-            for leaf in tree_leaves(given):
+            for leaf in tree_leaves(value):
                 if isinstance(leaf, Tensor):
                     self._overwritten.append((leaf, leaf.clone()))
 
     def undo(self) -> None:
-        """Put back what recording has overwritten."""
+        """Restore the memory that recording has overwritten."""
         for tensor, before in reversed(self._overwritten):
             tensor.copy_(before)
         self._overwritten.clear()
@@ -82,7 +82,7 @@ def _place(tensor: Tensor) -> int:
 
 
 def record(function: Callable[[], Tensor]) -> Recording:
-    """A `slipstream_engine.diffusion.cuda_graphs.Recorder`."""
+    """A `Recorder` of `diffusion/cuda_graphs.py`."""
     tape = Tape()
     try:
         with tape:

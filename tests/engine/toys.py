@@ -112,20 +112,20 @@ class ToyCodec:
 
 
 class ToyText:
-    """Every text is its own noise; lists those it was asked for."""
+    """Every text has its own noise; lists those it has encoded."""
 
     text_len = DIT.text_len
     text_dim = DIT.text_dim
     vocabulary = Vocabulary(styles=("a cat", "a dog"))
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.encoded_texts: list[str] = []
 
     def understood(self, prompts: Prompts) -> str:
         return ""
 
     def encode(self, text: str) -> Tensor:
-        self.asked.append(text)
+        self.encoded_texts.append(text)
         seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:6])
         generator = torch.Generator().manual_seed(seed)
         rows_TE = torch.randn(self.text_len, self.text_dim, generator=generator)

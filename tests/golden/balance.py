@@ -32,7 +32,7 @@ def replay(case: Case) -> Replay:
 
 
 def _is_possible(split: dict[str, Any]) -> bool:
-    """Whether every rank was measured on blocks of its own, and can have some again."""
+    """Whether every rank had blocks when it was measured, and there are enough for all again."""
     ranks: list[float] = split["rank_times"]
     held: list[int] = [end - start for start, end in split["current_block_nums"]]
     return (
@@ -43,7 +43,7 @@ def _is_possible(split: dict[str, Any]) -> bool:
 
 
 def _bottlenecks(split: dict[str, Any]) -> tuple[float, float]:
-    """Seconds a chunk of the slowest rank, by measured times: our split, the reference's."""
+    """Seconds of the slowest rank for a chunk, with our split and with the reference's."""
     total = split["total_blocks"]
     nominal_s = sum(split["dit_times"]) / total
     ranks = [

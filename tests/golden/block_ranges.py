@@ -1,4 +1,4 @@
-"""Family e: a stream batch whose blocks are cut into ranges, as several devices would hold them."""
+"""Family e: a stream batch whose blocks are split into ranges, as over several devices."""
 
 import torch
 from einops import repeat
@@ -40,7 +40,7 @@ def replay(case: Case) -> Replay:
 
 
 class SplitBatch(StreamBatch):
-    """A stream batch that runs range after range and notes what passes from one to the next."""
+    """A stream batch that runs range after range and records what one passes to the next."""
 
     ranges: list[range]
 
@@ -73,7 +73,7 @@ class SplitBatch(StreamBatch):
 
 
 def _run(case: Case, ranges: list[tuple[int, int]]) -> tuple[list[Tensor], SplitBatch]:
-    """Chunk 0 and every call's rows."""
+    """The clean latents of chunk 0, and of every row after each call."""
     stream = SplitBatch(load_dit(case), case.config, case.tensor("in.prompt_embeds"))
     stream.ranges = [range(*ends) for ends in ranges] or [range(stream.model.params.layers)]
     stream.start_notes()

@@ -23,7 +23,7 @@ class Case:
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """The case's JSON as it stands."""
+        """The case's JSON."""
         content: dict[str, Any] = json.loads((self.directory / f"{self.name}.json").read_text())
         return content
 
@@ -38,7 +38,7 @@ class Case:
 
     @property
     def outputs(self) -> dict[str, dict[str, Any]]:
-        """Name and description of every tensor a replay is to give."""
+        """Name and description of every tensor that a replay must return."""
         tensors: dict[str, dict[str, Any]] = self.description.get("tensors", {})
         return {name: tensor for name, tensor in tensors.items() if tensor["role"] == "output"}
 
@@ -65,12 +65,12 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:
-    """What our code makes of a case.
+    """The results of our code on a case.
 
     Args:
-        tensors: by the names of the case.
-        left_out: pattern of names (`kv.*`) -> why our code does not make them.
-        claims: what would be wrong besides, in words -> whether it is right.
+        tensors: by their names in the case.
+        left_out: pattern of names (`kv.*`) -> why our code does not compute them.
+        claims: other statements that must hold -> whether they do.
         notes: figures worth printing.
     """
 
@@ -122,7 +122,7 @@ class Verdict:
 
 
 def judge(case: Case, replay: Replay) -> Verdict:
-    """Hold every output against the replay: compared, left out with a reason, or a fault."""
+    """Compare every output with the replay; one that is not left out with a reason is a fault."""
     worst = 0.0
     compared = 0
     faults = [claim for claim, holds in replay.claims.items() if not holds]
@@ -139,7 +139,7 @@ def judge(case: Case, replay: Replay) -> Verdict:
             (why for pattern, why in replay.left_out.items() if fnmatchcase(name, pattern)), None
         )
         if reason is None:
-            faults.append(f"{name} was not made")
+            faults.append(f"{name} was not computed")
         else:
             left_out[name] = reason
     compared += len(replay.claims)

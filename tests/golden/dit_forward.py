@@ -1,4 +1,4 @@
-"""Family b: single forwards of the transformer, with every activation on the way."""
+"""Family b: single forward passes of the transformer, with the activations of every part."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ def replay(case: Case) -> Replay:
 
 
 def _at_once(case: Case, model: CausalDit) -> dict[str, Tensor]:
-    """The forwards without a cache, as training makes them: causal between blocks."""
+    """The forward passes without a cache, as in training: causal between blocks."""
     x = rearrange(case.tensor("in.x"), "b c f h w -> b f c h w")
     frames, height, width = x.shape[1], *x.shape[-2:]
     block = case.config.get("num_frame_per_block", frames)
@@ -32,7 +32,7 @@ def _at_once(case: Case, model: CausalDit) -> dict[str, Tensor]:
 
 
 def _cached(case: Case, model: CausalDit) -> dict[str, Tensor]:
-    """Two chunks, the second of which sees the first in the cache."""
+    """Two chunks, the second of which attends to the first in the cache."""
     tensors: dict[str, Tensor] = {}
     params = cache_params(case.config)
     first = rearrange(case.tensor("in.first.x"), "b c f h w -> b f c h w")
@@ -55,13 +55,13 @@ def _cached(case: Case, model: CausalDit) -> dict[str, Tensor]:
         positions = to_device(
             [position_of(params, past_frames=past_frames, frames=x.shape[1])] * batch, x.device
         )
-        seen = dict(text)
-        with _watched(model, seen):
+        activations = dict(text)
+        with _watched(model, activations):
             context = model.kv_cache_context(cache, positions, height=height, width=width)
             flow = model(x, case.tensor(f"in.{name}.t"), conditioning, context)
-        seen["patch_embedding"] = model.embed(x)
+        activations["patch_embedding"] = model.embed(x)
         tensors[f"out.{name}.flow"] = rearrange(flow, "b f c h w -> b c f h w")
-        for part, activation in seen.items():
+        for part, activation in activations.items():
             tensor = f"act.{name}.{part}"
             if case.has(tensor):
                 tensors[tensor] = activation.reshape(case.description["tensors"][tensor]["shape"])
@@ -75,18 +75,20 @@ def _cached(case: Case, model: CausalDit) -> dict[str, Tensor]:
 
 
 class _watched:
-    """While inside, note what every named part of the model returns."""
+    """A context in which the output of every named part of the model is recorded."""
 
-    def __init__(self, model: CausalDit, seen: dict[str, Tensor]) -> None:
+    def __init__(self, model: CausalDit, activations: dict[str, Tensor]) -> None:
         self._hooks = [
-            module.register_forward_hook(self._note(_golden_name(name), seen))
+            module.register_forward_hook(self._note(_golden_name(name), activations))
             for name, module in model.named_modules()
         ]
 
     @staticmethod
-    def _note(name: str, seen: dict[str, Tensor]) -> Callable[[nn.Module, Any, Tensor], None]:
+    def _note(
+        name: str, activations: dict[str, Tensor]
+    ) -> Callable[[nn.Module, Any, Tensor], None]:
         def note(module: nn.Module, args: Any, output: Tensor) -> None:
-            seen[name] = output
+            activations[name] = output
 
         return note
 
@@ -99,5 +101,5 @@ class _watched:
 
 
 def _golden_name(module: str) -> str:
-    """`blocks.3.self_attn` is `block3.self_attn` in the vectors."""
+    """The vectors' name of a module: `block3.self_attn` for `blocks.3.self_attn`."""
     return module.replace("blocks.", "block", 1)

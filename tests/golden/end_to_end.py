@@ -1,4 +1,4 @@
-"""Family l: pixels to pixels: encode, noise by motion, stream batch, decode."""
+"""Family l: from pixels to pixels: encode, noise by motion, stream batch, decode."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def replay(case: Case) -> Replay:
 
 
 class Session:
-    """One viewer's session, pushed in the case's pieces and with its noise."""
+    """One viewer's stream, fed with the case's pieces and noise."""
 
     def __init__(self, case: Case, dtype: torch.dtype) -> None:
         self.case = case
@@ -66,7 +66,7 @@ class Session:
         self.decoded: list[Tensor] = []
 
     def is_decoded_exactly(self) -> bool:
-        """Whether the decoder makes the same frames of all latents at once."""
+        """Whether decoding all latents at once gives the same frames."""
         state = self.codec.fresh_state()
         whole = self.codec.decode(torch.cat(self.clean), state)
         apart = (torch.cat(self.decoded) - whole).abs().max() / 2  # of pixels in [-1, 1]
@@ -111,7 +111,7 @@ class Session:
         return [self._noise(f"{prefix}.{first + k}") for k in range(count)]
 
     def _encode(self, frames_TCHW: Tensor, noise_BFchw: Tensor) -> Tensor:
-        """Noisy latents `[1, F, c, h, w]` of a push, encoded chunk by chunk."""
+        """Noisy latents `[1, F, c, h, w]` of one piece, encoded chunk by chunk."""
         pieces = [frames_TCHW] if len(frames_TCHW) == FIRST_FRAMES else frames_TCHW.split(CHUNK)
         latents = torch.cat([self.codec.encode(p.to(self.dtype), self.codec_state) for p in pieces])
         noisy = mix_noise(latents[None], noise_BFchw, self.controller.scale)

@@ -1,4 +1,4 @@
-"""Which function replays which family; a new family is one more row."""
+"""The function that replays each family; a new family is one more row."""
 
 import json
 import logging
@@ -43,7 +43,7 @@ FAMILIES: Mapping[str, Callable[[Case], Replay]] = {
 
 
 def cases(directory: Path) -> list[Case]:
-    """Every case of a directory: those its INDEX.json lists, or without one all that lie there.
+    """Every case of a directory: those its INDEX.json lists, or without an index all JSON files.
 
     Raises:
         ValueError: if there is none.
@@ -61,7 +61,7 @@ def cases(directory: Path) -> list[Case]:
 
 
 def run(case: Case) -> Verdict:
-    """Replay one case and judge it; a replay that breaks is a fault of its case, not of the run."""
+    """Replay one case and judge it; an exception is a fault of this case, and the run goes on."""
     try:
         if case.family not in FAMILIES:
             raise ValueError(f"family is {case.family!r}, known are {', '.join(FAMILIES)}")

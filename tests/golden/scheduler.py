@@ -1,4 +1,4 @@
-"""Family a: the sigma table, its lookup, and the way between noise and picture."""
+"""Family a: the sigma table, its lookup, and steps between noise and picture."""
 
 import torch
 from slipstream_engine.diffusion.flow_matching import (

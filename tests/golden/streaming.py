@@ -1,4 +1,4 @@
-"""What streaming families share: the model of a case, and the reference's stream batch."""
+"""Shared by the streaming families: the model of a case, and the reference's stream batch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -57,7 +57,7 @@ def load_dit(case: Case, prefix: str = "", dtype: torch.dtype = torch.float32) -
 
 
 class StreamBatch:
-    """The reference's stream batch on our parts: row i runs step i, one call a chunk.
+    """The reference's stream batch, of our modules: row i runs step i, one call for each chunk.
 
     Our engine starts no row before its first chunk has come; the reference runs them on zeros, and
     the vectors hold what those calls leave in the cache. So this harness runs them, too.
@@ -73,7 +73,7 @@ class StreamBatch:
         self.params = cache_params(config)
         self.size = (config["height"] // STRIDE, config["width"] // STRIDE)
         self.model = model
-        # its table alone: a case may list steps that no preset would
+        # only its sigma table is used: a case may list steps that no preset has
         self.schedule = FlowSchedule(ScheduleParams(step_list=(700,), steps=1), CPU)
         self.conditioning: Conditioning = model.condition(prompt_BTE)
         self.steps = torch.tensor(steps)
@@ -122,7 +122,7 @@ class StreamBatch:
         return clean
 
     def call(self, x_BFchw: Tensor, current_step: int, noises: Sequence[Tensor]) -> Tensor:
-        """One chunk in, all rows one step on; the rows as they stand after the call."""
+        """Add a chunk and run a step of all rows; returns the rows' latents after it."""
         self.positions = [
             position_of(self.params, past_frames=self._past_frames, frames=1),
             *self.positions[:-1],
@@ -140,7 +140,7 @@ class StreamBatch:
         return self.hidden
 
     def cache_tensors(self) -> dict[str, Tensor]:
-        """Cache contents and indices by the vectors' names."""
+        """The cache's contents and indices, by their names in the vectors."""
         tensors: dict[str, Tensor] = {}
         layers = self.model.params.layers
         for layer in range(layers):

@@ -1,4 +1,4 @@
-"""Family g: TAEHV both ways, and its exact streaming against all latents at once."""
+"""Family g: TAEHV, encoding and decoding, and decoding in pieces against all at once."""
 
 import math
 import zlib
@@ -21,7 +21,7 @@ EXACT = 1e-5  # float32 rounding between one batch of frames and several
 def replay(case: Case) -> Replay:
     codec = load_taehv(case)
     frames_BTCHW = rearrange(case.tensor("in.frames"), "c t h w -> 1 t c h w").float() / 255
-    # the reference fills a latent up with the last frame
+    # the reference fills an incomplete group with copies of the last frame
     fill = frames_BTCHW[:, -1:].expand(-1, -frames_BTCHW.shape[1] % CHUNK_FRAMES, -1, -1, -1)
     frames_BTCHW = torch.cat([frames_BTCHW, fill], dim=1)
     latents_BFCHW = case.tensor("in.z")
@@ -50,7 +50,7 @@ def replay(case: Case) -> Replay:
 
 
 def load_taehv(case: Case, prefix: str = "") -> Taehv:
-    """The codec whose sizes and weights a case names, or whose weights it tells how to make."""
+    """The codec of a case, with its stored weights or with those its `weight_recipe` draws."""
     config = case.config["taehv"] if prefix else case.config
     is_real = config["structure"] == "real"
     codec = Taehv(TaehvParams() if is_real else _small(config["enc_width"], *config["dec_widths"]))

@@ -1,4 +1,4 @@
-"""The judge of the vectors: what is wrong with a replay is a fault of its case alone."""
+"""Judging a replay: whatever is wrong with it is a fault of its case alone."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ Write = Callable[..., Case]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Makes a case with one output of one family."""
+    """A function that writes a case with one output of one family."""
 
     def write(
         described: Mapping[str, Any], stored: Tensor = EXPECTED, *, family: str = "a"
@@ -65,9 +65,9 @@ def test_whole_numbers_are_exact(write: Write) -> None:
 
 
 def test_what_is_not_made_needs_a_reason(write: Write) -> None:
-    """A tensor that no replay makes fails its case; one left out is named with its reason."""
+    """A tensor that is not computed fails its case; one left out is listed with its reason."""
     case = write({"atol": 1e-3})
-    assert "out.x was not made" in str(judge(case, Replay()))
+    assert "out.x was not computed" in str(judge(case, Replay()))
     verdict = judge(case, Replay(left_out={"out.*": "no use for it"}))
     assert verdict.is_pass
     assert "not reproduced: out.x: no use for it" in str(verdict)

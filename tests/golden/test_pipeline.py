@@ -28,7 +28,7 @@ TOLERANCE = 1e-4
 
 
 class RecordedNoise(ChunkMaker[WanVaeState]):
-    """Noise from the case: the reference makes step s of chunk c in its call c + s."""
+    """Noise from the case: the reference runs step s of chunk c in its call c + s."""
 
     case: Case
 
@@ -44,7 +44,7 @@ class RecordedNoise(ChunkMaker[WanVaeState]):
 
 
 def session(case: Case) -> tuple[RecordedNoise, StreamState[WanVaeState]]:
-    """The production parts with the case's weights, and a fresh stream."""
+    """The production pipeline with the case's weights, and a new stream."""
     config = case.config
     steps = tuple(step for step in config["denoising_step_list"] if step)
     preset = Preset(
@@ -97,7 +97,7 @@ def session(case: Case) -> tuple[RecordedNoise, StreamState[WanVaeState]]:
     ids=lambda c: c.name,
 )
 def test_steps_at_once_are_the_reference(case: Case) -> None:
-    """Pixels in, steps at once, pixels out: the chunks of the stream batch, only sooner."""
+    """All steps of a chunk at once give the chunks of the stream batch, only sooner."""
     maker, state = session(case)
     late = state.step_cache.cache.row_count - 1  # calls the reference's stream batch is behind
     frames_TCHW = case.tensor("in.frames").transpose(0, 1).float() / 127.5 - 1

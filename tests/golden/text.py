@@ -49,9 +49,9 @@ def _encoder(case: Case) -> Replay:
 
 
 def _by_offset(case: Case) -> Tensor:
-    """The bucket of every offset a case asks for, as many behind the query as before it."""
-    asked = len(case.tensor("out.bucket_by_offset")) if case.has("out.bucket_by_offset") else 1
-    buckets_QK = position_buckets((asked + 1) // 2)
+    """The bucket of each offset of a case, as many behind the query as before it."""
+    offsets = len(case.tensor("out.bucket_by_offset")) if case.has("out.bucket_by_offset") else 1
+    buckets_QK = position_buckets((offsets + 1) // 2)
     return torch.cat([buckets_QK[-1, :-1], buckets_QK[0]])
 
 
@@ -66,7 +66,7 @@ def _real_tokens_alone(encoder: Umt5Encoder, ids_BL: Tensor, mask_BL: Tensor) ->
 
 
 def _cleaning(case: Case) -> Replay:
-    """`lower` and `canonicalize`, which the reference has but does not use, are built on ours."""
+    """Our cleaning of each text; the reference does not use `lower` and `canonicalize`."""
     claims = {}
     for example in case.description["cases"]:
         text = example["input"]
@@ -77,8 +77,8 @@ def _cleaning(case: Case) -> Replay:
             "canonicalize": _canonical(repair(text)),
         }
         for name in ours.keys() & example.keys():
-            made = ours[name]
-            claims[f"{name} of {text!r} is {example[name]!r}"] = made == example[name]
+            computed = ours[name]
+            claims[f"{name} of {text!r} is {example[name]!r}"] = computed == example[name]
     return Replay(claims=claims)
 
 

@@ -1,4 +1,4 @@
-"""Family f: the Wan VAE, in pieces and at once, both ways."""
+"""Family f: the Wan VAE, encoding and decoding, in pieces and at once."""
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
@@ -64,13 +64,13 @@ def load_vae(case: Case, prefix: str = "", *, normalized: bool = False) -> WanVa
 
 
 def one_after_another(lengths: Sequence[int]) -> list[slice]:
-    """Where pieces of these lengths lie."""
+    """The slices of consecutive pieces of these lengths."""
     stops = accumulate(lengths)
     return [slice(stop - length, stop) for length, stop in zip(lengths, stops, strict=True)]
 
 
 def whole_latents(lengths: Sequence[int]) -> list[slice]:
-    """The same for frames, without what is no whole latent: the reference drops it silently."""
+    """The same for frames, without an incomplete last group: the reference drops it silently."""
     pieces = one_after_another(lengths)
     return [
         slice(piece.start, piece.stop - (length - (piece.start == 0)) % CHUNK_FRAMES)
@@ -81,7 +81,7 @@ def whole_latents(lengths: Sequence[int]) -> list[slice]:
 def in_pieces(
     direction: Direction, whole: Tensor, pieces: Sequence[slice], state: WanVaeState
 ) -> Tensor:
-    """`whole` through `direction` piece by piece, as far as it goes."""
+    """`whole` through `direction`, piece by piece; empty pieces are left out."""
     return torch.cat([direction(whole[p], state) for p in pieces if len(whole[p])])
 
 

@@ -42,7 +42,7 @@ def test_compiled_frames_are_the_eager_ones(
 ) -> None:
     """Through prompts, steps and a reset, to the last level but one."""
     weights = small_real.write_weights(tmp_path / "weights")
-    made = []
+    generated = []
     for wanted in (Compilation.NONE, compilation):
         pipeline = small_real.make(
             weights,
@@ -59,10 +59,10 @@ def test_compiled_frames_are_the_eager_ones(
         stream.await_prompts()
         frames += small_real.run(pipeline, stream, range(10, 14))
         stream.apply(Parameters(reset_cache=True))
-        made.append(frames + small_real.run(pipeline, stream, range(14, 24)))
+        generated.append(frames + small_real.run(pipeline, stream, range(14, 24)))
         pipeline.close()
     if compilation is Compilation.GRAPH:
         steps = {("denoise", row) for row in range(3)}
         assert stream.state.runner.recorded == {("encode", 4), ("decode", 1), *steps}
-    for eager, compiled in zip(*made, strict=True):
+    for eager, compiled in zip(*generated, strict=True):
         assert np.abs(eager.astype(int) - compiled.astype(int)).max() <= 2

@@ -1,4 +1,4 @@
-"""The arena: fixed places, one owner at a time, on both kinds of memory."""
+"""The arena: fixed slots with one owner at a time, on both kinds of memory."""
 
 import os
 
@@ -30,11 +30,11 @@ def test_places_do_not_overlap(anonymous: bool) -> None:
 
 @pytest.mark.parametrize("anonymous", [True, False])
 def test_two_mappings_are_one_memory(anonymous: bool) -> None:
-    """what one side writes the other reads, and the memory outlives the side that made it."""
-    made = Arena.create(LAYOUT, anonymous=anonymous)
-    attached = Arena(os.dup(made.descriptor), LAYOUT)
-    made.output(1, 1)[:] = 77
-    made.close()
+    """what one side writes the other reads, and the memory outlives the side that created it."""
+    arena = Arena.create(LAYOUT, anonymous=anonymous)
+    attached = Arena(os.dup(arena.descriptor), LAYOUT)
+    arena.output(1, 1)[:] = 77
+    arena.close()
     assert np.all(attached.output(1, 1) == 77)
     attached.close()
 

@@ -1,4 +1,4 @@
-"""The other end of a call: an aiortc client with numbered pictures and a data channel."""
+"""An aiortc client for tests: it sends numbered pictures and has a data channel."""
 
 import asyncio
 import json
@@ -140,7 +140,7 @@ class Call:
         self.channel.send(message if isinstance(message, str) else json.dumps(message))
 
     def fall_silent(self) -> None:
-        """Vanish from the network without a goodbye."""
+        """Send nothing any more, without ending the call."""
 
         def lose(data: bytes, address: Any = None) -> None:
             """Send nothing."""
@@ -170,7 +170,7 @@ async def dial(
     """A call to the server under test, hung up at the end of the block.
 
     Args:
-        labels: of further data channels, as the page would open them for what may be lost.
+        labels: of further data channels, unordered and unreliable.
     """
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     call = Call(pc, pc.createDataChannel("parameters") if channel else None)

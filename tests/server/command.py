@@ -1,4 +1,4 @@
-"""The command in a process of its own, and what can be seen of it from outside."""
+"""The `slipstream` command in a process of its own, and its health."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ async def slipstream(
     """A running server and its address.
 
     Args:
-        log: where it writes what it logs; nowhere unless given.
+        log: where it writes what it logs; nowhere by default.
         package: the folder to import it from, in place of this environment's.
         ignores_sigint: whether it inherits that, as a background job of a shell does.
     """
@@ -58,9 +58,9 @@ async def slipstream(
 
 async def health(address: str, http: aiohttp.ClientSession | None = None) -> dict[str, Any]:
     """Of the server, once its engine is ready."""
-    async with contextlib.nullcontext(http) if http else aiohttp.ClientSession() as asking:
+    async with contextlib.nullcontext(http) if http else aiohttp.ClientSession() as client:
         for _ in range(400):
-            async with asking.get(address + "health") as response:
+            async with client.get(address + "health") as response:
                 answer: dict[str, Any] = await response.json()
             if answer["ready"]:
                 return answer

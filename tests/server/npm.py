@@ -1,4 +1,4 @@
-"""Packages from npm for the tests that run other people's WebRTC: fetched when they are needed."""
+"""npm packages for the tests against other implementations of WebRTC, installed when needed."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ _FETCH = ("--fetch-retries=0", "--fetch-timeout=20000", "--no-audit", "--no-fund
 
 
 def installed(package: str, folder: Path) -> Path:
-    """A folder whose node_modules have the package; without one the test is skipped, and says why.
+    """The folder with the package in its node_modules; skips the test where it cannot be installed.
 
     Args:
         package: with its exact version.
@@ -23,8 +23,8 @@ def installed(package: str, folder: Path) -> Path:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_S)
     except subprocess.TimeoutExpired:
-        pytest.skip(f"npm has not brought {package} within {_INSTALL_S} s")
+        pytest.skip(f"npm has not installed {package} within {_INSTALL_S} s")
     if done.returncode != 0:
-        said = (done.stderr.strip() or "no reason").splitlines()
-        pytest.skip(f"npm does not bring {package}: {said[0]}")
+        reasons = (done.stderr.strip() or "no reason").splitlines()
+        pytest.skip(f"npm cannot install {package}: {reasons[0]}")
     return folder

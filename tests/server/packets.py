@@ -1,4 +1,4 @@
-"""Streams of RTP packets made up for tests, and a link that loses and swaps them."""
+"""Numbered RTP packets for tests of the receiving side."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def packets_of(
     keys: frozenset[int] = frozenset({0}),
     markers: bool = True,
 ) -> list[Packet]:
-    """`frames` frames of `packets` packets each; those in `keys` stand alone and say so.
+    """`frames` frames of `packets` packets each; those in `keys` are key frames, and marked so.
 
     The data of a packet says which it is: frame, part, parts.
     """
@@ -46,7 +46,7 @@ def padding(after: Packet, sequence: int) -> Packet:
     )
 
 
-def whole(frame: EncodedFrame) -> int:
+def frame_number(frame: EncodedFrame) -> int:
     """The number of a frame; fails where a part is missing, foreign or misplaced."""
     parts = frame.data.decode().strip("<>").split("><")
     number = int(parts[0].partition(".")[0])

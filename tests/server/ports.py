@@ -1,4 +1,4 @@
-"""UDP ports for tests: free ones, and ways to take them."""
+"""UDP ports for tests: a range of free ones, and sockets that occupy some."""
 
 import contextlib
 import os
@@ -9,8 +9,8 @@ from slipstream_server.media_addressing import PortRange
 
 
 @contextlib.contextmanager
-def taken(*ports: int) -> Iterator[None]:
-    """Each of the ports at every address. Raises OSError if somebody else has one."""
+def occupied(*ports: int) -> Iterator[None]:
+    """Occupy these ports at every address. Raises OSError if one is not free."""
     with contextlib.ExitStack() as stack:
         for port in ports:
             four = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
@@ -25,10 +25,10 @@ def taken(*ports: int) -> Iterator[None]:
 def free_range(count: int) -> PortRange:
     """So many ports in a row that are free at this moment.
 
-    Processes begin to look in different places, so that tests run side by side do not meet.
+    Each process searches from another port, so that tests that run side by side do not collide.
     """
     first = 42_000 + os.getpid() * 64 % 18_000
     for low in (*range(first, 60_000, count), *range(42_000, first, count)):
-        with contextlib.suppress(OSError), taken(*range(low, low + count)):
+        with contextlib.suppress(OSError), occupied(*range(low, low + count)):
             return PortRange(low=low, high=low + count - 1)
     raise AssertionError("there is no free range")

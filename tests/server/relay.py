@@ -1,4 +1,4 @@
-"""A STUN and TURN server that speaks the few messages a client begins with. For tests only."""
+"""A STUN and TURN server for tests: it answers binding, allocation and refresh requests."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,11 +12,11 @@ REALM = "tests"
 
 
 class Relay(asyncio.DatagramProtocol):
-    """Places are counted, nothing is relayed.
+    """Counts allocations and relays nothing.
 
     Args:
         users: passwords by name.
-        silent: answers nothing.
+        silent: whether it leaves every request unanswered.
         refusal: code and reason to refuse every known user with.
     """
 
@@ -27,8 +27,8 @@ class Relay(asyncio.DatagramProtocol):
         silent: bool = False,
         refusal: tuple[int, str] | None = None,
     ) -> None:
-        self.places = 0
-        self.taken = 0
+        self.open_allocations = 0
+        self.allocations = 0
         self._users = users or {}
         self._silent = silent
         self._refusal = refusal
@@ -62,16 +62,16 @@ class Relay(asyncio.DatagramProtocol):
                 request, addr, {"ERROR-CODE": self._refusal}, kind=stun.Class.ERROR, key=key
             )
         elif request.message_method is stun.Method.ALLOCATE:
-            self.places += 1
-            self.taken += 1
-            place = {
+            self.open_allocations += 1
+            self.allocations += 1
+            allocation = {
                 "LIFETIME": 600,
                 "XOR-MAPPED-ADDRESS": addr,
                 "XOR-RELAYED-ADDRESS": ("192.0.2.9", 50000),
             }
-            self._answer(request, addr, place, key=key)
+            self._answer(request, addr, allocation, key=key)
         elif request.message_method is stun.Method.REFRESH:
-            self.places -= request.attributes["LIFETIME"] == 0
+            self.open_allocations -= request.attributes["LIFETIME"] == 0
             self._answer(request, addr, {"LIFETIME": 0}, key=key)
 
     def _answer(

@@ -24,13 +24,19 @@ START_S = 120.0  # a real engine loads torch, and measures this machine
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
+    """A running server, a client of it, and its parts.
+
+    Args:
+        client: of its HTTP.
+    """
+
     client: TestClient[Any, Any]
     supervisor: Supervisor[EngineClient]
     sessions: SessionRegistry
 
 
 async def poll(holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
-    """Wait for a state of another process or of the sessions, which send no word of it."""
+    """Wait until `holds`, for a state that no event reports."""
     for _ in range(round(deadline_s / STEP_S)):
         if holds():
             return

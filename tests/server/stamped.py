@@ -1,4 +1,4 @@
-"""Frames with stamps, made to order for the tests of the pure parts."""
+"""Frames with given timestamps, for the tests of the pure parts."""
 
 import numpy as np
 from slipstream_protocol.clock import NS_PER_MS

@@ -35,8 +35,8 @@ async def test_callers_are_notified_when_it_is_asked_to_stop() -> None:
     """publisher and viewer; a stream within its resume window does not delay the end."""
     async with slipstream() as (process, address), aiohttp.ClientSession(address) as http:
         await health(address)
-        async with dial(http, camera=Camera(fps=10)) as gone:
-            await gone.until_frames(1)
+        async with dial(http, camera=Camera(fps=10)) as call:
+            await call.until_frames(1)
         async with (
             dial(http, camera=Camera(fps=10)) as call,
             dial(http, watch=True, view=call.stream) as watcher,

@@ -28,15 +28,15 @@ def test_what_costs_more_than_it_holds_is_never_let_in() -> None:
 @given(
     rate=st.floats(0.1, 1000),
     burst=st.floats(1, 1000),
-    asked=st.lists(st.tuples(st.floats(0.1, 50), st.integers(0, 10**9)), max_size=60),
+    requests=st.lists(st.tuples(st.floats(0.1, 50), st.integers(0, 10**9)), max_size=60),
 )
 def test_no_more_passes_than_was_earned(
-    rate: float, burst: float, asked: list[tuple[float, int]]
+    rate: float, burst: float, requests: list[tuple[float, int]]
 ) -> None:
     """in any stretch from the start, what passed is at most the burst and the rate's share."""
     bucket = TokenBucket(rate_per_s=rate, burst=burst)
     now_ns, passed = 0, 0.0
-    for cost, pause_ns in asked:
+    for cost, pause_ns in requests:
         now_ns += pause_ns
         passed += cost if bucket.take(cost, now_ns) else 0
         assert passed <= burst + rate * now_ns / NS_PER_S + 1e-6

@@ -1,4 +1,4 @@
-"""A WHIP publisher and a WHEP subscriber in plain aiortc, and requests that are refused."""
+"""A WHIP publisher and a WHEP subscriber in plain aiortc, and checks of refused requests."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -50,7 +50,7 @@ async def posted(
     certificate: RTCCertificate | None = None,
     edit: Callable[[str], str] = lambda sdp: sdp,
 ) -> AsyncIterator[WhipCall]:
-    """A publisher if there is a camera, else a viewer; hung up without a word at the end.
+    """A publisher if there is a camera, else a subscriber; its connection is closed at the end.
 
     Args:
         sound: whether it offers sound too, and first.
@@ -90,23 +90,25 @@ async def posted(
 
 
 @asynccontextmanager
-async def publishing(server: Serving, name: str = "stage", **dials: Any) -> AsyncIterator[WhipCall]:
+async def publishing(
+    server: Serving, name: str = "stage", **options: Any
+) -> AsyncIterator[WhipCall]:
     """A publisher whose stream is live."""
-    path = dials.pop("path", f"/whip/{name}")
-    async with posted(server.client, path, camera=Camera(), **dials) as publisher:
+    path = options.pop("path", f"/whip/{name}")
+    async with posted(server.client, path, camera=Camera(), **options) as publisher:
         assert publisher.status == 201, publisher.error
         await until_state(server, name, "live")
         yield publisher
 
 
 async def until_state(server: Serving, name: str, state: str) -> None:
-    def is_so() -> bool:
+    def is_reached() -> bool:
         return any(
             stream.id == name and stream.state_event().state == state
             for stream in server.sessions.streams()
         )
 
-    await poll(is_so)
+    await poll(is_reached)
 
 
 async def error_of(

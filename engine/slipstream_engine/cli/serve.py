@@ -116,7 +116,7 @@ def resolution_choice(arguments: argparse.Namespace) -> ResolutionChoice | None:
     from slipstream_engine.weights.factory import preset_named
 
     preset = preset_named(arguments.preset)
-    if not preset.lesser_sizes_px:
+    if not preset.smaller_sizes_px:
         return None
-    sizes_px = ((preset.width_px, preset.height_px), *preset.lesser_sizes_px)
+    sizes_px = ((preset.width_px, preset.height_px), *preset.smaller_sizes_px)
     return ResolutionChoice(sizes_px, fps=preset.fps, chunk_frames=CHUNK_FRAMES)

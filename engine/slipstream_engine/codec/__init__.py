@@ -1,5 +1,6 @@
-"""Between pictures and latents: the interface of every codec, and the one of two codecs.
+"""Pictures to latents and back.
 
-`protocol.py` is the interface; the codecs themselves are in `models/vae`. `hybrid.py` encodes with
-one and decodes with another, `color.py` converts between I420 and RGB.
+`protocol.py` is the interface of every codec; the codecs themselves are in `models/vae/`.
+`hybrid.py` encodes with one codec and decodes with another, `color.py` converts between I420 and
+RGB.
 """

@@ -1,9 +1,9 @@
-"""I420 bytes to RGB and back, on the device.
+"""I420 frames to RGB and back, on the device.
 
 ITU-R BT.601 in limited range, which webcams, aiortc and x264 assume by default. A chroma sample
-covers 2x2 luma samples: to RGB it is repeated, from RGB it is their mean; on flat colour the two
-are inverse. A chunk is `[T, H * 3 // 2, W]` uint8 as
-`slipstream_protocol.frames` lays it out.
+covers 2x2 luma samples: it is repeated on the way to RGB, and is the mean of theirs on the way
+back; for flat colours the two are inverse. A chunk is `[T, H * 3 // 2, W]` uint8, laid out as in
+`slipstream_protocol/frames.py`.
 
 T frames, C channels, H height, W width.
 """
@@ -22,7 +22,7 @@ _BLUE_PER_U = 2 * (1 - _KB)
 
 
 def rgb_from_i420(frames_THW: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """RGB `[T, 3, H, W]` in [-1, 1] of I420 frames; colours outside the cube are clamped."""
+    """Convert I420 frames to RGB `[T, 3, H, W]` in [-1, 1]; other values are clamped."""
     rows, width = frames_THW.shape[-2:]
     height = rows * 2 // 3
     y_T1HW = ((frames_THW[:, None, :height].float() - _LUMA_LOW) / _LUMA_RANGE).clamp(0, 1)
@@ -38,7 +38,7 @@ def rgb_from_i420(frames_THW: Tensor, dtype: torch.dtype = torch.float32) -> Ten
 
 
 def i420_from_rgb(rgb_TCHW: Tensor) -> Tensor:
-    """I420 frames `[T, H * 3 // 2, W]`, uint8, of RGB in [-1, 1]; what lies outside is clamped."""
+    """Convert RGB in [-1, 1] to I420 `[T, H * 3 // 2, W]`, uint8; other values are clamped."""
     red, green, blue = (rgb_TCHW.float().clamp(-1, 1) * 0.5 + 0.5).split(1, dim=1)
     y_T1HW = _KR * red + _KG * green + _KB * blue
     u_T1HW = (blue - y_T1HW) / _BLUE_PER_U

@@ -103,11 +103,11 @@ class HybridCodec(Generic[EncoderStateT, DecoderStateT]):
         *,
         statistics: LatentStatistics | None = None,
     ) -> None:
-        given, taken = ((side.latent_channels, side.stride) for side in (encoder, decoder))
-        if given != taken:
+        encoded, decoded = ((side.latent_channels, side.stride) for side in (encoder, decoder))
+        if encoded != decoded:
             raise ValueError(
-                f"the encoder makes {given[0]} channels of {given[1]} px blocks, the decoder takes "
-                f"{taken[0]} of {taken[1]} px, choose codecs of one latent space"
+                f"the encoder makes {encoded[0]} channels of {encoded[1]} px blocks, the decoder "
+                f"takes {decoded[0]} of {decoded[1]} px, choose codecs of one latent space"
             )
         self._encoder = encoder
         self._decoder = decoder

@@ -3,7 +3,7 @@
 encoder.py             what the pipeline needs of a text encoder
 prompts.py             caches embeddings, mixes prompts, interpolates between them
 worker.py              encodes in a thread
-umt5_encoder.py        umT5 as a text encoder
+umt5_text.py           umT5 as a text encoder
 tokenizer.py           umT5's tokenizer
 cleaning.py            cleans prompts before they are tokenized
 embedding_cache.py     embeddings on the disk

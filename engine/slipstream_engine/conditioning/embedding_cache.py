@@ -46,12 +46,12 @@ class EmbeddingCache:
             return None
         digest, payload = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
         if hashlib.sha256(payload).digest() != digest:
-            logger.warning("%s is damaged, it will be made anew", path)
+            logger.warning("%s is damaged, it will be computed again", path)
             return None
         try:
             return load(payload)[ROWS]
         except (SafetensorError, KeyError):
-            logger.warning("%s is no embedding, it will be made anew", path)
+            logger.warning("%s is no embedding, it will be computed again", path)
             return None
 
     def put(self, text: str, rows_LC: Tensor) -> None:

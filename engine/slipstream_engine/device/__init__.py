@@ -1,1 +1,5 @@
-"""What depends on the device: its memory, copies to and from it, precision, and stage times."""
+"""What depends on the device.
+
+`memory.py` measures its memory, `transfer.py` copies chunks to it and back, `precision.py` sets the
+precision of matrix products, `stage_clock.py` measures how long stages take on it.
+"""

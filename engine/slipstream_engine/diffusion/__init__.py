@@ -7,5 +7,5 @@ the paper's order of steps, for files.
 
 What a stream owns: `state.py`, its cache rows in `step_cache.py`, its lane from `lane_pool.py`.
 Numbers: `flow_matching.py` (timesteps, sigmas), `noise.py`, `noise_controller.py`. Start-up and
-speed: `warm_up.py`, `admission.py` (memory), `cuda_graphs.py`.
+speed: `warm_up.py`, `memory_admission.py`, `cuda_graphs.py`.
 """

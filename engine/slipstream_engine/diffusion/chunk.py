@@ -44,7 +44,7 @@ class LatentChunk(Generic[CodecStateT]):
         is_first: of its epoch; all its steps then use the first cache row.
         is_steady: its cache rows are full, so every later chunk has its shapes.
         position: in its cache rows; `positions` is the same on the device, as a batch of one.
-        conditioning: of the prompts it is made with.
+        conditioning: of its prompts.
         timesteps_I: one for each step, int64, on the device.
         keys_I: of the noise that goes into each step, likewise.
         x_FCHW: the noised latents; after each step the estimate of the clean ones.

@@ -1,13 +1,15 @@
-"""One switch for what makes a chunk's many small kernels cheaper; eager wherever it cannot be.
+"""CUDA graphs and torch.compile, which make a chunk's many small kernels cheaper.
 
-CUDA graphs: the codec's two directions and each denoising step, the noise before it included, are
-recorded once for a lane and replayed for every stream on it; passes that streams share, once for a
-number of chunks. A graph knows addresses only. So whatever a recorded function reads or writes
-beside its inputs stays in its place, whoever has the lane: cache rows, codec tails, the prompt's
-keys and values.
+Where neither works, the model runs eagerly.
 
-Inductor: the transformer's block is compiled for the first layer, then for any other, with any
-number of cached frames; warming up meets every shape that a stream will.
+CUDA graphs: the codec's encoder and decoder and each denoising step, with the noise before it, are
+recorded once for a lane and replayed for every stream on it. A pass that streams share is recorded
+once for each number of chunks. A graph knows addresses only, so all that a recorded function reads
+or writes beside its inputs keeps its address from one stream of the lane to the next: cache rows,
+codec tails, the prompt's keys and values.
+
+Inductor: the transformer's block is compiled for the first layer, then for all others, with any
+number of cached frames. Warming up runs every shape that streams have.
 """
 
 import logging
@@ -26,27 +28,31 @@ logger = logging.getLogger(__name__)
 
 class Graph(Protocol):
     def replay(self) -> None:
-        """Do the recorded work again, on the same memory."""
+        """Run the recorded kernels again, on the same memory."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Recording:
-    """A recorded function and where its result lies after every replay."""
+    """A recorded function.
+
+    Args:
+        out: holds the result after every replay.
+    """
 
     graph: Graph
     out: Tensor
 
 
-# remembers what a function does without doing it
+# records what a function does; the function has no effect on memory while it is recorded
 Recorder = Callable[[Callable[[], Tensor]], Recording]
 
 
 class CudaRecorder:
-    """Records CUDA graphs. They share one pool of memory, because no two ever run at once.
+    """Records CUDA graphs. They share one pool of memory, because no two run at the same time.
 
     Raises:
-        RuntimeError: if the device is no GPU of that kind.
+        RuntimeError: if the device is not a CUDA device.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -56,17 +62,22 @@ class CudaRecorder:
 
     def __call__(self, function: Callable[[], Tensor]) -> Recording:
         graph = torch.cuda.CUDAGraph()
-        # a prompt may be encoded meanwhile, by another thread
+        # thread_local: another thread may encode a prompt at the same time
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             out = function()
         return Recording(graph=graph, out=out)
 
 
 class Compiler:
-    """What the switch means on this device; one for a pipeline.
+    """What a `Compilation` setting means on this device; each pipeline has one.
 
     Args:
-        recorder: makes graphs where they are wanted; None for CUDA's.
+        model: gets its compiled block.
+        recorder: records graphs where the setting says so; None for CUDA's.
+
+    Attributes:
+        recorder: None where no graphs are recorded.
+        note: one line on what is compiled, or why nothing is, for people.
     """
 
     def __init__(
@@ -80,10 +91,10 @@ class Compiler:
         self.recorder: Recorder | None = None
         self.note = ""
         self._model = model
-        self._wanted = compilation
+        self._compilation = compilation
         try:
             if compilation is Compilation.INDUCTOR:
-                # whole or not at all: a block that falls apart into pieces would only look compiled
+                # fullgraph: a block compiled in pieces would hardly be faster
                 model.call_block = torch.compile(call_block, fullgraph=True)
                 self.note = "blocks compiled by inductor"
             elif compilation is Compilation.GRAPH:
@@ -94,15 +105,15 @@ class Compiler:
 
     @property
     def is_active(self) -> bool:
-        """Whether anything else than eager code runs."""
+        """Whether anything runs compiled or from a graph."""
         return self.recorder is not None or self._model.call_block is not call_block
 
     def give_up(self, error: Exception) -> None:
-        """Go on eagerly, and say why."""
+        """Run eagerly from now on; the reason goes to the note and the log."""
         self.recorder = None
         self._model.call_block = call_block
         reason = str(error).strip().partition("\n")[0]
-        self.note = f"eager, not {self._wanted}: {type(error).__name__}: {reason}"
+        self.note = f"eager, not {self._compilation}: {type(error).__name__}: {reason}"
         logger.warning("the model runs %s", self.note)
 
 
@@ -113,10 +124,13 @@ class _Entry:
 
 
 class GraphRunner:
-    """Runs functions on one memory: once as they are, then from a graph of them.
+    """Runs functions on one piece of memory: eagerly at first, later from a graph of them.
+
+    The first call of a function is eager, the second records its graph, which all later calls
+    replay.
 
     Args:
-        compiler: says whether graphs are made; None for never.
+        compiler: decides whether graphs are recorded; None for never.
     """
 
     def __init__(self, compiler: Compiler | None = None) -> None:
@@ -125,7 +139,7 @@ class GraphRunner:
 
     @property
     def records(self) -> bool:
-        """Whether functions run from graphs, once they have run as they are."""
+        """Whether functions are recorded after their first call."""
         return self._compiler is not None and self._compiler.recorder is not None
 
     @property
@@ -137,23 +151,23 @@ class GraphRunner:
         """`function(*inputs)`.
 
         Args:
-            key: names the function, all the memory it touches, and every size and branch that it
-                takes from the host; two calls of one key differ in the numbers in `inputs` only.
+            key: identifies the function, the memory it touches, and every size and branch that
+                the host decides; two calls of one key differ in the numbers in `inputs` only.
 
         Returns:
-            The result, which is the caller's own.
+            The result; it is not overwritten by later calls.
         """
         compiler = self._compiler
         if compiler is None or compiler.recorder is None:
             return function(*inputs)
         if key not in self._entries:
-            self._entries[key] = None  # what is made on the first use is made now
+            self._entries[key] = None  # the eager call allocates what a first use allocates
             return function(*inputs)
         entry = self._entries[key] or self._record(compiler, key, function, inputs)
         if entry is None:
             return function(*inputs)
-        for kept, given in zip(entry.inputs, inputs, strict=True):
-            kept.copy_(given)
+        for static, value in zip(entry.inputs, inputs, strict=True):
+            static.copy_(value)
         entry.recording.graph.replay()
         return entry.recording.out.clone()
 
@@ -164,13 +178,13 @@ class GraphRunner:
         function: Callable[..., Tensor],
         inputs: tuple[Tensor, ...],
     ) -> _Entry | None:
-        assert compiler.recorder is not None, "asked for before"
-        kept = tuple(given.clone() for given in inputs)
+        assert compiler.recorder is not None, "the caller has checked it"
+        static_inputs = tuple(value.clone() for value in inputs)
         try:
-            recording = compiler.recorder(lambda: function(*kept))
-        except Exception as error:  # whatever a driver has against it, the stream goes on
+            recording = compiler.recorder(lambda: function(*static_inputs))
+        except Exception as error:  # whatever the driver raises, the stream goes on
             logger.exception("%s cannot be recorded", key)
             compiler.give_up(error)
             return None
-        entry = self._entries[key] = _Entry(inputs=kept, recording=recording)
+        entry = self._entries[key] = _Entry(inputs=static_inputs, recording=recording)
         return entry

@@ -1,4 +1,4 @@
-"""Flow matching: timesteps, sigmas, and the way between noise and picture.
+"""Flow matching: timesteps, sigmas, and steps between noise and picture.
 
 A timestep is an integer 0 to 1000; its sigma is that of the nearest entry of a warped table.
 Everything that depends on the data stays on the device: a timestep may come from the noise
@@ -28,7 +28,7 @@ def sigma_table(
     Args:
         shift: how far the warp goes towards high noise.
         strength: share of the way from the least to full noise at which the table begins.
-        drops_last: make one entry more and leave the last one out.
+        drops_last: compute one entry more and leave out the last one.
 
     Returns:
         `[entries]`, float32.
@@ -63,7 +63,7 @@ def mix_noise(latents: Tensor, noise: Tensor, scale: Tensor) -> Tensor:
 
 
 def follow(x: Tensor, flow: Tensor, sigma: Tensor, sigma_to: Tensor | float = 0.0) -> Tensor:
-    """Go along the flow from one noise level to another; to level 0 this is the clean picture.
+    """Follow the flow from one noise level to another; at level 0 it gives the clean latents.
 
     Computed in float64 where the device has it, rounded to the dtype of `x`.
     """
@@ -84,7 +84,7 @@ class FlowSchedule:
         return self._sigma_of[timesteps]
 
     def renoise_sigma(self, timesteps: Tensor) -> Tensor:
-        """The level a clean estimate is noised to before it is fed with `timesteps`."""
+        """The noise level that a clean estimate gets before a step at `timesteps`."""
         return self._sigma_of[(timesteps - self.params.renoise_offset).clamp(0, TIMESTEPS)]
 
     def first_timestep(self, noise_scale: Tensor) -> Tensor:

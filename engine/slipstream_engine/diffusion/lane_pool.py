@@ -1,8 +1,7 @@
-"""The memory of every stream that may be open, in lanes: a stream has one while it is open.
+"""The memory of all streams, in lanes; a stream has one lane while it is open.
 
-Cache rows are allocated at once; what a codec carries, when a lane is first used. A released lane
-is emptied, but all of it keeps its address: graphs recorded on it serve the next stream that has
-it.
+Cache rows are allocated at once, a codec's state when its lane is first used. A released lane is
+emptied, but its memory keeps its addresses: graphs recorded on it serve its next stream.
 """
 
 from dataclasses import dataclass
@@ -27,9 +26,9 @@ class LaneMemory(Generic[CodecStateT]):
         number: of the lane.
         first_row: which row of the pool the lane's first one is.
         step_cache: the lane's rows, on the pool's memory.
-        codec: what the codec carries.
-        static_conditioning: where graphs read the prompt.
-        runner: has the graphs recorded on this memory.
+        codec: the codec's state.
+        static_conditioning: the prompt's conditioning, where graphs read it.
+        runner: holds the graphs recorded on this memory.
     """
 
     number: int
@@ -46,8 +45,8 @@ class LanePool(Generic[CodecStateT]):
     Args:
         cache: the cache rows of all lanes.
         lanes: how many there are.
-        codec: makes and resets what a lane carries of it.
-        compiler: says whether graphs are recorded.
+        codec: creates and resets its state of each lane.
+        compiler: decides whether graphs are recorded.
     """
 
     def __init__(

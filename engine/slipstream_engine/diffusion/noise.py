@@ -1,7 +1,7 @@
-"""Counter-based noise: a function of (seed, chunk, step) and of nothing else.
+"""Counter-based noise: a function of seed, chunk and step only.
 
 The same stream gets the same noise in any batch, in any order, in any process and on any kind of
-device, because it is made by hashing counters instead of drawing from a generator with a state.
+device, because it is computed by hashing counters instead of drawing from a generator with a state.
 The hash is the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), the normal numbers are
 Box and Muller's.
 """
@@ -79,7 +79,7 @@ def _hash(x: Tensor) -> Tensor:
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:
-    """Shift right without the sign; torch's own shift drags it along."""
+    """Shift right without the sign; torch's own shift repeats it."""
     shifted: Tensor = x >> bits
     kept: int = (1 << 64 - bits) - 1
     return shifted & kept

@@ -1,8 +1,8 @@
 """The motion-aware noise controller: the more motion, the less noise (`spec/03` section 7).
 
 All of it stays on the device in 0-dim tensors, so the host never waits for the device. The
-arithmetic is double precision in the reference's order, because the timestep is a truncation that
-one last digit can tip.
+arithmetic is double precision in the reference's order, because the timestep is
+truncated, so that its last digit may decide it.
 
 T frames, C channels, H height, W width.
 """
@@ -34,7 +34,7 @@ def next_noise_scale(base: Tensor, last: Tensor, motion: Tensor, params: MotionP
 
     Args:
         base: the stream's setting, 0-dim float64.
-        last: that of the chunk before, 0-dim float64.
+        last: the noise scale of the chunk before, 0-dim float64.
         motion: from `motion_level`.
     """
     calm = 1.0 - params.inertia

@@ -17,12 +17,12 @@ from slipstream_engine.conditioning.worker import TextWorker
 from slipstream_engine.config import CHUNK_FRAMES, FIRST_CHUNK_FRAMES, EngineConfig, Preset
 from slipstream_engine.device.memory import DeviceMemory, memory_of
 from slipstream_engine.device.transfer import Download, Upload
-from slipstream_engine.diffusion.admission import MemoryAdmission, is_out_of_memory
 from slipstream_engine.diffusion.batched_step import BatchedDenoiser
 from slipstream_engine.diffusion.chunk import ChunkMaker, LatentChunk
 from slipstream_engine.diffusion.cuda_graphs import Compiler, GraphRunner, Recorder
 from slipstream_engine.diffusion.flow_matching import FlowSchedule
 from slipstream_engine.diffusion.lane_pool import LaneMemory, LanePool
+from slipstream_engine.diffusion.memory_admission import MemoryAdmission, is_out_of_memory
 from slipstream_engine.diffusion.state import StreamSettings, StreamState
 from slipstream_engine.diffusion.stream import DiffusionStream, Transfers
 from slipstream_engine.diffusion.stream_batch import StreamBatch
@@ -58,7 +58,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
     Args:
         config: what to serve and where.
         bundle: the loaded model, codec and text encoder.
-        recorder: records graphs where they are wanted; None for CUDA's.
+        recorder: records graphs if the configuration says so; None for CUDA's.
         memory: of the device; None to measure it.
 
     Attributes:
@@ -160,7 +160,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
         return self.bundle.text.understood(prompts)
 
     def warm_up(self) -> None:
-        """Make a few chunks of throw-away streams, so that no viewer gets the slow ones."""
+        """Generate chunks of throw-away streams: the first ones are slow."""
         WarmUp(
             open_stream=lambda: self.open(Parameters()),
             geometry=self.geometry,
@@ -227,7 +227,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
 
     def _fresh_state(self, lane: LaneMemory[CodecStateT]) -> StreamState[CodecStateT]:
         settings = _default_settings(self._config.preset)
-        # begin with the preset's prompt, encoded since the start; the viewer's own may take time
+        # begin with the preset's prompt, which is encoded already; the viewer's may take time
         track = PromptTrack.constant(self._default_prompt.prompts, self._default_prompt.result())
         return StreamState(
             step_cache=lane.step_cache,

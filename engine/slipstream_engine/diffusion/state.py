@@ -1,4 +1,4 @@
-"""Everything of a stream that lives between chunks."""
+"""A stream's state between chunks."""
 
 from dataclasses import dataclass, field, replace
 from typing import Generic, Self, TypeVar
@@ -20,7 +20,7 @@ ValueT = TypeVar("ValueT")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSettings:
-    """What a viewer chose, except for the prompts."""
+    """The values a viewer has chosen, prompts left out."""
 
     step_list: tuple[int, ...]
     noise_scale: float
@@ -72,7 +72,7 @@ class StaticConditioning:
         self._source: Conditioning | None = None
 
     def load(self, conditioning: Conditioning) -> Conditioning:
-        """Copy `conditioning` to the fixed addresses unless it is there; returns the copy."""
+        """Copy `conditioning` to the fixed addresses, once for each; returns the copy."""
         if self.conditioning is None:
             self.conditioning = conditioning.clone()
         elif self._source is not conditioning:
@@ -94,11 +94,11 @@ class StreamState(Generic[CodecStateT]):
     Args:
         step_cache: its KV cache, one row for each step the model may run.
         first_row: which row of the pool the cache's first one is.
-        codec: what the codec carries.
-        prompts, conditioning: the prompts, and what the model computed of them; a chunk keeps the
+        codec: the codec's state.
+        prompts, conditioning: the prompts, and the model's conditioning on them; a chunk keeps the
             conditioning it was encoded with.
-        prompt_change: new prompts whose embedding may not be there yet.
-        settings: what the viewer chose; `timesteps_I` is its step list on the device, int64.
+        prompt_change: new prompts whose embedding may not be computed yet.
+        settings: the viewer's; `timesteps_I` is its step list on the device, int64.
         noise_scale: of the last chunk, 0-dim float64 on the device.
         last_frame_CHW: the newest frame encoded, in [-1, 1]; None before the first chunk.
         next_chunk: number of the next chunk, counted from 0 for the whole stream.
@@ -125,7 +125,7 @@ class StreamState(Generic[CodecStateT]):
     static_conditioning: StaticConditioning = field(default_factory=StaticConditioning)
 
     def set(self, settings: StreamSettings) -> None:
-        """Change what the viewer chose, from the next chunk on."""
+        """Replace the settings, from the next chunk on."""
         if settings.step_list != self.settings.step_list:
             self.timesteps_I = torch.tensor(settings.step_list, device=self.timesteps_I.device)
         self.settings = settings

@@ -1,13 +1,13 @@
 """A stream's KV cache: row i holds what denoising step i has written.
 
-Each step has a row of its own, because keys and values depend on the noise level they were made at.
-Two cases need care:
+Each step has a row of its own, because keys and values depend on the noise level they were
+computed at. Two cases need care:
 
 - The first chunk of an epoch runs all its steps in row 0, and every row begins as a copy of that.
 - The number of steps may change between chunks. A step that did not run for the chunk before has
   an empty or stale row, so it takes over a copy of the row of the last step that did run. Those
-  keys were made at a higher noise level than its own, as all rows' first slots are, and are
-  replaced as the ring turns.
+  keys were computed at a higher noise level than its own, as those in all rows' first slots are;
+  the ring replaces them in time.
 """
 
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
@@ -25,7 +25,7 @@ class StepCache:
 
     def __init__(self, cache: RollingCache) -> None:
         self.cache = cache
-        self._current_rows = 0  # the first so many hold the chunk before
+        self._current_rows = 0  # how many rows, from the first on, hold the chunk before
 
     def row(self, number: int) -> RollingCache:
         """One row as a cache of its own, on the same memory."""

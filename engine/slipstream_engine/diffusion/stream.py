@@ -1,4 +1,4 @@
-"""One stream of the real pipeline: its stages, and what a viewer may change."""
+"""One stream of the real pipeline: its stages, and changes of its parameters."""
 
 import logging
 import weakref
@@ -33,7 +33,7 @@ FIRST, RESTART, STEADY = "first", "restart", "steady"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Transfers:
-    """The two ways between host and device, shared by all streams."""
+    """The copies from host to device and back; all streams share them."""
 
     upload: Upload
     download: Download
@@ -110,14 +110,14 @@ class DiffusionStream(Generic[CodecStateT]):
             self.state.prompt_change.mixture.result()
 
     def _adopt_prompts(self) -> None:
-        """Head for the new prompts once they are encoded; drop them if that failed."""
+        """Start the change to new prompts once they are encoded; drop them if that failed."""
         change = self.state.prompt_change
         if change is None or not change.mixture.is_ready:
             return
         self.state.prompt_change = None
         try:
             self.state.prompts.start_change(change)
-        except Exception:  # an encoder may throw anything; the stream goes on with its old prompts
+        except Exception:  # whatever the encoder raises, the stream goes on with its old prompts
             logger.exception("prompts could not be encoded: %s", change.mixture.prompts)
 
     @property
@@ -163,9 +163,9 @@ class DiffusionStream(Generic[CodecStateT]):
         clock.record()
         if clean is None:
             return StageTimes()
-        made_THW = i420_from_rgb(self._maker.decode(clean))
+        generated_THW = i420_from_rgb(self._maker.decode(clean))
         clock.record()
-        self._transfers.download.fetch(made_THW, out_THW)
+        self._transfers.download.fetch(generated_THW, out_THW)
         encode_ms, denoise_ms, decode_ms = clock.laps_ms()
         return StageTimes(encode_ms=encode_ms, denoise_ms=denoise_ms, decode_ms=decode_ms)
 

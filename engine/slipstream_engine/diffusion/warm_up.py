@@ -1,4 +1,4 @@
-"""Warming up: blank chunks through throw-away streams, so that no viewer gets the slow ones.
+"""Warming up: grey chunks through throw-away streams, so that no viewer gets the slow ones.
 
 The first chunks of a process are slow: libraries choose kernels, allocators grow, compilers and
 graph recorders do their work.
@@ -14,8 +14,8 @@ import numpy as np
 from slipstream_protocol.frames import Geometry
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_engine.diffusion.admission import MemoryAdmission
 from slipstream_engine.diffusion.cuda_graphs import Compiler
+from slipstream_engine.diffusion.memory_admission import MemoryAdmission
 from slipstream_engine.diffusion.stream import DiffusionStream
 from slipstream_engine.errors import AdmissionError
 
@@ -35,7 +35,7 @@ class WarmUp(Generic[CodecStateT]):
         geometry: of its frames.
         lanes: streams the pipeline has room for.
         cache_slots: latent frames in a full cache row.
-        compiler: says what there is to compile or record.
+        compiler: decides what is compiled or recorded.
         admission: learns how much memory a stream takes.
     """
 
@@ -50,7 +50,7 @@ class WarmUp(Generic[CodecStateT]):
         """Warm up; if the compiled model does not run, go on without a compiler."""
         try:
             self._warm_lanes()
-        except Exception as error:  # a compiler may throw anything; without one it may yet run
+        except Exception as error:  # whatever a compiler raises, eager code may still run
             if not self.compiler.is_active:
                 raise
             logger.exception("the compiled model does not run")

@@ -3,11 +3,11 @@
 A full row evicts in this order (`spec/02` sections 2 and 8):
 
     1. sinks that wait for a refresh, the one added last first: a stack
-    2. the slots behind the pinned ones, one after the other, round and round: a ring
+    2. the slots behind the pinned ones, one after the other and again from the first: a ring
 
-A sink is added to the stack by the adaptive test: the new frame is less like it than a threshold
-allows. The reference keeps both in one list on the host; here they are small integer tensors and
-the test is arithmetic on stored means, so the host never has to wait for the outcome.
+A sink is added to the stack by the adaptive test: the new frame is less similar to it than a
+threshold. The reference keeps both in one list on the host; here they are small integer tensors and
+the test is arithmetic on stored means, so the host never waits for the result.
 
 N layers, R rows, B batch, K slots, F frames, J sinks, P places of the stack, S tokens, H heads, D
 head dim, C = 2 * H * D.
@@ -29,9 +29,9 @@ class EvictionPolicy:
     """The order of eviction for every layer and row of a cache.
 
     Attributes:
-        head_NR: how far the ring has turned: which of its slots is overwritten next.
+        head_NR: the ring's slot that is overwritten next, counted from its first one.
         pending_NRP: the stack of sinks to refresh, from the bottom up.
-        pending_count_NR: its height; what lies above is never read.
+        pending_count_NR: its height; entries above it are never read.
         mean_NRKC: mean key and value of every slot, so that the test need not read the cache.
     """
 

@@ -1,4 +1,4 @@
-"""Where a chunk stands in its cache row: pure arithmetic on the number of frames before it.
+"""The position of a chunk in its cache row, computed from the number of frames before it.
 
 Nothing here is state. Position, length and (while a row fills) the slot of a chunk follow from how
 many latent frames came before it since the cache was last empty (the epoch), so the host knows

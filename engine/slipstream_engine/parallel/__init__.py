@@ -1,1 +1,1 @@
-"""One model over several devices: pipeline_partition.py assigns transformer blocks to ranks."""
+"""One model over several devices: `pipeline_partition.py` assigns transformer blocks to ranks."""

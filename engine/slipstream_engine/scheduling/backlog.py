@@ -1,7 +1,7 @@
 """All streams' chunks on one device, and the rules by which they move. Pure.
 
-A chunk is dropped as a whole and only before it is begun. The stream's state has then never met it,
-as if the camera had not sent it; a chunk once begun is carried to its end.
+A chunk is dropped as a whole and only before it is begun: it has not changed its stream's state
+then, as if the camera had not sent it. A chunk that is begun is always finished.
 """
 
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ class Backlog:
         self._batches = 0
 
     def open(self, stream: int, *, period_ns: int) -> None:
-        """Make room for a stream whose chunks will come `period_ns` apart.
+        """Add a stream whose chunks will come `period_ns` apart.
 
         Raises:
             ValueError: if the stream is open or the period is not positive.
@@ -47,7 +47,7 @@ class Backlog:
         self.queues[stream] = StreamQueue(stream, period_ns)
 
     def close(self, stream: int) -> None:
-        """Forget a stream: its chunks are dropped, and the result of a running pass is ignored."""
+        """Remove a stream: its chunks are dropped, and the result of a running pass is ignored."""
         queue = self.queues.pop(stream, None)
         if queue is None:
             return
@@ -56,17 +56,17 @@ class Backlog:
             self._drop(chunk, DropCause.CLOSED)
 
     def hold(self, stream: int) -> None:
-        """The stream has no room for output: decode nothing of it, begin nothing of it."""
+        """The stream has no free output slot: none of its chunks is begun or decoded."""
         self.queues[stream].is_held = True
 
     def release(self, stream: int) -> None:
-        """The stream has room for output again."""
+        """The stream has a free output slot again."""
         self.queues[stream].is_held = False
 
     def offer(
         self, stream: int, chunk: int, *, now_ns: int, deadline_ns: int, shape: ChunkShape
     ) -> None:
-        """A chunk waits to be begun; one that waited before it is dropped.
+        """Add a chunk that waits to be begun; one that still waits is dropped for it.
 
         Raises:
             ValueError: if the chunk is not newer than all before it.
@@ -93,12 +93,12 @@ class Backlog:
         self._drop(chunk, DropCause.OVERDUE)
 
     def take_dropped(self) -> list[DroppedChunk]:
-        """What has been dropped since the last call."""
+        """The chunks dropped since the last call."""
         dropped, self._dropped = self._dropped, []
         return dropped
 
     def begin(self, chunks: Iterable[QueuedChunk]) -> Batch:
-        """Let the next stage of each of `chunks` run, as one batch; they are of one kind."""
+        """Start the next stage of each of `chunks`, which are of one kind, as one batch."""
         chosen = tuple(chunks)
         for chunk in chosen:
             if not chunk.is_begun:
@@ -119,7 +119,7 @@ class Backlog:
         return Batch(number=self._batches, kind=kind, items=items)
 
     def is_last(self, batch: Batch) -> bool:
-        """Whether nothing is left to run after a batch that is running, as things stand."""
+        """Whether nothing is left to run, at present, after a batch that is running."""
         chunks = self._running[batch.number]
         if any(chunk.position + 1 < len(chunk.plan.kinds) for chunk in chunks):
             return False

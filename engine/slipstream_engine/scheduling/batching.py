@@ -1,4 +1,4 @@
-"""Who shares the next pass: as many as cost no deadline that a smaller pass would keep. Pure.
+"""Which chunks share a pass: as many as make no chunk late that a smaller pass would not. Pure.
 
 Throughout, `slack_ns` of a chunk is the time until its deadline less what it still takes alone,
 with caution; `lone_pass_ns` is what the pass in question takes with one member, with caution.
@@ -65,7 +65,7 @@ class Batcher:
             chunks: all there are, for their deadlines.
 
         Returns:
-            the members of the encoding pass; empty where the head had better go on alone.
+            the members of the encoding pass; empty where the head should run alone.
         """
         step_kind = head.kind
         if step_kind.stage is not Stage.DENOISE or is_starving(head):

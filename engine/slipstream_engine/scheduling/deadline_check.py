@@ -1,4 +1,4 @@
-"""How long chunks still take by the latency model, alone or together, and who is in time. Pure."""
+"""How long chunks still take by the latency model, and whether they will be in time. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ _TRUSTED_SAMPLES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemainingTime:
-    """What a chunk still takes from one of its stages on.
+    """The time a chunk still takes from one of its stages on.
 
     Args:
         mean_ns: if each of its passes is run for it alone.
-        variance_ns2: of that, the noise of one pass being independent of the next's.
+        variance_ns2: of that time; the noise of passes is taken to be independent.
         cautious_ns: `mean_ns` and as many standard deviations as the forecast is cautious.
         shareable_ns: the part of `mean_ns` that all members of a pass pay only once.
     """
@@ -29,7 +29,7 @@ class RemainingTime:
 
 @dataclass(slots=True)
 class _RemainingParts:
-    """What a chunk still takes, apart by what it can share: its steps, but not encode and decode.
+    """The same time in parts: the steps can share passes, encode and decode cannot.
 
     Args:
         encode_ns, encode_ns2: mean and variance of its encoding; 0 where that is done.
@@ -47,7 +47,7 @@ class _RemainingParts:
 
 
 class Forecast:
-    """Remaining times by the latency model, worked out once between two observations.
+    """Remaining times by the latency model, cached until the next observation.
 
     Args:
         latency: the model.
@@ -67,7 +67,7 @@ class Forecast:
         self._parts.clear()
 
     def remaining(self, plan: StagePlan) -> list[RemainingTime]:
-        """What a chunk of `plan` still takes, by its position."""
+        """The time that a chunk of `plan` still takes, by its position."""
         times = self._times.get(plan)
         if times is None:
             times = self._times[plan] = self._remaining_times(plan)
@@ -93,11 +93,12 @@ class Forecast:
         return whole.mean_ns - whole.shareable_ns * (1 - 1 / items)
 
     def all_in_time(self, chunks: Iterable[QueuedChunk], now_ns: int) -> bool:
-        """Whether all these would make their deadlines, served together.
+        """Whether all of `chunks` would make their deadlines if they shared passes.
 
-        First those not begun are encoded. Then come rounds in which each chunk that has steps left
-        takes one, in a pass shared with all of its kind. A chunk is decoded when its last step is
-        done, before the next round. A chunk that is lost already takes its time but is not judged.
+        Chunks that are not begun are encoded first. Then come rounds in which each chunk with steps
+        left takes one, in a pass shared with all of its kind. A chunk is decoded after its last
+        step, before the next round. A chunk that is late already takes its time, too, but its
+        deadline does not count.
         """
         work = [(self._remaining_parts(chunk.plan, chunk.position), chunk) for chunk in chunks]
         work.sort(key=_order_of_decoding)

@@ -7,10 +7,10 @@ whose finished chunks occupy all of its output slots is held until one has been 
     flow.occupy(stream, chunk, slot)  # with each offer to the policy
     batch = policy.next_batch(now_ns)
     flow.credits_before(batch)  # then run it
-    flow.on_encoded(stream, chunk)  # or on_output, or on_dropped: what became of each chunk
+    flow.on_encoded(stream, chunk)  # or on_output, or on_dropped: one of them for each chunk
     flow.on_output_read(stream)
 
-Whoever drives it passes on the credits that its methods return, at once and in order.
+The caller sends on the credits that its methods return, at once and in order.
 """
 
 from slipstream_engine.scheduling.input_credits import Credit, CreditQueue
@@ -22,7 +22,7 @@ class FlowControl:
     """The input slots and the holds of all streams of one device.
 
     Args:
-        policy: of that device; it says when a stream's next chunk is wanted, and is told which
+        policy: of that device; it decides when a stream's next chunk is wanted, and learns which
             streams are held.
     """
 
@@ -36,7 +36,7 @@ class FlowControl:
         self._occupied_slots[stream, chunk] = slot
 
     def close(self, stream: int) -> None:
-        """Forget a stream: its slots are its owner's again without a credit."""
+        """Forget a stream: no credits are due for its slots."""
         self._late_credits.remove_stream(stream)
         for key in [key for key in self._occupied_slots if key[0] == stream]:
             del self._occupied_slots[key]

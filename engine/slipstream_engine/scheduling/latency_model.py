@@ -1,14 +1,14 @@
 """How long a forward pass takes, learnt while it runs. Pure.
 
 A pass over `items` micro-steps takes about `L(items) = base + per_item * items` (launches and
-weight traffic, then arithmetic). Both numbers are followed by a two-state Kalman filter per kind of
-pass, made to live on a shared machine: an innovation counts only up to a few standard deviations,
-so one sample ten times too long hardly shows; three such in a row on the same side are a machine
-that has changed, and are followed at once; and no observation whatever moves any L(items) by more
+weight traffic, then arithmetic). A two-state Kalman filter for each kind of pass estimates both
+numbers, robustly, as machines are shared. An innovation is clipped at a few standard deviations, so
+one sample ten times too long hardly counts. Three clipped ones in a row on the same side mean that
+the machine has changed, and the filter follows at once. No observation moves any L(items) by more
 than `MAX_MOVE` of itself.
 
 A slower clock stretches both numbers alike, so most of the drift the filter allows for is common:
-what is seen at one batch size corrects the others too.
+an observation at one batch size corrects the others, too.
 """
 
 from collections.abc import Hashable, Mapping
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 MAX_MOVE = 0.25  # share of itself that one observation may move any prediction
 _CLIP_SIGMAS = 2.5
 _SHIFT_AFTER = 3  # clipped innovations in a row on one side: the machine has changed
-_SHIFT = 0.5  # how far it may have, as a share
+_SHIFT = 0.5  # how far it may have changed, as a share
 _COMMON_DRIFT = 0.01  # per observation, of both numbers together
 _OWN_DRIFT = 0.004  # per observation, of each alone
 _FIRST_SPREAD = 0.2

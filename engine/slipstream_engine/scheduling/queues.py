@@ -1,4 +1,4 @@
-"""One stream's chunks on a device: where each is, and which stages could run now. Pure.
+"""One stream's chunks on a device, their positions, and the stages that could run now. Pure.
 
 A chunk passes `encode, step 0, ..., step n-1, decode`. A micro-step reads and writes only what
 belongs to (stream, stage), so it depends on the stage before it and on the same stage of the
@@ -30,7 +30,8 @@ class QueuedChunk:
         queue: of its stream.
         number: of the chunk, rising within its stream.
         deadline_ns: when it should be ready.
-        paced_deadline_ns: its deadline in the order of service, see `StreamQueue.pace`.
+        paced_deadline_ns: its deadline in the order of service, by the method of that name in
+            `StreamQueue`.
         plan: the stages of its `shape`.
         position: of its next stage in the plan, or of the one that runs.
         is_begun: it is in flight; until then it waits, and may be dropped.
@@ -99,8 +100,8 @@ class StreamQueue:
         last_deadline_ns, last_offer_ns: the deadline of the newest chunk, and when it came.
         earliest_paced_ns: the next chunk's paced deadline is not before this.
         passed_over_batches: decisions in a row at which it had work and none was chosen.
-        is_held: it has no room for output.
-        is_closed: it is forgotten, though a pass with one of its chunks may still run.
+        is_held: it has no free output slot.
+        is_closed: it is closed, though a pass with one of its chunks may still run.
     """
 
     __slots__ = (
@@ -150,7 +151,7 @@ class StreamQueue:
         return youngest.position > FIRST_STEP_POSITION or youngest.kind.stage is Stage.DECODE
 
     def observe_deadline(self, deadline_ns: int) -> None:
-        """Follow the distance of the chunks by that of their deadlines: `gap_ns`, `period_ns`."""
+        """Update `gap_ns` and `period_ns` by the distance of this deadline to the one before."""
         if self.last_deadline_ns is not None:
             longest_ns = _LONGEST_GAP_PERIODS * self.period_ns
             gap_ns = min(deadline_ns - self.last_deadline_ns, longest_ns)
@@ -165,12 +166,12 @@ class StreamQueue:
         return 0.0 if is_busy else now_ns - self.last_offer_ns
 
     def paced_deadline_ns(self, deadline_ns: int) -> int:
-        """A chunk's place in the order of service.
+        """A chunk's deadline in the order of service.
 
-        Its deadline, but not sooner than a promised period after the chunk begun before it: a
-        stream that sends faster than it promised is late in its own queue and in nobody else's.
-        It is `_MAX_LEAD_PERIODS` late at most, or it would pay for an hour alone with an hour in
-        company.
+        It is at least a promised period after that of the chunk begun before it: a stream that
+        sends faster than promised delays its own chunks only. It is at most `_MAX_LEAD_PERIODS`
+        after the chunk's own deadline: a stream that was ahead for a long time, while it was alone,
+        must not wait as long once other streams come.
         """
         latest_ns = deadline_ns + _MAX_LEAD_PERIODS * self.promised_period_ns
         return min(max(deadline_ns, self.earliest_paced_ns), latest_ns)
@@ -186,7 +187,7 @@ class StreamQueue:
         self.earliest_paced_ns = chunk.paced_deadline_ns + self.promised_period_ns
 
     def ready(self) -> list[QueuedChunk]:
-        """The chunks whose next stage could run now, oldest first.
+        """Find the chunks whose next stage could run now, oldest first.
 
         A chunk's next stage is free once the chunk before it has moved on to a later one. All
         chunks in flight have one shape, hence one plan, so their positions can be compared.

@@ -1,7 +1,7 @@
 """Which micro-steps run next: earliest deadline first, batched as far as deadlines allow. Pure.
 
 The order of micro-steps does not change the frames, for a step depends on its own cache alone; so
-the order is free, and is chosen anew at each decision:
+the scheduler may choose any order:
 
 * The head is the ready micro-step whose chunk has the earliest deadline.
 * Others of its kind join its pass, in order of deadline, as long as no chunk that would make its
@@ -47,7 +47,7 @@ CAUTION = 0.5
 
 
 class SchedulingPolicy(Protocol):
-    """What drives a device: the scheduler, and what it is compared with in simulation."""
+    """A rule for the order of passes: the scheduler's, or one it is compared with in simulation."""
 
     def open(self, stream: int, *, period_ns: int) -> None: ...
     def hold(self, stream: int) -> None: ...
@@ -98,19 +98,19 @@ class Scheduler:
         self._now_ns = 0  # of the last call that passed the time
 
     def open(self, stream: int, *, period_ns: int) -> None:
-        """Make room for a stream; see `Backlog.open`."""
+        """Add a stream; see `Backlog.open`."""
         self._backlog.open(stream, period_ns=period_ns)
 
     def close(self, stream: int) -> None:
-        """Forget a stream; see `Backlog.close`."""
+        """Remove a stream; see `Backlog.close`."""
         self._backlog.close(stream)
 
     def hold(self, stream: int) -> None:
-        """The stream has no room for output: decode and begin nothing of it."""
+        """The stream has no free output slot: none of its chunks is begun or decoded."""
         self._backlog.hold(stream)
 
     def release(self, stream: int) -> None:
-        """The stream has room for output again."""
+        """The stream has a free output slot again."""
         self._backlog.release(stream)
 
     def offer(
@@ -136,8 +136,8 @@ class Scheduler:
         """When the stream is to send its next chunk.
 
         Frames stay freshest at the camera, so by default only when the device runs out of work.
-        Where passes are shared and the device is full, the next chunk had better be at hand to
-        share them: with the chunk before it where no other stream could, else with the others.
+        Where passes are shared and the device is full, the next chunk should be on the device
+        early, to share passes with the chunk before it or, better, with other streams' chunks.
         """
         shape = self._backlog.queues[stream].shape
         if shape is None or not shape.steps or self._max_batch < 2:
@@ -151,11 +151,11 @@ class Scheduler:
         return Prefetch.AFTER_ENCODE if shape.steps > 1 else Prefetch.ON_IDLE
 
     def take_dropped(self) -> list[DroppedChunk]:
-        """What has been dropped since the last call."""
+        """The chunks dropped since the last call."""
         return self._backlog.take_dropped()
 
     def next_batch(self, now_ns: int) -> Batch | None:
-        """What to run now, or None where there is nothing."""
+        """The batch to run now, or None if there is nothing to run."""
         self._now_ns = now_ns
         chunks, ready = self._survey(now_ns)
         ready = self._startable(chunks, ready, now_ns)
@@ -216,7 +216,7 @@ class Scheduler:
     def _startable(
         self, chunks: list[QueuedChunk], ready: list[QueuedChunk], now_ns: int
     ) -> list[QueuedChunk]:
-        """The ready chunks without those that are better not begun yet.
+        """The ready chunks, without those that should not be begun yet.
 
         A chunk begins only if it and all in flight would be in time, in order of deadline and
         sharing their steps. One that does not begin waits until there is room, a newer one comes

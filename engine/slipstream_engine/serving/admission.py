@@ -1,4 +1,4 @@
-"""Opening streams: those that the device can serve beside the ones it serves already."""
+"""Opens the streams that the device can serve beside those it serves already."""
 
 from collections.abc import Collection
 from typing import Generic, TypeVar
@@ -15,7 +15,7 @@ ChunkT = TypeVar("ChunkT")
 
 
 class StreamAdmission(Generic[ChunkT]):
-    """Opens streams of a pipeline, or says why not and when to try again.
+    """Opens streams of a pipeline, or refuses them with a reason and a time to try again.
 
     Args:
         pipeline: opens the streams.
@@ -33,13 +33,28 @@ class StreamAdmission(Generic[ChunkT]):
         self._period_ns = period_ns
         self._turnover = TurnoverEstimator(since_ns=now_ns())
 
-    def open(self, message: OpenStream, taken_lanes: Collection[int]) -> PipelineStream[ChunkT]:
-        """A new stream. The first one is opened whatever its load.
+    def open(
+        self, message: OpenStream, taken_lanes: Collection[int]
+    ) -> PipelineStream[ChunkT] | StreamRefused:
+        """Open a stream; the first one is opened whatever its load.
 
-        Raises:
-            AdmissionError: if there is no room for it now.
-            ValueError: if its lane is taken or does not exist, or a parameter is out of range.
+        Returns:
+            The stream, or the answer that refuses it. No exception leaves this method: one would
+            keep alive the frames it was raised in, and so the tensors of the refused stream.
         """
+        try:
+            return self._open(message, taken_lanes)
+        except AdmissionError as error:
+            wait_s = self._turnover.wait_s(now_ns())
+            return StreamRefused(lane=message.lane, reason=str(error), retry_after_s=wait_s)
+        except ValueError as error:
+            return StreamRefused(lane=message.lane, reason=str(error), retry_after_s=0.0)
+
+    def on_closed(self) -> None:
+        """A stream is closed: refusals estimate by this when a lane may become free."""
+        self._turnover.on_departure(now_ns())
+
+    def _open(self, message: OpenStream, taken_lanes: Collection[int]) -> PipelineStream[ChunkT]:
         if message.lane in taken_lanes or not 0 <= message.lane < self._lanes:
             raise ValueError(f"lane {message.lane} is taken or not one of {self._lanes}")
         stream = self._pipeline.open(message.parameters)
@@ -51,16 +66,3 @@ class StreamAdmission(Generic[ChunkT]):
                 stream.close()
                 raise AdmissionError(admission.reason)
         return stream
-
-    def refusal(self, message: OpenStream, error: AdmissionError | ValueError) -> StreamRefused:
-        """The answer to a request that `open` has refused."""
-        may_succeed_later = isinstance(error, AdmissionError)
-        return StreamRefused(
-            lane=message.lane,
-            reason=str(error),
-            retry_after_s=self._turnover.wait_s(now_ns()) if may_succeed_later else 0.0,
-        )
-
-    def on_closed(self) -> None:
-        """A stream is closed: refusals estimate by this when a lane may become free."""
-        self._turnover.left(now_ns())

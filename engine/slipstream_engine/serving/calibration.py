@@ -1,4 +1,4 @@
-"""Measures what a warm pipeline's passes take, so that streams can be admitted from the start."""
+"""Measures a warm pipeline's passes, so that streams can be admitted by load from the start."""
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable
@@ -16,7 +16,7 @@ from slipstream_engine.serving.pipeline_protocol import Pipeline
 
 CHUNKS = 4  # the first one is of another level; three samples of a kind are trusted
 _GREY = 128
-_BASE_SHARE = 0.2  # of a lone pass: the part taken to be shared before larger ones are seen
+_BASE_SHARE = 0.2  # of a lone pass: the part taken to be shared before larger ones are observed
 _DEFAULT_PASS_NS = 10 * NS_PER_MS
 
 ResultT = TypeVar("ResultT")

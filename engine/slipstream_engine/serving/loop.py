@@ -20,12 +20,12 @@ from slipstream_protocol.messages import (
     Stop,
     StreamClosed,
     StreamOpened,
+    StreamRefused,
     ToEngine,
     Update,
     UpdateRefused,
 )
 
-from slipstream_engine.errors import AdmissionError
 from slipstream_engine.scheduling.flow_control import FlowControl
 from slipstream_engine.scheduling.input_credits import Credit
 from slipstream_engine.scheduling.latency_model import LatencyModel
@@ -61,7 +61,7 @@ class Loop(Generic[ChunkT]):
         arena: of the pipeline's geometry.
         age_target_ns: a chunk should be finished before its oldest frame is older. Each stream is
             promised a chunk in half of that: one is collected while the one before is generated.
-        latency: what has been learnt of this pipeline so far, see `serving/calibration.py`.
+        latency: has observed passes of this pipeline, see `serving/calibration.py`.
         note: added to the pipeline's own note, for people.
     """
 
@@ -118,12 +118,12 @@ class Loop(Generic[ChunkT]):
     # ---- from the server
 
     def _read(self, wait_s: float | None) -> None:
-        """Read and obey what has come; wait so long for the first message, or without end."""
+        """Handle the messages that have come; wait up to `wait_s` for the first, None: for ever."""
         for _ in range(_READ_AT_ONCE):
             message = self._channel.receive(wait_s)
             if message is None:
                 return
-            self._obey(message)
+            self._handle(message)
             wait_s = 0.0
 
     def _wait_s(self, *, is_busy: bool) -> float | None:
@@ -132,7 +132,7 @@ class Loop(Generic[ChunkT]):
         is_waiting = any(stream.in_flight for stream in self._streams.values())
         return _POLL_S if is_waiting else None
 
-    def _obey(self, message: ToEngine) -> None:
+    def _handle(self, message: ToEngine) -> None:
         match message:
             case OpenStream():
                 self._open(message)
@@ -151,10 +151,9 @@ class Loop(Generic[ChunkT]):
 
     def _open(self, message: OpenStream) -> None:
         lane = message.lane
-        try:
-            pipeline_stream = self._admission.open(message, self._streams)
-        except (AdmissionError, ValueError) as error:
-            self._channel.send(self._admission.refusal(message, error))
+        pipeline_stream = self._admission.open(message, self._streams)
+        if isinstance(pipeline_stream, StreamRefused):
+            self._channel.send(pipeline_stream)
             return
         outputs = Slots(self._arena.layout.out_slots, owned=True)
         self._streams[lane] = StreamSlot(

@@ -1,4 +1,4 @@
-"""What the loop needs of a pipeline.
+"""The interface of pipelines, as the loop uses it.
 
 A stream's work for a chunk is `encode`, `shape.steps` times `denoise`, `decode`. The loop may let
 the stages of several chunks alternate, as `scheduling/queues.py` allows: the frames do not depend
@@ -61,7 +61,7 @@ class PipelineStream(Protocol[ChunkT]):
         ...
 
     def close(self) -> None:
-        """Free all it holds; nothing else may be called after it."""
+        """Free its memory; no other method may be called after it."""
         ...
 
 
@@ -109,7 +109,7 @@ class Pipeline(Protocol[ChunkT]):
         ...
 
     def warm_up(self) -> None:
-        """Do once, on a throw-away stream, whatever is slow the first time."""
+        """Run throw-away streams, so that no viewer meets what is slow the first time."""
         ...
 
     def open(self, parameters: Parameters) -> PipelineStream[ChunkT]:

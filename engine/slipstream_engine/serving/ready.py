@@ -1,4 +1,4 @@
-"""What the engine reports of itself when it begins to serve."""
+"""The message with which the engine announces what it serves."""
 
 from typing import Any
 

@@ -97,7 +97,7 @@ def run_simulate(arguments: argparse.Namespace) -> int:
             slow_down=arguments.slow_down,
             seconds=arguments.seconds,
             seed=arguments.seed,
-            waits_for_credit=arguments.asked,
+            waits_for_credit=arguments.waits_for_credit,
         )
         print(
             f"{arguments.device} x {scenario.gpus}, {scenario.streams} streams of "
@@ -147,7 +147,10 @@ def add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--suite", action="store_true", help="the cases of the README; only with seconds and plot"
     )
     parser.add_argument(
-        "--asked", action="store_true", help="frames wait for credits, as the server's do"
+        "--asked",
+        dest="waits_for_credit",
+        action="store_true",
+        help="frames wait for credits, as the server's do",
     )
     parser.add_argument("--plot", type=Path, help="write B and misses over time to this PNG")
     parser.set_defaults(run=run_simulate)

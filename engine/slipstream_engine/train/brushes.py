@@ -1,4 +1,4 @@
-"""What the teachers paint with: tones, lines, even areas, colour ramps and cells.
+"""Image operations of the teachers: tones, lines, even areas, colour ramps and cells.
 
 Pictures are RGB float32 `[H, W, 3]` in [0, 1]; tones and lines are `[H, W]`.
 """
@@ -29,7 +29,7 @@ def edges(picture: Picture, *, sigma_px: float = 1.0, gain: float = 4.0) -> Pict
 
 
 def lines(picture: Picture, *, sigma_px: float = 1.2, gain: float = 14.0) -> Picture:
-    """Dark pen lines in [0, 1], `[H, W]`: where it is darker than its surroundings, or steep."""
+    """Dark pen lines in [0, 1], `[H, W]`: where it is darker than its surroundings, or at edges."""
     soft = blur(grey(picture), sigma_px)
     dark = np.clip(gain * (blur(soft, 2.2 * sigma_px) - soft), 0, 1)
     steep = np.clip(edges(picture, sigma_px=sigma_px, gain=7.0) - 0.15, 0, 1)
@@ -37,7 +37,7 @@ def lines(picture: Picture, *, sigma_px: float = 1.2, gain: float = 14.0) -> Pic
 
 
 def press(picture: Picture) -> Picture:
-    """The tone evened out as for printing with few inks, `[H, W]`: faces stay readable."""
+    """The tone with local contrast raised, as for printing with few inks, `[H, W]`."""
     tone = blur(grey(picture), 1.3)
     local = tone - blur(tone, 14.0)
     return np.asarray(np.clip(0.56 + 1.7 * local + 0.55 * (tone - 0.5), 0, 1), np.float32)
@@ -51,7 +51,7 @@ def flat(picture: Picture) -> Picture:
 
 
 def ramp(value: Picture, *stops: tuple[float, tuple[float, float, float]]) -> Picture:
-    """A colour for each value by straight lines between `stops` (position, colour)."""
+    """A colour for each value, interpolated linearly between `stops` (position, colour)."""
     at = [position for position, _ in stops]
     channels = [np.interp(value, at, [colour[c] for _, colour in stops]) for c in range(3)]
     return np.stack(channels, axis=-1).astype(np.float32)
@@ -66,13 +66,13 @@ def posterise(value: Picture, levels: int, softness: float = 0.25) -> Picture:
 
 
 def saturate(picture: Picture, factor: float) -> Picture:
-    """Colours `factor` times as far from their grey."""
+    """Change saturation: colours are moved `factor` times as far from their grey."""
     middle = grey(picture)[..., None]
     return np.asarray(np.clip(middle + factor * (picture - middle), 0, 1), np.float32)
 
 
 def mix(under: Picture, over: Picture | tuple[float, float, float], cover: Picture) -> Picture:
-    """`over` laid on `under` where `cover` `[H, W]` is one."""
+    """Blend: `over` where `cover` `[H, W]` is one, `under` where it is zero."""
     cover = cover[..., None]
     return np.asarray(under * (1 - cover) + np.asarray(over, np.float32) * cover, np.float32)
 
@@ -85,7 +85,7 @@ def cells(picture: Picture, size_px: int) -> Picture:
 
 
 def tile(small: Picture, size_px: int) -> Picture:
-    """A cell of even colour for each pixel of `small`."""
+    """Enlarge: each pixel of `small` becomes a cell of that colour."""
     return small.repeat(size_px, axis=0).repeat(size_px, axis=1)
 
 

@@ -91,7 +91,7 @@ def run_train_tiny(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         reason = "stopped; the same command goes on from the last checkpoint"
     else:
-        print(f"train-tiny: what was made lies in {arguments.weights or arguments.out}")
+        print(f"train-tiny: the results are in {arguments.weights or arguments.out}")
         return 0
     print(f"train-tiny {stage}: {reason}", file=sys.stderr)
     return 1

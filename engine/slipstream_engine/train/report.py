@@ -141,7 +141,7 @@ def tint_section(scores: Sequence[TintScore], listed: Sequence[str]) -> Section:
     return Section(
         title="Colours",
         lines=(
-            "A colour tints whatever it is said with, or the camera's own picture. PSNR is to the",
+            "A colour tints the style beside it, or the camera's own picture. PSNR is to the",
             "teacher's tinted picture, gain over the teacher's own without the colour: what a",
             "model would reach that draws perfectly and does not hear the word. Means over the",
             "clips.",

@@ -1,7 +1,6 @@
-"""Moving scenes to learn from: a camera over pictures and clips, drawn talking heads, shapes.
+"""Moving scenes for training: a camera over pictures and clips, drawn talking heads, shapes.
 
-Frames are RGB float32 `[T, H, W, 3]` in [0, 1]. Everything follows from the generator that is
-handed in.
+Frames are RGB float32 `[T, H, W, 3]` in [0, 1]. The random generator passed in decides everything.
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from slipstream_engine.train.sources import Frames, PictureSource, load_pictures
 
 Clip = NDArray[np.float32]
 
-STILL_SHARE = 0.25  # a webcam's picture mostly stands still, and must stay so
+STILL_SHARE = 0.25  # of clips: a webcam's picture is mostly still, and its output must be, too
 SPEEDS = (0.0, 0.003, 0.01, 0.03)  # of a camera move, in widths a frame
 SPEED_SHARES = (0.1, 0.3, 0.35, 0.25)
 
@@ -30,7 +29,7 @@ class Footage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """Of the clips to make."""
+    """The size of the clips to generate."""
 
     frames: int
     width_px: int
@@ -57,7 +56,7 @@ def travel(material: Footage, size: Size, rng: np.random.Generator) -> Clip:
     velocity = speed_px * np.array([np.cos(heading), np.sin(heading)])
     zoom_rate, turn_rate = rng.normal(0, [0.006, 0.004]) * min(1.0, 300 * speed_px / width)
     turn = rng.normal(0, 0.12)
-    first, stride = _play(material.frames.shape[0], size.frames, rng)
+    first, stride = _frame_range(material.frames.shape[0], size.frames, rng)
     flip = rng.random() < 0.5
     clip = []
     for t in range(size.frames):
@@ -70,8 +69,8 @@ def travel(material: Footage, size: Size, rng: np.random.Generator) -> Clip:
     return moving[:, :, ::-1] if flip else moving
 
 
-def _play(available: int, frames: int, rng: np.random.Generator) -> tuple[int, int]:
-    """First frame and stride to play a source by; a picture stands still."""
+def _frame_range(available: int, frames: int, rng: np.random.Generator) -> tuple[int, int]:
+    """First frame and stride in a source; a source with too few frames is shown as a still."""
     if available < frames:
         return 0, 0
     stride = int(rng.integers(1, min(3, (available - 1) // max(1, frames - 1)) + 1))
@@ -81,7 +80,7 @@ def _play(available: int, frames: int, rng: np.random.Generator) -> tuple[int, i
 def _view(
     frame: Frames, middle: NDArray[np.float64], scale: float, turn: float, size: Size
 ) -> Clip:
-    """What a camera at `middle` sees, `scale` source pixels to one of its own."""
+    """The picture of a camera at `middle`; one of its pixels is `scale` source pixels wide."""
     picture = frame.astype(np.float32) / 255
     if scale > 1.2:  # a plain warp would alias
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.45 * scale), np.float32)
@@ -109,9 +108,9 @@ def talking_head(backdrop: Footage, size: Size, rng: np.random.Generator) -> Cli
     """A drawn person before a webcam: head, hair, shoulders, eyes and a mouth that move."""
     behind = travel(backdrop, size, rng)
     blur_px = rng.uniform(0.3, 5.0)
-    reach = size.height_px
-    radius = reach * rng.uniform(0.17, 0.3)
-    home = np.array([size.width_px * rng.uniform(0.35, 0.65), reach * rng.uniform(0.38, 0.52)])
+    height = size.height_px
+    radius = height * rng.uniform(0.17, 0.3)
+    home = np.array([size.width_px * rng.uniform(0.35, 0.65), height * rng.uniform(0.38, 0.52)])
     sway = rng.uniform(0, 0.25) * radius
     phases, rates = rng.uniform(0, 6.28, 4), rng.uniform(0.05, 0.6, 4)
     skin = np.array([0.93, 0.74, 0.62]) * rng.uniform(0.35, 1.05) + rng.normal(0, 0.02, 3)

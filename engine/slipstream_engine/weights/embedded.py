@@ -43,7 +43,7 @@ def check_embedded(folder: Path = WEIGHTS) -> None:
     files = (CODEC_FILE, DIT_FILE, TEXT_FILE)
     if absent := [name for name in files if not (folder / name).is_file()]:
         raise CheckpointError(
-            f"preset tiny needs {', '.join(absent)} in {folder}, install the package anew"
+            f"preset tiny needs {', '.join(absent)} in {folder}, reinstall the package"
         )
 
 
@@ -54,7 +54,7 @@ def load_text(path: Path, *, like: torch.Tensor) -> TinyText:
         CheckpointError: if the file is missing or not of this encoder.
     """
     if not path.is_file():
-        raise CheckpointError(f"there are no words at {path}, install the package anew")
+        raise CheckpointError(f"there is no vocabulary at {path}, reinstall the package")
     with safe_open(path, framework="pt") as opened:
         metadata = opened.metadata()
     try:

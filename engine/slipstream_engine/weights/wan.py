@@ -12,7 +12,7 @@ from slipstream_engine.checkpoints.loader import check_checkpoint, load_module
 from slipstream_engine.codec.hybrid import CodecName, CodecSides, HybridCodec, LatentStatistics
 from slipstream_engine.codec.protocol import Codec
 from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
-from slipstream_engine.conditioning.umt5_encoder import Umt5Files, Umt5Text
+from slipstream_engine.conditioning.umt5_text import Umt5Files, Umt5Text
 from slipstream_engine.conditioning.worker import TextWorker
 from slipstream_engine.config import EngineConfig, Preset
 from slipstream_engine.diffusion.pipeline import ModelBundle

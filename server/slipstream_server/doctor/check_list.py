@@ -7,7 +7,7 @@ from slipstream_server.config import ServerConfig
 from slipstream_server.doctor import engine as engine_checks
 from slipstream_server.doctor import machine, media, media_ports, network, stun_turn
 from slipstream_server.doctor.finding import Check, Finding
-from slipstream_server.ice.gathering import ice_servers
+from slipstream_server.ice.ice_servers import ice_servers
 from slipstream_server.ice.turn_providers import configured_providers
 
 _QUICK_S = 10.0

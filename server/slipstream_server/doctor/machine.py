@@ -71,7 +71,7 @@ async def check_shared_memory(config: ServerConfig) -> Finding:
         arena = Arena.create(layout)
     except OSError as error:
         return fail(
-            f"{layout.total_bytes // _MIB} MiB of {kind} cannot be had: {error.strerror}",
+            f"{layout.total_bytes // _MIB} MiB of {kind} cannot be reserved: {error.strerror}",
             "raise the memory limit, or allow memfd_create in the container's seccomp profile",
         )
     slot_THW = arena.input(0, 0)

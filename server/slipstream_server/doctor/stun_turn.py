@@ -14,7 +14,8 @@ from aioice import stun, turn
 from aiortc.rtcicetransport import parse_stun_turn_uri
 
 from slipstream_server.doctor.finding import Finding, fail, ok, warn
-from slipstream_server.ice.gathering import GATHER_S, IceServer
+from slipstream_server.ice.gathering import GATHER_S
+from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.ice.turn_providers import HostedTurnRefused, Provider, fetch
 
 STUN_ANSWER_S = 5.0

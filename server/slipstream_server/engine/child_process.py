@@ -17,7 +17,7 @@ LONGEST_DELAY_S = 30.0
 SAME_FAILURE_DELAY_S = 300.0
 SAME_FAILURES_MAX = 5  # starts that fail for one reason before the long delay
 _STEADY_S = 10.0  # a child that has served for longer is restarted after the first delay
-_LEAVE_S = 2.0
+_EXIT_S = 2.0
 
 ResultT = TypeVar("ResultT")
 
@@ -115,7 +115,7 @@ class RestartingChild:
             self.restarts += 1
 
 
-async def terminate(process: asyncio.subprocess.Process, *, patience_s: float = _LEAVE_S) -> None:
+async def terminate(process: asyncio.subprocess.Process, *, patience_s: float = _EXIT_S) -> None:
     """Wait for a child to exit, then send SIGTERM, then SIGKILL.
 
     Call it when the child has been asked to stop, or its channel is closed.
@@ -123,7 +123,7 @@ async def terminate(process: asyncio.subprocess.Process, *, patience_s: float = 
     Args:
         patience_s: how long it may take to exit by itself.
     """
-    for number, wait_s in ((None, patience_s), (signal.SIGTERM, _LEAVE_S)):
+    for number, wait_s in ((None, patience_s), (signal.SIGTERM, _EXIT_S)):
         if number is not None and process.returncode is None:
             process.send_signal(number)
         with contextlib.suppress(TimeoutError):

@@ -141,13 +141,17 @@ class EngineClient:
             raise
         return stream
 
-    async def serve(self) -> str:
-        """Dispatch messages until the engine is gone; returns why. `on_engine_lost` follows."""
+    async def serve(self) -> str | None:
+        """Dispatch messages until the channel closes; `on_engine_lost` follows.
+
+        Returns:
+            why the engine must end; None where the channel was closed.
+        """
         try:
             while True:
                 await self.dispatch(await self._channel.receive())
-        except ChannelClosed as error:
-            return str(error)
+        except ChannelClosed:
+            return None
         except (ChannelError, ValueError, IndexError) as error:
             logger.exception("the engine breaks the protocol")
             return f"the engine breaks the protocol: {error}"
@@ -232,7 +236,7 @@ class EngineClient:
             case StreamRefused():
                 self._on_refused(stream, message)
             case StreamClosed():
-                self._turnover.left(now_ns())
+                self._turnover.on_departure(now_ns())
                 self._free(lane)
             case Failed(reason=reason):
                 self._notify(stream, lambda: listener.on_lost(reason))

@@ -14,8 +14,12 @@ class Client(Protocol):
 
     ready: Ready
 
-    async def serve(self) -> str:
-        """Receive messages until the engine is gone; returns why."""
+    async def serve(self) -> str | None:
+        """Receive messages until the channel closes.
+
+        Returns:
+            why the engine must end; None where the channel was closed.
+        """
         ...
 
     def stop(self) -> None:

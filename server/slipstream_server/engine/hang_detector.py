@@ -87,7 +87,7 @@ class HangDetector:
         if silent_ns <= self.deadline_ns:
             return None
         return (
-            f"the engine hangs: {len(self._sent_ns)} answers are due and it has said nothing for "
+            f"the engine hangs: {len(self._sent_ns)} answers are due and it has sent nothing for "
             f"{silent_ns / NS_PER_S:.1f} s, {self.deadline_ns / NS_PER_S:.1f} s are allowed"
         )
 

@@ -31,7 +31,7 @@ from slipstream_server.engine_status import EngineState, EngineStatus
 logger = logging.getLogger(__name__)
 engine_logger = logging.getLogger("slipstream_engine")
 
-SILENT_LOADING_S = 300.0  # a large checkpoint from a slow disk says nothing for minutes
+SILENT_LOADING_S = 300.0  # a large checkpoint takes minutes to read from a slow disk
 _STOP_S = 5.0
 _OUTPUT_LINES = 30
 
@@ -65,13 +65,12 @@ class _ServiceEnd:
     """Why an engine process serves no longer.
 
     Args:
-        is_explained: whether `reason` says it all; else the process's exit code and last line of
-            output are the better explanation.
+        reason: why it must end; None where it ends by itself or is stopped, which its exit code and
+            its last line of output explain.
         must_kill: whether it hangs, so that neither a closed channel nor SIGTERM would end it.
     """
 
-    reason: str
-    is_explained: bool = False
+    reason: str | None = None
     must_kill: bool = False
 
 
@@ -143,7 +142,7 @@ class Supervisor(EngineAccess[ClientT]):
         finally:
             theirs.close()
         channel = WatchedChannel(ours)
-        end = _ServiceEnd(reason="the engine was stopped")
+        end = _ServiceEnd()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._relay_output(process), name="engine output")
             try:
@@ -153,7 +152,7 @@ class Supervisor(EngineAccess[ClientT]):
                 if end.must_kill:
                     process.kill()
                 await terminate(process)
-        reason = end.reason if end.is_explained else self._exit_reason(process)
+        reason = end.reason or self._exit_reason(process)
         self.current.report_lost(reason)
         return reason
 
@@ -180,7 +179,7 @@ class Supervisor(EngineAccess[ClientT]):
                 await asyncio.wait((serving,), timeout=_STOP_S)
             if serving.done():
                 return serving.result()
-            return _ServiceEnd(reason="the engine was stopped")
+            return _ServiceEnd()
 
     async def _serve(self, channel: WatchedChannel) -> _ServiceEnd:
         """Wait until the engine is ready, then serve until it is gone or hangs."""
@@ -188,15 +187,15 @@ class Supervisor(EngineAccess[ClientT]):
             ready = await self._wait_ready(channel)
         except TimeoutError:
             return _ServiceEnd(
-                reason=f"the engine has said nothing for {SILENT_LOADING_S:g} s while it was "
+                reason=f"the engine has sent nothing for {SILENT_LOADING_S:g} s while it was "
                 "loading"
             )
-        except (ChannelClosed, ChannelError) as error:
-            return _ServiceEnd(reason=str(error))
+        except ChannelClosed:
+            return _ServiceEnd()
+        except ChannelError as error:
+            return _ServiceEnd(reason=f"the engine breaks the protocol: {error}")
         if isinstance(ready, Failed):
-            return _ServiceEnd(
-                reason=f"the engine did not start: {ready.reason}", is_explained=True
-            )
+            return _ServiceEnd(reason=f"the engine did not start: {ready.reason}")
         (descriptor,) = channel.take_descriptors(1)
         self._keep_size(ready)
         client = self._attach(channel, ready, descriptor)
@@ -211,7 +210,7 @@ class Supervisor(EngineAccess[ClientT]):
                 await asyncio.wait((serving, hanging), return_when=asyncio.FIRST_COMPLETED)
                 if serving.done():
                     return _ServiceEnd(reason=serving.result())
-                return _ServiceEnd(reason=hanging.result(), is_explained=True, must_kill=True)
+                return _ServiceEnd(reason=hanging.result(), must_kill=True)
         finally:
             self.current.disconnect(client)
             self._set_status(EngineState.DOWN, "it has just ended")

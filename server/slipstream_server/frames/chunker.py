@@ -1,4 +1,4 @@
-"""Camera frames into chunks of the engine's size; one of two places that may drop a frame. Pure.
+"""Camera frames into chunks of the engine's size; may leave some out. Pure.
 
 The engine requests a chunk when it can take one, and gets the newest frames there are. Where more
 frames wait than a chunk holds, the engine is slower than the camera: the chunk then takes frames

@@ -1,4 +1,4 @@
-"""Bursts of generated frames into one frame at its time; the second place that may drop one. Pure.
+"""Bursts of generated frames into one frame at its time; may leave some out. Pure.
 
 A frame is played `delay` after it was captured, the same delay for all, so the picture moves as the
 camera saw it move. The delay is what the slowest chunk of late has needed: a late chunk raises it

@@ -105,7 +105,7 @@ class Guard:
             candidates.append(bearer.strip())
         if accept_cookie:
             candidates.append(request.cookies.get(COOKIE, ""))
-        # all of them are compared, so that the time taken does not tell which one was right
+        # all of them are compared, so that the time taken does not reveal which one was right
         if not any([self._is_token(candidate) for candidate in candidates]):
             raise Unauthorized(
                 "the token is missing or wrong; open the page with ?token=..., or send "
@@ -114,8 +114,8 @@ class Guard:
 
     def _is_token(self, text: str) -> bool:
         # bytes that are not UTF-8 have been decoded to surrogates, which are compared as well
-        given, own = (part.encode(errors="surrogatepass") for part in (text, self._token))
-        return hmac.compare_digest(given, own)
+        candidate, own = (part.encode(errors="surrogatepass") for part in (text, self._token))
+        return hmac.compare_digest(candidate, own)
 
     def _check_host(self, request: web.Request) -> None:
         """Raise Forbidden if a foreign host name resolves to this machine (DNS rebinding)."""

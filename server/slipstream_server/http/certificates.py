@@ -1,4 +1,4 @@
-"""The server's certificate: the user's own, checked, or a self-signed one that is made and kept.
+"""The server's certificate: the user's own, checked, or a self-signed one, created and kept.
 
 A self-signed certificate and its key are in one file, so that no crash can leave one without the
 other. It is renewed before it expires, and when the machine has a name that it lacks.
@@ -88,7 +88,7 @@ def read_certificate(chain: Path, key: Path, *, now: datetime.datetime) -> Certi
 
 
 def self_signed(file: Path, names: Iterable[str], *, now: datetime.datetime) -> Certificate:
-    """The certificate kept in `file`, made or renewed where necessary.
+    """The certificate kept in `file`, created or renewed where necessary.
 
     Args:
         names: host names and addresses that it must name.
@@ -98,11 +98,11 @@ def self_signed(file: Path, names: Iterable[str], *, now: datetime.datetime) -> 
         ConfigError: if the file cannot be written.
     """
     wanted = tuple(dict.fromkeys(names))
-    kept = _kept(file, now=now)
+    kept = _read_kept(file, now=now)
     if kept is not None and set(wanted) <= set(kept.names):
         return kept
     try:
-        _write_private(file, _made(wanted, now=now))
+        _write_private(file, _new_pem(wanted, now=now))
     except OSError as error:
         raise ConfigError(
             f"the self-signed certificate cannot be kept as {file}: {error.strerror}; make the "
@@ -112,19 +112,19 @@ def self_signed(file: Path, names: Iterable[str], *, now: datetime.datetime) -> 
     return read_certificate(file, file, now=now)
 
 
-def _kept(file: Path, *, now: datetime.datetime) -> Certificate | None:
+def _read_kept(file: Path, *, now: datetime.datetime) -> Certificate | None:
     if not file.exists():
         return None
     try:
         kept = read_certificate(file, file, now=now)
     except ConfigError as error:
-        logger.warning("the kept certificate is of no use and is made anew: %s", error)
+        logger.warning("the kept certificate cannot be used and is replaced: %s", error)
         return None
     return kept if kept.expires - now > _RENEW_BEFORE else None
 
 
-def _made(names: tuple[str, ...], *, now: datetime.datetime) -> bytes:
-    """Certificate and key in PEM."""
+def _new_pem(names: tuple[str, ...], *, now: datetime.datetime) -> bytes:
+    """A new certificate and its key, in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name(
         [

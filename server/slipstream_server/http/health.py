@@ -1,7 +1,7 @@
 """Probes: /health describes the server, /ready says whether a call can begin."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from aiohttp import web
 from slipstream_server.config import ServerConfig
 from slipstream_server.control.events import Model, describe_model
 from slipstream_server.engine_status import EngineStatus
+from slipstream_server.observability.metrics import CallCounts
 
 
 class EngineSummary(Protocol):
@@ -49,13 +50,13 @@ class HealthProbes:
     """The handlers.
 
     Args:
-        count: calls now, by kind.
+        count: counts the calls.
         config: parts of it are in /health.
         began_s: when the server began.
     """
 
     engine: EngineSummary
-    count: Callable[[], Awaitable[Mapping[str, int]]]
+    count: Callable[[], Awaitable[CallCounts]]
     config: ServerConfig
     version: str
     began_s: float
@@ -79,9 +80,9 @@ class HealthProbes:
             engine_restarts=engine.restarts,
             pipeline=self.config.pipeline,
             preset=self.config.preset,
-            sessions=calls["stream"],
-            viewers=calls["viewer"],
-            held=calls["held"],
+            sessions=calls.publishers,
+            viewers=calls.subscribers,
+            held=calls.held,
             max_streams=self.config.max_streams,
             model=describe_model(engine.ready) if engine.ready else None,
         )

@@ -1,6 +1,6 @@
 """ICE: candidate gathering, UDP ports, and STUN and TURN servers.
 
-gathering.py: which candidates a connection gets, and its STUN and TURN servers. udp_ports.py: binds
-sockets within a port range. packet_filter.py: drops what does not belong to the call.
-turn_providers.py: credentials of Cloudflare's and Twilio's TURN.
+gathering.py: which candidates a connection gets. ice_servers.py: its STUN and TURN servers, with
+credentials for coturn. udp_ports.py: binds sockets within a port range. packet_filter.py: drops
+what does not belong to the call. turn_providers.py: credentials of Cloudflare's and Twilio's TURN.
 """

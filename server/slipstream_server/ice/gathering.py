@@ -7,75 +7,21 @@ module is patched.
 """
 
 import asyncio
-import base64
 import copy
 import functools
-import hashlib
-import hmac
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 from aioice import Candidate
 from aioice.ice import StunProtocol
-from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection
+from aiortc import RTCPeerConnection
 
-from slipstream_server.config import ServerConfig
 from slipstream_server.ice.packet_filter import PacketFilter
 from slipstream_server.ice.udp_ports import bind_all, reflexive
 from slipstream_server.media_addressing import MediaAddressing
 
 GATHER_S = 0.5  # a STUN or TURN server that needs longer is left out of the answer
 LOOPBACK = "127.0.0.1"
-_CREDENTIAL_LIFE_S = 3600
-
-
-class IceServer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One entry of a browser's `iceServers`."""
-
-    urls: str
-    username: str | None = None
-    credential: str | None = None
-
-
-def ice_servers(config: ServerConfig, *, name: str, now_s: int) -> tuple[IceServer, ...]:
-    """The STUN and TURN servers that both ends may use, as configured.
-
-    With `turn_secret` the TURN credentials are minted for this caller and expire after an hour.
-
-    Args:
-        name: of the session or caller, for the TURN server's log.
-        now_s: the wall clock, in seconds since 1970.
-
-    Source: draft-uberti-behave-turn-rest-00, as coturn's `use-auth-secret` does it.
-    """
-    servers = []
-    if config.stun:
-        servers.append(IceServer(urls=config.stun))
-    if config.turn and config.turn_secret:
-        username = f"{now_s + _CREDENTIAL_LIFE_S}:{name}"
-        digest = hmac.digest(config.turn_secret.encode(), username.encode(), hashlib.sha1)
-        credential = base64.b64encode(digest).decode()
-        servers.append(IceServer(urls=config.turn, username=username, credential=credential))
-    elif config.turn:
-        servers.append(
-            IceServer(
-                urls=config.turn,
-                username=config.turn_username or None,
-                credential=config.turn_credential or None,
-            )
-        )
-    return tuple(servers)
-
-
-def rtc_configuration(servers: tuple[IceServer, ...]) -> RTCConfiguration:
-    """The same servers for aiortc; with none an empty list, as None means a public STUN server."""
-    return RTCConfiguration(
-        iceServers=[
-            RTCIceServer(urls=server.urls, username=server.username, credential=server.credential)
-            for server in servers
-        ]
-    )
 
 
 def bound_gathering(

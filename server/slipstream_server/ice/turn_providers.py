@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.ice.gathering import IceServer
+from slipstream_server.ice.ice_servers import IceServer
 
 logger = logging.getLogger(__name__)
 

@@ -78,7 +78,7 @@ async def reflexive(
         return []
     requests = [
         asyncio.create_task(
-            server_reflexive_candidate(protocol, connection.stun_server), name="ask STUN"
+            server_reflexive_candidate(protocol, connection.stun_server), name="STUN request"
         )
         for protocol in protocols
         if ":" not in protocol.local_candidate.host

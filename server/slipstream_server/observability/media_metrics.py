@@ -75,14 +75,16 @@ class MediaMetrics:
         self._bitrates_bps: dict[str, int] = {}
         self._events = Counter(
             "slipstream_media_events",
-            "Of the camera (in) and of the picture sent (out): see MediaStats",
+            "Frames, packets and key frames of camera (in) and generated video (out), by event",
             ["way", "what"],
             registry=registry,
         )
-        self._bytes = Counter("slipstream_encoded_bytes", "Of pictures sent", registry=registry)
+        self._bytes = Counter(
+            "slipstream_encoded_bytes", "Bytes of encoded video sent", registry=registry
+        )
         self._pacer_wait = Counter(
             "slipstream_pacer_wait_seconds",
-            "That the pacer held back packets of large frames",
+            "Time for which the pacer held back packets of large frames",
             registry=registry,
         )
         self._dropped_timings = Counter(
@@ -92,43 +94,46 @@ class MediaMetrics:
         )
         self._bitrate = Gauge(
             "slipstream_bitrate_bps",
-            "That pictures are encoded for now: of all sessions, and of the poorest link",
+            "Bitrate that encoders aim at now: sum of all sessions, and the lowest one",
             ["of"],
             registry=registry,
         )
         self._glass = Histogram(
             "slipstream_glass_to_glass_seconds",
-            "Camera to screen by the viewer's own clock: its percentiles, each second",
+            "Camera to screen on the viewer's clock: its percentiles, observed each second",
             ["percentile"],
             registry=registry,
             buckets=_GLASS_S,
         )
         self._rtt = Histogram(
             "slipstream_viewer_rtt_seconds",
-            "Round trip of the media path, each second",
+            "Round trip time of the media path, observed each second",
             registry=registry,
             buckets=_NETWORK_S,
         )
         self._buffered = Histogram(
             "slipstream_viewer_jitter_buffer_seconds",
-            "Mean time of a frame in the browser's jitter buffer, each second",
+            "Mean time of a frame in the browser's jitter buffer, observed each second",
             registry=registry,
             buckets=_NETWORK_S,
         )
         self._freezes = Counter(
-            "slipstream_viewer_freezes", "Times a viewer's picture stood still", registry=registry
+            "slipstream_viewer_freezes", "Freezes that viewers' browsers report", registry=registry
         )
         self._frozen = Counter(
             "slipstream_viewer_frozen_seconds",
-            "That viewers' pictures stood still",
+            "Time for which viewers' pictures were frozen",
             registry=registry,
         )
         self._frames = Counter(
-            "slipstream_viewer_frames", "In the viewers' browsers", ["fate"], registry=registry
+            "slipstream_viewer_frames",
+            "Frames in viewers' browsers, decoded or dropped",
+            ["fate"],
+            registry=registry,
         )
         self._packets = Counter(
             "slipstream_viewer_packets",
-            "Of the picture, on their way to the viewers",
+            "Packets of generated video, received or lost on the way to viewers",
             ["fate"],
             registry=registry,
         )

@@ -1,6 +1,7 @@
 """The streams of a server for Prometheus, in a registry of its own."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from slipstream_protocol.messages import StageTimes
@@ -18,6 +19,19 @@ _GAP_S = (0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.25, 0.5, 1.0)
 _STAGE_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallCounts:
+    """Calls now, by kind, and streams without a publisher.
+
+    Args:
+        held: streams within their resume window.
+    """
+
+    publishers: int = 0
+    subscribers: int = 0
+    held: int = 0
+
+
 class Metrics:
     """Counters and histograms over all streams, and gauges computed when the metrics are read."""
 
@@ -31,26 +45,26 @@ class Metrics:
 
         self._ttff = Histogram(
             "slipstream_ttff_seconds",
-            "From the offer to each milestone",
+            "Time from the offer to each milestone",
             ["milestone"],
             registry=registry,
             buckets=_TTFF_S,
         )
         self._age = Histogram(
             "slipstream_frame_age_seconds",
-            "From capture to sent, per frame",
+            "Age of a frame: capture to sent",
             registry=registry,
             buckets=_AGE_S,
         )
         self._gap = Histogram(
             "slipstream_send_gap_seconds",
-            "Between two frames sent of one stream",
+            "Time between two frames sent of one stream",
             registry=registry,
             buckets=_GAP_S,
         )
         self._stage = Histogram(
             "slipstream_engine_stage_seconds",
-            "Of a chunk, in each stage of the engine",
+            "Time of a chunk in each stage of the engine",
             ["stage"],
             registry=registry,
             buckets=_STAGE_S,
@@ -63,7 +77,7 @@ class Metrics:
         )
         self._chunks = Counter(
             "slipstream_chunks",
-            "Chunks generated, or given up for their deadline",
+            "Chunks generated, or dropped for their deadline",
             registry=registry,
         )
         self._misses = Counter(
@@ -74,13 +88,13 @@ class Metrics:
         )
         self._offers = Counter(
             "slipstream_offers",
-            "Offers by the status they were answered with",
+            "Offers, by HTTP status of the answer",
             ["status"],
             registry=registry,
         )
         self._sessions = Gauge(
             "slipstream_sessions",
-            "Sessions now, by kind; held: streams without one",
+            "Sessions now, by kind; held: streams that wait for their publisher",
             ["kind"],
             registry=registry,
         )
@@ -88,11 +102,13 @@ class Metrics:
             "slipstream_fps", "Frames a second now, over all streams", ["way"], registry=registry
         )
         self._age_p95 = Gauge(
-            "slipstream_frame_age_p95_seconds", "Of the worst stream, last 10 s", registry=registry
+            "slipstream_frame_age_p95_seconds",
+            "Age p95 of the worst stream, last 10 s",
+            registry=registry,
         )
         self._jitter = Gauge(
             "slipstream_jitter_p95_seconds",
-            "Of the worst stream, last 10 s, per frame and per chunk",
+            "Jitter p95 of the worst stream, last 10 s, per frame and per chunk",
             ["per"],
             registry=registry,
         )
@@ -153,14 +169,11 @@ class Metrics:
         self._reached.pop(session, None)
         self._dropped_frames.forget(session)
 
-    def render(self, engine: EngineStatus, sessions: Mapping[str, int]) -> bytes:
-        """All of it in Prometheus' text format.
-
-        Args:
-            sessions: how many there are, by kind.
-        """
-        for kind, count in sessions.items():
-            self._sessions.labels(kind).set(count)
+    def render(self, engine: EngineStatus, calls: CallCounts) -> bytes:
+        """All of it in Prometheus' text format."""
+        self._sessions.labels("stream").set(calls.publishers)
+        self._sessions.labels("viewer").set(calls.subscribers)
+        self._sessions.labels("held").set(calls.held)
         self._engine.update(engine)
         self.media.update_gauges()
         self._process.update_gauges()

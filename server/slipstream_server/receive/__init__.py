@@ -1,10 +1,10 @@
 """Video on its way in.
 
 * `receiver.py`: one incoming track; drives all of the following but the camera.
-* `aiortc_receiver.py`: the private names of aiortc's receiver; `bounded_queues.py`: its two queues.
+* `aiortc_receiver.py`: the private names of aiortc's receiver, and its two queues.
 * `jitter_buffer.py`: packets into whole frames; `frame_search.py`: which frames they make up;
-  `nack_generator.py`, `pli_generator.py`: which packets and key frames to request.
+  `loss_feedback.py`: which packets and key frames to request.
 * `transport_feedback.py`: transport-cc reports of arrival times.
-* `capture_time.py`: when a frame was captured, and when its first packet came.
+* `capture_time.py`: when a frame was captured, and when its first packet arrived.
 * `camera.py`: decoded pictures scaled to the engine's size.
 """

@@ -27,8 +27,7 @@ from slipstream_server.receive.frame_search import (
     is_key_frame_coming,
     newest_whole_frame,
 )
-from slipstream_server.receive.nack_generator import NackGenerator
-from slipstream_server.receive.pli_generator import PliGenerator
+from slipstream_server.receive.loss_feedback import NackGenerator, PliGenerator
 
 _CAPACITY_PACKETS = 1024
 _GAP_WAIT_NS = 80 * NS_PER_MS
@@ -252,7 +251,7 @@ class JitterBuffer:
         return missing_since_ns is None or now_ns - missing_since_ns >= self._max_gap_wait_ns()
 
     def _is_blocked(self, now_ns: int) -> bool:
-        """Whether the next frame cannot be had, or could not be decoded."""
+        """Whether the next frame lacks a packet for too long, or could not be decoded."""
         if not self._packets:
             return False
         if not (self._is_at_boundary and self._is_decodable):

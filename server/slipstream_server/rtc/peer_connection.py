@@ -16,7 +16,8 @@ from slipstream_protocol.clock import now_ns
 
 from slipstream_server.errors import PortsTaken, RequestError
 from slipstream_server.frames.playout import ScheduledFrame
-from slipstream_server.ice.gathering import IceServer, bound_gathering, rtc_configuration
+from slipstream_server.ice.gathering import bound_gathering
+from slipstream_server.ice.ice_servers import IceServer, rtc_configuration
 from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.receive.capture_time import FrameOrigin

@@ -108,7 +108,7 @@ def add_extensions(
 
     Args:
         low_delay: whether the viewer shall show each frame at once; if not, playout-delay is
-            declined, which tells the page so.
+            declined, which the page sees in the answer.
     """
     feedback = RTCRtcpFeedback(type="transport-cc")
     ids = {extension.uri: extension for extension in offered.rtp.headerExtensions}

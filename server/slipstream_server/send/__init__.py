@@ -5,8 +5,7 @@
 * `adaptive_encoder.py`: encodes at the bitrate and frame rate of the link; `h264.py`, `vp8.py`: the
   encoders; `encoder_context.py`: what they share; `keyframes.py`: when to encode a key frame.
 * `bandwidth.py`: bitrate and frame spacing, changed by feedback some times a second; `pacer.py`:
-  waits of milliseconds between the packets of one frame; `leaky_bucket.py`: the measure of what a
-  link has still to carry.
+  waits of milliseconds between the packets of one frame, and a leaky bucket.
 * `aiortc_sender.py`: the private names of aiortc's sender; `retransmit.py`: which packets to send
   again.
 * `frame_timing.py`: the times of each frame, for the page.

@@ -144,12 +144,12 @@ class Fanout:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """The sum of both encodings'."""
+        """Sums over both encodings, as `AdaptiveEncoder.counts`."""
         return sum((Counter(one.counts) for one in self.encodings.values()), Counter[str]())
 
     @property
     def subscriber_count(self) -> int:
-        """Connected ones."""
+        """How many subscribers are connected."""
         return len(self._tracks)
 
     def track(self, on_sent: OnSent) -> SubscriberTrack:
@@ -184,7 +184,7 @@ class Fanout:
             packet = await self._encode(encoding, self._source.picture_of(scheduled), tracks)
             every_frames.append(encoding.every_frames)
             now = now_ns()
-            for track in self._tracks:  # who joined while it was encoded included
+            for track in self._tracks:  # with those that joined while it was encoded
                 if track.codec == codec:
                     track.push(scheduled, packet, now)
         self.playout.every_frames = min(every_frames, default=1)

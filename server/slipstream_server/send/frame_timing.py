@@ -4,12 +4,12 @@ One record a frame, `RECORD`, little-endian, without padding; a message is some 
 RTP timestamp identifies it. Times of ours are milliseconds on the server's monotonic clock.
 
     RTP timestamp          uint32
-    filmed                 float64   ms since 1970 on the camera side's own clock, when the frame
+    captured, unix         float64   ms since 1970 on the camera side's own clock, when the frame
                                      was captured; NaN if not known
     arrived                float64   the camera's picture is decoded
     nine moments           float32   in ms after `arrived`: captured (as far as the server can
-                                     tell), came (its first packet), chunked, submitted, taken,
-                                     made, received, played, sent
+                                     tell), first packet, chunked, submitted, taken, generated,
+                                     received, popped by the playout, sent
     three durations        float32   of its chunk in the engine: encode, denoise, decode
 """
 

@@ -6,10 +6,33 @@ routers, and the loss causes a request for another key frame. Ordinary frames pa
 
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 
-from slipstream_server.send.leaky_bucket import LeakyBucket
-
 _BURST_BYTES = 16_000
 _WAIT_MIN_NS = 1 * NS_PER_MS  # shorter waits add up first: a timer is no more exact than that
+
+
+class LeakyBucket:
+    """Filled by what is sent, drained at a rate that may change.
+
+    Unlike a `TokenBucket` it never refuses: its level, 0 at first, says how much is sent but not
+    yet drained. The unit of amounts and rates is the caller's choice.
+    """
+
+    __slots__ = ("_drained_ns", "level")
+
+    def __init__(self) -> None:
+        self.level = 0.0
+        self._drained_ns: int | None = None
+
+    def add(self, amount: float) -> None:
+        """Raise the level by `amount`."""
+        self.level += amount
+
+    def drain(self, rate_per_s: float, now_ns: int) -> None:
+        """Lower the level by what `rate_per_s` drains from the last call to `now_ns`."""
+        if self._drained_ns is not None:
+            drained = max(0, now_ns - self._drained_ns) * rate_per_s / NS_PER_S
+            self.level = max(0.0, self.level - drained)
+        self._drained_ns = now_ns
 
 
 class Pacer:

@@ -3,7 +3,7 @@
 On a full link viewers send requests faster than answers can arrive; answering each request would
 fill the link with copies. So a packet is sent again once in a round trip at most. Where that does
 not help, or the packet is no longer in the history, only a key frame does; browsers request one
-only after seconds. Packets older than the last key frame are of no use to anybody.
+only after seconds. Packets older than the last key frame are of no use.
 """
 
 from collections.abc import Callable, Sequence

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from slipstream_protocol.clock import NS_PER_S
 
-from slipstream_server.send.leaky_bucket import LeakyBucket
+from slipstream_server.send.pacer import LeakyBucket
 
 MAX_FRAMES = 30
 KEY_SPACING_NS = 2 * NS_PER_S  # of the key frames that one subscriber may cause

@@ -1,7 +1,7 @@
 """Sessions: one call each, from offer to close.
 
 registry.py    all sessions by id: found, closed
-opener.py      opens them: who may, with which stream
+opener.py      opens them within the limits, each with its stream
 session.py     what both kinds have in common: the peer connection, candidates, liveness, the end
 publisher.py   the call that sends a stream's camera
 subscriber.py  a call that only watches a stream

@@ -13,7 +13,7 @@ from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.errors import Conflict, RequestError, ServerFull, subscribers_full
-from slipstream_server.ice.gathering import IceServer
+from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.live_registry import LiveRegistry
 from slipstream_server.observability.slo_report import Milestone
 from slipstream_server.rtp.sdp import Offer
@@ -179,7 +179,7 @@ class SessionOpener:
             return self._start(session, offer, answer, resume_token=stream.resume_token)
 
     async def _open_on_held(self, offer: Offer, stream: Stream) -> CallAnswer:
-        """A publisher's session with a stream that is there."""
+        """A publisher's session with an existing stream."""
         with self._new_session_id() as id:
             session = self._publisher_session(id, stream)
             answer = await session.answer(offer)
@@ -217,7 +217,7 @@ class SessionOpener:
     ) -> CallAnswer:
         """Run a session that has been answered."""
         self._sessions.start(session, lambda: session.run(offer))
-        if self.stop_reason:  # set meanwhile, when this session was not there to be ended
+        if self.stop_reason:  # set before this session was registered, which `close_all` has missed
             session.end(self.stop_reason, ends_stream=True)
         return CallAnswer(
             session_id=session.id,

@@ -8,7 +8,7 @@ from aiortc.mediastreams import MediaStreamError
 
 from slipstream_server.errors import CameraRefused
 from slipstream_server.frames.playout import Playout, ScheduledFrame
-from slipstream_server.ice.gathering import IceServer
+from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.receive.camera import CameraIngest
 from slipstream_server.send.output_track import OutputTrack
 from slipstream_server.sessions.session import Session

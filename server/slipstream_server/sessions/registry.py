@@ -3,9 +3,10 @@
 import time
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.ice.gathering import IceServer, ice_servers
+from slipstream_server.ice.ice_servers import IceServer, ice_servers
 from slipstream_server.ice.turn_providers import TurnProviders
 from slipstream_server.live_registry import LiveRegistry
+from slipstream_server.observability.metrics import CallCounts
 from slipstream_server.sessions.opener import SessionOpener
 from slipstream_server.sessions.session import Session
 from slipstream_server.streams.media_context import MediaContext
@@ -56,14 +57,14 @@ class SessionRegistry:
         """How long a stream is kept for its publisher to come back."""
         return self._config.hold_s
 
-    def count(self) -> dict[str, int]:
-        """Sessions by kind, and the number of held streams."""
+    def count(self) -> CallCounts:
+        """The calls and held streams now."""
         subscribers = self.opener.count_subscribers()
-        return {
-            "stream": len(list(self._sessions)) - subscribers,
-            "viewer": subscribers,
-            "held": self._streams.count_held(),
-        }
+        return CallCounts(
+            publishers=len(list(self._sessions)) - subscribers,
+            subscribers=subscribers,
+            held=self._streams.count_held(),
+        )
 
     def streams(self) -> list[Stream]:
         """All streams, the oldest first."""

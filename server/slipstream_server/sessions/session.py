@@ -1,4 +1,4 @@
-"""What every session is, from offer to close: a peer connection, perhaps video to send, one end."""
+"""A session from offer to close: its peer connection, its candidates, its liveness, its end."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from aiortc import MediaStreamTrack, RTCIceCandidate
 
-from slipstream_server.ice.gathering import IceServer
+from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.rtc.peer_connection import PeerConnection
 from slipstream_server.rtc.video_transceiver import OutgoingVideo
@@ -23,18 +23,18 @@ _REPORT_S = 1.0
 
 
 class LivenessCheck:
-    """For how long a peer has sent nothing, by looks at a count of its packets.
+    """For how long a peer has sent nothing, from regular samples of its packet count.
 
-    The looks without a new packet count, not the clock, so that a stall of this process is not
-    taken for the peer's silence.
+    The silence is the number of samples without a new packet, not a difference of clock times, so
+    that a stall of this process is not taken for the peer's silence.
     """
 
     def __init__(self) -> None:
         self.silent_s = 0.0
         self._packets = -1
 
-    def look(self, packets: int) -> None:
-        """Look at the count, `LIVENESS_INTERVAL_S` after the last time."""
+    def sample(self, packets: int) -> None:
+        """Take the count, `LIVENESS_INTERVAL_S` after the last time."""
         self.silent_s = self.silent_s + LIVENESS_INTERVAL_S if packets == self._packets else 0.0
         self._packets = packets
 
@@ -88,7 +88,7 @@ class Session:
         return PEER_SILENCE_MAX_S
 
     def on_connected(self) -> None:
-        """The media path is there."""
+        """The media path is up."""
 
     def on_channel(self) -> None:
         """The page's data channel is open."""
@@ -197,5 +197,5 @@ class Session:
         check = LivenessCheck()
         while check.silent_s < self.silence_max_s:
             await asyncio.sleep(LIVENESS_INTERVAL_S)
-            check.look(self.peer.received_packets)
-        self.end(f"nothing heard from the viewer for {self.silence_max_s:g} s")
+            check.sample(self.peer.received_packets)
+        self.end(f"nothing received from the viewer for {self.silence_max_s:g} s")

@@ -9,7 +9,7 @@ from slipstream_server.control.events import StreamStopped
 from slipstream_server.control.parameter_channel import ParameterChannel
 from slipstream_server.control.update_queue import UpdateQueue
 from slipstream_server.frames.playout import ScheduledFrame
-from slipstream_server.ice.gathering import IceServer
+from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.rtp.sdp import Offer
 from slipstream_server.sessions.session import PEER_SILENCE_MAX_S, Session
 from slipstream_server.streams.chunk_pipe import Participant

@@ -17,7 +17,7 @@ from slipstream_server.errors import (
 )
 from slipstream_server.http.access import Handler
 from slipstream_server.http.bodies import BODY_MAX_BYTES
-from slipstream_server.ice.gathering import IceServer
+from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.observability.exposition import CONTENT_TYPE
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.rtp.sdp import MAX_CANDIDATES, parse_offer, read_candidate
@@ -149,7 +149,7 @@ class WebRtcApi:
 
 
 def _level(request: web.Request) -> int:
-    """Of the log: probes come every second and are not worth a line each."""
+    """The log level of a failed request: probes come every second and are not worth a line each."""
     return logging.DEBUG if request.method == "GET" else logging.INFO
 
 

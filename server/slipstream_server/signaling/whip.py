@@ -28,7 +28,7 @@ from slipstream_server.errors import (
     Unprocessable,
     WrongType,
 )
-from slipstream_server.ice.gathering import IceServer
+from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.rtp.sdp import parse_offer
 from slipstream_server.sessions.publisher import PublisherSession
@@ -226,8 +226,8 @@ async def _body(request: web.Request, kind: str) -> str:
         RequestError: if it is not UTF-8, or is empty.
     """
     if request.content_type != kind:
-        given = request.headers.get("Content-Type", "missing")
-        raise WrongType(f"Content-Type is {given[:80]}, it must be {kind}")
+        found = request.headers.get("Content-Type", "missing")
+        raise WrongType(f"Content-Type is {found[:80]}, it must be {kind}")
     try:
         text = (await request.read()).decode()
     except UnicodeDecodeError as error:

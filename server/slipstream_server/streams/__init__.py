@@ -4,7 +4,6 @@ registry.py        all streams by id: opened, found, resumed, given up for a new
 stream.py          one stream: its publisher, its engine, its events, its end
 lifecycle.py       which state it is in (pure)
 publisher_slot.py  the place of its publisher, kept for a while when empty
-resume_window.py   how long (pure)
 engine_lease.py    its lane on the engine, and its parameters there, across restarts
 chunk_pipe.py      frames to the engine in chunks, generated frames to the outputs
 telemetry.py       its figures

@@ -20,7 +20,7 @@ from slipstream_server.frames.playout import ChunkStamps, GeneratedFrame
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloMonitor
 
-_RETRY_S = 2.0
+RETRY_S = 2.0
 
 
 class ChunkPipeOwner(Protocol):
@@ -87,6 +87,7 @@ class ChunkPipe:
         self._owner = owner
         self._chunker = Chunker(ready.geometry)
         self._engine: EngineStream | None = None
+        self._lost_reason: str | None = None
         self._is_held = False
         self._past_chunks = 0  # of the epochs before this one
         self._wake = asyncio.Event()
@@ -109,14 +110,17 @@ class ChunkPipe:
 
         Raises:
             RequestError, ServerFull: as `EngineClient.open`.
-            EngineUnavailable: as `EngineClient.open`, and if the engine was lost meanwhile.
+            EngineUnavailable: as `EngineClient.open`, and if the engine was lost, or has failed at
+                this stream, before this task ran on.
         """
+        self.epoch_chunks = 0
+        self._lost_reason = None
         engine = await client.open(parameters, self)
-        if engine.closing:  # lost again before this task ran on
-            raise EngineUnavailable("the engine has just ended; try again", retry_after_s=_RETRY_S)
+        if self._lost_reason is not None:
+            engine.close()
+            raise EngineUnavailable(self._lost_reason, retry_after_s=RETRY_S)
         self._engine = engine
         self.epoch += 1
-        self.epoch_chunks = 0
         self._chunker.restart()
         self._wake.set()
 
@@ -205,6 +209,7 @@ class ChunkPipe:
     def on_lost(self, reason: str) -> None:
         self.close()
         self._engine = None
+        self._lost_reason = reason
         self._dropped["engine_lost"] += sum(len(lost.frames) for lost in self._submitted.values())
         self._submitted.clear()
         self._past_chunks += self.epoch_chunks

@@ -10,7 +10,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.control.events import PipelineError
 from slipstream_server.control.update_queue import SendEvent, UpdateQueue, in_force
 from slipstream_server.engine.client import EngineClient
-from slipstream_server.errors import EngineUnavailable, RequestError, Unavailable
+from slipstream_server.errors import RequestError, Unavailable
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloMonitor
 from slipstream_server.streams.chunk_pipe import ChunkPipe
@@ -18,7 +18,6 @@ from slipstream_server.streams.ports import EngineProvider
 
 logger = logging.getLogger(__name__)
 
-_RETRY_S = 2.0
 _FAILED_ENGINES_MAX = 3  # in a row without a chunk of this stream: then the stream is the cause
 
 
@@ -64,7 +63,6 @@ class EngineLease:
         self._on_reopened = on_reopened
         self._end = end
         self._opened_updates: UpdateQueue | None = None
-        self._lost_while_opening: str | None = None
         self._lost = asyncio.Event()  # set while the stream has no engine
         self._failed_engines = 0
 
@@ -81,8 +79,6 @@ class EngineLease:
             RequestError, Unavailable: if there is none; the lease holds nothing then.
         """
         await self.chunk_pipe.open(self._client, parameters)
-        if self._lost_while_opening is not None:
-            raise EngineUnavailable(self._lost_while_opening, retry_after_s=_RETRY_S)
         self._opened_updates = UpdateQueue(
             current=in_force(self.ready.defaults.merged(parameters)),
             understood=self.chunk_pipe.understood,
@@ -122,8 +118,7 @@ class EngineLease:
 
     def on_lost(self, reason: str) -> None:
         if self._opened_updates is None:
-            self._lost_while_opening = reason
-            return
+            return  # `open` raises
         is_innocent = self.chunk_pipe.epoch_chunks or self.chunk_pipe.is_idle
         self._failed_engines = 0 if is_innocent else self._failed_engines + 1
         if self._failed_engines >= _FAILED_ENGINES_MAX:

@@ -120,8 +120,8 @@ class StreamRegistry:
             id, secret = token, ""
         stream = self.find(id)
         # bytes that are not text have become surrogates, which can be compared too
-        given, own = (text.encode(errors="surrogatepass") for text in (secret, stream.secret))
-        if not hmac.compare_digest(given, own):
+        presented, own = (text.encode(errors="surrogatepass") for text in (secret, stream.secret))
+        if not hmac.compare_digest(presented, own):
             raise Forbidden(
                 f"the resume token is not that of stream {id!r}; make a new offer without one"
             )

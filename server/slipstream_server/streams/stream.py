@@ -195,7 +195,7 @@ class Stream:
         self._opened_channel().receive(raw, now_ns)
 
     def update(self, parameters: Parameters, send: SendEvent) -> bool:
-        """Take an update from elsewhere, answered by `send`; False if there are too many."""
+        """Take an update from the HTTP API, answered by `send`; False if there are too many."""
         return self._opened_channel().submit(parameters, now_ns(), send)
 
     def on_frame(self, frame: CapturedFrame) -> None:

@@ -42,15 +42,21 @@ class EngineRouter:
         self._worker_channels: dict[int, AsyncChannel[ToEngine]] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
-    async def serve(self) -> str:
-        """Pass messages on until the engine is gone; returns why. `on_engine_lost` follows."""
+    async def serve(self) -> str | None:
+        """Pass messages on until the engine's channel closes; `on_engine_lost` follows.
+
+        Returns:
+            why the engine must end; None where the channel was closed.
+        """
         async with asyncio.TaskGroup() as self._tasks:
             try:
                 self._connect_workers()
                 while True:
                     self._route_from_engine(await self._engine_channel.receive())
-            except (ChannelClosed, ChannelError) as error:
-                return str(error)
+            except ChannelClosed:
+                return None
+            except ChannelError as error:
+                return f"the engine breaks the protocol: {error}"
             finally:
                 self._tasks = None
                 for channel in self._worker_channels.values():

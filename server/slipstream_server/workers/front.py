@@ -5,15 +5,15 @@
     engine <------- messages -> front <- messages ------> worker
 
 Pixels lie in shared memory that engine and workers map. A session never changes its worker.
-The worker of a session is found by the prefix of its id, that of a stream by its name; a new camera
-goes to the worker with the fewest calls.
+The worker of a session is found by the prefix of its id, that of a stream by its name; a new
+publisher goes to the worker with the fewest calls.
 """
 
 import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from slipstream_protocol.async_channel import AsyncChannel
 from slipstream_protocol.messages import Ready, ToServer
@@ -22,6 +22,7 @@ from slipstream_server.config import ServerConfig
 from slipstream_server.engine.supervisor import Supervisor, engine_command
 from slipstream_server.engine_status import EngineStatus
 from slipstream_server.errors import EngineUnavailable, Unavailable, UnknownSession
+from slipstream_server.observability.metrics import CallCounts
 from slipstream_server.workers.engine_router import EngineRouter
 from slipstream_server.workers.placement import WorkerPlacement
 from slipstream_server.workers.pool import Worker
@@ -44,7 +45,7 @@ class Front:
         self.supervisor = Supervisor(
             engine_command(config), attach=self._attach, on_status=self._on_engine_status
         )
-        self.placement = WorkerPlacement(max_viewers=config.max_viewers)
+        self.placement = WorkerPlacement(max_subscribers=config.max_viewers)
 
     @property
     def status(self) -> EngineStatus:
@@ -61,8 +62,8 @@ class Front:
         self.require_workers()
         return router
 
-    async def count(self) -> Mapping[str, int]:
-        """Calls now, by kind."""
+    async def count(self) -> CallCounts:
+        """The calls of all workers and their held streams now."""
         await self.refresh()
         return self.placement.count()
 
@@ -121,8 +122,8 @@ class Front:
 
     # ---- which worker
 
-    def worker_for_camera(self, responsive: Collection[Worker]) -> Worker:
-        """The worker for a new camera.
+    def worker_for_publisher(self, responsive: Collection[Worker]) -> Worker:
+        """The worker for a new publisher.
 
         Args:
             responsive: workers that have just answered; the others are a second choice.
@@ -132,7 +133,7 @@ class Front:
         """
         lane_table, up = self.supervisor.require().lane_table, self.require_workers()
         lanes = {worker.index: len(lane_table.lanes_of(worker.index)) for worker in up}
-        index = self.placement.worker_for_camera(lanes, {worker.index for worker in responsive})
+        index = self.placement.worker_for_publisher(lanes, {worker.index for worker in responsive})
         return self.workers[index]
 
     def worker_of_stream(self, name: str | None) -> Worker:

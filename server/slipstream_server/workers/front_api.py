@@ -119,9 +119,9 @@ class FrontApi:
             stream_id = body.resume.rpartition(".")[0]
             return await proxy(request, self._front.worker_of_id(stream_id))
         if offer.sends_video:
-            worker = self._front.worker_for_camera(responsive)
+            worker = self._front.worker_for_publisher(responsive)
             return await self._begin_call(
-                request, worker, self._placement.camera_arriving(worker.index)
+                request, worker, self._placement.publisher_arriving(worker.index)
             )
         return await self._watch(request, body.view)
 
@@ -130,16 +130,16 @@ class FrontApi:
         name = request.match_info.get("stream")
         index = None if name is None else self._placement.worker_of(name)
         if index is None:
-            worker = self._front.worker_for_camera(responsive)
+            worker = self._front.worker_for_publisher(responsive)
         else:
             worker = self._front.workers[index]
-        arriving = self._placement.camera_arriving(worker.index, stream=name)
+        arriving = self._placement.publisher_arriving(worker.index, stream=name)
         return await self._begin_call(request, worker, arriving)
 
     async def _watch(self, request: web.Request, stream: str | None) -> web.Response:
         await self._front.refresh()
         worker = self._front.worker_of_stream(stream)
-        arriving = self._placement.viewer_arriving(worker.index)
+        arriving = self._placement.subscriber_arriving(worker.index)
         return await self._begin_call(request, worker, arriving)
 
     async def _begin_call(

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
 from slipstream_server.errors import streams_full, subscribers_full
+from slipstream_server.observability.metrics import CallCounts
 from slipstream_server.workers.protocol import WorkerStatus
 
 _RETRY_S = 10.0
@@ -14,18 +15,18 @@ class WorkerPlacement:
     """The calls of all workers: the last status of each, and the calls being sent to it.
 
     A call counts from the moment it is sent to a worker, so that calls that come at the same time
-    are spread, and no lane is given away twice. Whoever sends one holds `camera_arriving` or
-    `viewer_arriving` until the worker's next status has arrived.
+    are spread, and no lane is given away twice: send it within `publisher_arriving` or
+    `subscriber_arriving`, and leave that once the worker's next status has arrived.
 
     Args:
-        max_viewers: the most viewers at a time, on all workers together.
+        max_subscribers: the most subscribers at a time, on all workers together.
     """
 
-    def __init__(self, *, max_viewers: int) -> None:
-        self._max_viewers = max_viewers
+    def __init__(self, *, max_subscribers: int) -> None:
+        self._max_subscribers = max_subscribers
         self._statuses: dict[int, WorkerStatus] = {}
-        self._arriving_cameras: Counter[int] = Counter()  # by worker
-        self._arriving_viewers: Counter[int] = Counter()
+        self._arriving_publishers: Counter[int] = Counter()  # by worker
+        self._arriving_subscribers: Counter[int] = Counter()
         self._arriving_streams: dict[str, int] = {}  # the worker of each name
 
     def update_status(self, worker: int, status: WorkerStatus) -> None:
@@ -35,16 +36,16 @@ class WorkerPlacement:
     def remove(self, worker: int) -> int:
         """Forget a worker that is down; returns how many calls it had."""
         status = self._statuses.pop(worker, WorkerStatus())
-        return status.cameras + status.viewers
+        return status.publishers + status.subscribers
 
-    def count(self) -> dict[str, int]:
-        """Calls now, by kind; `held` are streams whose publisher may come back."""
+    def count(self) -> CallCounts:
+        """The calls of all workers and their held streams, by their last statuses."""
         statuses = self._statuses.values()
-        return {
-            "stream": sum(status.cameras for status in statuses),
-            "viewer": sum(status.viewers for status in statuses),
-            "held": sum(status.held for status in statuses),
-        }
+        return CallCounts(
+            publishers=sum(status.publishers for status in statuses),
+            subscribers=sum(status.subscribers for status in statuses),
+            held=sum(status.held for status in statuses),
+        )
 
     def worker_of(self, stream: str | None) -> int | None:
         """The worker that has this stream, or is being sent its publisher; None if none has.
@@ -62,8 +63,8 @@ class WorkerPlacement:
         ]
         return max(found)[1] if found else None
 
-    def worker_for_camera(self, lanes: Mapping[int, int], responsive: Collection[int]) -> int:
-        """The worker for the next camera.
+    def worker_for_publisher(self, lanes: Mapping[int, int], responsive: Collection[int]) -> int:
+        """The worker for the next publisher.
 
         Of the workers with room, those that are responsive are preferred, then those with a free
         lane to those that would have to end a held stream, then the one with the fewest calls.
@@ -84,38 +85,38 @@ class WorkerPlacement:
         return min(preferred, key=lambda worker: (self._calls(worker), worker))
 
     @contextlib.contextmanager
-    def camera_arriving(self, worker: int, *, stream: str | None = None) -> Iterator[None]:
-        """Count a camera that is being sent to this worker.
+    def publisher_arriving(self, worker: int, *, stream: str | None = None) -> Iterator[None]:
+        """Count a publisher that is being sent to this worker.
 
         Args:
-            stream: the name it asks for, if any: a second camera that asks for it is sent to the
-                same worker, which accepts one of them.
+            stream: the name it requests, if any: a second publisher that requests it is sent to
+                the same worker, which accepts one of them.
         """
         is_first = stream is not None and stream not in self._arriving_streams
         if stream is not None and is_first:
             self._arriving_streams[stream] = worker
-        self._arriving_cameras[worker] += 1
+        self._arriving_publishers[worker] += 1
         try:
             yield
         finally:
-            self._arriving_cameras[worker] -= 1
+            self._arriving_publishers[worker] -= 1
             if stream is not None and is_first:
                 del self._arriving_streams[stream]
 
     @contextlib.contextmanager
-    def viewer_arriving(self, worker: int) -> Iterator[None]:
-        """Count a viewer that is being sent to this worker.
+    def subscriber_arriving(self, worker: int) -> Iterator[None]:
+        """Count a subscriber that is being sent to this worker.
 
         Raises:
-            ServerFull: if `max_viewers` are watching.
+            ServerFull: if `max_subscribers` are watching.
         """
-        if self.count()["viewer"] + self._arriving_viewers.total() >= self._max_viewers:
-            raise subscribers_full(self._max_viewers, retry_after_s=_RETRY_S)
-        self._arriving_viewers[worker] += 1
+        if self.count().subscribers + self._arriving_subscribers.total() >= self._max_subscribers:
+            raise subscribers_full(self._max_subscribers, retry_after_s=_RETRY_S)
+        self._arriving_subscribers[worker] += 1
         try:
             yield
         finally:
-            self._arriving_viewers[worker] -= 1
+            self._arriving_subscribers[worker] -= 1
 
     def _status(self, worker: int) -> WorkerStatus:
         return self._statuses.get(worker, WorkerStatus())
@@ -124,11 +125,11 @@ class WorkerPlacement:
         return self._status(worker).held
 
     def _free_lanes(self, worker: int, lanes: int) -> int:
-        """Lanes without a stream; below 0 where cameras on their way will end held streams."""
-        return lanes - len(self._status(worker).streams) - self._arriving_cameras[worker]
+        """Lanes without a stream; below 0 where publishers on their way will end held streams."""
+        return lanes - len(self._status(worker).streams) - self._arriving_publishers[worker]
 
     def _calls(self, worker: int) -> int:
         """Calls of both kinds, with those on their way."""
         status = self._status(worker)
-        arriving = self._arriving_cameras[worker] + self._arriving_viewers[worker]
-        return status.cameras + status.viewers + arriving
+        arriving = self._arriving_publishers[worker] + self._arriving_subscribers[worker]
+        return status.publishers + status.subscribers + arriving

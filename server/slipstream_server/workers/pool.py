@@ -197,7 +197,7 @@ class Worker:
                     logger.info("%s takes calls", self.name)
                     self._observer.on_up(self)
         except TimeoutError:
-            return f"{self.name} has said nothing for too long"
+            return f"{self.name} has sent nothing for too long"
         except ChannelClosed:
             return None
         except ChannelError as error:
@@ -210,7 +210,7 @@ class Worker:
             self._status_requests.on_end()
 
     async def _next_status(self, channel: AsyncChannel[ToFront]) -> WorkerStatus:
-        """The next status; a worker that is up is asked for one where none comes.
+        """The next status; where none comes, one is requested of a worker that is up.
 
         Raises:
             TimeoutError: if the worker hangs.
@@ -254,7 +254,7 @@ async def running_workers(
 
 @contextlib.contextmanager
 def _listener(path: Path) -> Iterator[socket.socket]:
-    path.parent.mkdir(mode=0o700, exist_ok=True)  # a worker that takes us for dead removes it
+    path.parent.mkdir(mode=0o700, exist_ok=True)  # a worker removes it when it loses its front
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(path))
         listener.listen(_BACKLOG)

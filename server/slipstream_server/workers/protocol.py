@@ -60,7 +60,7 @@ class EngineDisconnected(WorkerMessage, frozen=True):
 
 
 class StatusRequest(WorkerMessage, frozen=True):
-    """Asks for a `WorkerStatus`, which is sent at once.
+    """Requests a `WorkerStatus`, which is sent at once.
 
     Args:
         number: repeated in the answer; counted from 1.
@@ -96,14 +96,14 @@ class WorkerStatus(WorkerMessage, frozen=True):
     Args:
         answers: the number of that request; 0 in the first one.
         streams: that can be watched, those within their resume window among them.
-        cameras, viewers: calls, by kind.
+        publishers, subscribers: calls, by kind.
         held: streams within their resume window, whose publisher is away.
     """
 
     answers: int = 0
     streams: tuple[StreamSummary, ...] = ()
-    cameras: int = 0
-    viewers: int = 0
+    publishers: int = 0
+    subscribers: int = 0
     held: int = 0
 
 

@@ -102,9 +102,9 @@ def _status(sessions: SessionRegistry, *, answers: int = 0) -> WorkerStatus:
         streams=tuple(
             StreamSummary(name=stream.id, since_ns=stream.since_ns) for stream in sessions.streams()
         ),
-        cameras=calls["stream"],
-        viewers=calls["viewer"],
-        held=calls["held"],
+        publishers=calls.publishers,
+        subscribers=calls.subscribers,
+        held=calls.held,
     )
 
 

@@ -99,8 +99,8 @@ def test_a_grid_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     options = "--size 64x48 48x48 --steps 1 2 --mode sequential batch --chunks 3 --seconds 0"
     assert main(["bench", *options.split(), "--threads", "1", "--out", str(out)]) == 0
     report = msgspec.json.decode(out.read_bytes(), type=Report)
-    asked = [(f.width_px, f.height_px, f.steps, f.mode) for f in report.figures]
-    assert asked == [
+    cells = [(f.width_px, f.height_px, f.steps, f.mode) for f in report.figures]
+    assert cells == [
         (width, 48, steps, mode)
         for width in (64, 48)
         for steps in (1, 2)
@@ -109,7 +109,7 @@ def test_a_grid_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert [m.dtype for m in report.machines] == ["float32"]
     assert report.machines[0].matmul_flop_per_s > 1e8
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 + len(asked)
+    assert len(lines) == 2 + len(cells)
 
 
 @pytest.mark.parametrize(

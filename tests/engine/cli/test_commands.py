@@ -1,4 +1,4 @@
-"""__main__.py: every command and every option explains itself."""
+"""slipstream_engine/__main__.py: every command and every option explains itself."""
 
 import re
 

@@ -25,8 +25,8 @@ def test_known_colours() -> None:
         ((145, 54, 34), (-1, 1, -1)),
         ((41, 240, 110), (-1, -1, 1)),
     ):
-        made = rgb_from_i420(flat(*bytes_yuv))[0, :, 0, 0]
-        assert torch.allclose(made, torch.tensor(rgb, dtype=torch.float32), atol=0.02)
+        converted = rgb_from_i420(flat(*bytes_yuv))[0, :, 0, 0]
+        assert torch.allclose(converted, torch.tensor(rgb, dtype=torch.float32), atol=0.02)
 
 
 @given(st.integers(0, 255), st.integers(0, 255), st.integers(0, 255))

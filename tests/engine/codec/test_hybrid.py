@@ -48,9 +48,11 @@ def test_sides_by_name(name: str, encoder: CodecName, decoder: CodecName) -> Non
 @pytest.mark.parametrize("name", ["", "vae", "wan+", "+wan", "wan+vae", "wan+wan+taehv"])
 def test_an_unknown_codec_is_named(name: str) -> None:
     """what is no codec is answered with those there are."""
-    with pytest.raises(ValueError, match=r"it must be wan or taehv, or .* like wan\+taehv") as said:
+    with pytest.raises(
+        ValueError, match=r"it must be wan or taehv, or .* like wan\+taehv"
+    ) as raised:
         CodecSides.named(name)
-    assert str(said.value).startswith(f"codec is {name!r}")
+    assert str(raised.value).startswith(f"codec is {name!r}")
 
 
 def test_each_side_is_the_codec_it_names_piece_by_piece() -> None:
@@ -62,9 +64,9 @@ def test_each_side_is_the_codec_it_names_piece_by_piece() -> None:
         for frames in clip().split([5, 4, 4]):
             latents = pair.encode(frames, state)
             assert torch.equal(latents, wan.encode(frames, encoding))
-            made = pair.decode(latents, state)
-            assert torch.equal(made, taehv.decode(latents, decoding))
-            assert made.shape == frames.shape
+            decoded = pair.decode(latents, state)
+            assert torch.equal(decoded, taehv.decode(latents, decoding))
+            assert decoded.shape == frames.shape
 
 
 def test_one_codec_may_be_both_sides() -> None:

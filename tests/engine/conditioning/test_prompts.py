@@ -58,7 +58,7 @@ def test_texts_are_encoded_once_and_the_oldest_goes() -> None:
     cache = PromptEmbeddings(encode_inline(text), max_texts=2)
     for word in ("one", "two", "one", "three", "one", "two"):
         cache.embedding(word)
-    assert text.asked == ["one", "two", "three", "two"]
+    assert text.encoded_texts == ["one", "two", "three", "two"]
 
 
 def test_a_text_that_failed_is_tried_again() -> None:

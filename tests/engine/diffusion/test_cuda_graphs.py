@@ -75,13 +75,13 @@ def toy_pipeline(
 
 
 def run(stream: DiffusionStream[Any], chunks: range) -> list[I420]:
-    made = []
+    generated = []
     for number in chunks:
         frames = moving_chunk(number)
         out = np.empty_like(frames)
         stream.step(frames, out)
-        made.append(out)
-    return made
+        generated.append(out)
+    return generated
 
 
 def assert_equal(ours: list[I420], theirs: list[I420]) -> None:
@@ -91,17 +91,17 @@ def assert_equal(ours: list[I420], theirs: list[I420]) -> None:
 
 def eventful(stream: DiffusionStream[Any]) -> list[I420]:
     """A stream in which everything changes that a viewer can change."""
-    made = run(stream, range(12))
+    generated = run(stream, range(12))
     stream.apply(Parameters(prompt="a dog", noise_scale=0.6))
-    made += run(stream, range(12, 15))
+    generated += run(stream, range(12, 15))
     target = (Prompt("a cat"), Prompt("a fish", 0.5))
     stream.apply(Parameters(transition=Transition(target, num_steps=3), seed=5))
-    made += run(stream, range(15, 20))
+    generated += run(stream, range(15, 20))
     stream.apply(Parameters(denoising_step_list=(700, 500, 400)))
-    made += run(stream, range(20, 24))
+    generated += run(stream, range(20, 24))
     stream.apply(Parameters(denoising_step_list=(600,), reset_cache=True))
-    made += run(stream, range(24, 34))
-    return made
+    generated += run(stream, range(24, 34))
+    return generated
 
 
 @pytest.mark.parametrize("cache", [CACHE, ADAPTIVE, RELATIVE], ids=["plain", "adaptive", "rel."])
@@ -120,7 +120,7 @@ def test_the_real_codecs_can_be_recorded(tmp_path: Path, codec: str) -> None:
     """All that Wan's VAE, TAEHV and the transformer carry stays in its place, for the lane's next
     viewer too."""
     weights = small_real.write_weights(tmp_path / "weights")
-    made = []
+    generated = []
     for compilation in (Compilation.NONE, Compilation.GRAPH):
         pipeline = small_real.make(
             weights,
@@ -130,31 +130,31 @@ def test_the_real_codecs_can_be_recorded(tmp_path: Path, codec: str) -> None:
             recorder=tape.record,
         )
         stream = pipeline.open(Parameters(seed=3))
-        made.append(small_real.run(pipeline, stream, range(10)))
+        generated.append(small_real.run(pipeline, stream, range(10)))
         stream.close()
         again = pipeline.open(Parameters(seed=3))
-        assert_equal(small_real.run(pipeline, again, range(10)), made[0])
+        assert_equal(small_real.run(pipeline, again, range(10)), generated[0])
         pipeline.close()
     steps = {("denoise", row) for row in range(2)}
     assert stream.state.runner.recorded == {("encode", 4), ("decode", 1), *steps}
-    assert_equal(made[1], made[0])
+    assert_equal(generated[1], generated[0])
 
 
 def test_streams_have_graphs_of_their_own() -> None:
     """Two streams that take turns make what each makes alone, and a third starts clean."""
     pipeline = toy_pipeline(Compilation.GRAPH)
     one, two = (pipeline.open(Parameters(seed=seed)) for seed in (1, 2))
-    made: tuple[list[I420], list[I420]] = ([], [])
+    generated: tuple[list[I420], list[I420]] = ([], [])
     for number in range(12):
-        made[0].extend(run(one, range(number, number + 1)))
-        made[1].extend(run(two, range(number, number + 1)))
+        generated[0].extend(run(one, range(number, number + 1)))
+        generated[1].extend(run(two, range(number, number + 1)))
     made_last = run(pipeline.open(Parameters(seed=1)), range(12))
     alone = [
         run(toy_pipeline(Compilation.NONE).open(Parameters(seed=seed)), range(12))
         for seed in (1, 2)
     ]
-    assert_equal(made[0], alone[0])
-    assert_equal(made[1], alone[1])
+    assert_equal(generated[0], alone[0])
+    assert_equal(generated[1], alone[1])
     assert_equal(made_last, alone[0])
 
 
@@ -201,7 +201,7 @@ def test_a_lane_comes_back_empty() -> None:
 def test_shared_passes_have_graphs_for_any_streams() -> None:
     """One for a number of chunks, whoever they are of and whichever step they are at; the frames
     are bit for bit those of the same passes run eagerly."""
-    made: list[list[I420]] = []
+    generated: list[list[I420]] = []
     for compilation in (Compilation.NONE, Compilation.GRAPH):
         pipeline = toy_pipeline(compilation)
         streams = [pipeline.open(Parameters(seed=seed, prompt=f"p{seed}")) for seed in range(3)]
@@ -217,9 +217,9 @@ def test_shared_passes_have_graphs_for_any_streams() -> None:
             for stream, chunk in zip(pair, chunks, strict=True):
                 out.append(np.empty_like(moving_chunk(number)))
                 stream.decode(chunk, out[-1])
-        made.append(out)
+        generated.append(out)
     assert pipeline.denoiser.runner.recorded == {("batch", 2, 2)}
-    assert_equal(made[1], made[0])
+    assert_equal(generated[1], generated[0])
 
 
 def test_the_tape_can_fail() -> None:
@@ -234,8 +234,8 @@ def test_a_result_is_the_callers_own() -> None:
     """The next replay does not reach into the last one's result; inputs are copied in."""
     compiler = Compiler(Compilation.GRAPH, CPU, toy_model(), recorder=tape.record)
     runner = GraphRunner(compiler)
-    made = [runner.run("double", lambda x: x * 2, torch.tensor([float(n)])) for n in range(4)]
-    assert torch.cat(made).tolist() == [0, 2, 4, 6]
+    generated = [runner.run("double", lambda x: x * 2, torch.tensor([float(n)])) for n in range(4)]
+    assert torch.cat(generated).tolist() == [0, 2, 4, 6]
     assert runner.recorded == {"double"}
 
 
@@ -253,10 +253,10 @@ def test_what_cannot_be_recorded_runs_eagerly(caplog: pytest.LogCaptureFixture) 
     assert_equal(run(other, range(8)), eager)
     reason = "eager, not graph: RuntimeError: operation not permitted when stream is capturing"
     assert pipeline.note == f"a toy; {reason}"
-    said = [
+    warnings = [
         record for record in caplog.records if record.getMessage() == f"the model runs {reason}"
     ]
-    assert len(said) == 1
+    assert len(warnings) == 1
 
 
 def test_without_a_gpu_there_are_no_graphs(caplog: pytest.LogCaptureFixture) -> None:
@@ -307,12 +307,12 @@ def test_inductor_makes_the_same_frames() -> None:
     graphs = counters["stats"]["unique_graphs"]
     assert 1 <= graphs <= 6  # first layer or not, by first chunk, later, and after a reset
     eager = toy_pipeline(Compilation.NONE, ADAPTIVE, recorder=None, dit=dit)
-    made = []
+    generated = []
     for pipeline in (compiled, eager):
         stream = pipeline.open(Parameters())
-        made.append(run(stream, range(9)))
+        generated.append(run(stream, range(9)))
         stream.apply(Parameters(reset_cache=True))
-        made[-1] += run(stream, range(9, 18))
+        generated[-1] += run(stream, range(9, 18))
     assert counters["stats"]["unique_graphs"] == graphs, "a live stream met a new shape"
-    for ours, theirs in zip(*made, strict=True):
+    for ours, theirs in zip(*generated, strict=True):
         assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1

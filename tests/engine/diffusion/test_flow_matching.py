@@ -47,8 +47,8 @@ def test_first_timestep_is_one_formula() -> None:
 
 
 def timesteps(begin: int, listed: tuple[int, ...]) -> list[int]:
-    made = WAN.timesteps(torch.tensor(begin), torch.tensor(listed))
-    return [int(t) for t in made]
+    computed = WAN.timesteps(torch.tensor(begin), torch.tensor(listed))
+    return [int(t) for t in computed]
 
 
 def test_a_list_that_falls_stays() -> None:
@@ -78,8 +78,8 @@ def test_mixing_rounds_products_not_the_scale() -> None:
     """In bfloat16 the scale keeps its digits, as a python number would in the reference."""
     latents, noise = torch.randn(2, 64).bfloat16()
     scale = 0.7109
-    made = mix_noise(latents, noise, torch.tensor(scale, dtype=torch.float64))
-    assert torch.equal(made, noise * scale + latents * (1 - scale))
+    computed = mix_noise(latents, noise, torch.tensor(scale, dtype=torch.float64))
+    assert torch.equal(computed, noise * scale + latents * (1 - scale))
 
 
 def test_tiny_renoises_below_what_it_is_told() -> None:

@@ -48,13 +48,13 @@ class HeldText(TextWorker):
 
 def run(stream: DiffusionStream[Any], chunks: range, *, seed: int = 0) -> list[I420]:
     """What a stream makes of chunks of the endless clip."""
-    made = []
+    generated = []
     for number in chunks:
         frames = moving_chunk(number, seed=seed)
         out = np.empty_like(frames)
         stream.step(frames, out)
-        made.append(out)
-    return made
+        generated.append(out)
+    return generated
 
 
 def assert_equal(ours: list[I420], theirs: list[I420]) -> None:
@@ -90,7 +90,7 @@ def test_output_changes_with_everything_it_should() -> None:
 def test_steps_at_once_equal_the_stream_batch(cache: Any, steps: int) -> None:
     """A chunk's steps at once, each with its own row, are step i batched with the next chunk's."""
     preset = toy_preset(cache=cache, schedule=replace(SCHEDULE, steps=steps))
-    made = run(toy_pipeline(preset).open(Parameters()), range(14))
+    generated = run(toy_pipeline(preset).open(Parameters()), range(14))
     pipeline = toy_pipeline(preset)
     stream = pipeline.open(Parameters())
     batched = run(stream, range(1))
@@ -100,10 +100,10 @@ def test_steps_at_once_equal_the_stream_batch(cache: Any, steps: int) -> None:
             under_way.append(stream.encode(moving_chunk(number)))
         pipeline.denoise(under_way)
         if under_way[0].is_clean:
-            out = np.empty_like(made[1])
+            out = np.empty_like(generated[1])
             stream.decode(under_way.pop(0), out)
             batched.append(out)
-    assert_close(batched, made)
+    assert_close(batched, generated)
 
 
 @pytest.mark.parametrize("cache", [CACHE, ADAPTIVE], ids=["plain", "adaptive"])
@@ -112,11 +112,11 @@ def test_a_chunk_keeps_what_it_began_with(cache: Any) -> None:
     change = Parameters(prompt="a dog", seed=7, noise_scale=0.5)
     pipeline = toy_pipeline(toy_preset(cache=cache))
     plain = pipeline.open(Parameters())
-    made = run(plain, range(8))
+    generated = run(plain, range(8))
     plain.apply(change)
-    made += run(plain, range(8, 9))
+    generated += run(plain, range(8, 9))
     stream = pipeline.open(Parameters())
-    assert_equal(run(stream, range(7)), made[:7])
+    assert_equal(run(stream, range(7)), generated[:7])
     first = stream.encode(moving_chunk(7))
     pipeline.denoise([first])
     stream.apply(change)
@@ -124,7 +124,7 @@ def test_a_chunk_keeps_what_it_began_with(cache: Any) -> None:
     pipeline.denoise([second])
     pipeline.denoise([first])
     pipeline.denoise([second])
-    for chunk, wanted in ((first, made[7]), (second, made[8])):
+    for chunk, wanted in ((first, generated[7]), (second, generated[8])):
         out = np.empty_like(wanted)
         stream.decode(chunk, out)
         assert np.array_equal(out, wanted)
@@ -132,12 +132,12 @@ def test_a_chunk_keeps_what_it_began_with(cache: Any) -> None:
 
 def test_streams_in_one_pass_equal_each_alone() -> None:
     """With prompts, seeds and ages of their own, filling and full, to within rounding."""
-    wishes = [Parameters(), Parameters(prompt="a dog", seed=9), Parameters(prompt="a fish")]
+    settings = [Parameters(), Parameters(prompt="a dog", seed=9), Parameters(prompt="a fish")]
     preset = toy_preset(cache=ADAPTIVE)
-    alone = [run(toy_pipeline(preset).open(p), range(9), seed=n) for n, p in enumerate(wishes)]
+    alone = [run(toy_pipeline(preset).open(p), range(9), seed=n) for n, p in enumerate(settings)]
     pipeline = toy_pipeline(preset)
-    streams = [pipeline.open(p) for p in wishes]
-    made: list[list[I420]] = [[] for _ in streams]
+    streams = [pipeline.open(p) for p in settings]
+    generated: list[list[I420]] = [[] for _ in streams]
     run(streams[2], range(3), seed=2)  # is ahead of the others
     for number in range(9):
         chunks = [s.encode(moving_chunk(number, seed=n)) for n, s in enumerate(streams[:2])]
@@ -145,12 +145,12 @@ def test_streams_in_one_pass_equal_each_alone() -> None:
             chunks.append(streams[2].encode(moving_chunk(number + 2, seed=2)))
         while not chunks[0].is_clean:
             pipeline.denoise(chunks)
-        for stream, chunk, frames in zip(streams, chunks, made, strict=False):
+        for stream, chunk, frames in zip(streams, chunks, generated, strict=False):
             frames.append(np.empty_like(moving_chunk(number)))
             stream.decode(chunk, frames[-1])
-    assert_close(made[0], alone[0])
-    assert_close(made[1], alone[1])
-    assert_close(made[2], alone[2][3:])
+    assert_close(generated[0], alone[0])
+    assert_close(generated[1], alone[1])
+    assert_close(generated[2], alone[2][3:])
 
 
 def test_nothing_is_left_after_close() -> None:
@@ -212,8 +212,8 @@ def test_changed_steps_take_over_a_past() -> None:
         assert torch.equal(cache.k_NRKSHD[:, row], before[:, 0])
     run(stream, range(10, 13))
     stream.apply(Parameters(denoising_step_list=(700, 500)))
-    made = run(stream, range(13, 15))
-    assert all(frames.std() > 0 for frames in made)
+    generated = run(stream, range(13, 15))
+    assert all(frames.std() > 0 for frames in generated)
 
 
 def test_one_step_does_not_depend_on_the_rows_behind_it() -> None:
@@ -245,13 +245,13 @@ def test_fixed_noise_keeps_a_still_picture_still() -> None:
         stream = toy_pipeline(toy_preset(cache=cache, schedule=schedule, noise=mode)).open(
             Parameters()
         )
-        made = []
+        generated = []
         for number in range(30):
             frames = np.full((5 if number == 0 else 4, 48, 32), 90, dtype=np.uint8)
             out = np.empty_like(frames)
             stream.step(frames, out)
-            made.append(out)
-        change = int(np.abs(made[-1].astype(int) - made[-2].astype(int)).max())
+            generated.append(out)
+        change = int(np.abs(generated[-1].astype(int) - generated[-2].astype(int)).max())
         assert (change <= 1) is is_still, f"{mode}: {change}"
 
 
@@ -269,7 +269,7 @@ def test_prompt_change_is_whole_at_the_next_chunk() -> None:
     assert torch.equal(stream.state.conditioning.k_NBTHD, wanted.k_NBTHD)
     stream.apply(Parameters(prompt="a cat"))
     run(stream, range(4, 5))
-    assert text.asked == ["a cat", "a dog"]
+    assert text.encoded_texts == ["a cat", "a dog"]
 
 
 def test_a_slow_prompt_makes_no_chunk_wait(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,7 @@ from tests.engine.toys import CACHE, SCHEDULE, moving_chunk, toy_pipeline, toy_p
 ADAPTIVE = replace(CACHE, sink_threshold=0.95)
 
 
-def made(*, batched: bool, steps: int, cache: CacheParams, chunks: int) -> list[I420]:
+def generate(*, batched: bool, steps: int, cache: CacheParams, chunks: int) -> list[I420]:
     """What comes out, chunk by chunk; zeros where nothing does."""
     schedule = replace(SCHEDULE, steps=steps)
     pipeline = toy_pipeline(toy_preset(cache=cache, schedule=schedule))
@@ -30,8 +30,8 @@ def made(*, batched: bool, steps: int, cache: CacheParams, chunks: int) -> list[
 def test_the_same_frames_later(steps: int, cache: CacheParams) -> None:
     """The first chunk comes at once, every other one steps - 1 chunks late, and none is lost."""
     chunks, late = 14, steps - 1
-    at_once = made(batched=False, steps=steps, cache=cache, chunks=chunks)
-    batched = made(batched=True, steps=steps, cache=cache, chunks=chunks + late)
+    at_once = generate(batched=False, steps=steps, cache=cache, chunks=chunks)
+    batched = generate(batched=True, steps=steps, cache=cache, chunks=chunks + late)
     assert np.array_equal(batched[0], at_once[0])
     assert not any(out.any() for out in batched[1 : 1 + late])
     for ours, theirs in zip(batched[1 + late :], at_once[1:], strict=True):

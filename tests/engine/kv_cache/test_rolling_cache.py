@@ -44,8 +44,8 @@ def write(
     value[..., 0] = (
         TRACE * torch.arange(past, past + frames).repeat_interleave(TOKENS)[None, :, None]
     )
-    seen = cache.write(0, key, value, to_device([position] * cache.row_count, CPU))
-    return [round(v.item() / TRACE) for v in seen.v_BLHD[0, ::TOKENS, 0, 0]]
+    view = cache.write(0, key, value, to_device([position] * cache.row_count, CPU))
+    return [round(v.item() / TRACE) for v in view.v_BLHD[0, ::TOKENS, 0, 0]]
 
 
 def stream(cache: RollingCache, chunks: int) -> list[list[int]]:
@@ -54,19 +54,19 @@ def stream(cache: RollingCache, chunks: int) -> list[list[int]]:
 
 def test_sinks_stay_and_the_ring_turns() -> None:
     """The first three frames stay for ever, the other slots hold the newest three."""
-    seen = stream(fresh(CacheParams(slots=6, sinks=3)), 12)
-    assert seen[0] == [0, 1]
-    assert seen[4] == [0, 1, 2, 3, 4, 5]
-    assert seen[5] == [0, 1, 2, 6, 4, 5]
-    assert [sorted(s) for s in seen[5:]] == [[0, 1, 2, n - 2, n - 1, n] for n in range(6, 13)]
+    contents = stream(fresh(CacheParams(slots=6, sinks=3)), 12)
+    assert contents[0] == [0, 1]
+    assert contents[4] == [0, 1, 2, 3, 4, 5]
+    assert contents[5] == [0, 1, 2, 6, 4, 5]
+    assert [sorted(s) for s in contents[5:]] == [[0, 1, 2, n - 2, n - 1, n] for n in range(6, 13)]
 
 
 def test_plain_sinks() -> None:
     """One sink and a ring of three: frame 1 is the first to go, though it came with chunk 0."""
-    seen = stream(fresh(CacheParams(slots=4, sinks=1, pinning=Pinning.SINKS)), 6)
-    assert seen[2] == [0, 1, 2, 3]
-    assert seen[3] == [0, 4, 2, 3]
-    assert [sorted(s) for s in seen[3:]] == [[0, n - 2, n - 1, n] for n in (4, 5, 6)]
+    contents = stream(fresh(CacheParams(slots=4, sinks=1, pinning=Pinning.SINKS)), 6)
+    assert contents[2] == [0, 1, 2, 3]
+    assert contents[3] == [0, 4, 2, 3]
+    assert [sorted(s) for s in contents[3:]] == [[0, n - 2, n - 1, n] for n in (4, 5, 6)]
 
 
 def test_every_step_of_chunk_0_takes_the_same_slots() -> None:
@@ -111,7 +111,7 @@ def test_scattered_rows_are_the_same_as_each_alone() -> None:
         pasts = (chunk, chunk // 2)
         places = [position_of(params, past_frames=past, frames=1) for past in pasts]
         positions = to_device(places, CPU)
-        seen = together.write(0, keys[chunk], keys[chunk], positions, rows_B)
+        view = together.write(0, keys[chunk], keys[chunk], positions, rows_B)
         for sample, row in enumerate((2, 0)):
             one = alone.rows(row, row + 1).write(
                 0,
@@ -120,7 +120,7 @@ def test_scattered_rows_are_the_same_as_each_alone() -> None:
                 to_device([places[sample]], CPU),
             )
             length = places[sample].length * TOKENS
-            assert torch.equal(seen.k_BLHD[sample, :length], one.k_BLHD[0])
+            assert torch.equal(view.k_BLHD[sample, :length], one.k_BLHD[0])
             if positions.mask_BK is not None:
                 assert positions.mask_BK[sample].sum() * TOKENS == length
     for ours, theirs in zip(together.state(), alone.state(), strict=True):
@@ -154,12 +154,12 @@ ADAPTIVE = CacheParams(slots=6, sinks=3, sink_threshold=0.2)
 
 
 def adapted(params: CacheParams, others: set[int], chunks: int) -> list[list[int]]:
-    """Stream frames that all look alike, but for those named."""
+    """The slots' contents after each chunk; frames are alike, but for those of `others`."""
     cache = fresh(params)
-    seen = [write(cache, 0, 2, like=ALIKE)]
+    contents = [write(cache, 0, 2, like=ALIKE)]
     for past in range(2, chunks + 1):
-        seen.append(write(cache, past, like=OTHER if past in others else ALIKE))
-    return seen
+        contents.append(write(cache, past, like=OTHER if past in others else ALIKE))
+    return contents
 
 
 def test_zero_slot_quirk() -> None:
@@ -169,21 +169,21 @@ def test_zero_slot_quirk() -> None:
     assert adapted(plain, set(), 6)[-1] == [0, 1, 2, 6, 4, 5]
 
 
-def test_a_sink_that_looks_old_gives_way() -> None:
+def test_an_unlike_sink_is_replaced() -> None:
     """In the ring's time an unlike frame takes the least alike sink's place, and the ring waits."""
     params = replace(ADAPTIVE, count_unwritten_sinks=False)
-    seen = adapted(params, {7}, 8)
-    assert seen[5] == [0, 1, 2, 6, 4, 5]
-    before, after = seen[5], seen[6]
+    contents = adapted(params, {7}, 8)
+    assert contents[5] == [0, 1, 2, 6, 4, 5]
+    before, after = contents[5], contents[6]
     changed = [slot for slot in range(6) if before[slot] != after[slot]]
     assert changed == [0], "the first of equals"
     assert after[0] == 7
 
 
-def test_threshold_off_never_looks() -> None:
+def test_without_a_threshold_no_sink_is_replaced() -> None:
     """Without a threshold no frame, however unlike, touches a sink."""
-    seen = adapted(replace(ADAPTIVE, sink_threshold=None), {3, 7, 9}, 12)
-    assert all(s[:3] == [0, 1, 2] for s in seen[1:] if len(s) > 2)
+    contents = adapted(replace(ADAPTIVE, sink_threshold=None), {3, 7, 9}, 12)
+    assert all(s[:3] == [0, 1, 2] for s in contents[1:] if len(s) > 2)
 
 
 def test_relative_positions_are_ages() -> None:
@@ -193,13 +193,13 @@ def test_relative_positions_are_ages() -> None:
     stream(cache, 9)
     for past in (10, 11, 12):
         key = torch.zeros(1, TOKENS, 1, DIT.dim)
-        seen = cache.write(
+        view = cache.write(
             0, key, key, to_device([position_of(params, past_frames=past, frames=1)], CPU)
         )
-        assert seen.query_age_BF is not None and seen.key_age_BK is not None
-        assert seen.query_age_BF.tolist() == [[3]]
-        assert sorted(seen.key_age_BK[0].tolist()) == [0, 1, 2, 3]
-        assert seen.key_age_BK[0, 0] == 0, "the sink is the oldest"
+        assert view.query_age_BF is not None and view.key_age_BK is not None
+        assert view.query_age_BF.tolist() == [[3]]
+        assert sorted(view.key_age_BK[0].tolist()) == [0, 1, 2, 3]
+        assert view.key_age_BK[0, 0] == 0, "the sink is the oldest"
 
 
 def test_batch_must_cover_the_cache() -> None:

@@ -1,4 +1,4 @@
-"""parallel/balance.py: the exact partition."""
+"""parallel/pipeline_partition.py: the exact partition."""
 
 from itertools import combinations
 

@@ -73,7 +73,7 @@ def test_a_flood_of_updates_costs_its_sender_only() -> None:
         harness.open(0)
         harness.open(1)
         client = LaneClient(harness=harness, lane=0, chunks=CHUNKS, updates=EVENTS)
-        client.send_chunk()
+        client.send_chunks()
         for burst in range(30):
             for number in range(100 * burst, 100 * burst + 100):
                 choice = Parameters(

@@ -88,7 +88,7 @@ def test_a_pipeline_that_fails_is_closed() -> None:
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 def test_every_size_of_a_preset_can_be_served(preset: Preset) -> None:
     """falling, and a whole number of tokens each."""
-    sizes_px = [(preset.width_px, preset.height_px), *preset.lesser_sizes_px]
+    sizes_px = [(preset.width_px, preset.height_px), *preset.smaller_sizes_px]
     assert sizes_px == sorted(sizes_px, reverse=True)
     for width_px, height_px in sizes_px:
         sized = replace(preset, width_px=width_px, height_px=height_px)

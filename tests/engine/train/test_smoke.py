@@ -28,7 +28,7 @@ def train(*arguments: str) -> int:
 
 
 @pytest.mark.slow
-def test_the_whole_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_stages_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """every stage runs without a network, and ships the model that is served; again is a no-op."""
 
     def no_network(*_: object) -> None:
@@ -36,9 +36,9 @@ def test_the_whole_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(socket.socket, "connect", no_network)
     assert train("--out", str(tmp_path)) == 0
-    made = {path.name for path in (tmp_path / "weights").iterdir()}
-    assert {CODEC_FILE, DIT_FILE, TEXT_FILE, "MODEL_CARD.md", "samples.png"} <= made
-    assert {"scores.json", "ablation.json", "drift.json"} <= made
+    files = {path.name for path in (tmp_path / "weights").iterdir()}
+    assert {CODEC_FILE, DIT_FILE, TEXT_FILE, "MODEL_CARD.md", "samples.png"} <= files
+    assert {"scores.json", "ablation.json", "drift.json"} <= files
     mark = hashlib.sha256((tmp_path / "weights" / DIT_FILE).read_bytes()).hexdigest()[:12]
     assert json.loads((tmp_path / "weights" / "drift.json").read_text())["weights"] == mark
     card = (tmp_path / "weights" / "MODEL_CARD.md").read_text()
@@ -62,21 +62,21 @@ def test_every_style_keeps_to_its_range() -> None:
     rng = np.random.default_rng(0)
     picture = rng.uniform(0, 1, (48, 64, 3)).astype(np.float32)
     for name, style in styles.STYLES.items():
-        made = style(picture)
-        assert made.dtype == np.float32 and made.shape == picture.shape, name
-        assert made.min() >= 0 and made.max() <= 1 + 1e-6, name
-        assert np.abs(made - picture).mean() > 0.02, name
+        styled = style(picture)
+        assert styled.dtype == np.float32 and styled.shape == picture.shape, name
+        assert styled.min() >= 0 and styled.max() <= 1 + 1e-6, name
+        assert np.abs(styled - picture).mean() > 0.02, name
 
 
 def test_every_colour_tints_anything() -> None:
     """black stays black, the picture's middle takes the colour's hue, and all stays in [0, 1]."""
     greys = np.repeat(np.linspace(0, 1, 9, dtype=np.float32)[None, :, None], 3, axis=2)
     for name, colour in colours.COLOURS.items():
-        made = colours.tint(greys, name)
-        assert made.dtype == np.float32 and made.shape == greys.shape, name
-        assert made.min() >= 0 and made.max() <= 1 + 1e-6, name
-        assert not made[0, 0].any(), name
-        assert list(np.argsort(made[0, 4])) == list(np.argsort(colour)), name
+        tinted = colours.tint(greys, name)
+        assert tinted.dtype == np.float32 and tinted.shape == greys.shape, name
+        assert tinted.min() >= 0 and tinted.max() <= 1 + 1e-6, name
+        assert not tinted[0, 0].any(), name
+        assert list(np.argsort(tinted[0, 4])) == list(np.argsort(colour)), name
     assert colours.tint(greys, colours.AS_IT_COMES) is greys
 
 

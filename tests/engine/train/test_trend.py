@@ -1,4 +1,4 @@
-"""trend.py: a slope is told from the noise it stands in."""
+"""train/trend.py: a slope is told from the noise it stands in."""
 
 import numpy as np
 import pytest

@@ -69,7 +69,7 @@ async def test_what_is_wrong_is_found_all_at_once(tmp_path: Path) -> None:
             *("--tls-cert", str(chain), "--tls-key", str(chain)),
         )
     assert code == 1
-    assert f"port {port} on 127.0.0.1 cannot be had" in found["port"]["found"]
+    assert f"port {port} on 127.0.0.1 cannot be opened" in found["port"]["found"]
     assert "choose another with --port" in found["port"]["advice"]
     assert "needs wan-1.3b.safetensors" in found["weights"]["found"]
     assert found["weights"]["advice"].startswith("slipstream-engine pull wan-1.3b --weights")

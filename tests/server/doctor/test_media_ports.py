@@ -3,7 +3,7 @@
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor.media_ports import check_media_ports
 
-from tests.server.ports import free_range, taken
+from tests.server.ports import free_range, occupied
 
 
 async def test_ports_that_are_free_are_counted() -> None:
@@ -11,9 +11,9 @@ async def test_ports_that_are_free_are_counted() -> None:
     ports = free_range(3)
     config = ServerConfig(media_ports=str(ports), max_streams=1, max_viewers=1)
     assert (await check_media_ports(config)).found == f"3 of the 3 UDP ports {ports} are free"
-    with taken(ports.low, ports.high):
+    with occupied(ports.low, ports.high):
         few = await check_media_ports(config)
         assert few.found == f"1 of the 3 UDP ports {ports} are free"
         assert "up to 2 may come" in few.advice
-    with taken(*range(ports.low, ports.high + 1)):
+    with occupied(*range(ports.low, ports.high + 1)):
         assert "choose other --media-ports" in (await check_media_ports(config)).advice

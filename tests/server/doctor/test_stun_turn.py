@@ -7,7 +7,7 @@ import pytest
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor import stun_turn
 from slipstream_server.doctor.finding import Finding, Verdict
-from slipstream_server.ice.gathering import IceServer, ice_servers
+from slipstream_server.ice.ice_servers import IceServer, ice_servers
 from slipstream_server.ice.turn_providers import cloudflare
 
 from tests.server.ice.test_turn_providers import KEY, TOKEN, running
@@ -51,7 +51,7 @@ async def test_a_right_password_takes_a_place_and_gives_it_back() -> None:
     found = await ask_turn(relay, "ann", "right")
     assert found.verdict is Verdict.OK, found
     assert "relays at 192.0.2.9 for us at 127.0.0.1" in found.found
-    assert (relay.taken, relay.places) == (1, 0)
+    assert (relay.allocations, relay.open_allocations) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,10 @@ async def test_a_right_password_takes_a_place_and_gives_it_back() -> None:
 async def test_wrong_credentials_are_told_apart(
     username: str | None, credential: str | None, found: str, advice: str
 ) -> None:
-    said = await ask_turn(Relay({"ann": "right"}), username, credential)
-    assert said.verdict is Verdict.FAIL
-    assert "401 Unauthorized" in said.found and found in said.found
-    assert advice in said.advice
+    finding = await ask_turn(Relay({"ann": "right"}), username, credential)
+    assert finding.verdict is Verdict.FAIL
+    assert "401 Unauthorized" in finding.found and found in finding.found
+    assert advice in finding.advice
 
 
 async def test_a_wrong_secret_is_told() -> None:
@@ -76,10 +76,10 @@ async def test_a_wrong_secret_is_told() -> None:
     async with relaying(Relay()) as relay:
         config = ServerConfig(turn=f"turn:127.0.0.1:{relay.port}", turn_secret="wrong")
         (server,) = ice_servers(config, name="doctor", now_s=0)
-        said = await stun_turn.check_turn(server, minted=True)
-    assert said.verdict is Verdict.FAIL
-    assert "it does not know our credentials" in said.found
-    assert "--turn-secret must be its static-auth-secret" in said.advice
+        finding = await stun_turn.check_turn(server, minted=True)
+    assert finding.verdict is Verdict.FAIL
+    assert "it does not know our credentials" in finding.found
+    assert "--turn-secret must be its static-auth-secret" in finding.advice
 
 
 @pytest.mark.parametrize(
@@ -91,16 +91,16 @@ async def test_a_wrong_secret_is_told() -> None:
     ],
 )
 async def test_a_refusal_is_quoted(refusal: tuple[int, str], verdict: Verdict, found: str) -> None:
-    said = await ask_turn(Relay({"ann": "right"}, refusal=refusal), "ann", "right")
-    assert said.verdict is verdict
-    assert found in said.found
+    finding = await ask_turn(Relay({"ann": "right"}, refusal=refusal), "ann", "right")
+    assert finding.verdict is verdict
+    assert found in finding.found
 
 
 async def test_a_silent_turn_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stun_turn, "STUN_ANSWER_S", 0.2)
-    said = await ask_turn(Relay({"ann": "right"}, silent=True), "ann", "right")
-    assert said.verdict is Verdict.FAIL
-    assert "does not answer within 0.2 s" in said.found
+    finding = await ask_turn(Relay({"ann": "right"}, silent=True), "ann", "right")
+    assert finding.verdict is Verdict.FAIL
+    assert "does not answer within 0.2 s" in finding.found
 
 
 async def test_a_closed_port_is_told() -> None:
@@ -108,9 +108,9 @@ async def test_a_closed_port_is_told() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
     server = IceServer(urls=f"turn:127.0.0.1:{port}?transport=tcp", username="a", credential="b")
-    said = await stun_turn.check_turn(server, minted=False)
-    assert said.verdict is Verdict.FAIL
-    assert "cannot be asked" in said.found
+    finding = await stun_turn.check_turn(server, minted=False)
+    assert finding.verdict is Verdict.FAIL
+    assert "cannot be asked" in finding.found
 
 
 async def test_a_provider_gives_credentials_or_a_reason() -> None:
@@ -120,5 +120,7 @@ async def test_a_provider_gives_credentials_or_a_reason() -> None:
         bad = await stun_turn.check_turn_provider(cloudflare(KEY, "wrong", origin=origin))
         assert "answers 401 Unauthorized" in bad.found
         assert bad.advice == "check its key and token"
-    gone = await stun_turn.check_turn_provider(cloudflare(KEY, TOKEN, origin="http://127.0.0.1:9"))
-    assert "cannot be asked for TURN credentials" in gone.found
+    finding = await stun_turn.check_turn_provider(
+        cloudflare(KEY, TOKEN, origin="http://127.0.0.1:9")
+    )
+    assert "cannot be asked for TURN credentials" in finding.found

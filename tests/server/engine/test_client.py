@@ -82,7 +82,7 @@ class Played:
         client: EngineClient,
         channel: Channel[ToEngine],
         arena: Arena,
-        serving: asyncio.Task[str],
+        serving: asyncio.Task[str | None],
     ) -> None:
         self.client = client
         self.serving = serving
@@ -157,7 +157,8 @@ async def played(
             yield engine
         finally:
             engine.die()
-            client.on_engine_lost(await serving)
+            reason = await serving
+            client.on_engine_lost(reason or "the engine has closed the channel")
             channel.close()
             engine_arena.close()
 
@@ -355,4 +356,4 @@ async def test_an_engine_that_breaks_the_rules_is_lost() -> None:
     async with played() as engine:
         await engine.open(Notes())
         await engine.send(SlotFree(lane=0, slot=0))
-        assert "breaks the protocol: slot 0 came back" in await engine.serving
+        assert "breaks the protocol: slot 0 came back" in str(await engine.serving)

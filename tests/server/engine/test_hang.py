@@ -55,7 +55,7 @@ Loop(pipeline, channel, arena).run()
 
 
 @dataclass
-class Heard:
+class Listener:
     """A stream's listener; keeps the chunks and the reason of the end."""
 
     back: list[ChunkBack] = field(default_factory=list)
@@ -93,10 +93,12 @@ async def submit(stream: EngineStream, client: EngineClient) -> None:
     await stream.submit([frame] * frames, captured_ns=now_ns())
 
 
-async def hangs(supervisor: Supervisor[EngineClient], heard: Heard, pid: int) -> None:
+async def hangs(supervisor: Supervisor[EngineClient], listener: Listener, pid: int) -> None:
     """The stream is told why, the process is gone, and the next one serves."""
-    await poll(lambda: bool(heard.lost))
-    assert heard.lost[0].startswith("the engine hangs: 1 answers are due and it has said nothing")
+    await poll(lambda: bool(listener.lost))
+    assert listener.lost[0].startswith(
+        "the engine hangs: 1 answers are due and it has sent nothing"
+    )
     await poll(lambda: supervisor.status.state is EngineState.READY)
     assert supervisor.status.pid not in (None, pid) and supervisor.status.restarts == 1
     try:
@@ -110,17 +112,17 @@ async def test_a_stopped_engine_is_killed() -> None:
     """SIGSTOP leaves process and channel as they are; it is noticed by a chunk that does not come,
     and not before: an engine without work may be silent."""
     async with supervised(ECHO) as supervisor:
-        client, heard = supervisor.require(), Heard()
-        stream = await client.open(Parameters(), heard)
-        for made in (1, 2, 3):
+        client, listener = supervisor.require(), Listener()
+        stream = await client.open(Parameters(), listener)
+        for chunks in (1, 2, 3):
             await submit(stream, client)
-            await poll(lambda made=made: len(heard.back) == made)  # type: ignore[misc]
+            await poll(lambda chunks=chunks: len(listener.back) == chunks)  # type: ignore[misc]
         pid = supervisor.status.pid
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)
         await submit(stream, client)
-        await hangs(supervisor, heard, pid)
-        again = Heard()
+        await hangs(supervisor, listener, pid)
+        again = Listener()
         stream = await supervisor.require().open(Parameters(), again)
         await submit(stream, supervisor.require())
         await poll(lambda: len(again.back) == 1)
@@ -129,11 +131,11 @@ async def test_a_stopped_engine_is_killed() -> None:
 async def test_an_engine_that_never_comes_back_from_a_chunk_is_killed() -> None:
     """a model or a driver may sleep for ever; SIGTERM would not wake it either."""
     async with supervised([sys.executable, "-c", ASLEEP]) as supervisor:
-        client, heard = supervisor.require(), Heard()
+        client, listener = supervisor.require(), Listener()
         pid = supervisor.status.pid
         assert pid is not None
-        stream = await client.open(Parameters(), heard)
+        stream = await client.open(Parameters(), listener)
         for _ in range(3):
             await submit(stream, client)
-        await hangs(supervisor, heard, pid)
-        assert len(heard.back) == 2
+        await hangs(supervisor, listener, pid)
+        assert len(listener.back) == 2

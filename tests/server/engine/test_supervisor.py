@@ -43,15 +43,15 @@ async def supervised(script: str) -> AsyncIterator[Supervisor[EngineClient]]:
 
 
 async def down(supervisor: Supervisor[EngineClient]) -> str:
-    """What a caller is told of an engine that is down."""
+    """The error that a caller gets from an engine that is down."""
     await poll(lambda: supervisor.status.state is EngineState.DOWN)
     with pytest.raises(EngineUnavailable) as caught:
         supervisor.require()
     return str(caught.value)
 
 
-async def test_a_loading_engine_says_what_it_is_busy_with() -> None:
-    """callers hear the stage; stopping in the middle of it works."""
+async def test_a_loading_engine_reports_its_stage() -> None:
+    """callers get the stage; stopping in the middle of it works."""
     script = OPENED + "channel.send(Loading(stage='reading weights')); channel.receive()"
     async with supervised(script) as supervisor:
         await poll(lambda: supervisor.status.detail == "reading weights")
@@ -69,8 +69,8 @@ async def test_the_engines_own_reason_is_quoted() -> None:
 async def test_the_last_line_of_its_output_is_quoted_where_it_gave_no_reason() -> None:
     script = OPENED + "print('one'); sys.exit('no such file: weights.bin')"
     async with supervised(script) as supervisor:
-        told = await down(supervisor)
-    assert "the engine has ended with exit code 1: no such file: weights.bin" in told
+        reason = await down(supervisor)
+    assert "the engine has ended with exit code 1: no such file: weights.bin" in reason
 
 
 async def test_a_signal_is_named() -> None:
@@ -80,14 +80,24 @@ async def test_a_signal_is_named() -> None:
 
 
 async def test_nonsense_on_the_channel_is_an_end() -> None:
-    """an engine of another version, or none at all, is not waited for."""
+    """an engine of another version, or none at all, is not waited for; the reason is kept."""
     script = OPENED + "channel._sock.send(b'x' * 100); channel.receive()"
     async with supervised(script) as supervisor:
-        assert "the engine is down" in await down(supervisor)
+        assert "the engine breaks the protocol: " in await down(supervisor)
+
+
+async def test_an_engine_that_sends_nothing_while_it_loads_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """for that reason, not for the exit code that its end brings."""
+    monkeypatch.setattr("slipstream_server.engine.supervisor.SILENT_LOADING_S", 0.05)
+    async with supervised(OPENED + "channel.receive()") as supervisor:
+        reason = "the engine has sent nothing for 0.05 s while it was loading"
+        assert reason in await down(supervisor)
 
 
 async def test_a_ready_engine_without_its_memory_is_an_end() -> None:
-    """the descriptor of the pixels must come with the word; the next engine is started."""
+    """the descriptor of the pixels must come with the message; the next engine is started."""
     script = OPENED + (
         "from slipstream_protocol.messages import Ready, Vocabulary\n"
         "from slipstream_protocol.parameters import Parameters\n"
@@ -103,14 +113,14 @@ async def test_a_ready_engine_without_its_memory_is_an_end() -> None:
         await poll(lambda: supervisor.status.restarts > 0)
 
 
-async def test_a_command_that_is_not_there_is_said() -> None:
+async def test_a_command_that_is_missing_is_reported() -> None:
     with ThreadPoolExecutor(1) as pool:
         supervisor = Supervisor(["/none/such"], attach=attach_client(pool))
         running = asyncio.create_task(supervisor.run())
-        told = await down(supervisor)
+        reason = await down(supervisor)
         supervisor.stop()
         await running
-    assert "the engine cannot be started" in told
+    assert "the engine cannot be started" in reason
 
 
 async def test_an_engine_that_does_not_leave_is_ended() -> None:
@@ -135,7 +145,7 @@ def test_the_command_says_what_the_settings_say() -> None:
     assert command[10:] == ("--age-ms-target", "1000.0")
 
 
-def test_the_engine_is_told_what_was_set_and_no_more() -> None:
+def test_the_command_line_has_what_was_set_and_no_more() -> None:
     """settings that are the engine's to default do not appear on its command line unless set."""
     plain = engine_command(ServerConfig())
     assert not {"--size", "--codec", "--device", "--weights", "--compile", "--threads"} & set(plain)

@@ -75,7 +75,7 @@ async def test_plain_http_is_sent_to_https(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "sent",
     [
         b"hello\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
@@ -85,9 +85,9 @@ async def test_plain_http_is_sent_to_https(tmp_path: Path) -> None:
         bytes(range(256)),
     ],
 )
-def test_what_names_no_page_is_told_the_rule(said: bytes) -> None:
+def test_what_names_no_page_is_answered_with_the_rule(sent: bytes) -> None:
     """and nothing of what it says gets into the head of the answer."""
-    head, _, text = plain_answer(said).partition(b"\r\n\r\n")
+    head, _, text = plain_answer(sent).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert b"Location" not in head and b"Cookie" not in head
     assert b"speaks https only" in text
@@ -145,7 +145,7 @@ async def test_own_files_that_cannot_be_end_the_program_with_the_reason(tmp_path
             *(sys.executable, "-m", "slipstream_server", "--port", "0", *flags),
             stderr=asyncio.subprocess.PIPE,
         )
-        _, said = await asyncio.wait_for(process.communicate(), 20)
+        _, output = await asyncio.wait_for(process.communicate(), 20)
         assert process.returncode == 1
-        assert reason in said.decode()
-        assert "Traceback" not in said.decode()
+        assert reason in output.decode()
+        assert "Traceback" not in output.decode()

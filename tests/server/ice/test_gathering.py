@@ -1,9 +1,6 @@
-"""Addresses, servers and credentials; and that aiortc's seam is where it is looked for."""
+"""ice/gathering.py: which candidates a call offers, by aiortc's own gathering."""
 
 import asyncio
-import base64
-import hashlib
-import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_server.config import ServerConfig
 from slipstream_server.errors import ConfigError, PortsTaken
-from slipstream_server.ice.gathering import bound_gathering, ice_servers, rtc_configuration
+from slipstream_server.ice.gathering import bound_gathering
 from slipstream_server.media_addressing import MediaAddressing, PortRange
 
-from tests.server.ports import free_range, taken
+from tests.server.ports import free_range, occupied
 
 
 @asynccontextmanager
@@ -42,7 +39,7 @@ async def answering(
         await caller.close()
 
 
-def places(candidates: list[str]) -> set[tuple[str, int]]:
+def addresses_of(candidates: list[str]) -> set[tuple[str, int]]:
     """Addresses and ports of the host candidates."""
     fields = [line.split() for line in candidates if " typ host" in line]
     return {(field[4], int(field[5])) for field in fields}
@@ -57,9 +54,9 @@ def stun_server(*, answers: bool) -> asyncio.DatagramProtocol:
 
         def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
             if answers:
-                asked = stun.parse_message(data)
+                request = stun.parse_message(data)
                 answer = stun.Message(
-                    stun.Method.BINDING, stun.Class.RESPONSE, transaction_id=asked.transaction_id
+                    stun.Method.BINDING, stun.Class.RESPONSE, transaction_id=request.transaction_id
                 )
                 answer.attributes["XOR-MAPPED-ADDRESS"] = ("192.0.2.7", addr[1])
                 self.transport.sendto(bytes(answer), addr)
@@ -83,7 +80,7 @@ async def running_stun(*, answers: bool) -> AsyncIterator[list[RTCIceServer]]:
 async def test_loopback_is_offered_when_asked_for(loopback: bool) -> None:
     """a laptop without any network still reaches its own server."""
     async with answering(MediaAddressing(loopback=loopback)) as candidates:
-        assert ("127.0.0.1" in {host for host, _ in places(candidates)}) is loopback
+        assert ("127.0.0.1" in {host for host, _ in addresses_of(candidates)}) is loopback
 
 
 PORTS = pytest.mark.parametrize("ports", [None, 4], ids=["any port", "a range"])
@@ -98,7 +95,7 @@ async def test_a_silent_stun_server_does_not_hold_up_the_answer(ports: int | Non
         running_stun(answers=False) as servers,
         answering(media_addressing, servers) as candidates,
     ):
-        assert places(candidates)
+        assert addresses_of(candidates)
         assert not [line for line in candidates if "srflx" in line]
 
 
@@ -114,18 +111,18 @@ async def test_what_a_stun_server_sees_is_offered_too(ports: int | None) -> None
 
 
 async def test_media_stay_within_the_ports_and_step_over_those_taken() -> None:
-    """each call has a port of the range; with none left the reason is told, and then gone again."""
+    """each call has a port of the range; with none left the offer is refused until one is free."""
     ports = free_range(3)
     media_addressing = MediaAddressing(loopback=True, ports=ports)
-    with taken(ports.low + 1):
+    with occupied(ports.low + 1):
         async with answering(media_addressing) as one, answering(media_addressing) as two:
-            found = [{port for _, port in places(candidates)} for candidates in (one, two)]
+            found = [{port for _, port in addresses_of(candidates)} for candidates in (one, two)]
             assert set.union(*found) == {ports.low, ports.high}
             with pytest.raises(PortsTaken, match=f"all 3 UDP ports of {ports} are taken; wait"):
                 async with answering(media_addressing):
                     pass
     async with answering(media_addressing) as again:
-        assert places(again)
+        assert addresses_of(again)
 
 
 @PORTS
@@ -135,7 +132,7 @@ async def test_a_public_address_is_told_for_our_own(ports: int | None) -> None:
         loopback=True, public_ip="198.51.100.4", ports=free_range(ports) if ports else None
     )
     async with answering(media_addressing) as candidates:
-        hosts = {host for host, _ in places(candidates) if ":" not in host}
+        hosts = {host for host, _ in addresses_of(candidates) if ":" not in host}
         assert hosts <= {"127.0.0.1", "198.51.100.4"}
     assert media_addressing.advertised("10.0.0.9") == "198.51.100.4"
     assert media_addressing.advertised("127.0.0.1") == "127.0.0.1"
@@ -152,7 +149,7 @@ def test_every_port_of_a_range_comes_once(low: int, more: int, first: int) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("5000", "must be LOW-HIGH, for example"),
         ("6000-5000", "6000-5000, it must be LOW-HIGH with 1024 <= LOW <= HIGH <= 65535"),
@@ -161,35 +158,11 @@ def test_every_port_of_a_range_comes_once(low: int, more: int, first: int) -> No
         ("50000-50000", "50000-50000, it must have a port for each of max_streams"),
     ],
 )
-def test_a_range_that_cannot_be_is_refused(text: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=f"media_ports is .*{said}"):
+def test_a_range_that_cannot_be_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=f"media_ports is .*{reason}"):
         ServerConfig(media_ports=text)
 
 
 def test_a_public_address_must_be_one() -> None:
     with pytest.raises(ConfigError, match="public_ip is 'elsewhere', it must be an IPv4 or IPv6"):
         ServerConfig(public_ip="elsewhere")
-
-
-def test_no_server_is_used_unless_configured() -> None:
-    """an empty list, where None would mean somebody's public STUN server."""
-    assert ice_servers(ServerConfig(), name="x", now_s=0) == ()
-    assert rtc_configuration(()).iceServers == []
-
-
-def test_turn_credentials_are_minted_per_caller() -> None:
-    """name, expiry and their HMAC, as coturn checks it."""
-    config = ServerConfig(stun="stun:a:1", turn="turn:b:2", turn_secret="secret")
-    stun, turn = ice_servers(config, name="me", now_s=1000)
-    assert (stun.urls, turn.urls, turn.username) == ("stun:a:1", "turn:b:2", "4600:me")
-    assert turn.credential is not None
-    digest = hmac.new(b"secret", b"4600:me", hashlib.sha1).digest()
-    assert base64.b64decode(turn.credential) == digest
-
-
-def test_fixed_turn_credentials_are_passed_on() -> None:
-    config = ServerConfig(turn="turn:b:2", turn_username="u", turn_credential="c")
-    (turn,) = ice_servers(config, name="me", now_s=0)
-    assert (turn.username, turn.credential) == ("u", "c")
-    (server,) = rtc_configuration((turn,)).iceServers or []
-    assert (server.urls, server.username, server.credential) == ("turn:b:2", "u", "c")

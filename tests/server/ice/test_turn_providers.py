@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from slipstream_server.config import ServerConfig, read_config
 from slipstream_server.errors import ConfigError
 from slipstream_server.ice import turn_providers
-from slipstream_server.ice.gathering import IceServer
+from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.ice.turn_providers import (
     LIFE_S,
     CredentialCache,
@@ -39,7 +39,7 @@ class Providers:
     """Both APIs, and what they were asked; a fault takes the place of every answer."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.fault: Callable[[], web.Response] | None = None
         self.silent = False
         self.app = web.Application()
@@ -71,8 +71,8 @@ class Providers:
         await self._begin(request)
         if self.fault is not None:
             return self.fault()
-        given = BasicAuth.decode(request.headers["Authorization"])
-        if (given.login, given.password) != (SID, AUTH):
+        login = BasicAuth.decode(request.headers["Authorization"])
+        if (login.login, login.password) != (SID, AUTH):
             return web.json_response({"code": 20003, "message": "Authenticate"}, status=401)
         assert request.match_info["sid"] == SID
         assert (await request.post())["Ttl"] == str(LIFE_S)
@@ -93,7 +93,7 @@ class Providers:
         )
 
     async def _begin(self, request: web.Request) -> None:
-        self.asked.append(request.path)
+        self.requests.append(request.path)
         if self.silent:
             await asyncio.Event().wait()
 
@@ -128,7 +128,7 @@ async def test_twilio_is_asked_as_it_documents() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "reason"),
     [
         (lambda: web.Response(status=500, text="down"), "answers 500 Internal Server Error: down"),
         (lambda: web.Response(text="<html>"), "its answer cannot be read"),
@@ -143,15 +143,17 @@ async def test_twilio_is_asked_as_it_documents() -> None:
         (lambda: web.Response(status=302, headers={"Location": "/"}), "answers 302"),
     ],
 )
-async def test_what_is_no_answer_is_said(fault: Callable[[], web.Response], said: str) -> None:
+async def test_what_is_no_answer_is_reported(
+    fault: Callable[[], web.Response], reason: str
+) -> None:
     async with running() as (api, origin):
         api.fault = fault
         for provider in both(origin):
-            with pytest.raises(HostedTurnRefused, match=said):
+            with pytest.raises(HostedTurnRefused, match=reason):
                 await fetch(provider)
 
 
-async def test_wrong_secrets_are_said() -> None:
+async def test_wrong_secrets_are_reported() -> None:
     async with running() as (_, origin):
         for provider in (cloudflare(KEY, "no", origin=origin), twilio(SID, "no", origin=origin)):
             with pytest.raises(HostedTurnRefused, match="answers 401 Unauthorized"):
@@ -204,7 +206,7 @@ async def test_callers_get_them_beside_the_configured(
             assert servers[0] == {"urls": "stun:own:1"}
             assert {"username": "tu", "credential": "tc"}.items() <= servers[-1].items()
             await listed()
-            assert len(api.asked) == 2
+            assert len(api.requests) == 2
     async with running() as (api, origin):
         api.silent = True
         async with (

@@ -6,7 +6,7 @@ from slipstream_protocol.clock import NS_PER_S
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.observability.exposition import DEPRECATED_METRICS, merge_metrics
 from slipstream_server.observability.media_metrics import MediaStats
-from slipstream_server.observability.metrics import Metrics
+from slipstream_server.observability.metrics import CallCounts, Metrics
 from slipstream_server.observability.process_metrics import FrontMetrics
 
 READY = EngineStatus(state=EngineState.READY, detail="", restarts=0)
@@ -55,7 +55,7 @@ def test_what_the_front_says_itself_goes_first() -> None:
 def test_the_real_ones_go_together() -> None:
     """all that a worker exposes, under the front's own."""
     engine = EngineStatus(state=EngineState.READY, detail="")
-    counts = {"stream": 1, "viewer": 0, "held": 0}
+    counts = CallCounts(publishers=1)
     text = merge_metrics(
         FrontMetrics().render(engine, up=2, restarts=1),
         {index: Metrics().render(engine, counts) for index in range(2)},
@@ -74,7 +74,7 @@ def test_deprecated_names_are_exported_beside_the_new_ones() -> None:
             received={}, sent={}, bitrate_bps=None, paced_ns=3 * NS_PER_S, dropped_timings=5
         ),
     )
-    text = metrics.render(READY, {}).decode()
+    text = metrics.render(READY, CallCounts()).decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     for old, new in DEPRECATED_METRICS.items():
         renamed = [

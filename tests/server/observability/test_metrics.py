@@ -8,7 +8,7 @@ from slipstream_protocol.messages import StageTimes
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.observability.client_stats import GlassToGlassMs
 from slipstream_server.observability.media_metrics import MediaStats
-from slipstream_server.observability.metrics import Metrics
+from slipstream_server.observability.metrics import CallCounts, Metrics
 from slipstream_server.observability.slo import SloMonitor
 from slipstream_server.observability.slo_report import Milestone, SloTargets
 
@@ -21,7 +21,7 @@ READY = EngineStatus(state=EngineState.READY, detail="", restarts=3)
 
 def samples(metrics: Metrics) -> dict[str, float]:
     """All values, by name and labels."""
-    text = metrics.render(READY, {"stream": 1, "viewer": 0}).decode()
+    text = metrics.render(READY, CallCounts(publishers=1)).decode()
     return parsed(text)
 
 

@@ -11,7 +11,7 @@ from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 from slipstream_server.receive.frame_search import Packet
 from slipstream_server.receive.jitter_buffer import JitterBuffer, JitterOutcome
 
-from tests.server.packets import packets_of, padding, whole
+from tests.server.packets import frame_number, packets_of, padding
 
 PACKET_NS = 2 * NS_PER_MS
 
@@ -28,7 +28,7 @@ def feed(
 
 
 def numbers(outcomes: Iterable[tuple[int, JitterOutcome]]) -> list[int]:
-    return [whole(frame) for _, outcome in outcomes for frame in outcome.frames]
+    return [frame_number(frame) for _, outcome in outcomes for frame in outcome.frames]
 
 
 def without(packets: list[Packet], *lost: int) -> list[Packet]:
@@ -54,7 +54,7 @@ def test_a_marker_that_ends_nothing_is_not_believed_twice() -> None:
     packets = packets_of(5)
     outcomes = feed(JitterBuffer(), [replace(packet, marker=True) for packet in packets])
     frames = [frame for _, outcome in outcomes for frame in outcome.frames]
-    assert [whole(frame) for frame in frames[2:]] == [1, 2, 3]
+    assert [frame_number(frame) for frame in frames[2:]] == [1, 2, 3]
 
 
 def test_padding_belongs_to_no_frame() -> None:
@@ -89,7 +89,7 @@ def test_a_repaired_frame_brings_all_that_waited_behind_it() -> None:
     buffer = JitterBuffer()
     assert numbers(feed(buffer, without(packets, 4))) == [0]
     outcome = buffer.add(packets[4], 20 * PACKET_NS)
-    assert [whole(frame) for frame in outcome.frames] == [1, 2, 3, 4, 5]
+    assert [frame_number(frame) for frame in outcome.frames] == [1, 2, 3, 4, 5]
     assert buffer.due_ns() is None
 
 
@@ -139,7 +139,7 @@ def test_a_late_packet_before_a_key_frame_is_used() -> None:
     outcomes = feed(buffer, without(packets, 4), step_ns=10 * NS_PER_MS)
     assert any(outcome.pli for _, outcome in outcomes)
     late = buffer.add(packets[4], NS_PER_S)
-    assert [whole(frame) for frame in late.frames] == list(range(1, 20))
+    assert [frame_number(frame) for frame in late.frames] == list(range(1, 20))
 
 
 def test_joining_in_the_middle_requests_for_a_key_frame_at_once() -> None:
@@ -243,7 +243,7 @@ def test_whatever_the_link_does(
     released: list[int] = []
     for index, packet in enumerate(sent):
         outcome = buffer.add(packet, index * 10 * NS_PER_MS)
-        released += [whole(frame) for frame in outcome.frames]
+        released += [frame_number(frame) for frame in outcome.frames]
         used = sizes * len(released) + sum(buffer.drops.values())
         assert index + 1 - used <= capacity
         assert len(buffer.nacks) <= 256
@@ -267,14 +267,14 @@ def test_a_link_that_answers_loses_nothing(seed: int, loss: float, late: int) ->
         for due in [answer for answer in answers if answer[0] <= now_ns]:
             answers.remove(due)
             outcome = buffer.add(packets[due[1]], now_ns)
-            released += [whole(frame) for frame in outcome.frames]
+            released += [frame_number(frame) for frame in outcome.frames]
             assert not outcome.pli
         if index and dice.random() < loss:
             continue
         outcome = buffer.add(packet, now_ns)
-        released += [whole(frame) for frame in outcome.frames]
+        released += [frame_number(frame) for frame in outcome.frames]
         answers += [(now_ns + late * NS_PER_MS, lost) for lost in outcome.nack]
     for at_ns, lost in sorted(answers):
-        released += [whole(frame) for frame in buffer.add(packets[lost], at_ns).frames]
+        released += [frame_number(frame) for frame in buffer.add(packets[lost], at_ns).frames]
     assert released == list(range(len(released)))
     assert len(released) >= 55

@@ -281,7 +281,7 @@ async def test_a_gap_that_is_never_filled_is_skipped() -> None:
     numbers: list[int] = []
     was_lost = asyncio.Event()
 
-    def gone(packet: RtpPacket) -> bool:
+    def is_lost(packet: RtpPacket) -> bool:
         if packet.payload_type == H264_PAYLOAD_TYPE:
             number = packet.sequence_number
             numbers.append(number)
@@ -292,7 +292,7 @@ async def test_a_gap_that_is_never_filled_is_skipped() -> None:
             was_lost.set()
         return lost
 
-    async with video_call(loses=gone) as call:
+    async with video_call(loses=is_lost) as call:
         async with asyncio.timeout(DEADLINE_S):
             await was_lost.wait()
         await call.received.until_more(60)

@@ -168,10 +168,10 @@ def test_a_link_that_falls_and_comes_back() -> None:
         sent, lost = sent + 100, lost + round(100 * over)
         rate.on_remb(capacity_bps)
         rate.on_report(packets_lost=lost, highest_sequence=sent, now_ns=now_ns)
-    good, fair, poor, gone, back = (seconds[at] for at in (4, 9, 19, 24, -1))
+    good, fair, poor, offline, back = (seconds[at] for at in (4, 9, 19, 24, -1))
     assert good == (3_400_000, 24)
     assert fair[0] <= 600_000 and fair[1] == 24
-    assert poor == gone == (FLOOR_BPS, 12)
+    assert poor == offline == (FLOOR_BPS, 12)
     assert back[0] > 2_000_000 and back[1] == 24
     assert playout.drops["thinned"] > 0
 

@@ -24,7 +24,7 @@ WIDTH_PX, HEIGHT_PX = 416, 240
 CEILING_BPS = 2_000_000
 
 
-class Film:
+class MovingPicture:
     """Moving noise on a gradient, so that every frame costs bits; numbered as they go."""
 
     def __init__(self, *, width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX) -> None:
@@ -46,12 +46,17 @@ class Film:
 
 
 def kbps(
-    encoder: H264Encoder, film: Film, *, bitrate_bps: int, frames: int = 96, fps: int = FPS
+    encoder: H264Encoder,
+    picture_source: MovingPicture,
+    *,
+    bitrate_bps: int,
+    frames: int = 96,
+    fps: int = FPS,
 ) -> tuple[float, int]:
     """Encode some frames: the bitrate that came out, and how many key frames."""
     size_bytes = keys = 0
     for _ in range(frames):
-        encoded = encoder.encode(film.next(), bitrate_bps=bitrate_bps, fps=fps)
+        encoded = encoder.encode(picture_source.next(), bitrate_bps=bitrate_bps, fps=fps)
         size_bytes += encoded.packet.size
         keys += encoded.is_key
     return size_bytes * 8 * fps / frames / 1000, keys
@@ -74,7 +79,7 @@ def test_every_frame_comes_out_at_once_and_whole() -> None:
 def test_the_stream_keeps_what_the_answer_promises() -> None:
     """constrained baseline, level 3.1: profile-level-id 42e01f, of which 42c01f is a case."""
     encoder = H264Encoder(X264, ceiling_bps=CEILING_BPS)
-    stream = bytes(encoder.encode(Film().next(), bitrate_bps=CEILING_BPS, fps=FPS).packet)
+    stream = bytes(encoder.encode(MovingPicture().next(), bitrate_bps=CEILING_BPS, fps=FPS).packet)
     sps = stream.index(b"\x00\x00\x01\x67") + 3
     profile, constraints, level = stream[sps + 1 : sps + 4]
     assert profile == 0x42
@@ -85,9 +90,11 @@ def test_the_stream_keeps_what_the_answer_promises() -> None:
 def test_a_key_frame_brings_its_headers() -> None:
     """a viewer that joins needs the parameter sets again, not only the picture."""
     encoder = H264Encoder(X264, ceiling_bps=CEILING_BPS)
-    film = Film()
-    kbps(encoder, film, bitrate_bps=CEILING_BPS, frames=5)
-    encoded = encoder.encode(film.next(), bitrate_bps=CEILING_BPS, fps=FPS, force_key=True)
+    picture_source = MovingPicture()
+    kbps(encoder, picture_source, bitrate_bps=CEILING_BPS, frames=5)
+    encoded = encoder.encode(
+        picture_source.next(), bitrate_bps=CEILING_BPS, fps=FPS, force_key=True
+    )
     assert encoded.is_key
     units = [unit for unit in bytes(encoded.packet).split(b"\x00\x00\x01") if unit.strip(b"\x00")]
     assert payload_content("H264", units[0]).starts_frame
@@ -98,11 +105,11 @@ def test_a_key_frame_brings_its_headers() -> None:
 def test_the_bitrate_changes_in_place() -> None:
     """down and up again within 15 %, without a key frame and without a new encoder."""
     encoder = H264Encoder(X264, ceiling_bps=CEILING_BPS)
-    film = Film()
-    kbps(encoder, film, bitrate_bps=CEILING_BPS)
+    picture_source = MovingPicture()
+    kbps(encoder, picture_source, bitrate_bps=CEILING_BPS)
     for bitrate_bps in (500_000, 1_500_000, 800_000, CEILING_BPS):
-        kbps(encoder, film, bitrate_bps=bitrate_bps, frames=24)  # settle
-        out_kbps, keys = kbps(encoder, film, bitrate_bps=bitrate_bps)
+        kbps(encoder, picture_source, bitrate_bps=bitrate_bps, frames=24)  # settle
+        out_kbps, keys = kbps(encoder, picture_source, bitrate_bps=bitrate_bps)
         assert keys == 0
         assert out_kbps == pytest.approx(bitrate_bps / 1000, rel=0.15)
     assert encoder.opened == 1
@@ -111,10 +118,10 @@ def test_the_bitrate_changes_in_place() -> None:
 def test_the_bitrate_holds_at_any_frame_rate() -> None:
     """a model that makes half the frames gets twice the bits for each."""
     encoder = H264Encoder(X264, ceiling_bps=CEILING_BPS)
-    film = Film()
+    picture_source = MovingPicture()
     for fps in (24, 12, 30):
-        kbps(encoder, film, bitrate_bps=800_000, frames=24, fps=fps)
-        out_kbps, keys = kbps(encoder, film, bitrate_bps=800_000, fps=fps)
+        kbps(encoder, picture_source, bitrate_bps=800_000, frames=24, fps=fps)
+        out_kbps, keys = kbps(encoder, picture_source, bitrate_bps=800_000, fps=fps)
         assert keys == 0 or fps == 24
         assert out_kbps == pytest.approx(800, rel=0.15)
 
@@ -122,7 +129,7 @@ def test_the_bitrate_holds_at_any_frame_rate() -> None:
 def test_a_cut_is_no_key_frame() -> None:
     """a new scene costs what it costs, but nothing is sent again."""
     encoder = H264Encoder(X264, ceiling_bps=CEILING_BPS)
-    kbps(encoder, Film(), bitrate_bps=CEILING_BPS, frames=30)
+    kbps(encoder, MovingPicture(), bitrate_bps=CEILING_BPS, frames=30)
     dark = numbered(0, width_px=WIDTH_PX, height_px=HEIGHT_PX)
     dark.pts, dark.time_base = 10 * 90_000, Fraction(1, 90_000)
     assert not encoder.encode(dark, bitrate_bps=CEILING_BPS, fps=FPS).is_key
@@ -131,10 +138,10 @@ def test_a_cut_is_no_key_frame() -> None:
 def test_a_key_frame_at_a_low_rate_is_small() -> None:
     """requested after the rate fell, it fits half a second of the link instead of three."""
     encoder = H264Encoder(X264, ceiling_bps=CEILING_BPS)
-    film = Film()
-    kbps(encoder, film, bitrate_bps=CEILING_BPS)
-    kbps(encoder, film, bitrate_bps=250_000, frames=48)
-    encoded = encoder.encode(film.next(), bitrate_bps=250_000, fps=FPS, force_key=True)
+    picture_source = MovingPicture()
+    kbps(encoder, picture_source, bitrate_bps=CEILING_BPS)
+    kbps(encoder, picture_source, bitrate_bps=250_000, frames=48)
+    encoded = encoder.encode(picture_source.next(), bitrate_bps=250_000, fps=FPS, force_key=True)
     assert encoded.packet.size * 8 < 125_000
     assert encoder.opened == 2
 
@@ -142,8 +149,8 @@ def test_a_key_frame_at_a_low_rate_is_small() -> None:
 def test_a_new_size_opens_a_new_encoder() -> None:
     """with a key frame, as the viewer's decoder needs."""
     encoder = H264Encoder(X264, ceiling_bps=CEILING_BPS)
-    kbps(encoder, Film(), bitrate_bps=CEILING_BPS, frames=3)
-    frame = Film(width_px=640, height_px=360).next()
+    kbps(encoder, MovingPicture(), bitrate_bps=CEILING_BPS, frames=3)
+    frame = MovingPicture(width_px=640, height_px=360).next()
     frame.pts = 90_000
     assert encoder.encode(frame, bitrate_bps=CEILING_BPS, fps=FPS).is_key
 

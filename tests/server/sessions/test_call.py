@@ -10,11 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from slipstream_server.observability.metrics import CallCounts
 from slipstream_server.send.frame_timing import RECORD
 from slipstream_server.sessions.opener import session_id
 
 from tests.server.calls import DEADLINE_S, Camera, dial, number_of
-from tests.server.ports import free_range, taken
+from tests.server.ports import free_range, occupied
 from tests.server.serving import Serving, own_tasks, poll, serving
 
 
@@ -96,8 +97,8 @@ async def test_stamps_go_to_whoever_opens_a_channel_for_them(tmp_path: Path) -> 
 
 def filmed_ms(message: bytes) -> float:
     """Of the last frame of a message."""
-    filmed: float = RECORD.unpack(message[-RECORD.size :])[1]
-    return filmed
+    captured_unix_ms: float = RECORD.unpack(message[-RECORD.size :])[1]
+    return captured_unix_ms
 
 
 async def test_figures_come_once_a_second(tmp_path: Path) -> None:
@@ -232,7 +233,7 @@ async def test_a_subscriber_sees_the_stream_without_disturbing_it(tmp_path: Path
                 await newest.until_frames(4)
                 await server.client.delete(f"/api/v1/webrtc/offer/{owner.id}")
                 await newest.until_event("stream_stopped")
-        await poll(lambda: server.sessions.count() == {"stream": 0, "viewer": 0, "held": 0})
+        await poll(lambda: server.sessions.count() == CallCounts())
 
 
 async def test_no_more_watch_than_may_however_many_ask_at_once(tmp_path: Path) -> None:
@@ -258,7 +259,7 @@ async def test_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
                 if polite:
                     response = await server.client.delete(f"/api/v1/webrtc/offer/{call.id}")
                     assert response.status == 204
-            await poll(lambda: server.sessions.count() == {"stream": 0, "viewer": 0, "held": 0})
+            await poll(lambda: server.sessions.count() == CallCounts())
             await poll(lambda: free_lanes(server) == 2)
         await poll(lambda: own_tasks() <= before)
         await poll(lambda: not [t for t in threading.enumerate() if "decoder" in t.name])
@@ -281,7 +282,7 @@ async def test_media_keep_to_the_ports_set_aside(tmp_path: Path) -> None:
     """with none left a call is refused for now, and the place is given back; else all goes on."""
     ports = free_range(4)
     async with serving(tmp_path, media_ports=str(ports), max_streams=1) as server:
-        with taken(*range(ports.low, ports.high + 1)):
+        with occupied(*range(ports.low, ports.high + 1)):
             async with dial(server.client, camera=Camera()) as call:
                 assert call.status == 503
                 assert f"all 4 UDP ports of {ports} are taken" in call.error

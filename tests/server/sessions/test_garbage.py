@@ -207,6 +207,6 @@ async def test_a_camera_that_stops_is_noticed(tmp_path: Path) -> None:
             camera.stop()
             call.send({"noise_scale": 0.0, "rev": 1})
             await call.until_event("ack", rev=1)
-        await poll(lambda: server.sessions.count()["stream"] == 0)
+        await poll(lambda: server.sessions.count().publishers == 0)
         async with dial(server.client, camera=Camera()) as call:
             await call.until_frames(4)

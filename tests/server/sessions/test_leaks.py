@@ -165,7 +165,7 @@ WAYS: tuple[Callable[[aiohttp.ClientSession], Awaitable[None]], ...] = (
 )
 
 
-async def come_and_go(http: aiohttp.ClientSession, count: int) -> None:
+async def dial_and_hang_up(http: aiohttp.ClientSession, count: int) -> None:
     """`count` callers, some at a time, each in the next way."""
     ways = itertools.islice(itertools.cycle(WAYS), count)
     lock = iter(ways)
@@ -214,9 +214,9 @@ async def test_nothing_is_left_of_two_hundred_callers(tmp_path: Path) -> None:
         aiohttp.ClientSession(address) as http,
     ):
         await health(address)
-        await come_and_go(http, WARM_UP)
+        await dial_and_hang_up(http, WARM_UP)
         before = await held(http)
-        await come_and_go(http, CONNECTS)
+        await dial_and_hang_up(http, CONNECTS)
         after = await held(http)
     log = (tmp_path / "log").read_text()
     assert "never retrieved" not in log and " ERROR " not in log

@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 import pytest
 from slipstream_server.engine_status import EngineState
+from slipstream_server.observability.metrics import CallCounts
 from slipstream_server.rtc.peer_connection import PeerConnection
 from slipstream_server.rtp.sdp import Offer
 
@@ -40,7 +41,7 @@ async def test_a_viewer_who_comes_back_finds_the_stream_as_it_was(tmp_path: Path
                 await subscriber.until_frames(4)
                 await first.pc.close()
                 await subscriber.until_event("state", state="held")
-                assert server.sessions.count()["held"] == 1
+                assert server.sessions.count().held == 1
                 async with dial(
                     server.client, camera=Camera(first=20_000), resume=first.resume
                 ) as second:
@@ -56,7 +57,7 @@ async def test_a_viewer_who_comes_back_finds_the_stream_as_it_was(tmp_path: Path
                     await subscriber.until(
                         lambda: (number_of(subscriber.frames[-1]) or 0) >= 20_000
                     )
-                    assert server.sessions.count()["held"] == 0
+                    assert server.sessions.count().held == 0
         assert not [event for event in subscriber.events if event["type"] == "stream_stopped"]
 
 
@@ -73,10 +74,10 @@ async def test_a_vanished_viewer_is_noticed_and_its_stream_held(tmp_path: Path) 
             assert stopped["error_message"] == "its viewer did not come back within 1 s"
         client = server.supervisor.require()
         await poll(lambda: client.free_lanes == 1)
-        await poll(lambda: server.sessions.count() == {"stream": 0, "viewer": 0, "held": 0})
+        await poll(lambda: server.sessions.count() == CallCounts())
         async with server.client.delete(f"{OFFER_PATH}/{call.id}") as response:
             error = (await response.json())["error"]
-        assert "has ended (nothing heard from the viewer for 4 s)" in error
+        assert "has ended (nothing received from the viewer for 4 s)" in error
         async with dial(server.client, camera=Camera(), resume=call.resume) as late:
             assert late.status == 404
             assert "did not come back within 1 s" in late.error
@@ -96,7 +97,7 @@ async def test_the_newest_call_takes_a_stream_over(tmp_path: Path) -> None:
                 assert response.status in (204, 404)
             await newer.until_event("state", state="live")
             await newer.until_more_frames(8)
-            assert server.sessions.count() == {"stream": 1, "viewer": 0, "held": 0}
+            assert server.sessions.count() == CallCounts(publishers=1)
 
 
 async def test_a_wrong_token_disturbs_nothing(tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ async def test_a_wrong_token_disturbs_nothing(tmp_path: Path) -> None:
         ) as other:
             assert other.status == 400
         await call.until_more_frames(8)
-        assert server.sessions.count() == {"stream": 1, "viewer": 0, "held": 0}
+        assert server.sessions.count() == CallCounts(publishers=1)
 
 
 async def test_a_token_whose_time_is_over_is_told_so(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ async def test_a_token_whose_time_is_over_is_told_so(tmp_path: Path) -> None:
     async with serving(tmp_path, max_streams=1, hold_s=0.2) as server:
         async with dial(server.client, camera=Camera(fps=20)) as call:
             await call.until_frames(1)
-        await poll(lambda: sum(server.sessions.count().values()) == 0)
+        await poll(lambda: server.sessions.count() == CallCounts())
         for _ in range(2):
             async with dial(server.client, camera=Camera(), resume=call.resume) as late:
                 assert late.status == 404
@@ -140,19 +141,21 @@ async def test_a_token_whose_time_is_over_is_told_so(tmp_path: Path) -> None:
 async def test_a_held_stream_makes_room_for_a_newcomer(tmp_path: Path) -> None:
     """the one that has been held the longest goes first; those with a viewer never."""
     async with serving(tmp_path, max_streams=2) as server:
-        gone = []
+        vanished = []
         for _ in range(2):
             async with dial(server.client, camera=Camera(fps=20)) as call:
                 await call.until_frames(1)
-                gone.append(call)
-            await poll(lambda: server.sessions.count()["held"] == len(gone))
+                vanished.append(call)
+            await poll(lambda: server.sessions.count().held == len(vanished))
         async with dial(server.client, camera=Camera(fps=20)) as newcomer:
             assert newcomer.status == 200, newcomer.error
             await newcomer.until_frames(4)
-            async with dial(server.client, camera=Camera(), resume=gone[0].resume) as longest:
+            async with dial(server.client, camera=Camera(), resume=vanished[0].resume) as longest:
                 assert longest.status == 404
                 assert "the place was needed for another" in longest.error
-            async with dial(server.client, camera=Camera(fps=20), resume=gone[1].resume) as other:
+            async with dial(
+                server.client, camera=Camera(fps=20), resume=vanished[1].resume
+            ) as other:
                 assert other.status == 200, other.error
                 await other.until_frames(4)
                 async with dial(server.client, camera=Camera()) as third:
@@ -164,10 +167,10 @@ async def test_a_farewell_during_the_break_ends_the_stream(tmp_path: Path) -> No
     async with serving(tmp_path) as server:
         async with dial(server.client, camera=Camera(fps=20)) as call:
             await call.until_frames(1)
-        await poll(lambda: server.sessions.count()["held"] == 1)
+        await poll(lambda: server.sessions.count().held == 1)
         async with server.client.delete(f"{OFFER_PATH}/{call.id}") as response:
             assert response.status == 204
-        assert server.sessions.count()["held"] == 0
+        assert server.sessions.count().held == 0
         async with dial(server.client, camera=Camera(), resume=call.resume) as late:
             assert late.status == 404
             assert "closed by the viewer" in late.error
@@ -218,7 +221,7 @@ async def test_a_held_stream_survives_the_engine_too(tmp_path: Path) -> None:
         async with dial(server.client, camera=Camera(fps=20)) as call:
             await call.until_frames(4)
             await update(call, 1, prompt="dusk")
-        await poll(lambda: server.sessions.count()["held"] == 1)
+        await poll(lambda: server.sessions.count().held == 1)
         kill_engine(server)
         await poll(lambda: server.supervisor.status.state is EngineState.DOWN)
         async with dial(server.client, camera=Camera()) as early:
@@ -257,21 +260,23 @@ async def test_an_engine_killed_while_a_call_comes_in_does_not_cost_the_call(
 
 async def test_coming_back_leaves_nothing_behind(tmp_path: Path) -> None:
     """ten breaks of one stream: as many tasks, sockets and lanes as after the first."""
-    seen = []
+    samples = []
     async with serving(tmp_path, max_streams=1) as server:
         async with dial(server.client, camera=Camera(fps=20)) as call:
             await call.until_frames(1)
         for _ in range(10):
-            await poll(lambda: server.sessions.count()["held"] == 1)
-            await poll(lambda: server.sessions.count()["stream"] == 0)
+            await poll(lambda: server.sessions.count().held == 1)
+            await poll(lambda: server.sessions.count().publishers == 0)
             tasks = sorted(task.get_name().split()[0] for task in asyncio.all_tasks())
-            seen.append((tasks, psutil.Process().num_fds(), server.supervisor.require().free_lanes))
+            samples.append(
+                (tasks, psutil.Process().num_fds(), server.supervisor.require().free_lanes)
+            )
             async with dial(server.client, camera=Camera(fps=20), resume=call.resume) as back:
                 assert back.status == 200, back.error
                 await back.until_frames(1)
         assert (await server.client.delete(f"{OFFER_PATH}/{back.id}")).status == 204
-        assert server.sessions.count() == {"stream": 0, "viewer": 0, "held": 0}
-    named = [[name for name in tasks if not name.startswith("Task-")] for tasks, _, _ in seen]
+        assert server.sessions.count() == CallCounts()
+    named = [[name for name in tasks if not name.startswith("Task-")] for tasks, _, _ in samples]
     assert all(tasks == named[0] for tasks in named)
-    assert {lanes for _, _, lanes in seen} == {0}
-    assert seen[-1][1] <= seen[0][1] + 2
+    assert {lanes for _, _, lanes in samples} == {0}
+    assert samples[-1][1] <= samples[0][1] + 2

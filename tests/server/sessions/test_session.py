@@ -34,7 +34,7 @@ def test_a_vanished_peer_is_noticed_within_five_seconds(
     check = LivenessCheck()
     for number in itertools.count():
         now_s = phase_s + number * LIVENESS_INTERVAL_S
-        check.look(sum(at_s <= now_s for at_s in packets_s))
+        check.sample(sum(at_s <= now_s for at_s in packets_s))
         if check.silent_s >= PEER_SILENCE_MAX_S:
             break
     assert packets_s[-1] < now_s <= packets_s[-1] + NOTICED_S
@@ -43,10 +43,10 @@ def test_a_vanished_peer_is_noticed_within_five_seconds(
 def test_our_own_stall_is_no_silence_of_the_peers() -> None:
     """a look that comes a minute late counts as one."""
     check = LivenessCheck()
-    check.look(7)
-    check.look(7)
+    check.sample(7)
+    check.sample(7)
     assert math.isclose(check.silent_s, LIVENESS_INTERVAL_S)
-    check.look(8)
+    check.sample(8)
     assert check.silent_s == 0.0
 
 

@@ -193,7 +193,7 @@ def test_a_busy_port_ends_the_program_with_the_reason() -> None:
         port = taken.getsockname()[1]
         ran = _slipstream("--port", str(port))
     assert ran.returncode == 1
-    assert f"port {port} on 127.0.0.1 cannot be had: another program listens there" in ran.stderr
+    assert f"port {port} on 127.0.0.1 cannot be opened: another program listens there" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 

@@ -4,13 +4,14 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from slipstream_server.observability.metrics import CallCounts
 
 from tests.server.calls import Camera, dial
 from tests.server.serving import own_tasks, poll, serving
 from tests.server.signaling.test_whip_sdp import OBS
 from tests.server.whips import error_of, posted, publishing, readable_in_order, until_state
 
-NOBODY = {"stream": 0, "viewer": 0, "held": 0}
+NOBODY = CallCounts()
 WATCHING = OBS.replace("a=sendonly", "a=recvonly")
 
 
@@ -129,7 +130,7 @@ async def test_a_viewer_leaves_by_itself(tmp_path: Path) -> None:
         await viewer.until_frames(4)
         async with server.client.delete(viewer.location) as response:
             assert response.status == 200
-        await poll(lambda: server.sessions.count()["viewer"] == 0)
+        await poll(lambda: server.sessions.count().subscribers == 0)
         (stream,) = server.sessions.streams()
         await poll(lambda: stream.fanout.subscriber_count == 0)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from slipstream_server.engine_status import EngineState
+from slipstream_server.observability.metrics import CallCounts
 from slipstream_server.rtp.sdp import Offer
 from slipstream_server.sessions.publisher import PublisherSession
 
@@ -56,14 +57,14 @@ async def test_every_bad_request_has_its_status(tmp_path: Path) -> None:
             got = await error_of(server, "POST", path, body, Content_Type=kind)
             assert_error(got, status, reason)
         fragment = FRAGMENT["Content-Type"]
-        gone = f"/whip/stage/{viewer.id}"
+        other_path = f"/whip/stage/{viewer.id}"
         for method, path, body, kind, status, reason in (
             ("PATCH", publisher.location, CANDIDATE, sdp, 415, "it must be application/trickle"),
             ("PATCH", publisher.location, "hello", fragment, 400, "it must be an SDP fragment"),
             ("PATCH", publisher.location, "a=candidate:x", fragment, 400, "candidate is"),
             ("PATCH", "/whip/stage/none", CANDIDATE, fragment, 404, "session 'none' is unknown"),
-            ("PATCH", gone, CANDIDATE, fragment, 404, "is not one of /whip/stage"),
-            ("DELETE", gone, "", sdp, 404, "use the Location that the answer"),
+            ("PATCH", other_path, CANDIDATE, fragment, 404, "is not one of /whip/stage"),
+            ("DELETE", other_path, "", sdp, 404, "use the Location that the answer"),
             ("DELETE", f"/whip/other/{publisher.id}", "", sdp, 404, "is not one of /whip/other"),
             ("DELETE", "/whep/stage/none", "", sdp, 404, "session 'none' is unknown"),
             ("GET", "/whip/stage", "", sdp, 405, "use OPTIONS, POST"),
@@ -85,11 +86,11 @@ async def test_two_publishers_at_once_get_one_name(tmp_path: Path) -> None:
 async def test_who_is_being_answered_when_the_server_stops_is_sent_away_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, stopped = asyncio.Event(), asyncio.Event()
+    requested, stopped = asyncio.Event(), asyncio.Event()
     answer = PublisherSession.answer
 
     async def late(session: PublisherSession, offer: Offer) -> str:
-        asked.set()
+        requested.set()
         await stopped.wait()
         return await answer(session, offer)
 
@@ -97,11 +98,11 @@ async def test_who_is_being_answered_when_the_server_stops_is_sent_away_too(
     async with serving(tmp_path) as server, AsyncExitStack() as calls:
         post = posted(server.client, "/whip/stage", camera=Camera())
         posting = asyncio.create_task(calls.enter_async_context(post))
-        await asked.wait()
+        await requested.wait()
         await server.sessions.close_all("the server is stopping")
         stopped.set()
         await posting
-        await poll(lambda: not any(server.sessions.count().values()))
+        await poll(lambda: server.sessions.count() == CallCounts())
         assert server.sessions.streams() == []
 
 

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
+import pytest
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import I420
-from slipstream_protocol.messages import Ready, Vocabulary
+from slipstream_protocol.messages import Applied, Ready, UpdateRefused, Vocabulary
 from slipstream_protocol.parameters import Parameters
 from slipstream_server.engine.client import EngineClient
+from slipstream_server.errors import EngineUnavailable
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloMonitor
 from slipstream_server.observability.slo_report import SloTargets
@@ -42,6 +44,9 @@ class TakingEngine:
         self.taken = asyncio.Event()
         self.captured_ns = 0  # of the newest chunk
 
+    def close(self) -> None:
+        self.closing = True
+
     async def open(self, parameters: Parameters, listener: Any) -> "TakingEngine":
         return self
 
@@ -49,6 +54,31 @@ class TakingEngine:
         self.captured_ns = captured_ns
         self.taken.set()
         return 0, 0
+
+
+class FailingEngine(TakingEngine):
+    """Fails at a stream as soon as it is open."""
+
+    async def open(self, parameters: Parameters, listener: Any) -> "TakingEngine":
+        listener.on_lost("failed")
+        return self
+
+
+class PipeOwner:
+    """Keeps the events that are not frames."""
+
+    def __init__(self) -> None:
+        self.applied: list[Applied] = []
+        self.lost: list[str] = []
+
+    def on_applied(self, applied: Applied) -> None:
+        self.applied.append(applied)
+
+    def on_update_refused(self, refused: UpdateRefused) -> None:
+        raise AssertionError(refused)
+
+    def on_lost(self, reason: str) -> None:
+        self.lost.append(reason)
 
 
 async def test_a_chunk_given_up_is_counted_everywhere() -> None:
@@ -97,3 +127,19 @@ async def test_frames_from_before_a_hold_are_not_in_the_chunk_after_it() -> None
         feeding.cancel()
         await asyncio.gather(feeding, return_exceptions=True)
         assert engine.captured_ns == ms(1000)
+
+
+async def test_chunks_are_numbered_on_after_a_lane_that_failed_at_once() -> None:
+    """an engine that generated nothing adds nothing to the numbers."""
+    owner = PipeOwner()
+    pipe = ChunkPipe("s", READY, SloMonitor(SloTargets(), offered_ns=0), Metrics(), owner)
+    await pipe.open(cast(EngineClient, TakingEngine()), Parameters())
+    pipe.epoch_chunks = 5
+    pipe.on_lost("killed")
+    with pytest.raises(EngineUnavailable, match="failed"):
+        await pipe.open(cast(EngineClient, FailingEngine()), Parameters())
+    await pipe.open(cast(EngineClient, TakingEngine()), Parameters())
+    pipe.on_applied(Applied(lane=0, rev=1, chunk=2, prompts=()))
+    assert owner.lost == ["killed", "failed"]
+    assert [applied.chunk for applied in owner.applied] == [7]
+    assert pipe.epoch == 2

@@ -1,20 +1,22 @@
 """A stream that loses its engines: how often it may, and what the next one is sent."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
+import pytest
 from slipstream_protocol.parameters import Parameters, Prompt
 from slipstream_server.control.events import Event, PipelineError, Slo, State, StreamStopped
 from slipstream_server.engine.client import EngineClient
-from slipstream_server.errors import ServerFull
+from slipstream_server.errors import EngineUnavailable, ServerFull
 from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo_report import SloTargets
 from slipstream_server.send.adaptive_encoder import VideoSettings
 from slipstream_server.send.h264 import X264
+from slipstream_server.streams import chunk_pipe
 from slipstream_server.streams.chunk_pipe import Participant
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider, Publisher
@@ -24,6 +26,7 @@ from tests.server.serving import poll
 from tests.server.streams.test_chunk_pipe import READY
 
 KILLED = "the engine was ended by SIGKILL"
+FAILED = "the engine has failed at this stream"
 
 
 class Lane:
@@ -44,15 +47,25 @@ class Engines:
         lanes: of each.
         carries: so many streams are opened without ado; as many as there are lanes if None.
         full: how many times a further one is refused.
+        fails_at: the numbers of the streams, from 0, that fail as soon as they are open.
     """
 
     ready = READY
 
-    def __init__(self, *, lanes: int = 1, carries: int | None = None, full: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        lanes: int = 1,
+        carries: int | None = None,
+        full: int = 0,
+        fails_at: Collection[int] = (),
+    ) -> None:
         self.opened: list[Parameters] = []
+        self.opened_lanes: list[Lane] = []
         self.lanes = lanes
         self._carries = lanes if carries is None else carries
         self._full = full
+        self._fails_at = fails_at
 
     def require(self) -> "Engines":
         return self
@@ -65,8 +78,12 @@ class Engines:
             self._full -= 1
             raise ServerFull("no lane yet", retry_after_s=0.01)
         await asyncio.sleep(0)  # as a real engine, it does not answer at once
+        lane = Lane()
         self.opened.append(parameters)
-        return Lane()
+        self.opened_lanes.append(lane)
+        if len(self.opened) - 1 in self._fails_at:
+            listener.on_lost(FAILED)
+        return lane
 
 
 class Call:
@@ -95,21 +112,26 @@ def media_context() -> Iterator[MediaContext]:
         )
 
 
+def new_stream(engines: Engines, context: MediaContext) -> Stream:
+    """A stream that is still to be opened."""
+    return Stream(
+        "s",
+        cast(EngineProvider, engines),
+        cast(EngineClient, engines),
+        context,
+        returns_video=True,
+        offered_ns=0,
+        hold_s=30,
+    )
+
+
 @asynccontextmanager
 async def running_stream(
     engines: Engines, parameters: Parameters
 ) -> AsyncIterator[tuple[Stream, Call]]:
     """A stream with its publisher, while it runs."""
     with media_context() as context:
-        stream = Stream(
-            "s",
-            cast(EngineProvider, engines),
-            cast(EngineClient, engines),
-            context,
-            returns_video=True,
-            offered_ns=0,
-            hold_s=30,
-        )
+        stream = new_stream(engines, context)
         call = Call()
         await stream.open(parameters)
         stream.attach(cast(Publisher, call))
@@ -169,6 +191,27 @@ async def test_the_next_engine_begins_with_the_parameters_in_force() -> None:
         again = engines.opened[-1]
         assert (again.prompts, again.seed) == ((Prompt("dusk"),), 7)
         assert not again.reset_cache
+        states = [event.state for event in call.events if isinstance(event, State)]
+        assert states[-2:] == ["restarting", "warming"]
+
+
+async def test_a_lane_that_fails_as_soon_as_it_is_open_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """the first one refuses the call; a later one is replaced."""
+    monkeypatch.setattr(chunk_pipe, "RETRY_S", 0.01)
+    with media_context() as context:
+        engines = Engines(fails_at=(0,))
+        stream = new_stream(engines, context)
+        with pytest.raises(EngineUnavailable, match=FAILED):
+            await stream.open(Parameters())
+        assert engines.opened_lanes[0].closing
+    engines = Engines(fails_at=(1,))
+    async with running_stream(engines, Parameters()) as (stream, call):
+        stream.chunk_pipe.epoch_chunks = 5
+        stream.chunk_pipe.on_lost(KILLED)
+        await poll(lambda: stream.chunk_pipe.epoch == 2)
+        assert [lane.closing for lane in engines.opened_lanes] == [True, True, False]
         states = [event.state for event in call.events if isinstance(event, State)]
         assert states[-2:] == ["restarting", "warming"]
 

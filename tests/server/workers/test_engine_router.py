@@ -87,6 +87,9 @@ class PlayedWorker:
         self.channel.close()
 
 
+ENGINE_LOST = "the engine was ended by SIGKILL"
+
+
 class Played:
     """A router, and the engine's end of its channel."""
 
@@ -121,10 +124,11 @@ async def played(*workers: PlayedWorker) -> AsyncIterator[Played]:
         yield Played(router, engine)
     finally:
         engine.close()
-        router.on_engine_lost(await serving)
+        assert await serving is None
+        router.on_engine_lost(ENGINE_LOST)
         channel.close()
         for worker in workers:
-            assert worker.lost == ["the engine has closed the channel"]
+            assert worker.lost == [ENGINE_LOST]
             if worker.channel is not None:
                 worker.die()
 

@@ -26,7 +26,7 @@ class Conditioning:
 
     Args:
         k_NBTHD, v_NBTHD: cross-attention keys and values of every layer; batch 1 serves any batch.
-        pooled_BC: what is added to the timestep embedding; None unless the model was made with
+        pooled_BC: what is added to the timestep embedding; None unless the model was built with
             `pooled_text`.
     """
 

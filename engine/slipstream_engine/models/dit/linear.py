@@ -1,4 +1,4 @@
-"""Linear layers that use all of a CPU, whoever made it.
+"""Linear layers that use all of a CPU, of any vendor.
 
 For float32 torch calls MKL, which runs its AVX-512 kernels on Intel's CPUs only. oneDNN, which
 comes with torch, too, picks its kernels by what the CPU can do: on an AMD EPYC with AVX-512 it

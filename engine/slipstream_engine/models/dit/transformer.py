@@ -95,7 +95,7 @@ class CausalDit(nn.Module):
 
     @property
     def rope(self) -> Rope:
-        """The rotary tables, made on the first use: a model on the meta device has none yet."""
+        """The rotary tables, computed on the first use: a model on the meta device has none yet."""
         if self._rope is None:
             self._rope = Rope(self.params.head_dim, self.params.positions, self.device)
         return self._rope

@@ -1,12 +1,12 @@
 """A TAEHV-class codec: a small streaming video autoencoder, 4 frames to a latent frame.
 
 One class serves taew2_1 (Wan's latent space, `spec/05` part B) and the embedded default, whose
-config adds what makes a very small codec learn: pixel blocks instead of pixels, a linear path
-beside the convolutions, and leaky units. Streaming is exact: every memory block keeps the last time
-step it saw in the stream's state, so a clip in pieces gives what the clip at once gives.
+config adds what a very small codec needs to learn well: pixel blocks instead of pixels, a linear
+path beside the convolutions, and leaky units. Streaming is exact: every memory block keeps its last
+input frame in the stream's state, so a clip in pieces gives what the clip at once gives.
 
-B batch, T frames, F latent frames, C channels, H height, W width; pixels are RGB in [0, 1] inside
-the module and in [-1, 1] at the seam (`codec/protocol.py`).
+B batch, T frames, F latent frames, C channels, H height, W width. Pixels are RGB, in [-1, 1] in
+`encode` and `decode` (`codec/protocol.py`) and in [0, 1] in the layers.
 """
 
 from dataclasses import dataclass, field
@@ -29,7 +29,11 @@ from slipstream_engine.models.vae.taehv_layers import (
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class TaehvState:
-    """What a stream's codec carries: the last time step each memory block saw, by its index."""
+    """A stream's state.
+
+    Args:
+        encoder, decoder: the last input frame of each memory block, by the block's index.
+    """
 
     encoder: dict[int, Tensor] = field(default_factory=dict)
     decoder: dict[int, Tensor] = field(default_factory=dict)
@@ -59,15 +63,15 @@ class Taehv(nn.Module):
         return TaehvState()
 
     def reset(self, state: TaehvState) -> None:
-        for kept in (*state.encoder.values(), *state.decoder.values()):
-            kept.zero_()
+        for last_BTCHW in (*state.encoder.values(), *state.decoder.values()):
+            last_BTCHW.zero_()
         state.has_encoded = state.has_decoded = False
 
     def encode(self, rgb_TCHW: Tensor, state: TaehvState) -> Tensor:
-        """The next chunk of a stream, as `codec.Codec.encode` says.
+        """Encode the next chunk of a stream, see `Codec.encode` in `codec/protocol.py`.
 
         Raises:
-            ValueError: if the frames are no whole number of latents, or not of whole latent pixels.
+            ValueError: if the frames do not make whole latent frames and whole latent pixels.
         """
         frames, _, height, width = rgb_TCHW.shape
         first = 0 if state.has_encoded else 1
@@ -83,7 +87,7 @@ class Taehv(nn.Module):
         return self.encode_clip(pixels_TCHW[None], state.encoder)[0]
 
     def decode(self, latents_FCHW: Tensor, state: TaehvState) -> Tensor:
-        """The next chunk of a stream, as `codec.Codec.decode` says."""
+        """Decode the next chunk of a stream, see `Codec.decode` in `codec/protocol.py`."""
         pixels_TCHW = self.decode_clip(latents_FCHW[None], state.decoder)[0]
         if not state.has_decoded:
             pixels_TCHW = pixels_TCHW[FRAMES_TO_TRIM:]
@@ -91,12 +95,12 @@ class Taehv(nn.Module):
         return pixels_TCHW * 2 - 1
 
     def encode_clip(self, x_BTCHW: Tensor, memory: dict[int, Tensor]) -> Tensor:
-        """Frames `[B, 4F, 3, H, W]` in [0, 1] to latents `[B, F, C, h, w]`; renews `memory`."""
+        """Frames `[B, 4F, 3, H, W]` in [0, 1] to latents `[B, F, C, h, w]`; updates `memory`."""
         z_BFCHW = _run(self.encoder, x_BTCHW, memory)
         return z_BFCHW if self.linear is None else z_BFCHW + self.linear.encode(x_BTCHW)
 
     def decode_clip(self, z_BFCHW: Tensor, memory: dict[int, Tensor]) -> Tensor:
-        """Latents `[B, F, C, h, w]` to frames `[B, 4F, 3, H, W]`; renews `memory`."""
+        """Latents `[B, F, C, h, w]` to frames `[B, 4F, 3, H, W]`; updates `memory`."""
         x_BTCHW = _run(self.decoder, z_BFCHW, memory)
         if self.linear is not None:
             x_BTCHW = x_BTCHW + self.linear.decode(z_BFCHW)
@@ -114,15 +118,15 @@ def _run(layers: nn.Sequential, x_BTCHW: Tensor, memory: dict[int, Tensor]) -> T
 
 
 def _past(x_BTCHW: Tensor, memory: dict[int, Tensor], index: int) -> Tensor:
-    """The frame before each frame; what is kept for the next piece keeps its address."""
-    newest = x_BTCHW[:, -1:]
-    kept = memory.get(index)
-    oldest = torch.zeros_like(newest) if kept is None else kept
-    past_BTCHW = torch.cat([oldest, x_BTCHW[:, :-1]], dim=1)
-    if kept is None:
-        memory[index] = newest.clone()
+    """The frame before each frame; the last one is stored for the next piece, in place."""
+    newest_B1CHW = x_BTCHW[:, -1:]
+    stored_B1CHW = memory.get(index)
+    before_B1CHW = torch.zeros_like(newest_B1CHW) if stored_B1CHW is None else stored_B1CHW
+    past_BTCHW = torch.cat([before_B1CHW, x_BTCHW[:, :-1]], dim=1)
+    if stored_B1CHW is None:
+        memory[index] = newest_B1CHW.clone()
     else:
-        kept.copy_(newest)
+        stored_B1CHW.copy_(newest_B1CHW)  # its address stays, for CUDA graphs
     return past_BTCHW
 
 

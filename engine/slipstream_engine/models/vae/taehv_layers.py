@@ -28,8 +28,10 @@ class Clamp(nn.Module):
 class Conv(nn.Conv2d):
     """A 3x3 convolution over every frame."""
 
-    def __init__(self, wide_in: int, wide_out: int, *, stride: int = 1, bias: bool = True) -> None:
-        super().__init__(wide_in, wide_out, 3, stride=stride, padding=1, bias=bias)
+    def __init__(
+        self, width_in: int, width_out: int, *, stride: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__(width_in, width_out, 3, stride=stride, padding=1, bias=bias)
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
         return framewise(super().forward, x_BTCHW)
@@ -48,18 +50,18 @@ class MemBlock(nn.Module):
         self.unit = nn.LeakyReLU(slope)
 
     def forward(self, x_BTCHW: Tensor, past_BTCHW: Tensor | None = None) -> Tensor:
-        seen = x_BTCHW if past_BTCHW is None else torch.cat([x_BTCHW, past_BTCHW], dim=2)
-        out: Tensor = self.unit(framewise(self.conv, seen) + x_BTCHW)
+        both = x_BTCHW if past_BTCHW is None else torch.cat([x_BTCHW, past_BTCHW], dim=2)
+        out: Tensor = self.unit(framewise(self.conv, both) + x_BTCHW)
         return out
 
 
 class TPool(nn.Module):
-    """`time` frames, oldest first, to one."""
+    """Pool `time` frames, oldest first, to one frame."""
 
-    def __init__(self, wide_in: int, wide_out: int, *, time: int) -> None:
+    def __init__(self, width_in: int, width_out: int, *, time: int) -> None:
         super().__init__()
         self.time = time
-        self.conv = nn.Conv2d(wide_in * time, wide_out, 1, bias=False)
+        self.conv = nn.Conv2d(width_in * time, width_out, 1, bias=False)
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
         return framewise(
@@ -68,13 +70,13 @@ class TPool(nn.Module):
 
 
 class TGrow(nn.Module):
-    """One frame to `time` of them, oldest first, and to `space` times the rows and columns."""
+    """Grow a frame to `time` frames, oldest first, of `space` times the rows and columns."""
 
-    def __init__(self, wide_in: int, wide_out: int, *, time: int, space: int = 1) -> None:
+    def __init__(self, width_in: int, width_out: int, *, time: int, space: int = 1) -> None:
         super().__init__()
         self.time = time
         self.space = space
-        self.conv = nn.Conv2d(wide_in, wide_out * time * space * space, 1, bias=False)
+        self.conv = nn.Conv2d(width_in, width_out * time * space * space, 1, bias=False)
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
         grown = framewise(self.conv, x_BTCHW)
@@ -99,9 +101,9 @@ class NearestUpsample(nn.Module):
 
 
 class LinearPath(nn.Module):
-    """The linear path: a whole block of pixels, in space and time, to a latent pixel, and back.
+    """A linear map from a block of pixels, in space and time, to a latent pixel, and back.
 
-    It is fitted to data (principal components), not learned; convolutions add what it lacks.
+    It is fitted to data (principal components), not learned; the convolutions add to its result.
     """
 
     def __init__(self, params: TaehvParams) -> None:
@@ -136,25 +138,25 @@ def blocks(x_BTCHW: Tensor, stride: int) -> Tensor:
 
 
 def deflicker(x_BTCHW: Tensor, level: float, stride: int) -> Tensor:
-    """Even out the frames of each latent where they hardly change.
+    """Average the frames of each latent frame where they hardly change.
 
     Args:
-        level: root mean square change of a block at which half of it is left; far below it nothing
-            is, far above it all.
-        stride: pixels to a block; between the blocks' middles the share runs evenly.
+        level: root mean square change of a block at which half of the change is kept. Far smaller
+            changes are removed, far larger ones kept.
+        stride: pixels to a block; the kept share is interpolated between the blocks' centres.
     """
     batch, frames = x_BTCHW.shape[:2]
     x_NTCHW = rearrange(x_BTCHW, "b (f t) c h w -> (b f) t c h w", t=FRAMES_TO_TRIM + 1)
     mean_N1CHW = x_NTCHW.mean(dim=1, keepdim=True)
     change_NTCHW = x_NTCHW - mean_N1CHW
     power_N1hw = F.avg_pool2d(change_NTCHW.square().mean(dim=(1, 2))[:, None], stride)
-    left_N1hw = power_N1hw**2 / (power_N1hw**2 + level**4)
-    left_N1HW = F.interpolate(left_N1hw, scale_factor=stride, mode="bilinear")
-    calm_NTCHW = mean_N1CHW + left_N1HW[:, None] * change_NTCHW
+    kept_N1hw = power_N1hw**2 / (power_N1hw**2 + level**4)
+    kept_N1HW = F.interpolate(kept_N1hw, scale_factor=stride, mode="bilinear")
+    calm_NTCHW = mean_N1CHW + kept_N1HW[:, None] * change_NTCHW
     return calm_NTCHW.reshape(batch, frames, *x_BTCHW.shape[2:])
 
 
 def framewise(op: Callable[[Tensor], Tensor], x_BTCHW: Tensor) -> Tensor:
-    """`op` on every frame of `[B, T, C, H, W]` alike."""
+    """Apply `op`, which takes `[N, C, H, W]`, to every frame of `[B, T, C, H, W]`."""
     batch, frames = x_BTCHW.shape[:2]
     return rearrange(op(x_BTCHW.flatten(0, 1)), "(b t) c h w -> b t c h w", b=batch, t=frames)

@@ -1,8 +1,10 @@
-"""The Wan 2.1 video autoencoder, streaming: in pieces of any size, the past carried by the stream.
+"""The Wan 2.1 video autoencoder, streaming: clips come in pieces of any size.
 
-B batch, T frames, H rows, W columns, C channels. 1 + 4 k frames are 1 + k latent frames, 8 times
-smaller each way.
-Keys, shapes and formulas are those of `Wan2.1_VAE.pth` (`spec/05` part A).
+A stream's state carries what the causal convolutions need of its past. 1 + 4 k frames become 1 + k
+latent frames, each side 8 times smaller. Keys, shapes and formulas are those of `Wan2.1_VAE.pth`
+(`spec/05` part A).
+
+B batch, T frames, F latent frames, H rows, W columns, C channels.
 """
 
 from dataclasses import dataclass
@@ -28,7 +30,7 @@ from slipstream_engine.models.vae.wan_vae_blocks import (
     WanUpsample,
 )
 
-# of the 16 latent channels over the training set (`spec/05` section 5)
+# statistics of the 16 latent channels over the training set (`spec/05` section 5)
 LATENT_MEAN = (
     *(-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508),
     *(0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921),
@@ -45,14 +47,16 @@ class WanVaeConfig:
     """Sizes of the autoencoder; the defaults are those of Wan 2.1.
 
     Args:
-        channels: of the first level.
-        latent_channels: at most 16, the channels whose statistics are known.
+        channels: channels of the first level.
+        latent_channels: at most 16, the number of channels with known statistics.
         multipliers: channels of each level, in units of `channels`.
         blocks: residual blocks of an encoder level; a decoder level has one more.
-        temporal: whether time is halved (encoder) after each level but the last.
+        temporal: whether the encoder halves time after each level but the last; the decoder
+            doubles it where the encoder has halved it.
 
     Raises:
-        ValueError: if the latent has more channels than are known, or the levels do not fit.
+        ValueError: if there are more latent channels than known statistics, or `temporal` does not
+            match the levels.
     """
 
     channels: int = 96
@@ -101,7 +105,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents, after the first 1x1x1 convolution, to frames: the encoder's mirror."""
+    """Latents, after the first 1x1x1 convolution, to frames; its layers mirror the encoder's."""
 
     def __init__(self, config: WanVaeConfig) -> None:
         super().__init__()
@@ -111,13 +115,13 @@ class Decoder(nn.Module):
         self.middle = Middle(width_in, slots)
         self.upsamples = nn.ModuleList()
         temporal = (*reversed(config.temporal), None)
-        for multiplier, doubles in zip(reversed(config.multipliers), temporal, strict=True):
+        for multiplier, doubles_time in zip(reversed(config.multipliers), temporal, strict=True):
             width = config.channels * multiplier
             for _ in range(config.blocks + 1):
                 self.upsamples.append(ResidualBlock(width_in, width, slots))
                 width_in = width
-            if doubles is not None:
-                self.upsamples.append(WanUpsample(width, slots, temporal=doubles))
+            if doubles_time is not None:
+                self.upsamples.append(WanUpsample(width, slots, temporal=doubles_time))
                 width_in = width // 2
         self.head = VaeHead(width_in, 3, slots)
         self.slots = slots.count
@@ -131,7 +135,7 @@ class Decoder(nn.Module):
 
 @dataclass(slots=True, kw_only=True)
 class WanVaeState:
-    """What a stream carries in either direction; the two share nothing."""
+    """A stream's state: encoder and decoder each have their own."""
 
     encoder: CausalState
     decoder: CausalState
@@ -141,8 +145,8 @@ class WanVae(nn.Module):
     """A `Codec`: encoder and decoder with the latent statistics between them.
 
     Args:
-        normalize_encoded: give latents of mean 0 and deviation 1 over the training set. The
-            reference feeds its network latents that are not (`spec/05` section 5).
+        normalize_encoded: `encode` returns normalised latents, of mean 0 and deviation 1 over the
+            training set. The reference does not normalise them (`spec/05` section 5).
     """
 
     latent_mean_C: Tensor
@@ -158,7 +162,7 @@ class WanVae(nn.Module):
         self.conv2 = PointConv(latent, latent)
         self.decoder = Decoder(config)
         for name, values in (("latent_mean_C", LATENT_MEAN), ("latent_std_C", LATENT_STD)):
-            # not from a checkpoint, so real even where the module is built on the meta device
+            # no checkpoint has them, so they are on the CPU even if the module is on meta
             self.register_buffer(
                 name, torch.tensor(values[:latent], device="cpu"), persistent=False
             )
@@ -173,18 +177,18 @@ class WanVae(nn.Module):
         return self.config.latent_channels
 
     def fresh_state(self) -> WanVaeState:
-        """The state of a stream that has seen nothing."""
+        """The state of a new stream."""
         return WanVaeState(
             encoder=CausalState(self.encoder.slots), decoder=CausalState(self.decoder.slots)
         )
 
     def reset(self, state: WanVaeState) -> None:
-        """Make a state as good as fresh, in place."""
+        """Make a state equal to a fresh one, in place."""
         state.encoder.reset()
         state.decoder.reset()
 
     def channels_last(self) -> Self:
-        """Lay the kernels out as the activations are, so that no call has to."""
+        """Store the kernels in the activations' layout, so that no call has to convert them."""
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # the stubs lack it
@@ -194,7 +198,7 @@ class WanVae(nn.Module):
 
     @torch.no_grad()
     def encode(self, rgb_TCHW: Tensor, state: WanVaeState) -> Tensor:
-        """The latents of the next frames of a stream.
+        """Encode the next frames of a stream.
 
         Args:
             rgb_TCHW: `[T, 3, H, W]` in [-1, 1]; T is 1 + 4 k at the start, 4 k later.
@@ -203,7 +207,7 @@ class WanVae(nn.Module):
             The means `[F, C, H / 8, W / 8]`; F is 1 + k at the start, k later.
 
         Raises:
-            ValueError: if T, H or W does not fit.
+            ValueError: if T, H or W is not allowed.
         """
         self._check(rgb_TCHW, started=state.encoder.started)
         x_BTHWC = rearrange(rgb_TCHW, "t c h w -> 1 t h w c")
@@ -216,7 +220,7 @@ class WanVae(nn.Module):
 
     @torch.no_grad()
     def decode(self, latents_FCHW: Tensor, state: WanVaeState) -> Tensor:
-        """The frames of the next latents of a stream.
+        """Decode the next latents of a stream.
 
         Args:
             latents_FCHW: normalised latents `[F, C, h, w]`, F at least 1.
@@ -234,8 +238,8 @@ class WanVae(nn.Module):
 
     def _check(self, rgb_TCHW: Tensor, *, started: bool) -> None:
         frames, _, height, width = rgb_TCHW.shape
-        alone = 0 if started else 1
-        if frames < 1 or (frames - alone) % FRAMES_PER_LATENT:
+        lone_frames = 0 if started else 1  # the first frame has a latent frame to itself
+        if frames < 1 or (frames - lone_frames) % FRAMES_PER_LATENT:
             rule = "a multiple of 4" if started else "1 + a multiple of 4 at a stream's start"
             raise ValueError(f"a piece has {frames} frames, it must have {rule}")
         if height % self.stride or width % self.stride:

@@ -1,4 +1,4 @@
-"""models/linear.py: the same numbers by whichever kernels."""
+"""models/dit/linear.py: the same numbers by whichever kernels."""
 
 import pytest
 import torch

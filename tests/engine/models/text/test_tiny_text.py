@@ -81,26 +81,26 @@ def test_a_colour_leaves_the_style() -> None:
     assert meaning.tints_C.tolist() == by_hand().meaning("red").tints_C.tolist()
 
 
-def told(*prompts: tuple[str, float]) -> str:
+def understood(*prompts: tuple[str, float]) -> str:
     return by_hand().understood(tuple(Prompt(text, weight) for text, weight in prompts))
 
 
-def test_it_says_what_it_understood() -> None:
-    """where the picture will not simply be the style that was asked for by its name."""
-    assert told(("neon", 1)) == told(("Neon ", 1)) == told(("original", 1)) == ""
-    assert told(("night sketch", 1)) == "understood as pencil"
-    assert told(("neon pencil", 1)) == "understood as 50% pencil, 50% neon"
-    assert told(("neon", 3), ("qwerty", 1)) == (
+def test_it_reports_what_it_understood() -> None:
+    """unless the prompt is just the name of a style."""
+    assert understood(("neon", 1)) == understood(("Neon ", 1)) == understood(("original", 1)) == ""
+    assert understood(("night sketch", 1)) == "understood as pencil"
+    assert understood(("neon pencil", 1)) == "understood as 50% pencil, 50% neon"
+    assert understood(("neon", 3), ("qwerty", 1)) == (
         "understood as 75% neon, 25% the camera's own picture"
     )
-    assert told(("red", 1)) == "understood as the camera's own picture, in red"
-    assert told(("red neon", 3), ("neon", 1)) == "understood as neon, 75% in red"
+    assert understood(("red", 1)) == "understood as the camera's own picture, in red"
+    assert understood(("red neon", 3), ("neon", 1)) == "understood as neon, 75% in red"
     nothing = "no style or colour of the vocabulary is named: the camera's own picture stays"
-    assert told(("a dog in a garden", 1)) == told(("", 1)) == nothing
+    assert understood(("a dog in a garden", 1)) == understood(("", 1)) == nothing
 
 
-def test_a_style_that_is_not_offered_is_told_as_such() -> None:
-    """whoever asks for one by its name gets it, with a word on why it is not on the list."""
+def test_a_style_that_is_not_offered_is_marked_so() -> None:
+    """a prompt that names one gets it, with a note on why it is not on the list."""
     encoder = by_hand(listed=("pencil",))
     assert encoder.understood((Prompt("neon"),)) == (
         "understood as neon (not offered: it does not look good)"
@@ -167,7 +167,7 @@ def test_intensity(shipped: TinyText) -> None:
     ],
 )
 def test_colours_are_understood(shipped: TinyText, text: str, style: str, colour: str) -> None:
-    """a colour is heard beside any style, by its synonyms too; a style's own name is none."""
+    """a colour is recognised beside any style, by its synonyms too; a style's own name is none."""
     assert best(shipped, text) == style
     assert shipped.tints[int(shipped.meaning(text).tints_C.argmax())] == colour
 

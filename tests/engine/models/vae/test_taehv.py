@@ -40,8 +40,8 @@ def frames(count: int, *, height: int = 16, width: int = 24) -> Tensor:
 def pieces(codec: Taehv, rgb_TCHW: Tensor, chunks: list[int]) -> tuple[Tensor, Tensor]:
     state = codec.fresh_state()
     latents = [codec.encode(part, state) for part in torch.split(rgb_TCHW, chunks)]
-    made = [codec.decode(part, state) for part in latents]
-    return torch.cat(latents), torch.cat(made)
+    decoded = [codec.decode(part, state) for part in latents]
+    return torch.cat(latents), torch.cat(decoded)
 
 
 def test_keys_are_those_of_the_real_checkpoint() -> None:
@@ -60,10 +60,10 @@ def test_in_pieces_is_all_at_once(params: TaehvParams, later: list[int]) -> None
     codec = codec_of(params)
     chunks = [5, *(4 * count for count in later)]
     rgb_TCHW = frames(sum(chunks))
-    latents, made = pieces(codec, rgb_TCHW, chunks)
-    latents_whole, made_whole = pieces(codec, rgb_TCHW, [sum(chunks)])
+    latents, decoded = pieces(codec, rgb_TCHW, chunks)
+    latents_whole, decoded_at_once = pieces(codec, rgb_TCHW, [sum(chunks)])
     torch.testing.assert_close(latents, latents_whole, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(made, made_whole, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(decoded, decoded_at_once, atol=1e-5, rtol=1e-5)
 
 
 @BOTH
@@ -84,13 +84,13 @@ def test_streams_share_nothing(params: TaehvParams) -> None:
     codec = codec_of(params)
     alone = pieces(codec, frames(13), [5, 4, 4])[1]
     mine, other = codec.fresh_state(), codec.fresh_state()
-    made = []
+    decoded = []
     parts = torch.split(frames(13), [5, 4, 4])
     noises = torch.split(frames(26), [5, 4, 17])
     for part, noise in zip(parts, noises, strict=True):
         codec.decode(codec.encode(noise[: len(part)], other), other)
-        made.append(codec.decode(codec.encode(part, mine), mine))
-    assert torch.equal(torch.cat(made), alone)
+        decoded.append(codec.decode(codec.encode(part, mine), mine))
+    assert torch.equal(torch.cat(decoded), alone)
 
 
 def test_memory_is_used() -> None:
@@ -129,15 +129,15 @@ def test_a_faint_pulse_is_evened_out() -> None:
     """frames of a latent that hardly differ become equal nearly, and keep their mean."""
     still = frames(1).expand(4, -1, -1, -1) / 2 + 0.5
     pulse = LEVEL / 5 * torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None, None, None]
-    made = deflicker((still + pulse)[None], LEVEL, 8)[0]
-    assert (made - still).abs().max() < LEVEL / 500
-    assert torch.allclose(made.mean(dim=0), still[0], atol=1e-6)
+    calm = deflicker((still + pulse)[None], LEVEL, 8)[0]
+    assert (calm - still).abs().max() < LEVEL / 500
+    assert torch.allclose(calm.mean(dim=0), still[0], atol=1e-6)
 
 
 def test_what_moves_is_left_alone() -> None:
     """frames that differ by much are as they were, also beside a block that stands still."""
     x_TCHW = frames(4, width=32) / 2 + 0.5
     x_TCHW[..., 16:] = x_TCHW[:1, ..., 16:]
-    made = deflicker(x_TCHW[None], LEVEL, 8)[0]
-    torch.testing.assert_close(made[..., :12], x_TCHW[..., :12], atol=0.01, rtol=0)
-    assert torch.equal(made[1, ..., 24:], made[2, ..., 24:])
+    calm = deflicker(x_TCHW[None], LEVEL, 8)[0]
+    torch.testing.assert_close(calm[..., :12], x_TCHW[..., :12], atol=0.01, rtol=0)
+    assert torch.equal(calm[1, ..., 24:], calm[2, ..., 24:])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_S
-from slipstream_server.streams.resume_window import ResumeWindow
+from slipstream_server.streams.publisher_slot import ResumeWindow
 
 HOLD_NS = 30 * NS_PER_S
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from slipstream_server.receive.bounded_queues import DecoderQueue, TrackQueue
+from slipstream_server.receive.aiortc_receiver import DecoderQueue, TrackQueue
 
 
 async def test_the_newest_pictures_stay() -> None:

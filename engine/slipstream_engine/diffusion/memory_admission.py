@@ -24,7 +24,7 @@ class MemoryAdmission:
     def measuring(self) -> Iterator[None]:
         """Measure what the block allocates: it opens one stream and warms it up.
 
-        For the first stream that includes what is made once for all of them.
+        For the first stream that includes what is allocated once for all streams.
         """
         before = self._memory.used_bytes() if self._memory else 0
         yield

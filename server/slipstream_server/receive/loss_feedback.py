@@ -1,15 +1,15 @@
-"""Which lost packets to request again (NACK), and when. Pure.
+"""What to request after losses: packets once more (NACK), or a key frame (PLI). Pure.
 
-aiortc requests once, when it first sees a gap; if the request or its answer is lost too, the packet
-is missed for good. Here every packet is requested again after a round trip, a bounded number of
-times. The round trip is measured on the requests themselves.
+aiortc requests a packet once, when it first sees a gap; if the request or its answer is lost too,
+the packet is missed for good. Here every packet is requested again after a round trip, a bounded
+number of times. The round trip is measured on the requests themselves.
 
 Sequence numbers are unwrapped: they never start over.
 """
 
 from dataclasses import dataclass
 
-from slipstream_protocol.clock import NS_PER_MS
+from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 
 _RTT_NS = 50 * NS_PER_MS  # before the first measurement
 _RTT_MIN_NS = 5 * NS_PER_MS
@@ -17,6 +17,8 @@ _RTT_MAX_NS = 500 * NS_PER_MS
 _RTT_SHARE = 4  # a new measurement moves the estimate by one part in this many
 _ANSWER_NS = 10 * NS_PER_MS  # what the sender may take to answer
 _RETRY_MIN_NS = 20 * NS_PER_MS
+_PLI_EVERY_NS = 500 * NS_PER_MS
+_KEY_WAIT_NS = 3 * NS_PER_S  # some senders make no key frames
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,3 +95,38 @@ class NackGenerator:
             ),
             default=None,
         )
+
+
+class PliGenerator:
+    """When to request a key frame: at once, then twice a second for as long as one is needed."""
+
+    def __init__(self) -> None:
+        self._needed_since_ns: int | None = None
+        self._next_request_ns = 0
+
+    def has_given_up(self, now_ns: int) -> bool:
+        """Whether a key frame has been needed for so long that none will come."""
+        since_ns = self._needed_since_ns
+        return since_ns is not None and now_ns - since_ns >= _KEY_WAIT_NS
+
+    def take_due(self, needs_key: bool, now_ns: int) -> bool:
+        """Whether to request a key frame now; it then counts as requested.
+
+        Args:
+            needs_key: whether only a key frame helps at present.
+        """
+        if not needs_key:
+            self._needed_since_ns = None
+            return False
+        if self._needed_since_ns is None:
+            self._needed_since_ns = now_ns
+        if now_ns < self._next_request_ns:
+            return False
+        self._next_request_ns = now_ns + _PLI_EVERY_NS
+        return True
+
+    def due_ns(self) -> int | None:
+        """When `take_due` or `has_given_up` will next change; None while no key frame is needed."""
+        if self._needed_since_ns is None:
+            return None
+        return min(self._next_request_ns, self._needed_since_ns + _KEY_WAIT_NS)

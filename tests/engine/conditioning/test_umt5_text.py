@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
-from slipstream_engine.conditioning.umt5_encoder import Umt5Files, Umt5Text
+from slipstream_engine.conditioning.umt5_text import Umt5Files, Umt5Text
 from slipstream_engine.errors import CheckpointError
 
 from tests.engine.small_text import CONFIG, encoders_in_memory, write_files
