@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from slipstream_protocol.parameters import MAX_STEPS
 
@@ -271,6 +272,7 @@ class EngineConfig:
         cpu_batch: most micro-steps of one pass on a CPU. There a pass of two takes twice as long as
             one and rounds differently; with 1 a stream's frames do not depend on other streams.
         compilation: falls back to eager code where it does not work.
+        checkpoint: file of the transformer's weights, in place of the preset's own.
     """
 
     preset: Preset
@@ -279,3 +281,4 @@ class EngineConfig:
     max_streams: int = 1
     cpu_batch: int = 1
     compilation: Compilation = Compilation.NONE
+    checkpoint: Path | None = None

@@ -22,6 +22,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
             came out right on the device.
         weights: their folder; None if there is no device.
         weights_problem: which files are absent, and how to get them; None if none is.
+        checkpoint: the file that is used in place of the preset's transformer, and what kind of
+            file was found; None where none is named.
     """
 
     torch: str
@@ -31,3 +33,4 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     device_problem: str | None
     weights: str | None
     weights_problem: str | None
+    checkpoint: str | None = None

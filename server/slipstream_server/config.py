@@ -52,6 +52,9 @@ class ServerConfig:
     )
     device: str = _setting("", "torch device of the engine; a GPU where there is one unless set")
     weights: str = _setting("", "folder of downloaded weights; the engine's default unless set")
+    checkpoint: str = _setting(
+        "", "file of the transformer's weights; those of the preset unless set"
+    )
     compile: str = _setting("", "graph (CUDA graphs) or inductor (torch.compile); none unless set")
     threads: int = _setting(0, "CPU threads of the engine's arithmetic; 0: the engine chooses")
     max_streams: int = _setting(2, "streams at the same time, each with its camera")

@@ -68,6 +68,7 @@ def make(
     device: str = "cpu",
     compilation: Compilation = Compilation.NONE,
     recorder: Recorder | None = None,
+    checkpoint: Path | None = None,
 ) -> DiffusionPipeline[object]:
     """A pipeline with the weights of such a folder; the caller closes it."""
     config = EngineConfig(
@@ -76,6 +77,7 @@ def make(
         dtype="float32",
         max_streams=2,
         compilation=compilation,
+        checkpoint=checkpoint,
     )
     bundle = load_wan_bundle(
         config,

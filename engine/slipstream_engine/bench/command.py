@@ -79,6 +79,8 @@ def cases_of(arguments: argparse.Namespace) -> list[Case]:
     Raises:
         ValueError: if one of them is not possible.
     """
+    if arguments.checkpoint is not None and arguments.random_weights:
+        raise ValueError("--checkpoint and --random-weights are both given, choose one of them")
     cases = []
     for preset, codec, size, steps, mode, streams in itertools.product(
         arguments.preset,
@@ -95,6 +97,7 @@ def cases_of(arguments: argparse.Namespace) -> list[Case]:
             device=arguments.device,
             max_streams=streams,
             compilation=Compilation(arguments.compile),
+            checkpoint=arguments.checkpoint,
         )
         config = configure(request)
         config = replace(config, dtype=arguments.dtype or config.dtype)

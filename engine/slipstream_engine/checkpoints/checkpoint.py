@@ -1,36 +1,30 @@
-"""Opens checkpoint files without loading them: names and shapes first, tensors later.
+"""Opens checkpoints without loading them: names and shapes first, tensors later.
 
-A checkpoint is a safetensors file, a sharded one (named by its index JSON) or a `torch.save` file,
-which is read with `weights_only` and so runs no code. Tensors are memory-mapped. The mapping is
-renewed from time to time, which frees the pages of tensors that were copied elsewhere.
+A checkpoint is a file of tensors, or a sharded one, named by its index JSON. Tensors are
+memory-mapped. The mapping is renewed from time to time, which frees the pages of tensors that were
+copied elsewhere.
 """
 
 import json
-import pickle
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from slipstream_engine.checkpoints.naming import name_tensors
+from slipstream_engine.checkpoints.quantisation import StoredTensor, find_quantisation
+from slipstream_engine.checkpoints.tensor_file import (
+    INDEX_SUFFIX,
+    TensorFile,
+    open_tensor_file,
+)
 from slipstream_engine.errors import CheckpointError
 
 TensorShape = tuple[int, ...]
 
-INDEX_SUFFIX = ".safetensors.index.json"
-PICKLE_SUFFIXES = (".pt", ".pth")
-CONTAINERS = (
-    "generator",
-    "generator_ema",
-    "state_dict",
-)  # keys under which training scripts save a model
-LEADING_PREFIX = "model."
-WRAPPER_PREFIXES = ("_fsdp_wrapped_module.", "_orig_mod.")  # also stand inside a name
 REMAP_BYTES = 256 * 2**20
 
 
@@ -40,20 +34,28 @@ class TensorEntry:
 
     Args:
         key: its name in the file, with the prefixes of training wrappers.
+        dtype: that it is read in; of a quantised one float32.
+        scale: what a quantised one is to be multiplied with.
     """
 
     file: Path
     key: str
     shape: TensorShape
     dtype: torch.dtype
+    scale: "TensorEntry | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """The tensors of a model, by their names without the prefixes of training wrappers."""
+    """The tensors of a model, by their names without the prefixes of training wrappers.
+
+    Args:
+        form: what kind of file was found, and how it was read; one line.
+    """
 
     source: Path
     entries: Mapping[str, TensorEntry]
+    form: str = ""
 
     @property
     def shapes(self) -> dict[str, TensorShape]:
@@ -65,49 +67,107 @@ class Checkpoint:
         Args:
             remap_bytes: how much of a file may stay in memory after its tensors are dropped.
         """
+        scales = self._scales()
         for file in dict.fromkeys(entry.file for entry in self.entries.values()):
-            mapped: Callable[[str], Tensor] | None = None
+            mapped: TensorFile | None = None
             mapped_bytes = 0
             for name, entry in self.entries.items():
                 if entry.file != file:
                     continue
                 if mapped is None or mapped_bytes >= remap_bytes:
                     mapped = None  # closes the old mapping before the new one opens
-                    mapped, mapped_bytes = _map(file), 0
-                tensor = mapped(entry.key)
+                    mapped, mapped_bytes = open_tensor_file(file), 0
+                tensor = mapped.tensor(entry.key)
                 mapped_bytes += tensor.nbytes
+                if name in scales:
+                    tensor = tensor.float() * scales[name]
                 yield name, tensor
                 del tensor
+
+    def _scales(self) -> dict[str, Tensor]:
+        """The scale of each quantised tensor, in float32 and a shape that multiplies its rows."""
+        scales: dict[str, Tensor] = {}
+        opened: dict[Path, TensorFile] = {}
+        for name, entry in self.entries.items():
+            if entry.scale is None:
+                continue
+            file = entry.scale.file
+            opened.setdefault(file, open_tensor_file(file))
+            scale = opened[file].tensor(entry.scale.key).float().flatten()
+            scales[name] = scale.reshape(-1, *[1] * (len(entry.shape) - 1)).clone()
+        return scales
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
     """Read the names and shapes of a checkpoint.
 
     Raises:
-        CheckpointError: if there is none at `path`, or it is truncated or corrupt.
+        CheckpointError: if there is none at `path`, it is truncated or corrupt, or it is quantised
+            in a way that cannot be undone.
     """
+    if path.is_dir():
+        raise CheckpointError(
+            f"{path} is a folder, name the file of weights in it, or the {INDEX_SUFFIX} of several"
+        )
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint at {path}, pull it or name another file")
-    if path.name.endswith(INDEX_SUFFIX):
-        entries = [entry for shard in _shards(path) for entry in _entries(shard)]
-    else:
-        entries = list(_entries(path))
-    names = [bare_name(entry.key) for entry in entries]
-    duplicates = [name for name, count in Counter(names).items() if count > 1]
+    files = _shards(path) if path.name.endswith(INDEX_SUFFIX) else [path]
+    opened = {file: open_tensor_file(file) for file in files}
+    keys = [(file, key, tensor) for file, shard in opened.items() for key, tensor in shard.stored()]
+    naming = name_tensors(key for _, key, _ in keys)
+    entries = [
+        (naming.names[key], TensorEntry(file=file, key=key, shape=stored.shape, dtype=stored.dtype))
+        for file, key, stored in keys
+        if key in naming.names
+    ]
+    duplicates = [name for name, count in Counter(n for n, _ in entries).items() if count > 1]
     if duplicates:
         raise CheckpointError(
             f"{path} holds {duplicates[0]} twice, under different prefixes or shards"
         )
-    return Checkpoint(source=path, entries=dict(zip(names, entries, strict=True)))
+    found = dict(entries)
+    form = [*next(iter(opened.values())).form, *naming.form, *_dtypes_of(found)]
+    if len(files) > 1:
+        form[0] += f" in {len(files)} files"
+    found, quantised = _without_quantisation(path, found)
+    if quantised:
+        form.append(f"{quantised} tensors de-quantised by their scales")
+    return Checkpoint(source=path, entries=found, form=", ".join(form))
 
 
-def bare_name(key: str) -> str:
-    """A tensor's name without the prefixes of training wrappers (`spec/01` section 2)."""
-    for prefix in WRAPPER_PREFIXES:
-        key = key.replace(prefix, "")
-    while key.startswith(LEADING_PREFIX):
-        key = key.removeprefix(LEADING_PREFIX)
-    return key
+def _without_quantisation(
+    path: Path, entries: Mapping[str, TensorEntry]
+) -> tuple[dict[str, TensorEntry], int]:
+    """The model's own tensors, the quantised ones with their scales, and how many these are."""
+    quantisation = find_quantisation(
+        {name: StoredTensor(shape=e.shape, dtype=e.dtype) for name, e in entries.items()}
+    )
+    if quantisation.refusal:
+        raise CheckpointError(
+            f"{path} is {quantisation.refusal}: that cannot be used, choose the whole model's file "
+            "in bfloat16, float16 or float32"
+        )
+    kept: dict[str, TensorEntry] = {}
+    for name, entry in entries.items():
+        if name in quantisation.scales:
+            kept[name] = TensorEntry(
+                file=entry.file,
+                key=entry.key,
+                shape=entry.shape,
+                dtype=torch.float32,
+                scale=entries[quantisation.scales[name]],
+            )
+        elif name not in quantisation.unused:
+            kept[name] = entry
+    return kept, len(quantisation.scales)
+
+
+def _dtypes_of(entries: Mapping[str, TensorEntry]) -> list[str]:
+    """The dtypes that hold most of the numbers, most first."""
+    numbers: Counter[str] = Counter()
+    for entry in entries.values():
+        numbers[str(entry.dtype).removeprefix("torch.")] += torch.Size(entry.shape).numel()
+    return [" and ".join(name for name, _ in numbers.most_common(2))]
 
 
 def _shards(index: Path) -> list[Path]:
@@ -122,7 +182,7 @@ def _shards(index: Path) -> list[Path]:
     absent = sorted(shard.name for shard in shards if not shard.is_file())
     if absent:
         raise CheckpointError(f"{index} names {absent[0]}, which is not beside it, pull it again")
-    held = {entry.key: shard.name for shard in shards for entry in _entries(shard)}
+    held = {key: shard.name for shard in shards for key, _ in open_tensor_file(shard).stored()}
     if held != weight_map:
         key = sorted(held.items() ^ weight_map.items())[0][0]
         raise CheckpointError(
@@ -130,73 +190,3 @@ def _shards(index: Path) -> list[Path]:
             f"it is in {held.get(key, 'no shard')}, pull it again"
         )
     return sorted(shards)
-
-
-def _entries(file: Path) -> Iterator[TensorEntry]:
-    if file.suffix == ".safetensors":
-        with _open_safetensors(file) as opened:
-            for key in opened.keys():  # noqa: SIM118  # not a mapping
-                part = opened.get_slice(key)
-                dtype = opened.get_tensor(key).dtype
-                yield TensorEntry(file=file, key=key, shape=tuple(part.get_shape()), dtype=dtype)
-    else:
-        for key, tensor in _unpickle(file).items():
-            yield TensorEntry(file=file, key=key, shape=tuple(tensor.shape), dtype=tensor.dtype)
-
-
-def _map(file: Path) -> Callable[[str], Tensor]:
-    if file.suffix == ".safetensors":
-        return _open_safetensors(file).get_tensor  # type: ignore[no-any-return]  # no stubs
-    return _unpickle(file).__getitem__
-
-
-def _open_safetensors(file: Path) -> Any:  # the library has no stubs
-    try:
-        return safe_open(file, framework="pt")
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{file} is truncated or not a safetensors file, pull it again: {error}"
-        ) from error
-
-
-def _unpickle(file: Path) -> dict[str, Tensor]:
-    """The tensors of a `torch.save` file, out of their container, memory-mapped."""
-    if file.suffix not in PICKLE_SUFFIXES:
-        raise CheckpointError(
-            f"{file} ends in {file.suffix!r}, it must be one of .safetensors, {INDEX_SUFFIX}, "
-            f"{', '.join(PICKLE_SUFFIXES)}"
-        )
-    if not zipfile.is_zipfile(file):
-        raise CheckpointError(f"{file} is truncated or not a torch.save file, pull it again")
-    try:
-        loaded = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{file} is corrupt or holds more than tensors, pull it again: {_reason(error)}"
-        ) from error
-    return _state_dict(loaded, file)
-
-
-def _reason(error: Exception) -> str:
-    """The line of torch's message that names the problem.
-
-    The other lines advise to read the file in a way that runs its code.
-    """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if isinstance(error, pickle.UnpicklingError):
-        lines = [line for line in lines if "GLOBAL" in line or "Unpickler error" in line]
-    return lines[0] if lines else type(error).__name__
-
-
-def _state_dict(loaded: object, file: Path) -> dict[str, Tensor]:
-    if isinstance(loaded, dict):
-        loaded = next((loaded[key] for key in CONTAINERS if key in loaded), loaded)
-    if not isinstance(loaded, dict) or not loaded:
-        raise CheckpointError(f"{file} holds a {type(loaded).__name__}, it must hold named tensors")
-    for key, value in loaded.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            raise CheckpointError(
-                f"{file} holds {key!r}, a {type(value).__name__}, beside its tensors; it must hold "
-                f"named tensors alone, or have them under one of {', '.join(CONTAINERS)}"
-            )
-    return loaded

@@ -4,6 +4,7 @@ The module is built on the meta device, so it takes no memory before its tensors
 shapes are compared before that.
 """
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from slipstream_engine.checkpoints.checkpoint import (
     open_checkpoint,
 )
 from slipstream_engine.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -73,6 +76,7 @@ def load_module(
         module = build()
     shapes = shapes_of(module)
     check_shapes(checkpoint, shapes, surplus=surplus)
+    logger.info("%s: %s", source, checkpoint.form)
     for name, mapped in checkpoint.tensors(remap_bytes=remap_bytes):
         kept = mapped if mapped.shape == shapes[name] else mapped[-shapes[name][0] :]
         tensor = kept.to(device=device, dtype=dtype)

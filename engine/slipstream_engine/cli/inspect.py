@@ -1,6 +1,7 @@
 """`slipstream-engine inspect`: the device a preset would run on, and whether its files are there.
 
-It loads no weights, and answers in seconds whatever the model's size.
+It loads no weights, of a checkpoint only names and shapes, and answers in seconds whatever the
+model's size.
 """
 
 import argparse
@@ -11,9 +12,12 @@ import msgspec
 import torch
 from slipstream_protocol.inspection import Gpu, Inspection
 
+from slipstream_engine.checkpoints.checkpoint import open_checkpoint
+from slipstream_engine.checkpoints.loader import check_checkpoint
 from slipstream_engine.cli.options import add_model_options, model_request
-from slipstream_engine.config import Preset
+from slipstream_engine.config import EngineConfig
 from slipstream_engine.errors import CheckpointError
+from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.weights.embedded import check_embedded
 from slipstream_engine.weights.factory import configure
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
@@ -39,7 +43,7 @@ def run_inspect(arguments: argparse.Namespace) -> int:
 
 def inspect(request: ModelRequest) -> Inspection:
     """Look at the device and the weights that a request needs."""
-    device = device_problem = weights = weights_problem = None
+    device = device_problem = weights = weights_problem = checkpoint = None
     try:
         config = configure(request)
     except ValueError as error:
@@ -49,7 +53,9 @@ def inspect(request: ModelRequest) -> Inspection:
         device_problem = device_failure(torch.device(device))
         folder = (request.weights or DEFAULT_WEIGHTS).expanduser()
         weights = "the package" if config.preset.embedded else str(folder)
-        weights_problem = _weights_problem(config.preset, folder)
+        weights_problem = _weights_problem(config, folder)
+        if config.checkpoint is not None and weights_problem is None:
+            checkpoint = f"{config.checkpoint}: {open_checkpoint(config.checkpoint).form}"
     return Inspection(
         torch=str(torch.__version__),
         cuda=torch.version.cuda,
@@ -58,6 +64,7 @@ def inspect(request: ModelRequest) -> Inspection:
         device_problem=device_problem,
         weights=weights,
         weights_problem=weights_problem,
+        checkpoint=checkpoint,
     )
 
 
@@ -73,12 +80,15 @@ def device_failure(device: torch.device) -> str | None:
     return None
 
 
-def _weights_problem(preset: Preset, folder: Path) -> str | None:
+def _weights_problem(config: EngineConfig, folder: Path) -> str | None:
+    preset = config.preset
     try:
         if preset.embedded:
             check_embedded()
         else:
-            check_present(preset, folder)
+            check_present(preset, folder, config.checkpoint)
+        if config.checkpoint is not None:
+            check_checkpoint(lambda: CausalDit(preset.dit), config.checkpoint)
     except CheckpointError as error:
         return str(error)
     return None

@@ -47,6 +47,12 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="torch device (default: a GPU if there is one)")
     parser.add_argument("--weights", type=Path, help="folder of pulled weights")
     parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="weights of the transformer (default: the preset's)",
+    )
+    parser.add_argument(
         "--threads", type=count, help="CPU threads (default: all cores; half of them for serve)"
     )
     parser.add_argument(
@@ -67,4 +73,5 @@ def model_request(arguments: argparse.Namespace) -> ModelRequest:
         weights=arguments.weights,
         threads=arguments.threads,
         compilation=Compilation(arguments.compile),
+        checkpoint=arguments.checkpoint,
     )

@@ -159,6 +159,7 @@ def _convert(artifact: Artifact, fetched: Path, target: Path) -> None:
             shutil.copyfileobj(original, copy)
     else:
         checkpoint = check_checkpoint(artifact.build, fetched, surplus=artifact.surplus)
+        _print(f"{fetched}: {checkpoint.form}")
         write_safetensors(checkpoint, target, dtype=artifact.dtype, progress=_WriteProgress(target))
 
 

@@ -28,7 +28,8 @@ def load_embedded_bundle(config: EngineConfig, folder: Path = WEIGHTS) -> ModelB
     device = torch.device(config.device)
     dtype: torch.dtype = getattr(torch, config.dtype)
     params = config.preset.dit
-    model = load_module(lambda: CausalDit(params), folder / DIT_FILE, dtype=dtype, device=device)
+    dit_file = config.checkpoint or folder / DIT_FILE
+    model = load_module(lambda: CausalDit(params), dit_file, dtype=dtype, device=device)
     codec = load_module(lambda: Taehv(TINY), folder / CODEC_FILE, dtype=dtype, device=device)
     text = load_text(folder / TEXT_FILE, like=torch.zeros((), device=device, dtype=dtype))
     return ModelBundle(model=model, codec=codec, text=text)

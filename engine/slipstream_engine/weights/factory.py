@@ -64,6 +64,7 @@ def configure(request: ModelRequest) -> EngineConfig:
         dtype="float32" if preset.embedded else "bfloat16",
         max_streams=request.max_streams,
         compilation=request.compilation,
+        checkpoint=request.checkpoint and request.checkpoint.expanduser(),
     )
 
 

@@ -22,6 +22,7 @@ class ModelRequest:
         threads: CPU threads of torch; None for half the cores: the other half is for the media,
             whose latency suffers more from waiting than a chunk's does from fewer threads.
         compilation: falls back to eager code where the model or the device does not allow it.
+        checkpoint: file of the transformer's weights; None for the preset's own.
     """
 
     preset: str = DEFAULT_PRESET
@@ -32,3 +33,4 @@ class ModelRequest:
     max_streams: int = 1
     threads: int | None = None
     compilation: Compilation = Compilation.NONE
+    checkpoint: Path | None = None

@@ -68,7 +68,7 @@ def load_wan_bundle(
         ValueError: if the preset names an unknown codec.
     """
     preset, sizes = config.preset, sizes or ModelSizes()
-    check_present(preset, weights)
+    check_present(preset, weights, config.checkpoint)
     device, dtype = torch.device(config.device), getattr(torch, config.dtype)
     text = Umt5Text(
         Umt5Files(weights=weights / UMT5.file, tokenizer=weights / TOKENIZER.file),
@@ -79,13 +79,16 @@ def load_wan_bundle(
         config=sizes.umt5,
     )
     builders = builders_of(preset, sizes)
+    files = {artifact: weights / artifact.file for artifact in builders}
+    if config.checkpoint is not None:
+        files[GENERATORS[preset.name]] = config.checkpoint
     for artifact, build in builders.items():
-        check_checkpoint(build, weights / artifact.file, surplus=artifact.surplus)
+        check_checkpoint(build, files[artifact], surplus=artifact.surplus)
     text.check()
 
     def load(artifact: Artifact) -> Any:
-        file, surplus = weights / artifact.file, artifact.surplus
-        return load_module(builders[artifact], file, dtype=dtype, device=device, surplus=surplus)
+        build, surplus = builders[artifact], artifact.surplus
+        return load_module(build, files[artifact], dtype=dtype, device=device, surplus=surplus)
 
     model = load(GENERATORS[preset.name])
     codec = join_codecs(preset, lambda name: load(CODECS[name]), device)
@@ -121,13 +124,21 @@ def join_codecs(
     return HybridCodec(loaded[sides.encoder], loaded[sides.decoder], statistics=statistics)
 
 
-def check_present(preset: Preset, weights: Path) -> None:
+def check_present(preset: Preset, weights: Path, checkpoint: Path | None = None) -> None:
     """Check that all files of a preset are there; reads none of them.
+
+    Args:
+        checkpoint: a file in place of the preset's own transformer, which may be absent then.
 
     Raises:
         CheckpointError: if any is absent; it names them and the commands that pull them.
     """
-    absent = [artifact for artifact in files_of(preset) if not (weights / artifact.file).is_file()]
+    own = () if checkpoint is None else (GENERATORS[preset.name],)
+    absent = [
+        artifact
+        for artifact in files_of(preset)
+        if artifact not in own and not (weights / artifact.file).is_file()
+    ]
     if not absent:
         return
     files = ", ".join(artifact.file for artifact in absent)

@@ -41,7 +41,7 @@ async def inspect_engine(config: ServerConfig) -> Inspection:
         EngineFailed: if it fails, or its output cannot be read.
     """
     command = [sys.executable, "-m", "slipstream_engine", "inspect", "--preset", config.preset]
-    for name in ("size", "codec", "device", "weights"):
+    for name in ("size", "codec", "device", "weights", "checkpoint"):
         if value := getattr(config, name):
             command += [f"--{name}", str(value)]
     process = await asyncio.create_subprocess_exec(
@@ -93,8 +93,10 @@ class EngineChecks:
             return fail("not looked for: the settings cannot be", "see the line above")
         if found.weights_problem:
             reason, _, pull = found.weights_problem.partition(", run: ")
-            return fail(reason, pull or "install the package anew")
-        return ok(f"preset {self._config.preset}: all files are in {found.weights}")
+            other = "name another file" if self._config.checkpoint else "install the package anew"
+            return fail(reason, pull or other)
+        own = f"; {found.checkpoint}" if found.checkpoint else ""
+        return ok(f"preset {self._config.preset}: all files are in {found.weights}{own}")
 
     async def _inspect(self) -> Inspection | EngineFailed:
         if self._inspection is None:

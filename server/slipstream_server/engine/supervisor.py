@@ -42,7 +42,7 @@ def engine_command(config: ServerConfig) -> tuple[str, ...]:
     command += ["--pipeline", config.pipeline, "--preset", config.preset]
     command += ["--max-streams", str(config.max_streams)]
     command += ["--age-ms-target", str(config.age_ms_target)]
-    for name in ("size", "codec", "device", "weights", "compile", "threads"):
+    for name in ("size", "codec", "device", "weights", "checkpoint", "compile", "threads"):
         if value := getattr(config, name):
             command += [f"--{name}", str(value)]
     return tuple(command)

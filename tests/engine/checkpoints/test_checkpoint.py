@@ -11,7 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
-from slipstream_engine.checkpoints.checkpoint import bare_name, open_checkpoint
+from slipstream_engine.checkpoints.checkpoint import open_checkpoint
+from slipstream_engine.checkpoints.naming import bare_name
 from slipstream_engine.errors import CheckpointError
 from torch import Tensor
 
@@ -39,17 +40,52 @@ def assert_holds(path: Path, expected: dict[str, Tensor], *, remap_bytes: int = 
         assert torch.equal(found[name], tensor), name
 
 
-@pytest.mark.parametrize("container", ["generator", "generator_ema", "state_dict", None])
-@pytest.mark.parametrize("prefix", ["", "model.", "model._fsdp_wrapped_module.", "_orig_mod."])
+@pytest.mark.parametrize("suffix", [".pt", ".bin", ".ckpt"])
+@pytest.mark.parametrize("container", ["generator", "generator_ema", "state_dict", "model", None])
+@pytest.mark.parametrize(
+    "prefix", ["", "model.", "module.", "model._fsdp_wrapped_module.", "model.diffusion_model."]
+)
 def test_every_container_and_prefix_of_a_torch_file(
-    tmp_path: Path, container: str | None, prefix: str
+    tmp_path: Path, container: str | None, prefix: str, suffix: str
 ) -> None:
     """a model is found under whatever training wrapped around it."""
     wrapped: dict[str, Any] = prefixed(tensors(), prefix)
     if container:
         wrapped = {"critic": {"other": torch.zeros(1)}, "step": 3, container: wrapped}
-    torch.save(wrapped, tmp_path / "model.pt")
-    assert_holds(tmp_path / "model.pt", tensors())
+    path = tmp_path / f"model{suffix}"
+    torch.save(wrapped, path)
+    assert_holds(path, tensors())
+    form = open_checkpoint(path).form
+    assert form.startswith("torch.save") and "float32 and bfloat16" in form
+    assert container is None or f"under {container}" in form
+    assert "_fsdp" in prefix or not prefix or f"prefix {prefix}" in form
+
+
+def test_nested_containers(tmp_path: Path) -> None:
+    """a model may lie two keys deep, beside counters and an optimiser."""
+    nested = {"epoch": 3, "model": {"state_dict": tensors()}, "optimizer": {"lr": 1.0}}
+    torch.save(nested, tmp_path / "model.ckpt")
+    assert_holds(tmp_path / "model.ckpt", tensors())
+    assert "under model.state_dict" in open_checkpoint(tmp_path / "model.ckpt").form
+
+
+@pytest.mark.parametrize(
+    ("prefix", "other"),
+    [
+        ("model.diffusion_model.", "first_stage_model.decoder.weight"),
+        ("generator.model.", "generator_ema.model.head.bias"),
+        ("generator_ema.", "critic.head.bias"),
+    ],
+)
+def test_a_model_beside_others_in_one_flat_file(tmp_path: Path, prefix: str, other: str) -> None:
+    """ComfyUI's all-in-one files and flattened training files hold more than the model."""
+    named = prefixed(tensors(), prefix) | {other: torch.zeros(3)}
+    save_file(named, tmp_path / "model.safetensors")
+    assert_holds(tmp_path / "model.safetensors", tensors())
+    assert (
+        "1 tensors of other models passed over"
+        in open_checkpoint(tmp_path / "model.safetensors").form
+    )
 
 
 def test_the_first_container_wins(tmp_path: Path) -> None:
@@ -134,9 +170,21 @@ def test_a_missing_file_and_an_unknown_kind(tmp_path: Path) -> None:
     """what is not a checkpoint is refused."""
     with pytest.raises(CheckpointError, match="there is no checkpoint at"):
         open_checkpoint(tmp_path / "none.safetensors")
-    (tmp_path / "x.bin").write_bytes(b"123")
-    with pytest.raises(CheckpointError, match=r"ends in '\.bin', it must be one of"):
-        open_checkpoint(tmp_path / "x.bin")
+    (tmp_path / "x.txt").write_bytes(b"123")
+    with pytest.raises(CheckpointError, match=r"ends in '\.txt', it must be one of"):
+        open_checkpoint(tmp_path / "x.txt")
+    with pytest.raises(CheckpointError, match=r"is a folder, name the file of weights in it"):
+        open_checkpoint(tmp_path)
+
+
+def test_content_decides_and_not_the_name(tmp_path: Path) -> None:
+    """a safetensors file named .ckpt is read as it is; one of torch is told its right name."""
+    save_file(tensors(), tmp_path / "one.ckpt")
+    assert_holds(tmp_path / "one.ckpt", tensors())
+    torch.save(tensors(), tmp_path / "two.pt")
+    (tmp_path / "two.pt").rename(tmp_path / "two.safetensors")
+    with pytest.raises(CheckpointError, match=r"rename it to end in \.pt"):
+        open_checkpoint(tmp_path / "two.safetensors")
 
 
 @pytest.mark.parametrize(

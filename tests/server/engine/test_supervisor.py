@@ -149,8 +149,14 @@ def test_the_command_line_has_what_was_set_and_no_more() -> None:
     """settings that are the engine's to default do not appear on its command line unless set."""
     plain = engine_command(ServerConfig())
     assert not {"--size", "--codec", "--device", "--weights", "--compile", "--threads"} & set(plain)
-    chosen = engine_command(ServerConfig(size="320x240", codec="wan+taehv", threads=2))
-    for flag, value in (("--size", "320x240"), ("--codec", "wan+taehv"), ("--threads", "2")):
+    assert "--checkpoint" not in plain
+    chosen = engine_command(
+        ServerConfig(size="320x240", codec="wan+taehv", threads=2, checkpoint="own.pt")
+    )
+    for flag, value in (
+        *(("--size", "320x240"), ("--codec", "wan+taehv")),
+        *(("--threads", "2"), ("--checkpoint", "own.pt")),
+    ):
         assert chosen[chosen.index(flag) + 1] == value
 
 
