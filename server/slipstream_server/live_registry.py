@@ -48,6 +48,10 @@ class LiveRegistry(Generic[ItemT]):
         item, _ = self._live.get(id, (None, None))
         return item
 
+    def has_ended(self, id: str) -> bool:
+        """Whether an item of this id has ended, and is remembered."""
+        return id not in self._live and id in self._ended
+
     def find(self, id: str) -> ItemT:
         """The item that runs under this id.
 

@@ -165,12 +165,14 @@ async def dial(
     sound: bool = False,
     channel: bool = True,
     labels: Sequence[str] = (),
+    edit: Callable[[str], str] = lambda sdp: sdp,
     **body: Any,
 ) -> AsyncIterator[Call]:
     """A call to the server under test, hung up at the end of the block.
 
     Args:
         labels: of further data channels, unordered and unreliable.
+        edit: changes the offer before that is sent.
     """
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     call = Call(pc, pc.createDataChannel("parameters") if channel else None)
@@ -185,7 +187,7 @@ async def dial(
             pc.addTransceiver("video", direction="recvonly")
         bound_gathering(pc, media_addressing=MediaAddressing(loopback=True))
         await pc.setLocalDescription()
-        offer = {"sdp": pc.localDescription.sdp, "type": "offer"} | body
+        offer = {"sdp": edit(pc.localDescription.sdp), "type": "offer"} | body
         async with client.post(OFFER_PATH, json=offer) as response:
             answer = await response.json()
             call.status = response.status

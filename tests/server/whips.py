@@ -45,6 +45,7 @@ async def posted(
     *,
     camera: MediaStreamTrack | None = None,
     sound: bool = False,
+    sounds: int = 0,
     codec: str | None = None,
     headers: dict[str, str] | None = None,
     certificate: RTCCertificate | None = None,
@@ -54,6 +55,7 @@ async def posted(
 
     Args:
         sound: whether it offers sound too, and first.
+        sounds: how many tracks of it.
         codec: the only one it takes; all by default.
         certificate: its own, instead of one that aiortc makes.
         edit: changes its offer before that is sent.
@@ -64,7 +66,7 @@ async def posted(
     call = WhipCall(pc, None)
     direction = "recvonly" if camera is None else "sendonly"
     try:
-        if sound:
+        for _ in range(max(sounds, int(sound))):
             pc.addTransceiver("audio", direction=direction)
         transceiver = pc.addTransceiver(camera or "video", direction=direction)
         if codec is not None:

@@ -17,6 +17,7 @@ import msgspec
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.ice.ice_servers import IceServer
+from slipstream_server.ice.url_choice import choose_urls
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ _FIRST_RETRY_S = 5.0
 _LONGEST_RETRY_S = 300.0
 _SLEEP_MAX_S = 60.0  # the clock is read anew, as a suspended machine does not count as asleep
 _ANSWER_MAX_BYTES = 64 << 10
-_MAX_URLS = 16
+_MAX_URLS = 64  # of an answer, that are looked at
 _SCHEMES = ("stun:", "stuns:", "turn:", "turns:")
 
 ItemT = TypeVar("ItemT")
@@ -130,10 +131,11 @@ async def fetch(provider: Provider) -> tuple[IceServer, ...]:
         for entry in entries
         for url in ([entry.urls] if isinstance(entry.urls, str) else entry.urls)
         if url.startswith(_SCHEMES)
-    )
-    if not servers:
-        raise HostedTurnRefused("its answer names no server")
-    return servers[:_MAX_URLS]
+    )[:_MAX_URLS]
+    chosen = choose_urls([server.urls for server in servers])
+    if not chosen:
+        raise HostedTurnRefused("its answer names no server that a browser takes")
+    return tuple(server for server in servers if server.urls in chosen)[: len(chosen)]
 
 
 class CredentialCache(Generic[ItemT]):

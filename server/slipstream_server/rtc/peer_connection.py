@@ -1,6 +1,7 @@
 """One WebRTC connection: answers an offer, and reports what happens on the connection."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 
@@ -18,6 +19,7 @@ from slipstream_server.errors import PortsTaken, RequestError
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.ice.gathering import bound_gathering
 from slipstream_server.ice.ice_servers import IceServer, rtc_configuration
+from slipstream_server.ice.reachability import is_reachable
 from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.receive.capture_time import FrameOrigin
@@ -40,6 +42,7 @@ _CHANNELS_MAX = 8
 _INCOMING_BYTES_PER_S = 256 << 10  # a page's updates are a few kilobytes a second
 _INCOMING_BURST_BYTES = 2 << 20
 _FLUSH_S = 1.0
+_CONNECTING_S = 1.0  # what connects at all has mostly connected by then
 _FLUSH_STEP_S = 0.02
 
 
@@ -119,7 +122,7 @@ class PeerConnection:
             logger.info("offer refused", exc_info=True)
             raise RequestError(
                 f"the offer cannot be answered: {error or type(error).__name__}; it needs VP8 or "
-                "H264 (baseline, packetization-mode 1) and the usual WebRTC attributes"
+                "H264 and the usual WebRTC attributes"
             ) from error
         self._video.sender.transport.on("statechange", self._on_transport_change)
         answer = self._pc.localDescription.sdp
@@ -134,8 +137,17 @@ class PeerConnection:
         """Add an address of the other side; None for the end of them."""
         try:
             await self._pc.addIceCandidate(candidate)
-        except (ValueError, OSError) as error:
-            logger.info("candidate %s left out: %s", candidate, error)
+        except Exception as error:  # the parsers of names raise whatever they run into
+            logger.info("candidate %s left out: %r", candidate, error)
+
+    async def is_reachable(self) -> bool:
+        """Whether the other side is there, asked now; one that connects is waited for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CONNECTING_S):
+                await self.settled.wait()
+        if not self.connected.is_set() or self.ended.done():
+            return False
+        return await is_reachable(self._video.sender.transport.transport.iceGatherer._connection)
 
     def send_event(self, event: msgspec.Struct) -> None:
         """Send an event if the channel is open; drop it while the channel's buffer is full."""

@@ -18,7 +18,7 @@ from slipstream_server.live_registry import LiveRegistry
 from slipstream_server.observability.slo_report import Milestone
 from slipstream_server.rtp.sdp import Offer
 from slipstream_server.sessions.publisher import PublisherSession
-from slipstream_server.sessions.session import PEER_SILENCE_MAX_S, Session
+from slipstream_server.sessions.session import Session
 from slipstream_server.sessions.subscriber import SubscriberSession
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.registry import StreamRegistry, check_not_ended
@@ -112,23 +112,24 @@ class SessionOpener:
 
         Args:
             parameters: a new stream begins with.
-            name: of the stream; one that is held for its publisher goes on as it was.
+            name: of the stream; one that is held for its publisher, or whose publisher does not
+                answer any more, goes on as it was.
 
         Raises:
             RequestError, Unavailable: if none can be opened.
         """
-        known = next((stream for stream in self._streams.live() if stream.id == name), None)
-        resumes = known is not None and known.is_held and not known.returns_video
-        if name in self._names_joining or (known is not None and not resumes):
-            raise Conflict(
-                f"stream {name!r} has a publisher; choose another name, or end that one first "
-                f"(one that vanishes makes room after {PEER_SILENCE_MAX_S:g} s)"
-            )
+        if name in self._names_joining:
+            raise _has_publisher(name)
         self._names_joining.add(name)
         try:
-            if known is not None:
-                return await self._open_on_held(offer, known)
-            return await self._open_with_stream(offer, parameters, name=name, returns_video=False)
+            known = next((one for one in self._streams.live() if one.id == name), None)
+            if known is None:
+                return await self._open_with_stream(
+                    offer, parameters, name=name, returns_video=False
+                )
+            if known.returns_video or not (known.is_held or await self._is_abandoned(known)):
+                raise _has_publisher(name)
+            return await self._open_on_held(offer, known)
         finally:
             self._names_joining.remove(name)
 
@@ -152,6 +153,12 @@ class SessionOpener:
             finally:
                 self._subscribers_joining -= 1
             return self._start(session, offer, answer, resume_token=None)
+
+    async def _is_abandoned(self, stream: Stream) -> bool:
+        """Whether a stream's publisher does not answer, so that another may take its place: one
+        that has crashed and is back within a second finds its own call still there."""
+        session = self._sessions.get(stream.slot.last_id)
+        return session is not None and not await session.peer.is_reachable()
 
     async def _open_with_stream(
         self, offer: Offer, parameters: Parameters, *, name: str | None, returns_video: bool
@@ -235,6 +242,13 @@ class SessionOpener:
         if isinstance(self._sessions.get(name), SubscriberSession):
             raise RequestError(f"session {name!r} only watches itself; name a stream")
         return self._streams.find(name)
+
+
+def _has_publisher(name: str) -> Conflict:
+    return Conflict(
+        f"stream {name!r} has a publisher; choose another name, or end that one first (one that "
+        "vanishes makes room within a second)"
+    )
 
 
 async def _answer_while(

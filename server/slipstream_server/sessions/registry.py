@@ -5,6 +5,7 @@ import time
 from slipstream_server.config import ServerConfig
 from slipstream_server.ice.ice_servers import IceServer, ice_servers
 from slipstream_server.ice.turn_providers import TurnProviders
+from slipstream_server.ice.url_choice import MAX_URLS, choose_urls
 from slipstream_server.live_registry import LiveRegistry
 from slipstream_server.observability.metrics import CallCounts
 from slipstream_server.sessions.opener import SessionOpener
@@ -82,6 +83,10 @@ class SessionRegistry:
         """Whether there is such a session now."""
         return self._sessions.get(id) is not None
 
+    def has_ended(self, id: str) -> bool:
+        """Whether there was such a session; the last ones are remembered."""
+        return self._sessions.has_ended(id)
+
     def find(self, id: str) -> Session:
         """The session.
 
@@ -94,7 +99,9 @@ class SessionRegistry:
         """The STUN and TURN servers for both ends of a call, with credentials for `name`."""
         now_s = time.time()
         configured = ice_servers(self._config, name=name, now_s=int(now_s))
-        return configured + self._turn_providers.valid_servers(now_s)
+        hosted = self._turn_providers.valid_servers(now_s)
+        chosen = choose_urls([one.urls for one in hosted], most=MAX_URLS - len(configured))
+        return configured + tuple(one for one in hosted if one.urls in chosen)[: len(chosen)]
 
     async def close(self, id: str, reason: str = "closed by the viewer") -> None:
         """End a session, with the stream it publishes, and wait until all is given back.

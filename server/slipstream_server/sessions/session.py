@@ -69,6 +69,7 @@ class Session:
         self._ending = asyncio.Event()
         self._candidates: deque[RTCIceCandidate | None] = deque()
         self._candidates_received = asyncio.Event()
+        self._lookups: set[asyncio.Task[None]] = set()
         self.peer = PeerConnection(
             output,
             outgoing,
@@ -132,7 +133,8 @@ class Session:
 
         Those that come faster than their names can be resolved are ignored.
         """
-        if len(self._candidates) + len(candidates) <= MAX_CANDIDATES:
+        waiting = len(self._candidates) + len(self._lookups)
+        if waiting + len(candidates) <= MAX_CANDIDATES:
             self._candidates.extend(candidates)
             self._candidates_received.set()
 
@@ -174,11 +176,17 @@ class Session:
             self.context.metrics.media.report(self.id, self._media_stats())
 
     async def _resolve_candidates(self) -> None:
-        while True:
-            await self._candidates_received.wait()
-            self._candidates_received.clear()
-            while self._candidates:
-                await self.peer.add_candidate(self._candidates.popleft())
+        """Add the candidates, whose names are looked up together: each may take a second, and a
+        browser's are unknown outside its own network."""
+        async with asyncio.TaskGroup() as lookups:
+            while True:
+                await self._candidates_received.wait()
+                self._candidates_received.clear()
+                while self._candidates:
+                    candidate = self._candidates.popleft()
+                    lookup = lookups.create_task(self.peer.add_candidate(candidate), name="lookup")
+                    self._lookups.add(lookup)
+                    lookup.add_done_callback(self._lookups.discard)
 
     async def _follow_connection(self) -> None:
         try:

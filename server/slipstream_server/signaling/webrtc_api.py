@@ -23,6 +23,7 @@ from slipstream_server.observability.metrics import Metrics
 from slipstream_server.rtp.sdp import MAX_CANDIDATES, parse_offer, read_candidate
 from slipstream_server.sessions.registry import SessionRegistry
 from slipstream_server.signaling.json_bodies import json_response, read_json
+from slipstream_server.signaling.whip_sdp import adapt
 from slipstream_server.streams.ports import EngineProvider
 
 logger = logging.getLogger(__name__)
@@ -108,12 +109,16 @@ class WebRtcApi:
                 "resume brings a camera back to a stream as it is: offer a video to send, and no "
                 "initialParameters"
             )
+        adapted = adapt(offer)
         answer = await self._sessions.opener.offer(
-            offer, body.initialParameters or Parameters(), view=body.view, resume=body.resume
+            adapted.offer,
+            body.initialParameters or Parameters(),
+            view=body.view,
+            resume=body.resume,
         )
         return json_response(
             OfferAnswer(
-                sdp=answer.sdp,
+                sdp=adapted.restored(answer.sdp),
                 type="answer",
                 sessionId=answer.session_id,
                 streamId=answer.stream_id,

@@ -160,11 +160,16 @@ class WhipApi:
         return web.Response(status=204)
 
     async def end(self, request: web.Request) -> web.Response:
-        """End a call; with a publisher's, its stream."""
+        """End a call; with a publisher's, its stream. One that has ended is answered alike: what
+        was asked for is so, and a client that is told 404 shows its user an error."""
         id = request.match_info["id"]
         if self._sessions.is_live(id):
             self._session(request)
-        await self._sessions.close(id, f"ended by DELETE {request.path}")
+        try:
+            await self._sessions.close(id, f"ended by DELETE {request.path}")
+        except UnknownSession:
+            if not self._sessions.has_ended(id):
+                raise
         return web.Response(status=200)
 
     def _session(self, request: web.Request) -> Session:

@@ -73,3 +73,26 @@ async def test_candidates_that_wait_have_a_bound(monkeypatch: pytest.MonkeyPatch
         await poll(lambda: len(resolved) == MAX_CANDIDATES + 1)
         session.end("the test is over")
         await running
+
+
+async def test_names_are_looked_up_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """eight that nobody knows take as long as one; what fails in one is nothing to the others."""
+    began: list[RTCIceCandidate | None] = []
+    with media_context() as context:
+        session = Session("s", None, None, (), context)
+
+        async def resolve(candidate: RTCIceCandidate | None) -> None:
+            began.append(candidate)
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(session.peer, "add_candidate", resolve)
+        session.add_candidates([None] * 8)
+        offer = Offer(sdp="", description=SessionDescription(), candidates=(), sends_video=True)
+        running = asyncio.create_task(session.run(offer))
+        await poll(lambda: len(began) == 8)
+        session.add_candidates([None] * (MAX_CANDIDATES - 7))  # beyond the bound, with those
+        session.add_candidates([None])
+        await poll(lambda: len(began) == 9)
+        session.end("enough")
+        await running
+    assert session.end_reason == "enough"

@@ -1,15 +1,23 @@
 """Streams published by WHIP and watched by WHEP, with real media."""
 
+import re
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from slipstream_server.observability.metrics import CallCounts
 
-from tests.server.calls import Camera, dial
+from tests.server.calls import OFFER_PATH, Camera, dial, number_of
 from tests.server.serving import own_tasks, poll, serving
 from tests.server.signaling.test_whip_sdp import OBS
-from tests.server.whips import error_of, posted, publishing, readable_in_order, until_state
+from tests.server.whips import (
+    FRAGMENT,
+    error_of,
+    posted,
+    publishing,
+    readable_in_order,
+    until_state,
+)
 
 NOBODY = CallCounts()
 WATCHING = OBS.replace("a=sendonly", "a=recvonly")
@@ -98,7 +106,8 @@ async def test_a_publisher_without_a_name_is_given_one(tmp_path: Path) -> None:
 
 
 async def test_the_end_of_the_publisher_is_the_end_for_all(tmp_path: Path) -> None:
-    """DELETE is answered 200, ends the stream, and viewers are hung up on; DELETE again is 404."""
+    """DELETE is answered 200, ends the stream, and viewers are hung up on; so is DELETE of what
+    has ended, while anything else is told why it cannot be."""
     async with (
         serving(tmp_path) as server,
         publishing(server) as publisher,
@@ -108,16 +117,38 @@ async def test_the_end_of_the_publisher_is_the_end_for_all(tmp_path: Path) -> No
         async with server.client.delete(publisher.location) as response:
             assert response.status == 200
         await poll(lambda: server.sessions.count() == NOBODY)
-        status, error = await error_of(server, "DELETE", publisher.location)
+        for ended in (publisher, viewer):
+            async with server.client.delete(ended.location) as response:
+                assert response.status == 200
+        status, error = await error_of(
+            server,
+            "PATCH",
+            publisher.location,
+            "a=ice-ufrag:x",
+            Content_Type=FRAGMENT["Content-Type"],
+        )
         assert status == 404
         assert f"has ended (ended by DELETE {publisher.location})" in error
-        status, error = await error_of(server, "DELETE", viewer.location)
-        assert status == 404
         status, error = await error_of(
             server, "POST", "/whep/stage", WATCHING, Content_Type="application/sdp"
         )
         assert status == 404
         assert "stream 'stage' has ended" in error
+
+
+async def test_a_publisher_that_has_crashed_is_back_at_once(tmp_path: Path) -> None:
+    """its own call, which nobody has ended, makes room; the stream and who watches it go on."""
+    async with (
+        serving(tmp_path) as server,
+        publishing(server) as first,
+        posted(server.client, "/whep/stage") as viewer,
+    ):
+        await viewer.until_frames(4)
+        first.fall_silent()
+        async with posted(server.client, "/whip/stage", camera=Camera(first=20_000)) as second:
+            assert second.status == 201, second.error
+            await viewer.until(lambda: (number_of(viewer.frames[-1]) or 0) >= 20_000)
+            assert server.sessions.count() == CallCounts(publishers=1, subscribers=1)
 
 
 async def test_a_viewer_leaves_by_itself(tmp_path: Path) -> None:
@@ -168,3 +199,25 @@ async def test_nothing_is_left_after_calls_and_drops(tmp_path: Path) -> None:
             await poll(lambda: server.sessions.count() == NOBODY)
             await poll(lambda: server.supervisor.require().free_lanes == 2)
         await poll(lambda: own_tasks() <= before)
+
+
+@pytest.mark.parametrize("level", ["4d001f", "64001f", "640c1f", "f4001f"])
+async def test_the_page_is_answered_in_every_profile(tmp_path: Path, level: str) -> None:
+    """as WHIP is: a browser may have no other encoder, and its answer names what it has offered."""
+    offered = re.sub("profile-level-id=[0-9a-f]{6}", f"profile-level-id={level}", OBS)
+    async with serving(tmp_path) as server:
+        body = {"sdp": offered, "type": "offer"}
+        async with server.client.post(OFFER_PATH, json=body) as response:
+            answer = await response.json()
+        assert response.status == 200, answer
+        assert f"profile-level-id={level}" in answer["sdp"]
+
+
+async def test_several_sounds_are_answered_inactive(tmp_path: Path) -> None:
+    """as broadcasters send them; the picture behind them is shown."""
+    async with serving(tmp_path) as server, publishing(server, sounds=3) as call:
+        sections = re.split("(?m)^(?=m=)", call.answer_sdp)[1:]
+        kinds = [section.split()[0].removeprefix("m=") for section in sections]
+        assert kinds == ["audio", "audio", "audio", "video"]
+        for kind, section in zip(kinds, sections, strict=True):
+            assert ("a=recvonly" in section) is (kind == "video")
