@@ -15,6 +15,7 @@ from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
     RTCPeerConnection,
+    RTCRtpSender,
     RTCSessionDescription,
 )
 from av import VideoFrame
@@ -166,6 +167,7 @@ async def dial(
     channel: bool = True,
     labels: Sequence[str] = (),
     edit: Callable[[str], str] = lambda sdp: sdp,
+    codec: str | None = None,
     **body: Any,
 ) -> AsyncIterator[Call]:
     """A call to the server under test, hung up at the end of the block.
@@ -173,6 +175,7 @@ async def dial(
     Args:
         labels: of further data channels, unordered and unreliable.
         edit: changes the offer before that is sent.
+        codec: the only one that is offered; all of aiortc's by default.
     """
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     call = Call(pc, pc.createDataChannel("parameters") if channel else None)
@@ -185,6 +188,11 @@ async def dial(
             pc.addTransceiver("audio")
         if watch:
             pc.addTransceiver("video", direction="recvonly")
+        if codec is not None:
+            offered = RTCRtpSender.getCapabilities("video").codecs
+            pc.getTransceivers()[0].setCodecPreferences(
+                [one for one in offered if one.mimeType in (f"video/{codec}", "video/rtx")]
+            )
         bound_gathering(pc, media_addressing=MediaAddressing(loopback=True))
         await pc.setLocalDescription()
         offer = {"sdp": edit(pc.localDescription.sdp), "type": "offer"} | body

@@ -209,7 +209,8 @@ class DecoderQueue(queue.Queue[Any]):
 class TrackQueue(asyncio.Queue[Any]):
     """Decoded frames for `track.recv()`; where too many wait, the oldest is dropped.
 
-    None, the end of the track, is never dropped: nothing follows it.
+    None, the end of the track, is never dropped: nothing follows it. After `fail` every reader
+    gets the error, whatever still comes.
 
     Args:
         max_frames: that may wait.
@@ -219,6 +220,18 @@ class TrackQueue(asyncio.Queue[Any]):
         super().__init__()
         self.dropped = 0
         self._max_frames = max_frames
+        self._error: Exception | None = None
+
+    def fail(self, error: Exception) -> None:
+        """End the track with an error, which `get` raises from now on."""
+        self._error = error
+        self.put_nowait(None)  # wakes a reader
+
+    async def get(self) -> Any:
+        item = None if self._error is not None else await super().get()
+        if self._error is not None:
+            raise self._error
+        return item
 
     async def put(self, item: Any) -> None:
         while self.qsize() >= self._max_frames:

@@ -14,15 +14,13 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import I420, Geometry, i420_planes
 
-from slipstream_server.errors import CameraRefused
 from slipstream_server.frames.chunker import CapturedFrame
 from slipstream_server.receive.capture_time import CaptureClock, FrameOrigin
+from slipstream_server.receive.picture_limits import check_size
 
 logger = logging.getLogger(__name__)
 
 _UNSCALED_MAX_FRAMES = 4  # decoded frames that may wait for the scaler; more would only be old
-_MAX_PIXELS = 4096 * 2304
-_MAX_ASPECT_RATIO = 6  # of a picture's aspect to the engine's; the excess is cut away
 
 
 class VideoSource(Protocol):
@@ -74,25 +72,6 @@ def cover_px(width_px: int, height_px: int, geometry: Geometry) -> tuple[int, in
         return wide + wide % 2, geometry.height_px
     high = -(-height_px * geometry.width_px // width_px)
     return geometry.width_px, high + high % 2
-
-
-def check_size(width_px: int, height_px: int, geometry: Geometry) -> None:
-    """Check that a picture is not too expensive to scale.
-
-    Raises:
-        CameraRefused: if the picture is too large, has no area, or is too narrow.
-    """
-    found = f"the camera's picture is {width_px}x{height_px}"
-    if not 0 < width_px * height_px <= _MAX_PIXELS:
-        raise CameraRefused(
-            f"{found}, it must have up to {_MAX_PIXELS} pixels; choose another size"
-        )
-    wide, high = width_px * geometry.height_px, height_px * geometry.width_px
-    if max(wide, high) > _MAX_ASPECT_RATIO * min(wide, high):
-        raise CameraRefused(
-            f"{found}, its sides may be {_MAX_ASPECT_RATIO} times as unequal as those of "
-            f"{geometry.width_px}x{geometry.height_px}; choose a size that is no stripe"
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,14 +13,17 @@ from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtp import RtpPacket
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, now_ns
 
+from slipstream_server.errors import CameraRefused
 from slipstream_server.receive.aiortc_receiver import AiortcReceiver
 from slipstream_server.receive.capture_time import FrameOrigin
 from slipstream_server.receive.frame_search import Packet
 from slipstream_server.receive.incoming_stream import IncomingStream, Timeline
 from slipstream_server.receive.jitter_buffer import JitterOutcome
 from slipstream_server.receive.layers import LayerChoice
+from slipstream_server.receive.picture_limits import check_announced
 from slipstream_server.receive.transport_feedback import TransportFeedback
 from slipstream_server.rtp.depacketize import payload_content
+from slipstream_server.rtp.picture_size import picture_sizes
 
 _TRANSPORT_FEEDBACK_EVERY_NS = 50 * NS_PER_MS
 
@@ -61,6 +64,7 @@ class VideoReceiver:
         self._counts: Counter[str] = Counter()  # of requests, and of streams that are gone
         self._pending_nack: dict[int, tuple[int, ...]] = {}  # by SSRC
         self._pending_pli: set[int] = set()
+        self._is_refused = False  # the picture, for its size
         self._wake_ns: int | None = None
         self._due_sooner = asyncio.Event()
 
@@ -187,12 +191,26 @@ class VideoReceiver:
             stream.origins.on_release(frame.timestamp, pts)
             codec = self._aiortc.codec_name(frame.payload_type)
             data = stream.data_of(frame, codec)
+            if not self._is_decodable(codec, data):
+                return
             if not self._aiortc.decode(frame.payload_type, data, pts):
                 stream.buffer.require_key_frame()
         if outcome.nack:
             self._pending_nack[ssrc] = self._pending_nack.get(ssrc, ()) + outcome.nack
         if outcome.pli:
             self._pending_pli.add(ssrc)
+
+    def _is_decodable(self, codec: str, data: bytes) -> bool:
+        """Whether a frame may be decoded; a size that is refused ends the track, for good."""
+        if self._is_refused:
+            return False
+        try:
+            for size in picture_sizes(codec, data):
+                check_announced(size)
+        except CameraRefused as error:
+            self._is_refused = True
+            self._aiortc.track_queue.fail(error)
+        return not self._is_refused
 
     def _forget_streams(self) -> None:
         """Forget those that are neither shown nor coming."""

@@ -8,43 +8,13 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator
 
+from slipstream_server.rtp.picture_size import BitReader, sps_size, unescaped
+
 SPS, PPS = 7, 8
 START_CODE = b"\0\0\0\1"
 _STAP_A = 24
-_HIGH_PROFILES = frozenset((100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135))
 _KEPT_MAX_UNITS = 32
 _KEPT_MAX_BYTES = 4096  # of one unit; real ones have some dozens
-
-
-class _Bits:
-    """The bits of a NAL unit behind its header. Raises ValueError at the end."""
-
-    def __init__(self, unit: bytes) -> None:
-        self._bytes = unit[1:].replace(b"\0\0\3", b"\0\0")  # 7.3.1
-        self._at = 0
-
-    def read(self, count: int) -> int:
-        value = 0
-        for _ in range(count):
-            if self._at >= 8 * len(self._bytes):
-                raise ValueError("the unit is cut off")
-            value = value << 1 | self._bytes[self._at >> 3] >> (7 - (self._at & 7)) & 1
-            self._at += 1
-        return value
-
-    def read_ue(self) -> int:
-        """An unsigned Exp-Golomb number (9.1)."""
-        zeros = 0
-        while not self.read(1):
-            zeros += 1
-            if zeros > 32:
-                raise ValueError("the number is too long")
-        return (1 << zeros) - 1 + self.read(zeros)
-
-    def read_se(self) -> int:
-        """A signed one (9.1.1)."""
-        code = self.read_ue()
-        return (code + 1) // 2 if code & 1 else -(code // 2)
 
 
 def whole_units(payload: bytes) -> Iterator[bytes]:
@@ -64,64 +34,10 @@ def whole_units(payload: bytes) -> Iterator[bytes]:
 
 def sps_size_px(unit: bytes) -> tuple[int, int] | None:
     """Width and height by a sequence parameter set; None where it cannot be read."""
-    try:
-        return _size_px(_Bits(unit))
-    except ValueError:
+    size = sps_size(unescaped(unit[1:]))
+    if size is None or not size.width_px or not size.height_px:
         return None
-
-
-def _size_px(bits: _Bits) -> tuple[int, int]:
-    profile = bits.read(8)
-    bits.read(16)  # constraints, level
-    bits.read_ue()
-    chroma_format, has_planes = 1, 0
-    if profile in _HIGH_PROFILES:
-        chroma_format = bits.read_ue()
-        if chroma_format == 3:
-            has_planes = bits.read(1)
-        bits.read_ue()
-        bits.read_ue()
-        bits.read(1)
-        if bits.read(1):
-            for index in range(12 if chroma_format == 3 else 8):
-                if bits.read(1):
-                    _skip_scaling_list(bits, 16 if index < 6 else 64)
-    bits.read_ue()
-    order = bits.read_ue()
-    if order == 0:
-        bits.read_ue()
-    elif order == 1:
-        bits.read(1)
-        bits.read_se()
-        bits.read_se()
-        for _ in range(min(bits.read_ue(), 255)):
-            bits.read_se()
-    bits.read_ue()
-    bits.read(1)
-    width_px = 16 * (bits.read_ue() + 1)
-    rows = bits.read_ue() + 1
-    is_progressive = bits.read(1)
-    if not is_progressive:
-        bits.read(1)
-    bits.read(1)
-    height_px = 16 * rows * (2 - is_progressive)
-    if bits.read(1):
-        sub_width = 2 if chroma_format in (1, 2) and not has_planes else 1
-        sub_height = 2 if chroma_format == 1 and not has_planes else 1
-        left, right, top, bottom = (bits.read_ue() for _ in range(4))
-        width_px -= sub_width * (left + right)
-        height_px -= sub_height * (2 - is_progressive) * (top + bottom)
-    if width_px <= 0 or height_px <= 0:
-        raise ValueError("the picture has no area")
-    return width_px, height_px
-
-
-def _skip_scaling_list(bits: _Bits, size: int) -> None:
-    last, following = 8, 8
-    for _ in range(size):
-        if following:
-            following = (last + bits.read_se()) % 256
-        last = following or last
+    return size.width_px, size.height_px
 
 
 def read_sprop(text: str) -> tuple[bytes, ...]:
@@ -168,11 +84,11 @@ class ParameterSets:
     def _keep(self, unit: bytes) -> None:
         if not unit or len(unit) > _KEPT_MAX_BYTES or unit[0] & 0x1F not in (SPS, PPS):
             return
-        bits = _Bits(unit)
+        bits = BitReader(unescaped(unit[1:]))
         try:
             if unit[0] & 0x1F == SPS:
-                bits.read(24)
-            key = (unit[0] & 0x1F, bits.read_ue())
+                bits.take(24)
+            key = (unit[0] & 0x1F, bits.ue())
         except ValueError:
             return
         if key in self._units or len(self._units) < _KEPT_MAX_UNITS:

@@ -1,0 +1,79 @@
+"""A few bytes that announce a huge picture are never given to a decoder."""
+
+import asyncio
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from av import Packet
+from slipstream_server.receive.aiortc_receiver import DecoderQueue
+
+from tests.server.calls import Camera, dial
+from tests.server.rtp.test_picture_size import Writer, encoded
+from tests.server.serving import serving
+from tests.server.sessions.test_garbage import end_reason
+
+
+def huge_vp8() -> bytes:
+    """A key frame of 32x32 that says it is 16383x16383."""
+    frame = bytearray(encoded("libvpx", 32, 32))
+    frame[6:10] = b"\xff\x3f\xff\x3f"
+    return bytes(frame)
+
+
+def h264(width_mbs: int, height_mbs: int, references: int) -> bytes:
+    """A parameter set, behind it the slice of a small picture."""
+    bits = Writer().u(66, 8).u(0xC0, 8).u(0x3C, 8).ue(0, 0, 2, references).u(0, 1)
+    bits.ue(width_mbs - 1, height_mbs - 1).u(0b1100, 4)
+    payload = bits.payload().replace(b"\0\0", b"\0\0\3")
+    small = encoded("libx264", 32, 32)
+    picture = small[small.index(b"\0\0\1\x68") :]
+    return b"\0\0\0\1\x67" + payload + b"\0" + picture
+
+
+class EncodedPictures(Camera):
+    """A track that sends the same encoded frame again and again."""
+
+    def __init__(self, frame: bytes) -> None:
+        super().__init__()
+        self._frame = frame
+        self._sent = 0
+
+    async def recv(self) -> Any:  # an encoded frame, which aiortc sends as it is
+        await asyncio.sleep(1 / 30)
+        packet = Packet(self._frame)
+        packet.pts, packet.time_base = self._sent * 3000, Fraction(1, 90_000)
+        self._sent += 1
+        return packet
+
+
+@pytest.mark.parametrize(
+    ("codec", "frame", "reason"),
+    [
+        ("VP8", huge_vp8(), "the camera's picture is 16383x16383, it must have up to 9437184"),
+        ("H264", h264(1024, 1024, 1), "the camera's picture is 16384x16384, it must have up to"),
+        ("H264", h264(256, 144, 16), "refer to 16 others, at this size the most is 5"),
+    ],
+)
+async def test_a_huge_picture_ends_its_call_before_it_is_decoded(
+    codec: str, frame: bytes, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """with the reason; the decoder's queue stays empty, and another call goes on."""
+    assert len(frame) < 5000
+    decoded: list[bytes] = []
+    offer = DecoderQueue.offer
+
+    def counted(self: DecoderQueue, task: Any) -> bool:
+        decoded.append(task[1].data)
+        return offer(self, task)
+
+    monkeypatch.setattr(DecoderQueue, "offer", counted)
+    async with (
+        serving(tmp_path) as server,
+        dial(server.client, camera=Camera()) as good,
+        dial(server.client, camera=EncodedPictures(frame), codec=codec) as bad,
+    ):
+        assert reason in await end_reason(server, bad)
+        assert frame not in decoded
+        await good.until_more_frames(8)
