@@ -22,10 +22,11 @@ from slipstream_server.engine.supervisor import Supervisor, attach_client, engin
 from slipstream_server.errors import PortBusy
 from slipstream_server.http.access import Guard
 from slipstream_server.http.bodies import BODY_MAX_BYTES, HTTP_OPTIONS, read_body
+from slipstream_server.http.connection_table import ConnectionTable
 from slipstream_server.http.health import HealthProbes
+from slipstream_server.http.listener import HttpListener, http_places, note_request
 from slipstream_server.http.rate_limit import RateLimit
 from slipstream_server.http.static import page_routes, web_root
-from slipstream_server.http.tls_listener import TlsListener
 from slipstream_server.ice.turn_providers import TurnProviders
 from slipstream_server.observability.metrics import CallCounts, Metrics
 from slipstream_server.observability.slo_report import SloTargets
@@ -64,7 +65,7 @@ def make_app(
     rate_limit = RateLimit(config.offers_per_minute)
     app = web.Application(
         client_max_size=BODY_MAX_BYTES,
-        middlewares=[*guard.middlewares(errors_as_json, rate_limit.limit), read_body],
+        middlewares=[note_request, *guard.middlewares(errors_as_json, rate_limit.limit), read_body],
     )
     sessions = add_calls(app, config, engine, pool)
 
@@ -158,12 +159,15 @@ async def serve(
     listener = bind(config.host, config.port)
     with contextlib.closing(listener):
         async with app_factory(config, web_root()) as app:
+            calls = config.max_streams + config.max_viewers
+            table = ConnectionTable(http_places(calls))
             runner = web.AppRunner(
                 app, access_log=None, shutdown_timeout=LAST_REQUESTS_S, **HTTP_OPTIONS
             )
             await runner.setup()
             try:
-                async with _listening(runner, listener, tls):
+                assert runner.server is not None, "the runner is set up before it listens"
+                async with HttpListener(runner.server, listener, table, tls=tls):
                     started(listener.getsockname()[1])
                     await stop.wait()
                     logger.info("stopping")
@@ -177,20 +181,6 @@ async def single_process(config: ServerConfig, page: Path) -> AsyncIterator[web.
     with pixel_pool() as pool:
         async with running_engine(config, pool) as supervisor:
             yield make_app(config, supervisor, pool, page=page)
-
-
-@contextlib.asynccontextmanager
-async def _listening(
-    runner: web.AppRunner, listener: socket.socket, tls: ssl.SSLContext | None
-) -> AsyncIterator[None]:
-    """Accept connections while the block runs."""
-    if tls is None:
-        await web.SockSite(runner, listener, backlog=_BACKLOG).start()
-        yield
-        return
-    assert runner.server is not None, "the runner is set up before it listens"
-    async with TlsListener(runner.server, listener, tls):
-        yield
 
 
 @contextlib.asynccontextmanager

@@ -1,17 +1,11 @@
-"""HTTPS; requests of plain HTTP to the same port are redirected."""
+"""How HTTPS begins: its certificate, and what becomes of plain HTTP on the same port."""
 
 import asyncio
 import contextlib
 import datetime
-import logging
 import re
 import socket
-import ssl
 from pathlib import Path
-from types import TracebackType
-from typing import Self
-
-from aiohttp import web
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.http.addresses import names
@@ -22,13 +16,9 @@ from slipstream_server.http.certificates import (
     self_signed,
 )
 
-logger = logging.getLogger(__name__)
-
 HELLO_S = 10.0  # until the first byte, and again for the handshake
-_BEGINNING_MAX = 256  # connections whose handshake has not begun
 _HEAD_MAX_BYTES = 4096
 _TLS_HANDSHAKE = 0x16
-_ACCEPT_PAUSE_S = 0.5
 _REQUEST = re.compile(rb"^[A-Z]{3,10} (/[\x21-\x7e]*) HTTP/1\.[01]\r\n")
 _HOST = re.compile(rb"\r\n[Hh]ost:[ \t]*([A-Za-z0-9.:\[\]-]{1,255})[ \t]*\r\n")
 
@@ -48,83 +38,19 @@ def certificate_for(config: ServerConfig) -> Certificate | None:
     return None
 
 
-class TlsListener:
-    """Accepts TLS connections for `server`, and redirects plain HTTP.
+async def begins_tls(connection: socket.socket) -> bool:
+    """Whether TLS begins on a new connection; one of plain HTTP is redirected.
 
     The first byte tells them apart; it is peeked at, so that the handshake still reads it.
-    Connections without a first byte are limited in number and time.
 
-    Args:
-        server: makes a protocol for each connection, and closes them when it is shut down.
-        listener: bound and listening; stays the caller's.
+    Raises:
+        OSError, TimeoutError: if nothing comes in time.
     """
-
-    def __init__(
-        self, server: web.Server, listener: socket.socket, context: ssl.SSLContext
-    ) -> None:
-        self._server = server
-        self._listener = listener
-        self._context = context
-        self._beginning: set[asyncio.Task[None]] = set()
-        self._places = asyncio.Semaphore(_BEGINNING_MAX)
-        self._accepting: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._listener.setblocking(False)
-        self._accepting = asyncio.create_task(self._accept(), name="tls accept")
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._accepting is not None, "it has been entered"
-        tasks = [self._accepting, *self._beginning]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._places.acquire()
-            try:
-                connection, _ = await loop.sock_accept(self._listener)
-            except OSError as error:  # out of descriptors, most likely: it passes
-                self._places.release()
-                logger.warning("a connection could not be accepted: %s", error)
-                await asyncio.sleep(_ACCEPT_PAUSE_S)
-                continue
-            task = asyncio.create_task(self._begin(connection), name="tls begin")
-            self._beginning.add(task)
-            task.add_done_callback(self._begun)
-
-    def _begun(self, task: asyncio.Task[None]) -> None:
-        self._beginning.discard(task)
-        self._places.release()
-
-    async def _begin(self, connection: socket.socket) -> None:
-        """Pass a TLS connection to the server, or redirect one of plain HTTP."""
-        loop = asyncio.get_running_loop()
-        handed_over = False
-        try:
-            async with asyncio.timeout(HELLO_S):
-                first = await _peek(connection)
-            if first and first[0] == _TLS_HANDSHAKE:
-                handed_over = True
-                await loop.connect_accepted_socket(
-                    self._server, connection, ssl=self._context, ssl_handshake_timeout=HELLO_S
-                )
-            elif first:
-                async with asyncio.timeout(HELLO_S):
-                    await _redirect(connection)
-        except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
-            logger.debug("a connection did not begin: %s", error)
-        finally:
-            if not handed_over:
-                connection.close()
+    async with asyncio.timeout(HELLO_S):
+        first = await _peek(connection)
+        if first and first[0] != _TLS_HANDSHAKE:
+            await _redirect(connection)
+    return first[:1] == bytes([_TLS_HANDSHAKE])
 
 
 async def _peek(connection: socket.socket) -> bytes:

@@ -16,6 +16,7 @@ from slipstream_server.errors import RequestError, Unavailable
 from slipstream_server.http.access import Guard
 from slipstream_server.http.bodies import BODY_MAX_BYTES, read_body
 from slipstream_server.http.health import HealthProbes
+from slipstream_server.http.listener import note_request
 from slipstream_server.http.rate_limit import RateLimit
 from slipstream_server.http.static import page_routes
 from slipstream_server.observability.exposition import CONTENT_TYPE, merge_metrics
@@ -187,7 +188,7 @@ async def multi_process(config: ServerConfig, page: Path) -> AsyncIterator[web.A
     rate_limit = RateLimit(config.offers_per_minute)
     app = web.Application(
         client_max_size=BODY_MAX_BYTES,
-        middlewares=[*guard.middlewares(errors_as_json, rate_limit.limit), read_body],
+        middlewares=[note_request, *guard.middlewares(errors_as_json, rate_limit.limit), read_body],
     )
     app.add_routes(FrontApi(front).routes())
     app.add_routes(probes.routes())

@@ -14,7 +14,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 from slipstream_server.http.certificates import Certificate, self_signed
-from slipstream_server.http.tls_listener import TlsListener, plain_answer
+from slipstream_server.http.connection_table import ConnectionTable
+from slipstream_server.http.listener import HttpListener
+from slipstream_server.http.tls_listener import plain_answer
 
 from tests.server.calls import Camera, dial
 from tests.server.command import health, slipstream
@@ -38,7 +40,9 @@ async def listening(tmp_path: Path) -> AsyncIterator[tuple[int, Certificate]]:
     await runner.setup()
     assert runner.server is not None
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        async with TlsListener(runner.server, listener, certificate.context()):
+        async with HttpListener(
+            runner.server, listener, ConnectionTable(64), tls=certificate.context()
+        ):
             yield listener.getsockname()[1], certificate
         await runner.cleanup()
 

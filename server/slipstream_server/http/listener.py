@@ -1,0 +1,234 @@
+"""Accepts HTTP connections: each has a place in the `ConnectionTable`, and deadlines.
+
+With TLS, requests of plain HTTP to the same port are redirected.
+"""
+
+import asyncio
+import logging
+import resource
+import socket
+import ssl
+from types import TracebackType
+from typing import Self, cast
+
+from aiohttp import web
+from slipstream_protocol.clock import now_ns
+
+from slipstream_server.http.access import Handler
+from slipstream_server.http.connection_table import ConnectionTable, Phase, Place
+from slipstream_server.http.rate_limit import client_key, is_loopback
+from slipstream_server.http.tls_listener import HELLO_S, begins_tls
+
+logger = logging.getLogger(__name__)
+
+_ACCEPT_PAUSE_S = 0.5
+_SWEEP_S = 1.0
+_PLACES_MAX = 1024
+_PLACES_MIN = 32
+_DESCRIPTORS_WANTED = 16384
+_DESCRIPTORS_OF_CALL = 8  # its sockets: one for each address of the machine, and relays
+_OWN_DESCRIPTORS = 128  # of the engine, the log, the page's files, the event loop
+
+
+class HttpConnection(asyncio.Protocol):
+    """One connection, between its transport and aiohttp's protocol.
+
+    Args:
+        inner: aiohttp's.
+        place: its own, given back when it is lost.
+    """
+
+    def __init__(self, inner: asyncio.Protocol, table: ConnectionTable, place: Place) -> None:
+        self._inner = inner
+        self._table = table
+        self._place = place
+        self._transport: asyncio.Transport | None = None
+        self._requests = 0  # pipelined ones are served one by one, all of them are one request here
+
+    def abort(self) -> None:
+        """Close it at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def serve_in(self, task: "asyncio.Task[object]") -> None:
+        """A request has come; the task serves it and sends the answer."""
+        self._requests += 1
+        self._table.enter(self._place, Phase.REQUEST, now_ns())
+        task.add_done_callback(self._on_served)
+
+    def _on_served(self, _: object) -> None:
+        self._requests -= 1
+        if not self._requests:
+            self._table.enter(self._place, Phase.IDLE, now_ns())
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # TCP and TLS have this kind
+        self._table.enter(self._place, Phase.HEAD, now_ns())
+        self._inner.connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._table.release(self._place)
+        self._inner.connection_lost(error)
+
+    def data_received(self, data: bytes) -> None:
+        if self._place.phase is Phase.IDLE:
+            self._table.enter(self._place, Phase.HEAD, now_ns())
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+
+
+@web.middleware
+async def note_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Tell the connection that a request has come, and when its answer is sent. The outermost."""
+    transport, task = request.transport, asyncio.current_task()
+    connection = transport.get_protocol() if transport is not None else None
+    if isinstance(connection, HttpConnection) and task is not None:
+        connection.serve_in(task)
+    return await handler(request)
+
+
+class HttpListener:
+    """Accepts connections for `server` while its block runs.
+
+    Args:
+        server: makes a protocol for each connection, and closes them when it is shut down.
+        listener: bound and listening; stays the caller's.
+        table: the places.
+        tls: with it HTTPS is served.
+    """
+
+    def __init__(
+        self,
+        server: web.Server,
+        listener: socket.socket,
+        table: ConnectionTable,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._server = server
+        self._listener = listener
+        self._table = table
+        self._tls = tls
+        self._connections: dict[Place, HttpConnection] = {}
+        self._beginning: set[asyncio.Task[None]] = set()
+        self._running: tuple[asyncio.Task[None], ...] = ()
+        self._last_refused = ""  # each flood is logged once, not each of its connections
+
+    async def __aenter__(self) -> Self:
+        self._listener.setblocking(False)
+        self._running = (
+            asyncio.create_task(self._accept(), name="http accept"),
+            asyncio.create_task(self._sweep(), name="http deadlines"),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        tasks = [*self._running, *self._beginning]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(self._listener)
+            except OSError as error:  # out of descriptors, most likely: it passes
+                logger.warning("a connection could not be accepted: %s", error)
+                await asyncio.sleep(_ACCEPT_PAUSE_S)
+                continue
+            client = client_key(address[0])
+            admission = self._table.admit(client, now_ns(), is_proxy=is_loopback(client))
+            if admission.evicted in self._connections:
+                self._connections[admission.evicted].abort()
+            if admission.place is None:
+                self._refuse(connection, client)
+                continue
+            task = asyncio.create_task(self._begin(connection, admission.place), name="http begin")
+            self._beginning.add(task)
+            task.add_done_callback(self._beginning.discard)
+
+    def _refuse(self, connection: socket.socket, client: str) -> None:
+        connection.close()
+        if client != self._last_refused:
+            self._last_refused = client
+            logger.warning(
+                "%s holds %d connections and gets no more; all are %s",
+                client,
+                self._table.held_by(client),
+                ", ".join(f"{count} {phase}" for phase, count in self._table.counts().items()),
+            )
+
+    async def _begin(self, sock: socket.socket, place: Place) -> None:
+        """Pass a connection to the server, or redirect one of plain HTTP."""
+        loop = asyncio.get_running_loop()
+        handed_over = False
+        try:
+            if self._tls is not None and not await begins_tls(sock):
+                return
+            connection = HttpConnection(self._server(), self._table, place)
+            self._connections[place] = connection
+            handed_over = True
+            await loop.connect_accepted_socket(
+                lambda: connection,
+                sock,
+                ssl=self._tls,
+                ssl_handshake_timeout=HELLO_S if self._tls is not None else None,
+            )
+        except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
+            self._table.release(place)
+            logger.debug("a connection did not begin: %s", error)
+        finally:
+            if not handed_over:
+                self._table.release(place)
+                sock.close()
+
+    async def _sweep(self) -> None:
+        """Close what is beyond its deadline, and forget what is gone."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            for place in self._table.expired(now_ns()):
+                if place in self._connections:
+                    self._connections[place].abort()
+            for place in [one for one in self._connections if not self._table.has(one)]:
+                del self._connections[place]
+
+
+def http_places(calls: int) -> int:
+    """How many HTTP connections there may be beside so many calls; raises this process' limit of
+    descriptors, whose default is from a time of fewer sockets.
+
+    Args:
+        calls: each has a socket for each address of the machine.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = (
+        _DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS_WANTED)
+    )
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    reserved = _OWN_DESCRIPTORS + calls * _DESCRIPTORS_OF_CALL
+    left = _PLACES_MAX if soft == resource.RLIM_INFINITY else soft - reserved
+    if left < _PLACES_MAX // 4:
+        logger.warning(
+            "this process may have %d descriptors, %d are kept for calls: %d are left for HTTP "
+            "connections; raise the limit (ulimit -n)",
+            soft,
+            reserved,
+            max(left, 0),
+        )
+    return max(_PLACES_MIN, min(_PLACES_MAX, left))
