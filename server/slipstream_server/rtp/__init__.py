@@ -1,6 +1,7 @@
 """SDP, RTP payloads, and the private names of aiortc.
 
-* `sdp.py`: offers, candidates and answers as text.
+* `sdp.py`: offers, candidates and answers as text; `sdp_bounds.py`: how much an offer may hold.
+* `picture_size.py`: the size of a picture, before it is decoded.
 * `depacketize.py`: what an RTP payload says of its frame.
 * `aiortc_internals.py`: how private names of aiortc are used, and those of a connection.
 """
