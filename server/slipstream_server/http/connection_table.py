@@ -40,7 +40,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
+class NewPlace:
     """What becomes of a new connection.
 
     Args:
@@ -71,7 +71,7 @@ class ConnectionTable:
         self._places: dict[str, dict[Place, None]] = {}  # by client, the oldest first
         self._total = 0
 
-    def admit(self, client: str, now_ns: int, *, is_proxy: bool = False) -> Admission:
+    def admit(self, client: str, now_ns: int, *, is_proxy: bool = False) -> NewPlace:
         """Give a new connection a place, if there is one for it.
 
         Args:
@@ -86,15 +86,15 @@ class ConnectionTable:
         elif self._total >= self._capacity:
             evicted = _longest_idle(place for places in self._places.values() for place in places)
         elif self._total < self._capacity - quarter or len(own) < _FEW:
-            return Admission(place=self._add(client, now_ns))
+            return NewPlace(place=self._add(client, now_ns))
         else:
             evicted = _longest_idle(own)
         if evicted is None:
             self.refused += 1
-            return Admission(place=None)
+            return NewPlace(place=None)
         self.evicted += 1
         self.release(evicted)
-        return Admission(place=self._add(client, now_ns), evicted=evicted)
+        return NewPlace(place=self._add(client, now_ns), evicted=evicted)
 
     def enter(self, place: Place, phase: Phase, now_ns: int) -> None:
         """The connection is at this from now on."""

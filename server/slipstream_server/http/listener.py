@@ -151,13 +151,13 @@ class HttpListener:
                 await asyncio.sleep(_ACCEPT_PAUSE_S)
                 continue
             client = client_key(address[0])
-            admission = self._table.admit(client, now_ns(), is_proxy=is_loopback(client))
-            if admission.evicted in self._connections:
-                self._connections[admission.evicted].abort()
-            if admission.place is None:
+            given = self._table.admit(client, now_ns(), is_proxy=is_loopback(client))
+            if given.evicted in self._connections:
+                self._connections[given.evicted].abort()
+            if given.place is None:
                 self._refuse(connection, client)
                 continue
-            task = asyncio.create_task(self._begin(connection, admission.place), name="http begin")
+            task = asyncio.create_task(self._begin(connection, given.place), name="http begin")
             self._beginning.add(task)
             task.add_done_callback(self._beginning.discard)
 

@@ -39,14 +39,14 @@ def test_the_longest_idle_connection_gives_way() -> None:
     places = take_all(table, "a")
     table.enter(places[3], Phase.IDLE, 5)
     table.enter(places[2], Phase.IDLE, 4)
-    admission = table.admit("a", 6)
-    assert admission.place is not None
-    assert admission.evicted is places[2]
+    given = table.admit("a", 6)
+    assert given.place is not None
+    assert given.evicted is places[2]
     assert not table.has(places[2])
     for number in range(100):
         table.admit(f"b{number}", 6)
-    admission = table.admit("c", 7)
-    assert admission.place is None
+    given = table.admit("c", 7)
+    assert given.place is None
     assert (table.evicted, table.refused > 0) == (2, True)  # places[3] went to a newcomer
 
 
