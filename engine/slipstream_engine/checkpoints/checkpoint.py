@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from slipstream_engine.checkpoints.naming import name_tensors
-from slipstream_engine.checkpoints.quantisation import StoredTensor, find_quantisation
+from slipstream_engine.checkpoints.quantisation import TensorKind, find_quantisation
 from slipstream_engine.checkpoints.tensor_file import (
     INDEX_SUFFIX,
     TensorFile,
@@ -140,7 +140,7 @@ def _without_quantisation(
 ) -> tuple[dict[str, TensorEntry], int]:
     """The model's own tensors, the quantised ones with their scales, and how many these are."""
     quantisation = find_quantisation(
-        {name: StoredTensor(shape=e.shape, dtype=e.dtype) for name, e in entries.items()}
+        {name: TensorKind(shape=e.shape, dtype=_name(e.dtype)) for name, e in entries.items()}
     )
     if quantisation.refusal:
         raise CheckpointError(
@@ -166,8 +166,12 @@ def _dtypes_of(entries: Mapping[str, TensorEntry]) -> list[str]:
     """The dtypes that hold most of the numbers, most first."""
     numbers: Counter[str] = Counter()
     for entry in entries.values():
-        numbers[str(entry.dtype).removeprefix("torch.")] += torch.Size(entry.shape).numel()
+        numbers[_name(entry.dtype)] += torch.Size(entry.shape).numel()
     return [" and ".join(name for name, _ in numbers.most_common(2))]
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _shards(index: Path) -> list[Path]:

@@ -8,10 +8,8 @@ is refused by its name: a guess would load as a model that makes noise.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import dtype as TorchDtype
-from torch import float8_e4m3fn, float8_e5m2
-
-FLOAT8 = (float8_e4m3fn, float8_e5m2)
+_FLOAT8 = ("float8_e4m3fn", "float8_e5m2")
+_SCALE_DTYPES = ("float32", "float16", "bfloat16")
 _SCALES = ("scale_weight", "weight_scale")  # beside a module's `weight`
 # scales of what goes into a layer, for arithmetic in float8, and marks: of no use to whole weights
 _UNUSED = (".scale_input", ".input_scale", ".comfy_quant")
@@ -34,11 +32,11 @@ _REFUSED: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredTensor:
-    """Shape and dtype of a tensor as the file has it."""
+class TensorKind:
+    """Shape and dtype of a tensor as the file has it, the dtype by torch's name: `bfloat16`."""
 
     shape: tuple[int, ...]
-    dtype: TorchDtype
+    dtype: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +54,7 @@ class Quantisation:
     refusal: str = ""
 
 
-def find_quantisation(tensors: Mapping[str, StoredTensor]) -> Quantisation:
+def find_quantisation(tensors: Mapping[str, TensorKind]) -> Quantisation:
     """Look for scales and for the marks of other schemes, by names, shapes and dtypes."""
     for name in tensors:
         for mark, scheme in _REFUSED.items():
@@ -65,7 +63,7 @@ def find_quantisation(tensors: Mapping[str, StoredTensor]) -> Quantisation:
     scales: dict[str, str] = {}
     for name, weight in tensors.items():
         module, _, leaf = name.rpartition(".")
-        if leaf != "weight" or weight.dtype not in FLOAT8:
+        if leaf != "weight" or weight.dtype not in _FLOAT8:
             continue
         for scale in (f"{module}.{suffix}" for suffix in _SCALES):
             if scale in tensors and _fits(tensors[scale], weight):
@@ -74,9 +72,9 @@ def find_quantisation(tensors: Mapping[str, StoredTensor]) -> Quantisation:
     return Quantisation(scales=scales, unused=frozenset(unused | set(scales.values())))
 
 
-def _fits(scale: StoredTensor, weight: StoredTensor) -> bool:
+def _fits(scale: TensorKind, weight: TensorKind) -> bool:
     """Whether it is one number, or one for each row."""
     rows = weight.shape[0] if weight.shape else 1
     is_one = all(size == 1 for size in scale.shape)
     is_by_row = scale.shape[:1] == (rows,) and all(size == 1 for size in scale.shape[1:])
-    return scale.dtype.is_floating_point and (is_one or is_by_row)
+    return scale.dtype in _SCALE_DTYPES and (is_one or is_by_row)

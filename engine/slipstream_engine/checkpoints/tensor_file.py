@@ -6,6 +6,7 @@ A `torch.save` file is read with `weights_only`, and so runs no code.
 import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,12 +15,19 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from slipstream_engine.checkpoints.naming import CONTAINERS
-from slipstream_engine.checkpoints.quantisation import StoredTensor
 from slipstream_engine.errors import CheckpointError
 
 INDEX_SUFFIX = ".index.json"  # after .safetensors or .bin
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 SAFETENSORS_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTensor:
+    """Shape and dtype of a tensor as the file has it."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
 
 
 class TensorFile(Protocol):

@@ -66,7 +66,7 @@ class TrackClock:
         return round(self._clock.offsets_s[self._epoch] / self._unit_s)
 
 
-class FrameTimes:
+class FilmTimes:
     """Gives every frame a time after that of the frame before it.
 
     Args:

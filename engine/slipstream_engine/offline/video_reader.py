@@ -20,7 +20,7 @@ from slipstream_engine.offline.damage import Damage, DamageCount
 from slipstream_engine.offline.deinterlacer import Deinterlacer, PlacedFrame
 from slipstream_engine.offline.file_end import has_no_times, has_own_clock, header_end_s
 from slipstream_engine.offline.frame_scaler import FrameScaler
-from slipstream_engine.offline.frame_times import Clock, FrameTimes, TrackClock
+from slipstream_engine.offline.frame_times import Clock, FilmTimes, TrackClock
 from slipstream_engine.offline.tone_map import HdrTransfer
 from slipstream_engine.offline.tracks import Track, TrackKind, choose_tracks
 
@@ -130,7 +130,7 @@ class VideoReader:
             stream.index: TrackClock(clock, stream.time_base or self.time_base)
             for stream in self.audio
         }
-        times = FrameTimes(
+        times = FilmTimes(
             TrackClock(clock, self.time_base),
             step_units=1 / (self.rate_hz * self.time_base),
             by_order=self._container.format.name == "avi",
@@ -168,7 +168,7 @@ class VideoReader:
                     return
 
     def _decode(
-        self, packet: "av.Packet[av.stream.Stream]", times: FrameTimes
+        self, packet: "av.Packet[av.stream.Stream]", times: FilmTimes
     ) -> Iterator[PlacedFrame]:
         if packet.size:
             times.packet(packet.dts)

@@ -4,15 +4,15 @@ from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_engine.offline.frame_times import Clock, FrameTimes, TrackClock
+from slipstream_engine.offline.frame_times import Clock, FilmTimes, TrackClock
 
 MS = Fraction(1, 1000)
 
 
 def times(
     *, by_order: bool = False, step: Fraction = Fraction(40), clock: Clock | None = None
-) -> FrameTimes:
-    return FrameTimes(TrackClock(clock or Clock(), MS), step_units=step, by_order=by_order)
+) -> FilmTimes:
+    return FilmTimes(TrackClock(clock or Clock(), MS), step_units=step, by_order=by_order)
 
 
 def test_the_times_of_a_file_are_kept() -> None:
