@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import contextvars
 import secrets
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from slipstream_protocol.clock import now_ns
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.errors import Conflict, RequestError, ServerFull, subscribers_full
+from slipstream_server.errors import Conflict, RequestError, ServerFull, TooOften, subscribers_full
 from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.live_registry import LiveRegistry
 from slipstream_server.observability.slo_report import Milestone
@@ -21,7 +22,7 @@ from slipstream_server.sessions.publisher import PublisherSession
 from slipstream_server.sessions.session import Session
 from slipstream_server.sessions.subscriber import SubscriberSession
 from slipstream_server.streams.media_context import MediaContext
-from slipstream_server.streams.registry import StreamRegistry, check_not_ended
+from slipstream_server.streams.registry import UNCONNECTED_S, StreamRegistry, check_not_ended
 from slipstream_server.streams.stream import Stream
 
 # of the session on whose behalf something is done, for the log
@@ -77,6 +78,7 @@ class SessionOpener:
         self._ice_servers = ice_servers
         self._id_prefix = id_prefix
         self._subscribers_joining = 0  # subscribers that are being answered
+        self._clients_joining: Counter[str] = Counter()  # addresses of publishers being answered
         self._names_joining: set[str] = set()  # of streams whose publisher is being answered
 
     def count_subscribers(self) -> int:
@@ -88,6 +90,7 @@ class SessionOpener:
         offer: Offer,
         parameters: Parameters,
         *,
+        client: str = "",
         view: str | None = None,
         resume: str | None = None,
     ) -> CallAnswer:
@@ -95,6 +98,7 @@ class SessionOpener:
 
         Args:
             parameters: a new stream begins with.
+            client: the address that the caller's calls are counted under; empty: they are not.
             view: the stream to watch, for a subscriber; the newest if None.
             resume: the token of the stream to come back to, for a publisher.
 
@@ -105,9 +109,13 @@ class SessionOpener:
             return await self.subscribe(offer, name=view)
         if resume is not None:
             return await self._open_on_held(offer, self._streams.find_by_token(resume))
-        return await self._open_with_stream(offer, parameters, name=None, returns_video=True)
+        return await self._open_with_stream(
+            offer, parameters, name=None, returns_video=True, client=client
+        )
 
-    async def publish(self, offer: Offer, parameters: Parameters, *, name: str) -> CallAnswer:
+    async def publish(
+        self, offer: Offer, parameters: Parameters, *, name: str, client: str = ""
+    ) -> CallAnswer:
         """Open a session for a publisher that is sent no video.
 
         Args:
@@ -125,7 +133,7 @@ class SessionOpener:
             known = next((one for one in self._streams.live() if one.id == name), None)
             if known is None:
                 return await self._open_with_stream(
-                    offer, parameters, name=name, returns_video=False
+                    offer, parameters, name=name, returns_video=False, client=client
                 )
             if known.returns_video or not (known.is_held or await self._is_abandoned(known)):
                 raise _has_publisher(name)
@@ -161,7 +169,13 @@ class SessionOpener:
         return session is not None and not await session.peer.is_reachable()
 
     async def _open_with_stream(
-        self, offer: Offer, parameters: Parameters, *, name: str | None, returns_video: bool
+        self,
+        offer: Offer,
+        parameters: Parameters,
+        *,
+        name: str | None,
+        returns_video: bool,
+        client: str,
     ) -> CallAnswer:
         """A publisher's session with a new stream, which is opened while the answer is made.
 
@@ -172,18 +186,21 @@ class SessionOpener:
             stream = self._streams.create(
                 name or id, returns_video=returns_video, offered_ns=now_ns()
             )
-            session = self._publisher_session(id, stream)
-            async with contextlib.AsyncExitStack() as undo:
-                undo.push_async_callback(session.peer.close)
+            async with contextlib.AsyncExitStack() as kept, contextlib.AsyncExitStack() as undo:
                 undo.callback(stream.chunk_pipe.close)
+                kept.enter_context(self._connecting(client))
+                await kept.enter_async_context(self._streams.place(stream))
+                session = self._publisher_session(id, stream)  # nothing was spent before
+                session.client = client
+                undo.push_async_callback(session.peer.close)
                 answer = await _answer_while(
                     self._streams.open(stream, parameters), answering=session.answer(offer)
                 )
                 undo.pop_all()
-            stream.monitor.observe_milestone(Milestone.SIGNAL, now_ns())
-            stream.attach(session)
-            self._streams.start(stream)
-            return self._start(session, offer, answer, resume_token=stream.resume_token)
+                stream.monitor.observe_milestone(Milestone.SIGNAL, now_ns())
+                stream.attach(session)
+                self._streams.start(stream)
+                return self._start(session, offer, answer, resume_token=stream.resume_token)
 
     async def _open_on_held(self, offer: Offer, stream: Stream) -> CallAnswer:
         """A publisher's session with an existing stream."""
@@ -197,6 +214,35 @@ class SessionOpener:
                 await session.peer.close()
                 raise
             return self._start(session, offer, answer, resume_token=stream.resume_token)
+
+    @contextlib.contextmanager
+    def _connecting(self, client: str) -> Iterator[None]:
+        """Count a publisher's call of this address while it is opened.
+
+        Raises:
+            TooOften: if too many others of the address have not connected yet: half of the streams,
+                so that nobody keeps all of them by offers alone.
+        """
+        most = max(1, self._config.max_streams // 2)
+        waiting = self._clients_joining[client] + sum(
+            isinstance(session, PublisherSession)
+            and session.client == client
+            and not session.peer.connected.is_set()
+            for session in self._sessions
+        )
+        if client and waiting >= most:
+            raise TooOften(
+                f"{waiting} calls from {client} have not connected yet, at most {most} may be so; "
+                "wait until they are, a firewall may block UDP",
+                retry_after_s=UNCONNECTED_S,
+            )
+        self._clients_joining[client] += 1
+        try:
+            yield
+        finally:
+            self._clients_joining[client] -= 1
+            if not self._clients_joining[client]:
+                del self._clients_joining[client]
 
     @contextlib.contextmanager
     def _new_session_id(self) -> Iterator[str]:

@@ -48,6 +48,7 @@ class PublisherSession(Session):
             wanted_px=(geometry.width_px, geometry.height_px),
         )
         self.stream = stream
+        self.client = ""  # the address it is counted under, once its stream is its own
         self.output = output
         self.participant = Participant(send=self.peer.send_event, end=self.end)
         self._ingest: CameraIngest | None = None

@@ -17,6 +17,7 @@ from slipstream_server.errors import (
 )
 from slipstream_server.http.access import Handler
 from slipstream_server.http.bodies import BODY_MAX_BYTES
+from slipstream_server.http.rate_limit import counted_client
 from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.observability.exposition import CONTENT_TYPE
 from slipstream_server.observability.metrics import Metrics
@@ -113,6 +114,7 @@ class WebRtcApi:
         answer = await self._sessions.opener.offer(
             adapted.offer,
             body.initialParameters or Parameters(),
+            client=counted_client(request),
             view=body.view,
             resume=body.resume,
         )

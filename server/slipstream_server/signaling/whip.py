@@ -28,6 +28,7 @@ from slipstream_server.errors import (
     Unprocessable,
     WrongType,
 )
+from slipstream_server.http.rate_limit import counted_client
 from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.rtp.sdp import parse_offer
@@ -122,7 +123,9 @@ class WhipApi:
         offer = adapted.offer
         if publishes:
             name = name or secrets.token_urlsafe(6)
-            answer = await self._sessions.opener.publish(offer, parameters, name=name)
+            answer = await self._sessions.opener.publish(
+                offer, parameters, name=name, client=counted_client(request)
+            )
         else:
             answer = await self._sessions.opener.subscribe(receive_only(offer), name=name)
         kind = "whip" if publishes else "whep"

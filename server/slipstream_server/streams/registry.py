@@ -1,10 +1,12 @@
 """All streams of this server, with a publisher or held: opened, found, resumed, ended."""
 
 import asyncio
+import contextlib
 import hmac
 import logging
+from collections.abc import AsyncIterator
 
-from slipstream_protocol.clock import now_ns
+from slipstream_protocol.clock import NS_PER_S, now_ns
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.errors import Forbidden, UnknownSession, streams_full
@@ -16,6 +18,7 @@ from slipstream_server.streams.stream import Stream
 logger = logging.getLogger(__name__)
 
 _END_S = 3.0
+UNCONNECTED_S = 5.0  # a publisher that has no media path by then makes room for others
 _RETRY_S = 10.0
 
 
@@ -65,24 +68,34 @@ class StreamRegistry:
             hold_s=self._hold_s,
         )
 
-    async def open(self, stream: Stream, parameters: Parameters) -> None:
-        """Give the stream a lane, if need be that of a held one.
+    @contextlib.asynccontextmanager
+    async def place(self, stream: Stream) -> AsyncIterator[None]:
+        """Keep a lane for the stream while it is opened and started in the block, if need be that
+        of a held stream, or of one whose publisher has not connected in time.
 
         A held stream costs the engine nothing but its lane: if the engine lacks anything else for
         one more stream, ending a held one would not help, and none is ended.
 
         Raises:
-            RequestError, Unavailable: if it cannot be opened.
+            ServerFull: if there is none.
         """
         # streams that wait for an engine have no lane now, and will want theirs
         while len(self.live()) + self._opening >= stream.lanes:
-            if not await self._end_longest_held():
+            if not (await self._end_longest_held() or await self._end_unconnected()):
                 raise streams_full(stream.lanes, retry_after_s=_RETRY_S)
         self._opening += 1
         try:
-            await stream.open(parameters)
+            yield
         finally:
             self._opening -= 1
+
+    async def open(self, stream: Stream, parameters: Parameters) -> None:
+        """Give the stream its lane.
+
+        Raises:
+            RequestError, Unavailable: if it cannot be opened.
+        """
+        await stream.open(parameters)
 
     def start(self, stream: Stream) -> None:
         """Run an opened stream that has its publisher, until it ends."""
@@ -149,6 +162,20 @@ class StreamRegistry:
         longest = max(held, key=lambda stream: stream.slot.held_s(now))
         await self._end(longest, "its viewer was away and the place was needed for another")
         return True
+
+    async def _end_unconnected(self) -> bool:
+        """End the oldest stream whose publisher has not connected in time; returns whether there
+        was one."""
+        latest_ns = now_ns() - round(UNCONNECTED_S * NS_PER_S)
+        for stream in self._streams:
+            if not stream.has_been_connected and stream.since_ns <= latest_ns:
+                await self._end(
+                    stream,
+                    f"its publisher had not connected within {UNCONNECTED_S:g} s and the place was "
+                    "needed for another",
+                )
+                return True
+        return False
 
     async def _end(self, stream: Stream, reason: str) -> None:
         """End a stream, so that its id and its lane may be used again."""

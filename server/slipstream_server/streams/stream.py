@@ -108,6 +108,11 @@ class Stream:
         return self._lifecycle.has_been_connected and is_empty and self.end_reason is None
 
     @property
+    def has_been_connected(self) -> bool:
+        """Whether any publisher has had a media path."""
+        return self._lifecycle.has_been_connected
+
+    @property
     def resume_token(self) -> str:
         """Brings its publisher back to it."""
         return f"{self.id}.{self.secret}"

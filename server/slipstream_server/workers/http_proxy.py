@@ -9,6 +9,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from slipstream_server.errors import Unavailable
+from slipstream_server.http.rate_limit import CLIENT_HEADER
 from slipstream_server.workers.pool import Worker
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ async def proxy(request: web.Request, worker: Worker) -> web.Response:
         async with http.request(
             request.method,
             URL(f"http://worker{request.raw_path}", encoded=True),
-            headers=_end_to_end(request.headers.items()),
+            headers=_request_headers(request),
             data=await request.read(),
             allow_redirects=False,
         ) as answer:
@@ -52,6 +53,13 @@ async def proxy(request: web.Request, worker: Worker) -> web.Response:
             f"{worker.name} has ended or hangs before it had answered; try again",
             retry_after_s=_RETRY_S,
         ) from error
+
+
+def _request_headers(request: web.Request) -> CIMultiDict[str]:
+    """The caller's headers, and its address in place of one that it names itself."""
+    headers = _end_to_end(request.headers.items())
+    headers[CLIENT_HEADER] = request.remote or ""
+    return headers
 
 
 def _end_to_end(headers: Iterable[tuple[str, str]]) -> CIMultiDict[str]:

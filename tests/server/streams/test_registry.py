@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
+from slipstream_protocol.clock import NS_PER_S, now_ns
 from slipstream_protocol.parameters import Parameters
 from slipstream_server.errors import ServerFull
 from slipstream_server.streams.ports import EngineProvider, Publisher
@@ -27,14 +28,18 @@ async def registry_on(engines: Engines) -> AsyncIterator[StreamRegistry]:
             await registry.end_all("the test is over")
 
 
-async def enter(registry: StreamRegistry, name: str) -> tuple[Stream, Call]:
+async def enter(
+    registry: StreamRegistry, name: str, *, connects: bool = True, offered_ns: int = 0
+) -> tuple[Stream, Call]:
     """A stream and its publisher."""
-    stream = registry.create(name, returns_video=True, offered_ns=0)
-    await registry.open(stream, Parameters())
-    call = Call()
-    stream.attach(cast(Publisher, call))
-    stream.on_connected()
-    registry.start(stream)
+    stream = registry.create(name, returns_video=True, offered_ns=offered_ns)
+    async with registry.place(stream):
+        await registry.open(stream, Parameters())
+        call = Call()
+        stream.attach(cast(Publisher, call))
+        if connects:
+            stream.on_connected()
+        registry.start(stream)
     return stream, call
 
 
@@ -83,3 +88,18 @@ async def test_one_place_is_given_once() -> None:
         refused = [one for one in results if isinstance(one, ServerFull)]
         assert (len(admitted), len(refused)) == (1, 2)
         assert names(registry) == {admitted[0][0].id}
+
+
+async def test_a_publisher_that_does_not_connect_makes_room() -> None:
+    """once it has had its time; a held stream goes before it, a connected one stays."""
+    async with registry_on(Engines(lanes=3)) as registry:
+        await enter(registry, "here")
+        await enter(registry, "never connects", connects=False)
+        await enter_and_vanish(registry, "gone")
+        await enter(registry, "new")
+        assert names(registry) == {"here", "never connects", "new"}
+        just_now_ns = now_ns() + 60 * NS_PER_S
+        await enter(registry, "connects soon", connects=False, offered_ns=just_now_ns)
+        assert names(registry) == {"here", "new", "connects soon"}
+        with pytest.raises(ServerFull, match="all 3 streams are in use"):
+            await enter(registry, "too many")
