@@ -2,7 +2,7 @@
  * Requests to the server, whose failures are problems that a page can show.
  */
 
-import { networkProblem, refusal } from "./problems.js";
+import { networkProblem, refusal, tooSlow } from "./problems.js";
 
 const DEADLINE_MS = 10_000;
 const LONGEST_REASON = 300; // characters of a refusal that is plain text
@@ -15,15 +15,20 @@ const LONGEST_REASON = 300; // characters of a refusal that is plain text
  * @throws {import("./problems.js").Problem} if there is no response in time, or it is a refusal
  */
 export async function request(url, { signal, ...options }) {
-  const deadline = AbortSignal.timeout(DEADLINE_MS);
+  // by hand: `AbortSignal.any` and `AbortSignal.timeout` are newer than many people's browsers
+  const either = new AbortController();
+  let isLate = false;
+  setTimeout(() => {
+    isLate = true;
+    either.abort();
+  }, DEADLINE_MS);
+  if (signal?.aborted) either.abort();
+  signal?.addEventListener("abort", () => either.abort(), { once: true });
   let response;
   try {
-    response = await fetch(url, {
-      ...options,
-      signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
-    });
+    response = await fetch(url, { ...options, signal: either.signal });
   } catch (error) {
-    throw networkProblem(error);
+    throw isLate ? tooSlow(error) : networkProblem(error);
   }
   if (response.ok) return response;
   const text = await response.text();

@@ -136,7 +136,7 @@ export class LatencyMeter {
    */
   summary(now_ms) {
     this.#measured = this.#measured.filter(({ shown_ms }) => shown_ms > now_ms - WINDOW_MS);
-    const newest = this.#measured.at(-1);
+    const newest = this.#measured[this.#measured.length - 1];
     if (!newest) return null;
     const alike = this.#measured.filter(({ isWhole }) => isWhole === newest.isWhole);
     const ages_ms = alike.map(({ age_ms }) => age_ms).sort((one, other) => one - other);

@@ -62,7 +62,28 @@ export function browserProblem() {
         + "WebRTC off.",
     );
   }
+  const missing = missingInterfaces();
+  if (missing.length > 0) {
+    return new Problem(
+      "This browser is too old for this page",
+      `It lacks ${missing.join(", ")}. Update it, or use a current Chrome, Edge, Firefox or Safari.`,
+    );
+  }
   return null;
+}
+
+/** What no fall-back can replace; everything else that may be missing has one. */
+function missingInterfaces() {
+  /** @type {Record<string, unknown>} */
+  const needed = {
+    AbortController: globalThis.AbortController,
+    fetch: globalThis.fetch,
+    MediaStream: globalThis.MediaStream,
+    "RTCPeerConnection.addTransceiver": RTCPeerConnection.prototype.addTransceiver,
+    "RTCPeerConnection.createDataChannel": RTCPeerConnection.prototype.createDataChannel,
+    "RTCRtpSender.replaceTrack": globalThis.RTCRtpSender?.prototype.replaceTrack,
+  };
+  return Object.keys(needed).filter((name) => !needed[name]);
 }
 
 /**
@@ -92,18 +113,20 @@ export function cameraEnded() {
   );
 }
 
+/** No response before the deadline. @param {unknown} error of fetch */
+export function tooSlow(error) {
+  return new Problem(
+    "The server took too long to answer",
+    `It is overloaded or hangs: look at its terminal. ${PRESS_START}`,
+    error,
+  );
+}
+
 /**
  * A request without a response.
  * @param {unknown} error of fetch
  */
 export function networkProblem(error) {
-  if (error instanceof DOMException && error.name === "TimeoutError") {
-    return new Problem(
-      "The server took too long to answer",
-      `It is overloaded or hangs: look at its terminal. ${PRESS_START}`,
-      error,
-    );
-  }
   return new Problem(
     "The server does not answer",
     `Look in its terminal whether it still runs, and whether you are online. ${PRESS_START}`,

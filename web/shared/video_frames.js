@@ -2,6 +2,9 @@
  * The frames that a video element really puts on the screen.
  */
 
+/** The side of the black frame that Chromium paints when a connection closes. */
+export const BLANK_PX = 2;
+
 /**
  * Times are on the clock of `performance.now()`; null if the browser does not report them.
  * @typedef {object} PresentedFrame
@@ -20,7 +23,7 @@ export function watchFrames(video, onFrame) {
   if ("requestVideoFrameCallback" in video) {
     const next = (/** @type {number} */ _now, /** @type {any} */ metadata) => {
       video.requestVideoFrameCallback(next);
-      if (!isFed(video)) return;
+      if (!isFed(video) || metadata.width <= BLANK_PX) return;
       onFrame({
         shown_ms: metadata.presentationTime,
         received_ms: metadata.receiveTime ?? null,
@@ -54,7 +57,7 @@ function pollFrames(video, onFrame) {
   const poll = (/** @type {number} */ now) => {
     requestAnimationFrame(poll);
     const { totalVideoFrames } = video.getVideoPlaybackQuality();
-    if (totalVideoFrames > last && isFed(video)) {
+    if (totalVideoFrames > last && isFed(video) && video.videoWidth > BLANK_PX) {
       onFrame({ shown_ms: now, received_ms: null, display_ms: null, rtp: null });
     }
     last = totalVideoFrames;

@@ -2,6 +2,8 @@
  * Resuming a stream after its connection was lost: with what, when to try, and across a reload.
  */
 
+import { recall, store } from "../shared/storage.js";
+
 const STORAGE_KEY = "resume";
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 4_000;
@@ -46,13 +48,14 @@ export class ReconnectSchedule {
  * @param {ResumeToken} token
  */
 export function storeResumeToken(token) {
-  sessionStorage.setItem(STORAGE_KEY, JSON.stringify({ ...token, stored_ms: Date.now() }));
+  const text = JSON.stringify({ ...token, stored_ms: Date.now() });
+  store("sessionStorage", STORAGE_KEY, text);
 }
 
 /** @returns {ResumeToken | null} the token of the page before, once, if the window is still open */
 export function takeResumeToken() {
-  const text = sessionStorage.getItem(STORAGE_KEY);
-  sessionStorage.removeItem(STORAGE_KEY);
+  const text = recall("sessionStorage", STORAGE_KEY);
+  store("sessionStorage", STORAGE_KEY, null);
   if (!text) return null;
   const { token, window_ms, stored_ms } = JSON.parse(text);
   return Date.now() - stored_ms < window_ms ? { token, window_ms } : null;
