@@ -17,6 +17,7 @@ from pathlib import Path
 from aiohttp import web
 
 from slipstream_server.config import ServerConfig
+from slipstream_server.control.events import SERVER_STOPS
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.engine.supervisor import Supervisor, attach_client, engine_command
 from slipstream_server.errors import PortBusy
@@ -120,7 +121,7 @@ def add_calls(
         app.add_routes(routes.routes())
 
     async def end_sessions(_: web.Application) -> None:
-        await sessions.close_all("the server is stopping")
+        await sessions.close_all(SERVER_STOPS)
 
     async def renew_turn_credentials(_: web.Application) -> AsyncIterator[None]:
         renewing = asyncio.create_task(turn_providers.run(), name="turn credentials")

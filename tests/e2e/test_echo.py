@@ -140,7 +140,7 @@ async def test_the_clean_view_reconnects(chromium: Path, numbers: Path, tmp_path
         running_server(pipeline="echo", log=tmp_path / "server.log") as server,
         running_chromium(chromium, camera=numbers) as browser,
         opened_page(browser, server.url) as studio,
-        opened_page(browser, f"{server.url}/view") as view,
+        opened_page(browser, f"{server.url}/view?status=1") as view,
     ):
         await view.page.get_by_text("nothing live, waiting").wait_for()
         for _ in range(2):

@@ -60,7 +60,7 @@ async def test_a_page_publishes_and_the_clean_view_plays_it(
             requested: list[str] = []
             view.page.on("request", lambda request: requested.append(request.url))
             shown = await studio.page.locator("#sent-view").get_attribute("href")
-            await view.page.goto(shown or "")
+            await view.page.goto(f"{shown}?status=1")
             await view.until("live")
             assert_in_order(await view.record(count=50))
             assert await view.page.evaluate("document.querySelector('video').muted")
@@ -81,7 +81,7 @@ async def test_the_clean_view_survives_a_restart_of_the_server(
     async with running_chromium(chromium, camera=numbers) as browser, AsyncExitStack() as pages:
         async with running_server(pipeline="echo", log=tmp_path / "first.log") as server:
             url, port = server.url, int(server.url.rpartition(":")[2])
-            view = await pages.enter_async_context(opened_page(browser, f"{url}/view/stage"))
+            view = await pages.enter_async_context(opened_page(browser, f"{url}/view/stage?status=1"))
             await until_waiting(view)
             async with opened_page(browser, url) as publisher:
                 await publisher.page.evaluate(_PUBLISH, f"{url}/whip/stage")

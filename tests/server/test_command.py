@@ -47,6 +47,7 @@ async def test_callers_are_notified_when_it_is_asked_to_stop() -> None:
             for one in (call, watcher):
                 stopped = await one.until_event("stream_stopped")
                 assert "the server is stopping" in stopped["error_message"]
+                assert stopped["server_stops"]
             assert await asyncio.wait_for(process.wait(), 20) == 0
 
 

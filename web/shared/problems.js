@@ -105,7 +105,12 @@ export function cameraProblem(error, isScreen) {
   return new Problem(title, `${advice} ${PRESS_START}`, error);
 }
 
-/** The camera ended during use: unplugged, closed by its program, or sharing was stopped. */
+/** A camera was opened that nobody wants any more. */
+export function cameraReplaced() {
+  return new Problem("Another camera was chosen meanwhile", "Choose again in the list.");
+}
+
+/** What was shared ended: unplugged, closed by its program, or sharing was stopped. */
 export function cameraEnded() {
   return new Problem(
     "The camera stopped giving pictures",

@@ -1,39 +1,68 @@
 /**
- * The camera's side of the page: the list, the picture, and whether it is mirrored.
+ * The camera's side of the page: the list, the picture, whether it is mirrored, and taking a camera
+ * again that has stopped.
  */
 
 import { byId } from "../shared/dom.js";
+import { asProblem, cameraEnded } from "../shared/problems.js";
+import { recall, store } from "../shared/storage.js";
 import { Camera, SCREEN } from "./camera.js";
+import { CameraRecovery } from "./camera_recovery.js";
 
 // keys of localStorage
 const CAMERA_KEY = "camera";
 const MIRROR_KEY = "mirror";
+const CHECK_MS = 250;
+
+/**
+ * @typedef {object} CameraPanelListener
+ * @property {(problem: import("../shared/problems.js").Problem) => void} onLost what was in use
+ *   ended, and cannot be taken again without the user: a shared screen
+ * @property {() => void} onSwitch another camera was chosen while one is in use
+ * @property {(track: MediaStreamTrack) => void} onRetaken the camera had stopped and is there again
+ * @property {() => void} onChange `trouble` is another
+ */
 
 /** Lets the user choose a camera, and shows the one in use. */
 export class CameraPanel {
+  #listener;
   #camera;
+  #recovery = new CameraRecovery();
+  /** What is in use, or chosen: an unplugged camera is missing from the list for a while. */
+  #wanted = recall("localStorage", CAMERA_KEY) ?? "";
+  #trouble = "";
+  #isTaking = false;
   #list = byId("camera", HTMLSelectElement);
   #video = byId("input", HTMLVideoElement);
   #mirror = byId("mirror", HTMLInputElement);
 
-  /**
-   * @param {(problem: import("../shared/problems.js").Problem) => void} onLost the camera in use
-   *   ended by itself
-   * @param {() => void} onSwitch another camera was chosen while one is in use
-   */
-  constructor(onLost, onSwitch) {
-    this.#camera = new Camera(onLost);
-    this.#mirror.checked = localStorage.getItem(MIRROR_KEY) !== "false";
+  /** @param {CameraPanelListener} listener */
+  constructor(listener) {
+    this.#listener = listener;
+    this.#camera = new Camera({
+      onEnded: () => this.#onEnded(),
+      onMuted: () => {
+        this.#recovery.muted(performance.now());
+        this.#setTrouble("The camera gives no pictures just now");
+      },
+      onUnmuted: () => this.#onGiven(),
+    });
+    this.#mirror.checked = recall("localStorage", MIRROR_KEY) !== "false";
     this.#mirror.addEventListener("change", () => {
-      localStorage.setItem(MIRROR_KEY, String(this.#mirror.checked));
+      store("localStorage", MIRROR_KEY, String(this.#mirror.checked));
       this.#applyMirror();
     });
     this.#list.addEventListener("change", () => {
-      localStorage.setItem(CAMERA_KEY, this.#list.value);
-      if (this.isOpen) onSwitch();
+      this.#wanted = this.#list.value;
+      store("localStorage", CAMERA_KEY, this.#wanted);
+      if (this.isOpen) listener.onSwitch();
       else this.#applyMirror();
     });
-    navigator.mediaDevices?.addEventListener?.("devicechange", () => this.listCameras());
+    navigator.mediaDevices?.addEventListener?.("devicechange", () => {
+      this.#recovery.devicesChanged(performance.now());
+      this.listCameras();
+    });
+    setInterval(() => this.#takeAgain(), CHECK_MS);
     this.#applyMirror();
   }
 
@@ -42,39 +71,102 @@ export class CameraPanel {
     return this.#camera.stream !== null;
   }
 
+  /** Why the camera in use gives no pictures, for people; empty if it does. */
+  get trouble() {
+    return this.#trouble;
+  }
+
   /**
    * Open the chosen camera, in place of the one in use.
    * @throws {import("../shared/problems.js").Problem} if the browser does not give it
    */
   async open() {
-    const track = await this.#camera.open(this.#list.value);
-    this.#showPicture();
-    return track;
+    this.#isTaking = true;
+    try {
+      return await this.#take(this.#list.value);
+    } finally {
+      this.#isTaking = false;
+    }
   }
 
   close() {
     this.#camera.close();
     this.#showPicture();
+    this.#onGiven();
   }
 
   /** List the cameras anew and select the one in use. */
   async selectInUse() {
     const [track] = this.#camera.stream?.getVideoTracks() ?? [];
-    await this.listCameras(track?.getSettings().deviceId);
+    const isListed = (/** @type {string} */ id) => (
+      [...this.#list.options].some(({ value }) => value === id)
+    );
+    await this.listCameras();
+    const { deviceId = "" } = track?.getSettings() ?? {};
+    const isNamed = this.#wanted !== "" && isListed(this.#wanted);
+    if (isNamed || !isListed(deviceId)) return;
+    this.#list.value = this.#wanted = deviceId;
   }
 
-  /** @param {string} [selected] id of a camera; else the selection stays, or is the last choice */
-  async listCameras(selected) {
+  /** The selection stays where what is wanted is listed. */
+  async listCameras() {
     const list = this.#list;
-    const wanted = list.value === SCREEN ? SCREEN
-      : selected ?? (list.value || localStorage.getItem(CAMERA_KEY) || "");
     const choices = await Camera.choices();
     list.replaceChildren(...choices.map(({ id, label }) => new Option(label, id)));
     if (choices.length === 0) list.add(new Option("No camera found", ""));
     if (navigator.mediaDevices && "getDisplayMedia" in navigator.mediaDevices) {
       list.add(new Option("Screen or window…", SCREEN));
     }
-    if ([...list.options].some(({ value }) => value === wanted)) list.value = wanted;
+    if ([...list.options].some(({ value }) => value === this.#wanted)) list.value = this.#wanted;
+  }
+
+  #onEnded() {
+    if (this.#list.value === SCREEN) return this.#listener.onLost(cameraEnded());
+    this.#recovery.ended(performance.now());
+    return this.#setTrouble("The camera stopped, taking it again…");
+  }
+
+  #onGiven() {
+    this.#recovery.given();
+    this.#setTrouble("");
+  }
+
+  /** @param {string} trouble */
+  #setTrouble(trouble) {
+    if (trouble === this.#trouble) return;
+    this.#trouble = trouble;
+    this.#listener.onChange();
+  }
+
+  /** @param {string} choice */
+  async #take(choice) {
+    const track = await this.#camera.open(choice);
+    this.#showPicture();
+    if (!track.muted) this.#onGiven();
+    return track;
+  }
+
+  /** Take the camera in use again, if it has stopped and it is time to try. */
+  async #takeAgain() {
+    // a page in the background gets no camera, and its track comes back with it
+    if (!this.isOpen || this.#isTaking || document.hidden) return;
+    if (this.#list.value === SCREEN) return; // the browser would ask which
+    if (!this.#recovery.isDue(performance.now())) return;
+    const { stream } = this.#camera;
+    this.#isTaking = true;
+    try {
+      const track = await this.#take(this.#wanted);
+      await this.selectInUse();
+      this.#listener.onRetaken(track);
+    } catch (error) {
+      if (this.#camera.stream !== stream) return;
+      console.info("the camera is not there yet:", asProblem(error).title);
+      if (this.#recovery.state === "gone") {
+        this.#setTrouble("The camera is gone: plug it in again, or choose another in the list");
+      }
+    } finally {
+      this.#isTaking = false;
+    }
   }
 
   #showPicture() {
@@ -83,9 +175,9 @@ export class CameraPanel {
     this.#applyMirror();
   }
 
-  /** A screen is never mirrored. */
+  /** A screen is never mirrored, nor is what a phone's back camera sees. */
   #applyMirror() {
-    const isMirrored = this.#mirror.checked && this.#list.value !== SCREEN;
-    document.body.classList.toggle("mirrored", isMirrored);
+    const isOfOneself = this.#list.value !== SCREEN && this.#camera.isOfOneself;
+    document.body.classList.toggle("mirrored", this.#mirror.checked && isOfOneself);
   }
 }

@@ -6,12 +6,15 @@ import { asProblem, callClosed, serverSilent } from "../shared/problems.js";
 import { iceServers } from "../shared/signaling.js";
 import { CallAttempt } from "./call_attempt.js";
 import { Resumption, storeResumeToken } from "./resume.js";
+import { fetchHealth } from "./server_status.js";
 import { StreamState } from "./stream_state.js";
 
 const SETUP_DEADLINE_S = 20;
 const RESUME_DEADLINE_S = 8;
 /** Statuses of an offer to resume that no retry can change: the stream is gone. */
 const NO_SUCH_STREAM = [403, 404];
+const UNAVAILABLE = 503;
+const READY_CHECK_MS = 500;
 
 /** @typedef {"idle" | "connecting" | "warming" | "live" | "error"} State */
 
@@ -19,6 +22,7 @@ const NO_SUCH_STREAM = [403, 404];
  * What a call has reached, in milliseconds after Start; null for what is still to come.
  * @typedef {object} Milestones
  * @property {number | null} camera_ms the camera is open
+ * @property {number | null} model_ms the model is loaded
  * @property {number | null} answer_ms the server has answered the offer
  * @property {number | null} path_ms ICE has found a media path
  * @property {number | null} picture_ms the first generated picture is on the screen
@@ -31,10 +35,13 @@ const NO_SUCH_STREAM = [403, 404];
  * @property {(message: ArrayBuffer) => void} onTimings stamps of some frames, see
  *   `shared/latency.js`
  * @property {(stream: MediaStream) => void} onOutput the stream to show
+ * @property {() => void} onDisconnect the connection is about to be closed, and its picture with it
  */
 
 /** @returns {Milestones} */
-const noMilestones = () => ({ camera_ms: null, answer_ms: null, path_ms: null, picture_ms: null });
+const noMilestones = () => ({
+  camera_ms: null, model_ms: null, answer_ms: null, path_ms: null, picture_ms: null,
+});
 
 /** The publisher's connection to the server; one call at a time. */
 export class Connection {
@@ -57,6 +64,11 @@ export class Connection {
   /** @type {MediaStreamTrack | null} */
   #track = null;
   #resumption = new Resumption(() => this.#retry());
+  /** @type {import("./server_status.js").Health | null} of a server that is not ready yet */
+  #waitsFor = null;
+  #hasServerStopped = false;
+  /** @type {() => object} */
+  #parametersAtStart = () => ({});
 
   /** @param {ConnectionListener} listener */
   constructor(listener) {
@@ -84,10 +96,18 @@ export class Connection {
     return this.#stream.isPaused;
   }
 
+  /** The server whose model the call waits for; null if it does not. */
+  get waitsFor() {
+    return this.#waitsFor;
+  }
+
   /** Why no new pictures come though the call goes on, for people; empty if nothing is wrong. */
   get interruption() {
     if (this.#resumption.isActive) {
-      return "The connection broke off, coming back to the same stream…";
+      if (this.#waitsFor) return "The connection broke off: the server is back and loads its model…";
+      return this.#hasServerStopped
+        ? "The connection broke off: the server was stopped. Coming back once it runs again…"
+        : "The connection broke off, coming back to the same stream…";
     }
     if (this.#attempt?.isInterrupted) {
       return "The network is interrupted, waiting for it to come back";
@@ -100,8 +120,9 @@ export class Connection {
 
   /**
    * Call the server. Every failure ends in the state `error`, never in a rejection.
+   * While the server's model loads the call waits, and begins by itself.
    * @param {() => Promise<MediaStreamTrack>} openCamera
-   * @param {object} parameters the stream starts with
+   * @param {() => object} parameters those the stream starts with, once it does
    */
   async start(openCamera, parameters) {
     const { signal } = this.#begin(parameters);
@@ -117,7 +138,7 @@ export class Connection {
   /**
    * Resume the stream of the page before this one; start a new one if it is gone.
    * @param {() => Promise<MediaStreamTrack>} openCamera
-   * @param {object} parameters a new stream starts with
+   * @param {() => object} parameters those a new stream starts with
    * @param {import("./resume.js").ResumeToken} token
    */
   async resume(openCamera, parameters, token) {
@@ -164,8 +185,9 @@ export class Connection {
 
   /** @param {MediaStreamTrack} track of another camera, for the same call */
   async replaceTrack(track) {
+    if (!this.isOpen) return;
+    this.#track = track; // an attempt that begins meanwhile takes this one
     await this.#attempt?.replaceTrack(track);
-    this.#track = track;
   }
 
   /** The browser reports that the network is back, perhaps another one. */
@@ -196,13 +218,14 @@ export class Connection {
 
   // ---- connecting
 
-  /** @param {object} parameters */
+  /** @param {() => object} parameters */
   #begin(parameters) {
     this.#end("idle", null);
     this.#call = new AbortController();
     this.#milestones = noMilestones();
     this.#start_ms = performance.now();
-    this.#stream = new StreamState(parameters);
+    this.#parametersAtStart = parameters;
+    this.#stream = new StreamState();
     this.#enter("connecting");
     return this.#call;
   }
@@ -223,8 +246,43 @@ export class Connection {
     return true;
   }
 
+  /** Once the server is ready; with the parameters last in force, if it had a stream before. */
   async #startStream() {
-    await this.#connect({ initialParameters: this.#stream.parameters }, SETUP_DEADLINE_S);
+    const call = this.#call;
+    while (await this.#becomesReady(call)) {
+      const parameters = this.#stream.parameters ?? this.#parametersAtStart();
+      try {
+        return await this.#connect({ initialParameters: parameters }, SETUP_DEADLINE_S);
+      } catch (error) {
+        // ready a moment ago, but not any more: wait again
+        if (asProblem(error).status !== UNAVAILABLE || !isLoading(await healthOrNone())) throw error;
+        this.#dropAttempt();
+      }
+    }
+    return undefined;
+  }
+
+  /**
+   * @param {AbortController | null} call
+   * @returns {Promise<boolean>} whether to offer: the server is ready, or what it answers to the
+   *   offer says more; false if the call was ended meanwhile
+   */
+  async #becomesReady(call) {
+    try {
+      for (;;) {
+        const health = await healthOrNone();
+        if (call !== this.#call || !this.isOpen) return false;
+        if (!isLoading(health)) break;
+        this.#waitsFor = health;
+        this.#listener.onChange();
+        await new Promise((done) => setTimeout(done, READY_CHECK_MS));
+        if (call !== this.#call || !this.isOpen) return false;
+      }
+    } finally {
+      if (call === this.#call) this.#waitsFor = null;
+    }
+    this.#reached("model_ms");
+    return true;
   }
 
   /**
@@ -232,6 +290,7 @@ export class Connection {
    * @param {number} deadline_s until the data channel must be open
    */
   async #connect(fields, deadline_s) {
+    if (this.#attempt) this.#listener.onDisconnect();
     this.#attempt?.drop();
     const attempt = this.#attempt = new CallAttempt({
       onOutput: (stream) => this.#listener.onOutput(stream),
@@ -245,6 +304,7 @@ export class Connection {
       },
       onOpen: () => {
         this.#resumption.succeed();
+        this.#hasServerStopped = false;
         this.#settle();
       },
       onMessage: (message) => this.#onMessage(message),
@@ -263,6 +323,7 @@ export class Connection {
   }
 
   #dropAttempt() {
+    if (this.#attempt) this.#listener.onDisconnect();
     this.#attempt?.drop();
     this.#resumption.lostSession = this.#attempt?.session ?? this.#resumption.lostSession;
     this.#attempt = null;
@@ -288,7 +349,7 @@ export class Connection {
   /** Resume the stream, or start a new one with its parameters if it is gone. */
   async #retry() {
     const signal = this.#call?.signal;
-    if (!signal || signal.aborted || this.#attempt?.isStarted) return;
+    if (!signal || signal.aborted || this.#attempt?.isStarted || this.#waitsFor) return;
     try {
       const { token } = this.#resumption;
       if (token) {
@@ -316,14 +377,18 @@ export class Connection {
   #onMessage(message) {
     this.#stream.update(message);
     if (message.type === "state") this.#settle();
-    else if (message.type === "stream_stopped") this.#onStopped(message.error_message);
+    else if (message.type === "stream_stopped") this.#onStopped(message);
     this.#listener.onMessage(message);
   }
 
-  /** @param {string | null} reason */
-  #onStopped(reason) {
-    if (reason) this.#end("error", this.#stream.problemAtEnd(reason));
-    else this.#end("idle", null);
+  /** @param {{error_message: string | null, server_stops?: boolean}} message */
+  #onStopped({ error_message: reason, server_stops: isServer }) {
+    if (isServer && this.#resumption.isPossible) {
+      this.#hasServerStopped = true;
+      return this.#onLost(callClosed()); // whoever stopped it starts it again, mostly
+    }
+    if (reason) return this.#end("error", this.#stream.problemAtEnd(reason));
+    return this.#end("idle", null);
   }
 
   // ---- the state
@@ -360,8 +425,22 @@ export class Connection {
     if (session) session.close();
     else this.#resumption.lostSession?.delete();
     this.#dropAttempt();
-    this.#call = this.#iceServers = this.#track = null;
+    this.#call = this.#iceServers = this.#track = this.#waitsFor = null;
+    this.#hasServerStopped = false;
     this.#resumption.end();
     this.#enter(state, problem);
   }
+}
+
+/** Also behind a proxy that hides it. */
+function healthOrNone() {
+  return fetchHealth().catch(() => null);
+}
+
+/**
+ * Whether the server will be ready by itself.
+ * @param {import("./server_status.js").Health | null} health
+ */
+function isLoading(health) {
+  return health !== null && !health.ready && health.engine_state !== "stopped";
 }

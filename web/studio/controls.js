@@ -3,10 +3,14 @@
  */
 
 import { byId } from "../shared/dom.js";
+import { recall, store } from "../shared/storage.js";
 import { capitalised, formatDuration, UNKNOWN } from "./format.js";
 import { joinPrompt, splitPrompt } from "./prompt_words.js";
 
 const SLIDER_INTERVAL_MS = 80;
+const DRAFT_KEY = "prompt-draft"; // of sessionStorage
+const USUAL_FPS = 24;
+const LONGEST_CHANGE_CHUNKS = 1_000;
 
 /** Shows the parameters in force, and reports every change that is made to them at once. */
 export class Controls {
@@ -20,6 +24,10 @@ export class Controls {
   #stepList = [];
   /** @type {string[]} */
   #colours = [];
+  /** Whether the prompt was edited and not applied. */
+  #isDraft = false;
+  #fps = USUAL_FPS;
+  #chunkFrames = 4;
   #slider = { timer: 0, sent_ms: -Infinity };
   #prompt = byId("prompt", HTMLTextAreaElement);
   #strength = byId("strength", HTMLInputElement);
@@ -32,11 +40,25 @@ export class Controls {
   constructor(onChange) {
     this.#onChange = onChange;
     this.#listen();
+    const draft = recall("sessionStorage", DRAFT_KEY);
+    if (draft === null) return;
+    this.#prompt.value = draft;
+    this.#setDraft(true);
   }
 
-  /** @returns {object} the parameters a new call starts with: only those that were chosen here */
-  get initialParameters() {
+  /**
+   * The parameters a new call starts with: only those that were chosen here, with what stands in
+   * the prompt, applied or not.
+   * @returns {object}
+   */
+  takeInitialParameters() {
+    if (this.#isDraft) this.#choosePrompt();
     return { ...this.#chosen };
+  }
+
+  /** @param {number} fps of the output, by which a change over seconds is counted */
+  showRate(fps) {
+    if (fps > 0) this.#fps = fps;
   }
 
   /** @param {import("./server_status.js").Model} model */
@@ -44,11 +66,13 @@ export class Controls {
     byId("note").textContent = model.note ?? "";
     if (model.styles) {
       this.#colours = model.colours ?? [];
-      byId("vocabulary").hidden = !model.styles.length;
+      // its place is kept either way: nothing below it moves
+      byId("vocabulary").classList.toggle("unknown", !model.styles.length);
       byId("colours").hidden = !this.#colours.length;
       showChips(byId("styles"), model.styles);
       showChips(byId("colours"), this.#colours);
     }
+    this.#chunkFrames = model.chunk_frames ?? this.#chunkFrames;
     if (model.step_list && model.step_list.join() !== this.#stepList.join()) {
       this.#showSteps(model.step_list);
     }
@@ -64,10 +88,10 @@ export class Controls {
     line.textContent = capitalised(text);
   }
 
-  /** @param {any} parameters in force; a control that has the focus is left alone */
+  /** @param {any} parameters in force; what is being edited is left alone */
   showParameters(parameters) {
     const text = parameters.prompt ?? parameters.prompts?.[0]?.text;
-    setValue(this.#prompt, text);
+    if (!this.#isDraft) setValue(this.#prompt, text);
     setValue(this.#seed, parameters.seed);
     if (parameters.noise_scale !== undefined) {
       setValue(this.#strength, parameters.noise_scale);
@@ -84,9 +108,21 @@ export class Controls {
 
   /** @param {import("./update_tracker.js").TrackedUpdate | null} update the newest */
   showUpdate(update) {
+    this.#showLine(
+      update?.stage ?? "none", update ? progressOf(update) : "Enter applies it, also while it runs",
+    );
+  }
+
+  /** @param {string} label of what was changed, and is sent once the server can be reached */
+  showPending(label) {
+    this.#showLine("pending", `${label} kept, sent as soon as the call is there…`);
+  }
+
+  /** @param {string} stage @param {string} text */
+  #showLine(stage, text) {
     const line = byId("round-trip");
-    line.dataset.stage = update?.stage ?? "none";
-    line.textContent = update ? progressOf(update) : "Enter applies it, also while it runs";
+    line.dataset.stage = stage;
+    line.textContent = text;
   }
 
   #listen() {
@@ -99,7 +135,10 @@ export class Controls {
       event.preventDefault();
       this.#applyPrompt();
     });
-    this.#prompt.addEventListener("input", () => this.#markChips());
+    this.#prompt.addEventListener("input", () => {
+      this.#setDraft(true);
+      this.#markChips();
+    });
     byId("styles").addEventListener("click", ({ target }) => {
       const chip = /** @type {Element} */ (target).closest("button");
       if (!chip) return;
@@ -136,12 +175,31 @@ export class Controls {
     this.#onChange(update, label);
   }
 
-  /** Apply the prompt at once or as a transition over some chunks; later calls start with it. */
-  #applyPrompt() {
+  /** @param {boolean} isDraft */
+  #setDraft(isDraft) {
+    this.#isDraft = isDraft;
+    store("sessionStorage", DRAFT_KEY, isDraft ? this.#prompt.value : null);
+  }
+
+  /** Later calls start with the prompt. @returns {string} its text */
+  #choosePrompt() {
     const text = this.#prompt.value.trim();
-    const num_steps = Number(this.#blend.value);
-    this.#markChips();
     this.#chosen.prompt = text;
+    this.#setDraft(false);
+    return text;
+  }
+
+  /** How many chunks are made in the time that was chosen for a change. */
+  get #changeChunks() {
+    const chunks = Math.round((Number(this.#blend.value) * this.#fps) / this.#chunkFrames);
+    return Math.min(chunks, LONGEST_CHANGE_CHUNKS);
+  }
+
+  /** Apply the prompt at once or as a transition over some seconds. */
+  #applyPrompt() {
+    const text = this.#choosePrompt();
+    const num_steps = this.#changeChunks;
+    this.#markChips();
     this.#onChange(
       num_steps ? { transition: { target_prompts: [{ text }], num_steps } } : { prompt: text },
       "Prompt",

@@ -7,33 +7,45 @@ import { ClientStats } from "../shared/client_stats.js";
 import { byId } from "../shared/dom.js";
 import { LatencyMeter } from "../shared/latency.js";
 import { asProblem, browserProblem } from "../shared/problems.js";
+import { playOnTap } from "../shared/playback.js";
 import { ServerClock } from "../shared/server_clock.js";
 import { watchFrames } from "../shared/video_frames.js";
+import { WakeLock } from "../shared/wake_lock.js";
 import { CameraPanel } from "./camera_panel.js";
 import { Connection } from "./connection.js";
 import { Controls } from "./controls.js";
 import { MetricsPanel } from "./metrics_panel.js";
 import { enableCopying, showViewAddress, showWhipAddress } from "./obs_links.js";
 import { OutputPanel } from "./output_panel.js";
+import { PendingUpdates } from "./pending_updates.js";
+import { judgePicture } from "./picture_state.js";
 import { takeResumeToken } from "./resume.js";
 import { fetchHealth } from "./server_status.js";
 import { UpdateTracker } from "./update_tracker.js";
 
 const REFRESH_MS = 1_000;
 const HEALTH_EVERY = 3; // refreshes
-const STALE_AFTER_S = 3;
+const STALE_AFTER_S = 2;
+
+document.documentElement.dataset.started = "";
 
 const startButton = byId("start", HTMLButtonElement);
 const stopButton = byId("stop", HTMLButtonElement);
 const pauseButton = byId("pause", HTMLButtonElement);
 const againButton = byId("again", HTMLButtonElement);
 
-const cameraPanel = new CameraPanel((problem) => connection.fail(problem), switchCamera);
+const cameraPanel = new CameraPanel({
+  onLost: (problem) => connection.fail(problem),
+  onSwitch: switchCamera,
+  onRetaken: (track) => connection.replaceTrack(track),
+  onChange: () => showStatus(),
+});
 const connection = new Connection({
   onChange: showStatus,
   onMessage,
   onTimings: (message) => latencyMeter.addStamps(message),
   onOutput: showOutput,
+  onDisconnect: () => outputPanel.keepPicture(),
 });
 const controls = new Controls(sendUpdate);
 const outputPanel = new OutputPanel();
@@ -42,11 +54,16 @@ const updateTracker = new UpdateTracker();
 const serverClock = new ServerClock();
 const latencyMeter = new LatencyMeter(serverClock, performance.timeOrigin);
 const clientStats = new ClientStats();
+const pendingUpdates = new PendingUpdates();
+const wakeLock = new WakeLock();
 
 /** @type {import("./server_status.js").Health | null} null if the server does not answer */
 let health = null;
 let shownModel = "";
 let lastShown_ms = 0;
+/** @type {number | null} of the camera, as the server counts it */
+let fpsIn = null;
+let isFresh = false;
 let refreshes = 0;
 
 // ---- the call
@@ -54,15 +71,23 @@ let refreshes = 0;
 async function start() {
   startButton.disabled = true;
   for (const each of [updateTracker, serverClock, latencyMeter, clientStats]) each.reset();
+  pendingUpdates.clear();
   metricsPanel.clear();
   controls.showUpdate(null);
-  await connection.start(openCamera, controls.initialParameters);
+  outputPanel.dropPicture();
+  await connection.start(openCamera, initialParameters);
 }
 
 /** Resume the call of this tab's page before this one, if there was one. */
 async function resume() {
   const token = takeResumeToken();
-  if (token) await connection.resume(openCamera, controls.initialParameters, token);
+  if (token) await connection.resume(openCamera, initialParameters, token);
+}
+
+/** What was changed while the call waited is among them. */
+function initialParameters() {
+  pendingUpdates.clear();
+  return controls.takeInitialParameters();
 }
 
 async function openCamera() {
@@ -86,7 +111,12 @@ async function switchCamera() {
 /** @param {object} update of parameters @param {string} label what is changed, for people */
 function sendUpdate(update, label) {
   const rev = connection.sendUpdate(update);
-  if (rev === null) return;
+  if (rev === null) {
+    if (!connection.isOpen) return; // the next call starts with it
+    pendingUpdates.add({ ...update }, label);
+    controls.showPending(label);
+    return;
+  }
   updateTracker.sent(rev, label, performance.now());
   controls.showUpdate(updateTracker.update);
 }
@@ -95,13 +125,17 @@ function sendUpdate(update, label) {
 function onMessage(message) {
   const now_ms = performance.now();
   switch (message.type) {
-    case "state":
-      controls.showModel(message);
+    case "state": {
+      const pending = pendingUpdates.take();
+      if (pending) sendUpdate(pending.update, pending.label);
+      const parameters = { ...message.parameters, ...pending?.update };
+      controls.showModel({ ...message, parameters });
       outputPanel.setSize(message.width_px, message.height_px);
       byId("model").textContent =
         `${message.pipeline} · ${message.preset} · ${message.width_px}×${message.height_px}`;
       showViewAddress(message.stream);
       break;
+    }
     case "parameters_updated":
       controls.showParameters(message.parameters);
       controls.showUnderstood(message.understood);
@@ -123,6 +157,8 @@ function onMessage(message) {
       metricsPanel.showRoundTrip(now_ms - message.t);
       break;
     case "slo":
+      fpsIn = message.fps?.in ?? null;
+      controls.showRate(message.fps?.out ?? 0);
       metricsPanel.showSlo(message);
       outputPanel.showBadges(
         latencyMeter.summary(now_ms)?.now_ms ?? message.age_ms?.p50 ?? null,
@@ -142,28 +178,42 @@ function showOutput(stream) {
 
 watchFrames(outputPanel.video, (frame) => {
   lastShown_ms = frame.shown_ms;
+  outputPanel.dropPicture();
   latencyMeter.addFrame(frame);
   const offset_ms = serverClock.offset_ms;
   connection.frameShown(offset_ms === null ? null : frame.shown_ms + offset_ms);
   const before = updateTracker.update?.stage;
   updateTracker.addFrame(frame);
   if (updateTracker.update?.stage !== before) controls.showUpdate(updateTracker.update);
+  if (!isFresh) showStatus(); // at once, not with the next second
 });
 
 // ---- the status
 
 function showStatus() {
-  const { state, problem, milestones, isOpen, isPaused, interruption } = connection;
+  const { state, problem, milestones, isOpen, isPaused, interruption, waitsFor } = connection;
   const since_s = Math.floor((performance.now() - lastShown_ms) / 1000);
+  const picture = judgePicture({
+    state,
+    isPaused,
+    isRefused: outputPanel.isRefused,
+    interruption,
+    cameraTrouble: isOpen ? cameraPanel.trouble : "",
+    stale_s: since_s >= STALE_AFTER_S && !document.hidden ? since_s : null,
+    fpsIn,
+  });
+  isFresh = picture.picture === "fresh";
   outputPanel.showStatus({
     state,
     problem: problem ?? (state === "idle" ? browserProblem() : null),
     milestones,
-    isPaused,
+    picture,
     interruption,
-    stale_s: since_s >= STALE_AFTER_S && !document.hidden ? since_s : null,
+    waitsFor,
     health,
   });
+  metricsPanel.setStopped(!isFresh && milestones.picture_ms !== null);
+  wakeLock.set(state === "live");
   document.body.classList.toggle("has-output", milestones.picture_ms !== null);
   startButton.disabled = isOpen;
   stopButton.disabled = !isOpen;
@@ -172,7 +222,7 @@ function showStatus() {
   pauseButton.textContent = isPaused ? "Resume" : "Pause";
   againButton.hidden = isOpen;
   if (!isOpen && cameraPanel.isOpen) cameraPanel.close();
-  if (!isOpen) outputPanel.showBadges(null, null);
+  if (!isFresh) outputPanel.showBadges(null, null);
 }
 
 /**
@@ -184,6 +234,7 @@ function showModelOnce(model) {
   if (!model || description === shownModel) return;
   shownModel = description;
   controls.showModel(model);
+  if (model.width_px && model.height_px) outputPanel.setSize(model.width_px, model.height_px);
 }
 
 /** Once a second: show whether pictures still come and, without a call, how the server is. */
@@ -219,10 +270,14 @@ stopButton.addEventListener("click", () => connection.stop());
 pauseButton.addEventListener("click", () => {
   connection.sendUpdate({ paused: !connection.isPaused });
 });
+document.addEventListener("visibilitychange", () => {
+  lastShown_ms = performance.now(); // hidden, no picture was shown
+});
 addEventListener("online", () => connection.networkChanged());
 addEventListener("pagehide", () => connection.suspend());
 addEventListener("pageshow", ({ persisted }) => persisted && resume());
 
+playOnTap(byId("tap"), outputPanel.video, byId("input", HTMLVideoElement));
 enableCopying();
 controls.showUpdate(null);
 showViewAddress();

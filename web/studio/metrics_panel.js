@@ -10,13 +10,13 @@ import { Sparkline } from "./sparkline.js";
 const STAGE_LABELS = {
   to_server: "Camera to server",
   receive: "Receive, decode",
-  collect: "Wait for a chunk",
-  queue: "Wait for the engine",
-  encode: "Encode",
-  denoise: "Denoise",
-  decode: "Decode",
-  playout: "Playout",
-  send: "Video encode",
+  collect: "Wait for enough pictures",
+  queue: "Wait for the model",
+  encode: "Model reads",
+  denoise: "Model paints",
+  decode: "Model writes",
+  playout: "Wait for its turn",
+  send: "Compress",
   back: "Server to browser",
   screen: "Buffer, decode, screen",
 };
@@ -37,8 +37,25 @@ const FIRST_FRAME_PARTS = [
   ["first_generated", "First picture made"],
   ["first_sent", "First picture sent"],
   ["first_shown", "First picture shown"],
-  ["paper", "As the paper counts it"],
+  ["paper", "Model's share: fill, make"],
 ];
+
+/** Causes of pictures left out, by the server's name; another one is shown as it is. */
+const DROP_LABELS = new Map([
+  ["unreadable", "Could not be read"],
+  ["unscaled", "Could not be scaled in time"],
+  ["keyless", "Before the first whole one"],
+  ["stray", "From another stream"],
+  ["duplicate", "Came twice"],
+  ["late", "Packet came too late"],
+  ["stale", "Too old for the model"],
+  ["skipped", "Model busy"],
+  ["flushed", "At a pause or an end"],
+  ["disordered", "Out of order"],
+  ["overrun", "Too many at once"],
+  ["overdue", "Too late to be shown"],
+  ["thinned", "Faster than the screen"],
+]);
 
 /**
  * The `slo` event, once a second; any number may be null before it is known.
@@ -60,7 +77,12 @@ const FIRST_FRAME_PARTS = [
 export class MetricsPanel {
   #root;
   #ageLine;
-  #hasLatency = false;
+  /** Whether nothing new is shown: ages and verdicts would be about the past. */
+  #isStopped = false;
+  /** @type {import("../shared/latency.js").LatencySummary | null} */
+  #latency = null;
+  /** @type {Partial<Slo>} */
+  #slo = {};
 
   /** @param {HTMLElement} root */
   constructor(root) {
@@ -74,19 +96,23 @@ export class MetricsPanel {
   /** Show dashes for every figure, as before a call. */
   clear() {
     this.#ageLine.clear();
-    this.#hasLatency = false;
     this.showSlo({});
     this.showLatency(null);
     this.showRoundTrip(null);
   }
 
+  /** @param {boolean} isStopped whether nothing new is shown */
+  setStopped(isStopped) {
+    if (isStopped === this.#isStopped) return;
+    this.#isStopped = isStopped;
+    this.#showLevels();
+  }
+
   /** @param {Partial<Slo>} slo */
   showSlo(slo) {
-    this.#level("ttff", slo, formatDuration(slo.ttff_ms?.first_sent));
-    this.#level("age", slo, formatDuration(slo.age_ms?.p95));
-    this.#level("miss", slo, formatPercent(slo.miss_ratio));
-    this.#ageLine.add(slo.age_ms?.p95 ?? null, slo.targets?.age_ms ?? null);
-    this.#text("age-spread", [slo.age_ms?.p50, slo.age_ms?.p99].map(formatDuration).join(" · "));
+    this.#slo = slo;
+    this.#showLevels();
+    this.#ageLine.add(this.#age?.p95_ms ?? null, slo.targets?.age_ms ?? null);
     this.#text("fps-in", formatRate(slo.fps?.in));
     this.#text("fps-out", formatRate(slo.fps?.out));
     this.#text("gap", [slo.gap_ms?.p50, slo.gap_ms?.p95].map(formatDuration).join(" · "));
@@ -94,7 +120,6 @@ export class MetricsPanel {
       "jitter", [slo.jitter_ms?.frame, slo.jitter_ms?.chunk].map(formatDuration).join(" · "),
     );
     this.#text("trouble", formatLosses(slo.viewer));
-    if (!this.#hasLatency) this.#stages(asPageStages(slo.stages_ms ?? {}));
     this.#drops(slo.drops);
     this.#firstFrame(slo.ttff_ms ?? {});
   }
@@ -104,11 +129,8 @@ export class MetricsPanel {
    * @param {import("../shared/latency.js").LatencySummary | null} latency
    */
   showLatency(latency) {
-    this.#hasLatency = latency !== null;
-    this.#text("glass-now", formatDuration(latency?.now_ms));
-    this.#text("glass-covers", latency ? COVERS_LABELS[latency.covers] : "");
-    this.#text("glass-spread", latency ? `p95 ${formatDuration(latency.p95_ms)}` : "");
-    if (latency) this.#stages(latency.stages_ms);
+    this.#latency = latency;
+    this.#showLevels();
   }
 
   /** @param {number | null} rtt_ms of the data channel */
@@ -116,15 +138,46 @@ export class MetricsPanel {
     this.#text("rtt", formatDuration(rtt_ms));
   }
 
-  /** @param {"ttff" | "age" | "miss"} name @param {Partial<Slo>} slo @param {string} value */
-  #level(name, slo, value) {
-    const holds = slo.holds?.[name] ?? null;
-    const row = this.#part(name);
-    row.dataset.holds = holds === null ? "unknown" : String(holds);
-    this.#text(`${name}-value`, value);
-    const target = name === "miss" ? formatPercent(slo.targets?.miss_ratio)
-      : formatDuration(slo.targets?.[`${name}_ms`]);
-    this.#text(`${name}-target`, target === UNKNOWN ? "" : `target ${target}`);
+  /**
+   * The ages of one window, by whoever measures more of the way: the page, else the server.
+   * @returns {{now_ms: number | null, p50_ms: number | null, p95_ms: number | null} | null}
+   */
+  get #age() {
+    if (this.#isStopped) return null;
+    if (this.#latency) return this.#latency;
+    const { p50 = null, p95 = null } = this.#slo.age_ms ?? {};
+    return { now_ms: null, p50_ms: p50, p95_ms: p95 };
+  }
+
+  #showLevels() {
+    const { ttff_ms, miss_ratio = null, targets } = this.#slo;
+    const first_ms = ttff_ms?.first_shown ?? ttff_ms?.first_sent ?? null;
+    const age = this.#age;
+    this.#level("ttff", first_ms, targets?.ttff_ms, formatDuration);
+    this.#level("age", age?.p95_ms ?? null, targets?.age_ms, formatDuration);
+    this.#level("miss", this.#isStopped ? null : miss_ratio, targets?.miss_ratio, formatPercent);
+    this.#text("glass-now", formatDuration(age?.now_ms));
+    this.#text("glass-half", formatDuration(age?.p50_ms));
+    const covers = this.#latency?.covers ?? "server";
+    this.#text("glass-covers", age?.p95_ms ? COVERS_LABELS[covers] : "");
+    const stages_ms = this.#latency?.stages_ms ?? asPageStages(this.#slo.stages_ms ?? {});
+    this.#stages(age ? stages_ms : {});
+  }
+
+  /**
+   * The verdict is about the very figure that is shown.
+   * @param {"ttff" | "age" | "miss"} name
+   * @param {number | null} value
+   * @param {number | undefined} target
+   * @param {(value: number | null | undefined) => string} format
+   */
+  #level(name, value, target, format) {
+    const isJudged = !this.#isStopped && value !== null && target !== undefined
+      && typeof this.#slo.holds?.[name] === "boolean"; // else it is too early
+    const holds = isJudged ? value <= target : null;
+    this.#part(name).dataset.holds = holds === null ? "unknown" : String(holds);
+    this.#text(`${name}-value`, format(value));
+    this.#text(`${name}-target`, target === undefined ? "" : `target ${format(target)}`);
     this.#text(`${name}-verdict`, holds === null ? "" : holds ? "holds" : "missed");
   }
 
@@ -147,7 +200,7 @@ export class MetricsPanel {
     const counted = Object.entries(drops ?? {}).filter(([, count]) => count > 0);
     const list = this.#part("drops");
     list.replaceChildren(...counted.flatMap(([cause, count]) => [
-      createElement("dt", capitalised(cause.replaceAll("_", " "))),
+      createElement("dt", DROP_LABELS.get(cause) ?? capitalised(cause.split("_").join(" "))),
       createElement("dd", String(count)),
     ]));
     this.#text("drops-none", drops && counted.length === 0 ? "none" : drops ? "" : UNKNOWN);

@@ -3,6 +3,8 @@
  */
 
 import { byId, setText } from "../shared/dom.js";
+import { KeptPicture } from "../shared/kept_picture.js";
+import { playOrAsk } from "../shared/playback.js";
 import { sentence } from "../shared/problems.js";
 import { formatDuration } from "./format.js";
 
@@ -11,9 +13,9 @@ import { formatDuration } from "./format.js";
  * @property {import("./connection.js").State} state
  * @property {import("../shared/problems.js").Problem | null} problem
  * @property {import("./connection.js").Milestones} milestones
- * @property {boolean} isPaused
- * @property {string} interruption why no new pictures come though the call goes on, or empty
- * @property {number | null} stale_s since the last picture, if that is too long
+ * @property {import("./picture_state.js").PictureState} picture
+ * @property {string} interruption why the call comes back from a loss, or empty
+ * @property {import("./server_status.js").Health | null} waitsFor a server that is not ready yet
  * @property {import("./server_status.js").Health | null} health null if the server does not answer
  */
 
@@ -21,8 +23,9 @@ import { formatDuration } from "./format.js";
  * @param {CallStatus} status
  * @returns {[string, string]} title and advice of the notice
  */
-function noticeOf({ state, problem, health }) {
+function noticeOf({ state, problem, health, waitsFor }) {
   if (problem) return [problem.title, problem.advice];
+  if (waitsFor) return [notReady(waitsFor), `${detailOf(waitsFor)} The call begins by itself.`];
   switch (state) {
     case "connecting":
       return ["Connecting", "If the browser asks for the camera, allow it."];
@@ -31,8 +34,8 @@ function noticeOf({ state, problem, health }) {
   }
   if (health && !health.ready) {
     return [
-      health.engine_state === "starting" ? "The model is loading" : "The engine is not running",
-      `${sentence(health.engine_detail || health.engine_state)} Start works once it is ready.`,
+      notReady(health),
+      `${detailOf(health)} You may press Start already: the call begins by itself once it is ready.`,
     ];
   }
   return [
@@ -42,16 +45,23 @@ function noticeOf({ state, problem, health }) {
   ];
 }
 
+/** @param {import("./server_status.js").Health} health */
+function notReady({ engine_state }) {
+  return engine_state === "starting" ? "The model is loading" : "The engine is not running";
+}
+
+/** @param {import("./server_status.js").Health} health */
+function detailOf({ engine_detail, engine_state }) {
+  return sentence(engine_detail || engine_state);
+}
+
 /** @param {CallStatus} status @returns {string} one line, also read aloud */
 function statusLineOf(status) {
-  const { state, problem, milestones, isPaused, interruption, stale_s } = status;
+  const { state, problem, picture, interruption, waitsFor } = status;
   if (problem) return `${problem.title}.`;
+  if (state === "live") return picture.reason || "Live";
   if (interruption) return interruption;
-  if (state === "live") {
-    if (isPaused) return "Paused";
-    if (stale_s !== null) return `No new picture for ${stale_s} s`;
-    return `Live, first picture after ${formatDuration(milestones.picture_ms)}`;
-  }
+  if (waitsFor) return `${notReady(waitsFor)}, the call begins by itself…`;
   if (state === "idle") {
     const [title] = noticeOf(status);
     return status.health?.ready ? "Ready" : title;
@@ -64,7 +74,8 @@ export class OutputPanel {
   /** The element that plays the output. */
   video = byId("output", HTMLVideoElement);
   #frame = byId("stage");
-  #section = /** @type {HTMLElement} */ (this.#frame.parentElement);
+  #kept = new KeptPicture(this.video, byId("kept", HTMLCanvasElement));
+  #tap = byId("tap");
 
   constructor() {
     const pip = byId("pip");
@@ -76,16 +87,34 @@ export class OutputPanel {
     this.video.addEventListener("dblclick", () => this.#toggleFullscreen());
   }
 
+  /** Whether the browser plays nothing before a tap. */
+  get isRefused() {
+    return !this.#tap.hidden;
+  }
+
   /** @param {MediaStream} stream to play; the last picture stays in sight until it has one */
   play(stream) {
-    keepLastPicture(this.video);
+    this.keepPicture();
     this.video.srcObject = stream;
-    this.video.play().catch(({ message }) => console.info("the output does not play:", message));
+    playOrAsk(this.video, this.#tap);
+  }
+
+  /** Keep the last picture in sight; to be called before its connection is closed. */
+  keepPicture() {
+    this.#kept.keep();
+  }
+
+  /** The video has a picture of its own, or none is wanted. */
+  dropPicture() {
+    this.#kept.drop();
   }
 
   /** @param {CallStatus} status */
   showStatus(status) {
     document.body.dataset.state = status.state;
+    document.body.dataset.picture = status.picture.picture;
+    setText(byId("veil-reason"), status.picture.reason);
+    setText(byId("veil-advice"), status.picture.advice);
     setText(byId("status-title"), statusLineOf(status));
     setText(byId("status-advice"), status.problem?.advice ?? "");
     const [title, advice] = noticeOf(status);
@@ -106,7 +135,7 @@ export class OutputPanel {
    * @param {number} height_px
    */
   setSize(width_px, height_px) {
-    this.#section.style.setProperty("--aspect", String(width_px / height_px));
+    this.#frame.style.setProperty("--aspect", String(width_px / height_px));
   }
 
   /** @param {number | null} age_ms @param {number | null} fps */
@@ -124,16 +153,4 @@ export class OutputPanel {
     if (document.pictureInPictureElement) await document.exitPictureInPicture();
     else await this.video.requestPictureInPicture();
   }
-}
-
-/**
- * Make the current picture the poster, which is shown until the next stream has a picture.
- * @param {HTMLVideoElement} video
- */
-function keepLastPicture(video) {
-  if (!video.videoWidth) return;
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
-  canvas.getContext("2d")?.drawImage(video, 0, 0);
-  video.poster = canvas.toDataURL("image/jpeg");
 }

@@ -9,6 +9,9 @@ import { requestJson } from "../shared/http.js";
  * @typedef {object} Model
  * @property {string} [note]
  * @property {number[]} [step_list] timesteps of the denoising steps, in their order
+ * @property {number} [width_px]
+ * @property {number} [height_px]
+ * @property {number} [chunk_frames] pictures that are made at once
  * @property {[number, number]} [noise_scale_range] least and most
  * @property {string[]} [styles]
  * @property {string[]} [colours]

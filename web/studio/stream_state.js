@@ -10,10 +10,8 @@ export class StreamState {
   #state = "connecting";
   #engineError = "";
 
-  /** @param {object} parameters those a new stream starts with; then those last reported */
-  constructor(parameters = {}) {
-    this.parameters = parameters;
-  }
+  /** @type {object | null} those last reported; null before the first event */
+  parameters = null;
 
   get isPaused() {
     return this.#state === "paused";

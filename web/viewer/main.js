@@ -1,12 +1,16 @@
 /**
  * The clean view, for OBS: a stream's output and nothing else. It reconnects for as long as it is
- * open.
+ * open, and shows the last picture meanwhile. It writes nothing on the programme: why there is no
+ * picture is told with `?status=1` only.
  */
 
 import { byId, setText } from "../shared/dom.js";
+import { KeptPicture } from "../shared/kept_picture.js";
+import { playOnTap, playOrAsk } from "../shared/playback.js";
 import { Problem } from "../shared/problems.js";
 import { iceServers } from "../shared/signaling.js";
 import { watchFrames } from "../shared/video_frames.js";
+import { WakeLock } from "../shared/wake_lock.js";
 import { WhepSession } from "./whep.js";
 
 const FIRST_WAIT_MS = 500;
@@ -19,6 +23,9 @@ const WAITING = "nothing live, waiting";
 
 const video = byId("output", HTMLVideoElement);
 const status = byId("status");
+const tapButton = byId("tap");
+const kept = new KeptPicture(video, byId("kept", HTMLCanvasElement));
+const wakeLock = new WakeLock();
 /** The stream in the address; empty for the server's newest. */
 const stream = decoded(location.pathname.split("/")[2] ?? "");
 
@@ -31,15 +38,20 @@ function decoded(segment) {
   }
 }
 
+status.hidden = new URLSearchParams(location.search).get("status") !== "1";
+playOnTap(tapButton, video);
+
 let shown_ms = -Infinity;
 watchFrames(video, (frame) => {
   shown_ms = frame.shown_ms;
+  kept.drop();
   showStatus("live", "");
 });
 
 /** @param {"connecting" | "live"} state @param {string} text */
 function showStatus(state, text) {
   document.body.dataset.state = state;
+  wakeLock.set(state === "live");
   setText(status, text);
 }
 
@@ -60,7 +72,10 @@ async function play() {
   const session = new WhepSession(await iceServers());
   const start_ms = performance.now();
   let pingTimer = 0;
-  const close = () => session.close();
+  const close = () => {
+    kept.keep(); // while the connection is there: closed, it leaves a black picture
+    session.close();
+  };
   addEventListener("pagehide", close);
   try {
     const { channel } = session;
@@ -68,6 +83,7 @@ async function play() {
       if (channel.readyState === "open") channel.send(`{"type":"ping","t":${performance.now()}}`);
     }, PING_MS);
     video.srcObject = session.media;
+    playOrAsk(video, tapButton);
     await session.open(stream);
     await untilOver(session, start_ms);
     return shown_ms > start_ms;

@@ -4,7 +4,7 @@ Updates from the page are `Parameters`; every other message is an object with a 
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import msgspec
 from msgspec import Meta
@@ -41,17 +41,20 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """A message from the server."""
 
 
+SERVER_STOPS = "the server is stopping"
+
 StateName = Literal["connecting", "warming", "live", "paused", "held", "restarting"]
 
 
 class Model(Event, frozen=True, tag="model"):
-    """The model; `parameters` are those a stream starts with."""
+    """The model; `parameters` are those a stream starts with, `chunk_frames` are made at once."""
 
     pipeline: str
     preset: str
     note: str
     width_px: int
     height_px: int
+    chunk_frames: int
     step_list: tuple[int, ...]
     noise_scale_range: tuple[float, float]
     styles: tuple[str, ...]
@@ -81,6 +84,7 @@ def describe_model(ready: Ready) -> Model:
         note=ready.note,
         width_px=ready.geometry.width_px,
         height_px=ready.geometry.height_px,
+        chunk_frames=ready.geometry.chunk_frames,
         step_list=ready.step_list,
         noise_scale_range=ready.noise_scale_range,
         styles=ready.vocabulary.styles,
@@ -134,9 +138,20 @@ class PipelineError(Event, frozen=True, tag="pipeline_error"):
 
 
 class StreamStopped(Event, frozen=True, tag="stream_stopped"):
-    """No more frames will come on this call."""
+    """No more frames will come on this call.
+
+    Args:
+        server_stops: it is the server that stops, not the stream: a page may come back to the next.
+    """
 
     error_message: str
+    server_stops: bool = False
+
+    @classmethod
+    def because(cls, reason: str | None) -> Self:
+        """The end for `reason`; without one the server cuts everything off."""
+        reason = reason or SERVER_STOPS
+        return cls(error_message=reason, server_stops=reason == SERVER_STOPS)
 
 
 class TtffMs(msgspec.Struct, frozen=True, kw_only=True):

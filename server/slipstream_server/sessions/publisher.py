@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aiortc.mediastreams import MediaStreamError
 
+from slipstream_server.control.events import SERVER_STOPS
 from slipstream_server.errors import CameraRefused
 from slipstream_server.frames.playout import Playout, ScheduledFrame
 from slipstream_server.ice.ice_servers import IceServer
@@ -77,7 +78,7 @@ class PublisherSession(Session):
             group.create_task(ingest.scale(), name="scale")
 
     async def release(self) -> None:
-        reason = self.end_reason or "the server is stopping"
+        reason = self.end_reason or SERVER_STOPS
         self.stream.detach(self, reason, ends_stream=self.ends_stream)
         if self.stream.end_reason is not None:
             await self.stream.ended.wait()

@@ -64,9 +64,7 @@ class SubscriberSession(Session):
         participants = self.stream.chunk_pipe.participants
         if self._participant in participants:  # else the stream has ended, and has sent its event
             participants.remove(self._participant)
-            self.peer.send_event(
-                StreamStopped(error_message=self.end_reason or "the server is stopping")
-            )
+            self.peer.send_event(StreamStopped.because(self.end_reason))
 
     def on_channel(self) -> None:
         self.peer.send_event(self.stream.state_event())

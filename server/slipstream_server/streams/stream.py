@@ -8,7 +8,14 @@ import msgspec
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_server.control.events import Event, State, StateName, StreamStopped, describe_model
+from slipstream_server.control.events import (
+    SERVER_STOPS,
+    Event,
+    State,
+    StateName,
+    StreamStopped,
+    describe_model,
+)
 from slipstream_server.control.parameter_channel import ParameterChannel
 from slipstream_server.control.update_queue import SendEvent
 from slipstream_server.engine.client import EngineClient
@@ -268,8 +275,8 @@ class Stream:
     def _release(self) -> None:
         self.chunk_pipe.close()
         self._telemetry.close()
-        reason = self.end_reason or "the server is stopping"
-        self.chunk_pipe.send(StreamStopped(error_message=reason))
+        reason = self.end_reason or SERVER_STOPS
+        self.chunk_pipe.send(StreamStopped.because(reason))
         for participant in self.chunk_pipe.participants:
             participant.end(f"the stream has ended: {reason}")
         self.chunk_pipe.participants.clear()

@@ -20,6 +20,7 @@ from slipstream_protocol.async_channel import AsyncChannel
 from slipstream_protocol.channel import ChannelClosed
 
 from slipstream_server.app import LAST_REQUESTS_S, add_calls, pixel_pool
+from slipstream_server.control.events import SERVER_STOPS
 from slipstream_server.http.bodies import BODY_MAX_BYTES, HTTP_OPTIONS
 from slipstream_server.process import run_process, set_up_logging
 from slipstream_server.sessions.registry import SessionRegistry
@@ -124,7 +125,7 @@ async def _serve(
         receiving.cancel()
         stopped.cancel()
         if has_front:
-            await sessions.close_all("the server is stopping")
+            await sessions.close_all(SERVER_STOPS)
         engine.close()
     return has_front
 

@@ -47,7 +47,7 @@ async (silent) => {
   );
   const track = document.createElement("canvas").captureStream(1).getVideoTracks()[0];
   const call = new Connection({
-    onChange() {}, onMessage() {}, onTimings() {}, onOutput() {},
+    onChange() {}, onMessage() {}, onTimings() {}, onOutput() {}, onDisconnect() {},
   });
   const until = async (holds) => {
     for (let polls = 0; !holds(); polls += 1) {
@@ -55,7 +55,7 @@ async (silent) => {
       await new Promise((done) => realTimeout(done, 10));
     }
   };
-  await call.start(async () => track, {});
+  await call.start(async () => track, () => ({}));
   await until(() => call.state === "warming");
   peers[0].close();
   await until(() => offers.length === 3 && call.interruption === "");

@@ -46,7 +46,7 @@ async def test_a_level_is_shown_with_its_target_and_whether_it_holds(server: Fak
     ):
         parts = [await text(server, f"{level}-{part}") for part in ("value", "target", "verdict")]
         assert tuple(parts) == shown
-    assert await text(server, "age-spread") == "400 ms · 20.0 s"
+    assert await text(server, "glass-half") == "400 ms"
 
 
 async def test_the_stages_are_the_servers_until_the_page_has_measured(server: FakeServer) -> None:
