@@ -81,7 +81,9 @@ async def test_the_clean_view_survives_a_restart_of_the_server(
     async with running_chromium(chromium, camera=numbers) as browser, AsyncExitStack() as pages:
         async with running_server(pipeline="echo", log=tmp_path / "first.log") as server:
             url, port = server.url, int(server.url.rpartition(":")[2])
-            view = await pages.enter_async_context(opened_page(browser, f"{url}/view/stage?status=1"))
+            view = await pages.enter_async_context(
+                opened_page(browser, f"{url}/view/stage?status=1")
+            )
             await until_waiting(view)
             async with opened_page(browser, url) as publisher:
                 await publisher.page.evaluate(_PUBLISH, f"{url}/whip/stage")

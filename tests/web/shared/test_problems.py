@@ -10,7 +10,7 @@ OFFER = "/api/v1/webrtc/offer"
 ICE_SERVERS = "/api/v1/webrtc/ice-servers"
 
 # a camera without a device: a canvas
-_CAMERA = """
+CAMERA = """
 navigator.mediaDevices.getUserMedia = async () => {
   const canvas = document.createElement("canvas");
   canvas.getContext("2d").fillRect(0, 0, 8, 8);
@@ -61,7 +61,7 @@ async def test_a_refused_camera(server: FakeServer, name: str, words: str) -> No
 
 async def test_a_full_server(server: FakeServer) -> None:
     """Its own reason is shown, and when to try again."""
-    await server.page.add_init_script(_CAMERA)
+    await server.page.add_init_script(CAMERA)
     reason = "2 streams run already, the most is 2; wait until one ends"
     server.respond(OFFER, 503, {"error": reason}, headers={"Retry-After": "7"})
     assert await problem_after_start(server) == (
@@ -80,7 +80,7 @@ async def test_a_full_server(server: FakeServer) -> None:
 )
 async def test_a_refusal(server: FakeServer, status: int, words: str) -> None:
     """The server's text is part of the page's."""
-    await server.page.add_init_script(_CAMERA)
+    await server.page.add_init_script(CAMERA)
     server.respond(OFFER, status, {"error": "sdp is empty, send an offer"})
     assert (await problem_after_start(server)).startswith(words)
 

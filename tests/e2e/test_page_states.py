@@ -1,0 +1,138 @@
+"""The studio page while no new picture comes: it keeps the last one and says why."""
+
+import asyncio
+import os
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page
+
+from tests.e2e.browser import running_chromium
+from tests.e2e.server import running_server
+from tests.e2e.studio import LIVE_MS, Studio, opened_page, opened_studio
+from tests.e2e.test_recovery import events_of, readable, record_events, until_health
+
+pytestmark = pytest.mark.browser
+
+# the camera is away while `gone` is set
+_CAMERA = """
+const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+window.gone = false;
+navigator.mediaDevices.getUserMedia = async (wanted) => {
+  if (window.gone) throw new DOMException("no camera", "NotFoundError");
+  return open(wanted);
+};
+"""
+_LOSE = """() => {
+  window.gone = true;
+  const [track] = document.querySelector("#input").srcObject.getVideoTracks();
+  track.stop();
+  track.dispatchEvent(new Event("ended"));
+}"""
+_PLUG_IN = """() => {
+  window.gone = false;
+  navigator.mediaDevices.dispatchEvent(new Event("devicechange"));
+}"""
+# the mean brightness of what is seen in the output's place, before the page dims it
+_BRIGHTNESS = """() => {
+  const kept = document.querySelector("#kept");
+  const shown = kept.hidden ? document.querySelector("#output") : kept;
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [32, 24];
+  const context = canvas.getContext("2d");
+  context.drawImage(shown, 0, 0, 32, 24);
+  const { data } = context.getImageData(0, 0, 32, 24);
+  return data.reduce((sum, one, index) => sum + (index % 4 === 3 ? 0 : one), 0) / (32 * 24 * 3);
+}"""
+_DOT = "getComputedStyle(document.querySelector('.dot')).backgroundColor"
+AMBER = "rgb(240, 179, 94)"
+
+
+async def until(page: Page, expression: str) -> None:
+    """Until a JavaScript expression is true; the page's policy forbids Playwright's own way."""
+    for _ in range(600):
+        if await page.evaluate(expression):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"never {expression}")
+
+
+async def assert_kept(studio: Studio, reason: str) -> None:
+    """The picture is there with the reason over it; no age and no verdict is shown."""
+    page = studio.page
+    await page.locator("#veil-reason").get_by_text(reason).wait_for(timeout=LIVE_MS)
+    await until(page, f"{_DOT} === '{AMBER}'")
+    assert await page.evaluate(_BRIGHTNESS) > 40
+    assert reason in await studio.status()
+    assert await page.is_hidden("#notice")
+    assert await page.is_hidden("#badge-age")
+    verdicts = await page.locator("#figures .verdict").all_text_contents()
+    assert set(verdicts[1:]) == {""}
+    assert await page.text_content("[data-part=age-value]") == "\u2013"
+
+
+async def assert_fresh(studio: Studio) -> None:
+    await studio.page.wait_for_selector("body[data-picture=fresh]", timeout=LIVE_MS)
+    assert await studio.page.is_hidden("#veil-reason")
+    assert readable(await studio.record(count=20)) > 10
+
+
+async def test_a_pause_dims_the_picture(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+    """until it is resumed."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
+        opened_studio(chromium, server.url, camera=numbers) as studio,
+    ):
+        await studio.start()
+        await studio.page.click("#pause")
+        await assert_kept(studio, "Paused")
+        await studio.page.click("#pause")
+        await assert_fresh(studio)
+
+
+async def test_a_camera_that_ends_is_taken_again(
+    chromium: Path, numbers: Path, tmp_path: Path
+) -> None:
+    """the stream is held meanwhile, and goes on with new pictures of the same call."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
+        running_chromium(chromium, camera=numbers) as browser,
+        opened_page(browser, server.url) as studio,
+    ):
+        await studio.page.add_init_script(_CAMERA)
+        await record_events(studio)
+        await studio.start()
+        await studio.page.evaluate(_LOSE)
+        await assert_kept(studio, "The camera is gone")
+        await until_health(server, sessions=1, held=0)
+        await studio.page.evaluate(_PLUG_IN)
+        await assert_fresh(studio)
+        streams = {event["stream"] for event in await events_of(studio.page, "state")}
+        assert len(streams) == 1
+
+
+async def test_a_server_that_is_stopped_is_a_break(
+    chromium: Path, numbers: Path, tmp_path: Path
+) -> None:
+    """as one that crashes: the page starts a new stream with the same prompt by itself, and a
+    prompt that was applied meanwhile."""
+    async with AsyncExitStack() as stack:
+        browser = await stack.enter_async_context(running_chromium(chromium, camera=numbers))
+        async with running_server(pipeline="echo", log=tmp_path / "first.log") as first:
+            studio = await stack.enter_async_context(opened_page(browser, first.url))
+            await record_events(studio)
+            await studio.start()
+            await studio.prompt("dusk")
+            os.kill(first.pid, signal.SIGTERM)
+            await assert_kept(studio, "The connection broke off: the server was stopped")
+        await studio.page.fill("#seed", "7")
+        await studio.page.press("#seed", "Enter")
+        await studio.page.locator("#round-trip").get_by_text("Seed kept").wait_for()
+        port = int(first.url.rpartition(":")[2])
+        async with running_server(pipeline="echo", log=tmp_path / "second.log", port=port):
+            await assert_fresh(studio)
+            state = (await events_of(studio.page, "state"))[-1]
+            assert state["parameters"]["prompts"] == [{"text": "dusk", "weight": 1.0}]
+            await until(studio.page, "window.events.some((one) => one.parameters?.seed === 7)")

@@ -1,0 +1,83 @@
+"""The studio page's layout: what is in sight, and that nothing moves under the finger."""
+
+from typing import Any
+
+import pytest
+
+from tests.web.conftest import SECURE, FakeServer
+from tests.web.studio.test_controls import health
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+WIDE, PHONE = (1440, 900), (390, 844)
+STYLES = [f"a style called {number}" for number in range(20)]
+LONGEST = "The connection broke off: the server was stopped. Coming back once it runs again…"
+_PLACES = """
+(selectors) => selectors.map((selector) => {
+  const { left, top, right, bottom } = document.querySelector(selector).getBoundingClientRect();
+  return [left, top, right, bottom];
+})
+"""
+
+
+async def places(server: FakeServer, *selectors: str) -> list[list[float]]:
+    found: list[list[float]] = await server.page.evaluate(_PLACES, list(selectors))
+    return found
+
+
+async def opened(server: FakeServer, size: tuple[int, int], model: dict[str, Any]) -> None:
+    await server.page.set_viewport_size({"width": size[0], "height": size[1]})
+    server.respond("/health", 200, model)
+    await server.page.goto(SECURE)
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE])
+async def test_nothing_moves_when_the_model_becomes_known(
+    server: FakeServer, size: tuple[int, int]
+) -> None:
+    """neither its size, nor its styles, nor its note."""
+    loading = {"ready": False, "engine_state": "starting", "engine_detail": "", "model": None}
+    await opened(server, size, loading)
+    await server.page.get_by_text("The model is loading").first.wait_for()
+    fixed = ("#stage", "#prompt", "#start", "#vocabulary")
+    before = await places(server, *fixed)
+    server.respond("/health", 200, health(STYLES[:6], ["red"]))
+    await server.page.get_by_role("button", name=STYLES[0]).wait_for()
+    after = await places(server, *fixed)
+    assert [place[:2] for place in after] == [place[:2] for place in before]
+    assert after[:3] == before[:3]
+
+
+async def test_the_styles_are_above_the_fold(server: FakeServer) -> None:
+    """of a laptop's window, all of twenty, with the whole picture."""
+    await opened(server, WIDE, health(STYLES, ["red", "blue"]))
+    await server.page.get_by_role("button", name="red").wait_for()
+    for _, top, _, bottom in await places(server, "#stage", "#prompt", "#styles"):
+        assert 0 <= top < bottom <= WIDE[1]
+
+
+async def test_a_phone_keeps_the_picture_and_stop_in_sight(server: FakeServer) -> None:
+    """wherever the page is scrolled to; nothing is wider than the screen."""
+    await opened(server, PHONE, health(STYLES, []))
+    await server.page.get_by_role("button", name=STYLES[0], exact=True).wait_for()
+    for part in (0, 0.5, 1):
+        await server.page.evaluate("(part) => scrollTo(0, part * document.body.scrollHeight)", part)
+        for left, top, right, bottom in await places(server, "#stage", "#stop"):
+            assert 0 <= left < right <= PHONE[0]
+            assert 0 <= top < bottom <= PHONE[1]
+    assert await server.page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+
+
+async def test_a_phone_shows_every_word_of_the_status(server: FakeServer) -> None:
+    """the longest sentence is broken into lines."""
+    await opened(server, PHONE, health([], []))
+    await server.page.evaluate(
+        "(text) => { document.querySelector('#status-title').textContent = text; }", LONGEST
+    )
+    overflow = await server.page.evaluate(
+        """() => { const line = document.querySelector('#status');
+        const { right } = document.querySelector('#status-title').getBoundingClientRect();
+        return [line.scrollWidth - line.clientWidth, right]; }"""
+    )
+    assert overflow[0] <= 0
+    assert overflow[1] <= PHONE[0]
