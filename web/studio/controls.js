@@ -9,6 +9,7 @@ import { joinPrompt, splitPrompt } from "./prompt_words.js";
 
 const SLIDER_INTERVAL_MS = 80;
 const DRAFT_KEY = "prompt-draft"; // of sessionStorage
+const VOCABULARY_KEY = "vocabulary"; // of localStorage: "none" where the last model had none
 const USUAL_FPS = 24;
 const LONGEST_CHANGE_CHUNKS = 1_000;
 
@@ -40,6 +41,7 @@ export class Controls {
   constructor(onChange) {
     this.#onChange = onChange;
     this.#listen();
+    byId("vocabulary").hidden = recall("localStorage", VOCABULARY_KEY) === "none";
     const draft = recall("sessionStorage", DRAFT_KEY);
     if (draft === null) return;
     this.#prompt.value = draft;
@@ -66,8 +68,10 @@ export class Controls {
     byId("note").textContent = model.note ?? "";
     if (model.styles) {
       this.#colours = model.colours ?? [];
-      // its place is kept either way: nothing below it moves
+      // its place is kept either way, so that nothing below it moves; the next visit knows better
       byId("vocabulary").classList.toggle("unknown", !model.styles.length);
+      if (model.styles.length) byId("vocabulary").hidden = false;
+      store("localStorage", VOCABULARY_KEY, model.styles.length ? null : "none");
       byId("colours").hidden = !this.#colours.length;
       showChips(byId("styles"), model.styles);
       showChips(byId("colours"), this.#colours);
