@@ -35,6 +35,39 @@ _PLUG_IN = """() => {
   window.gone = false;
   navigator.mediaDevices.dispatchEvent(new Event("devicechange"));
 }"""
+_SEND = """(what) => {
+  const [track] = document.querySelector("#input").srcObject.getVideoTracks();
+  track.dispatchEvent(new Event(what));
+}"""
+_WAKE_LOCK = """
+window.locks = 0;
+Object.defineProperty(Navigator.prototype, "wakeLock", { get: () => ({
+  request: async () => {
+    window.locks += 1;
+    return { release: async () => { window.locks -= 1; } };
+  },
+}) });
+"""
+_RECORD_WISHES = """
+window.wishes = [];
+const give = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = (wanted) => {
+  window.wishes.push(wanted.video.facingMode?.ideal);
+  return give(wanted);
+};
+"""
+# neither `play` nor `autoplay` does anything while `isRefused`
+_REFUSE = """
+window.isRefused = true;
+const play = HTMLMediaElement.prototype.play;
+HTMLMediaElement.prototype.play = function () {
+  if (!window.isRefused) return play.call(this);
+  return Promise.reject(new DOMException("a gesture is needed", "NotAllowedError"));
+};
+new MutationObserver(() => {
+  for (const one of document.querySelectorAll("[autoplay]")) one.removeAttribute("autoplay");
+}).observe(document, { childList: true, subtree: true, attributes: true });
+"""
 # the mean brightness of what is seen in the output's place, before the page dims it
 _BRIGHTNESS = """() => {
   const kept = document.querySelector("#kept");
@@ -136,3 +169,82 @@ async def test_a_server_that_is_stopped_is_a_break(
             state = (await events_of(studio.page, "state"))[-1]
             assert state["parameters"]["prompts"] == [{"text": "dusk", "weight": 1.0}]
             await until(studio.page, "window.events.some((one) => one.parameters?.seed === 7)")
+
+
+async def test_a_muted_camera_is_named(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+    """a phone that takes a call mutes it; once it gives pictures again all is as before."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
+        opened_studio(chromium, server.url, camera=numbers) as studio,
+    ):
+        await studio.start()
+        await studio.page.evaluate(_SEND, "mute")
+        await assert_kept(studio, "The camera gives no pictures just now")
+        await studio.page.evaluate(_SEND, "unmute")
+        await assert_fresh(studio)
+
+
+async def test_the_screen_stays_on_while_the_call_is_live(
+    chromium: Path, numbers: Path, tmp_path: Path
+) -> None:
+    """and may turn itself off once it is over."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
+        running_chromium(chromium, camera=numbers) as browser,
+        opened_page(browser, server.url) as studio,
+    ):
+        await studio.page.add_init_script(_WAKE_LOCK)
+        await studio.page.reload()
+        await studio.start()
+        await until(studio.page, "window.locks === 1")
+        await studio.page.click("#stop")
+        await until(studio.page, "window.locks === 0")
+
+
+async def test_a_phone_chooses_by_where_its_cameras_look(
+    chromium: Path, numbers: Path, tmp_path: Path
+) -> None:
+    """front and back before any camera has a name; the back one is asked for, in the same call."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
+        running_chromium(chromium, camera=numbers) as browser,
+    ):
+        context = await browser.new_context(
+            has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}
+        )
+        studio = Studio(await context.new_page())
+        await studio.page.add_init_script(_RECORD_WISHES)
+        await studio.page.goto(server.url)
+        names = await studio.page.locator("#camera option").all_text_contents()
+        assert names[:2] == ["Front camera", "Back camera"]
+        await studio.start()
+        await studio.page.select_option("#camera", label="Back camera")
+        await until(studio.page, "window.wishes.length === 2")
+        await assert_fresh(studio)
+        assert await studio.page.evaluate("window.wishes") == ["user", "environment"]
+        await context.close()
+
+
+async def test_the_clean_view_asks_for_a_tap_where_it_may_not_play(
+    chromium: Path, numbers: Path, tmp_path: Path
+) -> None:
+    """it plays after one, and says nothing where it may; a stream that ends leaves its picture."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
+        running_chromium(chromium, camera=numbers) as browser,
+        opened_page(browser, server.url) as studio,
+        opened_page(browser, "about:blank") as view,
+    ):
+        await studio.start()
+        await view.page.add_init_script(_REFUSE)
+        await view.page.goto(f"{server.url}/view")
+        await view.page.get_by_role("button", name="Tap to play").wait_for()
+        await view.page.evaluate("window.isRefused = false")
+        await view.page.mouse.click(20, 20)
+        await view.page.locator("#tap").wait_for(state="hidden")
+        await view.until("live")
+        assert readable(await view.record(count=20)) > 10
+        await studio.page.click("#stop")
+        await view.until("connecting")
+        assert await view.page.evaluate(_BRIGHTNESS) > 40
+        assert await view.page.inner_text("body") == ""
