@@ -137,6 +137,21 @@ def convert_video(job: Job) -> None:
         ValueError: if the preset, the size or a parameter is not possible.
         OSError: if the new file cannot be written.
     """
+    import av
+
+    from slipstream_engine.offline.video_reader import VideoFileError
+
+    try:
+        _convert(job)
+    except av.FFmpegError as error:  # of a kind that neither reader nor writer expects
+        if isinstance(error, OSError):  # a full disk, say
+            raise
+        raise VideoFileError(
+            f"FFmpeg cannot go on: {error.strerror}; remux the file to mp4 first"
+        ) from error
+
+
+def _convert(job: Job) -> None:
     from slipstream_engine.offline.video_reader import VideoFileError, VideoReader, examine_video
     from slipstream_engine.offline.video_writer import VideoWriter, container_format
 

@@ -213,6 +213,27 @@ def test_a_damaged_packet(tmp_path: Path, capsys: pytest.CaptureFixture[str], na
     assert "damaged" in capsys.readouterr().err
 
 
+def test_telemetry_longer_than_the_film(tmp_path: Path) -> None:
+    """A track of data of a kind that no decoder knows is passed over, wherever it ends."""
+
+    def telemetry(container: av.container.OutputContainer) -> Callable[[], None]:
+        stream = container.add_data_stream("klv")
+
+        def finish() -> None:
+            for second in range(9):
+                packet = av.Packet(bytes(range(64)))
+                packet.stream, packet.time_base = stream, Fraction(1)
+                packet.pts = packet.dts = second
+                container.mux(packet)
+
+        return finish
+
+    path = write_film(tmp_path / "drone.ts", more=telemetry)
+    with av.open(str(path)) as container:
+        assert {stream.type for stream in container.streams} == {"video", "data"}
+    assert levels_of(read(path)) == list(range(25))
+
+
 def pattern(number: int) -> "np.ndarray":
     rows = np.full((HEIGHT * 3 // 2, WIDTH), 128, np.uint8)
     slope = np.arange(WIDTH) * 2 + np.arange(HEIGHT)[:, None] + 3 * number
