@@ -1,6 +1,7 @@
 """Video on its way in.
 
 * `receiver.py`: one incoming track; drives all of the following but the camera.
+* `layers.py`: which of several streams is decoded; `incoming_stream.py`: what is kept of each.
 * `aiortc_receiver.py`: the private names of aiortc's receiver, and its two queues.
 * `jitter_buffer.py`: packets into whole frames; `frame_search.py`: which frames they make up;
   `loss_feedback.py`: which packets and key frames to request.

@@ -22,12 +22,12 @@ _STOPPED_NS = 400 * NS_PER_MS
 _PROBE_EVERY_NS = 1 * NS_PER_S
 _PROBES_MAX = 5
 
-Size = tuple[int, int]
+_Size = tuple[int, int]
 
 
 class _Layer:
     def __init__(self, timestamp: int, now_ns: int) -> None:
-        self.size_px: Size | None = None
+        self.size_px: _Size | None = None
         self.timestamp = timestamp
         self.last_ns = now_ns
         self.missed: Counter[int] = Counter()  # frames of the others since its last packet
@@ -47,14 +47,14 @@ class LayerChoice:
         is_simulcast: whether the sender has announced several streams.
     """
 
-    def __init__(self, wanted_px: Size, *, is_simulcast: bool) -> None:
+    def __init__(self, wanted_px: _Size, *, is_simulcast: bool) -> None:
         self.shown: int | None = None
         self.coming: int | None = None
         self._wanted_px = wanted_px
         self._is_simulcast = is_simulcast
         self._layers: dict[int, _Layer] = {}
 
-    def on_packet(self, ssrc: int, timestamp: int, size_px: Size | None, now_ns: int) -> bool:
+    def on_packet(self, ssrc: int, timestamp: int, size_px: _Size | None, now_ns: int) -> bool:
         """A packet has come; returns whether its stream is decoded, or about to be.
 
         Args:

@@ -2,5 +2,6 @@
 
 * `peer_connection.py`: one connection: offer and answer, data channels, its end.
 * `video_transceiver.py`: its video both ways, on one transceiver.
+* `connecting.py`: certificates, and why a connection could not be made.
 * `data_channel_limits.py`: how much its data channels may bring.
 """

@@ -3,5 +3,7 @@
 * `sdp.py`: offers, candidates and answers as text; `sdp_bounds.py`: how much an offer may hold.
 * `picture_size.py`: the size of a picture, before it is decoded.
 * `depacketize.py`: what an RTP payload says of its frame.
+* `h264_units.py`: sizes of pictures, and parameter sets that are kept.
+* `simulcast.py`: the layers that a sender offers, and their acceptance.
 * `aiortc_internals.py`: how private names of aiortc are used, and those of a connection.
 """

@@ -87,7 +87,7 @@ async def test_bad_offers_are_refused_with_the_reason(tmp_path: Path) -> None:
             400,
             "a=group:BUNDLE names ['7'], a=mid of the media are ['0']",
         ),
-        ({"sdp": strange_codec, "type": "offer"}, 400, "it needs VP8 or H264"),
+        ({"sdp": strange_codec, "type": "offer"}, 406, "this server takes H264 and VP8"),
         (
             {"sdp": video, "type": "offer", "initialParameters": {"noise_scale": -1}},
             400,
