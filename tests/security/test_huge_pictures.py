@@ -1,6 +1,7 @@
 """A few bytes that announce a huge picture are never given to a decoder."""
 
 import asyncio
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from av import Packet
 from slipstream_server.receive.aiortc_receiver import DecoderQueue
+from slipstream_server.receive.decoder import BoundedDecoder, EncodedPicture
 
 from tests.server.calls import Camera, dial
 from tests.server.rtp.test_picture_size import Writer, encoded
@@ -65,7 +67,7 @@ async def test_a_huge_picture_ends_its_call_before_it_is_decoded(
     offer = DecoderQueue.offer
 
     def counted(self: DecoderQueue, task: Any) -> bool:
-        decoded.append(task[1].data)
+        decoded.append(task.data)
         return offer(self, task)
 
     monkeypatch.setattr(DecoderQueue, "offer", counted)
@@ -77,3 +79,19 @@ async def test_a_huge_picture_ends_its_call_before_it_is_decoded(
         assert reason in await end_reason(server, bad)
         assert frame not in decoded
         await good.until_more_frames(8)
+
+
+@pytest.mark.parametrize("codec", ["H264", "VP8"])
+def test_a_decoder_has_few_threads(codec: str) -> None:
+    """whatever the machine has: each call has a decoder of its own."""
+    before = threads()
+    decoder = BoundedDecoder()
+    encoded_frame = encoded({"H264": "libx264", "VP8": "libvpx"}[codec], 1280, 720)
+    assert threads() == before, "the encoder has given its threads back"
+    decoder.decode(EncodedPicture(codec=codec, data=encoded_frame, pts=0))
+    assert threads() - before <= 2
+
+
+def threads() -> int:
+    """Of this process, those of libraries too."""
+    return len(os.listdir("/proc/self/task"))

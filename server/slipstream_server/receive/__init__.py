@@ -7,6 +7,6 @@
   `loss_feedback.py`: which packets and key frames to request.
 * `transport_feedback.py`: transport-cc reports of arrival times.
 * `capture_time.py`: when a frame was captured, and when its first packet arrived.
-* `picture_limits.py`: how large a picture may be.
+* `decoder.py`: decodes, with few threads; `picture_limits.py`: how large a picture may be.
 * `camera.py`: decoded pictures scaled to the engine's size.
 """

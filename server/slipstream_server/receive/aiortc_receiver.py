@@ -9,7 +9,9 @@ Private names, on the receiver before it is started:
 * `__nack_generator`: set to None, as our jitter buffer requests what is lost, more than once.
 * `__remote_bitrate_estimator`: set to None where transport-cc is used; a browser obeys both, and
   the estimate is the slower one.
-* `__decoder_queue`, `_track._queue`: replaced by queues with a bound.
+* `__decoder_queue`, `_track._queue`: replaced by queues with a bound. Whoever takes a frame from
+  the first, which is aiortc's decoder thread, decodes it with our decoder, and gets the end only.
+* `__decoder_error`: set where a frame cannot be decoded, for aiortc to request a key frame.
 * `_handle_rtp_packet`: wrapped, to read the transport-wide number and to send our feedback after.
 * `_handle_rtcp_packet`: wrapped, to read sender reports.
 * `__rtx_ssrc`: added to, since the streams that repeat simulcast's packets stand in no SDP.
@@ -20,11 +22,14 @@ On a packet: `_data`, the payload without its codec's header, is read.
 """
 
 import asyncio
+import logging
 import queue
 import struct
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
+import av
 from aiortc import RTCRtpReceiver
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtp import (
@@ -37,11 +42,14 @@ from aiortc.rtp import (
 )
 from slipstream_protocol.clock import now_ns
 
+from slipstream_server.receive.decoder import BoundedDecoder, EncodedPicture
 from slipstream_server.rtp.aiortc_internals import (
     HandleRtcp,
     get_private,
     replace_private,
 )
+
+logger = logging.getLogger(__name__)
 
 DECODER_FRAMES = 30  # that may wait for the decoder
 TRACK_FRAMES = 4  # that may wait for the reader of the track
@@ -83,8 +91,13 @@ class AiortcReceiver:
         self._codecs: dict[int, Any] = get_private(receiver, "_RTCRtpReceiver__codecs")
         self._repairs: dict[int, int] = get_private(receiver, "_RTCRtpReceiver__rtx_ssrc")
         self._ssrc_of_layer: dict[str, int] = {}
-        self.decoder_queue = DecoderQueue()
+        self.decoder_queue = DecoderQueue(work=self._decode_in_thread)
         self.track_queue = TrackQueue()
+        self._decoder = BoundedDecoder()
+        self._decoder_error: threading.Event = get_private(
+            receiver, "_RTCRtpReceiver__decoder_error"
+        )
+        self._loop = asyncio.get_running_loop()
         for name in ("_send_rtcp_nack", "_send_rtcp_pli", "_RTCRtpReceiver__rtcp_ssrc"):
             get_private(receiver, name)
         replace_private(receiver, "_RTCRtpReceiver__jitter_buffer", self)
@@ -112,7 +125,21 @@ class AiortcReceiver:
 
     def decode(self, payload_type: int, data: bytes, pts: int) -> bool:
         """Pass a frame to the decoder; False if its queue was full and had to be dropped."""
-        return self.decoder_queue.offer((self._codecs[payload_type], _DecoderTask(data, pts)))
+        return self.decoder_queue.offer(
+            EncodedPicture(codec=self.codec_name(payload_type), data=data, pts=pts)
+        )
+
+    def _decode_in_thread(self, encoded: EncodedPicture) -> None:
+        """Decode a frame. One that cannot be is left out, the decoder keeps its state: the next key
+        frame mends the picture."""
+        try:
+            pictures = self._decoder.decode(encoded)
+        except av.FFmpegError as error:
+            logger.info("a %s frame cannot be decoded: %s", encoded.codec, error)
+            self._decoder_error.set()
+            return
+        for picture in pictures:
+            asyncio.run_coroutine_threadsafe(self.track_queue.put(picture), self._loop)
 
     async def send_nack(self, ssrc: int, sequences: tuple[int, ...]) -> None:
         """Request packets again."""
@@ -162,14 +189,6 @@ class AiortcReceiver:
             self._repairs[packet.ssrc] = repaired
 
 
-class _DecoderTask:
-    """What aiortc's decoders read of a frame."""
-
-    def __init__(self, data: bytes, timestamp: int) -> None:
-        self.data = data
-        self.timestamp = timestamp
-
-
 class DecoderQueue(queue.Queue[Any]):
     """Encoded frames for the decoder's thread, in the place of aiortc's `__decoder_queue`.
 
@@ -179,10 +198,14 @@ class DecoderQueue(queue.Queue[Any]):
 
     Args:
         max_frames: that may wait.
+        work: called with each frame by the thread that gets it, which then gets the end only.
     """
 
-    def __init__(self, max_frames: int = DECODER_FRAMES) -> None:
+    def __init__(
+        self, max_frames: int = DECODER_FRAMES, *, work: Callable[[Any], None] | None = None
+    ) -> None:
         super().__init__()
+        self._work = work
         self.dropped = 0
         self._max_frames = max_frames
 
@@ -199,6 +222,13 @@ class DecoderQueue(queue.Queue[Any]):
         if item is None:
             self._drop_all()
         super().put(item, block, timeout)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        while True:
+            item = super().get(block, timeout)
+            if item is None or self._work is None:
+                return item
+            self._work(item)
 
     def _drop_all(self) -> None:
         with self.mutex:

@@ -5,7 +5,7 @@ from slipstream_protocol.frames import Geometry
 from slipstream_server.errors import CameraRefused
 from slipstream_server.rtp.picture_size import PictureSize
 
-_MAX_PIXELS = 4096 * 2304
+MAX_PIXELS = 4096 * 2304
 _MAX_SIDE_PX = 16384
 # what a decoder keeps: the pictures of H.264 level 5.1 (table A-1, MaxDpbMbs of 256 pixels each)
 _MAX_KEPT_PIXELS = 184_320 * 256
@@ -47,8 +47,8 @@ def check_size(width_px: int, height_px: int, geometry: Geometry) -> None:
 
 def _check_area(width_px: int, height_px: int) -> None:
     is_side_right = 0 < width_px <= _MAX_SIDE_PX and 0 < height_px <= _MAX_SIDE_PX
-    if not is_side_right or width_px * height_px > _MAX_PIXELS:
+    if not is_side_right or width_px * height_px > MAX_PIXELS:
         raise CameraRefused(
-            f"the camera's picture is {width_px}x{height_px}, it must have up to {_MAX_PIXELS} "
+            f"the camera's picture is {width_px}x{height_px}, it must have up to {MAX_PIXELS} "
             "pixels; choose another size"
         )
