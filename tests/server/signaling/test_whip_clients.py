@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -180,6 +181,49 @@ async def test_libwebrtc_publishes_and_watches(tmp_path: Path, libwebrtc: Path) 
         luma = pictures.reshape(-1, PICTURE_BYTES)[:, : 640 * 480].reshape(-1, 480, 640)
         numbers = {read(picture) for picture in luma} - {None}
         assert len(numbers) > 10
+        await poll(lambda: server.sessions.streams() == [])
+
+
+SYSTEM_PYTHON = Path("/usr/bin/python3")
+GSTREAMER_NEEDS = """
+import gi
+for name in ("Gst", "GstSdp", "GstWebRTC"):
+    gi.require_version(name, "1.0")
+from gi.repository import Gst
+Gst.init(None)
+for name in ("webrtcbin", "nicesrc", "x264enc", "rtph264pay", "h264parse"):
+    assert Gst.ElementFactory.find(name), f"GStreamer has no {name}"
+"""
+
+
+@pytest.fixture(scope="module")
+def gstreamer() -> tuple[Path, Path]:
+    """Debian's webrtcbin: the interpreter that has it, and the script."""
+    try:
+        subprocess.run(
+            [SYSTEM_PYTHON, "-c", GSTREAMER_NEEDS], check=True, capture_output=True, timeout=STOP_S
+        )
+    except (OSError, subprocess.SubprocessError):
+        pytest.skip(
+            "GStreamer's webrtcbin is not here; apt-get install python3-gst-1.0 "
+            "gir1.2-gst-plugins-bad-1.0 gstreamer1.0-nice gstreamer1.0-plugins-{base,good,bad,ugly}"
+        )
+    return SYSTEM_PYTHON, Path(__file__).parents[1] / "gstreamer_peer.py"
+
+
+async def test_gstreamer_publishes_and_watches(
+    tmp_path: Path, gstreamer: tuple[Path, Path]
+) -> None:
+    """what one webrtcbin sends another is shown; the end of the first is the stream's."""
+    shown, page = tmp_path / "shown", tmp_path / "page"
+    shown.touch()
+    page.mkdir()
+    async with serving(page) as server:
+        whip, whep = (str(server.client.make_url(path)) for path in ("/whip/gst", "/whep/gst"))
+        async with program(*gstreamer, "publish", whip):
+            await until_live(server)
+            async with program(*gstreamer, "view", whep, shown):
+                await poll(lambda: shown.stat().st_size > 20, deadline_s=START_S)
         await poll(lambda: server.sessions.streams() == [])
 
 
