@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from av import Packet
 from slipstream_server.receive.aiortc_receiver import DecoderQueue
-from slipstream_server.receive.decoder import BoundedDecoder, EncodedPicture
+from slipstream_server.receive.decoder import BoundedDecoder, DecoderTask
 
 from tests.server.calls import Camera, dial
 from tests.server.rtp.test_picture_size import Writer, encoded
@@ -88,7 +88,7 @@ def test_a_decoder_has_few_threads(codec: str) -> None:
     decoder = BoundedDecoder()
     encoded_frame = encoded({"H264": "libx264", "VP8": "libvpx"}[codec], 1280, 720)
     assert threads() == before, "the encoder has given its threads back"
-    decoder.decode(EncodedPicture(codec=codec, data=encoded_frame, pts=0))
+    decoder.decode(DecoderTask(codec=codec, data=encoded_frame, pts=0))
     assert threads() - before <= 2
 
 

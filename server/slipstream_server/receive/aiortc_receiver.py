@@ -42,7 +42,7 @@ from aiortc.rtp import (
 )
 from slipstream_protocol.clock import now_ns
 
-from slipstream_server.receive.decoder import BoundedDecoder, EncodedPicture
+from slipstream_server.receive.decoder import BoundedDecoder, DecoderTask
 from slipstream_server.rtp.aiortc_internals import (
     HandleRtcp,
     get_private,
@@ -126,10 +126,10 @@ class AiortcReceiver:
     def decode(self, payload_type: int, data: bytes, pts: int) -> bool:
         """Pass a frame to the decoder; False if its queue was full and had to be dropped."""
         return self.decoder_queue.offer(
-            EncodedPicture(codec=self.codec_name(payload_type), data=data, pts=pts)
+            DecoderTask(codec=self.codec_name(payload_type), data=data, pts=pts)
         )
 
-    def _decode_in_thread(self, encoded: EncodedPicture) -> None:
+    def _decode_in_thread(self, encoded: DecoderTask) -> None:
         """Decode a frame. One that cannot be is left out, the decoder keeps its state: the next key
         frame mends the picture."""
         try:

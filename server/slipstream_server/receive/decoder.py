@@ -15,7 +15,7 @@ _CODECS = {"H264": "h264", "VP8": "libvpx"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EncodedPicture:
+class DecoderTask:
     """One frame for the decoder.
 
     Args:
@@ -35,7 +35,7 @@ class BoundedDecoder:
         self._codec = ""
         self._context: VideoCodecContext | None = None
 
-    def decode(self, encoded: EncodedPicture) -> list[VideoFrame]:
+    def decode(self, encoded: DecoderTask) -> list[VideoFrame]:
         """The pictures that a frame completes.
 
         Raises:
