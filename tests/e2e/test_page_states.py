@@ -215,7 +215,9 @@ async def test_a_phone_chooses_by_where_its_cameras_look(
         studio = Studio(await context.new_page())
         await studio.page.add_init_script(_RECORD_WISHES)
         await studio.page.goto(server.url)
-        names = await studio.page.locator("#camera option").all_text_contents()
+        options = studio.page.locator("#camera option")
+        await options.nth(1).wait_for(state="attached")
+        names = await options.all_text_contents()
         assert names[:2] == ["Front camera", "Back camera"]
         await studio.start()
         await studio.page.select_option("#camera", label="Back camera")
