@@ -101,8 +101,12 @@ def files_of(preset: Preset) -> tuple[Artifact, ...]:
     """The files that a real preset needs.
 
     Raises:
-        ValueError: if it names an unknown codec.
+        ValueError: if it names an unknown codec, or no weights are registered for it.
     """
+    if preset.name not in GENERATORS:
+        raise ValueError(
+            f"preset {preset.name} has no weights in weights/registry.py, add it to GENERATORS"
+        )
     codecs = (CODECS[name] for name in CodecSides.named(preset.codec).used)
     return GENERATORS[preset.name], *codecs, UMT5, TOKENIZER
 
