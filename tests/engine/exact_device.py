@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
-from slipstream_engine.scheduling.scheduler import Scheduler
+from slipstream_engine.scheduling.scheduler import MAX_BATCH, PATIENCE_BATCHES, Scheduler
 from slipstream_engine.scheduling.types import (
     Batch,
     ChunkShape,
@@ -21,6 +21,7 @@ from slipstream_engine.scheduling.types import (
 
 MS = 1_000_000
 TINY = ChunkShape(level="tiny", steps=2)
+OTHER = ChunkShape(level="other", steps=1)
 LINES = {
     Stage.ENCODE: LinearLatency(base_ns=0, per_item_ns=10 * MS),
     Stage.DENOISE: LinearLatency(base_ns=30 * MS, per_item_ns=10 * MS),
@@ -143,3 +144,18 @@ def ran(batch: Batch | None) -> list[tuple[int, int, str]]:
 
 def named(item: MicroStep) -> str:
     return f"step{item.step}" if item.stage is Stage.DENOISE else item.stage.value
+
+
+def on_device(
+    *,
+    streams: int = 1,
+    period_ms: float = 1000,
+    max_batch: int = MAX_BATCH,
+    patience: int = PATIENCE_BATCHES,
+) -> CheckedScheduler:
+    """A device with open streams, whose scheduler knows it exactly and is not cautious."""
+    model = exact_model("tiny", "other")
+    scheduler = Scheduler(model, max_batch=max_batch, patience=patience, caution=0)
+    for stream in range(streams):
+        scheduler.open(stream, period_ns=round(period_ms * MS))
+    return CheckedScheduler(scheduler)
