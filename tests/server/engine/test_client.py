@@ -21,7 +21,6 @@ from slipstream_protocol.messages import (
     Failed,
     Message,
     OpenStream,
-    Ready,
     SlotFree,
     SlotRead,
     StageTimes,
@@ -31,13 +30,13 @@ from slipstream_protocol.messages import (
     ToEngine,
     Update,
     UpdateRefused,
-    Vocabulary,
 )
 from slipstream_protocol.parameters import Parameters, Prompt
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.engine.engine_stream import ChunkBack, EngineStream
 from slipstream_server.errors import EngineUnavailable, RequestError, ServerFull
 
+from tests.server.played_engine import ready_message
 from tests.server.serving import poll
 
 SMALL = Geometry(width_px=8, height_px=4, first_chunk_frames=2, chunk_frames=2)
@@ -134,19 +133,7 @@ async def played(
     ours, theirs = open_pair()
     layout = Layout(geometry=geometry, lanes=lanes, in_slots=1, out_slots=2)
     engine_arena = Arena.create(layout)
-    ready = Ready(
-        pipeline="played",
-        preset="none",
-        geometry=geometry,
-        lanes=lanes,
-        in_slots=1,
-        out_slots=2,
-        defaults=Parameters(),
-        step_list=(1000,),
-        noise_scale_range=(0.0, 1.0),
-        vocabulary=Vocabulary(),
-        note="",
-    )
+    ready = ready_message(geometry=geometry, lanes=lanes)
     channel = to_engine(ours)
     with ThreadPoolExecutor(1) as pool:
         server_arena = Arena(os.dup(engine_arena.descriptor), layout)

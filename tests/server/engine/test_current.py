@@ -3,26 +3,13 @@
 import asyncio
 
 import pytest
-from slipstream_protocol.frames import Geometry
-from slipstream_protocol.messages import Ready, Vocabulary
-from slipstream_protocol.parameters import Parameters
 from slipstream_server.engine.current import CurrentEngine, EngineAccess
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.errors import EngineUnavailable
 
-READY = Ready(
-    pipeline="echo",
-    preset="echo",
-    geometry=Geometry(width_px=2, height_px=2, first_chunk_frames=1, chunk_frames=1),
-    lanes=1,
-    in_slots=1,
-    out_slots=1,
-    defaults=Parameters(),
-    step_list=(1,),
-    noise_scale_range=(0.0, 1.0),
-    vocabulary=Vocabulary(),
-    note="",
-)
+from tests.server.played_engine import ready_message
+
+READY = ready_message()
 
 
 class RecordingClient:

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 from slipstream_protocol.channel import engine_end, open_pair
 from slipstream_protocol.clock import NS_PER_S
-from slipstream_protocol.frames import Geometry
-from slipstream_protocol.messages import ChunkIn, Ready, Vocabulary
-from slipstream_protocol.parameters import Parameters
+from slipstream_protocol.messages import ChunkIn, Ready
 from slipstream_server.engine import watched_channel
 from slipstream_server.engine.watched_channel import WatchedChannel
+
+from tests.server.played_engine import ready_message
 
 CHUNK_IN = ChunkIn(lane=0, slot=0, chunk=0, frames=4, captured_ns=0, submitted_ns=0)
 
@@ -37,29 +37,12 @@ class FakeTime:
         await self._yield(0)
 
 
-def ready(*, chunk_ms: float) -> Ready:
-    return Ready(
-        pipeline="played",
-        preset="none",
-        geometry=Geometry(width_px=8, height_px=4, first_chunk_frames=2, chunk_frames=2),
-        lanes=1,
-        in_slots=1,
-        out_slots=2,
-        defaults=Parameters(),
-        step_list=(1000,),
-        noise_scale_range=(0.0, 1.0),
-        vocabulary=Vocabulary(),
-        note="",
-        chunk_ms=chunk_ms,
-    )
-
-
 @asynccontextmanager
 async def serving(*, chunk_ms: float) -> AsyncIterator[WatchedChannel]:
     """The channel to an engine that is ready."""
     ours, theirs = open_pair()
     channel, engine = WatchedChannel(ours), engine_end(theirs)
-    engine.send(ready(chunk_ms=chunk_ms))
+    engine.send(ready_message(chunk_ms=chunk_ms))
     assert isinstance(await channel.receive(), Ready)
     try:
         yield channel

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import I420
-from slipstream_protocol.messages import Applied, Ready, UpdateRefused, Vocabulary
+from slipstream_protocol.messages import Applied, UpdateRefused
 from slipstream_protocol.parameters import Parameters
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.errors import EngineUnavailable
@@ -17,21 +17,10 @@ from slipstream_server.observability.slo_report import SloTargets
 from slipstream_server.streams.chunk_pipe import ChunkPipe, ChunkPipeOwner
 
 from tests.server.observability.test_metrics import samples
+from tests.server.played_engine import ready_message
 from tests.server.stamped import GEOMETRY, captured_frame, ms
 
-READY = Ready(
-    pipeline="p",
-    preset="p",
-    geometry=GEOMETRY,
-    lanes=1,
-    in_slots=1,
-    out_slots=1,
-    defaults=Parameters(),
-    step_list=(1000,),
-    noise_scale_range=(0.0, 1.0),
-    vocabulary=Vocabulary(),
-    note="",
-)
+READY = ready_message(geometry=GEOMETRY, out_slots=1)
 
 
 class TakingEngine:

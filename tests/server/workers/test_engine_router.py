@@ -9,17 +9,14 @@ from typing import cast
 
 from slipstream_protocol.async_channel import AsyncChannel, to_engine
 from slipstream_protocol.channel import open_pair
-from slipstream_protocol.frames import Geometry
 from slipstream_protocol.messages import (
     CloseStream,
     OpenStream,
-    Ready,
     Stop,
     StreamClosed,
     StreamOpened,
     ToEngine,
     ToServer,
-    Vocabulary,
 )
 from slipstream_protocol.parameters import Parameters
 from slipstream_server.errors import Unavailable
@@ -27,22 +24,11 @@ from slipstream_server.workers.engine_router import EngineRouter
 from slipstream_server.workers.pool import Worker
 from slipstream_server.workers.protocol import EngineConnected, EngineDisconnected, WorkerMessage
 
+from tests.server.played_engine import ready_message
 from tests.server.serving import poll
 
 RECEIVE_S = 10.0
-READY = Ready(
-    pipeline="played",
-    preset="none",
-    geometry=Geometry(width_px=8, height_px=4, first_chunk_frames=2, chunk_frames=2),
-    lanes=4,
-    in_slots=1,
-    out_slots=2,
-    defaults=Parameters(),
-    step_list=(1000,),
-    noise_scale_range=(0.0, 1.0),
-    vocabulary=Vocabulary(),
-    note="",
-)
+READY = ready_message(lanes=4)
 
 
 class PlayedWorker:
