@@ -28,6 +28,7 @@ from slipstream_server.http.health import HealthProbes
 from slipstream_server.http.listener import HttpListener, http_places, note_request
 from slipstream_server.http.rate_limit import RateLimit
 from slipstream_server.http.static import page_routes, web_root
+from slipstream_server.ice.public_names import keep_looking_up, look_up
 from slipstream_server.ice.turn_providers import TurnProviders
 from slipstream_server.observability.metrics import CallCounts, Metrics
 from slipstream_server.observability.slo_report import SloTargets
@@ -129,8 +130,16 @@ def add_calls(
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
 
+    async def look_up_public_names(_: web.Application) -> AsyncIterator[None]:
+        public = context.media_addressing.public
+        await look_up(public)
+        again = asyncio.create_task(keep_looking_up(public), name="public names")
+        yield
+        again.cancel()
+        await asyncio.gather(again, return_exceptions=True)
+
     app.on_shutdown.append(end_sessions)
-    app.cleanup_ctx.append(renew_turn_credentials)
+    app.cleanup_ctx.extend([renew_turn_credentials, look_up_public_names])
     return sessions
 
 

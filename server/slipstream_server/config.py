@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from slipstream_server.errors import ConfigError
-from slipstream_server.media_addressing import MediaAddressing, PortRange
+from slipstream_server.media_addressing import MediaAddressing, PortRange, PublicAddresses
 
 ENVIRONMENT_PREFIX = "SLIPSTREAM_"
 _PROVIDER_VARIABLES = (  # as the providers name them
@@ -73,7 +73,9 @@ class ServerConfig:
     )
     smooth: bool = _setting(False, "let browsers buffer against jitter, which adds delay")
     media_ports: str = _setting("", "UDP ports of media, LOW-HIGH; any free ones unless set")
-    public_ip: str = _setting("", "public address of this machine behind a NAT, sent to callers")
+    public_ip: str = _setting(
+        "", "public addresses of this machine behind a NAT, or names of them, with commas between"
+    )
     stun: str = _setting("", "STUN server, stun:host:port; none unless set")
     turn: str = _setting("", "TURN server, turn:host:port[?transport=tcp]; none unless set")
     turn_username: str = _setting("", "fixed user name for the TURN server")
@@ -162,9 +164,14 @@ class ServerConfig:
     def media_addressing(self) -> MediaAddressing:
         """The ports and addresses of calls' media."""
         ports = PortRange.parse(self.media_ports) if self.media_ports else None
-        return MediaAddressing(loopback=self.is_loopback, ports=ports, public_ip=self.public_ip)
+        public = PublicAddresses.parse(self.public_ip)
+        return MediaAddressing(loopback=self.is_loopback, ports=ports, public=public)
 
     def _check_media_addressing(self) -> None:
+        try:
+            PublicAddresses.parse(self.public_ip)
+        except ValueError as error:
+            raise ConfigError(f"public_ip is {error}") from error
         try:
             ports = self.media_addressing.ports
         except ValueError as error:
@@ -174,13 +181,6 @@ class ServerConfig:
                 f"media_ports is {ports}, it must have a port for each of max_streams, which is "
                 f"{self.max_streams}, and one for each viewer"
             )
-        try:
-            if self.public_ip:
-                ipaddress.ip_address(self.public_ip)
-        except ValueError as error:
-            raise ConfigError(
-                f"public_ip is {self.public_ip!r}, it must be an IPv4 or IPv6 address"
-            ) from error
 
     def _check_range(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from aioice import Candidate
+from aioice.candidate import candidate_foundation
 from aioice.ice import StunProtocol
 from aiortc import RTCPeerConnection
 
@@ -22,6 +23,7 @@ from slipstream_server.media_addressing import MediaAddressing
 
 GATHER_S = 0.5  # a STUN or TURN server that needs longer is left out of the answer
 LOOPBACK = "127.0.0.1"
+_LOCAL_PREFERENCE_BITS = 8  # where it begins in a priority (RFC 8445, section 5.1.2.1)
 
 
 def bound_gathering(
@@ -65,16 +67,26 @@ async def _gather(
         gather(component=component, addresses=addresses, timeout=wait_s),
     )
     packet_filter.install()
-    return [_advertised(candidate, media_addressing) for candidate in (*own, *mapped, *others)]
+    return [
+        advertised
+        for candidate in (*own, *mapped, *others)
+        for advertised in _advertised(candidate, media_addressing)
+    ]
 
 
-def _advertised(candidate: Candidate, media_addressing: MediaAddressing) -> Candidate:
-    """A copy with the address that callers get; the socket behind it keeps its own."""
+def _advertised(candidate: Candidate, media_addressing: MediaAddressing) -> Iterator[Candidate]:
+    """A copy for each address that callers get, the later ones with less priority: a caller in the
+    same network is to use the first. The socket behind them keeps its own."""
     if candidate.type != "host":
-        return candidate
-    advertised = copy.copy(candidate)
-    advertised.host = media_addressing.advertised(candidate.host)
-    return advertised
+        yield candidate
+        return
+    for index, host in enumerate(media_addressing.advertised(candidate.host)):
+        advertised = copy.copy(candidate)
+        if index:
+            advertised.host = host
+            advertised.foundation = candidate_foundation("host", "udp", f"{host} {candidate.host}")
+            advertised.priority = candidate.priority - (index << _LOCAL_PREFERENCE_BITS)
+        yield advertised
 
 
 def _connections(pc: RTCPeerConnection) -> Iterator[Any]:

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from slipstream_server.config import ServerConfig
 from slipstream_server.errors import ConfigError, PortsTaken
 from slipstream_server.ice.gathering import bound_gathering
-from slipstream_server.media_addressing import MediaAddressing, PortRange
+from slipstream_server.media_addressing import MediaAddressing, PortRange, PublicAddresses
 
 from tests.server.ports import free_range, occupied
+
+PUBLIC = ("198.51.100.4", "203.0.113.5")
 
 
 @asynccontextmanager
@@ -126,18 +128,21 @@ async def test_media_stay_within_the_ports_and_step_over_those_taken() -> None:
 
 
 @PORTS
-async def test_a_public_address_is_told_for_our_own(ports: int | None) -> None:
-    """with the port of the socket; loopback and the other kind of address stay as they are."""
+async def test_public_addresses_are_told_beside_our_own(ports: int | None) -> None:
+    """with the port of the socket and less priority: callers in the own network use its own."""
     media_addressing = MediaAddressing(
-        loopback=True, public_ip="198.51.100.4", ports=free_range(ports) if ports else None
+        loopback=True,
+        public=PublicAddresses.parse(", ".join(PUBLIC)),
+        ports=free_range(ports) if ports else None,
     )
     async with answering(media_addressing) as candidates:
-        hosts = {host for host, _ in addresses_of(candidates) if ":" not in host}
-        assert hosts <= {"127.0.0.1", "198.51.100.4"}
-    assert media_addressing.advertised("10.0.0.9") == "198.51.100.4"
-    assert media_addressing.advertised("127.0.0.1") == "127.0.0.1"
-    assert media_addressing.advertised("fd00::1") == "fd00::1"
-    assert MediaAddressing().advertised("10.0.0.9") == "10.0.0.9"
+        ipv4 = [line.split() for line in candidates if ":" not in line.split()[4]]
+    public = {(int(field[3]), field[4], field[5]) for field in ipv4 if field[4] in PUBLIC}
+    own = {(int(field[3]), field[4], field[5]) for field in ipv4 if field[4] not in PUBLIC}
+    in_network = {(port, host) for _, host, port in own if host != "127.0.0.1"}
+    assert len(public) == len(in_network) * len(PUBLIC)
+    assert {port for _, _, port in public} == {port for port, _ in in_network}
+    assert not public or max(public)[0] < min(own)[0]
 
 
 @given(st.integers(1024, 65535), st.integers(0, 300), st.integers(0, 400))
@@ -161,8 +166,3 @@ def test_every_port_of_a_range_comes_once(low: int, more: int, first: int) -> No
 def test_a_range_that_cannot_be_is_refused(text: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=f"media_ports is .*{reason}"):
         ServerConfig(media_ports=text)
-
-
-def test_a_public_address_must_be_one() -> None:
-    with pytest.raises(ConfigError, match="public_ip is 'elsewhere', it must be an IPv4 or IPv6"):
-        ServerConfig(public_ip="elsewhere")
