@@ -10,6 +10,10 @@ no lock and nothing is overwritten while it is read. The block has no name: it i
 memory file where the kernel has them (Linux), an unlinked temporary file elsewhere, and exists as
 long as a process holds it. The engine creates it, since it alone knows the sizes, and sends its
 descriptor with `Ready`.
+
+All of it is reserved when it is created. A file that is only given its size gets memory page by
+page as it is written, and where there is none left a write is not an error but a SIGBUS, which ends
+whichever process has written.
 """
 
 import mmap
@@ -20,6 +24,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from slipstream_protocol.frames import I420, Geometry
+
+_MIB = 1 << 20
+
+
+class ArenaRefused(Exception):
+    """There is not enough shared memory for the arena."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +90,23 @@ class Arena:
 
         Args:
             anonymous: use the kernel's anonymous memory files; else an unlinked temporary file.
+
+        Raises:
+            ArenaRefused: if there is not so much memory, or none may be had.
         """
-        if anonymous:
-            descriptor = os.memfd_create("slipstream-arena")
-        else:
-            with tempfile.TemporaryFile() as file:
-                descriptor = os.dup(file.fileno())
-        os.ftruncate(descriptor, layout.total_bytes)
-        return cls(descriptor, layout)
+        descriptor = -1
+        try:
+            if anonymous:
+                descriptor = os.memfd_create("slipstream-arena")
+            else:
+                with tempfile.TemporaryFile() as file:
+                    descriptor = os.dup(file.fileno())
+            _reserve(descriptor, layout.total_bytes)
+            return cls(descriptor, layout)
+        except OSError as error:
+            if descriptor >= 0:
+                os.close(descriptor)
+            raise ArenaRefused(_refusal(layout, error, anonymous=anonymous)) from error
 
     def input(self, lane: int, slot: int) -> I420:
         """Input slot `slot` of a lane, `[slot_frames, H * 3 // 2, W]`, in the shared memory."""
@@ -109,6 +128,28 @@ class Arena:
             raise IndexError(f"slot is {slot}, a lane has {slots} in this direction")
         view: I420 = self._pixels_LSTHW[lane, first + slot]
         return view
+
+
+def _reserve(descriptor: int, size_bytes: int) -> None:
+    """Give an empty file its size, and the memory for all of it. Raises OSError."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size_bytes)
+        return
+    zeros = bytes(_MIB)
+    left_bytes = size_bytes
+    while left_bytes:
+        left_bytes -= os.write(descriptor, zeros[:left_bytes])
+
+
+def _refusal(layout: Layout, error: OSError, *, anonymous: bool) -> str:
+    kind = "anonymous memory (memfd)" if anonymous else f"a file in {tempfile.gettempdir()}"
+    size = f"{layout.geometry.width_px}x{layout.geometry.height_px}"
+    return (
+        f"{layout.lanes} streams of {size} need {layout.total_bytes / _MIB:.1f} MiB of shared "
+        f"memory, all of it when the engine starts, and {kind} does not give it: {error.strerror}; "
+        "free memory, raise the limit of the container, or serve fewer or smaller streams "
+        "(--max-streams, --size)"
+    )
 
 
 class Slots:

@@ -1,10 +1,13 @@
 """The arena: fixed slots with one owner at a time, on both kinds of memory."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from slipstream_protocol.arena import Arena, Layout, Slots
+from slipstream_protocol.arena import Arena, ArenaRefused, Layout, Slots
 from slipstream_protocol.frames import Geometry
 
 LAYOUT = Layout(
@@ -37,6 +40,75 @@ def test_two_mappings_are_one_memory(anonymous: bool) -> None:
     arena.close()
     assert np.all(attached.output(1, 1) == 77)
     attached.close()
+
+
+@pytest.mark.parametrize("anonymous", [True, False])
+def test_all_of_it_is_reserved_at_once(anonymous: bool) -> None:
+    """no write can run out of memory later: that would be a SIGBUS."""
+    layout = Layout(geometry=LAYOUT.geometry, lanes=64, in_slots=8, out_slots=8)
+    arena = Arena.create(layout, anonymous=anonymous)
+    assert os.fstat(arena.descriptor).st_blocks * 512 >= layout.total_bytes
+    arena.close()
+
+
+FULL = """
+import os, resource, sys
+from slipstream_protocol.arena import Arena, ArenaRefused, Layout
+from slipstream_protocol.frames import Geometry
+size = Geometry(width_px=640, height_px=480, first_chunk_frames=5, chunk_frames=4)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+before = set(os.listdir("/proc/self/fd"))
+for anonymous in (True, False):
+    layout = Layout(geometry=size, lanes=3, in_slots=1, out_slots=2)
+    try:
+        Arena.create(layout, anonymous=anonymous)
+    except ArenaRefused as error:
+        print(error)
+assert set(os.listdir("/proc/self/fd")) == before
+"""
+
+
+def test_memory_that_is_not_to_be_had_is_refused() -> None:
+    """with how much is needed, why it is not there, and what to do; no descriptor is left over."""
+    ran = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    anonymous, file = ran.stdout.splitlines()
+    for line in (anonymous, file):
+        assert line.startswith("3 streams of 640x480 need 19.8 MiB of shared memory")
+        assert "File too large" in line and "--max-streams" in line
+    assert "memfd" in anonymous and "a file in" in file
+
+
+@pytest.fixture
+def full_folder(tmp_path: Path) -> Path:
+    """A file system of 1 MiB, mounted for the programs of `in_full_folder` only."""
+    tried = subprocess.run(
+        ["unshare", "-Urm", "mount", "-t", "tmpfs", "none", str(tmp_path)], check=False
+    )
+    if tried.returncode:
+        pytest.skip("this machine lets nobody mount a file system of one's own")
+    return tmp_path
+
+
+def test_a_full_file_system_is_refused_at_the_start(full_folder: Path) -> None:
+    """in words, where it was a SIGBUS at some later write."""
+    write = (
+        "import os; from slipstream_protocol.arena import *; "
+        "from slipstream_protocol.frames import Geometry; "
+        "size = Geometry(width_px=640, height_px=480, first_chunk_frames=5, chunk_frames=4); "
+        "arena = Arena.create("
+        "Layout(geometry=size, lanes=1, in_slots=1, out_slots=2), anonymous=False); "
+        "arena.output(0, 1)[:] = 1"
+    )
+    mount = f"mount -t tmpfs -o size=1m none {full_folder} && exec "
+    ran = subprocess.run(
+        ["unshare", "-Urm", "sh", "-c", mount + '"$@"', "sh", sys.executable, "-c", write],
+        env={**os.environ, "TMPDIR": str(full_folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "No space left on device" in ran.stderr and ArenaRefused.__name__ in ran.stderr
 
 
 def test_too_little_memory_is_refused() -> None:

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from slipstream_protocol.arena import Arena, Layout
+from slipstream_protocol.arena import Arena, ArenaRefused, Layout
 from slipstream_protocol.frames import Geometry
 
 from slipstream_server.config import ServerConfig
@@ -69,9 +69,9 @@ async def check_shared_memory(config: ServerConfig) -> Finding:
     kind = "anonymous memory (memfd)" if hasattr(os, "memfd_create") else "an unlinked file"
     try:
         arena = Arena.create(layout)
-    except OSError as error:
+    except ArenaRefused as error:
         return fail(
-            f"{layout.total_bytes // _MIB} MiB of {kind} cannot be reserved: {error.strerror}",
+            str(error),
             "raise the memory limit, or allow memfd_create in the container's seccomp profile",
         )
     slot_THW = arena.input(0, 0)
