@@ -1,7 +1,7 @@
 """The command `slipstream`: `serve`, the default, and `doctor`.
 
-os.environ is read nowhere else. Each command's modules are imported only when it is run: `doctor`
-must work where a package that `serve` needs is broken.
+Settings are read from os.environ nowhere else. Each command's modules are imported only when it is
+run: `doctor` must work where a package that `serve` needs is broken.
 """
 
 import os

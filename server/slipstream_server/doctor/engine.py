@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.app import running_engine
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor.finding import Finding, fail, ok, warn
+from slipstream_server.engine.child_environment import child_environment
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.engine.engine_stream import ChunkBack
 from slipstream_server.engine.supervisor import Supervisor
@@ -46,6 +48,7 @@ async def inspect_engine(config: ServerConfig) -> Inspection:
             command += [f"--{name}", str(value)]
     process = await asyncio.create_subprocess_exec(
         *command,
+        env=child_environment(os.environ),
         stdin=subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from slipstream_protocol.framing import ChannelError
 from slipstream_protocol.messages import Failed, Loading, Ready, ToServer
 
 from slipstream_server.config import ServerConfig
+from slipstream_server.engine.child_environment import child_environment
 from slipstream_server.engine.child_process import (
     RestartingChild,
     background,
@@ -161,6 +163,7 @@ class Supervisor(EngineAccess[ClientT]):
             *self._command,
             *("--channel-fd", str(theirs.fileno())),
             pass_fds=(theirs.fileno(),),
+            env=child_environment(os.environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

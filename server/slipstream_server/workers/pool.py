@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from slipstream_protocol.channel import ChannelClosed, open_pair
 from slipstream_protocol.framing import ChannelError
 
 from slipstream_server.config import ServerConfig
+from slipstream_server.engine.child_environment import child_environment
 from slipstream_server.engine.child_process import (
     RestartingChild,
     background,
@@ -228,6 +230,7 @@ class Worker:
             *(sys.executable, "-m", "slipstream_server", "worker"),
             *("--channel-fd", str(theirs.fileno())),
             pass_fds=(theirs.fileno(),),
+            env=child_environment(os.environ),
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl-C in the terminal is the front's to handle
         )
