@@ -14,7 +14,7 @@ import torch
 from prometheus_client.parser import text_string_to_metric_families
 from slipstream_engine.bench import report as engine_bench
 from slipstream_engine.weights.embedded import TEXT_FILE, WEIGHTS, load_text
-from slipstream_server.config import ServerConfig
+from slipstream_server.config import ServerConfig, secret_settings
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.observability.exposition import DEPRECATED_METRICS
 from slipstream_server.observability.metrics import CallCounts, Metrics
@@ -33,7 +33,9 @@ def settings() -> str:
     rows = ["| setting | default | what it is |", "|---|---|---|"]
     for setting in fields(ServerConfig):
         default = "" if setting.default in ("", None) else f"`{setting.default}`"
-        rows.append(f"| `{setting.name}` | {default} | {setting.metadata['help']} |")
+        is_secret = setting.name in secret_settings()
+        file = f"; or `{setting.name}_file`, which holds it" if is_secret else ""
+        rows.append(f"| `{setting.name}` | {default} | {setting.metadata['help']}{file} |")
     return "\n".join(rows)
 
 

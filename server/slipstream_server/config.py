@@ -3,7 +3,7 @@
 import argparse
 import ipaddress
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -12,20 +12,26 @@ import msgspec
 
 from slipstream_server.errors import ConfigError
 from slipstream_server.media_addressing import MediaAddressing, PortRange, PublicAddresses
+from slipstream_server.secret_file import FILE_SUFFIX, with_secrets_read
 
 ENVIRONMENT_PREFIX = "SLIPSTREAM_"
-_PROVIDER_VARIABLES = (  # as the providers name them
-    "CLOUDFLARE_TURN_KEY_ID",
-    "CLOUDFLARE_TURN_API_TOKEN",
-    "TWILIO_ACCOUNT_SID",
-    "TWILIO_AUTH_TOKEN",
+_PROVIDER_SETTINGS = (  # in the environment also as the providers name them
+    "cloudflare_turn_key_id",
+    "cloudflare_turn_api_token",
+    "twilio_account_sid",
+    "twilio_auth_token",
 )
 _VIDEO_ENCODERS = ("x264", "auto")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
-def _setting(default: Any, help_text: str) -> Any:
-    return field(default=default, metadata={"help": help_text})
+def _setting(default: Any, help_text: str, *, is_secret: bool = False) -> Any:
+    return field(default=default, metadata={"help": help_text, "is_secret": is_secret})
+
+
+def _secret(help_text: str) -> Any:
+    """A setting that is never shown, and may be read from a file."""
+    return _setting("", help_text, is_secret=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +47,7 @@ class ServerConfig:
     tls: str = _setting("", "self-signed: serve https with a certificate made at the first start")
     tls_cert: str = _setting("", "PEM file of your own certificate chain; serves https")
     tls_key: str = _setting("", "PEM file of its private key")
-    token: str = _setting("", "secret that callers must send, as ?token= or as a Bearer token")
+    token: str = _secret("secret that callers must send, as ?token= or as a Bearer token")
     pipeline: str = _setting("diffusion", "what the engine runs: diffusion or echo")
     preset: str = _setting("tiny", "model of the pipeline")
     size: str = _setting(
@@ -79,20 +85,18 @@ class ServerConfig:
     stun: str = _setting("", "STUN server, stun:host:port; none unless set")
     turn: str = _setting("", "TURN server, turn:host:port[?transport=tcp]; none unless set")
     turn_username: str = _setting("", "fixed user name for the TURN server")
-    turn_credential: str = _setting("", "fixed password for the TURN server")
-    turn_secret: str = _setting(
-        "", "coturn's static-auth-secret; each session gets its own credentials"
-    )
+    turn_credential: str = _secret("fixed password for the TURN server")
+    turn_secret: str = _secret("coturn's static-auth-secret; each session gets its own credentials")
     cloudflare_turn_key_id: str = _setting(
         "", "key id of Cloudflare's TURN; also read from CLOUDFLARE_TURN_KEY_ID"
     )
-    cloudflare_turn_api_token: str = _setting(
-        "", "its API token; also read from CLOUDFLARE_TURN_API_TOKEN"
+    cloudflare_turn_api_token: str = _secret(
+        "its API token; also read from CLOUDFLARE_TURN_API_TOKEN"
     )
     twilio_account_sid: str = _setting(
         "", "account SID of Twilio's TURN; also read from TWILIO_ACCOUNT_SID"
     )
-    twilio_auth_token: str = _setting("", "its auth token; also read from TWILIO_AUTH_TOKEN")
+    twilio_auth_token: str = _secret("its auth token; also read from TWILIO_AUTH_TOKEN")
     ttff_ms_target: float = _setting(
         1000.0, "target: from offer to first generated frame sent, in ms"
     )
@@ -133,6 +137,12 @@ class ServerConfig:
                 f"host is {self.host!r}, which others can reach: set a token of at least 16 "
                 "characters (--token, or SLIPSTREAM_TOKEN), or listen on 127.0.0.1"
             )
+
+    def __repr__(self) -> str:
+        values = {name: getattr(self, name) for name in _types()}
+        for name in secret_settings():
+            values[name] = "***" if values[name] else ""
+        return f"ServerConfig({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
     @property
     def is_loopback(self) -> bool:
@@ -203,6 +213,11 @@ class ServerConfig:
             raise ConfigError(f"{name} is {value!r}, it must begin with {' or '.join(schemes)}")
 
 
+def secret_settings() -> tuple[str, ...]:
+    """The settings that are never shown, and may be read from files."""
+    return tuple(setting.name for setting in fields(ServerConfig) if setting.metadata["is_secret"])
+
+
 def read_config(argv: Sequence[str], environment: Mapping[str, str]) -> ServerConfig:
     """The settings in force.
 
@@ -220,18 +235,14 @@ def read_config(argv: Sequence[str], environment: Mapping[str, str]) -> ServerCo
     values: dict[str, Any] = {}
     if path:
         values |= _from_file(Path(path))
-    values |= {
-        variable.lower(): environment[variable]
-        for variable in _PROVIDER_VARIABLES
-        if variable in environment
-    }
-    values |= _from_texts(
-        {
-            name: (environment[variable], variable)
-            for name in _types()
-            if (variable := ENVIRONMENT_PREFIX + name.upper()) in environment
-        }
-    )
+    for prefix, names in (("", _PROVIDER_SETTINGS), (ENVIRONMENT_PREFIX, tuple(_types()))):
+        values |= _from_texts(
+            {
+                name: (environment[variable], variable)
+                for name in (*names, *_file_settings(names))
+                if (variable := prefix + name.upper()) in environment
+            }
+        )
     values |= _from_texts({name: (text, _flag(name)) for name, text in flags.items()})
     return ServerConfig(**values)
 
@@ -239,6 +250,11 @@ def read_config(argv: Sequence[str], environment: Mapping[str, str]) -> ServerCo
 def _types() -> dict[str, Any]:
     hints = get_type_hints(ServerConfig)
     return {setting.name: hints[setting.name] for setting in fields(ServerConfig)}
+
+
+def _file_settings(names: Iterable[str]) -> list[str]:
+    """What the files of those settings that are secret are named by."""
+    return [name + FILE_SUFFIX for name in names if name in secret_settings()]
 
 
 def _flag(name: str) -> str:
@@ -260,13 +276,24 @@ def _parser() -> argparse.ArgumentParser:
             metavar=setting.name.rsplit("_", 1)[-1].upper(),
             help=f"{setting.metadata['help']} (default: {setting.default!r})".replace("%", "%%"),
         )
+    for name in secret_settings():
+        parser.add_argument(
+            _flag(name + FILE_SUFFIX), metavar="FILE", help=f"file that holds {_flag(name)}"
+        )
     return parser
 
 
 def _from_texts(texts: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    return {
-        name: _convert(name, text, source, strict=False) for name, (text, source) in texts.items()
-    }
+    return _with_secrets_read(
+        {name: _convert(name, text, source, strict=False) for name, (text, source) in texts.items()}
+    )
+
+
+def _with_secrets_read(values: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return with_secrets_read(values, secret_settings())
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -276,20 +303,24 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise ConfigError(f"config file {path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError(f"config file {path} is not TOML: {error}") from error
-    unknown = sorted(set(content) - set(_types()))
+    known = [*_types(), *_file_settings(_types())]
+    unknown = sorted(set(content) - set(known))
     if unknown:
         raise ConfigError(
             f"config file {path} has unknown keys {', '.join(unknown)}; "
-            f"known are {', '.join(_types())}"
+            f"known are {', '.join(known)}"
         )
-    return {name: _convert(name, value, str(path), strict=True) for name, value in content.items()}
+    return _with_secrets_read(
+        {name: _convert(name, value, str(path), strict=True) for name, value in content.items()}
+    )
 
 
 def _convert(name: str, value: Any, source: str, *, strict: bool) -> Any:
-    kind = _types()[name]
+    kind = _types().get(name, str)  # paths of secrets' files are text
     try:
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
+        shown = "of another type" if name in secret_settings() else repr(value)
         raise ConfigError(
-            f"{name} is {value!r} (from {source}), it must be {kind.__name__}"
+            f"{name} is {shown} (from {source}), it must be {kind.__name__}"
         ) from error

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from slipstream_server.config import ServerConfig, read_config
+from slipstream_server.config import ServerConfig, read_config, secret_settings
 from slipstream_server.errors import ConfigError
 
 
@@ -81,3 +81,87 @@ def test_this_machine_alone_needs_no_token(host: str) -> None:
 
 def test_others_may_be_let_in_with_a_token() -> None:
     assert not ServerConfig(host="0.0.0.0", token="0123456789abcdef").is_loopback
+
+
+SECRET = "known-to-nobody-else"
+PAIRS = ("cloudflare_turn_key_id", "twilio_account_sid")
+
+
+@pytest.mark.parametrize("name", secret_settings())
+def test_a_secret_is_read_from_a_file_that_any_source_names(name: str, tmp_path: Path) -> None:
+    """flag, environment and TOML; the line break is not part of it; a nearer source still wins."""
+    held, toml = tmp_path / "held", tmp_path / "s.toml"
+    held.write_text(SECRET + "\n")
+    toml.write_text(f'{name}_file = "{held}"\n')
+    pair = {
+        "cloudflare_turn_api_token": {"SLIPSTREAM_CLOUDFLARE_TURN_KEY_ID": "id"},
+        "twilio_auth_token": {"SLIPSTREAM_TWILIO_ACCOUNT_SID": "id"},
+    }.get(name, {})
+    variable, flag = f"SLIPSTREAM_{name.upper()}", f"--{name.replace('_', '-')}"
+    for argv, environment in (
+        ([f"{flag}-file", str(held)], {}),
+        ([], {f"{variable}_FILE": str(held)}),
+        (["--config", str(toml)], {}),
+        ([f"{flag}-file", str(held)], {variable: "farther"}),
+        ([], {f"{variable}_FILE": str(held), variable: ""}),
+    ):
+        assert getattr(read_config(argv, environment | pair), name) == SECRET
+    assert getattr(read_config([flag, "x" * 16], {f"{variable}_FILE": str(held)} | pair), name) != (
+        SECRET
+    )
+
+
+def test_the_providers_own_names_have_files_too(tmp_path: Path) -> None:
+    (tmp_path / "held").write_text(SECRET)
+    environment = {
+        "TWILIO_ACCOUNT_SID": "id",
+        "TWILIO_AUTH_TOKEN_FILE": str(tmp_path / "held"),
+    }
+    assert read_config([], environment).twilio_auth_token == SECRET
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "which cannot be read: No such file"),
+        (b"", "which is empty"),
+        (b"\n", "which is empty"),
+        (SECRET.encode() + b"\nand more", "which has several lines"),
+        (SECRET.encode() + b"\x00", "which has several lines or control characters"),
+        (SECRET.encode() + b"\xff", "which is not UTF-8"),
+        (SECRET.encode() * 1000, "which has more than 4096 bytes"),
+    ],
+)
+def test_a_file_that_holds_no_secret_is_explained_and_not_shown(
+    content: bytes | None, reason: str, tmp_path: Path
+) -> None:
+    held = tmp_path / "held"
+    if content is not None:
+        held.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        read_config(["--token-file", str(held)], {})
+    assert f"token_file is '{held}', {reason}" in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_secret_is_given_one_way(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="token and token_file are both set, leave one of them"):
+        read_config(["--token", SECRET, "--token-file", "x"], {})
+
+
+def test_secrets_are_shown_by_nothing(tmp_path: Path) -> None:
+    """neither the settings' own text nor the error for a value of another type."""
+    config = read_config(
+        [],
+        {f"SLIPSTREAM_{name.upper()}": SECRET for name in secret_settings()}
+        | {f"SLIPSTREAM_{name.upper()}": "id" for name in PAIRS},
+    )
+    for text in (repr(config), str(config), f"{config}", repr([config])):
+        assert SECRET not in text
+        assert "token='***'" in text and "port=8080" in text
+    assert "token=''" in repr(ServerConfig())
+    for name in secret_settings():
+        (tmp_path / "s.toml").write_text(f"{name} = 1234567890\n")
+        with pytest.raises(ConfigError, match=f"{name} is of another type") as caught:
+            read_config(["--config", str(tmp_path / "s.toml")], {})
+        assert "1234567890" not in str(caught.value)
