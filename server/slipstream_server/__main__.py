@@ -16,10 +16,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         from slipstream_server.doctor.command import doctor
 
         return doctor(rest, os.environ)
-    if command == "worker":
-        from slipstream_server.workers.worker import worker_command
-
-        return worker_command(rest)
     from slipstream_server.serve import serve_command
 
     return serve_command(rest if command == "serve" else arguments, os.environ)

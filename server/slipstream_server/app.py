@@ -11,15 +11,13 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from aiohttp import web
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.control.events import SERVER_STOPS
-from slipstream_server.engine.client import EngineClient
-from slipstream_server.engine.supervisor import Supervisor, attach_client, engine_command
+from slipstream_server.engine.supervisor import Supervisor, engine_command
 from slipstream_server.errors import PortBusy
 from slipstream_server.http.access import Guard
 from slipstream_server.http.bodies import BODY_MAX_BYTES, HTTP_OPTIONS, read_body
@@ -45,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 SESSIONS = web.AppKey("sessions", SessionRegistry)
 _BACKLOG = 128
-LAST_REQUESTS_S = 2.0  # how long requests may still take once the server stops
+_LAST_REQUESTS_S = 2.0  # how long requests may still take once the server stops
 
 
 def version() -> str:
@@ -69,7 +67,7 @@ def make_app(
         client_max_size=BODY_MAX_BYTES,
         middlewares=[note_request, *guard.middlewares(errors_as_json, rate_limit.limit), read_body],
     )
-    sessions = add_calls(app, config, engine, pool)
+    sessions = _add_calls(app, config, engine, pool)
 
     async def count() -> CallCounts:
         return sessions.count()
@@ -82,19 +80,10 @@ def make_app(
     return app
 
 
-def add_calls(
-    app: web.Application,
-    config: ServerConfig,
-    engine: EngineProvider,
-    pool: Executor,
-    *,
-    id_prefix: str = "",
+def _add_calls(
+    app: web.Application, config: ServerConfig, engine: EngineProvider, pool: Executor
 ) -> SessionRegistry:
-    """Sessions of this process and the routes to them; the application's shutdown ends them.
-
-    Args:
-        id_prefix: what their ids begin with.
-    """
+    """The sessions and the routes to them; the application's shutdown ends them."""
     metrics = Metrics()
     targets = SloTargets(
         ttff_ms=config.ttff_ms_target,
@@ -115,7 +104,7 @@ def add_calls(
     )
     turn_providers = TurnProviders.from_config(config)
     app[SESSIONS] = sessions = SessionRegistry(
-        config, engine, context, turn_providers=turn_providers, id_prefix=id_prefix
+        config, engine, context, turn_providers=turn_providers
     )
     signaling = WebRtcApi(sessions, engine, metrics)
     for routes in (signaling, WhipApi(sessions, metrics), StreamsApi(sessions)):
@@ -143,12 +132,8 @@ def add_calls(
     return sessions
 
 
-AppFactory = Callable[[ServerConfig, Path], AbstractAsyncContextManager[web.Application]]
-
-
 async def serve(
     config: ServerConfig,
-    app_factory: AppFactory,
     *,
     tls: ssl.SSLContext | None,
     stop: asyncio.Event,
@@ -157,8 +142,6 @@ async def serve(
     """Serve until `stop`: bind the port, start the engine, then accept requests.
 
     Args:
-        app_factory: makes the application from the settings and the folder of the page's files, and
-            runs what it needs.
         tls: with it HTTPS is served.
         started: called with the port, once the server listens.
 
@@ -168,11 +151,11 @@ async def serve(
     """
     listener = bind(config.host, config.port)
     with contextlib.closing(listener):
-        async with app_factory(config, web_root()) as app:
+        async with _running_app(config, web_root()) as app:
             calls = config.max_streams + config.max_viewers
             table = ConnectionTable(http_places(calls))
             runner = web.AppRunner(
-                app, access_log=None, shutdown_timeout=LAST_REQUESTS_S, **HTTP_OPTIONS
+                app, access_log=None, shutdown_timeout=_LAST_REQUESTS_S, **HTTP_OPTIONS
             )
             await runner.setup()
             try:
@@ -186,19 +169,17 @@ async def serve(
 
 
 @contextlib.asynccontextmanager
-async def single_process(config: ServerConfig, page: Path) -> AsyncIterator[web.Application]:
-    """All calls in this process, and an engine for them."""
+async def _running_app(config: ServerConfig, page: Path) -> AsyncIterator[web.Application]:
+    """The application, and an engine for it while the block runs."""
     with pixel_pool() as pool:
         async with running_engine(config, pool) as supervisor:
             yield make_app(config, supervisor, pool, page=page)
 
 
 @contextlib.asynccontextmanager
-async def running_engine(
-    config: ServerConfig, pool: Executor
-) -> AsyncIterator[Supervisor[EngineClient]]:
+async def running_engine(config: ServerConfig, pool: Executor) -> AsyncIterator[Supervisor]:
     """A supervised engine while the block runs."""
-    supervisor = Supervisor(engine_command(config), attach=attach_client(pool))
+    supervisor = Supervisor(engine_command(config), pool)
     running = asyncio.create_task(supervisor.run(), name="supervisor")
     try:
         yield supervisor

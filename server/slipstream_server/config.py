@@ -65,7 +65,6 @@ class ServerConfig:
     threads: int = _setting(0, "CPU threads of the engine's arithmetic; 0: the engine chooses")
     max_streams: int = _setting(2, "streams at the same time, each with its camera")
     max_viewers: int = _setting(8, "viewers of other people's streams at the same time")
-    media_workers: int = _setting(1, "processes that serve calls; 1: the server's own process does")
     hold_s: float = _setting(
         30.0, "seconds a stream is held for its camera to come back; 0: it ends"
     )
@@ -110,12 +109,6 @@ class ServerConfig:
         self._check_range("threads", 0, 1024)
         self._check_range("max_streams", 1, 64)
         self._check_range("max_viewers", 0, 1024)
-        self._check_range("media_workers", 1, 64)
-        if self.media_workers > self.max_streams:
-            raise ConfigError(
-                f"media_workers is {self.media_workers}, it must be at most max_streams, which is "
-                f"{self.max_streams}: one without a stream has nothing to do; raise max_streams"
-            )
         self._check_range("hold_s", 0, 600)
         self._check_range("offers_per_minute", 0, 1_000_000)
         self._check_range("video_kbps", 250, 50_000)

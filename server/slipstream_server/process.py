@@ -1,4 +1,4 @@
-"""The set-up of every process of the server: logging, event loop, thread switch interval."""
+"""The set-up of the server's process: logging, event loop, thread switch interval."""
 
 import asyncio
 import logging
@@ -20,16 +20,12 @@ class _SessionFilter(logging.Filter):
         return True
 
 
-def set_up_logging(level: str, *, who: str = "server") -> None:
-    """Log the server at `level`, libraries from warnings on, and the engine's lines unchanged.
-
-    Args:
-        who: the name of this process, in every line.
-    """
+def set_up_logging(level: str) -> None:
+    """Log the server at `level`, libraries from warnings on, and the engine's lines unchanged."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_SessionFilter())
     handler.setFormatter(
-        logging.Formatter(f"%(asctime)s {who} %(levelname)s [%(session)s] %(name)s: %(message)s")
+        logging.Formatter("%(asctime)s server %(levelname)s [%(session)s] %(name)s: %(message)s")
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("slipstream_server").setLevel(level.upper())

@@ -5,14 +5,13 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
-from slipstream_server.app import serve, single_process
+from slipstream_server.app import serve
 from slipstream_server.config import ServerConfig, read_config
 from slipstream_server.errors import ConfigError, PortBusy
 from slipstream_server.http.addresses import page_addresses
 from slipstream_server.http.certificates import Certificate
 from slipstream_server.http.tls_listener import certificate_for
 from slipstream_server.process import run_process, set_up_logging
-from slipstream_server.workers.front_api import multi_process
 
 
 async def run(config: ServerConfig, certificate: Certificate | None) -> None:
@@ -37,8 +36,7 @@ async def run(config: ServerConfig, certificate: Certificate | None) -> None:
             )
 
     tls = certificate.context() if certificate is not None else None
-    app_factory = multi_process if config.media_workers > 1 else single_process
-    await serve(config, app_factory, tls=tls, stop=stop, started=started)
+    await serve(config, tls=tls, stop=stop, started=started)
 
 
 def serve_command(argv: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -68,9 +68,6 @@ CASES = {
         command=("tests.bench.media_edge",), link_bps=OURS_BPS, servers=2
     ),
     "all of Slipstream": Case(command=(*_SLIPSTREAM, "--port"), link_bps=OURS_BPS),
-    "all of Slipstream, 2 media workers": Case(
-        command=(*_SLIPSTREAM, "--media-workers", "2", "--port"), link_bps=OURS_BPS
-    ),
 }
 
 

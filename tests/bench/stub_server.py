@@ -12,7 +12,7 @@ import sys
 from aiohttp import web
 from slipstream_server.app import make_app, pixel_pool
 from slipstream_server.config import ServerConfig
-from slipstream_server.engine.supervisor import Supervisor, attach_client
+from slipstream_server.engine.supervisor import Supervisor
 from slipstream_server.http.static import web_root
 from slipstream_server.process import run_process, set_up_logging
 
@@ -27,7 +27,7 @@ async def serve(config: ServerConfig, command: tuple[str, ...]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with pixel_pool() as pool:
-        supervisor = Supervisor(command, attach=attach_client(pool))
+        supervisor = Supervisor(command, pool)
         running = asyncio.create_task(supervisor.run(), name="supervisor")
         runner = web.AppRunner(make_app(config, supervisor, pool, page=web_root()))
         await runner.setup()

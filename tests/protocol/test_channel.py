@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.arena import Arena, Slots
-from slipstream_protocol.async_channel import UNSENT_MAX_BYTES, AsyncChannel, to_engine
+from slipstream_protocol.async_channel import UNSENT_MAX_BYTES, AsyncChannel
 from slipstream_protocol.channel import ChannelClosed, engine_end, open_pair
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.framing import MESSAGE_MAX_BYTES, ChannelError
@@ -27,7 +27,6 @@ from slipstream_protocol.messages import (
     SlotFree,
     SlotRead,
     Stop,
-    ToServer,
     Update,
 )
 from slipstream_protocol.parameters import Parameters
@@ -38,7 +37,7 @@ DEADLINE_S = 60
 
 
 @contextlib.asynccontextmanager
-async def inverter(*, die_at: int = -1) -> AsyncIterator[tuple[AsyncChannel[ToServer], Arena]]:
+async def inverter(*, die_at: int = -1) -> AsyncIterator[tuple[AsyncChannel, Arena]]:
     """A running `echo_process` and its arena; ended when the block ends."""
     ours, theirs = open_pair()
     process = await asyncio.create_subprocess_exec(
@@ -50,7 +49,7 @@ async def inverter(*, die_at: int = -1) -> AsyncIterator[tuple[AsyncChannel[ToSe
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     theirs.close()
-    channel = to_engine(ours)
+    channel = AsyncChannel(ours)
     arena = None
     try:
         async with asyncio.timeout(DEADLINE_S):
@@ -116,7 +115,7 @@ async def test_death_is_noticed_at_once() -> None:
 async def test_a_side_that_never_reads_cannot_fill_our_memory() -> None:
     """what the engine leaves unread is bounded; beyond that it counts as gone."""
     ours, theirs = open_pair()
-    channel = to_engine(ours)
+    channel = AsyncChannel(ours)
     update = Update(lane=0, parameters=Parameters(prompt="x" * 2000))
     with pytest.raises(ChannelClosed, match=f"at most {UNSENT_MAX_BYTES}"):
         for _ in range(2 * UNSENT_MAX_BYTES // 2000):
@@ -128,7 +127,7 @@ async def test_a_side_that_never_reads_cannot_fill_our_memory() -> None:
 async def test_what_was_held_back_arrives_in_order() -> None:
     """a full socket delays messages and keeps their order."""
     ours, theirs = open_pair()
-    channel, engine = to_engine(ours), engine_end(theirs)
+    channel, engine = AsyncChannel(ours), engine_end(theirs)
     sent = [Update(lane=n, parameters=Parameters(prompt="y" * 2000)) for n in range(500)]
     for update in sent:
         channel.send(update)
@@ -141,7 +140,7 @@ async def test_what_was_held_back_arrives_in_order() -> None:
 async def test_closing_wakes_the_one_who_waits() -> None:
     """no task is left behind on a channel that is closed here."""
     ours, theirs = open_pair()
-    channel = to_engine(ours)
+    channel = AsyncChannel(ours)
     waiting = asyncio.create_task(channel.receive())
     await asyncio.sleep(0)
     channel.close()

@@ -11,7 +11,6 @@ from typing import Any
 from aiohttp.test_utils import TestClient, TestServer
 from slipstream_server.app import SESSIONS, make_app, running_engine
 from slipstream_server.config import ServerConfig
-from slipstream_server.engine.client import EngineClient
 from slipstream_server.engine.supervisor import Supervisor
 from slipstream_server.engine_status import EngineState
 from slipstream_server.http.bodies import HTTP_OPTIONS
@@ -31,7 +30,7 @@ class Serving:
     """
 
     client: TestClient[Any, Any]
-    supervisor: Supervisor[EngineClient]
+    supervisor: Supervisor
     sessions: SessionRegistry
 
 

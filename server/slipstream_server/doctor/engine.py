@@ -185,7 +185,7 @@ async def check_engine(config: ServerConfig) -> Finding:
     )
 
 
-async def _started(supervisor: Supervisor[EngineClient]) -> EngineClient:
+async def _started(supervisor: Supervisor) -> EngineClient:
     """The client of the engine once it is ready. Raises EngineFailed if it ends before."""
     while True:
         status = supervisor.status

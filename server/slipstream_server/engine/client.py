@@ -6,7 +6,7 @@ the order in which they arrive, so nothing queues here.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
 
 import numpy as np
@@ -54,23 +54,19 @@ class EngineClient:
         ready: the engine's description of itself.
         arena: the shared memory that came with `ready`; owned from now on.
         pool: runs copies that are too large for the loop.
-        lanes: the engine's lanes that this client may use; all of them unless given.
     """
 
     def __init__(
         self,
-        channel: AsyncChannel[ToServer],
+        channel: AsyncChannel,
         ready: Ready,
         arena: Arena,
         pool: Executor,
-        *,
-        lanes: Sequence[int] | None = None,
     ) -> None:
         self.ready = ready
         self.arena = arena
         self._channel = channel
         self._pool = pool
-        self._lanes = range(ready.lanes) if lanes is None else lanes
         self._streams: dict[int, EngineStream] = {}
         self._lane_freed = asyncio.Event()
         self._turnover = TurnoverEstimator(since_ns=now_ns())
@@ -80,12 +76,10 @@ class EngineClient:
     @classmethod
     def attach(
         cls,
-        channel: AsyncChannel[ToServer],
+        channel: AsyncChannel,
         ready: Ready,
         descriptor: int,
         pool: Executor,
-        *,
-        lanes: Sequence[int] | None = None,
     ) -> "EngineClient":
         """A client over the shared memory that came with `ready`.
 
@@ -98,16 +92,16 @@ class EngineClient:
             in_slots=ready.in_slots,
             out_slots=ready.out_slots,
         )
-        return cls(channel, ready, Arena(descriptor, layout), pool, lanes=lanes)
+        return cls(channel, ready, Arena(descriptor, layout), pool)
 
     @property
     def lanes(self) -> int:
-        """How many lanes this client may use."""
-        return len(self._lanes)
+        """How many lanes the engine has."""
+        return self.ready.lanes
 
     @property
     def free_lanes(self) -> int:
-        return len(self._lanes) - len(self._streams)
+        return self.lanes - len(self._streams)
 
     async def open(self, parameters: Parameters, listener: StreamListener) -> EngineStream:
         """Open a stream; waits up to `LANE_WAIT_S` for a lane that is just being closed.
@@ -201,7 +195,7 @@ class EngineClient:
             logger.warning("a lane was not given back within %s s", LANE_WAIT_S)
         if self._lost_reason is not None:
             raise EngineUnavailable(self._lost_reason, retry_after_s=2.0)
-        for lane in self._lanes:
+        for lane in range(self.lanes):
             if lane not in self._streams:
                 return lane
         raise streams_full(self.ready.lanes, retry_after_s=self._turnover.wait_s(now_ns()))

@@ -1,12 +1,9 @@
 """The client of the engine that runs now, or none; and what is reported when an engine is lost."""
 
 import asyncio
-from abc import ABC, abstractmethod
 from typing import Generic, Protocol, TypeVar
 
 from slipstream_protocol.messages import Ready
-
-from slipstream_server.engine_status import EngineStatus
 
 
 class Client(Protocol):
@@ -71,29 +68,3 @@ class CurrentEngine(Generic[ClientT]):
                 client.on_engine_lost(reason)
         self.client = self._disconnected = None
         self._is_connected.clear()
-
-
-class EngineAccess(ABC, Generic[ClientT]):
-    """Access to an engine that comes and goes: its status, and its client while it runs."""
-
-    def __init__(self) -> None:
-        self.current = CurrentEngine[ClientT]()
-
-    @property
-    @abstractmethod
-    def status(self) -> EngineStatus:
-        """Of the engine now."""
-
-    def require(self) -> ClientT:
-        """The client of the running engine.
-
-        Raises:
-            EngineUnavailable: with the stage it is loading at, or the reason it is down.
-        """
-        if self.current.client is None:
-            raise self.status.unavailable()
-        return self.current.client
-
-    async def running(self) -> ClientT:
-        """The client, as soon as an engine runs."""
-        return await self.current.running()

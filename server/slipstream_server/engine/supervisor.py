@@ -7,15 +7,13 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import partial
 
-from slipstream_protocol.async_channel import AsyncChannel
 from slipstream_protocol.channel import ChannelClosed, open_pair
 from slipstream_protocol.framing import ChannelError
-from slipstream_protocol.messages import Failed, Loading, Ready, ToServer
+from slipstream_protocol.messages import Failed, Loading, Ready
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.engine.child_environment import child_environment
@@ -26,7 +24,7 @@ from slipstream_server.engine.child_process import (
     terminate,
 )
 from slipstream_server.engine.client import EngineClient
-from slipstream_server.engine.current import ClientT, EngineAccess
+from slipstream_server.engine.current import CurrentEngine
 from slipstream_server.engine.watched_channel import WatchedChannel
 from slipstream_server.engine_status import EngineState, EngineStatus
 
@@ -50,18 +48,6 @@ def engine_command(config: ServerConfig) -> tuple[str, ...]:
     return tuple(command)
 
 
-Attach = Callable[[AsyncChannel[ToServer], Ready, int], ClientT]
-
-
-def attach_client(pool: Executor) -> Attach[EngineClient]:
-    """The `attach` of a supervisor whose engine is used by this process.
-
-    Args:
-        pool: runs the client's large copies.
-    """
-    return partial(EngineClient.attach, pool=pool)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ServiceEnd:
     """Why an engine process serves no longer.
@@ -76,27 +62,18 @@ class _ServiceEnd:
     must_kill: bool = False
 
 
-class Supervisor(EngineAccess[ClientT]):
+class Supervisor:
     """Keeps one engine running until stopped.
 
     Args:
         command: of the child; `--channel-fd N` is added.
-        attach: makes the client of an engine that is ready, from its channel, its `Ready` and the
-            descriptor of its shared memory, which the client owns from then on.
-        on_status: called whenever the status has changed.
+        pool: runs the client's large copies.
     """
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        attach: Attach[ClientT],
-        on_status: Callable[[], None] = lambda: None,
-    ) -> None:
-        super().__init__()
+    def __init__(self, command: Sequence[str], pool: Executor) -> None:
+        self.current = CurrentEngine[EngineClient]()
         self._command = tuple(command)
-        self._attach = attach
-        self._on_status = on_status
+        self._pool = pool
         self._child = RestartingChild(
             "the engine",
             self._run_once,
@@ -118,6 +95,20 @@ class Supervisor(EngineAccess[ClientT]):
             restarts=self._child.restarts,
             ready=self.current.ready,
         )
+
+    def require(self) -> EngineClient:
+        """The client of the running engine.
+
+        Raises:
+            EngineUnavailable: with the stage it is loading at, or the reason it is down.
+        """
+        if self.current.client is None:
+            raise self.status.unavailable()
+        return self.current.client
+
+    async def running(self) -> EngineClient:
+        """The client, as soon as an engine runs."""
+        return await self.current.running()
 
     async def run(self) -> None:
         """Start the engine, and restart it whenever it ends, until `stop`."""
@@ -201,7 +192,7 @@ class Supervisor(EngineAccess[ClientT]):
             return _ServiceEnd(reason=f"the engine did not start: {ready.reason}")
         (descriptor,) = channel.take_descriptors(1)
         self._keep_size(ready)
-        client = self._attach(channel, ready, descriptor)
+        client = EngineClient.attach(channel, ready, descriptor, self._pool)
         self.current.connect(client)
         self._child.is_starting = False
         self._set_status(EngineState.READY, ready.note)
@@ -227,7 +218,7 @@ class Supervisor(EngineAccess[ClientT]):
             size = f"{ready.geometry.width_px}x{ready.geometry.height_px}"
             self._command += ("--size", size)
 
-    async def _wait_ready(self, channel: AsyncChannel[ToServer]) -> Ready | Failed:
+    async def _wait_ready(self, channel: WatchedChannel) -> Ready | Failed:
         while True:
             async with asyncio.timeout(SILENT_LOADING_S):
                 message = await channel.receive()
@@ -261,4 +252,3 @@ class Supervisor(EngineAccess[ClientT]):
         if state is not EngineState.DOWN and (state, detail) != (self._state, self._detail):
             logger.info("engine %s: %s", state, detail)
         self._state, self._detail = state, detail
-        self._on_status()

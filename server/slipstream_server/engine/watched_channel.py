@@ -2,19 +2,17 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
 
-import msgspec
 from slipstream_protocol.async_channel import AsyncChannel
 from slipstream_protocol.clock import NS_PER_S, now_ns
-from slipstream_protocol.messages import Ready, ToServer
+from slipstream_protocol.messages import Ready, ToEngine, ToServer
 
 from slipstream_server.engine.hang_detector import HangDetector
 
 _CHECK_S = 0.25
 
 
-class WatchedChannel(AsyncChannel[ToServer]):
+class WatchedChannel(AsyncChannel):
     """Reports messages in both directions to a `HangDetector`, from `Ready` on.
 
     Args:
@@ -22,7 +20,7 @@ class WatchedChannel(AsyncChannel[ToServer]):
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock, ToServer, other="the engine")
+        super().__init__(sock)
         self._hang_detector: HangDetector | None = None
 
     async def receive(self) -> ToServer:
@@ -33,8 +31,8 @@ class WatchedChannel(AsyncChannel[ToServer]):
             self._hang_detector.received(message, now_ns())
         return message
 
-    def send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
-        super().send(message, descriptors)
+    def send(self, message: ToEngine) -> None:
+        super().send(message)
         if self._hang_detector is not None:
             self._hang_detector.sent(message, now_ns())
 

@@ -13,7 +13,6 @@ from slipstream_server.token_bucket import TokenBucket
 
 logger = logging.getLogger(__name__)
 
-CLIENT_HEADER = "X-Slipstream-Client"  # from the front to a worker, whose caller has no address
 _CLIENTS = 4096
 _REQUESTS_PER_S = 50.0
 _REQUESTS_BURST = 300
@@ -145,7 +144,7 @@ def client_key(address: str | None) -> str:
 def counted_client(request: web.Request) -> str:
     """The address whose unconnected calls are counted; empty for this machine's own, which may be
     a proxy's: many are behind it, and it can count them."""
-    client = client_key(request.remote or request.headers.get(CLIENT_HEADER))
+    client = client_key(request.remote)
     return "" if client == "unknown" or is_loopback(client) else client
 
 

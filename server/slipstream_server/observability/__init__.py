@@ -4,5 +4,5 @@
 * `client_stats.py`: what a viewer's browser reports.
 * `metrics.py`: all streams for Prometheus; `media_metrics.py`: what is sent, received and shown;
   `process_metrics.py`: the process, the engine and the front.
-* `exposition.py`: Prometheus' text, with deprecated names, and merged from several workers.
+* `exposition.py`: Prometheus' text, with deprecated names.
 """

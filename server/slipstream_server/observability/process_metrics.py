@@ -1,12 +1,11 @@
-"""What the server exports beside its streams: tasks, threads, the engine, media workers."""
+"""What the server exports beside its streams: tasks, threads, the engine."""
 
 import asyncio
 import threading
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from slipstream_server.engine_status import EngineState, EngineStatus
-from slipstream_server.observability.exposition import render
 
 
 class ProcessMetrics:
@@ -51,40 +50,3 @@ class EngineGauges:
         for state in EngineState:
             self._state.labels(state.value).set(state is engine.state)
         self._restarts.set(engine.restarts)
-
-
-class FrontMetrics:
-    """What the front process counts, beside its workers' metrics."""
-
-    def __init__(self) -> None:
-        self._registry = registry = CollectorRegistry()
-        self._engine = EngineGauges(registry)
-        self._refused = Counter(
-            "slipstream_refused_offers",
-            "Offers that no media worker answered, by status",
-            ["status"],
-            registry=registry,
-        )
-        self._up = Gauge(
-            "slipstream_media_workers", "Media workers that take sessions", registry=registry
-        )
-        self._restarts = Gauge(
-            "slipstream_media_worker_restarts",
-            "Times that media workers were started again",
-            registry=registry,
-        )
-
-    def refused(self, status: int) -> None:
-        self._refused.labels(str(status)).inc()
-
-    def render(self, engine: EngineStatus, *, up: int, restarts: int) -> bytes:
-        """All of it in Prometheus' text format.
-
-        Args:
-            up: workers that take sessions.
-            restarts: of all workers.
-        """
-        self._engine.update(engine)
-        self._up.set(up)
-        self._restarts.set(restarts)
-        return render(self._registry)

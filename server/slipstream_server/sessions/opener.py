@@ -57,7 +57,6 @@ class SessionOpener:
         sessions: where a session is started.
         streams: where its stream is found, or is opened and started.
         ice_servers: gives the STUN and TURN servers of a session, by its id.
-        id_prefix: how ids of sessions begin.
     """
 
     def __init__(
@@ -68,7 +67,6 @@ class SessionOpener:
         streams: StreamRegistry,
         *,
         ice_servers: Callable[[str], tuple[IceServer, ...]],
-        id_prefix: str,
     ) -> None:
         self.stop_reason = ""  # no session is opened once there is one
         self._config = config
@@ -76,7 +74,6 @@ class SessionOpener:
         self._sessions = sessions
         self._streams = streams
         self._ice_servers = ice_servers
-        self._id_prefix = id_prefix
         self._subscribers_joining = 0  # subscribers that are being answered
         self._clients_joining: Counter[str] = Counter()  # addresses of publishers being answered
         self._names_joining: set[str] = set()  # of streams whose publisher is being answered
@@ -253,7 +250,7 @@ class SessionOpener:
         """
         if self.stop_reason:
             raise ServerFull("the server is stopping; start it again first", retry_after_s=_RETRY_S)
-        id = self._id_prefix + secrets.token_urlsafe(9)
+        id = secrets.token_urlsafe(9)
         token = session_id.set(id)
         try:
             yield id

@@ -26,7 +26,6 @@ class SessionRegistry:
         engines: the running engine, and the ones after it.
         context: shared by all sessions.
         turn_providers: hosted TURN servers, whose credentials are fetched.
-        id_prefix: how ids of sessions begin.
     """
 
     def __init__(
@@ -36,7 +35,6 @@ class SessionRegistry:
         context: MediaContext,
         *,
         turn_providers: TurnProviders,
-        id_prefix: str = "",
     ) -> None:
         self._config = config
         self._turn_providers = turn_providers
@@ -50,7 +48,6 @@ class SessionRegistry:
             self._sessions,
             self._streams,
             ice_servers=self.ice_servers,
-            id_prefix=id_prefix,
         )
 
     @property

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 from slipstream_protocol.arena import Arena, Layout
-from slipstream_protocol.async_channel import to_engine
+from slipstream_protocol.async_channel import AsyncChannel
 from slipstream_protocol.channel import Channel, engine_end, open_pair
 from slipstream_protocol.frames import Geometry
 from slipstream_protocol.messages import (
@@ -127,17 +127,15 @@ class Played:
 
 
 @asynccontextmanager
-async def played(
-    geometry: Geometry = SMALL, lanes: int = 2, own: tuple[int, ...] | None = None
-) -> AsyncIterator[Played]:
+async def played(geometry: Geometry = SMALL, lanes: int = 2) -> AsyncIterator[Played]:
     ours, theirs = open_pair()
     layout = Layout(geometry=geometry, lanes=lanes, in_slots=1, out_slots=2)
     engine_arena = Arena.create(layout)
     ready = ready_message(geometry=geometry, lanes=lanes)
-    channel = to_engine(ours)
+    channel = AsyncChannel(ours)
     with ThreadPoolExecutor(1) as pool:
         server_arena = Arena(os.dup(engine_arena.descriptor), layout)
-        client = EngineClient(channel, ready, server_arena, pool, lanes=own)
+        client = EngineClient(channel, ready, server_arena, pool)
         serving = asyncio.create_task(client.serve())
         engine = Played(client, engine_end(theirs), engine_arena, serving)
         try:
@@ -264,14 +262,6 @@ async def test_a_refusal_in_the_very_moment_of_giving_up_harms_nobody() -> None:
         assert [engine.receive(), engine.receive()][1] == CloseStream(lane=0)
         await engine.send(StreamClosed(lane=0))
         assert engine.client.free_lanes == 1
-
-
-async def test_only_the_lanes_given_are_used() -> None:
-    """where an engine is shared, each has its own."""
-    async with played(lanes=4, own=(1, 3)) as engine:
-        assert [(await engine.open(Notes())).lane for _ in range(2)] == [1, 3]
-        with pytest.raises(ServerFull):
-            await engine.client.open(Parameters(), Notes())
 
 
 async def test_streams_are_told_apart() -> None:

@@ -2,10 +2,7 @@
 
 import asyncio
 
-import pytest
-from slipstream_server.engine.current import CurrentEngine, EngineAccess
-from slipstream_server.engine_status import EngineState, EngineStatus
-from slipstream_server.errors import EngineUnavailable
+from slipstream_server.engine.current import CurrentEngine
 
 from tests.server.played_engine import ready_message
 
@@ -28,30 +25,19 @@ class RecordingClient:
         self.reasons.append(reason)
 
 
-class Access(EngineAccess[RecordingClient]):
-    """Of an engine that is down unless the test connects one."""
-
-    @property
-    def status(self) -> EngineStatus:
-        return EngineStatus(state=EngineState.DOWN, detail="it crashed", restarts=1)
-
-
 async def test_who_waits_gets_the_next_one() -> None:
-    """without an engine a call is refused with the reason, and a waiter waits for the next."""
-    engine = Access()
-    with pytest.raises(EngineUnavailable, match="it crashed"):
-        engine.require()
-    assert engine.current.ready is None
+    """also after one that is gone: that one is no longer there at once."""
+    engine = CurrentEngine[RecordingClient]()
+    assert engine.ready is None
     waiter = asyncio.create_task(engine.running())
     await asyncio.sleep(0)
     assert not waiter.done()
     client = RecordingClient()
-    engine.current.connect(client)
-    assert await waiter is engine.require() is client
-    assert engine.current.ready is READY
-    engine.current.disconnect(client)
-    with pytest.raises(EngineUnavailable):
-        engine.require()
+    engine.connect(client)
+    assert await waiter is engine.client is client
+    assert engine.ready is READY
+    engine.disconnect(client)
+    assert engine.client is None
 
 
 async def test_a_loss_is_reported_once() -> None:

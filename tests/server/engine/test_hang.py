@@ -16,7 +16,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.config import ServerConfig
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.engine.engine_stream import ChunkBack, EngineStream
-from slipstream_server.engine.supervisor import Supervisor, attach_client, engine_command
+from slipstream_server.engine.supervisor import Supervisor, engine_command
 from slipstream_server.engine_status import EngineState
 
 from tests.server.serving import poll
@@ -73,9 +73,9 @@ class Listener:
 
 
 @asynccontextmanager
-async def supervised(command: Sequence[str]) -> AsyncIterator[Supervisor[EngineClient]]:
+async def supervised(command: Sequence[str]) -> AsyncIterator[Supervisor]:
     with ThreadPoolExecutor(1) as pool:
-        supervisor = Supervisor(command, attach=attach_client(pool))
+        supervisor = Supervisor(command, pool)
         running = asyncio.create_task(supervisor.run())
         try:
             await poll(lambda: supervisor.status.state is EngineState.READY)
@@ -93,7 +93,7 @@ async def submit(stream: EngineStream, client: EngineClient) -> None:
     await stream.submit([frame] * frames, captured_ns=now_ns())
 
 
-async def hangs(supervisor: Supervisor[EngineClient], listener: Listener, pid: int) -> None:
+async def hangs(supervisor: Supervisor, listener: Listener, pid: int) -> None:
     """The stream is told why, the process is gone, and the next one serves."""
     await poll(lambda: bool(listener.lost))
     assert listener.lost[0].startswith(

@@ -11,8 +11,7 @@ from contextlib import asynccontextmanager
 import psutil
 import pytest
 from slipstream_server.config import ServerConfig
-from slipstream_server.engine.client import EngineClient
-from slipstream_server.engine.supervisor import Supervisor, attach_client, engine_command
+from slipstream_server.engine.supervisor import Supervisor, engine_command
 from slipstream_server.engine_status import EngineState
 from slipstream_server.errors import EngineUnavailable
 
@@ -29,9 +28,9 @@ channel = engine_end(socket.socket(fileno=parser.parse_args().channel_fd))
 
 
 @asynccontextmanager
-async def supervised(script: str) -> AsyncIterator[Supervisor[EngineClient]]:
+async def supervised(script: str) -> AsyncIterator[Supervisor]:
     with ThreadPoolExecutor(1) as pool:
-        supervisor = Supervisor([sys.executable, "-c", script], attach=attach_client(pool))
+        supervisor = Supervisor([sys.executable, "-c", script], pool)
         running = asyncio.create_task(supervisor.run())
         try:
             yield supervisor
@@ -42,7 +41,7 @@ async def supervised(script: str) -> AsyncIterator[Supervisor[EngineClient]]:
             assert supervisor.status.pid is None
 
 
-async def down(supervisor: Supervisor[EngineClient]) -> str:
+async def down(supervisor: Supervisor) -> str:
     """The error that a caller gets from an engine that is down."""
     await poll(lambda: supervisor.status.state is EngineState.DOWN)
     with pytest.raises(EngineUnavailable) as caught:
@@ -115,7 +114,7 @@ async def test_a_ready_engine_without_its_memory_is_an_end() -> None:
 
 async def test_a_command_that_is_missing_is_reported() -> None:
     with ThreadPoolExecutor(1) as pool:
-        supervisor = Supervisor(["/none/such"], attach=attach_client(pool))
+        supervisor = Supervisor(["/none/such"], pool)
         running = asyncio.create_task(supervisor.run())
         reason = await down(supervisor)
         supervisor.stop()
@@ -164,7 +163,7 @@ async def test_the_next_engine_serves_the_size_of_the_first() -> None:
     """one that chooses by what it measures cannot come back with another size under a call."""
     config = ServerConfig(pipeline="echo")
     with ThreadPoolExecutor(1) as pool:
-        supervisor = Supervisor(engine_command(config), attach=attach_client(pool))
+        supervisor = Supervisor(engine_command(config), pool)
         running = asyncio.create_task(supervisor.run())
         try:
             await poll(lambda: supervisor.status.ready is not None)
