@@ -50,6 +50,7 @@ async def posted(
     headers: dict[str, str] | None = None,
     certificate: RTCCertificate | None = None,
     edit: Callable[[str], str] = lambda sdp: sdp,
+    edit_answer: Callable[[str], str] = lambda sdp: sdp,
 ) -> AsyncIterator[WhipCall]:
     """A publisher if there is a camera, else a subscriber; its connection is closed at the end.
 
@@ -59,6 +60,7 @@ async def posted(
         codec: the only one it takes; all by default.
         certificate: its own, instead of one that aiortc makes.
         edit: changes its offer before that is sent.
+        edit_answer: changes the answer before it is obeyed.
     """
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     if certificate is not None:
@@ -83,7 +85,7 @@ async def posted(
             call.answer_sdp = body
             call.location = call.headers["Location"]
             call.id = call.location.rsplit("/", 1)[1]
-            await pc.setRemoteDescription(RTCSessionDescription(body, "answer"))
+            await pc.setRemoteDescription(RTCSessionDescription(edit_answer(body), "answer"))
         else:
             call.error = body
         yield call

@@ -28,6 +28,7 @@ from slipstream_server.rtc.data_channel_limits import DataChannelLimit
 from slipstream_server.rtc.video_transceiver import OutgoingVideo, VideoTransceiver
 from slipstream_server.rtp import aiortc_internals
 from slipstream_server.rtp.aiortc_internals import InternalsChanged
+from slipstream_server.rtp.media_sections import MediaSections
 from slipstream_server.rtp.sdp import Offer, ice_ufrag, with_start_bitrate
 from slipstream_server.rtp.simulcast import read_simulcast, with_layers
 from slipstream_server.send.frame_timing import FrameTimes, TimingChannel
@@ -86,6 +87,7 @@ class PeerConnection:
         self._opened_channels = 0
         self._incoming = TokenBucket(rate_per_s=_INCOMING_BYTES_PER_S, burst=_INCOMING_BURST_BYTES)
         self._attempt: ConnectionAttempt | None = None
+        self._sections = MediaSections()
         self._pc = RTCPeerConnection(rtc_configuration(servers))
         self._pc.on("connectionstatechange", self._on_state_change)
         self._pc.on("track", self._on_track)
@@ -103,6 +105,7 @@ class PeerConnection:
             PortsTaken: if no UDP port is left for it.
             InternalsChanged: if the installed aiortc is not built as we know it.
         """
+        self._sections = offer.sections
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
             aiortc_internals.answer_passively(self._pc, offer.description)
@@ -110,7 +113,7 @@ class PeerConnection:
             self._video.negotiate(offer.description, is_simulcast=layers is not None)
             for transceiver in self._pc.getTransceivers():
                 if transceiver.sender is not self._video.sender:
-                    transceiver.direction = "inactive"  # sound and further cameras
+                    transceiver.direction = "inactive"  # sound
             self._attempt = ConnectionAttempt(self._pc, self._end)
             bound_gathering(self._pc, media_addressing=self._media_addressing)
             if self._pc.sctp is not None:
@@ -127,7 +130,7 @@ class PeerConnection:
         self._video.sender.transport.on("statechange", self._on_transport_change)
         answer = self._pc.localDescription.sdp
         self.ice_ufrags = ice_ufrag(offer.sdp), ice_ufrag(answer)
-        return with_layers(with_start_bitrate(answer), layers)
+        return offer.sections.answered(with_layers(with_start_bitrate(answer), layers))
 
     async def run(self) -> None:
         """Send the feedback on the camera's stream when it is due, until cancelled."""
@@ -135,6 +138,12 @@ class PeerConnection:
 
     async def add_candidate(self, candidate: RTCIceCandidate | None) -> None:
         """Add an address of the other side; None for the end of them."""
+        if candidate is not None:
+            place = self._sections.place(candidate.sdpMid, candidate.sdpMLineIndex)
+            if place is None:
+                logger.info("candidate %s left out: it is of no media that is taken", candidate)
+                return
+            candidate.sdpMid, candidate.sdpMLineIndex = place
         try:
             await self._pc.addIceCandidate(candidate)
         except Exception as error:  # the parsers of names raise whatever they run into

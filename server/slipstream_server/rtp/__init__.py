@@ -1,6 +1,7 @@
 """SDP, RTP payloads, and the private names of aiortc.
 
 * `sdp.py`: offers, candidates and answers as text; `sdp_bounds.py`: how much an offer may hold.
+* `media_sections.py`: which sections of an offer are taken, and the answer's place for the others.
 * `picture_size.py`: the size of a picture, before it is decoded.
 * `depacketize.py`: what an RTP payload says of its frame.
 * `h264_units.py`: sizes of pictures, and parameter sets that are kept.

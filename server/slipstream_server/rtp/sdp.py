@@ -1,13 +1,14 @@
 """SDP as text: checks and reads offers, parses candidates, adds a bitrate hint to answers."""
 
 import asyncio
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 
 from aiortc import RTCIceCandidate
 from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
 
 from slipstream_server.errors import RequestError
+from slipstream_server.rtp.media_sections import SERVED, MediaSection, MediaSections, read_sections
 from slipstream_server.rtp.sdp_bounds import check_bounds
 
 # A browser's first estimate of the uplink; without the hint it begins at 300 and climbs slowly.
@@ -21,10 +22,9 @@ MAX_CANDIDATES = 64
 _ADDRESSES = ("a=candidate:", "a=end-of-candidates")
 _FEEDBACK = "a=rtcp-fb:"
 _OF_PAYLOAD_TYPE = ("a=rtpmap:", "a=fmtp:", _FEEDBACK)
-_SERVED = {"audio": ("opus", "g722", "pcmu", "pcma"), "video": ("h264", "vp8")}  # by aiortc
 _FEEDBACK_SERVED = ("nack", "nack pli", "ccm fir", "goog-remb", "transport-cc")
-_SERVED_MAX = 32  # payload types of the first video, and sound, that are answered
-_DECLINED_MAX = 12  # of those after it, which are answered as inactive
+_SERVED_MAX = 32  # payload types of the video, and of the first sound, that are answered
+_FURTHER_MAX = 12  # of each further sound; all sound is answered as inactive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +32,14 @@ class Offer:
     """An offer that can be answered.
 
     Args:
-        sdp: its text, without the caller's addresses, and without what aiortc would read in vain.
+        sdp: its text, without sections that are declined, without the caller's addresses, and
+            without what aiortc would read in vain.
         description: the same, parsed; with all codecs that were offered.
         candidates: those addresses; they are added later, since looking up a name may take a second
             and the answer does not need them.
         sends_video: whether the caller brings a camera; else it only watches.
         only_sends: whether it receives no picture.
+        sections: all that were offered.
     """
 
     sdp: str
@@ -45,6 +47,7 @@ class Offer:
     candidates: tuple[RTCIceCandidate, ...]
     sends_video: bool
     only_sends: bool = False
+    sections: MediaSections = field(default_factory=MediaSections)
 
 
 async def parse_offer(sdp: str, kind: str) -> Offer:
@@ -68,28 +71,24 @@ def read_offer(sdp: str, kind: str) -> Offer:
     if not sdp.startswith("v=0"):
         raise RequestError(f"sdp begins with {sdp[:20]!r}, it must begin with 'v=0'; {_HINT}")
     check_bounds(sdp)
+    sections = read_sections(sdp.splitlines())
+    video = _video_of(sections)
+    _check_names(sections)
+    lines = sections.taken_lines()
     try:
-        description = SessionDescription.parse(sdp)
+        description = SessionDescription.parse("\r\n".join(lines))
     except Exception as error:  # the parser raises whatever its line-splitting runs into
         raise RequestError(f"sdp cannot be parsed ({_quoted(error)}); {_HINT}") from error
-    kinds = [media.kind for media in description.media]
-    if "video" not in kinds:
-        raise RequestError(
-            f"the offer has no video (its media: {_quoted(', '.join(kinds) or 'none')}); "
-            "add a camera track, or a recvonly video transceiver to watch a stream"
-        )
-    video = next(media for media in description.media if media.kind == "video")
     for media in description.media:
         if media.ice is None or not (media.ice.usernameFragment and media.ice.password):
             raise RequestError(
                 f"m={_quoted(media.kind)} has no ICE user name and password; {_HINT}"
             )
         if media.dtls is None or not media.dtls.fingerprints:
-            raise RequestError(f"m={_quoted(media.kind)} has no DTLS fingerprint; {_HINT}")
-    _check_names(description)
-    lines = list(_served_lines(sdp, description))
-    if video.direction == "inactive":
-        raise RequestError("the offer's video is inactive, it must be sendrecv or recvonly")
+            raise RequestError(
+                f"m={_quoted(media.kind)} has no DTLS fingerprint, or no a=setup; {_HINT}"
+            )
+    lines = list(_served_lines(lines, description, sections.taken))
     candidates = []
     for index, media in enumerate(description.media):
         for candidate in media.ice_candidates:
@@ -99,28 +98,50 @@ def read_offer(sdp: str, kind: str) -> Offer:
         sdp="".join(f"{line}\r\n" for line in lines),
         description=description,
         candidates=tuple(candidates[:MAX_CANDIDATES]),
-        sends_video=video.direction in ("sendrecv", "sendonly"),
+        sends_video=video.direction in ("", "sendrecv", "sendonly"),
         only_sends=video.direction == "sendonly",
+        sections=sections,
     )
 
 
-def _check_names(description: SessionDescription) -> None:
+def _video_of(sections: MediaSections) -> MediaSection:
+    """The video that is taken.
+
+    Raises:
+        RequestError: if there is none that can be answered.
+    """
+    video = next((one for one in sections.taken if one.kind == "video"), None)
+    if video is None:
+        kinds = ", ".join(one.kind for one in sections.offered)
+        raise RequestError(
+            f"the offer has no video (its media: {_quoted(kinds or 'none')}); "
+            "add a camera track, or a recvonly video transceiver to watch a stream"
+        )
+    if not video.is_open:
+        raise RequestError("the offer's video has port 0, which stands for none; offer it with 9")
+    if video.direction == "inactive":
+        raise RequestError("the offer's video is inactive, it must be sendrecv or recvonly")
+    return video
+
+
+def _check_names(sections: MediaSections) -> None:
     """Check that each media section has its own `a=mid` and that the bundle names no other: aiortc
     fails half-way otherwise.
 
     Raises:
         RequestError: if it does not hold.
     """
-    names = [media.rtp.muxId for media in description.media]
-    if "" in names or len(set(names)) < len(names):
+    names = [section.mid for section in sections.offered]
+    known = [name for name in names if name]
+    if any(not one.mid for one in sections.taken) or len(set(known)) < len(known):
         raise RequestError(
             f"a=mid of the media are {_quoted(names)}, each needs one of its own; {_HINT}"
         )
     bundled = {
-        str(item)
-        for group in description.group
-        if group.semantic == "BUNDLE"
-        for item in group.items
+        name
+        for line in sections.session
+        if line.startswith("a=group:BUNDLE")
+        for name in line.split()[1:]
     }
     if unknown := sorted(bundled - set(names)):
         raise RequestError(
@@ -129,28 +150,31 @@ def _check_names(description: SessionDescription) -> None:
         )
 
 
-def _served_lines(sdp: str, description: SessionDescription) -> Iterator[str]:
+def _served_lines(
+    lines: Iterable[str], description: SessionDescription, sections: Iterable[MediaSection]
+) -> Iterator[str]:
     """The lines without addresses and without codecs that are not served, in one pass.
 
-    A media without a direction, which aiortc needs, is given the one that none means: both ways
-    (RFC 8866, section 6.7).
+    A media without a direction of its own, which aiortc needs, is given the session's, or the one
+    that none means: both ways (RFC 8866, section 6.7).
     """
-    media = iter(description.media)
+    media = zip(description.media, sections, strict=True)
     kinds: set[str] = set()
     served: Collection[str] | None = None
     seen: set[str] = set()  # aiortc compares each with each codec, so each is kept once
     ending: str | None = None
-    for line in sdp.splitlines():  # as the parser does it
+    for line in lines:
         if line.startswith("m="):
             if ending is not None:
                 yield ending
-            one = next(media)
-            served = _served(one, most=_DECLINED_MAX if one.kind in kinds else _SERVED_MAX)
+            one, section = next(media)
+            served = _served(one, most=_FURTHER_MAX if one.kind in kinds else _SERVED_MAX)
             kinds.add(one.kind)
             seen.clear()
             ending = None
             if one.direction is None and one.kind != "application":
-                one.direction, ending = "sendrecv", "a=sendrecv"
+                one.direction = section.direction or "sendrecv"
+                ending = f"a={one.direction}"
             if served is not None:
                 head = " ".join(line.split(" ", 3)[:3])
                 yield " ".join((head, *served))
@@ -178,7 +202,7 @@ def _served_lines(sdp: str, description: SessionDescription) -> Iterator[str]:
 def _served(media: MediaDescription, *, most: int) -> dict[str, None] | None:
     """The payload types that can be answered, in the order of the offer, with their
     retransmissions; None where there are none, for aiortc to say so."""
-    names = _SERVED.get(media.kind, ())
+    names = SERVED.get(media.kind, {})
     served: dict[str, None] = {}
     for codec in media.rtp.codecs:
         if len(served) == most:
