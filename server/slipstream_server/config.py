@@ -81,6 +81,10 @@ class ServerConfig:
     public_ip: str = _setting(
         "", "public addresses of this machine behind a NAT, or names of them, with commas between"
     )
+    allow_private: bool = _setting(
+        False,
+        "check callers' loopback, link-local and private addresses, for labs; as on 127.0.0.1",
+    )
     stun: str = _setting("", "STUN server, stun:host:port; none unless set")
     turn: str = _setting("", "TURN server, turn:host:port[?transport=tcp]; none unless set")
     turn_username: str = _setting("", "fixed user name for the TURN server")
@@ -167,8 +171,12 @@ class ServerConfig:
     def media_addressing(self) -> MediaAddressing:
         """The ports and addresses of calls' media."""
         ports = PortRange.parse(self.media_ports) if self.media_ports else None
-        public = PublicAddresses.parse(self.public_ip)
-        return MediaAddressing(loopback=self.is_loopback, ports=ports, public=public)
+        return MediaAddressing(
+            loopback=self.is_loopback,
+            allow_private=self.allow_private,
+            ports=ports,
+            public=PublicAddresses.parse(self.public_ip),
+        )
 
     def _check_media_addressing(self) -> None:
         try:

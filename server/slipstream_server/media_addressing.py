@@ -105,14 +105,27 @@ class MediaAddressing:
     """Where the media of every call are bound, and which addresses callers get.
 
     Args:
-        loopback: whether 127.0.0.1 is offered as a candidate too.
+        loopback: whether all callers are on this machine: 127.0.0.1 is offered as a candidate too.
+        allow_private: whether callers' loopback, link-local and private addresses are checked; with
+            `loopback` they are in any case.
         ports: UDP ports to bind; any free ones if None.
         public: where a router forwards to this machine's own addresses, one to one (1:1 NAT).
     """
 
     loopback: bool = False
+    allow_private: bool = False
     ports: PortRange | None = None
     public: PublicAddresses = field(default_factory=PublicAddresses)
+
+    @property
+    def checks_private(self) -> bool:
+        """Whether callers' loopback, link-local and private addresses are checked."""
+        return self.allow_private or self.loopback
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether callers everywhere reach this machine by itself, as its operator says."""
+        return bool(self.public.known)
 
     def advertised(self, address: str) -> tuple[str, ...]:
         """The addresses that candidates carry for `address`, one of this machine's own.

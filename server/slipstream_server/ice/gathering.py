@@ -17,7 +17,9 @@ from aioice.candidate import candidate_foundation
 from aioice.ice import StunProtocol
 from aiortc import RTCPeerConnection
 
+from slipstream_server.ice.check_limits import CheckLimits
 from slipstream_server.ice.packet_filter import PacketFilter
+from slipstream_server.ice.remote_addresses import CheckRules
 from slipstream_server.ice.udp_ports import bind_all, reflexive
 from slipstream_server.media_addressing import MediaAddressing
 
@@ -27,14 +29,25 @@ _LOCAL_PREFERENCE_BITS = 8  # where it begins in a priority (RFC 8445, section 5
 
 
 def bound_gathering(
-    pc: RTCPeerConnection, *, media_addressing: MediaAddressing, wait_s: float = GATHER_S
+    pc: RTCPeerConnection,
+    *,
+    media_addressing: MediaAddressing,
+    wait_s: float = GATHER_S,
+    is_lite: bool = False,
 ) -> None:
     """Make `pc` gather within `wait_s`, on the ports and with the addresses of `media_addressing`.
 
-    A `PacketFilter` is put before its sockets. Call it between setting the remote offer and setting
-    the local answer, which then raises PortsTaken where no port is left.
+    A `PacketFilter` is put before its sockets, and `CheckLimits` before its checks. Call it between
+    setting the remote offer and setting the local answer, which then raises PortsTaken where no
+    port is left.
+
+    Args:
+        is_lite: whether it is an ICE lite agent, which the answer must say; it asks no STUN server
+            where it is, and has no relay.
     """
     for connection in _connections(pc):
+        if is_lite:
+            connection.stun_server = connection.turn_server = None
         connection.get_component_candidates = functools.partial(
             _gather,
             connection,
@@ -42,6 +55,7 @@ def bound_gathering(
             PacketFilter(connection),
             media_addressing=media_addressing,
             wait_s=wait_s,
+            is_lite=is_lite,
         )
 
 
@@ -54,7 +68,10 @@ async def _gather(
     *,
     media_addressing: MediaAddressing,
     wait_s: float,
+    is_lite: bool,
 ) -> list[Candidate]:
+    rules = CheckRules.of_machine(addresses, allow_private=media_addressing.checks_private)
+    CheckLimits(connection, rules, is_lite=is_lite).install()
     if media_addressing.loopback and LOOPBACK not in addresses:
         addresses = [LOOPBACK, *addresses]
     protocols: list[StunProtocol] = []

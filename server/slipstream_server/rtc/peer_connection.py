@@ -28,6 +28,7 @@ from slipstream_server.rtc.data_channel_limits import DataChannelLimit
 from slipstream_server.rtc.video_transceiver import OutgoingVideo, VideoTransceiver
 from slipstream_server.rtp import aiortc_internals
 from slipstream_server.rtp.aiortc_internals import InternalsChanged
+from slipstream_server.rtp.ice_lite import is_ice_lite, with_ice_lite
 from slipstream_server.rtp.media_sections import MediaSections
 from slipstream_server.rtp.sdp import Offer, ice_ufrag, with_start_bitrate
 from slipstream_server.rtp.simulcast import read_simulcast, with_layers
@@ -115,7 +116,9 @@ class PeerConnection:
                 if transceiver.sender is not self._video.sender:
                     transceiver.direction = "inactive"  # sound
             self._attempt = ConnectionAttempt(self._pc, self._end)
-            bound_gathering(self._pc, media_addressing=self._media_addressing)
+            # two lite agents would wait for each other's checks (RFC 8445, section 6.1.1)
+            is_lite = self._media_addressing.is_reachable and not is_ice_lite(offer.description)
+            bound_gathering(self._pc, media_addressing=self._media_addressing, is_lite=is_lite)
             if self._pc.sctp is not None:
                 DataChannelLimit(self._pc.sctp, self._admit, self._on_unreadable)
             await self._pc.setLocalDescription()
@@ -130,6 +133,8 @@ class PeerConnection:
         self._video.sender.transport.on("statechange", self._on_transport_change)
         answer = self._pc.localDescription.sdp
         self.ice_ufrags = ice_ufrag(offer.sdp), ice_ufrag(answer)
+        if is_lite:
+            answer = with_ice_lite(answer)
         return offer.sections.answered(with_layers(with_start_bitrate(answer), layers))
 
     async def run(self) -> None:
