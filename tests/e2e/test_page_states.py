@@ -31,6 +31,16 @@ _LOSE = """() => {
   track.stop();
   track.dispatchEvent(new Event("ended"));
 }"""
+_SCREEN = """
+navigator.mediaDevices.getDisplayMedia = () => (
+  navigator.mediaDevices.getUserMedia({ video: true })
+);
+"""
+_END_SHARING = """() => {
+  const [track] = document.querySelector("#input").srcObject.getVideoTracks();
+  track.stop();
+  track.dispatchEvent(new Event("ended"));
+}"""
 _PLUG_IN = """() => {
   window.gone = false;
   navigator.mediaDevices.dispatchEvent(new Event("devicechange"));
@@ -143,6 +153,32 @@ async def test_a_camera_that_ends_is_taken_again(
         await studio.page.evaluate(_PLUG_IN)
         await assert_fresh(studio)
         streams = {event["stream"] for event in await events_of(studio.page, "state")}
+        assert len(streams) == 1
+
+
+async def test_a_screen_that_is_not_shared_any_more_waits_for_a_choice(
+    chromium: Path, numbers: Path, tmp_path: Path
+) -> None:
+    """the stream is held, and goes on with the screen shared again, or a camera instead; no camera
+    is taken that was not chosen."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
+        running_chromium(chromium, camera=numbers) as browser,
+        opened_page(browser, server.url) as studio,
+    ):
+        page = studio.page
+        await page.add_init_script(_SCREEN)
+        await record_events(studio)
+        await page.select_option("#camera", "screen")
+        await studio.start()
+        camera = await page.get_attribute("#camera option", "value")
+        for choice in ("screen", camera):
+            await page.evaluate(_END_SHARING)
+            await assert_kept(studio, "The screen is not shared any more")
+            await until_health(server, sessions=1, held=0)
+            await page.select_option("#camera", choice)
+            await assert_fresh(studio)
+        streams = {event["stream"] for event in await events_of(page, "state")}
         assert len(streams) == 1
 
 

@@ -110,14 +110,6 @@ export function cameraReplaced() {
   return new Problem("Another camera was chosen meanwhile", "Choose again in the list.");
 }
 
-/** What was shared ended: unplugged, closed by its program, or sharing was stopped. */
-export function cameraEnded() {
-  return new Problem(
-    "The camera stopped giving pictures",
-    `It was unplugged, its program closed, or the sharing ended. Choose another. ${PRESS_START}`,
-  );
-}
-
 /** No response before the deadline. @param {unknown} error of fetch */
 export function tooSlow(error) {
   return new Problem(

@@ -1,10 +1,10 @@
 /**
  * The camera's side of the page: the list, the picture, whether it is mirrored, and taking a camera
- * again that has stopped.
+ * again that has stopped. A shared screen that has ended waits for the user's choice.
  */
 
 import { byId } from "../shared/dom.js";
-import { asProblem, cameraEnded } from "../shared/problems.js";
+import { asProblem } from "../shared/problems.js";
 import { recall, store } from "../shared/storage.js";
 import { Camera, SCREEN } from "./camera.js";
 import { CameraRecovery } from "./camera_recovery.js";
@@ -13,11 +13,10 @@ import { CameraRecovery } from "./camera_recovery.js";
 const CAMERA_KEY = "camera";
 const MIRROR_KEY = "mirror";
 const CHECK_MS = 250;
+const SHARING_ENDED = "The screen is not shared any more: choose what to send in the list";
 
 /**
  * @typedef {object} CameraPanelListener
- * @property {(problem: import("../shared/problems.js").Problem) => void} onLost what was in use
- *   ended, and cannot be taken again without the user: a shared screen
  * @property {() => void} onSwitch another camera was chosen while one is in use
  * @property {(track: MediaStreamTrack) => void} onRetaken the camera had stopped and is there again
  * @property {() => void} onChange `trouble` is another
@@ -30,8 +29,11 @@ export class CameraPanel {
   #recovery = new CameraRecovery();
   /** What is in use, or chosen: an unplugged camera is missing from the list for a while. */
   #wanted = recall("localStorage", CAMERA_KEY) ?? "";
+  #inUse = "";
   #trouble = "";
   #isTaking = false;
+  /** A shared screen has ended; only the user can share it again, so that another is chosen. */
+  #hasSharingEnded = false;
   #list = byId("camera", HTMLSelectElement);
   #video = byId("input", HTMLVideoElement);
   #mirror = byId("mirror", HTMLInputElement);
@@ -84,6 +86,9 @@ export class CameraPanel {
     this.#isTaking = true;
     try {
       return await this.#take(this.#list.value);
+    } catch (error) {
+      if (this.isOpen) this.#wanted = this.#inUse; // it stays
+      throw error;
     } finally {
       this.#isTaking = false;
     }
@@ -91,6 +96,7 @@ export class CameraPanel {
 
   close() {
     this.#camera.close();
+    this.#forgetSharing();
     this.#showPicture();
     this.#onGiven();
   }
@@ -117,13 +123,29 @@ export class CameraPanel {
     if (navigator.mediaDevices && "getDisplayMedia" in navigator.mediaDevices) {
       list.add(new Option("Screen or window…", SCREEN));
     }
-    if ([...list.options].some(({ value }) => value === this.#wanted)) list.value = this.#wanted;
+    if (this.#hasSharingEnded) {
+      // nothing is chosen, so that the screen can be again
+      list.prepend(new Option("Choose a camera or screen", ""));
+      list.selectedIndex = 0;
+    } else if ([...list.options].some(({ value }) => value === this.#wanted)) {
+      list.value = this.#wanted;
+    }
   }
 
   #onEnded() {
-    if (this.#list.value === SCREEN) return this.#listener.onLost(cameraEnded());
+    if (this.#wanted === SCREEN) {
+      this.#hasSharingEnded = true;
+      this.listCameras();
+      return this.#setTrouble(SHARING_ENDED);
+    }
     this.#recovery.ended(performance.now());
     return this.#setTrouble("The camera stopped, taking it again…");
+  }
+
+  #forgetSharing() {
+    if (!this.#hasSharingEnded) return;
+    this.#hasSharingEnded = false;
+    this.listCameras();
   }
 
   #onGiven() {
@@ -141,6 +163,8 @@ export class CameraPanel {
   /** @param {string} choice */
   async #take(choice) {
     const track = await this.#camera.open(choice);
+    this.#inUse = choice;
+    this.#forgetSharing();
     this.#showPicture();
     if (!track.muted) this.#onGiven();
     return track;
@@ -150,7 +174,7 @@ export class CameraPanel {
   async #takeAgain() {
     // a page in the background gets no camera, and its track comes back with it
     if (!this.isOpen || this.#isTaking || document.hidden) return;
-    if (this.#list.value === SCREEN) return; // the browser would ask which
+    if (this.#wanted === SCREEN) return; // the browser would ask which
     if (!this.#recovery.isDue(performance.now())) return;
     const { stream } = this.#camera;
     this.#isTaking = true;
@@ -177,7 +201,7 @@ export class CameraPanel {
 
   /** A screen is never mirrored, nor is what a phone's back camera sees. */
   #applyMirror() {
-    const isOfOneself = this.#list.value !== SCREEN && this.#camera.isOfOneself;
+    const isOfOneself = this.#wanted !== SCREEN && this.#camera.isOfOneself;
     document.body.classList.toggle("mirrored", this.#mirror.checked && isOfOneself);
   }
 }

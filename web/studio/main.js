@@ -1,6 +1,6 @@
 /**
- * The studio page: connects camera, connection, controls, output and metrics, which do not know
- * each other.
+ * The studio page: connects camera, call, controls, output and metrics, which do not know each
+ * other.
  */
 
 import { ClientStats } from "../shared/client_stats.js";
@@ -11,8 +11,8 @@ import { playOnTap } from "../shared/playback.js";
 import { ServerClock } from "../shared/server_clock.js";
 import { watchFrames } from "../shared/video_frames.js";
 import { WakeLock } from "../shared/wake_lock.js";
+import { Call } from "./call.js";
 import { CameraPanel } from "./camera_panel.js";
-import { Connection } from "./connection.js";
 import { Controls } from "./controls.js";
 import { MetricsPanel } from "./metrics_panel.js";
 import { enableCopying, showViewAddress, showWhipAddress } from "./obs_links.js";
@@ -35,12 +35,11 @@ const pauseButton = byId("pause", HTMLButtonElement);
 const againButton = byId("again", HTMLButtonElement);
 
 const cameraPanel = new CameraPanel({
-  onLost: (problem) => connection.fail(problem),
   onSwitch: switchCamera,
-  onRetaken: (track) => connection.replaceTrack(track),
+  onRetaken: (track) => call.replaceTrack(track),
   onChange: () => showStatus(),
 });
-const connection = new Connection({
+const call = new Call({
   onChange: showStatus,
   onMessage,
   onTimings: (message) => latencyMeter.addStamps(message),
@@ -75,13 +74,13 @@ async function start() {
   metricsPanel.clear();
   controls.showUpdate(null);
   outputPanel.dropPicture();
-  await connection.start(openCamera, initialParameters);
+  await call.start(openCamera, initialParameters);
 }
 
 /** Resume the call of this tab's page before this one, if there was one. */
 async function resume() {
   const token = takeResumeToken();
-  if (token) await connection.resume(openCamera, initialParameters, token);
+  if (token) await call.resume(openCamera, initialParameters, token);
 }
 
 /** What was changed while the call waited is among them. */
@@ -99,7 +98,7 @@ async function openCamera() {
 /** Use another camera for the running call; if it does not open, the one in use stays. */
 async function switchCamera() {
   try {
-    await connection.replaceTrack(await cameraPanel.open());
+    await call.replaceTrack(await cameraPanel.open());
   } catch (error) {
     const { title, advice } = asProblem(error);
     byId("round-trip").textContent = `${title}. ${advice}`;
@@ -110,9 +109,9 @@ async function switchCamera() {
 
 /** @param {object} update of parameters @param {string} label what is changed, for people */
 function sendUpdate(update, label) {
-  const rev = connection.sendUpdate(update);
+  const rev = call.sendUpdate(update);
   if (rev === null) {
-    if (!connection.isOpen) return; // the next call starts with it
+    if (!call.isOpen) return; // the next call starts with it
     pendingUpdates.add({ ...update }, label);
     controls.showPending(label);
     return;
@@ -181,7 +180,7 @@ watchFrames(outputPanel.video, (frame) => {
   outputPanel.dropPicture();
   latencyMeter.addFrame(frame);
   const offset_ms = serverClock.offset_ms;
-  connection.frameShown(offset_ms === null ? null : frame.shown_ms + offset_ms);
+  call.frameShown(offset_ms === null ? null : frame.shown_ms + offset_ms);
   const before = updateTracker.update?.stage;
   updateTracker.addFrame(frame);
   if (updateTracker.update?.stage !== before) controls.showUpdate(updateTracker.update);
@@ -191,7 +190,7 @@ watchFrames(outputPanel.video, (frame) => {
 // ---- the status
 
 function showStatus() {
-  const { state, problem, milestones, isOpen, isPaused, interruption, waitsFor } = connection;
+  const { state, problem, milestones, isOpen, isPaused, interruption, waitsFor } = call;
   const since_s = Math.floor((performance.now() - lastShown_ms) / 1000);
   const picture = judgePicture({
     state,
@@ -241,9 +240,9 @@ function showModelOnce(model) {
 async function refresh() {
   if (document.hidden) return;
   refreshes += 1;
-  if (!connection.isOpen && refreshes % HEALTH_EVERY === 1) {
+  if (!call.isOpen && refreshes % HEALTH_EVERY === 1) {
     health = await fetchHealth().catch(() => null);
-    if (!connection.isOpen && health) {
+    if (!call.isOpen && health) {
       showModelOnce(health.model);
       byId("model").textContent = `${health.pipeline} · ${health.preset}`;
     }
@@ -253,28 +252,28 @@ async function refresh() {
 
 /** Once a second, while the page is visible: show the latency and report client stats. */
 async function reportStats() {
-  if (document.hidden || !connection.isOpen) return;
-  const stats = await connection.stats();
+  if (document.hidden || !call.isOpen) return;
+  const stats = await call.stats();
   const now_ms = performance.now();
   const latency = latencyMeter.summary(now_ms);
   metricsPanel.showLatency(latency);
   const message = clientStats.message(stats, now_ms, latencyMeter.presentedFrames, latency);
-  if (message) connection.sendMessage(message);
+  if (message) call.sendMessage(message);
 }
 
 // ---- the user's and the browser's events
 
 startButton.addEventListener("click", start);
 againButton.addEventListener("click", start);
-stopButton.addEventListener("click", () => connection.stop());
+stopButton.addEventListener("click", () => call.stop());
 pauseButton.addEventListener("click", () => {
-  connection.sendUpdate({ paused: !connection.isPaused });
+  call.sendUpdate({ paused: !call.isPaused });
 });
 document.addEventListener("visibilitychange", () => {
   lastShown_ms = performance.now(); // hidden, no picture was shown
 });
-addEventListener("online", () => connection.networkChanged());
-addEventListener("pagehide", () => connection.suspend());
+addEventListener("online", () => call.networkChanged());
+addEventListener("pagehide", () => call.suspend());
 addEventListener("pageshow", ({ persisted }) => persisted && resume());
 
 playOnTap(byId("tap"), outputPanel.video, byId("input", HTMLVideoElement));

@@ -10,9 +10,9 @@ import { formatDuration } from "./format.js";
 
 /**
  * @typedef {object} CallStatus
- * @property {import("./connection.js").State} state
+ * @property {import("./call.js").State} state
  * @property {import("../shared/problems.js").Problem | null} problem
- * @property {import("./connection.js").Milestones} milestones
+ * @property {import("./call.js").Milestones} milestones
  * @property {import("./picture_state.js").PictureState} picture
  * @property {string} interruption why the call comes back from a loss, or empty
  * @property {import("./server_status.js").Health | null} waitsFor a server that is not ready yet

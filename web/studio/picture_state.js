@@ -4,7 +4,7 @@
 
 /**
  * @typedef {object} PictureClues
- * @property {import("./connection.js").State} state of the call
+ * @property {import("./call.js").State} state of the call
  * @property {boolean} isPaused
  * @property {boolean} isRefused the browser plays nothing before a tap
  * @property {string} interruption of the connection or the engine, or empty

@@ -1,4 +1,4 @@
-"""`studio/connection.js`: lost connections, with a server simulated in the page."""
+"""`studio/call.js`: lost connections, with a server simulated in the page."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 # in `silent`: they get no answer until they are aborted, or until `late` fails them.
 _PLAY = """
 async (silent) => {
-  const { Connection } = await import("/studio/connection.js");
+  const { Call } = await import("/studio/call.js");
   const peers = [], offers = [], late = [];
   const json = (body) => new Response(JSON.stringify(body));
   async function answer(offer) {
@@ -46,7 +46,7 @@ async (silent) => {
     realTimeout(done, ms === 8000 && deadlines++ === 0 ? 0 : ms)
   );
   const track = document.createElement("canvas").captureStream(1).getVideoTracks()[0];
-  const call = new Connection({
+  const call = new Call({
     onChange() {}, onMessage() {}, onTimings() {}, onOutput() {}, onDisconnect() {},
   });
   const until = async (holds) => {

@@ -29,7 +29,7 @@ const READY_CHECK_MS = 500;
  */
 
 /**
- * @typedef {object} ConnectionListener
+ * @typedef {object} CallListener
  * @property {() => void} onChange the state, the problem, the interruption or a milestone changed
  * @property {(message: any) => void} onMessage an event from the server
  * @property {(message: ArrayBuffer) => void} onTimings stamps of some frames, see
@@ -43,8 +43,8 @@ const noMilestones = () => ({
   camera_ms: null, model_ms: null, answer_ms: null, path_ms: null, picture_ms: null,
 });
 
-/** The publisher's connection to the server; one call at a time. */
-export class Connection {
+/** The publisher's calls to the server, one at a time. */
+export class Call {
   /** @type {State} */
   #state = "idle";
   /** @type {import("../shared/problems.js").Problem | null} */
@@ -53,7 +53,7 @@ export class Connection {
 
   // of the current call
   /** @type {AbortController | null} null while there is no call */
-  #call = null;
+  #current = null;
   /** @type {CallAttempt | null} */
   #attempt = null;
   #stream = new StreamState();
@@ -70,7 +70,7 @@ export class Connection {
   /** @type {() => object} */
   #parametersAtStart = () => ({});
 
-  /** @param {ConnectionListener} listener */
+  /** @param {CallListener} listener */
   constructor(listener) {
     this.#listener = listener;
   }
@@ -89,7 +89,7 @@ export class Connection {
 
   /** Whether there is a call to stop; a lost connection or an engine that fails does not end it. */
   get isOpen() {
-    return this.#call !== null;
+    return this.#current !== null;
   }
 
   get isPaused() {
@@ -165,11 +165,6 @@ export class Connection {
     this.#end("idle", null);
   }
 
-  /** @param {import("../shared/problems.js").Problem} problem that ends the call */
-  fail(problem) {
-    if (this.isOpen) this.#end("error", problem);
-  }
-
   /**
    * @param {object} update parameters to change
    * @returns {number | null} the update's number, null if there is no open connection
@@ -221,13 +216,13 @@ export class Connection {
   /** @param {() => object} parameters */
   #begin(parameters) {
     this.#end("idle", null);
-    this.#call = new AbortController();
+    this.#current = new AbortController();
     this.#milestones = noMilestones();
     this.#start_ms = performance.now();
     this.#parametersAtStart = parameters;
     this.#stream = new StreamState();
     this.#enter("connecting");
-    return this.#call;
+    return this.#current;
   }
 
   /**
@@ -248,8 +243,8 @@ export class Connection {
 
   /** Once the server is ready; with the parameters last in force, if it had a stream before. */
   async #startStream() {
-    const call = this.#call;
-    while (await this.#becomesReady(call)) {
+    const current = this.#current;
+    while (await this.#becomesReady(current)) {
       const parameters = this.#stream.parameters ?? this.#parametersAtStart();
       try {
         return await this.#connect({ initialParameters: parameters }, SETUP_DEADLINE_S);
@@ -263,23 +258,23 @@ export class Connection {
   }
 
   /**
-   * @param {AbortController | null} call
+   * @param {AbortController | null} current the call that waits
    * @returns {Promise<boolean>} whether to offer: the server is ready, or what it answers to the
    *   offer says more; false if the call was ended meanwhile
    */
-  async #becomesReady(call) {
+  async #becomesReady(current) {
     try {
       for (;;) {
         const health = await healthOrNone();
-        if (call !== this.#call || !this.isOpen) return false;
+        if (current !== this.#current || !this.isOpen) return false;
         if (!isLoading(health)) break;
         this.#waitsFor = health;
         this.#listener.onChange();
         await new Promise((done) => setTimeout(done, READY_CHECK_MS));
-        if (call !== this.#call || !this.isOpen) return false;
+        if (current !== this.#current || !this.isOpen) return false;
       }
     } finally {
-      if (call === this.#call) this.#waitsFor = null;
+      if (current === this.#current) this.#waitsFor = null;
     }
     this.#reached("model_ms");
     return true;
@@ -348,7 +343,7 @@ export class Connection {
 
   /** Resume the stream, or start a new one with its parameters if it is gone. */
   async #retry() {
-    const signal = this.#call?.signal;
+    const signal = this.#current?.signal;
     if (!signal || signal.aborted || this.#attempt?.isStarted || this.#waitsFor) return;
     try {
       const { token } = this.#resumption;
@@ -420,12 +415,12 @@ export class Connection {
    * @param {import("../shared/problems.js").Problem | null} problem
    */
   #end(state, problem) {
-    this.#call?.abort();
+    this.#current?.abort();
     const session = this.#attempt?.session;
     if (session) session.close();
     else this.#resumption.lostSession?.delete();
     this.#dropAttempt();
-    this.#call = this.#iceServers = this.#track = this.#waitsFor = null;
+    this.#current = this.#iceServers = this.#track = this.#waitsFor = null;
     this.#hasServerStopped = false;
     this.#resumption.end();
     this.#enter(state, problem);
