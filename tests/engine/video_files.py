@@ -19,6 +19,7 @@ def write_video(
     width_px: int = 64,
     height_px: int = 48,
     audio: str | None = None,
+    audio_hz: int = AUDIO_HZ,
     turn_degrees: int = 0,
 ) -> Path:
     """Write a video whose frame at times[k] shows a bar at column k.
@@ -38,9 +39,9 @@ def write_video(
         if turn_degrees:
             video.set_display_rotation(turn_degrees)
         if audio is not None:
-            tone = container.add_stream(audio, rate=AUDIO_HZ)
+            tone = container.add_stream(audio, rate=audio_hz)
             assert isinstance(tone, av.AudioStream)
-            for sound in _tone(seconds=times[-1] * float(TIME_BASE)):
+            for sound in _tone(seconds=times[-1] * float(TIME_BASE), rate_hz=audio_hz):
                 container.mux(tone.encode(sound))
             container.mux(tone.encode())
         for number, time in enumerate(times):
@@ -85,10 +86,10 @@ def _pixels(
     return pixels
 
 
-def _tone(*, seconds: float) -> Iterable[av.AudioFrame]:
-    samples = np.arange(max(1024, round(seconds * AUDIO_HZ)))
-    wave = (8000 * np.sin(2 * np.pi * 440 * samples / AUDIO_HZ)).astype(np.int16)
+def _tone(*, seconds: float, rate_hz: int) -> Iterable[av.AudioFrame]:
+    samples = np.arange(max(1024, round(seconds * rate_hz)))
+    wave = (8000 * np.sin(2 * np.pi * 440 * samples / rate_hz)).astype(np.int16)
     for start in range(0, len(wave), 1024):
         sound = av.AudioFrame.from_ndarray(wave[None, start : start + 1024], "s16", "mono")
-        sound.sample_rate, sound.pts, sound.time_base = AUDIO_HZ, start, Fraction(1, AUDIO_HZ)
+        sound.sample_rate, sound.pts, sound.time_base = rate_hz, start, Fraction(1, rate_hz)
         yield sound

@@ -9,6 +9,7 @@ file_end.py          what a kind of file tells of its times and its end
 deinterlacer.py      whole frames of interlaced ones
 frame_scaler.py      frames of the model's size and colours
 tone_map.py          high dynamic range for a screen
-video_writer.py      encodes new frames, copies audio
+video_writer.py      encodes new frames, adds the sound
+sound.py             copies sound, or converts what the new file cannot hold
 video_metrics.py     compares two files: PSNR, SSIM, warp error, flicker
 """

@@ -40,7 +40,7 @@ class Job:
     Args:
         reference: a video of as many frames to compare the new one with.
         strict: refuse a source with any damage.
-        with_audio: copy the source's sound.
+        with_audio: keep the source's sound.
     """
 
     source: Path
@@ -72,7 +72,7 @@ class ChunkStream(Protocol):
 
 
 class VideoSink(Protocol):
-    """Where new frames and copied audio go; see `VideoWriter`."""
+    """Where new frames and audio go; see `VideoWriter`."""
 
     def write(self, frame: "TimedFrame") -> None: ...
 
@@ -193,6 +193,8 @@ def _convert(job: Job) -> None:
                 geometry,
                 on_chunk=lambda frames: progress.show(frames, now_s=time.monotonic()),
             )
+        for note in writer.notes():
+            print(f"{job.source}: {note}", file=sys.stderr)
 
 
 def _check_same_length(video: "VideoInfo", reference: "VideoInfo") -> None:

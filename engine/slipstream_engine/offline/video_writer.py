@@ -1,4 +1,4 @@
-"""Writes video files: H.264 of generated frames, and the audio of another file, copied."""
+"""Writes video files: H.264 of generated frames, and the audio of another file."""
 
 import math
 from collections.abc import Sequence
@@ -12,6 +12,13 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 from slipstream_protocol.frames import Geometry
 
+from slipstream_engine.offline.sound import (
+    AacForm,
+    ConvertedSound,
+    CopiedSound,
+    SoundTrack,
+    conversion_of,
+)
 from slipstream_engine.offline.video_reader import TimedFrame, VideoFileError, VideoInfo
 
 FORMATS = {".mp4": "mp4", ".mov": "mov"}  # containers that hold any time base exactly
@@ -22,16 +29,16 @@ _QUALITY = {"crf": "17", "preset": "medium"}
 
 
 class VideoWriter:
-    """Writes H.264 beside copied audio; complete only when the block ends without an error.
+    """Writes H.264 beside audio; complete only when the block ends without an error.
 
     Args:
         file: to write to; must be seekable.
         format: of the container, from `FORMATS`.
         source: the video whose times and rate the frames have.
-        audio: streams of an open file to copy.
+        audio: streams of an open file to copy; what the container cannot hold is converted.
 
     Raises:
-        VideoFileError: if the container cannot hold that audio.
+        VideoFileError: if the container cannot hold that audio all the same.
     """
 
     def __init__(
@@ -43,20 +50,20 @@ class VideoWriter:
         geometry: Geometry,
         audio: Sequence[av.AudioStream],
     ) -> None:
-        self._container = av.open(file, "w", format=format, options=_exact_times(source, audio))
+        forms = {stream.index: conversion_of(stream, format=format) for stream in audio}
+        units = [(forms[stream.index] or stream).time_base or Fraction(1) for stream in audio]
+        self._container = av.open(file, "w", format=format, options=_exact_times(source, units))
         video = self._container.add_stream(_ENCODER, rate=source.rate_hz, options=_QUALITY)
         assert isinstance(video, av.VideoStream), f"{_ENCODER} encodes video"
         self._video = video
         _describe(self._video.codec_context, source.time_base, geometry)
         try:
-            self._audio = {
-                stream.index: self._container.add_stream_from_template(stream) for stream in audio
-            }
+            self._audio = {stream.index: self._add(stream, forms[stream.index]) for stream in audio}
             self._container.start_encoding()
         except (av.FFmpegError, ValueError) as error:
             names = ", ".join(stream.codec_context.name for stream in audio)
             raise VideoFileError(
-                f"audio of {source.path} ({names}) cannot be copied into {format}, "
+                f"audio of {source.path} ({names}) cannot be written into {format}, "
                 "convert it to AAC first, or leave it out with --no-audio"
             ) from error
         self._time_base = source.time_base
@@ -72,7 +79,13 @@ class VideoWriter:
     ) -> None:
         if error is None:
             self._container.mux(self._video.encode())
+            for track in self._audio.values():
+                self._container.mux(list(track.rest()))
         self._container.close()
+
+    def notes(self) -> list[str]:
+        """What was changed of the audio, a line each; to be asked once all is written."""
+        return [note for track in self._audio.values() for note in track.notes()]
 
     def write(self, frame: TimedFrame) -> None:
         """Append a frame."""
@@ -81,10 +94,14 @@ class VideoWriter:
         self._container.mux(self._video.encode(raw))
 
     def copy(self, packet: "av.Packet[av.AudioStream]") -> None:
-        """Append an audio packet without decoding it; drop one of a track that is left out."""
+        """Append an audio packet; drop one of a track that is left out."""
         if packet.stream.index in self._audio:
-            packet.stream = self._audio[packet.stream.index]
-            self._container.mux(packet)
+            self._container.mux(list(self._audio[packet.stream.index].packets(packet)))
+
+    def _add(self, stream: av.AudioStream, form: AacForm | None) -> SoundTrack:
+        if form is None:
+            return CopiedSound(self._container.add_stream_from_template(stream))
+        return ConvertedSound(stream, form, self._container)
 
 
 def container_format(path: Path) -> str:
@@ -100,9 +117,9 @@ def container_format(path: Path) -> str:
     return FORMATS[path.suffix.lower()]
 
 
-def _exact_times(source: VideoInfo, audio: Sequence[av.AudioStream]) -> dict[str, str]:
+def _exact_times(source: VideoInfo, audio: Sequence[Fraction]) -> dict[str, str]:
     """Options that store start times in units common to all streams, not in rounded ms."""
-    bases = [source.time_base, *(stream.time_base for stream in audio if stream.time_base)]
+    bases = [source.time_base, *audio]
     units = math.lcm(*(base.denominator for base in bases))
     return {"movie_timescale": str(units if units <= _MAX_TIMESCALE else bases[0].denominator)}
 

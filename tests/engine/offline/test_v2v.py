@@ -313,15 +313,6 @@ def test_bad_videos(video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert refusal_of(capsys, video, target).startswith(f"{video} is truncated")
 
 
-def test_audio_that_cannot_be_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Audio that the new file cannot hold is named, and what to convert it to."""
-    source = write_video(tmp_path / "video.mkv", times=even_times(9), audio="wavpack")
-    assert refusal_of(capsys, source, tmp_path / "new.mp4") == (
-        f"audio of {source} (wavpack) cannot be copied into mp4, convert it to AAC first, "
-        "or leave it out with --no-audio"
-    )
-
-
 def test_weights_that_are_not_there(
     video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
