@@ -1,12 +1,13 @@
 """The names of a model's tensors, whoever wrote the file. Pure.
 
 Training scripts save a model under a key of their own and with the prefixes of what they wrapped it
-in; ComfyUI puts it beside other models; diffusers gives the layers other names.
+in; ComfyUI puts it beside other models; diffusers and transformers name the layers otherwise.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+from slipstream_engine.checkpoints.other_names import original_names
 
 # keys under which training scripts save a model, the best first (`spec/01` section 2)
 CONTAINERS = (
@@ -26,27 +27,6 @@ _WRAPPER_PREFIXES = (  # also stand inside a name
     "_orig_mod.",
     "_checkpoint_wrapped_module.",
 )
-
-_DIFFUSERS_SIGN = "condition_embedder."
-# of diffusers' `WanTransformer3DModel`, as its script that converts the original has them
-_DIFFUSERS_PARTS: Mapping[str, str] = {
-    "condition_embedder.time_embedder.linear_1.": "time_embedding.0.",
-    "condition_embedder.time_embedder.linear_2.": "time_embedding.2.",
-    "condition_embedder.text_embedder.linear_1.": "text_embedding.0.",
-    "condition_embedder.text_embedder.linear_2.": "text_embedding.2.",
-    "condition_embedder.time_proj.": "time_projection.1.",
-    "proj_out.": "head.head.",
-    ".attn1.": ".self_attn.",
-    ".attn2.": ".cross_attn.",
-    ".to_q.": ".q.",
-    ".to_k.": ".k.",
-    ".to_v.": ".v.",
-    ".to_out.0.": ".o.",
-    ".norm2.": ".norm3.",
-    ".ffn.net.0.proj.": ".ffn.0.",
-    ".ffn.net.2.": ".ffn.2.",
-}
-_LAYER_TABLE = re.compile(r"(blocks\.\d+)\.scale_shift_table")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +57,11 @@ def name_tensors(keys: Iterable[str]) -> Naming:
     names = {key: bare_name(key.removeprefix(container or "")) for key in kept}
     removed = {prefix for key, name in names.items() if (prefix := _removed(key, name, container))}
     form += [f"prefix {prefix}" for prefix in sorted(removed)[:2]]
-    if any(name.startswith(_DIFFUSERS_SIGN) for name in names.values()):
-        form.append("names of diffusers")
-        names = {key: _from_diffusers(name) for key, name in names.items()}
+    originals, whose = original_names(names.values())
+    if whose:
+        form.append(whose)
+        kept_names = {key: originals[name] for key, name in names.items()}
+        names = {key: name for key, name in kept_names.items() if name is not None}
     return Naming(names=names, form=tuple(form))
 
 
@@ -97,12 +79,3 @@ def _removed(key: str, name: str, container: str | None) -> str:
     shown = container if container == "model.diffusion_model." else ""
     rest = key.removeprefix(container or "")
     return (shown or "") + (rest.removesuffix(name) if rest.endswith(name) else "")
-
-
-def _from_diffusers(name: str) -> str:
-    if name == "scale_shift_table":
-        return "head.modulation"
-    name = _LAYER_TABLE.sub(r"\1.modulation", name)
-    for theirs, ours in _DIFFUSERS_PARTS.items():
-        name = name.replace(theirs, ours)
-    return name
