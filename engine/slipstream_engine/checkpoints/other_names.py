@@ -1,6 +1,6 @@
 """Layers of the Wan models under the names of diffusers and transformers: the original's. Pure.
 
-Sources: diffusers' `convert_wan_to_diffusers.py` (`WanTransformer3DModel`, `AutoencoderKLWan`);
+Sources: diffusers' script that converts Wan (`WanTransformer3DModel`, `AutoencoderKLWan`);
 transformers' `UMT5EncoderModel`, whose names ComfyUI's files of the text encoder have too.
 """
 

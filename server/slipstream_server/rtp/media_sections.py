@@ -11,13 +11,14 @@ and keys are those of the others.
 """
 
 import itertools
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from slipstream_server.errors import RequestError
 
-_RTP = re.compile(r"(?:UDP/TLS/|TCP/TLS/|TCP/DTLS/)?RTP/S?AVPF?")
+# RFC 8829, section 5.1.2: what offers call the RTP that is spoken; all is over DTLS
+_OVER = ("UDP/TLS/", "TCP/TLS/", "TCP/DTLS/", "")
+_RTP = [f"{over}RTP/{name}" for over in _OVER for name in ("SAVPF", "SAVP", "AVPF", "AVP")]
 _CHANNEL = ("UDP/DTLS/SCTP", "TCP/DTLS/SCTP")
 _CHANNEL_BEFORE_RFC_8841 = "DTLS/SCTP"
 # with their clock rates, by aiortc
@@ -213,7 +214,7 @@ def _is_served(kind: str, protocol: str, formats: list[str], lines: Iterable[str
             and bool(ports)
             and all(map(_is_port, ports))
         )
-    if kind not in SERVED or not _RTP.fullmatch(protocol):
+    if kind not in SERVED or protocol not in _RTP:
         return False
     for line in _starting(lines, "a=rtpmap:"):
         payload_type, _, codec = line[len("a=rtpmap:") :].strip().partition(" ")
