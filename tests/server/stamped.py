@@ -20,12 +20,19 @@ def captured_frame(at_ms: float) -> CapturedFrame:
 
 
 def generated_frame(
-    captured_ms: float, *, received_ms: float = 0.0, chunk: int = 0, index: int = 0, rev: int = -1
+    captured_ms: float,
+    *,
+    received_ms: float = 0.0,
+    held_ms: float = 0.0,
+    chunk: int = 0,
+    index: int = 0,
+    rev: int = -1,
 ) -> GeneratedFrame:
     return GeneratedFrame(
         frame=np.zeros(GEOMETRY.frame_shape, np.uint8),
         captured_ns=ms(captured_ms),
         arrived_ns=ms(captured_ms),
+        held_ns=ms(held_ms),
         chunk=chunk,
         index=index,
         rev=rev,

@@ -9,6 +9,7 @@ import { LatencyMeter } from "../shared/latency.js";
 import { asProblem, browserProblem } from "../shared/problems.js";
 import { playOnTap } from "../shared/playback.js";
 import { ServerClock } from "../shared/server_clock.js";
+import { silenceText, tooLong_s } from "../shared/silence.js";
 import { watchFrames } from "../shared/video_frames.js";
 import { WakeLock } from "../shared/wake_lock.js";
 import { Call } from "./call.js";
@@ -25,7 +26,6 @@ import { UpdateTracker } from "./update_tracker.js";
 
 const REFRESH_MS = 1_000;
 const HEALTH_EVERY = 3; // refreshes
-const STALE_AFTER_S = 2;
 
 document.documentElement.dataset.started = "";
 
@@ -60,8 +60,8 @@ const wakeLock = new WakeLock();
 let health = null;
 let shownModel = "";
 let lastShown_ms = 0;
-/** @type {number | null} of the camera, as the server counts it */
-let fpsIn = null;
+/** @type {number | null} since the camera's last picture, as the server counts it */
+let sinceInput_ms = null;
 let isFresh = false;
 let refreshes = 0;
 
@@ -74,6 +74,7 @@ async function start() {
   metricsPanel.clear();
   controls.showUpdate(null);
   outputPanel.dropPicture();
+  sinceInput_ms = null;
   await call.start(openCamera, initialParameters);
 }
 
@@ -156,7 +157,7 @@ function onMessage(message) {
       metricsPanel.showRoundTrip(now_ms - message.t);
       break;
     case "slo":
-      fpsIn = message.fps?.in ?? null;
+      sinceInput_ms = message.since_input_ms ?? null;
       controls.showRate(message.fps?.out ?? 0);
       metricsPanel.showSlo(message);
       outputPanel.showBadges(
@@ -191,15 +192,16 @@ watchFrames(outputPanel.video, (frame) => {
 
 function showStatus() {
   const { state, problem, milestones, isOpen, isPaused, interruption, waitsFor } = call;
-  const since_s = Math.floor((performance.now() - lastShown_ms) / 1000);
+  const silent_s = tooLong_s(isOpen ? sinceInput_ms : null);
+  const stale_s = document.hidden ? null : tooLong_s(performance.now() - lastShown_ms);
   const picture = judgePicture({
     state,
     isPaused,
     isRefused: outputPanel.isRefused,
     interruption,
     cameraTrouble: isOpen ? cameraPanel.trouble : "",
-    stale_s: since_s >= STALE_AFTER_S && !document.hidden ? since_s : null,
-    fpsIn,
+    silent_s,
+    stale_s,
   });
   isFresh = picture.picture === "fresh";
   outputPanel.showStatus({
@@ -208,6 +210,7 @@ function showStatus() {
     milestones,
     picture,
     interruption,
+    silence: silenceText(silent_s),
     waitsFor,
     health,
   });

@@ -15,6 +15,7 @@ import { formatDuration } from "./format.js";
  * @property {import("./call.js").Milestones} milestones
  * @property {import("./picture_state.js").PictureState} picture
  * @property {string} interruption why the call comes back from a loss, or empty
+ * @property {string} silence that no picture of the camera reaches the server, or empty
  * @property {import("./server_status.js").Health | null} waitsFor a server that is not ready yet
  * @property {import("./server_status.js").Health | null} health null if the server does not answer
  */
@@ -23,14 +24,14 @@ import { formatDuration } from "./format.js";
  * @param {CallStatus} status
  * @returns {[string, string]} title and advice of the notice
  */
-function noticeOf({ state, problem, health, waitsFor }) {
+function noticeOf({ state, problem, silence, health, waitsFor }) {
   if (problem) return [problem.title, problem.advice];
   if (waitsFor) return [notReady(waitsFor), `${detailOf(waitsFor)} The call begins by itself.`];
   switch (state) {
     case "connecting":
       return ["Connecting", "If the browser asks for the camera, allow it."];
     case "warming":
-      return ["Connected", "The first picture is being made."];
+      return ["Connected", sentence(silence || "The first picture is being made")];
   }
   if (health && !health.ready) {
     return [
@@ -57,7 +58,7 @@ function detailOf({ engine_detail, engine_state }) {
 
 /** @param {CallStatus} status @returns {string} one line, also read aloud */
 function statusLineOf(status) {
-  const { state, problem, picture, interruption, waitsFor } = status;
+  const { state, problem, picture, interruption, silence, waitsFor } = status;
   if (problem) return `${problem.title}.`;
   if (state === "live") return picture.reason || "Live";
   if (interruption) return interruption;
@@ -66,7 +67,8 @@ function statusLineOf(status) {
     const [title] = noticeOf(status);
     return status.health?.ready ? "Ready" : title;
   }
-  return state === "connecting" ? "Connecting…" : "Connected, waiting for the first picture…";
+  if (state === "connecting") return "Connecting…";
+  return silence || "Connected, waiting for the first picture…";
 }
 
 /** The output's video and what is shown around it. */

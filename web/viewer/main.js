@@ -9,6 +9,7 @@ import { KeptPicture } from "../shared/kept_picture.js";
 import { playOnTap, playOrAsk } from "../shared/playback.js";
 import { Problem } from "../shared/problems.js";
 import { iceServers } from "../shared/signaling.js";
+import { silenceText, tooLong_s } from "../shared/silence.js";
 import { watchFrames } from "../shared/video_frames.js";
 import { WakeLock } from "../shared/wake_lock.js";
 import { WhepSession } from "./whep.js";
@@ -42,10 +43,11 @@ status.hidden = new URLSearchParams(location.search).get("status") !== "1";
 playOnTap(tapButton, video);
 
 let shown_ms = -Infinity;
+let silence = "";
 watchFrames(video, (frame) => {
   shown_ms = frame.shown_ms;
   kept.drop();
-  showStatus("live", "");
+  showStatus("live", silence);
 });
 
 /** @param {"connecting" | "live"} state @param {string} text */
@@ -103,8 +105,12 @@ async function play() {
  */
 async function untilOver(session, start_ms) {
   let received_ms = start_ms + SETUP_MS;
-  session.channel.addEventListener("message", () => {
+  session.channel.addEventListener("message", ({ data }) => {
     received_ms = performance.now();
+    const event = JSON.parse(data);
+    if (event.type !== "slo") return;
+    silence = silenceText(tooLong_s(event.since_input_ms ?? null));
+    setText(status, silence);
   });
   while (!session.isOver) {
     await sleep(CHECK_MS);

@@ -221,13 +221,18 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Slo(Event, frozen=True, tag="slo"):
-    """The figures of the last ten seconds, once a second; null before they are known."""
+    """The figures of the last ten seconds, once a second; null before they are known.
+
+    Args:
+        since_input_ms: since the camera's last frame, or since there is a path for its first.
+    """
 
     ttff_ms: TtffMs
     age_ms: AgeMs
     gap_ms: GapMs
     jitter_ms: JitterMs
     fps: Fps
+    since_input_ms: float | None
     miss_ratio: float | None
     drops: dict[str, int]
     stages_ms: StagesMs
@@ -252,6 +257,7 @@ def slo_event(report: SloReport, targets: SloTargets, drops: Mapping[str, int]) 
         gap_ms=GapMs(p50=gap.p50 if gap else None, p95=gap.p95 if gap else None),
         jitter_ms=JitterMs(frame=report.jitter_frame_ms, chunk=report.jitter_chunk_ms),
         fps=Fps(in_=report.fps_in, out=report.fps_out),
+        since_input_ms=report.since_input_ms,
         miss_ratio=report.miss_ratio,
         drops=dict(drops),
         stages_ms=StagesMs(

@@ -1,20 +1,28 @@
-"""Camera frames into chunks of the engine's size; may leave some out. Pure.
+"""Camera frames into chunks of the engine's size; may leave some out, or repeat some. Pure.
 
 The engine requests a chunk when it can take one, and gets the newest frames there are. Where more
 frames wait than a chunk holds, the engine is slower than the camera: the chunk then takes frames
 evenly from all that came since the last one, so that motion stays even at whatever rate the engine
-sustains. No rate is measured or fed back, so nothing can spiral.
+sustains.
+
+Where fewer wait, the camera is slow, as with a slide or in a dark room. A chunk waits for the rest
+half a second at most, and not at all where the last two frames lie so far apart that the rest would
+not come in time; each frame then stands in it several times. A camera that sends nothing at all has
+its last frame repeated as a whole chunk every two seconds: whoever comes to watch gets a picture,
+and a new prompt is seen. No rate is fed back, so nothing can spiral.
 """
 
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slipstream_protocol.clock import NS_PER_S
 from slipstream_protocol.frames import I420, Geometry
 
 MAX_SPAN_NS = 1 * NS_PER_S
 MAX_WAITING_FRAMES = 128
+FILL_WAIT_NS = NS_PER_S // 2  # from the arrival of a chunk's first frame
+REPEAT_AFTER_NS = 2 * NS_PER_S  # without a new frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +35,7 @@ class CapturedFrame:
         first_packet_ns: when its first packet came, on the monotonic clock; None if not known.
         captured_unix_ns: when it was captured on the sender's own clock, since 1970; None if not
             known.
+        held_ns: how long no newer frame had come when it was repeated; 0 for a new frame.
     """
 
     frame: I420
@@ -34,13 +43,22 @@ class CapturedFrame:
     arrived_ns: int
     first_packet_ns: int | None = None
     captured_unix_ns: int | None = None
+    held_ns: int = 0
+
+    @property
+    def stands_for_ns(self) -> int:
+        """The moment whose picture it is: when it was captured, later where it is repeated."""
+        return self.captured_ns + self.held_ns
 
 
 class Chunker:
     """Keeps the frames since the last chunk, and makes the next one of them.
 
+    After `push` and after `take`, call `take` again no later than `due_ns` says.
+
     Drops are counted by cause: `skipped` came between the frames of a chunk, `stale` were captured
     more than `max_span_ns` before the newest or were too many, `flushed` were dropped by `flush`.
+    A repeated frame is none of them.
 
     Args:
         geometry: says how many frames the first and the later chunks hold.
@@ -51,6 +69,9 @@ class Chunker:
         self._geometry = geometry
         self._max_span_ns = max_span_ns
         self._waiting: deque[CapturedFrame] = deque()
+        self._newest: CapturedFrame | None = None
+        self._interval_ns = 0  # between the captures of the newest two
+        self._taken_ns = 0
         self._drops: Counter[str] = Counter()
         self.chunks = 0
 
@@ -72,29 +93,51 @@ class Chunker:
             self._waiting.popleft()
             self._drops["stale"] += 1
         self._waiting.append(frame)
+        if self._newest is not None:
+            self._interval_ns = frame.captured_ns - self._newest.captured_ns
+        self._newest = frame
 
-    def take(self) -> tuple[CapturedFrame, ...] | None:
-        """The next chunk, oldest frame first and the newest last; None while too few wait.
+    def take(self, now_ns: int) -> tuple[CapturedFrame, ...] | None:
+        """The next chunk, oldest frame first and the newest last; None while it is to wait.
 
-        Call it only when the engine requests a chunk: the frames that are not in it are dropped.
+        A repeated frame stands in it several times in a row, as the same object. Call it only when
+        the engine requests a chunk: the frames that are not in it are dropped.
         """
-        size = self._geometry.frames_of(self.chunks)
-        if len(self._waiting) < size:
+        size, due_ns = self._geometry.frames_of(self.chunks), self.due_ns()
+        if due_ns is None or (len(self._waiting) < size and now_ns < due_ns):
             return None
-        frames = tuple(self._waiting)
-        stride = len(frames) / size
-        chunk = tuple(frames[round((k + 1) * stride) - 1] for k in range(size))
-        self._drops["skipped"] += len(frames) - size
+        frames = tuple(self._waiting) or (self._repeated(now_ns),)
+        chunk = tuple(frames[-(-(k + 1) * len(frames) // size) - 1] for k in range(size))
+        self._drops["skipped"] += max(0, len(frames) - size)
         self._waiting.clear()
+        self._taken_ns = now_ns
         self.chunks += 1
         return chunk
 
+    def due_ns(self) -> int | None:
+        """When `take` gives a chunk for lack of more frames; None before the first frame."""
+        if not self._waiting:
+            return None if self._newest is None else self._taken_ns + REPEAT_AFTER_NS
+        latest_ns = self._waiting[0].arrived_ns + FILL_WAIT_NS
+        arrived_ns = self._waiting[-1].arrived_ns
+        missing = self._geometry.frames_of(self.chunks) - len(self._waiting)
+        is_in_vain = arrived_ns + missing * self._interval_ns > latest_ns
+        return arrived_ns if is_in_vain else latest_ns
+
     def flush(self) -> None:
-        """Drop the frames that wait, as while a stream is paused."""
-        self._drops["flushed"] += len(self._waiting)
-        self._waiting.clear()
+        """Drop the frames that wait, as while a stream is paused, and repeat none."""
+        self._drop_waiting()
+        self._newest, self._interval_ns = None, 0
 
     def restart(self) -> None:
         """Begin with a first chunk again, as a new engine needs it."""
-        self.flush()
+        self._drop_waiting()
         self.chunks = 0
+
+    def _drop_waiting(self) -> None:
+        self._drops["flushed"] += len(self._waiting)
+        self._waiting.clear()
+
+    def _repeated(self, now_ns: int) -> CapturedFrame:
+        assert self._newest is not None, "a chunk is due only after a frame"
+        return replace(self._newest, held_ns=max(0, now_ns - self._newest.arrived_ns))

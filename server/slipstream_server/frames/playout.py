@@ -3,7 +3,8 @@
 A frame is played `delay` after it was captured, the same delay for all, so the picture moves as the
 camera saw it move. The delay is what the slowest chunk of late has needed: a late chunk raises it
 at once, chunks that come early lower it little by little. Frames are never paced by the rate at
-which they are generated, which would let the wait grow without end.
+which they are generated, which would let the wait grow without end. A frame that is repeated, since
+the camera sends no other, is played as if it had been captured at the moment it stands for.
 
 A single late chunk is forgiven: it is played late, and the delay falls again from the next chunk
 on. A second one within the window keeps the delay where it has to be.
@@ -51,7 +52,8 @@ class GeneratedFrame:
     """One generated frame, with the stamps of the camera frame it was generated from.
 
     Args:
-        captured_ns, arrived_ns, first_packet_ns, captured_unix_ns: see `chunker.CapturedFrame`.
+        captured_ns, arrived_ns, first_packet_ns, captured_unix_ns, held_ns: see
+            `chunker.CapturedFrame`.
         chunk, index: the number of its chunk in the stream, and its place in it.
         rev: the newest revision of the parameters that it was generated with.
     """
@@ -61,10 +63,16 @@ class GeneratedFrame:
     arrived_ns: int
     first_packet_ns: int | None = None
     captured_unix_ns: int | None = None
+    held_ns: int = 0
     chunk: int
     index: int
     rev: int
     stamps: ChunkStamps
+
+    @property
+    def stands_for_ns(self) -> int:
+        """See `chunker.CapturedFrame`."""
+        return self.captured_ns + self.held_ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +116,7 @@ class Playout:
         self._delay_ns = 0
         self._is_started = False
         self._played_ns = 0
-        self._newest_captured_ns = -1
+        self._newest = (-1, 0)  # captured, held
 
     @property
     def drops(self) -> Mapping[str, int]:
@@ -116,7 +124,7 @@ class Playout:
 
     def push(self, frames: Sequence[GeneratedFrame], now_ns: int) -> None:
         """Take in one chunk, oldest frame first."""
-        fresh = [frame for frame in frames if frame.captured_ns > self._newest_captured_ns]
+        fresh = [frame for frame in frames if (frame.captured_ns, frame.held_ns) > self._newest]
         self._drops["disordered"] += len(frames) - len(fresh)
         if not fresh:
             return
@@ -127,7 +135,7 @@ class Playout:
             self._delay_ns += min(0, now_ns + _MARGIN_NS - self._due_ns(self._waiting[0]))
         self._adapt_delay(fresh[0], now_ns)
         self._waiting.extend(fresh)
-        self._newest_captured_ns = fresh[-1].captured_ns
+        self._newest = fresh[-1].captured_ns, fresh[-1].held_ns
 
     def due_ns(self) -> int | None:
         """When the next frame is due; None while none waits."""
@@ -150,12 +158,12 @@ class Playout:
         return ScheduledFrame(generated=newest, play_ns=self._played_ns, popped_ns=now_ns)
 
     def _due_ns(self, frame: GeneratedFrame) -> int:
-        return frame.captured_ns + self._delay_ns
+        return frame.stands_for_ns + self._delay_ns
 
     def _adapt_delay(self, first: GeneratedFrame, now_ns: int) -> None:
         """Raise the delay at once to what the chunk that begins with `first` needs; lower it by a
         share of what the chunks of the window have not needed."""
-        age_ns = now_ns - first.captured_ns
+        age_ns = now_ns - first.stands_for_ns
         self._ages_ns.append(age_ns)
         if not self._is_started or self._delay_ns < age_ns + _MARGIN_NS:
             self._delay_ns = age_ns + _MARGIN_NS

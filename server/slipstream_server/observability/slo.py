@@ -4,8 +4,9 @@ Definitions. `age` is capture to sent, per frame. `gap` is the time between two 
 `jitter` per frame is how far that is from the distance of their play times, and per chunk how far
 the distance of two chunks' arrivals is from the distance of their captures. A chunk is a `miss`
 when its oldest frame was already older than the age target on arrival from the engine, or when the
-engine has given it up for its deadline. All of these are over a sliding window; `ttff` (time to
-first frame) is counted from the offer. What the viewer's browser reports
+engine has given it up for its deadline. A frame that is repeated since the camera sends no other
+counts for the moment it stands for, and not as a frame sent. All of these are over a sliding
+window; `ttff` (time to first frame) is counted from the offer. What the viewer's browser reports
 (`observability/client_stats.py`) is passed on beside them.
 """
 
@@ -96,12 +97,13 @@ class SloMonitor:
         self._offered_ns = offered_ns
         self._milestones: dict[Milestone, int] = {}
         self._inputs = _Window[None]()
+        self._last_input_ns: int | None = None
         self._sent = _Window[_Sent]()
         self._chunks = _Window[_Chunk]()
         self._dropped_chunks = _Window[None]()  # given up for their deadline
         self._client_stats = ClientStatsWindow()
         self._last_sent: tuple[int, int] | None = None  # sent, play
-        self._last_chunk: tuple[int, int] | None = None  # received, captured
+        self._last_chunk: tuple[int, int] | None = None  # received, stands for
 
     def observe_milestone(self, milestone: Milestone, now_ns: int) -> None:
         """`milestone` is reached; only the first time counts."""
@@ -111,19 +113,20 @@ class SloMonitor:
         """A camera frame has come."""
         self.observe_milestone(Milestone.FIRST_INPUT, now_ns)
         self._inputs.add(now_ns, None)
+        self._last_input_ns = now_ns
 
     def observe_chunk(self, first: GeneratedFrame) -> bool:
         """A chunk that begins with `first` has come; returns whether it was missed."""
         stamps, stages = first.stamps, first.stamps.stages
         now_ns = stamps.received_ns
         self.observe_milestone(Milestone.FIRST_GENERATED, now_ns)
-        is_missed = (now_ns - first.captured_ns) / NS_PER_MS > self._targets.age_ms
+        is_missed = (now_ns - first.stands_for_ns) / NS_PER_MS > self._targets.age_ms
         jitter_ms = 0.0
         if self._last_chunk is not None:
-            received_ns, captured_ns = self._last_chunk
-            gap_ns = (now_ns - received_ns) - (first.captured_ns - captured_ns)
+            received_ns, stood_for_ns = self._last_chunk
+            gap_ns = (now_ns - received_ns) - (first.stands_for_ns - stood_for_ns)
             jitter_ms = abs(gap_ns) / NS_PER_MS
-        self._last_chunk = now_ns, first.captured_ns
+        self._last_chunk = now_ns, first.stands_for_ns
         self._chunks.add(
             now_ns,
             _Chunk(
@@ -206,6 +209,7 @@ class SloMonitor:
             jitter_frame_ms=frame_jitter.p95 if frame_jitter else None,
             jitter_chunk_ms=chunk_jitter.p95 if chunk_jitter else None,
             fps_in=fps_in,
+            since_input_ms=self._since_input_ms(now_ns),
             fps_out=self._rate_hz(self._sent, Milestone.FIRST_SENT, now_ns),
             miss_ratio=miss_ratio,
             stages_ms=self._stages(),
@@ -216,6 +220,12 @@ class SloMonitor:
                 miss=miss_ratio <= self._targets.miss_ratio if miss_ratio is not None else None,
             ),
         )
+
+    def _since_input_ms(self, now_ns: int) -> float | None:
+        since_ns = self._last_input_ns
+        if since_ns is None:
+            since_ns = self._milestones.get(Milestone.ICE)
+        return None if since_ns is None else (now_ns - since_ns) / NS_PER_MS
 
     def _miss_ratio(self) -> float | None:
         dropped = len(self._dropped_chunks)

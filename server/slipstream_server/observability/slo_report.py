@@ -68,7 +68,11 @@ class Holds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SloReport:
-    """The figures of one stream at one moment; None where there is nothing to measure yet."""
+    """The figures of one stream at one moment; None where there is nothing to measure yet.
+
+    Args:
+        since_input_ms: since the camera's last frame, or since there is a path for its first.
+    """
 
     ttff_ms: Mapping[Milestone, float]
     ttff_paper_ms: float | None
@@ -77,6 +81,7 @@ class SloReport:
     jitter_frame_ms: float | None
     jitter_chunk_ms: float | None
     fps_in: float
+    since_input_ms: float | None
     fps_out: float
     miss_ratio: float | None
     stages_ms: StageShares | None

@@ -173,8 +173,9 @@ class PeerConnection:
         channel.send(msgspec.json.encode(event).decode())
 
     def send_timing(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
-        """Send the times of the frame sent last to a page that has opened a channel for them."""
-        if self._timings is not None:
+        """Send the times of the frame sent last to a page that has opened a channel for them; those
+        of a frame that is repeated were sent with the first."""
+        if self._timings is not None and not scheduled.generated.held_ns:
             rtp_timestamp = self.last_rtp_timestamp
             self._timings.send(
                 FrameTimes(rtp_timestamp=rtp_timestamp, scheduled=scheduled, sent_ns=sent_ns)

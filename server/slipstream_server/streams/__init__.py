@@ -6,6 +6,7 @@ lifecycle.py       which state it is in (pure)
 publisher_slot.py  the place of its publisher, kept for a while when empty
 engine_lease.py    its lane on the engine, and its parameters there, across restarts
 chunk_pipe.py      frames to the engine in chunks, generated frames to the outputs
+submitted_chunk.py a chunk that the engine has: whose frames they are, what becomes of them (pure)
 telemetry.py       its figures
 media_context.py   what all calls and streams share
 ports.py           what a stream needs of the engine's provider and of a publisher

@@ -3,12 +3,13 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
-from slipstream_protocol.clock import now_ns
-from slipstream_protocol.messages import Applied, ChunkOut, Ready, UpdateRefused
+from slipstream_protocol.clock import NS_PER_S, now_ns
+from slipstream_protocol.messages import Applied, Ready, UpdateRefused
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.control.events import Event
@@ -16,9 +17,10 @@ from slipstream_server.engine.client import EngineClient
 from slipstream_server.engine.engine_stream import ChunkBack, EngineStream
 from slipstream_server.errors import EngineUnavailable
 from slipstream_server.frames.chunker import CapturedFrame, Chunker
-from slipstream_server.frames.playout import ChunkStamps, GeneratedFrame
+from slipstream_server.frames.playout import GeneratedFrame
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloMonitor
+from slipstream_server.streams.submitted_chunk import SubmittedChunk, new_frames
 
 RETRY_S = 2.0
 
@@ -50,13 +52,6 @@ class Participant:
 
     send: Callable[[Event], None]
     end: Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Submitted:
-    frames: tuple[CapturedFrame, ...]
-    chunked_ns: int
-    submitted_ns: int
 
 
 class ChunkPipe:
@@ -91,7 +86,7 @@ class ChunkPipe:
         self._is_held = False
         self._past_chunks = 0  # of the epochs before this one
         self._wake = asyncio.Event()
-        self._submitted: dict[int, _Submitted] = {}
+        self._submitted: dict[int, SubmittedChunk] = {}
         self._dropped: Counter[str] = Counter()  # frames, by cause
 
     @property
@@ -162,22 +157,32 @@ class ChunkPipe:
     async def feed(self) -> None:
         """Submit the newest frames as a chunk whenever the engine has a free slot."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            await self._until_due()
             while (engine := self._engine) is not None and engine.has_free_slot:
-                frames = None if self.is_idle else self._chunker.take()
+                frames = None if self.is_idle else self._chunker.take(now_ns())
                 if frames is None:
                     break
                 chunked_ns = now_ns()
                 chunk, submitted_ns = await engine.submit(
-                    [captured.frame for captured in frames], captured_ns=frames[0].captured_ns
+                    [captured.frame for captured in frames], captured_ns=frames[0].stands_for_ns
                 )
                 if engine is self._engine:
-                    self._submitted[chunk] = _Submitted(
+                    self._submitted[chunk] = SubmittedChunk(
                         frames=frames, chunked_ns=chunked_ns, submitted_ns=submitted_ns
                     )
                 else:
-                    self._dropped["engine_lost"] += len(frames)
+                    self._dropped["engine_lost"] += new_frames(frames)
+
+    async def _until_due(self) -> None:
+        """Wait until something has changed, or a chunk is due for lack of more frames."""
+        engine = self._engine
+        can_take = engine is not None and engine.has_free_slot and not self.is_idle
+        due_ns = self._chunker.due_ns() if can_take else None
+        wait_s = None if due_ns is None else max(0.0, (due_ns - now_ns()) / NS_PER_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
+        self._wake.clear()
 
     # ---- events of the engine
 
@@ -186,7 +191,7 @@ class ChunkPipe:
 
     def on_chunk(self, back: ChunkBack) -> None:
         submitted = self._submitted.pop(back.out.chunk)
-        chunk = _generated_frames(submitted, back, chunk=self._past_chunks + back.out.chunk)
+        chunk = submitted.generated(back, chunk=self._past_chunks + back.out.chunk)
         missed = self._monitor.observe_chunk(chunk[0])
         self._metrics.chunk(back.out.stages, missed=missed)
         for output in self.outputs:
@@ -194,7 +199,7 @@ class ChunkPipe:
         self.epoch_chunks = back.out.chunk + 1
 
     def on_dropped(self, chunk: int) -> None:
-        self._dropped["deadline"] += len(self._submitted.pop(chunk).frames)
+        self._dropped["deadline"] += new_frames(self._submitted.pop(chunk).frames)
         self._monitor.observe_dropped(now_ns())
         self._metrics.chunk_dropped()
         self._wake.set()
@@ -210,40 +215,12 @@ class ChunkPipe:
         self.close()
         self._engine = None
         self._lost_reason = reason
-        self._dropped["engine_lost"] += sum(len(lost.frames) for lost in self._submitted.values())
+        self._dropped["engine_lost"] += sum(
+            new_frames(lost.frames) for lost in self._submitted.values()
+        )
         self._submitted.clear()
         self._past_chunks += self.epoch_chunks
         self._owner.on_lost(reason)
-
-
-def _generated_frames(
-    submitted: _Submitted, back: ChunkBack, *, chunk: int
-) -> list[GeneratedFrame]:
-    out: ChunkOut = back.out
-    stamps = ChunkStamps(
-        chunked_ns=submitted.chunked_ns,
-        submitted_ns=submitted.submitted_ns,
-        taken_ns=out.taken_ns,
-        generated_ns=out.made_ns,
-        received_ns=back.received_ns,
-        stages=out.stages,
-    )
-    return [
-        GeneratedFrame(
-            frame=frame,
-            captured_ns=captured.captured_ns,
-            arrived_ns=captured.arrived_ns,
-            first_packet_ns=captured.first_packet_ns,
-            captured_unix_ns=captured.captured_unix_ns,
-            chunk=chunk,
-            index=index,
-            rev=out.rev,
-            stamps=stamps,
-        )
-        for index, (frame, captured) in enumerate(
-            zip(back.frames_THW, submitted.frames, strict=True)
-        )
-    ]
 
 
 def total_drops(*counts: Mapping[str, int]) -> Counter[str]:

@@ -54,7 +54,10 @@ class StreamTelemetry:
         self._metrics.frame_in()
 
     def frame_sent(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
-        """A generated frame goes out."""
+        """A generated frame goes out; a repeated one is only a break between two others."""
+        if scheduled.generated.held_ns:
+            self.interrupt()
+            return
         age_ms = self._monitor.observe_sent(scheduled, sent_ns)
         gap_ms = None if self._sent_ns is None else (sent_ns - self._sent_ns) / NS_PER_MS
         self._sent_ns = sent_ns

@@ -189,3 +189,24 @@ def test_memory_is_the_window(times_ns: list[int]) -> None:
         slo.observe_input(now_ns)
         slo.report(now_ns)
         assert slo.report(now_ns).fps_in >= 0
+
+
+def test_a_repeated_frame_is_no_miss() -> None:
+    """the camera sends nothing, so nothing is late; the way through the engine counts all the
+    same."""
+    slo = monitor(age_ms=300)
+    slo.observe_chunk(generated_frame(0, received_ms=100))
+    slo.observe_chunk(generated_frame(0, held_ms=2000, received_ms=2100))
+    report = slo.report(ms(2200))
+    assert report.miss_ratio == 0 and report.jitter_chunk_ms == 0
+    assert slo.observe_chunk(generated_frame(0, held_ms=4000, received_ms=4301))
+
+
+def test_a_silent_camera_is_told_from_its_last_frame_on() -> None:
+    """or, before the first, from when there was a way for it."""
+    slo = monitor()
+    assert slo.report(ms(50)).since_input_ms is None
+    slo.observe_milestone(Milestone.ICE, ms(100))
+    assert slo.report(ms(3100)).since_input_ms == 3000
+    slo.observe_input(ms(3200))
+    assert slo.report(ms(3300)).since_input_ms == 100

@@ -4,13 +4,17 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
+import numpy as np
 import pytest
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import I420
-from slipstream_protocol.messages import Applied, UpdateRefused
+from slipstream_protocol.messages import Applied, ChunkOut, StageTimes, UpdateRefused
 from slipstream_protocol.parameters import Parameters
 from slipstream_server.engine.client import EngineClient
+from slipstream_server.engine.engine_stream import ChunkBack
 from slipstream_server.errors import EngineUnavailable
+from slipstream_server.frames.chunker import REPEAT_AFTER_NS
+from slipstream_server.frames.playout import GeneratedFrame
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloMonitor
 from slipstream_server.observability.slo_report import SloTargets
@@ -107,15 +111,16 @@ async def test_frames_from_before_a_hold_are_not_in_the_chunk_after_it() -> None
         stop(pipe, True)
         stop(pipe, False)
         feeding = asyncio.create_task(pipe.feed())
+        begin_ms = now_ns() / 1e6 + 1000
         for n in range(GEOMETRY.first_chunk_frames):
             assert not engine.taken.is_set()
-            pipe.push(captured_frame(1000 + n * 30))
+            pipe.push(captured_frame(begin_ms + n * 30))
             await asyncio.sleep(0)
         async with asyncio.timeout(10):
             await engine.taken.wait()
         feeding.cancel()
         await asyncio.gather(feeding, return_exceptions=True)
-        assert engine.captured_ns == ms(1000)
+        assert engine.captured_ns == ms(begin_ms)
 
 
 async def test_chunks_are_numbered_on_after_a_lane_that_failed_at_once() -> None:
@@ -132,3 +137,61 @@ async def test_chunks_are_numbered_on_after_a_lane_that_failed_at_once() -> None
     assert owner.lost == ["killed", "failed"]
     assert [applied.chunk for applied in owner.applied] == [7]
     assert pipe.epoch == 2
+
+
+class AnsweringEngine(TakingEngine):
+    """Gives each chunk back as it is, at once."""
+
+    async def open(self, parameters: Parameters, listener: Any) -> "TakingEngine":
+        self._listener = listener
+        self._chunks = 0
+        return self
+
+    async def submit(self, frames: Sequence[I420], captured_ns: int = 0) -> tuple[int, int]:
+        await super().submit(frames, captured_ns)
+        out = ChunkOut(
+            lane=0,
+            slot=0,
+            chunk=self._chunks,
+            frames=len(frames),
+            rev=-1,
+            taken_ns=now_ns(),
+            made_ns=now_ns(),
+            stages=StageTimes(),
+        )
+        back = ChunkBack(out=out, frames_THW=np.stack(frames), received_ns=now_ns())
+        asyncio.get_running_loop().call_soon(self._listener.on_chunk, back)
+        self._chunks += 1
+        return out.chunk, now_ns()
+
+
+class Shown:
+    """Keeps what was generated."""
+
+    def __init__(self) -> None:
+        self.frames: asyncio.Queue[GeneratedFrame] = asyncio.Queue()
+
+    def push(self, frames: Sequence[GeneratedFrame]) -> None:
+        for frame in frames:
+            self.frames.put_nowait(frame)
+
+
+async def test_a_still_picture_goes_on_once_and_is_then_repeated() -> None:
+    """one frame and no other: it fills a chunk, comes out as one frame, and later as one that is
+    held; none of its repetitions counts as sent, dropped or missed."""
+    monitor, metrics = SloMonitor(SloTargets(), offered_ns=0), Metrics()
+    pipe = ChunkPipe("s", READY, monitor, metrics, cast(ChunkPipeOwner, None))
+    shown = Shown()
+    pipe.outputs.append(shown)
+    await pipe.open(cast(EngineClient, AnsweringEngine()), Parameters())
+    feeding = asyncio.create_task(pipe.feed())
+    pipe.push(captured_frame(now_ns() / 1e6))
+    async with asyncio.timeout(10):
+        first, second = await shown.frames.get(), await shown.frames.get()
+    feeding.cancel()
+    await asyncio.gather(feeding, return_exceptions=True)
+    assert first.captured_ns == second.captured_ns
+    assert (first.held_ns, first.index) == (0, GEOMETRY.first_chunk_frames - 1)
+    assert second.held_ns >= REPEAT_AFTER_NS
+    assert sum(pipe.drops.values()) == 0
+    assert samples(metrics)["slipstream_chunk_misses_total"] == 0

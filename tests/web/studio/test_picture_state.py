@@ -13,7 +13,7 @@ async (cases) => {
   const { judgePicture } = await import("/studio/picture_state.js");
   const clues = {
     state: "live", isPaused: false, isRefused: false, interruption: "", cameraTrouble: "",
-    stale_s: null, fpsIn: 30,
+    silent_s: null, stale_s: null,
   };
   return cases.map((one) => judgePicture({ ...clues, ...one }));
 }
@@ -26,12 +26,14 @@ async def judge(server: FakeServer, *cases: dict[str, Any]) -> list[dict[str, st
 
 
 async def test_a_picture_is_kept_with_its_reason_while_none_comes(server: FakeServer) -> None:
-    """the nearest cause is named: a tap, the connection, the user, the camera, then the silence."""
+    """the nearest cause is named: a tap, the connection, the user, the camera, its silence, then
+    that of the server."""
     all_at_once = {
         "isRefused": True,
         "interruption": "the network is away",
         "isPaused": True,
         "cameraTrouble": "the camera is gone",
+        "silent_s": 8,
         "stale_s": 7,
     }
     reasons = []
@@ -45,6 +47,7 @@ async def test_a_picture_is_kept_with_its_reason_while_none_comes(server: FakeSe
         "the network is away",
         "Paused",
         "the camera is gone",
+        "No picture of the camera reaches the server for 8 s",
         "No new picture for 7 s",
     ]
 
@@ -56,8 +59,11 @@ async def test_a_picture_is_fresh_without_a_reason(server: FakeServer) -> None:
     assert before["picture"] == "none"
 
 
-async def test_silence_names_the_side_it_comes_from(server: FakeServer) -> None:
-    """the camera's, where the server gets no pictures; else the server's or the network's."""
-    camera, others = await judge(server, {"stale_s": 3, "fpsIn": 0}, {"stale_s": 3})
-    assert "camera" in camera["advice"]
+async def test_a_camera_that_sends_nothing_is_named_while_its_picture_is_repeated(
+    server: FakeServer,
+) -> None:
+    """the server repeats the last one, so new pictures come; what they show is old all the same."""
+    camera, others = await judge(server, {"silent_s": 3}, {"stale_s": 3})
+    assert camera["picture"] == others["picture"] == "kept"
+    assert "camera" in camera["reason"]
     assert "server makes none" in others["advice"]
