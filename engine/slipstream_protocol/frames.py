@@ -3,7 +3,7 @@
 A frame of width W and height H is the array `[H * 3 // 2, W]`: H rows of luma, then the two chroma
 planes, each H / 2 rows of W / 2 samples, packed two rows to a row of W. FFmpeg lays out
 `yuv420p` in one array the same way, so a frame moves between the camera, the shared memory and the
-encoder as plain bytes. A chunk of T frames is `[T, H * 3 // 2, W]`.
+encoder as plain bytes. A chunk of T frames is `[T, H * 3 // 2, W]`. Its colours: see `colours.py`.
 """
 
 import msgspec

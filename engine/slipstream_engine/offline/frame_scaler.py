@@ -7,22 +7,21 @@ from fractions import Fraction
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from slipstream_protocol.colours import Matrix, SourceColours, declared_colours, film_colours
 from slipstream_protocol.frames import I420, i420_planes
 
-from slipstream_engine.offline.tone_map import HdrTransfer, tone_map
+from slipstream_engine.offline.tone_map import tone_map
 
-_UNDECLARED = 2  # matrix, in H.273
 # what the scaler makes of white of ten bits in codes of 16
 _LIMITED_WHITE, _FULL_WHITE = 255 << 8, 1023 << 6
-_HD_LINES = 720  # undeclared pictures of so many lines are BT.709, smaller ones BT.601
 
 
 class FrameScaler:
     """Makes I420 frames of one size: upright, scaled to cover it, cropped to the centre.
 
-    The colours are BT.601, limited range; high dynamic range is mapped to a screen's. What a file
-    does not declare is taken as players take it: limited range, BT.709 from 720 lines on.
+    The colours are the engine's (`slipstream_protocol/colours.py`); high dynamic range is mapped to
+    a screen's.
 
     Args:
         width_px, height_px: of the result; even.
@@ -41,17 +40,18 @@ class FrameScaler:
         cover_px = _covering_size_px(
             frame.width * self._pixel_aspect, frame.height, width_px, height_px
         )
-        if frame.color_trc in (HdrTransfer.PQ, HdrTransfer.HLG):
-            scaled = self._mapped(frame, cover_px)
+        colours = film_colours(declared_colours(frame), lines=frame.height)
+        if colours.hdr is not None:
+            scaled = self._mapped(frame, colours, cover_px)
         else:
             scaled = self._reformatter.reformat(
                 frame,
                 width=cover_px[0],
                 height=cover_px[1],
                 format="yuv420p",
-                src_colorspace=_matrix_of(frame, undeclared_hd=Colorspace.ITU709),
-                dst_colorspace=Colorspace.ITU601,
-                src_color_range=None if frame.color_range else ColorRange.MPEG,
+                src_colorspace=colours.matrix,
+                dst_colorspace=Matrix.BT_601,
+                src_color_range=_range_of(colours),
                 dst_color_range=ColorRange.MPEG,
                 interpolation=Interpolation.BICUBIC,
             )
@@ -64,36 +64,37 @@ class FrameScaler:
             target[:] = np.rot90(pixels[top : top + rows, left : left + columns], quarter_turns)
         return out
 
-    def _mapped(self, frame: av.VideoFrame, size_px: tuple[int, int]) -> av.VideoFrame:
+    def _mapped(
+        self, frame: av.VideoFrame, colours: SourceColours, size_px: tuple[int, int]
+    ) -> av.VideoFrame:
         """A frame of high dynamic range in a screen's, scaled; by way of RGB of 16 bits."""
+        assert colours.hdr is not None, "others are not mapped"
         deep = self._reformatter.reformat(
             frame,
             width=size_px[0],
             height=size_px[1],
             format="rgb48le",
-            src_colorspace=_matrix_of(frame, undeclared_hd=Colorspace.BT2020),
-            src_color_range=None if frame.color_range else ColorRange.MPEG,
+            src_colorspace=colours.matrix,
+            src_color_range=_range_of(colours),
             dst_color_range=ColorRange.JPEG,
             interpolation=Interpolation.BICUBIC,
         )
         mapped = tone_map(
             np.asarray(deep.to_ndarray(), np.uint16),
-            HdrTransfer(int(frame.color_trc)),
+            colours.hdr,
             int(frame.color_primaries),
-            white=_FULL_WHITE if frame.color_range == ColorRange.JPEG else _LIMITED_WHITE,
+            white=_FULL_WHITE if colours.is_full_range else _LIMITED_WHITE,
         )
         return self._from_rgb.reformat(
             av.VideoFrame.from_ndarray(mapped, "rgb24"),
             format="yuv420p",
-            dst_colorspace=Colorspace.ITU601,
+            dst_colorspace=Matrix.BT_601,
             dst_color_range=ColorRange.MPEG,
         )
 
 
-def _matrix_of(frame: av.VideoFrame, *, undeclared_hd: Colorspace) -> Colorspace | None:
-    """What to tell the scaler of a frame's matrix; None where the frame declares it."""
-    is_undeclared = int(frame.colorspace) == _UNDECLARED
-    return undeclared_hd if is_undeclared and frame.height >= _HD_LINES else None
+def _range_of(colours: SourceColours) -> ColorRange:
+    return ColorRange.JPEG if colours.is_full_range else ColorRange.MPEG
 
 
 def _covering_size_px(

@@ -8,11 +8,11 @@ a Moebius curve, and what is darker than half of it stays as it is. Wide colours
 H height, W width, C = 3 channels red, green, blue.
 """
 
-from enum import IntEnum
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from slipstream_protocol.colours import HdrTransfer
 
 Light = NDArray[np.float32]
 
@@ -29,13 +29,6 @@ _BT_2020 = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
 _P3 = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
 # by their numbers in H.273; undeclared ones of a film in PQ or HLG are those of BT.2100
 _PRIMARIES = {1: _BT_709, 2: _BT_2020, 9: _BT_2020, 11: _P3, 12: _P3}
-
-
-class HdrTransfer(IntEnum):
-    """Transfer functions of high dynamic range, by their numbers in H.273."""
-
-    PQ = 16
-    HLG = 18
 
 
 def tone_map(

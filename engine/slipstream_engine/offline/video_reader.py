@@ -14,6 +14,7 @@ from typing import Self, cast
 import av
 from av.container import InputContainer
 from av.stream import Disposition
+from slipstream_protocol.colours import HdrTransfer
 from slipstream_protocol.frames import I420
 
 from slipstream_engine.offline.damage import Damage, DamageCount
@@ -21,7 +22,6 @@ from slipstream_engine.offline.deinterlacer import Deinterlacer, PlacedFrame
 from slipstream_engine.offline.file_end import has_no_times, has_own_clock, header_end_s
 from slipstream_engine.offline.frame_scaler import FrameScaler
 from slipstream_engine.offline.frame_times import Clock, FilmTimes, TrackClock
-from slipstream_engine.offline.tone_map import HdrTransfer
 from slipstream_engine.offline.tracks import Track, TrackKind, choose_tracks
 
 AudioSink = Callable[["av.Packet[av.AudioStream]"], None]

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 from av import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from slipstream_protocol.clock import now_ns
+from slipstream_protocol.colours import HdrTransfer, Matrix, declared_colours, live_colours
 from slipstream_protocol.frames import I420, Geometry, i420_planes
 
 from slipstream_server.frames.chunker import CapturedFrame
@@ -30,7 +31,8 @@ class VideoSource(Protocol):
 
 
 class CameraScaler:
-    """Scales a camera frame to just cover the engine's, and keeps the middle. I420 to I420.
+    """Scales a camera frame to just cover the engine's, and keeps the middle. I420 to I420, in the
+    colours of the engine.
 
     Not for two threads at once: swscale's context is kept from frame to frame.
 
@@ -41,14 +43,27 @@ class CameraScaler:
     def __init__(self, geometry: Geometry) -> None:
         self._geometry = geometry
         self._reformatter = VideoReformatter()
+        self._hdr: HdrTransfer | None = None  # of the frame before
 
     def __call__(self, frame: VideoFrame) -> I420:
         width_px, height_px = cover_px(frame.width, frame.height, self._geometry)
+        colours = live_colours(declared_colours(frame))
+        if colours.hdr is not None and colours.hdr is not self._hdr:
+            logger.warning(
+                "the camera's picture is in %s, of high dynamic range, and is not mapped to a "
+                "screen's: it looks pale; choose a standard range, Rec. 709, at its sender",
+                colours.hdr.name,
+            )
+        self._hdr = colours.hdr
         scaled = self._reformatter.reformat(
             frame,
             width=width_px,
             height=height_px,
             format="yuv420p",
+            src_colorspace=colours.matrix,
+            dst_colorspace=Matrix.BT_601,
+            src_color_range=ColorRange.JPEG if colours.is_full_range else ColorRange.MPEG,
+            dst_color_range=ColorRange.MPEG,
             interpolation=Interpolation.BILINEAR,
             threads=1,
         )

@@ -21,6 +21,7 @@ from typing import cast
 import av
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 
 from slipstream_server.send.encoder_context import (
     NO_KEY_FRAMES,
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 _HEADROOM = 4  # opened at this many times the ceiling: down to a quarter of the nominal frame rate
 _BUFFER_MS = 250
 _BUFFER_DRIFT = 2  # the buffer may be this many times too large or too small
+_BT_601 = 6  # the matrix by its number in H.264; PyAV's enum has swscale's numbers
 _LEVEL_31_PIXELS = 3600 * 256  # macroblocks of level 3.1, which is what aiortc negotiates
 
 
@@ -132,6 +134,10 @@ def _open(
     context.max_b_frames = 0
     context.thread_count = 1
     context.profile = "Baseline"
+    context.color_range = ColorRange.MPEG
+    context.colorspace = _BT_601
+    context.color_primaries = ColorPrimaries.SMPTE170M
+    context.color_trc = ColorTrc.SMPTE170M
     context.bit_rate = ceiling_bps * _HEADROOM
     context.options = {
         **codec.options,

@@ -7,7 +7,8 @@ import av
 import numpy as np
 import pytest
 from slipstream_engine.offline.frame_scaler import FrameScaler
-from slipstream_engine.offline.tone_map import HdrTransfer, roll_off, tone_map
+from slipstream_engine.offline.tone_map import roll_off, tone_map
+from slipstream_protocol.colours import HdrTransfer
 from slipstream_protocol.frames import i420_planes
 
 BT_709, BT_2020 = 1, 9

@@ -17,8 +17,10 @@ from slipstream_server.frames.chunker import CapturedFrame
 from slipstream_server.receive.camera import CameraIngest, CameraScaler, cover_px
 
 from tests.barcode import read
+from tests.colours import PATCHES, WEIGHTS, distance, flat, samples_of
 from tests.server.calls import numbered
 
+BT_601 = 5
 GEOMETRY = Geometry(width_px=256, height_px=192, first_chunk_frames=5, chunk_frames=4)
 
 
@@ -35,14 +37,6 @@ class Clip:
         return self._frames.pop(0)
 
 
-def plain(luma: int, u: int, v: int, width_px: int, height_px: int) -> VideoFrame:
-    """A picture of one colour."""
-    frame = VideoFrame(width_px, height_px, "yuv420p")
-    for plane, value in zip(frame.planes, (luma, u, v), strict=True):
-        plane.update(bytes([value]) * plane.buffer_size)
-    return frame
-
-
 @given(st.integers(1, 4000), st.integers(1, 4000))
 def test_the_cover_is_even_and_covers_tightly(width_px: int, height_px: int) -> None:
     """one side fits exactly, the other is no shorter, and the aspect is kept."""
@@ -57,7 +51,7 @@ def test_the_cover_is_even_and_covers_tightly(width_px: int, height_px: int) -> 
 @pytest.mark.parametrize("size", [(640, 480), (1280, 720), (480, 640), (257, 193), (64, 48)])
 def test_a_picture_of_any_size_fills_the_engines(size: tuple[int, int]) -> None:
     """all three planes, without borders or mixed-up colours."""
-    out = CameraScaler(GEOMETRY)(plain(100, 60, 200, *size))
+    out = CameraScaler(GEOMETRY)(flat((100, 60, 200), width_px=size[0], height_px=size[1]))
     assert out.shape == GEOMETRY.frame_shape
     for plane, value in zip(i420_planes(out), (100, 60, 200), strict=True):
         assert np.abs(plane.astype(int) - value).max() <= 2
@@ -73,19 +67,54 @@ def test_the_middle_is_kept(size: tuple[int, int]) -> None:
 def test_a_scaler_follows_a_camera_that_turns() -> None:
     """the size may change in the middle of a track, as when a phone is turned."""
     scale = CameraScaler(GEOMETRY)
-    first = scale(plain(50, 128, 128, 640, 480))
-    scale(plain(90, 128, 128, 480, 640))
-    again = scale(plain(50, 128, 128, 640, 480))
+    first = scale(flat((50, 128, 128), width_px=640, height_px=480))
+    scale(flat((90, 128, 128), width_px=480, height_px=640))
+    again = scale(flat((50, 128, 128), width_px=640, height_px=480))
     assert np.array_equal(first, again)
 
 
 def test_a_full_range_picture_is_brought_to_video_range() -> None:
     """what a browser marks as full range does not come out too dark or too bright."""
-    frame = VideoFrame(640, 480, "yuvj420p")
-    for plane, value in zip(frame.planes, (255, 128, 128), strict=True):
-        plane.update(bytes([value]) * plane.buffer_size)
+    frame = flat((255, 128, 128), width_px=640, height_px=480, format="yuvj420p")
     luma, _, _ = i420_planes(CameraScaler(GEOMETRY)(frame))
     assert abs(int(luma.mean()) - 235) <= 1
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+@pytest.mark.parametrize("matrix", WEIGHTS)
+def test_declared_colours_are_those_of_the_engine(matrix: int, is_full: bool) -> None:
+    """whatever matrix and range a camera declares, flat colours come out as BT.601, limited."""
+    scale = CameraScaler(GEOMETRY)
+    for colour in PATCHES:
+        frame = flat(samples_of(colour, matrix, is_full=is_full), width_px=640, height_px=480)
+        frame.colorspace, frame.color_range = matrix, 2 if is_full else 1
+        planes = i420_planes(scale(frame))
+        found = tuple(round(plane.mean()) for plane in planes)
+        assert distance(found, samples_of(colour, BT_601)) <= 3
+        assert max(int(plane.max()) - int(plane.min()) for plane in planes) <= 1
+
+
+@pytest.mark.parametrize("matrix", [0, 2, 3, 8, 10, 14, 200])
+def test_a_matrix_that_nobody_knows_ends_no_call(matrix: int) -> None:
+    """an undeclared one is BT.601, and so is one that is reserved or that no scaler has."""
+    frame = flat(samples_of(PATCHES[0], BT_601), width_px=1280, height_px=720)
+    frame.colorspace = matrix
+    out = CameraScaler(GEOMETRY)(frame)
+    found = tuple(round(plane.mean()) for plane in i420_planes(out))
+    if matrix != 10:  # a variety of BT.2020
+        assert distance(found, samples_of(PATCHES[0], BT_601)) <= 1
+
+
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_high_dynamic_range_is_said_once(transfer: int, caplog: pytest.LogCaptureFixture) -> None:
+    """a live picture is not tone-mapped; one line says so, and what to do."""
+    scale = CameraScaler(GEOMETRY)
+    for _ in range(3):
+        frame = flat((120, 128, 128), width_px=640, height_px=480)
+        frame.color_trc = transfer
+        scale(frame)
+    (record,) = caplog.records
+    assert "not mapped" in record.getMessage() and "Rec. 709" in record.getMessage()
 
 
 async def test_frames_come_through_in_order_with_their_times() -> None:

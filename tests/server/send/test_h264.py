@@ -1,6 +1,7 @@
 """The encoder: one packet a frame, rates changed in place, key frames only on request."""
 
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -60,6 +61,16 @@ def kbps(
         size_bytes += encoded.packet.size
         keys += encoded.is_key
     return size_bytes * 8 * fps / frames / 1000, keys
+
+
+def test_the_colours_are_declared() -> None:
+    """matrix, range, transfer and primaries, as the engine makes its pictures."""
+    encoder = H264Encoder(X264, ceiling_bps=CEILING_BPS)
+    decoder: Any = av.CodecContext.create("h264", "r")
+    packet = encoder.encode(MovingPicture().next(), bitrate_bps=CEILING_BPS, fps=FPS).packet
+    (frame,) = decoder.decode(packet) + decoder.decode(None)
+    declared = (frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range)
+    assert [int(value) for value in declared] == [6, 6, 6, 1]
 
 
 def test_every_frame_comes_out_at_once_and_whole() -> None:

@@ -45,6 +45,13 @@ def test_pictures_come_out_as_they_went_in() -> None:
     assert encoder.opened == 1
 
 
+def test_the_colours_are_declared() -> None:
+    """the first bit of a key frame's first partition says BT.601 (RFC 6386, section 9.2)."""
+    (frame,) = pictures(1)
+    key_frame = bytes(Vp8Encoder().encode(frame, bitrate_bps=1_500_000, fps=FPS).packet)
+    assert key_frame[10] < 0x80
+
+
 @pytest.mark.parametrize("fps", [30, 15])
 def test_the_bitrate_is_kept(fps: int) -> None:
     """also at half the frame rate; a small step is left alone, a large one opens it anew."""
