@@ -20,7 +20,8 @@ WEIGHTS = {
     9: (0.2627, 0.0593),
 }
 RANGES = {False: (16, 219, 224), True: (0, 255, 255)}  # by is_full: black, luma, chroma
-Colour = tuple[int, int, int]
+Colour = tuple[int, ...]
+"""Three numbers: red, green and blue, or samples Y, U and V."""
 
 
 def samples_of(colour: Colour, matrix: int, *, is_full: bool = False) -> Colour:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, pack_header_extensions
 from slipstream_server.receive.frame_search import Packet
 from slipstream_server.receive.jitter_buffer import EncodedFrame
 
@@ -53,3 +54,18 @@ def frame_number(frame: EncodedFrame) -> int:
     count = int(parts[0].partition("/")[2])
     assert parts == [f"{number}.{part}/{count}" for part in range(count)], "the frame is torn"
     return number
+
+
+class FixedExtensions(HeaderExtensionsMap):
+    """Writes these extensions, whatever the packet has.
+
+    Args:
+        extensions: number and content of each.
+    """
+
+    def __init__(self, extensions: list[tuple[int, bytes]]) -> None:
+        super().__init__()
+        self._extensions = extensions
+
+    def set(self, values: HeaderExtensions) -> tuple[int, bytes]:
+        return pack_header_extensions(self._extensions)

@@ -12,7 +12,13 @@ import numpy as np
 from av import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from slipstream_protocol.clock import now_ns
-from slipstream_protocol.colours import HdrTransfer, Matrix, declared_colours, live_colours
+from slipstream_protocol.colours import (
+    DeclaredColours,
+    HdrTransfer,
+    Matrix,
+    declared_colours,
+    live_colours,
+)
 from slipstream_protocol.frames import I420, Geometry, i420_planes
 
 from slipstream_server.frames.chunker import CapturedFrame
@@ -45,9 +51,14 @@ class CameraScaler:
         self._reformatter = VideoReformatter()
         self._hdr: HdrTransfer | None = None  # of the frame before
 
-    def __call__(self, frame: VideoFrame) -> I420:
+    def __call__(self, frame: VideoFrame, said: DeclaredColours | None = None) -> I420:
+        """The frame for the engine.
+
+        Args:
+            said: its colours by its sender's word, which goes before what the decoder finds.
+        """
         width_px, height_px = cover_px(frame.width, frame.height, self._geometry)
-        colours = live_colours(declared_colours(frame))
+        colours = live_colours(said or declared_colours(frame))
         if colours.hdr is not None and colours.hdr is not self._hdr:
             logger.warning(
                 "the camera's picture is in %s, of high dynamic range, and is not mapped to a "
@@ -167,15 +178,15 @@ class CameraIngest:
             self._has_frames.clear()
             while self._unscaled:
                 decoded = self._unscaled.popleft()
-                frame = await loop.run_in_executor(self._pool, self._scale, decoded.frame)
+                origin = decoded.origin
+                said = origin.colours if origin else None
+                frame = await loop.run_in_executor(self._pool, self._scale, decoded.frame, said)
                 self._on_frame(
                     CapturedFrame(
                         frame=frame,
                         captured_ns=decoded.captured_ns,
                         arrived_ns=decoded.arrived_ns,
-                        first_packet_ns=decoded.origin.first_packet_ns if decoded.origin else None,
-                        captured_unix_ns=decoded.origin.captured_unix_ns
-                        if decoded.origin
-                        else None,
+                        first_packet_ns=origin.first_packet_ns if origin else None,
+                        captured_unix_ns=origin.captured_unix_ns if origin else None,
                     )
                 )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, rtp_to_ns
+from slipstream_protocol.colours import DeclaredColours
 
 _OFFSET_RISE_NS_PER_S = 1 * NS_PER_MS
 _OFFSET_JUMP_NS = 1 * NS_PER_S
@@ -66,10 +67,19 @@ class FrameOrigin:
         first_packet_ns: when its first packet came, on our monotonic clock.
         captured_unix_ns: when it was captured on the sender's own clock, since 1970; None before
             the sender has sent a report.
+        colours: as the sender says beside the picture; None where it says nothing.
     """
 
     first_packet_ns: int
     captured_unix_ns: int | None
+    colours: DeclaredColours | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Released:
+    timestamp: int
+    first_packet_ns: int
+    colours: DeclaredColours | None
 
 
 class FrameOrigins:
@@ -81,32 +91,47 @@ class FrameOrigins:
 
     def __init__(self) -> None:
         self._first_packet_ns: OrderedDict[int, int] = OrderedDict()  # by RTP timestamp
-        self._released: OrderedDict[int, tuple[int, int]] = OrderedDict()  # by pts
+        self._said: OrderedDict[int, DeclaredColours] = OrderedDict()  # by RTP timestamp
+        self._colours: DeclaredColours | None = None  # of the frame released last
+        self._released: OrderedDict[int, _Released] = OrderedDict()  # by pts
         self._report: tuple[int, int] | None = None  # since 1970 in ns, RTP timestamp
 
-    def on_packet(self, timestamp: int, now_ns: int) -> None:
-        """A packet of the frame with this RTP timestamp has come."""
+    def on_packet(
+        self, timestamp: int, now_ns: int, *, colours: DeclaredColours | None = None
+    ) -> None:
+        """A packet of the frame with this RTP timestamp has come, and may say its colours."""
         _remember(self._first_packet_ns, timestamp, self._first_packet_ns.get(timestamp, now_ns))
+        if colours is not None:
+            _remember(self._said, timestamp, colours)
 
     def on_sender_report(self, ntp_timestamp: int, rtp_timestamp: int) -> None:
         """A sender report has come; its two clocks as they stand in the packet."""
         since_1900_ns = ntp_timestamp * NS_PER_S >> 32
         self._report = since_1900_ns - _NTP_TO_UNIX_S * NS_PER_S, rtp_timestamp
 
-    def on_release(self, timestamp: int, pts: int) -> None:
-        """The frame goes to the decoder; its picture will carry `pts`."""
+    def on_release(self, timestamp: int, pts: int, *, is_key: bool = False) -> None:
+        """The frame goes to the decoder; its picture will carry `pts`.
+
+        Args:
+            is_key: what was said of colours before it does not hold for it.
+        """
+        self._colours = self._said.pop(timestamp, None if is_key else self._colours)
         first_packet_ns = self._first_packet_ns.pop(timestamp, None)
         if first_packet_ns is not None:
-            _remember(self._released, pts, (timestamp, first_packet_ns))
+            released = _Released(
+                timestamp=timestamp, first_packet_ns=first_packet_ns, colours=self._colours
+            )
+            _remember(self._released, pts, released)
 
     def origin_of(self, pts: int) -> FrameOrigin | None:
         """The origin of the picture with this pts; None if it is not one of the last frames."""
         released = self._released.get(pts)
         if released is None:
             return None
-        timestamp, first_packet_ns = released
         return FrameOrigin(
-            first_packet_ns=first_packet_ns, captured_unix_ns=self._captured_unix_ns(timestamp)
+            first_packet_ns=released.first_packet_ns,
+            captured_unix_ns=self._captured_unix_ns(released.timestamp),
+            colours=released.colours,
         )
 
     def _captured_unix_ns(self, timestamp: int) -> int | None:

@@ -22,6 +22,7 @@ from slipstream_server.receive.jitter_buffer import JitterOutcome
 from slipstream_server.receive.layers import LayerChoice
 from slipstream_server.receive.picture_limits import check_announced
 from slipstream_server.receive.transport_feedback import TransportFeedback
+from slipstream_server.rtp.colour_extension import colours_of
 from slipstream_server.rtp.depacketize import payload_content
 from slipstream_server.rtp.picture_size import picture_sizes
 
@@ -143,7 +144,7 @@ class VideoReceiver:
             stream = self._streams[ssrc] = IncomingStream(self._offer.parameter_sets)
         if codec == "H264":
             stream.parameter_sets.on_payload(packet.payload)
-        stream.origins.on_packet(packet.timestamp, arrival_ns)
+        stream.origins.on_packet(packet.timestamp, arrival_ns, colours=colours_of(packet))
         outcome = stream.buffer.add(
             Packet(
                 sequence=packet.sequence_number,
@@ -188,7 +189,7 @@ class VideoReceiver:
             if not self._layers.on_whole_frame(ssrc):
                 continue
             pts = self._timeline.pts(ssrc, frame.timestamp, arrival_ns)
-            stream.origins.on_release(frame.timestamp, pts)
+            stream.origins.on_release(frame.timestamp, pts, is_key=frame.needs_none_before)
             codec = self._aiortc.codec_name(frame.payload_type)
             data = stream.data_of(frame, codec)
             if not self._is_decodable(codec, data):

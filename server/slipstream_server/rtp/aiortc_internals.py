@@ -14,8 +14,9 @@ On the connection, between the offer and the answer:
 
 On the transceiver, between the offer and the answer:
 
-* `_headerExtensions`: playout-delay, transport-cc and the names of layers are added, with the
-  offer's ids, since aiortc's own list is a module constant.
+* `_headerExtensions`: playout-delay, transport-cc, colours and the names of layers are added, with
+  the offer's ids, since aiortc's own list is a module constant.
+* `receiver.transport._rtp_header_extensions_map`: replaced by one that reads the colours too.
 * `_codecs[].rtcpFeedback`: transport-cc is added. `_codecs[0].name`: read, the codec that is sent.
 
 Elsewhere, each with its own list: the receiver's in `receive/aiortc_receiver.py`, the sender's in
@@ -32,6 +33,8 @@ from aiortc.codecs import is_rtx
 from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters
 from aiortc.rtp import AnyRtcpPacket
 from aiortc.sdp import MediaDescription, SessionDescription
+
+from slipstream_server.rtp.colour_extension import COLOUR_SPACE, ColourExtensionMap
 
 PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
@@ -103,8 +106,8 @@ def prefer_h264(transceiver: RTCRtpTransceiver) -> None:
 def add_extensions(
     transceiver: RTCRtpTransceiver, offered: MediaDescription, *, low_delay: bool
 ) -> bool:
-    """Agree to playout-delay, to simulcast's names of layers and to transport-cc where they are
-    offered; True if the last is.
+    """Agree to playout-delay, simulcast's names of layers, the colours of what is received and
+    transport-cc where they are offered; True if the last is.
 
     Args:
         low_delay: whether the viewer shall show each frame at once; if not, playout-delay is
@@ -116,6 +119,10 @@ def add_extensions(
     if low_delay and PLAYOUT_DELAY in ids:
         agreed.append(ids[PLAYOUT_DELAY])
     agreed.extend(ids[uri] for uri in LAYERS if uri in ids)
+    if COLOUR_SPACE in ids and transceiver.receiver.track is not None:
+        agreed.append(ids[COLOUR_SPACE])
+        transport = transceiver.receiver.transport
+        replace_private(transport, "_rtp_header_extensions_map", ColourExtensionMap())
     if TRANSPORT_CC not in ids or not any(
         feedback in codec.rtcpFeedback for codec in offered.rtp.codecs
     ):

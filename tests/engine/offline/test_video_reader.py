@@ -15,6 +15,7 @@ from slipstream_engine.offline.video_reader import (
 )
 from slipstream_protocol.frames import I420, i420_planes
 
+from tests.colours import PATCHES, WEIGHTS, distance, flat, samples_of
 from tests.engine.video_files import TIME_BASE, even_times, times_of, write_video
 
 
@@ -82,6 +83,29 @@ def test_colours_become_bt601_limited() -> None:
     full = av.VideoFrame.from_ndarray(np.full((36, 16), 255, np.uint8), "yuvj420p")
     full.color_range = 2
     assert i420_planes(scale(full))[0].max() == 235
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+@pytest.mark.parametrize("matrix", WEIGHTS)
+def test_declared_colours_are_those_of_the_engine(matrix: int, is_full: bool) -> None:
+    """Whatever matrix and range a film declares, flat colours come out as BT.601, limited."""
+    scale = FrameScaler(width_px=64, height_px=48, pixel_aspect=Fraction(1))
+    for colour in PATCHES:
+        frame = flat(samples_of(colour, matrix, is_full=is_full), width_px=128, height_px=96)
+        frame.colorspace, frame.color_range = matrix, 2 if is_full else 1
+        planes = i420_planes(scale(frame))
+        found = tuple(round(plane.mean()) for plane in planes)
+        assert distance(found, samples_of(colour, 5)) <= 3
+
+
+@pytest.mark.parametrize("matrix", [0, 3, 8, 14])
+def test_a_matrix_that_no_scaler_has_is_as_undeclared(matrix: int) -> None:
+    """Reserved numbers, YCgCo and ICtCp end no conversion."""
+    frame = flat(samples_of(PATCHES[0], 5), width_px=128, height_px=96)
+    frame.colorspace = matrix
+    scale = FrameScaler(width_px=64, height_px=48, pixel_aspect=Fraction(1))
+    found = tuple(round(plane.mean()) for plane in i420_planes(scale(frame)))
+    assert distance(found, samples_of(PATCHES[0], 5)) <= 1
 
 
 def test_pixels_that_are_not_square() -> None:

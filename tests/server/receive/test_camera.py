@@ -12,6 +12,7 @@ from av import VideoFrame
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, now_ns
+from slipstream_protocol.colours import DeclaredColours
 from slipstream_protocol.frames import Geometry, i420_planes
 from slipstream_server.frames.chunker import CapturedFrame
 from slipstream_server.receive.camera import CameraIngest, CameraScaler, cover_px
@@ -92,6 +93,15 @@ def test_declared_colours_are_those_of_the_engine(matrix: int, is_full: bool) ->
         found = tuple(round(plane.mean()) for plane in planes)
         assert distance(found, samples_of(colour, BT_601)) <= 3
         assert max(int(plane.max()) - int(plane.min()) for plane in planes) <= 1
+
+
+def test_the_senders_word_goes_before_the_decoders() -> None:
+    """a browser's H.264 and VP8 declare nothing, or what their encoder believes."""
+    frame = flat(samples_of(PATCHES[0], 1), width_px=640, height_px=480)
+    said = DeclaredColours(matrix=1, transfer=1, is_full_range=False)
+    out = CameraScaler(GEOMETRY)(frame, said)
+    found = tuple(round(plane.mean()) for plane in i420_planes(out))
+    assert distance(found, samples_of(PATCHES[0], BT_601)) <= 3
 
 
 @pytest.mark.parametrize("matrix", [0, 2, 3, 8, 10, 14, 200])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
+from slipstream_protocol.colours import DeclaredColours
 from slipstream_server.receive.capture_time import CaptureClock, FrameOrigin, FrameOrigins
 
 FRAME_PTS = 3000  # 30 fps at 90 kHz
@@ -107,3 +108,20 @@ def test_what_is_unknown_is_none() -> None:
     assert origins.origin_of(0) is None
     assert origins.origin_of(3000 * 999) == FrameOrigin(first_packet_ns=999, captured_unix_ns=None)
     assert origins.origin_of(3000 * 999 + 1) is None
+
+
+def test_colours_hold_until_the_next_key_frame() -> None:
+    """they are said once, with the last packet of the frame from which on they hold."""
+    said = DeclaredColours(matrix=1, transfer=1, is_full_range=False)
+    origins = FrameOrigins()
+    found = []
+    for number, (is_key, colours) in enumerate(
+        [(True, None), (False, said), (False, None), (True, said), (False, None), (True, None)]
+    ):
+        origins.on_packet(number, 1)
+        origins.on_packet(number, 2, colours=colours)
+        origins.on_release(number, number, is_key=is_key)
+        origin = origins.origin_of(number)
+        assert origin is not None
+        found.append(origin.colours)
+    assert found == [None, said, said, said, said, None]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from slipstream_server.ice.gathering import bound_gathering
 from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.rtp import aiortc_internals
+from slipstream_server.rtp.colour_extension import COLOUR_SPACE
 from slipstream_server.send import aiortc_sender
 
 from tests.server.calls import OFFER_PATH, Camera
@@ -36,7 +37,14 @@ RECEIVER = (
     "_send_rtcp_nack",
     "_send_rtcp_pli",
 )
-TRANSPORT = ("_send_rtp", "_set_role", "_set_state", "_ssl", "_validate_peer_identity")
+TRANSPORT = (
+    "_rtp_header_extensions_map",
+    "_send_rtp",
+    "_set_role",
+    "_set_state",
+    "_ssl",
+    "_validate_peer_identity",
+)
 SENDER = (
     "_RTCRtpSender__rtp_header_extensions_map",
     "_RTCRtpSender__rtp_task",
@@ -125,6 +133,7 @@ a=mid:0
 a=extmap:2 http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time
 a=extmap:4 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01
 a=extmap:5 http://www.webrtc.org/experiments/rtp-hdrext/playout-delay
+a=extmap:8 http://www.webrtc.org/experiments/rtp-hdrext/color-space
 a=sendrecv
 a=rtcp-mux
 a=ice-ufrag:abcd
@@ -152,6 +161,7 @@ async def test_extensions_are_agreed_on_as_offered(with_feedback: bool) -> None:
     assert aiortc_internals.add_extensions(transceiver, offered, low_delay=True) is with_feedback
     answer = (await pc.createAnswer()).sdp
     assert f"a=extmap:5 {aiortc_internals.PLAYOUT_DELAY}" in answer
+    assert f"a=extmap:8 {COLOUR_SPACE}" in answer
     assert (f"a=extmap:4 {aiortc_internals.TRANSPORT_CC}" in answer) is with_feedback
     assert ("a=rtcp-fb:103 transport-cc" in answer) is with_feedback
     assert aiortc_internals.sent_codec(transceiver) == "H264"

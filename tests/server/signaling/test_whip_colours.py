@@ -9,9 +9,12 @@ import av
 import numpy as np
 import pytest
 from aiortc import MediaStreamTrack
+from slipstream_server.rtp.aiortc_internals import replace_private
+from slipstream_server.rtp.colour_extension import COLOUR_SPACE
 
 from tests.colours import PATCHES, Colour, colour_of, distance, flat, samples_of
-from tests.server.serving import serving
+from tests.server.packets import FixedExtensions
+from tests.server.serving import Serving, serving
 from tests.server.whips import posted
 
 FPS, FRAMES_EACH = 30, 10
@@ -20,14 +23,18 @@ BT_601 = 6
 NAMES = {1: "bt709", 6: "smpte170m", 9: "bt2020nc"}
 
 
-def published(matrix: int, *, is_full: bool) -> "list[av.Packet[Any]]":
-    """All patches, one after the other, in H.264 that declares their matrix and range."""
+def published(matrix: int, *, is_full: bool, is_declared: bool = True) -> "list[av.Packet[Any]]":
+    """All patches, one after the other, in H.264 that declares matrix and range, or nothing."""
     context: Any = av.CodecContext.create("libx264", "w")
     context.width, context.height, context.pix_fmt = WIDTH_PX, HEIGHT_PX, "yuv420p"
     context.time_base, context.framerate = Fraction(1, FPS), Fraction(FPS)
     context.profile = "Baseline"
     said = f"colormatrix={NAMES[matrix]}:fullrange={'on' if is_full else 'off'}:keyint=10"
-    context.options = {"tune": "zerolatency", "crf": "10", "x264-params": said}
+    context.options = {
+        "tune": "zerolatency",
+        "crf": "10",
+        "x264-params": said if is_declared else "keyint=10",
+    }
     packets: list[av.Packet[Any]] = []
     for number in range(len(PATCHES) * FRAMES_EACH):
         samples = samples_of(PATCHES[number // FRAMES_EACH], matrix, is_full=is_full)
@@ -65,29 +72,51 @@ def middle_of(frame: av.VideoFrame) -> Colour:
     return means[0], means[1], means[2]
 
 
-@pytest.mark.parametrize(("matrix", "is_full"), [(1, False), (1, True), (9, False), (6, True)])
+async def assert_seen(server: Serving) -> None:
+    """A viewer sees each patch within 4 levels, by the colours that its picture declares."""
+    async with posted(server.client, "/whep/stage", codec="H264") as viewer:
+        seen: dict[Colour, int] = {}
+
+        def all_are_seen() -> bool:
+            while viewer.frames:
+                frame = viewer.frames.pop(0)
+                assert (int(frame.colorspace), int(frame.color_range)) == (BT_601, 1)
+                found = colour_of(middle_of(frame), BT_601)
+                for patch in PATCHES:
+                    seen[patch] = min(seen.get(patch, 255), distance(found, patch))
+            return len(seen) == len(PATCHES) and max(seen.values()) <= 4
+
+        await viewer.until(all_are_seen)
+
+
+@pytest.mark.parametrize(("matrix", "is_full"), [(1, False), (9, True)])
 async def test_flat_colours_come_back_as_they_were(
     tmp_path: Path, matrix: int, is_full: bool
 ) -> None:
-    """within 4 levels, read by the matrix and range that the viewer's picture declares."""
+    """whatever matrix and range the publisher's H.264 declares."""
+    camera = Loop(published(matrix, is_full=is_full))
+    async with (
+        serving(tmp_path) as server,
+        posted(server.client, "/whip/stage", camera=camera) as publisher,
+    ):
+        assert publisher.status == 201, publisher.error
+        await assert_seen(server)
+
+
+async def test_colours_that_are_said_beside_the_picture(tmp_path: Path) -> None:
+    """as browsers say them: in a header extension, while the stream itself declares nothing."""
+    extension = f"a=mid:0\r\na=extmap:8 {COLOUR_SPACE}\r\n"
     async with (
         serving(tmp_path) as server,
         posted(
-            server.client, "/whip/stage", camera=Loop(published(matrix, is_full=is_full))
+            server.client,
+            "/whip/stage",
+            camera=Loop(published(1, is_full=False, is_declared=False)),
+            edit=lambda sdp: sdp.replace("a=mid:0\r\n", extension),
         ) as publisher,
     ):
-        assert publisher.status == 201, publisher.error
-        async with posted(server.client, "/whep/stage", codec="H264") as viewer:
-            seen: dict[Colour, int] = {}
-
-            def all_are_seen() -> bool:
-                """Each patch within 4 levels, in one frame or another; no frame is kept twice."""
-                while viewer.frames:
-                    frame = viewer.frames.pop(0)
-                    assert (int(frame.colorspace), int(frame.color_range)) == (BT_601, 1)
-                    found = colour_of(middle_of(frame), BT_601)
-                    for patch in PATCHES:
-                        seen[patch] = min(seen.get(patch, 255), distance(found, patch))
-                return len(seen) == len(PATCHES) and max(seen.values()) <= 4
-
-            await viewer.until(all_are_seen)
+        assert extension.split()[1] in publisher.answer_sdp
+        (sender,) = publisher.pc.getSenders()
+        beside = FixedExtensions([(8, bytes([1, 1, 1, 0x10]))])
+        replace_private(sender, "_RTCRtpSender__rtp_header_extensions_map", beside)
+        await assert_seen(server)
