@@ -44,17 +44,7 @@ class FrameScaler:
         if colours.hdr is not None:
             scaled = self._mapped(frame, colours, cover_px)
         else:
-            scaled = self._reformatter.reformat(
-                frame,
-                width=cover_px[0],
-                height=cover_px[1],
-                format="yuv420p",
-                src_colorspace=colours.matrix,
-                dst_colorspace=Matrix.BT_601,
-                src_color_range=_range_of(colours),
-                dst_color_range=ColorRange.MPEG,
-                interpolation=Interpolation.BICUBIC,
-            )
+            scaled = self._scaled(frame, colours, cover_px)
         out: I420 = np.empty((self._size_px[1] * 3 // 2, self._size_px[0]), np.uint8)
         for shift, plane, target in zip((0, 1, 1), scaled.planes, i420_planes(out), strict=True):
             pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
@@ -63,6 +53,25 @@ class FrameScaler:
             rows, columns = height_px >> shift, width_px >> shift
             target[:] = np.rot90(pixels[top : top + rows, left : left + columns], quarter_turns)
         return out
+
+    def _scaled(
+        self, frame: av.VideoFrame, colours: SourceColours, size_px: tuple[int, int]
+    ) -> av.VideoFrame:
+        """A frame of standard range; by way of RGB of ten bits where its matrix is another, since
+        swscale's own way, by RGB of eight, makes grey two levels darker."""
+        is_same = colours.matrix is Matrix.BT_601
+        scaled = self._reformatter.reformat(
+            frame,
+            width=size_px[0],
+            height=size_px[1],
+            format="yuv420p" if is_same else "gbrp10le",
+            src_colorspace=colours.matrix,
+            dst_colorspace=Matrix.BT_601 if is_same else None,
+            src_color_range=_range_of(colours),
+            dst_color_range=ColorRange.MPEG if is_same else ColorRange.JPEG,
+            interpolation=Interpolation.BICUBIC,
+        )
+        return scaled if is_same else self._screen_coded(scaled)
 
     def _mapped(
         self, frame: av.VideoFrame, colours: SourceColours, size_px: tuple[int, int]
@@ -85,10 +94,14 @@ class FrameScaler:
             int(frame.color_primaries),
             white=_FULL_WHITE if colours.is_full_range else _LIMITED_WHITE,
         )
+        return self._screen_coded(av.VideoFrame.from_ndarray(mapped, "rgb24"))
+
+    def _screen_coded(self, rgb: av.VideoFrame) -> av.VideoFrame:
         return self._from_rgb.reformat(
-            av.VideoFrame.from_ndarray(mapped, "rgb24"),
+            rgb,
             format="yuv420p",
             dst_colorspace=Matrix.BT_601,
+            src_color_range=ColorRange.JPEG,
             dst_color_range=ColorRange.MPEG,
         )
 

@@ -95,7 +95,7 @@ def test_declared_colours_are_those_of_the_engine(matrix: int, is_full: bool) ->
         frame.colorspace, frame.color_range = matrix, 2 if is_full else 1
         planes = i420_planes(scale(frame))
         found = tuple(round(plane.mean()) for plane in planes)
-        assert distance(found, samples_of(colour, 5)) <= 3
+        assert distance(found, samples_of(colour, 5)) <= 1
 
 
 @pytest.mark.parametrize("matrix", [0, 3, 8, 14])

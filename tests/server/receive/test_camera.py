@@ -91,7 +91,7 @@ def test_declared_colours_are_those_of_the_engine(matrix: int, is_full: bool) ->
         frame.colorspace, frame.color_range = matrix, 2 if is_full else 1
         planes = i420_planes(scale(frame))
         found = tuple(round(plane.mean()) for plane in planes)
-        assert distance(found, samples_of(colour, BT_601)) <= 3
+        assert distance(found, samples_of(colour, BT_601)) <= 1
         assert max(int(plane.max()) - int(plane.min()) for plane in planes) <= 1
 
 
@@ -101,7 +101,7 @@ def test_the_senders_word_goes_before_the_decoders() -> None:
     said = DeclaredColours(matrix=1, transfer=1, is_full_range=False)
     out = CameraScaler(GEOMETRY)(frame, said)
     found = tuple(round(plane.mean()) for plane in i420_planes(out))
-    assert distance(found, samples_of(PATCHES[0], BT_601)) <= 3
+    assert distance(found, samples_of(PATCHES[0], BT_601)) <= 1
 
 
 @pytest.mark.parametrize("matrix", [0, 2, 3, 8, 10, 14, 200])
