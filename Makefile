@@ -42,7 +42,7 @@ format: install  ## rewrite files in house format
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-test: install  ## every test that needs no GPU; finds or installs a Chromium first
+test: install  ## every test that needs no GPU; finds or installs Chromium and Firefox first
 	$(BIN)/python -m tests.e2e.provision
 	$(BIN)/pytest -m 'not gpu' $(ARITHMETIC) --numprocesses $(JOBS) --dist loadfile
 	$(BIN)/pytest -m 'not gpu' $(ARITHMETIC:%=--ignore=%)

@@ -1,7 +1,7 @@
-"""Install a Chromium for the browser tests if there is none: `python -m tests.e2e.provision`.
+"""Install browsers for the tests where there are none: `python -m tests.e2e.provision`.
 
-The machine's own comes first, then Playwright's, then the system's package. If none can be had, it
-prints why and succeeds: the tests are then skipped with the reason.
+The machine's own come first; then Playwright's Chromium, then the system's packages. If one cannot
+be had, it prints why and succeeds: its tests are then skipped with the reason.
 """
 
 import asyncio
@@ -9,26 +9,42 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from tests.e2e.browser import HOW_TO_GET_ONE, find_chromium
+from tests.e2e import browser, firefox
 
 INSTALL_S = 600
 _FAILURE_LINES = 3  # of a failed command's output that are printed
 
 
-def install_plans() -> list[list[list[str]]]:
-    """Ways to install one, each a list of commands, best first."""
+Plan = list[list[str]]
+
+
+def chromium_plans() -> list[Plan]:
+    """Ways to install Chromium, each a list of commands, best first."""
     playwright = [sys.executable, "-m", "playwright"]
     fetch = [*playwright, "install", "chromium"]
-    if not (hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")):
+    if not has_apt():
         return [[fetch]]
+    # the libraries after the browser: they take minutes and are useless without it
+    return [[fetch, [*playwright, "install-deps", "chromium"]], apt_plan("chromium")]
+
+
+def firefox_plans() -> list[Plan]:
+    """As `chromium_plans`. Playwright's Firefox is another, which does not speak BiDi."""
+    return [apt_plan("firefox-esr")] if has_apt() else []
+
+
+def has_apt() -> bool:
+    """Whether packages of the system can be installed."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def apt_plan(package: str) -> Plan:
+    """How a package of the system is installed."""
     apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=60"]
-    return [
-        # the libraries after the browser: they take minutes and are useless without it
-        [fetch, [*playwright, "install-deps", "chromium"]],
-        [[*apt, "update"], [*apt, "install", "--yes", "--no-install-recommends", "chromium"]],
-    ]
+    return [[*apt, "update"], [*apt, "install", "--yes", "--no-install-recommends", package]]
 
 
 def succeeds(command: Sequence[str]) -> bool:
@@ -45,18 +61,24 @@ def succeeds(command: Sequence[str]) -> bool:
     return completed.returncode == 0
 
 
-def main() -> None:
-    """Find or install one, and print which the tests will use."""
-    found = asyncio.run(find_chromium())
-    for commands in install_plans():
+def provide(find: Callable[[], Path | None], plans: Sequence[Plan], how_to_get_one: str) -> None:
+    """Find or install a browser, and print which the tests will use."""
+    found = find()
+    for commands in plans:
         if found is not None:
             break
         if all(succeeds(command) for command in commands):
-            found = asyncio.run(find_chromium())
+            found = find()
     if found is None:
-        print(f"browser tests will be skipped: {HOW_TO_GET_ONE}")
+        print(f"tests in it will be skipped: {how_to_get_one}")
     else:
         print(f"browser tests run in {found}")
+
+
+def main() -> None:
+    """Both browsers."""
+    provide(lambda: asyncio.run(browser.find_chromium()), chromium_plans(), browser.HOW_TO_GET_ONE)
+    provide(firefox.find_firefox, firefox_plans(), firefox.HOW_TO_GET_ONE)
 
 
 if __name__ == "__main__":
