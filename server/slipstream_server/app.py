@@ -24,7 +24,9 @@ from slipstream_server.http.bodies import BODY_MAX_BYTES, HTTP_OPTIONS, read_bod
 from slipstream_server.http.connection_table import ConnectionTable
 from slipstream_server.http.health import HealthProbes
 from slipstream_server.http.listener import HttpListener, http_places, note_request
+from slipstream_server.http.outside import OutsideView
 from slipstream_server.http.rate_limit import RateLimit
+from slipstream_server.http.security_headers import SecurityHeaders
 from slipstream_server.http.static import page_routes, web_root
 from slipstream_server.ice.public_names import keep_looking_up, look_up
 from slipstream_server.ice.turn_providers import TurnProviders
@@ -61,13 +63,9 @@ def make_app(
     Args:
         page: the folder of the page's files.
     """
-    guard = Guard(config)
-    rate_limit = RateLimit(config.offers_per_minute)
-    app = web.Application(
-        client_max_size=BODY_MAX_BYTES,
-        middlewares=[note_request, *guard.middlewares(errors_as_json, rate_limit.limit), read_body],
-    )
-    sessions = _add_calls(app, config, engine, pool)
+    outside = OutsideView(config.web_addressing)
+    app = _guarded_application(config, outside)
+    sessions = _add_calls(app, config, engine, pool, outside=outside)
 
     async def count() -> CallCounts:
         return sessions.count()
@@ -75,13 +73,31 @@ def make_app(
     probes = HealthProbes(
         engine=engine, count=count, config=config, version=version(), began_s=time.monotonic()
     )
-    app.add_routes(probes.routes())
-    app.add_routes(page_routes(page))
+    app.add_routes(outside.routes([*probes.routes(), *page_routes(page)]))
+    return app
+
+
+def _guarded_application(config: ServerConfig, outside: OutsideView) -> web.Application:
+    """An application without routes yet, whose requests are limited and authorised."""
+    guard = Guard(config)
+    rate_limit = RateLimit(config.offers_per_minute)
+    checks = guard.middlewares(errors_as_json, rate_limit.limit)
+    app = web.Application(
+        client_max_size=BODY_MAX_BYTES,
+        middlewares=[note_request, outside.show, *checks, read_body],
+    )
+    headers = SecurityHeaders(config.web_addressing.allowed_origins)
+    app.on_response_prepare.append(headers.on_response_prepare)
     return app
 
 
 def _add_calls(
-    app: web.Application, config: ServerConfig, engine: EngineProvider, pool: Executor
+    app: web.Application,
+    config: ServerConfig,
+    engine: EngineProvider,
+    pool: Executor,
+    *,
+    outside: OutsideView,
 ) -> SessionRegistry:
     """The sessions and the routes to them; the application's shutdown ends them."""
     metrics = Metrics()
@@ -108,7 +124,7 @@ def _add_calls(
     )
     signaling = WebRtcApi(sessions, engine, metrics)
     for routes in (signaling, WhipApi(sessions, metrics), StreamsApi(sessions)):
-        app.add_routes(routes.routes())
+        app.add_routes(outside.routes(routes.routes()))
 
     async def end_sessions(_: web.Application) -> None:
         await sessions.close_all(SERVER_STOPS)
@@ -160,7 +176,13 @@ async def serve(
             await runner.setup()
             try:
                 assert runner.server is not None, "the runner is set up before it listens"
-                async with HttpListener(runner.server, listener, table, tls=tls):
+                async with HttpListener(
+                    runner.server,
+                    listener,
+                    table,
+                    trusted_proxies=config.web_addressing.trusted_proxies,
+                    tls=tls,
+                ):
                     started(listener.getsockname()[1])
                     await stop.wait()
                     logger.info("stopping")

@@ -13,6 +13,12 @@ import msgspec
 from slipstream_server.errors import ConfigError
 from slipstream_server.media_addressing import MediaAddressing, PortRange, PublicAddresses
 from slipstream_server.secret_file import FILE_SUFFIX, with_secrets_read
+from slipstream_server.web_addressing import (
+    AllowedOrigins,
+    TrustedProxies,
+    WebAddressing,
+    parse_base_path,
+)
 
 ENVIRONMENT_PREFIX = "SLIPSTREAM_"
 _PROVIDER_SETTINGS = (  # in the environment also as the providers name them
@@ -47,6 +53,18 @@ class ServerConfig:
     tls: str = _setting("", "self-signed: serve https with a certificate made at the first start")
     tls_cert: str = _setting("", "PEM file of your own certificate chain; serves https")
     tls_key: str = _setting("", "PEM file of its private key")
+    trusted_proxies: str = _setting(
+        "127.0.0.0/8,::1",
+        "addresses and networks of proxies whose X-Forwarded- and Forwarded headers are believed",
+    )
+    base_path: str = _setting(
+        "", "path of the page behind a proxy, as /slipstream, whether or not the proxy takes it off"
+    )
+    allow_origins: str = _setting(
+        "",
+        "other origins whose pages may use the API and show /view in a frame, as "
+        "https://studio.example, with commas between; * for any",
+    )
     token: str = _secret("secret that callers must send, as ?token= or as a Bearer token")
     pipeline: str = _setting("diffusion", "what the engine runs: diffusion or echo")
     preset: str = _setting("tiny", "model of the pipeline")
@@ -110,6 +128,7 @@ class ServerConfig:
     def __post_init__(self) -> None:
         self._check_range("port", 0, 65535)
         self._check_tls()
+        self._check_web_addressing()
         self._check_range("threads", 0, 1024)
         self._check_range("max_streams", 1, 64)
         self._check_range("max_viewers", 0, 1024)
@@ -165,6 +184,31 @@ class ServerConfig:
         if self.tls and self.tls_cert:
             raise ConfigError(
                 "tls is 'self-signed' and tls_cert is set, only one can be; leave one out"
+            )
+
+    @property
+    def web_addressing(self) -> WebAddressing:
+        """How the page and the API are reached from outside."""
+        return WebAddressing(
+            trusted_proxies=TrustedProxies.parse(self.trusted_proxies),
+            base_path=parse_base_path(self.base_path),
+            allowed_origins=AllowedOrigins.parse(self.allow_origins),
+        )
+
+    def _check_web_addressing(self) -> None:
+        for name, parse in (
+            ("trusted_proxies", TrustedProxies.parse),
+            ("base_path", parse_base_path),
+            ("allow_origins", AllowedOrigins.parse),
+        ):
+            try:
+                parse(getattr(self, name))
+            except ValueError as error:
+                raise ConfigError(f"{name} is {error}") from error
+        if self.web_addressing.allowed_origins.any and not self.token:
+            raise ConfigError(
+                "allow_origins is '*', which needs a token: without one every page that a browser "
+                "on this machine opens could use the server; set --token, or name the origins"
             )
 
     @property

@@ -34,6 +34,11 @@ class TokenBucket:
         self._credit = max(0.0, self._credit - cost)
         return True
 
+    def give_back(self, cost: float, now_ns: int) -> None:
+        """Undo a `take` that was not needed."""
+        self._refill(now_ns)
+        self._credit = min(self._burst, self._credit + cost)
+
     def wait_s(self, cost: float, now_ns: int) -> float:
         """How long until `cost` can be spent; 0 if it can be now."""
         self._refill(now_ns)

@@ -1,10 +1,12 @@
-"""Install browsers for the tests where there are none: `python -m tests.e2e.provision`.
+"""Install the programs that tests drive, where they are missing: `python -m tests.e2e.provision`.
 
 The machine's own come first; then Playwright's Chromium, then the system's packages. If one cannot
-be had, it prints why and succeeds: its tests are then skipped with the reason.
+be had, it prints why and succeeds: its tests are then skipped with the reason. A proxy is installed
+only on a machine that would not start it at once, such as a container.
 """
 
 import asyncio
+import functools
 import os
 import shutil
 import subprocess
@@ -13,8 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.e2e import browser, firefox
+from tests.proxy_programs import PACKAGES, find_proxy, how_to_get
 
 INSTALL_S = 600
+_SERVICES = Path("/run/systemd/system")  # where it is, an installed service is started
 _FAILURE_LINES = 3  # of a failed command's output that are printed
 
 
@@ -34,6 +38,11 @@ def chromium_plans() -> list[Plan]:
 def firefox_plans() -> list[Plan]:
     """As `chromium_plans`. Playwright's Firefox is another, which does not speak BiDi."""
     return [apt_plan("firefox-esr")] if has_apt() else []
+
+
+def proxy_plans(package: str) -> list[Plan]:
+    """As `chromium_plans`."""
+    return [apt_plan(package)] if has_apt() and not _SERVICES.is_dir() else []
 
 
 def has_apt() -> bool:
@@ -62,7 +71,7 @@ def succeeds(command: Sequence[str]) -> bool:
 
 
 def provide(find: Callable[[], Path | None], plans: Sequence[Plan], how_to_get_one: str) -> None:
-    """Find or install a browser, and print which the tests will use."""
+    """Find or install a program, and print which the tests will use."""
     found = find()
     for commands in plans:
         if found is not None:
@@ -72,13 +81,15 @@ def provide(find: Callable[[], Path | None], plans: Sequence[Plan], how_to_get_o
     if found is None:
         print(f"tests in it will be skipped: {how_to_get_one}")
     else:
-        print(f"browser tests run in {found}")
+        print(f"tests run in {found}")
 
 
 def main() -> None:
-    """Both browsers."""
+    """Both browsers and the proxies."""
     provide(lambda: asyncio.run(browser.find_chromium()), chromium_plans(), browser.HOW_TO_GET_ONE)
     provide(firefox.find_firefox, firefox_plans(), firefox.HOW_TO_GET_ONE)
+    for name, package in PACKAGES.items():
+        provide(functools.partial(find_proxy, name), proxy_plans(package), how_to_get(name))
 
 
 if __name__ == "__main__":

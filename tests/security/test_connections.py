@@ -14,6 +14,7 @@ from slipstream_server.http import connection_table
 from slipstream_server.http.certificates import self_signed
 from slipstream_server.http.connection_table import ConnectionTable, Phase
 from slipstream_server.http.listener import HttpListener, note_request
+from slipstream_server.web_addressing import TrustedProxies
 
 from tests.server.serving import poll
 
@@ -48,7 +49,9 @@ async def listening(
     assert runner.server is not None
     table = ConnectionTable(PLACES)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        async with HttpListener(runner.server, listener, table, tls=tls):
+        async with HttpListener(
+            runner.server, listener, table, trusted_proxies=TrustedProxies(), tls=tls
+        ):
             yield listener.getsockname()[1], table
         await runner.cleanup()
 

@@ -4,12 +4,20 @@
 
 import { networkProblem, refusal, tooSlow } from "./problems.js";
 
+/** Where the server's paths begin, whatever a proxy has put before them. */
+const BASE = new URL("..", import.meta.url);
 const DEADLINE_MS = 10_000;
 const LONGEST_REASON = 300; // characters of a refusal that is plain text
 
 /**
+ * One of the server's paths as an address.
+ * @param {string} path with a slash at its beginning
+ */
+export const addressOf = (path) => new URL(path.slice(1), BASE);
+
+/**
  * Send one request, with a deadline besides the signal that the options may have.
- * @param {string | URL} url
+ * @param {string} url whole, or one of the server's paths
  * @param {RequestInit} options
  * @returns {Promise<Response>}
  * @throws {import("./problems.js").Problem} if there is no response in time, or it is a refusal
@@ -26,7 +34,7 @@ export async function request(url, { signal, ...options }) {
   signal?.addEventListener("abort", () => either.abort(), { once: true });
   let response;
   try {
-    response = await fetch(url, { ...options, signal: either.signal });
+    response = await fetch(url.startsWith("/") ? addressOf(url) : url, { ...options, signal: either.signal });
   } catch (error) {
     throw isLate ? tooSlow(error) : networkProblem(error);
   }
@@ -36,7 +44,7 @@ export async function request(url, { signal, ...options }) {
 }
 
 /**
- * @param {string} url
+ * @param {string} url whole, or one of the server's paths
  * @param {{method?: string, body?: object, signal?: AbortSignal}} [options]
  * @returns {Promise<any>} the response's JSON, null if it has no body
  * @throws {import("./problems.js").Problem} if there is no response in time, or it is a refusal

@@ -3,6 +3,7 @@
  */
 
 import { byId } from "../shared/dom.js";
+import { addressOf } from "../shared/http.js";
 
 const COPIED_MS = 1_500;
 const WHIP_STREAM = "obs"; // any name would do
@@ -17,9 +18,9 @@ export function showViewAddress(stream) {
 /** Show where OBS sends to; OBS has a field of its own for the token, "Bearer Token". */
 export function showWhipAddress() {
   const path = `/view/${WHIP_STREAM}`;
-  byId("whip-url", HTMLInputElement).value = new URL(`/whip/${WHIP_STREAM}`, location.href).href;
+  byId("whip-url", HTMLInputElement).value = addressOf(`/whip/${WHIP_STREAM}`).href;
   const link = byId("sent-view", HTMLAnchorElement);
-  link.textContent = path;
+  link.textContent = addressOf(path).pathname;
   link.href = withToken(path);
 }
 
@@ -50,7 +51,7 @@ async function copy(field, button) {
  * @param {string} path
  */
 function withToken(path) {
-  const address = new URL(path, location.href);
+  const address = addressOf(path);
   const token = new URLSearchParams(location.search).get("token");
   if (token) address.searchParams.set("token", token);
   return address.href;

@@ -1,8 +1,7 @@
-"""Access control: token, origin and host of a request, and the security headers of answers."""
+"""Access control: token, origin and host of a request, and what answers say of them."""
 
 import hmac
 import ipaddress
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -10,41 +9,28 @@ from yarl import URL
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.errors import Forbidden, Unauthorized
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from slipstream_server.http.outside import Handler, outside_path
 
 COOKIE = "slipstream_token"
 _GUARDED = ("/api/", "/metrics", "/whip", "/whep")
 _MEDIA = ("/whip", "/whep")  # pages of other origins may use these, if they send the token
 _CHANGING = ("POST", "PATCH", "PUT", "DELETE")
 _CORS = {
-    "Access-Control-Allow-Methods": "POST, PATCH, DELETE, OPTIONS",
+    "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
     "Access-Control-Expose-Headers": "Location, ETag, Link, Retry-After, Accept-Post, Accept-Patch",
     "Access-Control-Max-Age": "600",
     "Vary": "Origin",
 }
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob: mediastream:; "
-        "style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'self'"
-    ),
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
-    "Referrer-Policy": "no-referrer",  # the address may carry the token
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 class Guard:
-    """Authorises every request, and adds the security headers to every answer.
+    """Authorises every request, and adds CORS headers and the cookie to answers.
 
     The token is accepted as `?token=`, as `Authorization: Bearer`, or as a cookie. A page that was
     opened with `?token=` gets the cookie, so that its scripts need not handle the token. Pages of
-    other origins may use WHIP and WHEP where the server has a token, if they send it themselves;
-    the cookie does not count for them.
+    other origins may use WHIP and WHEP where the server has a token, if they send it themselves,
+    and those of the allowed origins everything; the cookie does not count for them.
 
     `middlewares` puts the two halves in their order around the error handler: an error that
     `authorize` raises becomes an answer, and that answer gets its headers too.
@@ -52,6 +38,7 @@ class Guard:
 
     def __init__(self, config: ServerConfig) -> None:
         self._token = config.token
+        self._origins = config.web_addressing.allowed_origins
         self._is_loopback = config.is_loopback
 
     def middlewares(self, errors: Middleware, *inner: Middleware) -> list[Middleware]:
@@ -71,7 +58,14 @@ class Guard:
         """
         self._check_host(request)
         foreign = _foreign_origin(request)
-        if request.method in _CHANGING and foreign and not self._allows_cross_origin(request):
+        is_preflight = bool(foreign) and "Access-Control-Request-Method" in request.headers
+        if is_preflight and self._allows_cross_origin(request, foreign):
+            return web.Response(status=204)  # `add_headers` says what is allowed
+        if (
+            request.method in _CHANGING
+            and foreign
+            and not self._allows_cross_origin(request, foreign)
+        ):
             raise Forbidden(
                 f"the request comes from {foreign}, only pages of {request.host} may make it"
             )
@@ -81,21 +75,26 @@ class Guard:
 
     @web.middleware
     async def add_headers(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Add security headers, CORS headers where they apply, and the cookie for a right token."""
+        """Add CORS headers where they apply, and the cookie for a right token."""
         response = await handler(request)
-        response.headers.update(_HEADERS)
         foreign = _foreign_origin(request)
-        if foreign and self._allows_cross_origin(request):
+        if foreign and self._allows_cross_origin(request, foreign):
             response.headers.update(_CORS | {"Access-Control-Allow-Origin": foreign})
         if self._token and self._is_token(request.query.get("token", "")):
             response.set_cookie(
-                COOKIE, self._token, httponly=True, samesite="Strict", secure=request.secure
+                COOKIE,
+                self._token,
+                path=outside_path(request, "/"),
+                httponly=True,
+                samesite="Strict",
+                secure=request.secure,
             )
         return response
 
-    def _allows_cross_origin(self, request: web.Request) -> bool:
-        """Whether pages of other origins may make this request."""
-        return bool(self._token) and request.path.startswith(_MEDIA)
+    def _allows_cross_origin(self, request: web.Request, origin: str) -> bool:
+        """Whether pages of this other origin may make this request."""
+        is_open = bool(self._token) and request.path.startswith(_MEDIA)
+        return is_open or self._origins.includes(origin)
 
     def _check_token(self, request: web.Request, *, accept_cookie: bool) -> None:
         """Raise Unauthorized unless the request carries the token."""
@@ -121,14 +120,13 @@ class Guard:
         """Raise Forbidden if a foreign host name resolves to this machine (DNS rebinding)."""
         if not self._is_loopback or self._token:
             return
-        url = _url(f"http://{request.host}")
-        name = (url.host or "") if url is not None else ""
-        if name == "localhost" or name.endswith(".localhost") or _is_loopback(name):
-            return
-        raise Forbidden(
-            f"the request is for host {request.host!r}, without a token only localhost is served; "
-            "open http://localhost, or start the server with --token"
-        )
+        # a page under such a name can send the headers of a proxy, but not this one
+        for host in (request.headers.get("Host", ""), request.host):
+            if not _is_local(host):
+                raise Forbidden(
+                    f"the request is for host {host!r}, without a token only localhost is served; "
+                    "open http://localhost, or start the server with --token"
+                )
 
 
 def _foreign_origin(request: web.Request) -> str:
@@ -147,6 +145,13 @@ def _url(text: str) -> URL | None:
         return URL(text)
     except ValueError:
         return None
+
+
+def _is_local(host: str) -> bool:
+    """Whether a request's host can be no other machine's name."""
+    url = _url(f"http://{host}")
+    name = (url.host or "") if url is not None else ""
+    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
 
 
 def _is_loopback(name: str) -> bool:

@@ -43,7 +43,8 @@ def page_addresses(config: ServerConfig, port: int, *, secure: bool) -> tuple[st
         hosts = ("localhost", *lan)
     scheme = "https" if secure else "http"
     token = f"?token={quote(config.token, safe='')}" if config.token else ""
-    return tuple(f"{scheme}://{_in_url(host)}:{port}/{token}" for host in hosts)
+    path = config.web_addressing.base_path + "/"
+    return tuple(f"{scheme}://{_in_url(host)}:{port}{path}{token}" for host in hosts)
 
 
 def _in_url(host: str) -> str:

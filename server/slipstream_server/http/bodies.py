@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from slipstream_server.errors import BodyTooLate, WrongType
-from slipstream_server.http.access import Handler
+from slipstream_server.http.outside import Handler
 
 BODY_MAX_BYTES = 256 << 10
 BODY_S = 10.0  # a whole body on a bad link

@@ -14,10 +14,12 @@ from typing import Self, cast
 from aiohttp import web
 from slipstream_protocol.clock import now_ns
 
-from slipstream_server.http.access import Handler
 from slipstream_server.http.connection_table import ConnectionTable, Phase, Place
+from slipstream_server.http.error_pages import RequestProtocol
+from slipstream_server.http.outside import Handler
 from slipstream_server.http.rate_limit import client_key, is_loopback
 from slipstream_server.http.tls_listener import HELLO_S, begins_tls
+from slipstream_server.web_addressing import TrustedProxies
 
 logger = logging.getLogger(__name__)
 
@@ -99,9 +101,10 @@ class HttpListener:
     """Accepts connections for `server` while its block runs.
 
     Args:
-        server: makes a protocol for each connection, and closes them when it is shut down.
+        server: what each connection's protocol is made for; it closes them when it is shut down.
         listener: bound and listening; stays the caller's.
         table: the places.
+        trusted_proxies: addresses that many callers may be behind.
         tls: with it HTTPS is served.
     """
 
@@ -111,11 +114,13 @@ class HttpListener:
         listener: socket.socket,
         table: ConnectionTable,
         *,
+        trusted_proxies: TrustedProxies,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._server = server
         self._listener = listener
         self._table = table
+        self._trusted_proxies = trusted_proxies
         self._tls = tls
         self._connections: dict[Place, HttpConnection] = {}
         self._beginning: set[asyncio.Task[None]] = set()
@@ -151,7 +156,8 @@ class HttpListener:
                 await asyncio.sleep(_ACCEPT_PAUSE_S)
                 continue
             client = client_key(address[0])
-            given = self._table.admit(client, now_ns(), is_proxy=is_loopback(client))
+            is_proxy = is_loopback(client) or self._trusted_proxies.includes(address[0])
+            given = self._table.admit(client, now_ns(), is_proxy=is_proxy)
             if given.evicted in self._connections:
                 self._connections[given.evicted].abort()
             if given.place is None:
@@ -179,7 +185,7 @@ class HttpListener:
         try:
             if self._tls is not None and not await begins_tls(sock):
                 return
-            connection = HttpConnection(self._server(), self._table, place)
+            connection = HttpConnection(RequestProtocol.of(self._server), self._table, place)
             self._connections[place] = connection
             handed_over = True
             await loop.connect_accepted_socket(

@@ -6,6 +6,7 @@ from pathlib import Path
 from aiohttp import web
 
 from slipstream_server.errors import ConfigError
+from slipstream_server.http.outside import add_slash
 
 _SUFFIXES = (".html", ".js", ".css", ".svg", ".png", ".ico", ".webmanifest")
 _STUDIO = "index.html"
@@ -26,7 +27,10 @@ def web_root() -> Path:
 
 
 def page_routes(root: Path) -> list[web.RouteDef]:
-    """One route for each file below `root` with a known suffix, and `/` and `/view` for the pages.
+    """One route for each file below `root` with a known suffix, and `/` and `/view/` for the pages.
+
+    The pages name their files and the API relative to themselves, so that they need not know what
+    path a proxy has put before them.
 
     Paths of requests are only compared with these routes, never joined to a path on the disk, so no
     request can leave `root`; everything else is the router's 404.
@@ -40,7 +44,8 @@ def page_routes(root: Path) -> list[web.RouteDef]:
     routes.append(web.get("/", _sender(files[_STUDIO])))
     if _VIEWER in files:
         viewer = _sender(files[_VIEWER])
-        routes += [web.get(path, viewer) for path in ("/view", "/view/", "/view/{stream}")]
+        routes += [web.get(path, viewer) for path in ("/view/", "/view/{stream}")]
+        routes.append(web.get("/view", add_slash))
     return routes
 
 

@@ -145,7 +145,7 @@ class SessionOpener:
             RequestError, Unavailable: if none can be opened.
         """
         with self._new_session_id() as id:
-            stream = self._watched_stream(name)
+            stream = self.watched_stream(name)
             max_subscribers = self._config.max_viewers
             if self.count_subscribers() + self._subscribers_joining >= max_subscribers:
                 raise subscribers_full(max_subscribers, retry_after_s=_RETRY_S)
@@ -279,7 +279,12 @@ class SessionOpener:
     def _publisher_session(self, id: str, stream: Stream) -> PublisherSession:
         return PublisherSession(id, stream, servers=self._ice_servers(id), context=self._context)
 
-    def _watched_stream(self, name: str | None) -> Stream:
+    def watched_stream(self, name: str | None) -> Stream:
+        """The stream that a subscriber is to watch, the newest if None.
+
+        Raises:
+            UnknownSession: if there is none; RequestError: if the name is that of a subscriber.
+        """
         if name is None:
             return self._streams.newest()
         if isinstance(self._sessions.get(name), SubscriberSession):

@@ -15,8 +15,8 @@ from slipstream_server.errors import (
     Unauthorized,
     Unavailable,
 )
-from slipstream_server.http.access import Handler
 from slipstream_server.http.bodies import BODY_MAX_BYTES
+from slipstream_server.http.outside import Handler
 from slipstream_server.http.rate_limit import counted_client
 from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.observability.exposition import CONTENT_TYPE

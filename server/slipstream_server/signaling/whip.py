@@ -28,6 +28,7 @@ from slipstream_server.errors import (
     Unprocessable,
     WrongType,
 )
+from slipstream_server.http.outside import outside_path
 from slipstream_server.http.rate_limit import counted_client
 from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.observability.metrics import Metrics
@@ -113,7 +114,9 @@ class WhipApi:
 
     async def _answer(self, request: web.Request, *, publishes: bool) -> web.Response:
         name = request.match_info.get("stream")
-        if publishes and name is not None:
+        if not publishes:
+            self._sessions.opener.watched_stream(name)  # before the offer costs anything
+        elif name is not None:
             _check_name(name)
         parameters = _parameters(request) if publishes else Parameters()
         offered = await _body(request, SDP)
@@ -134,7 +137,9 @@ class WhipApi:
             body=adapted.restored(answer.sdp).encode(),
             headers={
                 "Content-Type": SDP,
-                "Location": f"/{kind}/{quote(answer.stream_id)}/{answer.session_id}",
+                "Location": outside_path(
+                    request, f"/{kind}/{quote(answer.stream_id)}/{answer.session_id}"
+                ),
                 "ETag": _tag(self._sessions.find(answer.session_id)),
                 "Accept-Patch": FRAGMENT,
             },

@@ -17,6 +17,7 @@ from slipstream_server.http.certificates import Certificate, self_signed
 from slipstream_server.http.connection_table import ConnectionTable
 from slipstream_server.http.listener import HttpListener
 from slipstream_server.http.tls_listener import plain_answer
+from slipstream_server.web_addressing import TrustedProxies
 
 from tests.server.calls import Camera, dial
 from tests.server.command import health, slipstream
@@ -41,7 +42,11 @@ async def listening(tmp_path: Path) -> AsyncIterator[tuple[int, Certificate]]:
     assert runner.server is not None
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with HttpListener(
-            runner.server, listener, ConnectionTable(64), tls=certificate.context()
+            runner.server,
+            listener,
+            ConnectionTable(64),
+            trusted_proxies=TrustedProxies(),
+            tls=certificate.context(),
         ):
             yield listener.getsockname()[1], certificate
         await runner.cleanup()
