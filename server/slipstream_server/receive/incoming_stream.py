@@ -17,10 +17,11 @@ class IncomingStream:
 
     Args:
         parameter_sets: of H.264, from the SDP.
+        is_first: whether no other was there before it, and its picture is waited for.
     """
 
-    def __init__(self, parameter_sets: Iterable[bytes] = ()) -> None:
-        self.buffer = JitterBuffer()
+    def __init__(self, parameter_sets: Iterable[bytes] = (), *, is_first: bool = False) -> None:
+        self.buffer = JitterBuffer(wants_beginning=is_first)
         self.origins = FrameOrigins()
         self.parameter_sets = ParameterSets(parameter_sets)
 

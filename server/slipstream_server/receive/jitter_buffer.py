@@ -7,7 +7,9 @@ interval late, and waits for a lost packet for as long as its buffer lasts. This
   changes, for senders that set no marker;
 * requests lost packets (NACK), several times, for as long as a viewer would want to wait;
 * then requests a key frame (PLI), and goes on with whichever comes first, the packets or a key
-  frame.
+  frame;
+* requests what was sent before the first packet that came, where that begins no key frame: media
+  leaves as soon as the sender's side is connected, and OBS and FFmpeg make no key frame on request.
 
 No frame that comes out lacks a packet, and none is older than the one before. Sequence numbers are
 unwrapped inside, so they never start over.
@@ -33,6 +35,7 @@ _CAPACITY_PACKETS = 1024
 _GAP_WAIT_NS = 80 * NS_PER_MS
 _GAP_WAIT_MAX_NS = 500 * NS_PER_MS
 _SEQUENCES = 1 << 16
+_BEGINNING_PACKETS = 128  # a key frame and what follows it in a tenth of a second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +75,15 @@ class JitterBuffer:
         capacity_packets: how many packets may wait.
         gap_wait_ns: how long a lost packet may hold up the stream, at least; more where the round
             trip is long.
+        wants_beginning: whether to request what was sent before the first packet that comes.
     """
 
     def __init__(
-        self, *, capacity_packets: int = _CAPACITY_PACKETS, gap_wait_ns: int = _GAP_WAIT_NS
+        self,
+        *,
+        capacity_packets: int = _CAPACITY_PACKETS,
+        gap_wait_ns: int = _GAP_WAIT_NS,
+        wants_beginning: bool = False,
     ) -> None:
         if capacity_packets < 2:
             raise ValueError(f"capacity_packets is {capacity_packets}, it must be at least 2")
@@ -83,6 +91,7 @@ class JitterBuffer:
         self._plis = PliGenerator()
         self._capacity_packets = capacity_packets
         self._gap_wait_ns = gap_wait_ns
+        self._wants_beginning = wants_beginning
         self._drops: Counter[str] = Counter()
         self._packets: dict[int, Packet] = {}
         self._highest: int | None = None
@@ -150,7 +159,10 @@ class JitterBuffer:
         Two strays in a row are a new beginning.
         """
         if self._highest is None:
-            return self._restart_at(packet)
+            first = self._restart_at(packet)
+            if self._wants_beginning and not (packet.starts_frame and packet.is_key):
+                self.nacks.on_gap(range(first - _BEGINNING_PACKETS, first), now_ns)
+            return first
         half = _SEQUENCES // 2
         step = (packet.sequence - self._highest + half) % _SEQUENCES - half
         if abs(step) < self._capacity_packets:

@@ -59,6 +59,7 @@ class VideoReceiver:
         self._offer = offer
         self._layers = LayerChoice(offer.wanted_px, is_simulcast=offer.is_simulcast)
         self._streams: dict[int, IncomingStream] = {}  # by SSRC: the one shown, the one coming
+        self._has_begun = False
         self._timeline = Timeline()
         self._feedback = TransportFeedback() if offer.transport_cc else None
         self._feedback_due_ns: int | None = None
@@ -141,7 +142,10 @@ class VideoReceiver:
             return
         stream = self._streams.get(ssrc)
         if stream is None:
-            stream = self._streams[ssrc] = IncomingStream(self._offer.parameter_sets)
+            stream = self._streams[ssrc] = IncomingStream(
+                self._offer.parameter_sets, is_first=not self._has_begun
+            )
+            self._has_begun = True
         if codec == "H264":
             stream.parameter_sets.on_payload(packet.payload)
         stream.origins.on_packet(packet.timestamp, arrival_ns, colours=colours_of(packet))

@@ -43,6 +43,32 @@ def test_a_frame_comes_out_with_its_last_packet() -> None:
     assert not any(outcome.pli or outcome.nack for _, outcome in outcomes)
 
 
+def test_what_came_before_the_first_packet_is_requested() -> None:
+    """some senders make no other key frame for seconds: theirs, sent before this side could take
+    it, is sent once more, and nothing behind it is lost."""
+    packets = packets_of(6, first=100, keys=frozenset({0}))
+    buffer = JitterBuffer(wants_beginning=True)
+    (at_ns, begun), *_ = feed(buffer, packets[4:])
+    assert begun.nack[-4:] == (100, 101, 102, 103) and len(begun.nack) == 128
+    again = feed(buffer, packets[:4], start_ns=at_ns + 20 * NS_PER_MS)
+    assert numbers(again) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("first", [0, 65_500])
+def test_requests_for_the_beginning_end(first: int) -> None:
+    """where it was never sent, and only a packet that begins a key frame needs none before it."""
+    buffer = JitterBuffer(wants_beginning=True)
+    feed(buffer, packets_of(2, first=first, keys=frozenset()))
+    for _ in range(2000):
+        due_ns = buffer.nacks.due_ns()
+        if due_ns is None:
+            break
+        buffer.poll(due_ns)
+    assert buffer.nacks.due_ns() is None
+    for whole in (JitterBuffer(wants_beginning=True), JitterBuffer()):
+        assert not any(outcome.nack for _, outcome in feed(whole, packets_of(2, first=first)))
+
+
 def test_without_markers_the_next_timestamp_ends_a_frame() -> None:
     """a sender that sets none is served one frame later, as aiortc serves all."""
     outcomes = feed(JitterBuffer(), packets_of(4, markers=False))

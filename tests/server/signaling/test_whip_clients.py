@@ -4,18 +4,22 @@ import asyncio
 import datetime
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from aiortc import RTCCertificate
+from aiortc.rtp import RtpPacket
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+from slipstream_server.receive.receiver import VideoReceiver
 from slipstream_server.send.h264 import X264, H264Encoder
 
 from tests.barcode import read
@@ -162,6 +166,32 @@ async def test_libdatachannel_publishes_as_obs_does(
         await poll(lambda: server.sessions.streams() == [])
 
 
+async def test_a_key_frame_that_left_too_early_is_sent_again(
+    tmp_path: Path, libdatachannel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OBS makes another one after 8 s, whatever is requested, but keeps what it has sent."""
+    units, page = tmp_path / "units", tmp_path / "page"
+    units.write_bytes(encoded(300, key_every=300))
+    page.mkdir()
+    lost: Counter[VideoReceiver] = Counter()
+    on_packet = VideoReceiver.on_packet
+
+    def miss_the_first(receiver: VideoReceiver, packet: RtpPacket, *rest: Any) -> None:
+        lost[receiver] += 1
+        if lost[receiver] > 8:
+            on_packet(receiver, packet, *rest)
+
+    monkeypatch.setattr(VideoReceiver, "on_packet", miss_the_first)
+    async with serving(page) as server:
+        url = str(server.client.make_url("/whip/obs"))
+        async with program("node", NODE / "obs.mjs", url, "", units, folder=libdatachannel):
+            await until_live(server)
+            (stream,) = server.sessions.streams()
+            received = server.sessions.find(stream.slot.last_id).peer.media_stats.received
+            assert received["nack"] > 0
+            assert received["pli"] < 10  # two a second until there is a picture
+
+
 async def test_libwebrtc_publishes_and_watches(tmp_path: Path, libwebrtc: Path) -> None:
     """what one sends the other is shown, readable."""
     sent, shown = tmp_path / "sent", tmp_path / "shown"
@@ -227,14 +257,14 @@ async def test_gstreamer_publishes_and_watches(
         await poll(lambda: server.sessions.streams() == [])
 
 
-def encoded(count: int) -> bytes:
+def encoded(count: int, *, key_every: int = 30) -> bytes:
     """Numbered pictures as H.264 access units, each behind its length."""
     encoder = H264Encoder(X264, ceiling_bps=2_000_000)
     units = []
     for number in range(count):
         frame = numbered(number)
         frame.pts = number * 3000
-        key = number % 30 == 0
+        key = number % key_every == 0
         done = encoder.encode(frame, bitrate_bps=2_000_000, fps=30, force_key=key)
         unit = bytes(done.packet)
         units.append(len(unit).to_bytes(4, "big") + unit)
