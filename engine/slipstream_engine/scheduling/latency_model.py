@@ -151,6 +151,11 @@ class LatencyModel:
         self._prior = prior
         self._fits = {kind: _Fit(line) for kind, line in (priors or {}).items()}
 
+    @property
+    def kinds(self) -> frozenset[Hashable]:
+        """The kinds of pass that have an estimate of their own."""
+        return frozenset(self._fits)
+
     def line(self, kind: Hashable) -> LinearLatency:
         """The present estimate for `kind`."""
         fit = self._fits.get(kind)

@@ -81,9 +81,8 @@ class Loop(Generic[ChunkT]):
         self._arena = arena
         self._age_target_ns = age_target_ns
         self._period_ns = max(age_target_ns // 2, 1)
-        self._scheduler = Scheduler(
-            latency or default_latency_model(), max_batch=pipeline.max_batch
-        )
+        self._latency = latency or default_latency_model()
+        self._scheduler = Scheduler(self._latency, max_batch=pipeline.max_batch)
         self._flow = FlowControl(self._scheduler)
         self._admission = StreamAdmission(
             pipeline, self._scheduler, lanes=arena.layout.lanes, period_ns=self._period_ns
@@ -96,7 +95,9 @@ class Loop(Generic[ChunkT]):
     def run(self) -> None:
         """Serve until the server sends `Stop` or closes the channel."""
         try:
-            ready = ready_message(self._pipeline, self._arena.layout, note=self._note)
+            ready = ready_message(
+                self._pipeline, self._arena.layout, self._latency, note=self._note
+            )
             self._channel.send(ready, [self._arena.descriptor])
             self._serve()
         except ChannelClosed:

@@ -135,7 +135,6 @@ def test_the_server_learns_all_of_the_pipeline() -> None:
         )
 
 
-@pytest.mark.xfail(strict=True, reason="the engine does not send it yet")
 def test_the_server_learns_how_long_a_chunk_takes() -> None:
     """what was measured at the start; the server takes an engine slower than that for hung."""
     kinds: dict[Hashable, LinearLatency] = {
