@@ -1,6 +1,7 @@
 """Counts the arithmetic of a steady-state chunk, on meta tensors.
 
-Convolutions, matrix products and attention count; a multiplication with its addition is two.
+Convolutions, matrix products and attention count; a multiplication with its addition is two. All
+blocks of the transformer do the same work, so it is counted with one and with two of them.
 """
 
 from collections.abc import Callable
@@ -48,7 +49,7 @@ def chunk_flop(config: EngineConfig, *, sizes: ModelSizes | None = None) -> Chun
         sizes: of the codecs; None for the published ones.
     """
     preset = config.preset
-    bundle = random_bundle(replace(config, device="meta"), sizes=sizes)
+    bundle, deeper = (random_bundle(_with_layers(config, layers), sizes=sizes) for layers in (1, 2))
     dtype = bundle.model.dtype
     height_px, width_px = preset.height_px, preset.width_px
 
@@ -63,18 +64,27 @@ def chunk_flop(config: EngineConfig, *, sizes: ModelSizes | None = None) -> Chun
     state = bundle.codec.fresh_state()
     bundle.codec.encode(frames(FIRST_CHUNK_FRAMES), state)
     bundle.codec.decode(latents(FIRST_CHUNK_LATENTS), state)
+    one, two = (
+        _count(_step(each.model, preset, latents(CHUNK_LATENTS))) for each in (bundle, deeper)
+    )
     return ChunkFlop(
         encode=_count(lambda: bundle.codec.encode(frames(CHUNK_FRAMES), state)),
-        step=_count(_step(bundle.model, preset, latents(CHUNK_LATENTS))),
+        step=one + (preset.dit.layers - 1) * (two - one),
         decode=_count(lambda: bundle.codec.decode(latents(CHUNK_LATENTS), state)),
     )
+
+
+def _with_layers(config: EngineConfig, layers: int) -> EngineConfig:
+    """The same on the meta device, with a transformer of so many blocks."""
+    dit = replace(config.preset.dit, layers=layers)
+    return replace(config, device="meta", preset=replace(config.preset, dit=dit))
 
 
 def _step(model: CausalDit, preset: Preset, x_Fchw: torch.Tensor) -> Callable[[], object]:
     """A function that runs one micro-step over a full cache."""
     rows, columns = model.grid(*x_Fchw.shape[-2:])
     cache = RollingCache(
-        preset.dit,
+        replace(preset.dit, layers=len(model.blocks)),
         preset.cache,
         rows=1,
         frame_tokens=rows * columns,

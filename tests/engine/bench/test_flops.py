@@ -1,5 +1,7 @@
 """bench/flops.py: a chunk does the work the roofline counts, and no more."""
 
+from functools import cache
+
 import pytest
 from slipstream_engine.bench.flops import ChunkFlop, chunk_flop
 from slipstream_engine.weights.factory import configure
@@ -8,6 +10,7 @@ from slipstream_engine.weights.request import ModelRequest
 SIZES = {"480x832": (832, 480), "512x512": (512, 512)}
 
 
+@cache
 def tera(preset: str, size: str, codec: str | None = None) -> tuple[float, float, float]:
     flop = chunk_flop(configure(ModelRequest(preset=preset, codec=codec, size_px=SIZES[size])))
     encode, step, decode = (round(n / 1e12, 2) for n in (flop.encode, flop.step, flop.decode))
