@@ -123,8 +123,8 @@ def test_switching_between_sequential_and_stream_batch_costs_no_frame(
 
 
 def test_memory_is_flat() -> None:
-    """three hundred chunks of the embedded model through the loop, the second two hundred of which
-    leave no more tensors, Python objects or pages behind than the first hundred did."""
+    """a hundred chunks of the embedded model through the loop: the last sixty leave no more
+    tensors, Python objects or pages behind than the first forty did."""
     served = load_diffusion(ModelRequest(size_px=(64, 48), max_streams=1, threads=1))
     layout = Layout(geometry=served.geometry, lanes=1, in_slots=1, out_slots=2)
     harness = LoopHarness(served, layout)
@@ -137,8 +137,8 @@ def test_memory_is_flat() -> None:
         frames = served.geometry.frames_of(number)
         shape = (frames, *served.geometry.frame_shape)
         harness.arena.input(0, 0)[:frames] = rng.integers(0, 255, shape, dtype=np.uint8)
-        if number % 40 == 20:
-            words = ("neon", "pencil sketch", "watercolor")[number // 40 % 3]
+        if number % 10 == 5:
+            words = ("neon", "pencil sketch", "watercolor")[number // 10 % 3]
             harness.send(Update(lane=0, parameters=Parameters(prompt=words, seed=number)))
         harness.send(harness.chunk(0, number, ahead_ns=NEVER_NS))
 
@@ -146,14 +146,14 @@ def test_memory_is_flat() -> None:
     try:
         finished = 0
         send_chunk(0)
-        while finished < 300:
+        while finished < 100:
             match message := harness.receive():
                 case SlotFree():
                     send_chunk(finished)
                 case ChunkOut(slot=slot):
                     finished += 1
                     harness.send(SlotRead(lane=0, slot=slot))
-                    if finished in (100, 300):
+                    if finished in (40, 100):
                         gc.collect()
                         alive = sum(issubclass(type(o), torch.Tensor) for o in gc.get_objects())
                         held, _ = tracemalloc.get_traced_memory()
@@ -167,5 +167,5 @@ def test_memory_is_flat() -> None:
         served.close()
     (alive, held, pages), (alive_later, held_later, pages_later) = sizes
     assert alive_later <= alive + 20, "of the chunk that is under way"
-    assert held_later - held < 1 << 20
-    assert pages_later - pages < 16 * 1024
+    assert held_later - held < 300 << 10
+    assert pages_later - pages < 8 * 1024

@@ -2,19 +2,12 @@
 
 import argparse
 import importlib.metadata
-import os
 import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from slipstream_engine.atomic_file import atomic_path
 from slipstream_engine.train.command import add_train_tiny
 from slipstream_engine.weights.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, WEIGHTS
@@ -23,19 +16,6 @@ pytest.importorskip("cv2", reason="the train extra is not installed")
 
 from slipstream_engine.train import fit, sources
 
-DEADLINE_S = 120
-KILLS = 6
-# writes weights over and over; each file holds one number only
-_WRITER = """
-import sys, torch
-from pathlib import Path
-from slipstream_engine.train.fit import save_weights
-path = Path(sys.argv[1])
-for number in range(1, 1000):
-    save_weights(path, {"w": torch.full((1 << 20,), float(number))}, {})
-    print(number, flush=True)
-"""
-
 
 def train(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
@@ -43,74 +23,6 @@ def train(*arguments: str) -> int:
     parsed = parser.parse_args(["train-tiny", "--smoke", *arguments])
     result: int = parsed.run(parsed)
     return result
-
-
-@contextmanager
-def running(*command: str) -> Iterator["subprocess.Popen[str]"]:
-    """A program whose lines can be read; killed if it is still there at the end.
-
-    It has as many threads as this process, whatever other tests have made of them: sums are then
-    taken in the same order.
-    """
-    line = [sys.executable, *command]
-    env = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=env) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def until(process: "subprocess.Popen[str]", words: str) -> None:
-    """Read its lines until one begins with `words`."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith(words):
-            return
-    raise AssertionError(f"it ended without saying {words}")
-
-
-def test_a_kill_while_weights_are_written(tmp_path: Path) -> None:
-    """whenever SIGKILL comes, the file is a whole one: the last that was written, or the next."""
-    path = tmp_path / "w.safetensors"
-    for kill in range(KILLS):
-        with running("-c", _WRITER, str(path)) as process:
-            until(process, str(3 + kill))
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait(DEADLINE_S)
-        values = load_file(path)["w"]
-        assert torch.equal(values, values[:1].expand_as(values))
-        assert values[0] >= 3 + kill
-
-
-@pytest.mark.slow
-def test_a_kill_in_the_middle_of_training(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """good weights stay until better ones are whole, and the same command ends where an unbroken
-    run does, but for single weights whose gradient is next to nothing: its sign is rounding's."""
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    for stage in ("data", "codec", "text"):
-        assert train("--stage", stage, "--out", str(whole)) == 0
-    shutil.copytree(whole, broken)
-    assert train("--stage", "dit", "--out", str(whole)) == 0
-    for name in (CODEC_FILE, DIT_FILE):
-        shutil.copy(WEIGHTS / name, broken / "weights" / name)
-    command = ("-m", "slipstream_engine", "train-tiny", "--smoke", "--stage", "dit")
-    with running(*command, "--out", str(broken)) as process:
-        until(process, "dit pictures: step 2/4")
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait(DEADLINE_S)
-    for name in (CODEC_FILE, DIT_FILE):
-        assert (broken / "weights" / name).read_bytes() == (WEIGHTS / name).read_bytes()
-    capsys.readouterr()
-    assert train("--stage", "dit", "--out", str(broken)) == 0
-    assert f"going on from step 4 of {broken}/checkpoints/latents.pt" in capsys.readouterr().out
-    for name in (CODEC_FILE, DIT_FILE, TEXT_FILE):
-        ours, theirs = (load_file(out / "weights" / name) for out in (broken, whole))
-        off = torch.cat([(ours[key] - theirs[key]).float().abs().flatten() for key in theirs])
-        assert (off > 1e-3).sum() < 1e-4 * len(off) + 1
-        assert off.max() < 5e-3
 
 
 def test_an_interrupt_is_no_traceback(
