@@ -151,14 +151,14 @@ def _add_calls(
 async def serve(
     config: ServerConfig,
     *,
-    tls: ssl.SSLContext | None,
+    tls: Callable[[], ssl.SSLContext] | None,
     stop: asyncio.Event,
     started: Callable[[int], None],
 ) -> None:
     """Serve until `stop`: bind the port, start the engine, then accept requests.
 
     Args:
-        tls: with it HTTPS is served.
+        tls: with it HTTPS is served; called for each connection.
         started: called with the port, once the server listens.
 
     Raises:

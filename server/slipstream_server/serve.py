@@ -1,6 +1,8 @@
 """The command `slipstream [serve]`: settings, signals, and the addresses it prints."""
 
 import asyncio
+import logging
+import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,20 +12,38 @@ from slipstream_server.config import ServerConfig, read_config
 from slipstream_server.errors import ConfigError, PortBusy
 from slipstream_server.http.addresses import page_addresses
 from slipstream_server.http.certificates import Certificate
+from slipstream_server.http.served_certificate import ServedCertificate
 from slipstream_server.http.tls_listener import certificate_for
 from slipstream_server.process import run_process, set_up_logging
 
+logger = logging.getLogger(__name__)
+
+_STDIN = 0
+
 
 async def run(config: ServerConfig, certificate: Certificate | None) -> None:
-    """Serve until SIGINT or SIGTERM.
+    """Serve until SIGINT or SIGTERM, or until the terminal is closed that it runs in.
 
     Both are handled even if the process has inherited that SIGINT is ignored, as a shell's
-    background jobs do: the signal is sent to stop the server.
+    background jobs do: the signal is sent to stop the server. SIGHUP has the certificate read
+    again.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    served = _served(config, certificate) if certificate is not None else None
+    has_terminal = os.isatty(_STDIN)
+
+    def on_hang_up() -> None:
+        if has_terminal and not os.isatty(_STDIN):
+            stop.set()
+        elif served is not None:
+            served.read_again()
+        else:
+            logger.info("SIGHUP: without https there is no certificate to read again")
+
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, on_hang_up)
 
     def started(port: int) -> None:
         addresses = page_addresses(config, port, secure=certificate is not None)
@@ -35,8 +55,23 @@ async def run(config: ServerConfig, certificate: Certificate | None) -> None:
                 flush=True,
             )
 
-    tls = certificate.context() if certificate is not None else None
-    await serve(config, tls=tls, stop=stop, started=started)
+    if served is None:
+        await serve(config, tls=None, stop=stop, started=started)
+        return
+    keeping = asyncio.create_task(served.keep_current(), name="certificate")
+    try:
+        await serve(config, tls=served.context, stop=stop, started=started)
+    finally:
+        keeping.cancel()
+
+
+def _served(config: ServerConfig, certificate: Certificate) -> ServedCertificate:
+    def read() -> Certificate:
+        found = certificate_for(config)
+        assert found is not None, "https was served before"
+        return found
+
+    return ServedCertificate(certificate, read, renews=config.tls == "self-signed")
 
 
 def serve_command(argv: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -5,7 +5,7 @@ import contextlib
 import datetime
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,7 @@ IDLERS = {
 
 @contextlib.asynccontextmanager
 async def listening(
-    tls: ssl.SSLContext | None = None,
+    tls: Callable[[], ssl.SSLContext] | None = None,
 ) -> AsyncIterator[tuple[int, ConnectionTable]]:
     """A server on a port, and its places."""
 
@@ -97,11 +97,12 @@ async def test_an_address_that_takes_all_places_keeps_no_other_out(
     secure: bool, tmp_path: Path
 ) -> None:
     """200 silent or half connections of one address; another one is answered all the same."""
-    server_tls = client_tls = None
+    server_tls: Callable[[], ssl.SSLContext] | None = None
+    client_tls: ssl.SSLContext | None = None
     if secure:
         now = datetime.datetime.now(datetime.UTC)
         certificate = self_signed(tmp_path / "pair.pem", ("127.0.0.2",), now=now)
-        server_tls = certificate.context()
+        server_tls = certificate.context
         client_tls = ssl.create_default_context(cafile=certificate.chain)
         client_tls.check_hostname = False
     async with listening(server_tls) as (port, table), contextlib.AsyncExitStack() as kept:

@@ -25,12 +25,14 @@ async def slipstream(
     log: Path | None = None,
     package: Path | None = None,
     ignores_sigint: bool = False,
+    stdin: int | None = None,
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """A running server and its address.
 
     Args:
         log: where it writes what it logs; nowhere by default.
         package: the folder to import it from, in place of this environment's.
+        stdin: its standard input; that of the tests by default.
         ignores_sigint: whether it inherits that, as a background job of a shell does.
     """
     command = [sys.executable, "-m", "slipstream_server", "--port", "0", "--pipeline", "echo"]
@@ -40,6 +42,7 @@ async def slipstream(
         process = await asyncio.create_subprocess_exec(
             *command,
             *flags,
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
             cwd=package,

@@ -4,6 +4,7 @@ outside.py and forwarded.py: requests as they were made outside, by whatever pro
 token and origin. security_headers.py: what every answer says to browsers.
 error_pages.py: answers to bytes that are no request. rate_limit.py: requests per client. bodies.py:
 bodies of requests. listener.py and connection_table.py: connections, and who gets a place.
-tls_listener.py and certificates.py: HTTPS. addresses.py: the addresses to print. health.py:
+tls_listener.py and certificates.py: HTTPS; served_certificate.py and file_changes.py: when its
+certificate is read again. addresses.py: the addresses to print. health.py:
 /health and /ready. static.py: the page's files.
 """

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 SELF_SIGNED = Path("~/.cache/slipstream/tls/self-signed.pem")
 _LIFE = datetime.timedelta(days=397)  # browsers distrust longer ones
-_RENEW_BEFORE = datetime.timedelta(days=7)
+RENEW_BEFORE = datetime.timedelta(days=7)
 _SKEW = datetime.timedelta(days=1)  # clocks of other machines may be behind
 _NAME_MAX = 64  # of a common name (RFC 5280, ub-common-name)
 
@@ -120,7 +120,7 @@ def _read_kept(file: Path, *, now: datetime.datetime) -> Certificate | None:
     except ConfigError as error:
         logger.warning("the kept certificate cannot be used and is replaced: %s", error)
         return None
-    return kept if kept.expires - now > _RENEW_BEFORE else None
+    return kept if kept.expires - now > RENEW_BEFORE else None
 
 
 def _new_pem(names: tuple[str, ...], *, now: datetime.datetime) -> bytes:

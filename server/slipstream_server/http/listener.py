@@ -8,6 +8,7 @@ import logging
 import resource
 import socket
 import ssl
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self, cast
 
@@ -105,7 +106,7 @@ class HttpListener:
         listener: bound and listening; stays the caller's.
         table: the places.
         trusted_proxies: addresses that many callers may be behind.
-        tls: with it HTTPS is served.
+        tls: with it HTTPS is served; called for each connection.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class HttpListener:
         table: ConnectionTable,
         *,
         trusted_proxies: TrustedProxies,
-        tls: ssl.SSLContext | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._server = server
         self._listener = listener
@@ -191,7 +192,7 @@ class HttpListener:
             await loop.connect_accepted_socket(
                 lambda: connection,
                 sock,
-                ssl=self._tls,
+                ssl=self._tls() if self._tls is not None else None,
                 ssl_handshake_timeout=HELLO_S if self._tls is not None else None,
             )
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError

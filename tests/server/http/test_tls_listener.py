@@ -46,7 +46,7 @@ async def listening(tmp_path: Path) -> AsyncIterator[tuple[int, Certificate]]:
             listener,
             ConnectionTable(64),
             trusted_proxies=TrustedProxies(),
-            tls=certificate.context(),
+            tls=certificate.context,
         ):
             yield listener.getsockname()[1], certificate
         await runner.cleanup()
