@@ -35,7 +35,7 @@ class CapturedFrame:
         first_packet_ns: when its first packet came, on the monotonic clock; None if not known.
         captured_unix_ns: when it was captured on the sender's own clock, since 1970; None if not
             known.
-        held_ns: how long no newer frame had come when it was repeated; 0 for a new frame.
+        repeated_after_ns: how long no newer frame had come when it was repeated; 0 for a new frame.
     """
 
     frame: I420
@@ -43,12 +43,12 @@ class CapturedFrame:
     arrived_ns: int
     first_packet_ns: int | None = None
     captured_unix_ns: int | None = None
-    held_ns: int = 0
+    repeated_after_ns: int = 0
 
     @property
     def stands_for_ns(self) -> int:
         """The moment whose picture it is: when it was captured, later where it is repeated."""
-        return self.captured_ns + self.held_ns
+        return self.captured_ns + self.repeated_after_ns
 
 
 class Chunker:
@@ -140,4 +140,4 @@ class Chunker:
 
     def _repeated(self, now_ns: int) -> CapturedFrame:
         assert self._newest is not None, "a chunk is due only after a frame"
-        return replace(self._newest, held_ns=max(0, now_ns - self._newest.arrived_ns))
+        return replace(self._newest, repeated_after_ns=max(0, now_ns - self._newest.arrived_ns))

@@ -52,7 +52,7 @@ class GeneratedFrame:
     """One generated frame, with the stamps of the camera frame it was generated from.
 
     Args:
-        captured_ns, arrived_ns, first_packet_ns, captured_unix_ns, held_ns: see
+        captured_ns, arrived_ns, first_packet_ns, captured_unix_ns, repeated_after_ns: see
             `chunker.CapturedFrame`.
         chunk, index: the number of its chunk in the stream, and its place in it.
         rev: the newest revision of the parameters that it was generated with.
@@ -63,7 +63,7 @@ class GeneratedFrame:
     arrived_ns: int
     first_packet_ns: int | None = None
     captured_unix_ns: int | None = None
-    held_ns: int = 0
+    repeated_after_ns: int = 0
     chunk: int
     index: int
     rev: int
@@ -72,7 +72,7 @@ class GeneratedFrame:
     @property
     def stands_for_ns(self) -> int:
         """See `chunker.CapturedFrame`."""
-        return self.captured_ns + self.held_ns
+        return self.captured_ns + self.repeated_after_ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,9 @@ class Playout:
 
     def push(self, frames: Sequence[GeneratedFrame], now_ns: int) -> None:
         """Take in one chunk, oldest frame first."""
-        fresh = [frame for frame in frames if (frame.captured_ns, frame.held_ns) > self._newest]
+        fresh = [
+            frame for frame in frames if (frame.captured_ns, frame.repeated_after_ns) > self._newest
+        ]
         self._drops["disordered"] += len(frames) - len(fresh)
         if not fresh:
             return
@@ -135,7 +137,7 @@ class Playout:
             self._delay_ns += min(0, now_ns + _MARGIN_NS - self._due_ns(self._waiting[0]))
         self._adapt_delay(fresh[0], now_ns)
         self._waiting.extend(fresh)
-        self._newest = fresh[-1].captured_ns, fresh[-1].held_ns
+        self._newest = fresh[-1].captured_ns, fresh[-1].repeated_after_ns
 
     def due_ns(self) -> int | None:
         """When the next frame is due; None while none waits."""

@@ -175,7 +175,7 @@ class PeerConnection:
     def send_timing(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
         """Send the times of the frame sent last to a page that has opened a channel for them; those
         of a frame that is repeated were sent with the first."""
-        if self._timings is not None and not scheduled.generated.held_ns:
+        if self._timings is not None and not scheduled.generated.repeated_after_ns:
             rtp_timestamp = self.last_rtp_timestamp
             self._timings.send(
                 FrameTimes(rtp_timestamp=rtp_timestamp, scheduled=scheduled, sent_ns=sent_ns)

@@ -44,7 +44,7 @@ class SubmittedChunk:
                 arrived_ns=self.frames[index].arrived_ns,
                 first_packet_ns=self.frames[index].first_packet_ns,
                 captured_unix_ns=self.frames[index].captured_unix_ns,
-                held_ns=self.frames[index].held_ns,
+                repeated_after_ns=self.frames[index].repeated_after_ns,
                 chunk=chunk,
                 index=index,
                 rev=out.rev,
@@ -56,7 +56,7 @@ class SubmittedChunk:
 
 def new_frames(chunk: Sequence[CapturedFrame]) -> int:
     """How many of the camera's frames stand in this chunk, and stood in none before it."""
-    return sum(chunk[place].held_ns == 0 for place in _last_places(chunk))
+    return sum(chunk[place].repeated_after_ns == 0 for place in _last_places(chunk))
 
 
 def _last_places(chunk: Sequence[CapturedFrame]) -> list[int]:

@@ -55,7 +55,7 @@ class StreamTelemetry:
 
     def frame_sent(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
         """A generated frame goes out; a repeated one is only a break between two others."""
-        if scheduled.generated.held_ns:
+        if scheduled.generated.repeated_after_ns:
             self.interrupt()
             return
         age_ms = self._monitor.observe_sent(scheduled, sent_ns)

@@ -163,7 +163,9 @@ def driven(arrivals_ns: list[int], until_ns: int, *, asked_every_ns: int | None 
 
 def described(taken: Taken) -> list[tuple[int, list[tuple[int, int]]]]:
     """The same without pixels."""
-    return [(at, [(one.captured_ns, one.held_ns) for one in chunk]) for at, chunk in taken]
+    return [
+        (at, [(one.captured_ns, one.repeated_after_ns) for one in chunk]) for at, chunk in taken
+    ]
 
 
 def at_rate(rate_hz: float, frames: int) -> list[int]:
@@ -207,7 +209,9 @@ def test_a_slide_is_not_waited_for_at_all(rate_hz: float) -> None:
     """once its pace is known each frame goes on as it comes, repeated to fill the chunk."""
     arrivals_ns = at_rate(rate_hz, 12)
     new = [
-        (at, chunk) for at, chunk in driven(arrivals_ns, arrivals_ns[-1]) if not chunk[0].held_ns
+        (at, chunk)
+        for at, chunk in driven(arrivals_ns, arrivals_ns[-1])
+        if not chunk[0].repeated_after_ns
     ]
     assert [at for at, _ in new[2:]] == [chunk[-1].captured_ns for _, chunk in new[2:]]
     assert all(chunk[0] is chunk[-1] for _, chunk in new[2:])
@@ -239,7 +243,7 @@ def test_a_silent_camera_has_its_last_frame_repeated() -> None:
     taken = driven([0], ms(7000))
     assert [at for at, _ in taken] == [ms(500), ms(2500), ms(4500), ms(6500)]
     assert all(frame.captured_ns == 0 for _, chunk in taken for frame in chunk)
-    assert [chunk[0].held_ns for _, chunk in taken] == [0, ms(2500), ms(4500), ms(6500)]
+    assert [chunk[0].repeated_after_ns for _, chunk in taken] == [0, ms(2500), ms(4500), ms(6500)]
     assert taken[1][1][0].stands_for_ns == ms(2500)
 
 

@@ -233,7 +233,7 @@ def test_a_repeated_frame_is_played_when_it_stands_for() -> None:
     """its capture is long past; it waits no longer than a new one would, in its order."""
     playout = Playout(chunk_frames=4)
     playout.push([generated_frame(1000)], ms(1100))
-    playout.push([generated_frame(1000, held_ms=2000)], ms(3090))
+    playout.push([generated_frame(1000, repeated_after_ms=2000)], ms(3090))
     playout.push([generated_frame(5050)], ms(5140))
     played = drained(playout)
     assert [frame.generated.captured_ns for frame in played] == [
@@ -247,7 +247,7 @@ def test_a_new_frame_is_never_out_of_order_behind_a_repeated_one() -> None:
     """one that was delayed on its way was captured before the moment that the other stands for."""
     playout = Playout(chunk_frames=4)
     playout.push([generated_frame(1000)], ms(1100))
-    playout.push([generated_frame(1000, held_ms=2000)], ms(3090))
+    playout.push([generated_frame(1000, repeated_after_ms=2000)], ms(3090))
     assert [frame.play_ns for frame in drained(playout)] == [ms(1102), ms(3102)]
     playout.push([generated_frame(2990)], ms(3095))
     (late,) = drained(playout)

@@ -196,10 +196,10 @@ def test_a_repeated_frame_is_no_miss() -> None:
     same."""
     slo = monitor(age_ms=300)
     slo.observe_chunk(generated_frame(0, received_ms=100))
-    slo.observe_chunk(generated_frame(0, held_ms=2000, received_ms=2100))
+    slo.observe_chunk(generated_frame(0, repeated_after_ms=2000, received_ms=2100))
     report = slo.report(ms(2200))
     assert report.miss_ratio == 0 and report.jitter_chunk_ms == 0
-    assert slo.observe_chunk(generated_frame(0, held_ms=4000, received_ms=4301))
+    assert slo.observe_chunk(generated_frame(0, repeated_after_ms=4000, received_ms=4301))
 
 
 def test_a_silent_camera_is_told_from_its_last_frame_on() -> None:

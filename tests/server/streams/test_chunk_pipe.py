@@ -191,7 +191,7 @@ async def test_a_still_picture_goes_on_once_and_is_then_repeated() -> None:
     feeding.cancel()
     await asyncio.gather(feeding, return_exceptions=True)
     assert first.captured_ns == second.captured_ns
-    assert (first.held_ns, first.index) == (0, GEOMETRY.first_chunk_frames - 1)
-    assert second.held_ns >= REPEAT_AFTER_NS
+    assert (first.repeated_after_ns, first.index) == (0, GEOMETRY.first_chunk_frames - 1)
+    assert second.repeated_after_ns >= REPEAT_AFTER_NS
     assert sum(pipe.drops.values()) == 0
     assert samples(metrics)["slipstream_chunk_misses_total"] == 0

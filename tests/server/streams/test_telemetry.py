@@ -29,9 +29,9 @@ def measured(monitor: SloMonitor, metrics: Metrics) -> StreamTelemetry:
     )
 
 
-def send(telemetry: StreamTelemetry, at_ms: float, *, held_ms: float = 0.0) -> None:
+def send(telemetry: StreamTelemetry, at_ms: float, *, repeated_after_ms: float = 0.0) -> None:
     """A frame of 90 ms goes out; or one that is repeated goes out so long after its capture."""
-    frame = generated_frame(at_ms - 90 - held_ms, held_ms=held_ms)
+    frame = generated_frame(at_ms - 90 - repeated_after_ms, repeated_after_ms=repeated_after_ms)
     scheduled = ScheduledFrame(generated=frame, play_ns=ms(at_ms), popped_ns=ms(at_ms))
     telemetry.frame_sent(scheduled, ms(at_ms))
 
@@ -55,7 +55,7 @@ def test_a_repeated_frame_is_no_frame_sent() -> None:
     telemetry = measured(monitor, metrics)
     send(telemetry, 100)
     for at_ms in (2100, 4100, 6100):
-        send(telemetry, at_ms, held_ms=at_ms - 100)
+        send(telemetry, at_ms, repeated_after_ms=at_ms - 100)
     send(telemetry, 6500)
     report = monitor.report(ms(7000))
     assert report.fps_out == 2 / 6.9
