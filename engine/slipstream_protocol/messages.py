@@ -45,8 +45,8 @@ class ChunkIn(Message, frozen=True):
     """Chunk number `chunk` of a stream lies in input slot `slot`; it holds `frames` frames.
 
     Args:
-        captured_ns: when the camera took the oldest of them; how long a chunk may take counts from
-            then.
+        captured_ns: when the camera took the oldest of them, or when it was repeated since the
+            camera sent no other; how long a chunk may take counts from then.
     """
 
     lane: int

@@ -12,12 +12,14 @@ from slipstream_server.frames.playout import Playout, ScheduledFrame
 from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.receive.camera import CameraIngest
 from slipstream_server.send.output_track import OutputTrack
-from slipstream_server.sessions.session import Session
+from slipstream_server.sessions.session import PEER_SILENCE_MAX_S, Session
 from slipstream_server.streams.chunk_pipe import Participant, total_drops
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.stream import Stream
 
 logger = logging.getLogger(__name__)
+
+_REPORTS_SILENCE_MAX_S = 8.0  # RTCP reports are at most 7.5 s apart (RFC 3550, section 6.2)
 
 
 class PublisherSession(Session):
@@ -60,6 +62,12 @@ class PublisherSession(Session):
         ingested = self._ingest.drops if self._ingest else {}
         played = self.output.playout.drops if self.output else {}
         return total_drops(self.peer.drops, ingested, played)
+
+    @property
+    def silence_max_s(self) -> float:
+        """A page always sends something. A publisher by WHIP may have no picture for long, as of a
+        window in which nothing moves; then nothing comes but its reports."""
+        return PEER_SILENCE_MAX_S if self.stream.returns_video else _REPORTS_SILENCE_MAX_S
 
     async def serve(self) -> None:
         await self.peer.connected.wait()

@@ -2,13 +2,17 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from av import VideoFrame
+from slipstream_server.rtp.aiortc_internals import replace_private
+from slipstream_server.sessions.session import PEER_SILENCE_MAX_S
 
-from tests.server.calls import Camera, dial, number_of
+from tests.server.calls import Call, Camera, dial, number_of
 from tests.server.serving import serving
-from tests.server.whips import posted
+from tests.server.whips import posted, publishing
 
 AT_ONCE = 7
 
@@ -20,6 +24,12 @@ class Slide(Camera):
         if self._number == AT_ONCE:
             await asyncio.Event().wait()
         return await super().recv()
+
+
+def since_input_ms(call: Call) -> float:
+    """As the newest figures say; 0 before the first."""
+    slo = [event for event in call.events if event["type"] == "slo"]
+    return float(slo[-1]["since_input_ms"] or 0) if slo else 0.0
 
 
 @pytest.mark.parametrize("codec", ["H264", "VP8"])
@@ -47,3 +57,21 @@ async def test_whoever_comes_to_a_still_picture_sees_it(tmp_path: Path) -> None:
         async with posted(server.client, f"/whep/{publisher.stream}") as viewer:
             await viewer.until_frames(1)
             assert number_of(viewer.frames[0]) == last
+
+
+async def test_a_publisher_without_a_picture_is_not_given_up(tmp_path: Path) -> None:
+    """nothing at all comes of it for longer than a page may be silent; its call goes on, and those
+    who watch are told for how long nothing has come."""
+    async with (
+        serving(tmp_path) as server,
+        publishing(server) as publisher,
+        dial(server.client, watch=True, view="stage") as viewer,
+    ):
+        await viewer.until_frames(4)
+        transport: Any = publisher.pc.getSenders()[0].transport
+        send = transport._send_rtp
+        replace_private(transport, "_send_rtp", AsyncMock())
+        silent_ms = (PEER_SILENCE_MAX_S + 1) * 1000
+        await viewer.until(lambda: since_input_ms(viewer) > silent_ms)
+        replace_private(transport, "_send_rtp", send)
+        await viewer.until(lambda: since_input_ms(viewer) < 1000)
