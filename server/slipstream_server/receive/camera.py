@@ -14,7 +14,6 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.colours import (
     DeclaredColours,
-    HdrTransfer,
     Matrix,
     SourceColours,
     declared_colours,
@@ -51,7 +50,7 @@ class CameraScaler:
         self._geometry = geometry
         self._reformatter = VideoReformatter()
         self._from_rgb = VideoReformatter()
-        self._hdr: HdrTransfer | None = None  # of the frame before
+        self._is_hdr_said = False
 
     def __call__(self, frame: VideoFrame, said: DeclaredColours | None = None) -> I420:
         """The frame for the engine.
@@ -61,13 +60,13 @@ class CameraScaler:
         """
         width_px, height_px = cover_px(frame.width, frame.height, self._geometry)
         colours = live_colours(said or declared_colours(frame))
-        if colours.hdr is not None and colours.hdr is not self._hdr:
+        if colours.hdr is not None and not self._is_hdr_said:
+            self._is_hdr_said = True
             logger.warning(
                 "the camera's picture is in %s, of high dynamic range, and is not mapped to a "
                 "screen's: it looks pale; choose a standard range, Rec. 709, at its sender",
                 colours.hdr.name,
             )
-        self._hdr = colours.hdr
         scaled = self._scaled(frame, colours, width_px, height_px)
         out: I420 = np.empty(self._geometry.frame_shape, np.uint8)
         left_px = (width_px - self._geometry.width_px) // 4 * 2

@@ -119,9 +119,9 @@ def test_a_matrix_that_nobody_knows_ends_no_call(matrix: int) -> None:
 def test_high_dynamic_range_is_said_once(transfer: int, caplog: pytest.LogCaptureFixture) -> None:
     """a live picture is not tone-mapped; one line says so, and what to do."""
     scale = CameraScaler(GEOMETRY)
-    for _ in range(3):
+    for one in (transfer, 1, transfer):
         frame = flat((120, 128, 128), width_px=640, height_px=480)
-        frame.color_trc = transfer
+        frame.color_trc = one
         scale(frame)
     (record,) = caplog.records
     assert "not mapped" in record.getMessage() and "Rec. 709" in record.getMessage()
