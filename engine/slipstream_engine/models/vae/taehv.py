@@ -21,6 +21,8 @@ from slipstream_engine.models.vae.taehv_layers import (
     LinearPath,
     MemBlock,
     NearestUpsample,
+    PixelShuffle,
+    PixelUnshuffle,
     TGrow,
     TPool,
     deflicker,
@@ -132,7 +134,7 @@ def _past(x_BTCHW: Tensor, memory: dict[int, Tensor], index: int) -> Tensor:
 
 def _encoder(params: TaehvParams) -> list[nn.Module]:
     width = params.encoder_width
-    layers: list[nn.Module] = [nn.PixelUnshuffle(params.patch)] if params.patch > 1 else []
+    layers: list[nn.Module] = [PixelUnshuffle(params.patch)] if params.patch > 1 else []
     layers += [Conv(3 * params.patch**2, width), nn.LeakyReLU(params.slope)]
     for stage in params.encoder:
         layers += [
@@ -163,7 +165,7 @@ def _decoder(params: TaehvParams) -> list[nn.Module]:
             ]
     tail = _blocks(params, params.decoder_width, params.tail_blocks, memory=params.decoder_memory)
     layers += [*tail, nn.LeakyReLU(params.slope), Conv(params.decoder_width, 3 * params.patch**2)]
-    return [*layers, nn.PixelShuffle(params.patch)] if params.patch > 1 else layers
+    return [*layers, PixelShuffle(params.patch)] if params.patch > 1 else layers
 
 
 def _blocks(params: TaehvParams, width: int, count: int, *, memory: bool) -> list[nn.Module]:

@@ -9,8 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slipstream_engine.models.vae.taehv import Taehv, TaehvState
 from slipstream_engine.models.vae.taehv_config import TINY, TaehvParams, TaehvStage
-from slipstream_engine.models.vae.taehv_layers import deflicker
-from torch import Tensor
+from slipstream_engine.models.vae.taehv_layers import (
+    PixelShuffle,
+    PixelUnshuffle,
+    deflicker,
+)
+from torch import Tensor, nn
 
 KEYS = Path(__file__).parents[3] / "golden" / "keys" / "taehv_taew2_1.json"
 
@@ -141,3 +145,11 @@ def test_what_moves_is_left_alone() -> None:
     calm = deflicker(x_TCHW[None], LEVEL, 8)[0]
     torch.testing.assert_close(calm[..., :12], x_TCHW[..., :12], atol=0.01, rtol=0)
     assert torch.equal(calm[1, ..., 24:], calm[2, ..., 24:])
+
+
+def test_patches_are_folded_as_torch_does() -> None:
+    """the codec's own folding, and its way back, are torch's to the bit."""
+    x_BTCHW = frames(4)[None]
+    folded = PixelUnshuffle(4)(x_BTCHW)
+    assert torch.equal(folded, nn.PixelUnshuffle(4)(x_BTCHW))
+    assert torch.equal(PixelShuffle(4)(folded), x_BTCHW)
