@@ -25,6 +25,7 @@ from slipstream_engine.models.vae.taehv_layers import (
     PixelUnshuffle,
     TGrow,
     TPool,
+    deblock,
     deflicker,
 )
 
@@ -106,7 +107,9 @@ class Taehv(nn.Module):
         x_BTCHW = _run(self.decoder, z_BFCHW, memory)
         if self.linear is not None:
             x_BTCHW = x_BTCHW + self.linear.decode(z_BFCHW)
-        return deflicker(x_BTCHW, self.params.calm, self.stride) if self.params.calm else x_BTCHW
+        if self.params.calm:
+            x_BTCHW = deflicker(x_BTCHW, self.params.calm, self.stride)
+        return deblock(x_BTCHW, self.stride) if self.params.deblock else x_BTCHW
 
 
 def _run(layers: nn.Sequential, x_BTCHW: Tensor, memory: dict[int, Tensor]) -> Tensor:

@@ -39,6 +39,7 @@ class TaehvParams:
         linear_skip: a linear map of whole pixel blocks beside encoder and decoder.
         calm: changes inside a latent's frames that are weaker than this are evened out, pixels
             being 0 to 1: a small model never says "still" exactly, and its error would pulse.
+        deblock: smooth the borders of blocks, which a small model does not quite join.
 
     Raises:
         ValueError: if the two directions do not undo each other.
@@ -67,6 +68,7 @@ class TaehvParams:
     clamp: float = 3.0
     linear_skip: bool = False
     calm: float = 0.0
+    deblock: bool = False
 
     def __post_init__(self) -> None:
         for name, stages in (("encoder", self.encoder), ("decoder", self.decoder)):
@@ -99,4 +101,5 @@ TINY = TaehvParams(
     clamp=4.0,
     linear_skip=True,
     calm=5 / 255,
+    deblock=True,
 )

@@ -12,6 +12,7 @@ from slipstream_engine.models.vae.taehv_config import TINY, TaehvParams, TaehvSt
 from slipstream_engine.models.vae.taehv_layers import (
     PixelShuffle,
     PixelUnshuffle,
+    deblock,
     deflicker,
 )
 from torch import Tensor, nn
@@ -153,3 +154,59 @@ def test_patches_are_folded_as_torch_does() -> None:
     folded = PixelUnshuffle(4)(x_BTCHW)
     assert torch.equal(folded, nn.PixelUnshuffle(4)(x_BTCHW))
     assert torch.equal(PixelShuffle(4)(folded), x_BTCHW)
+
+
+def squares(side: int, *, size: int = 64) -> Tensor:
+    """Squares of random greys, four different frames, `[1, 4, 1, size, size]`."""
+    generator = torch.Generator().manual_seed(side)
+    cells = torch.rand(4, 1, size // side, size // side, generator=generator)
+    return cells.repeat_interleave(side, dim=-1).repeat_interleave(side, dim=-2)[None]
+
+
+def soft() -> Tensor:
+    """A smooth picture that has no grid, `[1, 4, 1, 64, 64]`."""
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    waves = torch.sin(0.06 * x + 0.03 * y) + torch.sin(0.07 * y - 0.02 * x)
+    return (0.5 + 0.2 * waves).expand(1, 4, 1, 64, 64)
+
+
+def roughness(x_BTCHW: Tensor) -> Tensor:
+    """Mean slope at each place in a block, along both axes; the first is its border, `[8]`."""
+    slopes = [x.diff(dim=-1).abs().mean(dim=(0, 1, 2, 3)) for x in (x_BTCHW, x_BTCHW.mT)]
+    return torch.stack(
+        [torch.stack([s[(place - 1) % 8 :: 8].mean() for s in slopes]).mean() for place in range(8)]
+    )
+
+
+def test_a_grid_between_blocks_goes() -> None:
+    """blocks that are each a little off are joined: their borders are hardly the steepest."""
+    off = soft() + 0.1 * squares(8)
+    joined = deblock(off, 8)
+    before, after = roughness(off), roughness(joined)
+    assert before[0] > 2.5 * before[1:].max()
+    assert after[0] < 1.5 * after[1:].max()
+    inside = torch.arange(64) % 8
+    untouched = (inside > 1) & (inside < 6)
+    both = untouched[:, None] & untouched[None, :]
+    assert torch.equal(joined[..., both], off[..., both])
+    assert (joined - soft()).square().mean() < (off - soft()).square().mean()
+
+
+def test_what_a_style_draws_is_left() -> None:
+    """cells that have borders inside of blocks, too, and pictures without any stay as they are."""
+    for drawn in (squares(4, size=128), squares(2, size=128), soft()):
+        assert (deblock(drawn, 8) - drawn).abs().mean() < 0.02 * drawn.diff(dim=-1).abs().mean()
+
+
+@settings(max_examples=20, deadline=None)
+@given(blocks=st.tuples(st.integers(1, 4), st.integers(1, 4)), latents=st.integers(1, 3))
+def test_any_size_is_deblocked(blocks: tuple[int, int], latents: int) -> None:
+    """pictures of any number of blocks keep their shape; a flat one, or a single block, is kept."""
+    height, width = (8 * count for count in blocks)
+    generator = torch.Generator().manual_seed(latents)
+    x_BTCHW = torch.rand(2, 4 * latents, 3, height, width, generator=generator)
+    smooth = deblock(x_BTCHW, 8)
+    assert smooth.shape == x_BTCHW.shape and torch.isfinite(smooth).all()
+    assert torch.equal(deblock(torch.ones_like(x_BTCHW), 8), torch.ones_like(x_BTCHW))
+    if blocks == (1, 1):
+        assert torch.equal(smooth, x_BTCHW)
