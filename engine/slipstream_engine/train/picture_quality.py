@@ -29,13 +29,13 @@ class PictureQuality(msgspec.Struct, frozen=True, kw_only=True):
         psnr_db: over all pixels.
         moving_psnr_db: over those that move in the camera's clip; None where nothing does.
         block_ratio: slope at the borders of blocks over that elsewhere, over the same of the
-            teacher's picture; 1 is no grid.
+            teacher's picture; 1 is no grid. None where the teacher draws a grid of its own.
         ssim: structural similarity, 1 is the same picture.
     """
 
     psnr_db: float
     moving_psnr_db: float | None
-    block_ratio: float
+    block_ratio: float | None
     ssim: float
 
 
@@ -50,13 +50,12 @@ def picture_quality(generated: Clip, target: Clip, camera: Clip) -> PictureQuali
 
 
 def mean_quality(qualities: Sequence[PictureQuality]) -> PictureQuality:
-    """The mean of every measure; clips in which nothing moves do not count for what moves."""
-    moving = [one.moving_psnr_db for one in qualities if one.moving_psnr_db is not None]
+    """The mean of every measure over those that have it."""
     return PictureQuality(
-        psnr_db=_mean([one.psnr_db for one in qualities]),
-        moving_psnr_db=_mean(moving) if moving else None,
+        psnr_db=float(np.mean([one.psnr_db for one in qualities])),
+        moving_psnr_db=_mean([one.moving_psnr_db for one in qualities]),
         block_ratio=_mean([one.block_ratio for one in qualities]),
-        ssim=_mean([one.ssim for one in qualities]),
+        ssim=float(np.mean([one.ssim for one in qualities])),
     )
 
 
@@ -105,5 +104,6 @@ def ssim(generated: Clip, target: Clip) -> float:
     return float(np.mean(values))
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values))
+def _mean(values: Sequence[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return float(np.mean(present)) if present else None

@@ -31,10 +31,11 @@ def quality_section(table: QualityTable, machine: str) -> Section:
             "rate every second frame is left out,",
             "as on a slow machine. Block ratio is the mean slope at the borders of blocks of "
             f"{BLOCK_PX} pixels",
-            "over that elsewhere, over the same of the teacher's picture: 1 is no grid. What moves "
-            "is what",
-            f"differs by more than {MOVING_LEVELS} levels from the frame before in the camera's "
-            "picture.",
+            "over that elsewhere, over the same of the teacher's picture: 1 is no grid, and of a "
+            "style with",
+            "a grid of its own it says nothing. What moves differs by more than "
+            f"{MOVING_LEVELS} levels from the",
+            "frame before in the camera's picture.",
             f"It took {table.seconds / 60:.0f} minutes ({machine}).",
             "",
             *NO_LEARNED_DISTANCE,
@@ -50,10 +51,13 @@ def quality_section(table: QualityTable, machine: str) -> Section:
 
 
 def _cells(quality: PictureQuality) -> tuple[str, ...]:
-    moving = quality.moving_psnr_db
     return (
-        f"{quality.block_ratio:.2f}",
-        f"{quality.psnr_db:.1f}",
-        "-" if moving is None else f"{moving:.1f}",
-        f"{quality.ssim:.3f}",
+        _figure(quality.block_ratio, 2),
+        _figure(quality.psnr_db, 1),
+        _figure(quality.moving_psnr_db, 1),
+        _figure(quality.ssim, 3),
     )
+
+
+def _figure(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -331,6 +331,9 @@ STYLES: Mapping[str, Style] = MappingProxyType(
 WEAK = ("oil painting",)
 OFFERED: tuple[str, ...] = tuple(name for name in STYLES if name not in WEAK)
 
+# these draw cells or strokes that repeat every 8 pixels, so a ratio of blocks says nothing of them
+OWN_GRID = ("pixel art", "toy bricks", "halftone", "engraving", "mosaic", "knitted")
+
 # how often a style is practised beside the others: lines are hard, grids of one cell are not
 EMPHASIS: Mapping[str, float] = MappingProxyType(
     {
