@@ -1,4 +1,4 @@
-"""The proxies of docs/proxies.md that Debian has."""
+"""The proxies of docs/hosting.md that Debian has."""
 
 import os
 import shutil

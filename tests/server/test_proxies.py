@@ -1,4 +1,4 @@
-"""The configurations in docs/proxies.md, each before a server as it stands there."""
+"""The configurations in docs/hosting.md, each before a server as it stands there."""
 
 import asyncio
 import datetime
@@ -23,7 +23,7 @@ from tests.server.whips import posted
 
 TOKEN = "0123456789abcdef"
 START_S = 20.0
-PAGE = Path(__file__).parents[2] / "docs/proxies.md"
+PAGE = Path(__file__).parents[2] / "docs/hosting.md"
 NGINX = """
 daemon off; pid {folder}/nginx.pid; error_log stderr; {user}
 events {{}}

@@ -155,6 +155,12 @@ class WebRtcApi:
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
 
 
+def _in_log(request: web.Request) -> str:
+    """A request in a line of the log: by whom, and its path with its escapes, which keep it in that
+    line."""
+    return f"{request.method} {request.rel_url.raw_path} from {request.remote or 'unknown'}"
+
+
 def _level(request: web.Request) -> int:
     """The log level of a failed request: probes come every second and are not worth a line each."""
     return logging.DEBUG if request.method == "GET" else logging.INFO
@@ -166,7 +172,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except RequestError as error:
-        logger.info("%s %s: %s", request.method, request.path, error)
+        logger.info("%s: %s", _in_log(request), error)
         response = _error(str(error), error.status)
         if isinstance(error, Unauthorized):
             response.headers["WWW-Authenticate"] = "Bearer"
@@ -174,10 +180,10 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except TooOften as error:  # http/rate_limit.py has logged it, once for many
         return _retry_later(error)
     except Unavailable as error:
-        logger.log(_level(request), "%s %s: %s", request.method, request.path, error)
+        logger.log(_level(request), "%s: %s", _in_log(request), error)
         return _retry_later(error)
     except web.RequestPayloadError as error:
-        logger.info("%s %s: the body cannot be read: %s", request.method, request.path, error)
+        logger.info("%s: the body cannot be read: %s", _in_log(request), error)
         return _error("the body cannot be read; send it whole, as its headers say", 400)
     except web.HTTPRequestEntityTooLarge:
         return _error(f"the body is too large, the most is {BODY_MAX_BYTES} bytes", 413)
@@ -191,7 +197,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except web.HTTPException:
         raise
     except Exception:
-        logger.exception("%s %s failed", request.method, request.path)
+        logger.exception("%s failed", _in_log(request))
         return _error("the server has failed at this request; its log has the reason", 500)
 
 

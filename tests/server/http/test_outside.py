@@ -1,5 +1,6 @@
 """http/outside.py: caller, scheme, host and path that handlers see behind proxies."""
 
+import logging
 from http import cookies
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,23 @@ async def test_callers_behind_a_proxy_are_counted_one_by_one(proxies: str, tmp_p
             assert await offers("198.51.100.8", 2) == [400, 429]
         made_up = [(await offers(f"203.0.113.{one}", 1))[0] for one in range(40)]
         assert made_up.count(429) >= 30
+
+
+async def test_the_log_names_the_caller_in_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """behind a proxy too; what is escaped in a path stays so."""
+    caplog.set_level(logging.INFO)
+    async with serving(tmp_path, ready=False) as server:
+        path = yarl.URL("/whip/a%0AFAKE%20LINE/b", encoded=True)
+        headers = {"X-Forwarded-For": "198.51.100.7"}
+        async with server.client.delete(path, headers=headers) as response:
+            assert response.status == 404
+    (line,) = [
+        record.getMessage() for record in caplog.records if "198.51.100.7" in record.getMessage()
+    ]
+    assert line.startswith("DELETE /whip/a%0AFAKE%20LINE/b from 198.51.100.7: ")
+    assert "\n" not in line
 
 
 async def test_everything_is_found_under_the_base_path_and_without_it(tmp_path: Path) -> None:
