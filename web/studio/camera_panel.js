@@ -125,7 +125,7 @@ export class CameraPanel {
     }
     if (this.#hasSharingEnded) {
       // nothing is chosen, so that the screen can be again
-      list.prepend(new Option("Choose a camera or screen", ""));
+      list.prepend(new Option("Choose again…", ""));
       list.selectedIndex = 0;
     } else if ([...list.options].some(({ value }) => value === this.#wanted)) {
       list.value = this.#wanted;

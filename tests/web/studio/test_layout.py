@@ -20,6 +20,11 @@ _PLACES = """
 """
 
 
+_WRITE = """([part, text]) => {
+  for (const one of document.querySelectorAll(`.level .${part}`)) one.textContent = text;
+}"""
+
+
 async def places(server: FakeServer, *selectors: str) -> list[list[float]]:
     found: list[list[float]] = await server.page.evaluate(_PLACES, list(selectors))
     return found
@@ -46,6 +51,17 @@ async def test_nothing_moves_when_the_model_becomes_known(
     after = await places(server, *fixed)
     assert [place[:2] for place in after] == [place[:2] for place in before]
     assert after[:3] == before[:3]
+
+
+async def test_figures_do_not_move_when_their_verdicts_come(server: FakeServer) -> None:
+    """they are off while nothing new is shown."""
+    await opened(server, WIDE, health(STYLES[:6], ["red"]))
+    await server.page.get_by_role("button", name=STYLES[0]).wait_for()
+    rows = ("[data-part=age]", "[data-part=miss]")
+    await server.page.evaluate(_WRITE, ["target", "target 1.00 s"])
+    before = await places(server, *rows)
+    await server.page.evaluate(_WRITE, ["verdict", "missed"])
+    assert await places(server, *rows) == before
 
 
 async def test_the_styles_are_above_the_fold(server: FakeServer) -> None:
