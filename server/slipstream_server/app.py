@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import errno
 import importlib.metadata
 import logging
 import os
-import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,24 +15,26 @@ from aiohttp import web
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.control.events import SERVER_STOPS
+from slipstream_server.engine.child_process import background
 from slipstream_server.engine.supervisor import Supervisor, engine_command
-from slipstream_server.errors import PortBusy
 from slipstream_server.http.access import Guard
 from slipstream_server.http.bodies import BODY_MAX_BYTES, HTTP_OPTIONS, read_body
 from slipstream_server.http.connection_table import ConnectionTable
 from slipstream_server.http.health import HealthProbes
 from slipstream_server.http.listener import HttpListener, http_places, note_request
 from slipstream_server.http.outside import OutsideView
+from slipstream_server.http.port import bind
 from slipstream_server.http.rate_limit import RateLimit
 from slipstream_server.http.security_headers import SecurityHeaders
 from slipstream_server.http.static import page_routes, web_root
 from slipstream_server.ice.public_names import keep_looking_up, look_up
 from slipstream_server.ice.turn_providers import TurnProviders
-from slipstream_server.observability.metrics import CallCounts, Metrics
+from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo_report import SloTargets
 from slipstream_server.send.adaptive_encoder import VideoSettings
 from slipstream_server.send.h264 import X264, choose_codec
 from slipstream_server.sessions.registry import SessionRegistry
+from slipstream_server.shutdown import Shutdown
 from slipstream_server.signaling.streams_api import StreamsApi
 from slipstream_server.signaling.webrtc_api import WebRtcApi, errors_as_json
 from slipstream_server.signaling.whip import WhipApi
@@ -44,7 +44,6 @@ from slipstream_server.streams.ports import EngineProvider
 logger = logging.getLogger(__name__)
 
 SESSIONS = web.AppKey("sessions", SessionRegistry)
-_BACKLOG = 128
 _LAST_REQUESTS_S = 2.0  # how long requests may still take once the server stops
 
 
@@ -56,7 +55,11 @@ def version() -> str:
 
 
 def make_app(
-    config: ServerConfig, engine: EngineProvider, pool: Executor, *, page: Path
+    config: ServerConfig,
+    engine: EngineProvider,
+    pool: Executor,
+    *,
+    page: Path,
 ) -> web.Application:
     """The application around a given engine; its shutdown ends the sessions.
 
@@ -66,12 +69,13 @@ def make_app(
     outside = OutsideView(config.web_addressing)
     app = _guarded_application(config, outside)
     sessions = _add_calls(app, config, engine, pool, outside=outside)
-
-    async def count() -> CallCounts:
-        return sessions.count()
-
     probes = HealthProbes(
-        engine=engine, count=count, config=config, version=version(), began_s=time.monotonic()
+        engine=engine,
+        count=sessions.count,
+        check_open=sessions.check_open,
+        config=config,
+        version=version(),
+        began_s=time.monotonic(),
     )
     app.add_routes(outside.routes([*probes.routes(), *page_routes(page)]))
     return app
@@ -152,10 +156,10 @@ async def serve(
     config: ServerConfig,
     *,
     tls: Callable[[], ssl.SSLContext] | None,
-    stop: asyncio.Event,
+    shutdown: Shutdown,
     started: Callable[[int], None],
 ) -> None:
-    """Serve until `stop`: bind the port, start the engine, then accept requests.
+    """Bind the port, start the engine, and serve until `shutdown` asks for the end.
 
     Args:
         tls: with it HTTPS is served; called for each connection.
@@ -167,7 +171,7 @@ async def serve(
     """
     listener = bind(config.host, config.port)
     with contextlib.closing(listener):
-        async with _running_app(config, web_root()) as app:
+        async with _running_app(config, web_root(), shutdown) as app:
             calls = config.max_streams + config.max_viewers
             table = ConnectionTable(http_places(calls))
             runner = web.AppRunner(
@@ -184,57 +188,44 @@ async def serve(
                     tls=tls,
                 ):
                     started(listener.getsockname()[1])
-                    await stop.wait()
-                    logger.info("stopping")
+                    await shutdown.requested.wait()
+                    await app[SESSIONS].drain(config.drain_seconds, ends_calls=shutdown.ends_calls)
             finally:
                 await runner.cleanup()
 
 
 @contextlib.asynccontextmanager
-async def _running_app(config: ServerConfig, page: Path) -> AsyncIterator[web.Application]:
+async def _running_app(
+    config: ServerConfig, page: Path, shutdown: Shutdown
+) -> AsyncIterator[web.Application]:
     """The application, and an engine for it while the block runs."""
     with pixel_pool() as pool:
-        async with running_engine(config, pool) as supervisor:
+        async with running_engine(config, pool, is_urgent=shutdown.is_urgent) as supervisor:
             yield make_app(config, supervisor, pool, page=page)
 
 
 @contextlib.asynccontextmanager
-async def running_engine(config: ServerConfig, pool: Executor) -> AsyncIterator[Supervisor]:
-    """A supervised engine while the block runs."""
+async def running_engine(
+    config: ServerConfig, pool: Executor, *, is_urgent: asyncio.Event | None = None
+) -> AsyncIterator[Supervisor]:
+    """A supervised engine while the block runs.
+
+    Args:
+        is_urgent: once it is set, the engine is killed at the block's end.
+    """
     supervisor = Supervisor(engine_command(config), pool)
     running = asyncio.create_task(supervisor.run(), name="supervisor")
     try:
         yield supervisor
     finally:
         supervisor.stop()
-        await running
+        async with background(_kill(supervisor, is_urgent or asyncio.Event()), name="engine kill"):
+            await running
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A TCP socket that listens on the port.
-
-    Raises:
-        PortBusy: if the port cannot be bound.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except socket.gaierror as error:
-        raise PortBusy(f"host is {host!r}, which is no address here: {error.strerror}") from error
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        why = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
-        raise PortBusy(
-            f"port {port} on {host} cannot be opened: {why}; stop that program, or choose another "
-            "with --port (0 takes any free one)"
-        ) from error
-    return listener
+async def _kill(supervisor: Supervisor, is_urgent: asyncio.Event) -> None:
+    await is_urgent.wait()
+    supervisor.kill()
 
 
 def pixel_pool() -> ThreadPoolExecutor:

@@ -86,6 +86,9 @@ class ServerConfig:
     hold_s: float = _setting(
         30.0, "seconds a stream is held for its camera to come back; 0: it ends"
     )
+    drain_seconds: float = _setting(
+        5.0, "seconds that calls may go on after SIGTERM, while no new ones are taken"
+    )
     offers_per_minute: int = _setting(
         60,
         "calls that one address may begin in a minute, this machine 20 times as many; 0: no limit",
@@ -133,6 +136,7 @@ class ServerConfig:
         self._check_range("max_streams", 1, 64)
         self._check_range("max_viewers", 0, 1024)
         self._check_range("hold_s", 0, 600)
+        self._check_range("drain_seconds", 0, 86_400)
         self._check_range("offers_per_minute", 0, 1_000_000)
         self._check_range("video_kbps", 250, 50_000)
         self._check_choice("video_encoder", _VIDEO_ENCODERS)

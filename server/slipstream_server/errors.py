@@ -16,6 +16,7 @@
     |   +-- Unprocessable      422: understood, and not possible here
     +-- Unavailable            503: not the caller's fault; says when to try again
         +-- EngineUnavailable  the engine loads, or is down
+        +-- ServerStops        it is being stopped
         +-- ServerFull         every place is taken
         |   +-- PortsTaken     every UDP port for media is taken
         +-- TooOften           429: one address sends too many requests
@@ -114,6 +115,10 @@ class Unavailable(SlipstreamError):
 
 class EngineUnavailable(Unavailable):
     """The engine loads, or is down."""
+
+
+class ServerStops(Unavailable):
+    """The server is being stopped and takes no new calls."""
 
 
 class ServerFull(Unavailable):

@@ -84,6 +84,11 @@ class LiveRegistry(Generic[ItemT]):
         _, task = self._live[item.id]
         await asyncio.wait((task,), timeout=timeout_s)
 
+    async def idle(self) -> None:
+        """Return once nothing runs."""
+        while self._live:
+            await asyncio.wait([task for _, task in self._live.values()])
+
     async def end_all(self, end: Callable[[ItemT], None], *, timeout_s: float) -> None:
         """End every item by `end`; cancel those that run on after the timeout."""
         tasks = [task for _, task in self._live.values()]

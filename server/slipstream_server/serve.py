@@ -15,6 +15,7 @@ from slipstream_server.http.certificates import Certificate
 from slipstream_server.http.served_certificate import ServedCertificate
 from slipstream_server.http.tls_listener import certificate_for
 from slipstream_server.process import run_process, set_up_logging
+from slipstream_server.shutdown import Shutdown
 
 logger = logging.getLogger(__name__)
 
@@ -22,27 +23,28 @@ _STDIN = 0
 
 
 async def run(config: ServerConfig, certificate: Certificate | None) -> None:
-    """Serve until SIGINT or SIGTERM, or until the terminal is closed that it runs in.
+    """Serve until SIGINT or SIGTERM asks for the end (see `Shutdown`), or the terminal is closed that
+    it runs in.
 
     Both are handled even if the process has inherited that SIGINT is ignored, as a shell's
     background jobs do: the signal is sent to stop the server. SIGHUP has the certificate read
     again.
     """
-    stop = asyncio.Event()
+    shutdown = Shutdown()
     loop = asyncio.get_running_loop()
     served = _served(config, certificate) if certificate is not None else None
     has_terminal = os.isatty(_STDIN)
 
     def on_hang_up() -> None:
         if has_terminal and not os.isatty(_STDIN):
-            stop.set()
+            shutdown.on_signal(signal.SIGTERM)
         elif served is not None:
             served.read_again()
         else:
             logger.info("SIGHUP: without https there is no certificate to read again")
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, shutdown.on_signal, number)
     loop.add_signal_handler(signal.SIGHUP, on_hang_up)
 
     def started(port: int) -> None:
@@ -56,11 +58,11 @@ async def run(config: ServerConfig, certificate: Certificate | None) -> None:
             )
 
     if served is None:
-        await serve(config, tls=None, stop=stop, started=started)
+        await serve(config, tls=None, shutdown=shutdown, started=started)
         return
     keeping = asyncio.create_task(served.keep_current(), name="certificate")
     try:
-        await serve(config, tls=served.context, stop=stop, started=started)
+        await serve(config, tls=served.context, shutdown=shutdown, started=started)
     finally:
         keeping.cancel()
 

@@ -35,11 +35,18 @@ class RunningServer:
 
 @asynccontextmanager
 async def running_server(
-    *, pipeline: str, log: Path, max_streams: int = 2, port: int = 0, more: Sequence[str] = ()
+    *,
+    pipeline: str,
+    log: Path,
+    max_streams: int = 2,
+    port: int = 0,
+    drain_s: float = 0.0,
+    more: Sequence[str] = (),
 ) -> AsyncIterator[RunningServer]:
     """A server that is ready while the block runs.
 
     Args:
+        drain_s: how long calls may go on at the end of the block.
         log: the file of its standard error.
         port: to listen on; any free one if 0.
         more: further flags.
@@ -51,7 +58,7 @@ async def running_server(
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "slipstream_server", "--port", str(port), "--pipeline", pipeline),
-            *("--max-streams", str(max_streams)),
+            *("--max-streams", str(max_streams), "--drain-seconds", str(drain_s)),
             *more,
             cwd=_ROOT,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},

@@ -207,18 +207,23 @@ async def test_the_stream_is_resumed_after_a_loss_of_network(
             assert "nothing received from the viewer for 4 s" in log
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_a_restarted_server_gets_a_new_call(
-    chromium: Path, numbers: Path, tmp_path: Path
+    chromium: Path, numbers: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """The stream is gone with it: the page starts a new one with the same prompt by itself."""
+    """The stream is gone with it: the page starts a new one with the same prompt by itself. Where
+    the server was asked to stop, the page has told so before."""
     async with (
-        running_server(pipeline="echo", log=tmp_path / "first.log") as first,
-        opened_studio(chromium, first.url, camera=numbers) as studio,
+        running_server(pipeline="echo", log=tmp_path / "first.log", drain_s=2) as first,
+        running_chromium(chromium, camera=numbers) as browser,
+        opened_page(browser, first.url) as studio,
     ):
         await record_events(studio)
         await studio.start()
         await studio.prompt("dusk")
-        os.kill(first.pid, signal.SIGKILL)
+        os.kill(first.pid, number)
+        if number == signal.SIGTERM:
+            await until_status(studio, "The server is being stopped")
         await until_status(studio, "The connection broke off")
         port = int(first.url.rpartition(":")[2])
         async with running_server(pipeline="echo", log=tmp_path / "second.log", port=port):

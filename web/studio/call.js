@@ -15,6 +15,8 @@ const RESUME_DEADLINE_S = 8;
 const NO_SUCH_STREAM = [403, 404];
 const UNAVAILABLE = 503;
 const READY_CHECK_MS = 500;
+/** For how long the page looks for the next server after it was told that its own is stopped. */
+const RESTART_WINDOW_MS = 600_000;
 
 /** @typedef {"idle" | "connecting" | "warming" | "live" | "error"} State */
 
@@ -66,6 +68,8 @@ export class Call {
   #resumption = new Resumption(() => this.#retry());
   /** @type {import("./server_status.js").Health | null} of a server that is not ready yet */
   #waitsFor = null;
+  /** @type {number | null} told by the server: it ends the call within so many seconds */
+  #endsWithin_s = null;
   #hasServerStopped = false;
   /** @type {() => object} */
   #parametersAtStart = () => ({});
@@ -116,6 +120,13 @@ export class Call {
       return "The engine stopped and is being started again, the call stays up…";
     }
     return "";
+  }
+
+  /** What the server has told of the call's end, for people; empty as long as none is in sight. */
+  get farewell() {
+    if (this.#endsWithin_s === null) return "";
+    return `The server is being stopped: this call ends within ${Math.ceil(this.#endsWithin_s)} s, and`
+      + " comes back by itself once the server runs again";
   }
 
   /**
@@ -299,6 +310,7 @@ export class Call {
       },
       onOpen: () => {
         this.#resumption.succeed();
+        this.#endsWithin_s = null;
         this.#hasServerStopped = false;
         this.#settle();
       },
@@ -336,7 +348,9 @@ export class Call {
     if (!this.#resumption.isPossible) return this.#end("error", problem);
     console.info("the connection is lost:", problem.title);
     this.#dropAttempt();
-    this.#resumption.begin();
+    if (this.#endsWithin_s !== null) this.#hasServerStopped = true;
+    this.#endsWithin_s = null;
+    this.#resumption.begin(this.#hasServerStopped ? RESTART_WINDOW_MS : 0);
     this.#listener.onChange();
     this.#resumption.retry();
   }
@@ -348,6 +362,7 @@ export class Call {
     try {
       const { token } = this.#resumption;
       if (token) {
+        if (this.#hasServerStopped && !await this.#becomesReady(this.#current)) return;
         await this.#connect({ resume: token.token }, RESUME_DEADLINE_S);
       } else {
         await this.#startStream();
@@ -372,8 +387,16 @@ export class Call {
   #onMessage(message) {
     this.#stream.update(message);
     if (message.type === "state") this.#settle();
+    else if (message.type === "server_stopping") this.#onServerStopping(message);
     else if (message.type === "stream_stopped") this.#onStopped(message);
     this.#listener.onMessage(message);
+  }
+
+  /** @param {{ends_in_s: number, resume_token: string | null}} message */
+  #onServerStopping({ ends_in_s, resume_token }) {
+    this.#endsWithin_s = ends_in_s;
+    if (resume_token && this.#resumption.token) this.#resumption.token.token = resume_token;
+    this.#listener.onChange();
   }
 
   /** @param {{error_message: string | null, server_stops?: boolean}} message */
@@ -421,6 +444,7 @@ export class Call {
     else this.#resumption.lostSession?.delete();
     this.#dropAttempt();
     this.#current = this.#iceServers = this.#track = this.#waitsFor = null;
+    this.#endsWithin_s = null;
     this.#hasServerStopped = false;
     this.#resumption.end();
     this.#enter(state, problem);
@@ -437,5 +461,6 @@ function healthOrNone() {
  * @param {import("./server_status.js").Health | null} health
  */
 function isLoading(health) {
-  return health !== null && !health.ready && health.engine_state !== "stopped";
+  return health !== null && !health.ready && health.status !== "stopping"
+    && health.engine_state !== "stopped";
 }

@@ -191,7 +191,7 @@ watchFrames(outputPanel.video, (frame) => {
 // ---- the status
 
 function showStatus() {
-  const { state, problem, milestones, isOpen, isPaused, interruption, waitsFor } = call;
+  const { state, problem, milestones, isOpen, isPaused, interruption, farewell, waitsFor } = call;
   const silent_s = tooLong_s(isOpen ? sinceInput_ms : null);
   const stale_s = document.hidden ? null : tooLong_s(performance.now() - lastShown_ms);
   const picture = judgePicture({
@@ -210,6 +210,7 @@ function showStatus() {
     milestones,
     picture,
     interruption,
+    farewell,
     silence: silenceText(silent_s),
     waitsFor,
     health,

@@ -14,6 +14,7 @@ import { formatDuration } from "./format.js";
  * @property {import("../shared/problems.js").Problem | null} problem
  * @property {import("./call.js").Milestones} milestones
  * @property {import("./picture_state.js").PictureState} picture
+ * @property {string} farewell what the server has told of the call's end, or empty
  * @property {string} interruption why the call comes back from a loss, or empty
  * @property {string} silence that no picture of the camera reaches the server, or empty
  * @property {import("./server_status.js").Health | null} waitsFor a server that is not ready yet
@@ -27,6 +28,9 @@ import { formatDuration } from "./format.js";
 function noticeOf({ state, problem, silence, health, waitsFor }) {
   if (problem) return [problem.title, problem.advice];
   if (waitsFor) return [notReady(waitsFor), `${detailOf(waitsFor)} The call begins by itself.`];
+  if (state === "idle" && health?.status === "stopping") {
+    return [notReady(health), "It takes no new calls. Press Start once it runs again."];
+  }
   switch (state) {
     case "connecting":
       return ["Connecting", "If the browser asks for the camera, allow it."];
@@ -47,7 +51,8 @@ function noticeOf({ state, problem, silence, health, waitsFor }) {
 }
 
 /** @param {import("./server_status.js").Health} health */
-function notReady({ engine_state }) {
+function notReady({ status, engine_state }) {
+  if (status === "stopping") return "The server is being stopped";
   return engine_state === "starting" ? "The model is loading" : "The engine is not running";
 }
 
@@ -58,9 +63,9 @@ function detailOf({ engine_detail, engine_state }) {
 
 /** @param {CallStatus} status @returns {string} one line, also read aloud */
 function statusLineOf(status) {
-  const { state, problem, picture, interruption, silence, waitsFor } = status;
+  const { state, problem, picture, interruption, farewell, silence, waitsFor } = status;
   if (problem) return `${problem.title}.`;
-  if (state === "live") return picture.reason || "Live";
+  if (state === "live") return picture.reason || farewell || "Live";
   if (interruption) return interruption;
   if (waitsFor) return `${notReady(waitsFor)}, the call begins by itself…`;
   if (state === "idle") {

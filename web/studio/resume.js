@@ -87,9 +87,13 @@ export class Resumption {
     return this.isActive || this.token !== null;
   }
 
-  /** The connection is lost, perhaps that of an attempt to resume; `retry` follows. */
-  begin() {
-    this.#schedule ??= new ReconnectSchedule(performance.now(), this.token?.window_ms ?? 0);
+  /**
+   * The connection is lost, perhaps that of an attempt to resume; `retry` follows.
+   * @param {number} atLeast_ms how long to try, if the stream is kept for less
+   */
+  begin(atLeast_ms = 0) {
+    const window_ms = Math.max(atLeast_ms, this.token?.window_ms ?? 0);
+    this.#schedule ??= new ReconnectSchedule(performance.now(), window_ms);
   }
 
   /** Schedule the next attempt; after the resume window it is one last attempt, at a new stream. */

@@ -21,6 +21,7 @@ import { requestJson } from "../shared/http.js";
 
 /**
  * @typedef {object} Health
+ * @property {"ok" | "degraded" | "stopping"} status
  * @property {boolean} ready whether the server would take a call now
  * @property {"starting" | "ready" | "down" | "stopped"} engine_state
  * @property {string} engine_detail for people

@@ -137,6 +137,20 @@ class PipelineError(Event, frozen=True, tag="pipeline_error"):
     error: str
 
 
+class ServerStopping(Event, frozen=True, tag="server_stopping"):
+    """The server ends this call soon; `stream_stopped` with `server_stops` follows.
+
+    Args:
+        reason: for people.
+        ends_in_s: when, at the latest.
+        resume_token: with which a publisher's page offers to the next server; null for a viewer.
+    """
+
+    reason: str
+    ends_in_s: float
+    resume_token: str | None
+
+
 class StreamStopped(Event, frozen=True, tag="stream_stopped"):
     """No more frames will come on this call.
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import aiohttp
 
-from slipstream_server.app import bind
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor.finding import Finding, fail, ok, warn
 from slipstream_server.errors import ConfigError, PortBusy
 from slipstream_server.http.addresses import is_wildcard, lan_addresses, page_addresses
+from slipstream_server.http.port import bind
 from slipstream_server.http.tls_listener import certificate_for
 
 _DATAGRAM_BYTES = 1200  # as large as media packets are

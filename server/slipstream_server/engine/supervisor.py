@@ -121,6 +121,11 @@ class Supervisor:
         if self.current.client is not None:
             self.current.client.stop()
 
+    def kill(self) -> None:
+        """End the engine's process at once, whatever it does; call `stop` first."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
     async def _run_once(self) -> str:
         """Run one engine process from start to end; returns the reason of its end."""
         self._set_status(EngineState.STARTING, "the process starts")

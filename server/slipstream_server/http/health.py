@@ -1,7 +1,7 @@
 """Probes: /health describes the server, /ready says whether a call can begin."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from aiohttp import web
 from slipstream_server.config import ServerConfig
 from slipstream_server.control.events import Model, describe_model
 from slipstream_server.engine_status import EngineStatus
+from slipstream_server.errors import ServerStops
 from slipstream_server.observability.metrics import CallCounts
 
 
@@ -51,12 +52,14 @@ class HealthProbes:
 
     Args:
         count: counts the calls.
+        check_open: raises ServerStops where no new calls are taken.
         config: parts of it are in /health.
         began_s: when the server began.
     """
 
     engine: EngineSummary
-    count: Callable[[], Awaitable[CallCounts]]
+    count: Callable[[], CallCounts]
+    check_open: Callable[[], None]
     config: ServerConfig
     version: str
     began_s: float
@@ -66,11 +69,12 @@ class HealthProbes:
 
     async def health(self, request: web.Request) -> web.Response:
         """200 as long as the server itself answers; `ready` says whether a call can begin."""
-        calls = await self.count()
+        calls = self.count()
         engine = self.engine.status
-        ready = engine.state == "ready"
+        is_stopping = self._is_stopping()
+        ready = engine.state == "ready" and not is_stopping
         health = Health(
-            status="ok" if ready else "degraded",
+            status="stopping" if is_stopping else "ok" if ready else "degraded",
             version=self.version,
             uptime_s=round(time.monotonic() - self.began_s, 1),
             ready=ready,
@@ -90,5 +94,13 @@ class HealthProbes:
 
     async def ready(self, request: web.Request) -> web.Response:
         """204 when a call can begin; else 503 with what is in the way."""
+        self.check_open()
         self.engine.require()
         return web.Response(status=204)
+
+    def _is_stopping(self) -> bool:
+        try:
+            self.check_open()
+        except ServerStops:
+            return True
+        return False

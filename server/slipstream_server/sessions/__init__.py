@@ -5,4 +5,5 @@ opener.py      opens them within the limits, each with its stream
 session.py     what both kinds have in common: the peer connection, candidates, liveness, the end
 publisher.py   the call that sends a stream's camera
 subscriber.py  a call that only watches a stream
+drain.py       from the request to stop until calls are ended (pure)
 """

@@ -13,11 +13,12 @@ from slipstream_protocol.clock import now_ns
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.errors import Conflict, RequestError, ServerFull, TooOften, subscribers_full
+from slipstream_server.errors import Conflict, RequestError, TooOften, subscribers_full
 from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.live_registry import LiveRegistry
 from slipstream_server.observability.slo_report import Milestone
 from slipstream_server.rtp.sdp import Offer
+from slipstream_server.sessions.drain import Drain
 from slipstream_server.sessions.publisher import PublisherSession
 from slipstream_server.sessions.session import Session
 from slipstream_server.sessions.subscriber import SubscriberSession
@@ -68,7 +69,8 @@ class SessionOpener:
         *,
         ice_servers: Callable[[str], tuple[IceServer, ...]],
     ) -> None:
-        self.stop_reason = ""  # no session is opened once there is one
+        self.drain: Drain | None = None  # no session is opened once there is one
+        self.stop_reason = ""  # one that has just been opened is ended once there is one
         self._config = config
         self._context = context
         self._sessions = sessions
@@ -77,6 +79,11 @@ class SessionOpener:
         self._subscribers_joining = 0  # subscribers that are being answered
         self._clients_joining: Counter[str] = Counter()  # addresses of publishers being answered
         self._names_joining: set[str] = set()  # of streams whose publisher is being answered
+
+    def check_open(self) -> None:
+        """Raise ServerStops if no session is opened any more."""
+        if self.drain is not None:
+            raise self.drain.refusal(now_ns())
 
     def count_subscribers(self) -> int:
         """Subscribers now, without those that are being answered."""
@@ -246,10 +253,9 @@ class SessionOpener:
         """A session's id; it is in every line of the log that is written in the block.
 
         Raises:
-            ServerFull: if the server is stopping.
+            ServerStops: if the server is stopping.
         """
-        if self.stop_reason:
-            raise ServerFull("the server is stopping; start it again first", retry_after_s=_RETRY_S)
+        self.check_open()
         id = secrets.token_urlsafe(9)
         token = session_id.set(id)
         try:
@@ -267,6 +273,8 @@ class SessionOpener:
     ) -> CallAnswer:
         """Run a session that has been answered."""
         self._sessions.start(session, lambda: session.run(offer))
+        if self.drain is not None:  # begun while it was being answered
+            session.announce(self.drain.notice(now_ns(), resume_token=session.resume_token))
         if self.stop_reason:  # set before this session was registered, which `close_all` has missed
             session.end(self.stop_reason, ends_stream=True)
         return CallAnswer(

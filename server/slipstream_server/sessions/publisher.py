@@ -69,6 +69,10 @@ class PublisherSession(Session):
         window in which nothing moves; then nothing comes but its reports."""
         return PEER_SILENCE_MAX_S if self.stream.returns_video else _REPORTS_SILENCE_MAX_S
 
+    @property
+    def resume_token(self) -> str:
+        return self.stream.resume_token
+
     async def serve(self) -> None:
         await self.peer.connected.wait()
         if self.peer.camera is None:

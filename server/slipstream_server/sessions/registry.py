@@ -1,19 +1,27 @@
 """All sessions of this server: opened, found, closed."""
 
+import asyncio
+import logging
 import time
 
+from slipstream_protocol.clock import now_ns
+
 from slipstream_server.config import ServerConfig
+from slipstream_server.engine.child_process import background
 from slipstream_server.ice.ice_servers import IceServer, ice_servers
 from slipstream_server.ice.turn_providers import TurnProviders
 from slipstream_server.ice.url_choice import MAX_URLS, choose_urls
 from slipstream_server.live_registry import LiveRegistry
 from slipstream_server.observability.metrics import CallCounts
+from slipstream_server.sessions.drain import Drain
 from slipstream_server.sessions.opener import SessionOpener
 from slipstream_server.sessions.session import Session
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider
 from slipstream_server.streams.registry import StreamRegistry
 from slipstream_server.streams.stream import Stream
+
+logger = logging.getLogger(__name__)
 
 _CLOSE_S = 3.0
 
@@ -113,10 +121,46 @@ class SessionRegistry:
         if not await self._streams.end_held(id, reason) and session is None:
             self.find(id)
 
+    def check_open(self) -> None:
+        """Raise ServerStops if no new sessions are opened any more."""
+        self.opener.check_open()
+
+    async def drain(self, drain_s: float, *, ends_calls: asyncio.Event) -> None:
+        """Open no more sessions, and return when the last one is over: held streams have nobody to
+        wait for.
+
+        Args:
+            drain_s: for how long to wait at most.
+            ends_calls: is set where it is not to wait any more.
+        """
+        self._begin_drain(0 if ends_calls.is_set() else drain_s)
+        calls = self.count()
+        logger.info(
+            "stopping; calls now: %d publish, %d watch", calls.publishers, calls.subscribers
+        )
+        async with (
+            background(self._sessions.idle(), name="last call") as idle,
+            background(ends_calls.wait(), name="end of calls") as asked,
+        ):
+            await asyncio.wait((idle, asked), timeout=drain_s, return_when=asyncio.FIRST_COMPLETED)
+
     async def close_all(self, reason: str) -> None:
         """End every session and every stream; no more are opened."""
+        if self.opener.drain is None:
+            self._begin_drain(0)
         self.opener.stop_reason = reason
         await self._sessions.end_all(
             lambda session: session.end(reason, ends_stream=True), timeout_s=_CLOSE_S
         )
         await self._streams.end_all(reason)
+
+    def _begin_drain(self, drain_s: float) -> None:
+        """Open no more sessions, and tell the callers when theirs will end.
+
+        Args:
+            drain_s: until `close_all`, at the latest.
+        """
+        drain = self.opener.drain = Drain(drain_s=drain_s, now_ns=now_ns())
+        if drain_s > 0:
+            for session in self._sessions:
+                session.announce(drain.notice(now_ns(), resume_token=session.resume_token))

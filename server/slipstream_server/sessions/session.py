@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from aiortc import MediaStreamTrack, RTCIceCandidate
 
+from slipstream_server.control.events import Event
 from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.rtc.peer_connection import PeerConnection
@@ -70,6 +71,7 @@ class Session:
         self._candidates: deque[RTCIceCandidate | None] = deque()
         self._candidates_received = asyncio.Event()
         self._lookups: set[asyncio.Task[None]] = set()
+        self._announced: Event | None = None
         self.peer = PeerConnection(
             output,
             outgoing,
@@ -77,7 +79,7 @@ class Session:
             servers=servers,
             media_addressing=context.media_addressing,
             wanted_px=wanted_px,
-            on_open=self.on_channel,
+            on_open=self._on_channel_open,
             on_message=self.on_message,
         )
 
@@ -87,6 +89,11 @@ class Session:
     def silence_max_s(self) -> float:
         """A peer that sends nothing at all for so long has vanished."""
         return PEER_SILENCE_MAX_S
+
+    @property
+    def resume_token(self) -> str | None:
+        """Brings a publisher back to its stream; None for a call that only watches."""
+        return None
 
     def on_connected(self) -> None:
         """The media path is up."""
@@ -128,6 +135,11 @@ class Session:
             self.end_reason, self.ends_stream = reason, ends_stream
             self._ending.set()
 
+    def announce(self, event: Event) -> None:
+        """Send an event to the page, now or as soon as its data channel is open."""
+        self._announced = event
+        self.peer.send_event(event)
+
     def add_candidates(self, candidates: Sequence[RTCIceCandidate | None]) -> None:
         """Add ICE candidates of the peer; None is the end of them.
 
@@ -166,6 +178,11 @@ class Session:
             if self._output is not None:
                 self._output.stop()
             logger.info("session ends: %s", self.end_reason or "cut off")
+
+    def _on_channel_open(self) -> None:
+        self.on_channel()
+        if self._announced is not None:
+            self.peer.send_event(self._announced)
 
     def _media_stats(self) -> MediaStats:
         return self.peer.media_stats
