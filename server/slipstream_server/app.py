@@ -5,6 +5,7 @@ import contextlib
 import importlib.metadata
 import logging
 import os
+import secrets
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
@@ -40,6 +41,7 @@ from slipstream_server.signaling.webrtc_api import WebRtcApi, errors_as_json
 from slipstream_server.signaling.whip import WhipApi
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider
+from slipstream_server.streams.resume_tokens import KEY_FILE, ResumeTokens, kept_key
 
 logger = logging.getLogger(__name__)
 
@@ -60,15 +62,18 @@ def make_app(
     pool: Executor,
     *,
     page: Path,
+    resume_key: bytes | None = None,
 ) -> web.Application:
     """The application around a given engine; its shutdown ends the sessions.
 
     Args:
         page: the folder of the page's files.
+        resume_key: of resume tokens; without one they are of use in this process only.
     """
     outside = OutsideView(config.web_addressing)
     app = _guarded_application(config, outside)
-    sessions = _add_calls(app, config, engine, pool, outside=outside)
+    resume_tokens = ResumeTokens(resume_key or secrets.token_bytes())
+    sessions = _add_calls(app, config, engine, pool, resume_tokens, outside=outside)
     probes = HealthProbes(
         engine=engine,
         count=sessions.count,
@@ -100,6 +105,7 @@ def _add_calls(
     config: ServerConfig,
     engine: EngineProvider,
     pool: Executor,
+    resume_tokens: ResumeTokens,
     *,
     outside: OutsideView,
 ) -> SessionRegistry:
@@ -124,7 +130,7 @@ def _add_calls(
     )
     turn_providers = TurnProviders.from_config(config)
     app[SESSIONS] = sessions = SessionRegistry(
-        config, engine, context, turn_providers=turn_providers
+        config, engine, context, turn_providers=turn_providers, resume_tokens=resume_tokens
     )
     signaling = WebRtcApi(sessions, engine, metrics)
     for routes in (signaling, WhipApi(sessions, metrics), StreamsApi(sessions)):
@@ -201,7 +207,8 @@ async def _running_app(
     """The application, and an engine for it while the block runs."""
     with pixel_pool() as pool:
         async with running_engine(config, pool, is_urgent=shutdown.is_urgent) as supervisor:
-            yield make_app(config, supervisor, pool, page=page)
+            key = kept_key(KEY_FILE)
+            yield make_app(config, supervisor, pool, page=page, resume_key=key)
 
 
 @contextlib.asynccontextmanager

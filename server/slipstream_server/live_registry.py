@@ -52,6 +52,10 @@ class LiveRegistry(Generic[ItemT]):
         """Whether an item of this id has ended, and is remembered."""
         return id not in self._live and id in self._ended
 
+    def is_unknown(self, id: str) -> bool:
+        """Whether no item of this id runs, or is remembered."""
+        return id not in self._live and id not in self._ended
+
     def find(self, id: str) -> ItemT:
         """The item that runs under this id.
 

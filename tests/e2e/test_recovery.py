@@ -208,11 +208,12 @@ async def test_the_stream_is_resumed_after_a_loss_of_network(
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-async def test_a_restarted_server_gets_a_new_call(
+async def test_a_restarted_server_gets_the_stream_back(
     chromium: Path, numbers: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """The stream is gone with it: the page starts a new one with the same prompt by itself. Where
-    the server was asked to stop, the page has told so before."""
+    """it was gone with the first server: the page begins it anew on the next one, by itself, with
+    the same prompt and under the same name, so that the viewer's link holds. Where the server was
+    asked to stop, the page has told so before."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "first.log", drain_s=2) as first,
         running_chromium(chromium, camera=numbers) as browser,
@@ -221,13 +222,18 @@ async def test_a_restarted_server_gets_a_new_call(
         await record_events(studio)
         await studio.start()
         await studio.prompt("dusk")
-        os.kill(first.pid, number)
-        if number == signal.SIGTERM:
-            await until_status(studio, "The server is being stopped")
-        await until_status(studio, "The connection broke off")
-        port = int(first.url.rpartition(":")[2])
-        async with running_server(pipeline="echo", log=tmp_path / "second.log", port=port):
-            await until_status(studio, "Live")
-            assert readable(await studio.record(count=20)) > 10
-            state = (await events_of(studio.page, "state"))[-1]
-            assert state["parameters"]["prompts"] == [{"text": "dusk", "weight": 1.0}]
+        before = (await events_of(studio.page, "state"))[-1]
+        async with opened_page(browser, f"{first.url}/view/{before['stream']}") as view:
+            await view.until("live")
+            os.kill(first.pid, number)
+            if number == signal.SIGTERM:
+                await until_status(studio, "The server is being stopped")
+            await until_status(studio, "The connection broke off")
+            port = int(first.url.rpartition(":")[2])
+            async with running_server(pipeline="echo", log=tmp_path / "second.log", port=port):
+                await until_status(studio, "Live")
+                assert readable(await studio.record(count=20)) > 10
+                state = (await events_of(studio.page, "state"))[-1]
+                assert state["stream"] == before["stream"]
+                assert state["parameters"]["prompts"] == [{"text": "dusk", "weight": 1.0}]
+                assert readable(await view.record(count=20)) > 10

@@ -53,7 +53,9 @@ def own_tasks() -> set[str]:
 
 
 @asynccontextmanager
-async def serving(page: Path, *, ready: bool = True, **settings: Any) -> AsyncIterator[Serving]:
+async def serving(
+    page: Path, *, ready: bool = True, resume_key: bytes | None = None, **settings: Any
+) -> AsyncIterator[Serving]:
     """A whole server; its engine is `echo` unless `settings` say otherwise."""
     config = ServerConfig(**({"pipeline": "echo"} | settings))
     for name in ("index.html", "view.html", "studio/main.js"):
@@ -61,7 +63,7 @@ async def serving(page: Path, *, ready: bool = True, **settings: Any) -> AsyncIt
         (page / name).write_text(f"this is {name}")
     with ThreadPoolExecutor(2) as pool:
         async with running_engine(config, pool) as supervisor:
-            app = make_app(config, supervisor, pool, page=page)
+            app = make_app(config, supervisor, pool, page=page, resume_key=resume_key)
             server = TestServer(app)
             await server.start_server(**HTTP_OPTIONS)
             async with TestClient(server) as client:

@@ -363,7 +363,10 @@ export class Call {
       const { token } = this.#resumption;
       if (token) {
         if (this.#hasServerStopped && !await this.#becomesReady(this.#current)) return;
-        await this.#connect({ resume: token.token }, RESUME_DEADLINE_S);
+        // the next server has the stream no more, and begins it anew under its name
+        const parameters = this.#stream.parameters ?? this.#parametersAtStart();
+        const fields = { resume: token.token, initialParameters: parameters };
+        await this.#connect(fields, RESUME_DEADLINE_S);
       } else {
         await this.#startStream();
       }

@@ -24,6 +24,7 @@ from slipstream_server.sessions.session import Session
 from slipstream_server.sessions.subscriber import SubscriberSession
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.registry import UNCONNECTED_S, StreamRegistry, check_not_ended
+from slipstream_server.streams.resume_tokens import stream_of
 from slipstream_server.streams.stream import Stream
 
 # of the session on whose behalf something is done, for the log
@@ -104,7 +105,8 @@ class SessionOpener:
             parameters: a new stream begins with.
             client: the address that the caller's calls are counted under; empty: they are not.
             view: the stream to watch, for a subscriber; the newest if None.
-            resume: the token of the stream to come back to, for a publisher.
+            resume: the token of the stream to come back to, for a publisher. One of a server that
+                was stopped is begun anew, under its id.
 
         Raises:
             RequestError, Unavailable: if none can be opened.
@@ -112,10 +114,13 @@ class SessionOpener:
         if not offer.sends_video:
             return await self.subscribe(offer, name=view)
         if resume is not None:
-            return await self._open_on_held(offer, self._streams.find_by_token(resume))
-        return await self._open_with_stream(
-            offer, parameters, name=None, returns_video=True, client=client
-        )
+            held = self._streams.find_by_token(resume)
+            if held is not None:
+                return await self._open_on_held(offer, held)
+        with self._joining(None if resume is None else stream_of(resume)) as name:
+            return await self._open_with_stream(
+                offer, parameters, name=name, returns_video=True, client=client
+            )
 
     async def publish(
         self, offer: Offer, parameters: Parameters, *, name: str, client: str = ""
@@ -130,10 +135,7 @@ class SessionOpener:
         Raises:
             RequestError, Unavailable: if none can be opened.
         """
-        if name in self._names_joining:
-            raise _has_publisher(name)
-        self._names_joining.add(name)
-        try:
+        with self._joining(name):
             known = next((one for one in self._streams.live() if one.id == name), None)
             if known is None:
                 return await self._open_with_stream(
@@ -142,8 +144,6 @@ class SessionOpener:
             if known.returns_video or not (known.is_held or await self._is_abandoned(known)):
                 raise _has_publisher(name)
             return await self._open_on_held(offer, known)
-        finally:
-            self._names_joining.remove(name)
 
     async def subscribe(self, offer: Offer, *, name: str | None) -> CallAnswer:
         """Open a session for a subscriber, of the newest stream if `name` is None.
@@ -218,6 +218,24 @@ class SessionOpener:
                 await session.peer.close()
                 raise
             return self._start(session, offer, answer, resume_token=stream.resume_token)
+
+    @contextlib.contextmanager
+    def _joining(self, name: str | None) -> Iterator[str | None]:
+        """Keep a stream's name for the publisher that is answered in the block; None is no name.
+
+        Raises:
+            Conflict: if it is another's.
+        """
+        if name is None:
+            yield name
+            return
+        if name in self._names_joining:
+            raise _has_publisher(name)
+        self._names_joining.add(name)
+        try:
+            yield name
+        finally:
+            self._names_joining.remove(name)
 
     @contextlib.contextmanager
     def _connecting(self, client: str) -> Iterator[None]:

@@ -19,6 +19,7 @@ from slipstream_server.sessions.session import Session
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider
 from slipstream_server.streams.registry import StreamRegistry
+from slipstream_server.streams.resume_tokens import ResumeTokens
 from slipstream_server.streams.stream import Stream
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class SessionRegistry:
         engines: the running engine, and the ones after it.
         context: shared by all sessions.
         turn_providers: hosted TURN servers, whose credentials are fetched.
+        resume_tokens: bring publishers back to their streams.
     """
 
     def __init__(
@@ -43,10 +45,11 @@ class SessionRegistry:
         context: MediaContext,
         *,
         turn_providers: TurnProviders,
+        resume_tokens: ResumeTokens,
     ) -> None:
         self._config = config
         self._turn_providers = turn_providers
-        self._streams = StreamRegistry(engines, context, hold_s=config.hold_s)
+        self._streams = StreamRegistry(engines, context, resume_tokens, hold_s=config.hold_s)
         self._sessions: LiveRegistry[Session] = LiveRegistry(
             "session", advice="POST an offer to get a session"
         )

@@ -31,7 +31,11 @@ logger = logging.getLogger(__name__)
 
 
 class OfferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of an offer. Names in mixed case, here and below, are those of the wire."""
+    """The body of an offer. Names in mixed case, here and below, are those of the wire.
+
+    With `resume`, a stream that this server still has goes on with the parameters in force; with
+    `initialParameters` one begins anew whose server was stopped.
+    """
 
     sdp: str
     type: str
@@ -42,7 +46,7 @@ class OfferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class OfferAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer; `resumeToken` brings a publisher back to `streamId` within `resumeSeconds` of a
-    break, and is null for a subscriber."""
+    break, also to the next server after this one, and is null for a subscriber."""
 
     sdp: str
     type: str
@@ -105,11 +109,8 @@ class WebRtcApi:
     async def _answer(self, request: web.Request) -> web.Response:
         body = await read_json(request, OfferRequest)
         offer = await parse_offer(body.sdp, body.type)
-        if body.resume is not None and (body.initialParameters or not offer.sends_video):
-            raise RequestError(
-                "resume brings a camera back to a stream as it is: offer a video to send, and no "
-                "initialParameters"
-            )
+        if body.resume is not None and not offer.sends_video:
+            raise RequestError("resume brings a camera back to its stream: offer a video to send")
         adapted = adapt(offer)
         answer = await self._sessions.opener.offer(
             adapted.offer,

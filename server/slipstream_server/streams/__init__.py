@@ -4,6 +4,7 @@ registry.py        all streams by id: opened, found, resumed, given up for a new
 stream.py          one stream: its publisher, its engine, its events, its end
 lifecycle.py       which state it is in (pure)
 publisher_slot.py  the place of its publisher, kept for a while when empty
+resume_tokens.py   bring a publisher back to its stream, also at the next server
 engine_lease.py    its lane on the engine, and its parameters there, across restarts
 chunk_pipe.py      frames to the engine in chunks, generated frames to the outputs
 submitted_chunk.py a chunk that the engine has: whose frames they are, what becomes of them (pure)

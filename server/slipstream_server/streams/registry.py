@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hmac
 import logging
 from collections.abc import AsyncIterator
 
@@ -13,6 +12,7 @@ from slipstream_server.errors import Forbidden, UnknownSession, streams_full
 from slipstream_server.live_registry import LiveRegistry, ended_error
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider
+from slipstream_server.streams.resume_tokens import ResumeTokens, stream_of
 from slipstream_server.streams.stream import Stream
 
 logger = logging.getLogger(__name__)
@@ -28,12 +28,21 @@ class StreamRegistry:
     Args:
         engines: the running engine, and the ones after it.
         context: shared by all sessions.
+        tokens: bring publishers back.
         hold_s: how long a stream is kept for its publisher to come back.
     """
 
-    def __init__(self, engines: EngineProvider, context: MediaContext, *, hold_s: float) -> None:
+    def __init__(
+        self,
+        engines: EngineProvider,
+        context: MediaContext,
+        tokens: ResumeTokens,
+        *,
+        hold_s: float,
+    ) -> None:
         self._engines = engines
         self._context = context
+        self._tokens = tokens
         self._hold_s = hold_s
         self._streams: LiveRegistry[Stream] = LiveRegistry(
             "stream", advice="POST an offer to get one"
@@ -63,6 +72,7 @@ class StreamRegistry:
             self._engines,
             client,
             self._context,
+            resume_token=self._tokens.token_of(id),
             returns_video=returns_video,
             offered_ns=offered_ns,
             hold_s=self._hold_s,
@@ -121,20 +131,20 @@ class StreamRegistry:
             raise UnknownSession("there is no stream to watch; start one on the studio page first")
         return (published or streams)[-1]
 
-    def find_by_token(self, token: str) -> Stream:
-        """The stream that the resume token is for.
+    def find_by_token(self, token: str) -> Stream | None:
+        """The stream that the resume token is for; None if it is another server process's, which
+        has not ended here.
 
         Raises:
             UnknownSession: if it has ended, or never was.
             Forbidden: if the token is not its own.
         """
-        id, dot, secret = token.rpartition(".")
-        if not dot:
-            id, secret = token, ""
+        id = stream_of(token)
+        is_genuine = self._tokens.is_genuine(token)
+        if is_genuine and self._streams.is_unknown(id):
+            return None
         stream = self.find(id)
-        # bytes that are not text have become surrogates, which can be compared too
-        presented, own = (text.encode(errors="surrogatepass") for text in (secret, stream.secret))
-        if not hmac.compare_digest(presented, own):
+        if not is_genuine:
             raise Forbidden(
                 f"the resume token is not that of stream {id!r}; make a new offer without one"
             )

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import secrets
 
 import msgspec
 from slipstream_protocol.clock import now_ns
@@ -44,6 +43,7 @@ class Stream:
 
     Args:
         id: known to the page, part of the address of its clean view.
+        resume_token: brings its publisher back to it.
         engines: the running engine, and the ones after it.
         client: the engine as it runs now.
         context: shared by all sessions.
@@ -60,14 +60,15 @@ class Stream:
         client: EngineClient,
         context: MediaContext,
         *,
+        resume_token: str,
         returns_video: bool,
         offered_ns: int,
         hold_s: float,
     ) -> None:
         self.id = id
+        self.resume_token = resume_token
         self.returns_video = returns_video
         self.since_ns = offered_ns
-        self.secret = secrets.token_urlsafe(24)
         self.end_reason: str | None = None
         self.ended = asyncio.Event()
         self.monitor = SloMonitor(context.targets, offered_ns=offered_ns)
@@ -118,11 +119,6 @@ class Stream:
     def has_been_connected(self) -> bool:
         """Whether any publisher has had a media path."""
         return self._lifecycle.has_been_connected
-
-    @property
-    def resume_token(self) -> str:
-        """Brings its publisher back to it."""
-        return f"{self.id}.{self.secret}"
 
     async def open(self, parameters: Parameters) -> None:
         """Take a lane of the engine.

@@ -116,12 +116,40 @@ async def test_a_wrong_token_disturbs_nothing(tmp_path: Path) -> None:
                 assert (other.status, reason in other.error) == (status, True), other.error
         async with dial(server.client, watch=True, resume=call.resume) as other:
             assert other.status == 400
-        async with dial(
-            server.client, camera=Camera(), resume=call.resume, initialParameters={"seed": 1}
-        ) as other:
-            assert other.status == 400
         await call.until_more_frames(8)
         assert server.sessions.count() == CallCounts(publishers=1)
+
+
+async def test_the_next_server_begins_the_stream_anew_under_its_name(tmp_path: Path) -> None:
+    """with the parameters that come with the token. A stream that goes on here keeps its own, and
+    one that has ended here stays ended; under another key the token says nothing."""
+    key, dusk, dawn = b"k" * 32, {"prompt": "dusk"}, {"prompt": "dawn"}
+    in_force = [{"text": "dusk", "weight": 1.0}]
+    async with (
+        serving(tmp_path, resume_key=key) as first,
+        dial(first.client, camera=Camera(fps=20)) as call,
+    ):
+        await call.until_frames(1)
+    async with (
+        serving(tmp_path, resume_key=b"another") as other,
+        dial(other.client, camera=Camera(), resume=call.resume) as refused,
+    ):
+        assert (refused.status, "is unknown" in refused.error) == (404, True)
+    async with serving(tmp_path, resume_key=key) as second:
+        http, token = second.client, call.resume
+        async with dial(http, camera=Camera(), resume=token, initialParameters=dusk) as back:
+            assert (back.stream, back.resume) == (call.stream, token)
+            state = await back.until_event("state", state="live")
+            assert state["parameters"]["prompts"] == in_force
+            async with dial(http, watch=True, view=call.stream) as watcher:
+                await watcher.until_frames(1)
+        async with dial(http, camera=Camera(), resume=token, initialParameters=dawn) as back:
+            state = await back.until_event("state", state="live")
+            assert state["parameters"]["prompts"] == in_force
+            async with http.delete(f"{OFFER_PATH}/{back.id}") as response:
+                assert response.status == 204
+        async with dial(http, camera=Camera(), resume=token, initialParameters=dusk) as late:
+            assert (late.status, "has ended" in late.error) == (404, True)
 
 
 async def test_a_token_whose_time_is_over_is_told_so(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.errors import ServerFull
 from slipstream_server.streams.ports import EngineProvider, Publisher
 from slipstream_server.streams.registry import StreamRegistry
+from slipstream_server.streams.resume_tokens import ResumeTokens
 from slipstream_server.streams.stream import Stream
 
 from tests.server.streams.test_stream import Call, Engines, media_context
@@ -21,7 +22,9 @@ HOLD_S = 600.0
 @asynccontextmanager
 async def registry_on(engines: Engines) -> AsyncIterator[StreamRegistry]:
     with media_context() as context:
-        registry = StreamRegistry(cast(EngineProvider, engines), context, hold_s=HOLD_S)
+        registry = StreamRegistry(
+            cast(EngineProvider, engines), context, ResumeTokens(b"key"), hold_s=HOLD_S
+        )
         try:
             yield registry
         finally:

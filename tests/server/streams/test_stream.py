@@ -119,6 +119,7 @@ def new_stream(engines: Engines, context: MediaContext) -> Stream:
         cast(EngineProvider, engines),
         cast(EngineClient, engines),
         context,
+        resume_token="s.secret",
         returns_video=True,
         offered_ns=0,
         hold_s=30,
