@@ -1,6 +1,7 @@
 """The command `slipstream [serve]`: settings, signals, and the addresses it prints."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -9,12 +10,14 @@ from collections.abc import Mapping, Sequence
 
 from slipstream_server.app import serve
 from slipstream_server.config import ServerConfig, read_config
+from slipstream_server.engine.child_process import background
 from slipstream_server.errors import ConfigError, PortBusy
 from slipstream_server.http.addresses import page_addresses
 from slipstream_server.http.certificates import Certificate
 from slipstream_server.http.served_certificate import ServedCertificate
 from slipstream_server.http.tls_listener import certificate_for
 from slipstream_server.process import run_process, set_up_logging
+from slipstream_server.service_manager import ServiceManager
 from slipstream_server.shutdown import Shutdown
 
 logger = logging.getLogger(__name__)
@@ -22,9 +25,11 @@ logger = logging.getLogger(__name__)
 _STDIN = 0
 
 
-async def run(config: ServerConfig, certificate: Certificate | None) -> None:
-    """Serve until SIGINT or SIGTERM asks for the end (see `Shutdown`), or the terminal is closed that
-    it runs in.
+async def run(
+    config: ServerConfig, certificate: Certificate | None, manager: ServiceManager
+) -> None:
+    """Serve until SIGINT or SIGTERM asks for the end (see `Shutdown`), or the terminal is closed
+    that it runs in.
 
     Both are handled even if the process has inherited that SIGINT is ignored, as a shell's
     background jobs do: the signal is sent to stop the server. SIGHUP has the certificate read
@@ -48,6 +53,7 @@ async def run(config: ServerConfig, certificate: Certificate | None) -> None:
     loop.add_signal_handler(signal.SIGHUP, on_hang_up)
 
     def started(port: int) -> None:
+        manager.ready()
         addresses = page_addresses(config, port, secure=certificate is not None)
         print("Slipstream is at " + "\n             and ".join(addresses), flush=True)
         if certificate is not None and certificate.self_signed:
@@ -57,14 +63,22 @@ async def run(config: ServerConfig, certificate: Certificate | None) -> None:
                 flush=True,
             )
 
-    if served is None:
-        await serve(config, tls=None, shutdown=shutdown, started=started)
-        return
-    keeping = asyncio.create_task(served.keep_current(), name="certificate")
-    try:
-        await serve(config, tls=served.context, shutdown=shutdown, started=started)
-    finally:
-        keeping.cancel()
+    async with contextlib.AsyncExitStack() as beside:
+        works = {
+            "watchdog": manager.feed_watchdog(),
+            "stop notice": _announce_stop(shutdown, manager, config.drain_seconds),
+        }
+        if served is not None:
+            works["certificate"] = served.keep_current()
+        for name, work in works.items():
+            await beside.enter_async_context(background(work, name=name))
+        tls = served.context if served is not None else None
+        await serve(config, tls=tls, shutdown=shutdown, started=started)
+
+
+async def _announce_stop(shutdown: Shutdown, manager: ServiceManager, drain_s: float) -> None:
+    await shutdown.requested.wait()
+    manager.stopping(drain_s)
 
 
 def _served(config: ServerConfig, certificate: Certificate) -> ServedCertificate:
@@ -81,12 +95,12 @@ def serve_command(argv: Sequence[str], environment: Mapping[str, str]) -> int:
 
     Args:
         argv: the command line after `serve`.
-        environment: of the process; SLIPSTREAM_* variables are read.
+        environment: of the process; SLIPSTREAM_* variables are read, and those of systemd.
     """
     try:
         config = read_config(argv, environment)
         set_up_logging(config.log_level)
-        run_process(run(config, certificate_for(config)))
+        run_process(run(config, certificate_for(config), ServiceManager(environment)))
     except (ConfigError, PortBusy) as error:
         print(f"slipstream: {error}", file=sys.stderr)
         return 1

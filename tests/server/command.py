@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ async def slipstream(
     package: Path | None = None,
     ignores_sigint: bool = False,
     stdin: int | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """A running server and its address.
 
@@ -34,6 +35,7 @@ async def slipstream(
         package: the folder to import it from, in place of this environment's.
         stdin: its standard input; that of the tests by default.
         ignores_sigint: whether it inherits that, as a background job of a shell does.
+        environment: what is added to this process's.
     """
     command = [sys.executable, "-m", "slipstream_server", "--port", "0", "--pipeline", "echo"]
     if ignores_sigint:
@@ -46,7 +48,9 @@ async def slipstream(
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
             cwd=package,
-            env=None if package is None else os.environ | {"PYTHONPATH": str(package)},
+            env=os.environ
+            | (environment or {})
+            | ({"PYTHONPATH": str(package)} if package else {}),
         )
     assert process.stdout is not None
     try:
