@@ -8,13 +8,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
+from slipstream_engine.cli.confinement import add_sandbox
 from slipstream_engine.cli.serve import add_serve
 from slipstream_engine.errors import MissingExtraError
 from slipstream_engine.optional_packages import require_model_packages
 
+_WITHOUT_TORCH = ("serve", "sandbox")  # an echo engine starts without it
+
 
 def add_tools(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add every command but `serve`; they import torch."""
+    """Add the commands that import torch."""
     from slipstream_engine.bench.command import add_bench
     from slipstream_engine.cli.inspect import add_inspect
     from slipstream_engine.offline.v2v import add_v2v
@@ -39,8 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="slipstream-engine", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_serve(commands)
-    is_tool = list(words[:1]) != ["serve"]
-    if is_tool:  # an echo engine starts without torch
+    add_sandbox(commands)
+    is_tool = not words or words[0] not in _WITHOUT_TORCH
+    if is_tool:
         try:
             require_model_packages()
         except MissingExtraError as error:

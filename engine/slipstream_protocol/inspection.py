@@ -1,4 +1,4 @@
-"""The report of `slipstream-engine inspect` on a machine: one JSON object on standard output."""
+"""What the engine's commands report of a machine: one JSON object each, on standard output."""
 
 import msgspec
 
@@ -12,7 +12,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an engine would compute, and whether it could.
+    """From `inspect`: where an engine would compute, and whether it could.
 
     Args:
         torch: its version.
@@ -34,3 +34,17 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     weights: str | None
     weights_problem: str | None
     checkpoint: str | None = None
+
+
+class SandboxReport(msgspec.Struct, frozen=True, kw_only=True):
+    """From `sandbox`: what keeps an engine from the network on this machine.
+
+    Args:
+        held: the measures that the kernel allows.
+        missing: the others, each with what the system says.
+        network: what could be done on the network all the same, when it was tried.
+    """
+
+    held: tuple[str, ...]
+    missing: dict[str, str]
+    network: tuple[str, ...]

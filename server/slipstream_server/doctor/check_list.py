@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor import engine as engine_checks
-from slipstream_server.doctor import machine, media, media_ports, network, stun_turn
+from slipstream_server.doctor import machine, media, media_ports, network, sandbox, stun_turn
 from slipstream_server.doctor.finding import Check, Finding
 from slipstream_server.ice.ice_servers import ice_servers
 from slipstream_server.ice.turn_providers import configured_providers
@@ -60,6 +60,7 @@ def checks_for(config: ServerConfig, *, now_s: int, engine: bool) -> Iterator[Ch
 
 def _engine_checks(config: ServerConfig) -> Iterator[Check]:
     is_small = config.pipeline == "echo" or config.preset == "tiny"
+    yield Check(name="sandbox", run=sandbox.check_sandbox, deadline_s=_QUICK_S)
     if config.pipeline != "echo":
         inspected = engine_checks.EngineChecks(config)
         yield Check(name="device", run=inspected.check_device, deadline_s=_INSPECT_S)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -31,23 +32,38 @@ _POLL_S = 0.05
 _GIB = 1 << 30
 _INSTALL = "pip install 'slipstream[engine]', or serve without a model: --pipeline echo"
 
+AnswerT = TypeVar("AnswerT")
+
 
 class EngineFailed(Exception):
     """The engine process has failed; the message is its last line of output."""
 
 
 async def inspect_engine(config: ServerConfig) -> Inspection:
-    """Run `inspect` of the engine; its process is killed if the wait is cancelled.
+    """The engine's inspection of this machine for the settings.
+
+    Raises:
+        EngineFailed: as `ask_engine`.
+    """
+    options = ["--preset", config.preset]
+    for name in ("size", "codec", "device", "weights", "checkpoint"):
+        if value := getattr(config, name):
+            options += [f"--{name}", str(value)]
+    return await ask_engine(Inspection, "inspect", *options)
+
+
+async def ask_engine(answer: type[AnswerT], *arguments: str) -> AnswerT:
+    """Run a command of the engine; its process is killed if the wait is cancelled.
+
+    Args:
+        answer: what it prints, as JSON.
+        arguments: the command and its options.
 
     Raises:
         EngineFailed: if it fails, or its output cannot be read.
     """
-    command = [sys.executable, "-m", "slipstream_engine", "inspect", "--preset", config.preset]
-    for name in ("size", "codec", "device", "weights", "checkpoint"):
-        if value := getattr(config, name):
-            command += [f"--{name}", str(value)]
     process = await asyncio.create_subprocess_exec(
-        *command,
+        *(sys.executable, "-m", "slipstream_engine", *arguments),
         env=child_environment(os.environ),
         stdin=subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -62,7 +78,7 @@ async def inspect_engine(config: ServerConfig) -> Inspection:
         lines = [line for line in err.decode(errors="replace").splitlines() if line.strip()]
         raise EngineFailed(lines[-1].strip() if lines else f"exit code {process.returncode}")
     try:
-        return msgspec.json.decode(out, type=Inspection)
+        return msgspec.json.decode(out, type=answer)
     except msgspec.MsgspecError as error:
         raise EngineFailed(f"it answered {out[:80]!r} ({error})") from error
 

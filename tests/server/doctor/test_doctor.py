@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 import yarl
-from slipstream_protocol.inspection import Gpu, Inspection
+from slipstream_protocol.inspection import Gpu, Inspection, SandboxReport
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor import engine, machine, media, network
 from slipstream_server.doctor.finding import Check, Finding, Verdict, fail, ok, warn
 from slipstream_server.doctor.runner import exit_code, run_checks, summary
+from slipstream_server.doctor.sandbox import judge_sandbox
 from slipstream_server.http.certificates import self_signed
 
 from tests.server.command import slipstream
@@ -55,7 +56,8 @@ async def test_a_well_machine_is_well(tmp_path: Path) -> None:
     assert code == 0, bad
     assert set(found) == {
         *("python", "packages", "clock", "memory", "shared memory", "open files"),
-        *("port", "page", "udp", "codecs", "nvenc", "call", "device", "weights", "engine"),
+        *("port", "page", "udp", "codecs", "nvenc", "call", "sandbox", "device", "weights"),
+        "engine",
     }
     assert "makes its first chunk of 5" in found["engine"]["found"]
 
@@ -263,3 +265,22 @@ def test_gpus_are_named() -> None:
     finding = engine.judge_device(inspection, ServerConfig(), has_driver=True)
     assert finding == ok("torch 2.9 on cuda, GPUs: RTX (24 GiB)")
     assert warn("a", "b").verdict is Verdict.WARN
+
+
+def test_an_engine_that_reaches_the_network_is_warned_of() -> None:
+    """with what it can do, what the system refuses, and what would change it; where one of several
+    measures is missing and nothing is reached, all is well."""
+    missing = {"an empty network namespace": "Operation not permitted"}
+    holds = judge_sandbox(SandboxReport(held=("seccomp",), missing=missing, network=()))
+    assert holds.verdict is Verdict.OK
+    assert holds.found == (
+        "an engine has no network here; it is held by seccomp; not possible here: an empty network "
+        "namespace (Operation not permitted)"
+    )
+    open_one = judge_sandbox(
+        SandboxReport(held=(), missing=missing, network=("connect to a port of this machine",))
+    )
+    assert open_one.verdict is Verdict.WARN
+    assert open_one.found.startswith(
+        "an engine can connect to a port of this machine; not possible"
+    )
