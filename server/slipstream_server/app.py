@@ -26,6 +26,7 @@ from slipstream_server.http.listener import HttpListener, http_places, note_requ
 from slipstream_server.http.outside import OutsideView
 from slipstream_server.http.port import bind
 from slipstream_server.http.rate_limit import RateLimit
+from slipstream_server.http.refusals import RefusalCounter
 from slipstream_server.http.security_headers import SecurityHeaders
 from slipstream_server.http.static import page_routes, web_root
 from slipstream_server.ice.public_names import keep_looking_up, look_up
@@ -63,17 +64,22 @@ def make_app(
     *,
     page: Path,
     resume_key: bytes | None = None,
+    table: ConnectionTable | None = None,
 ) -> web.Application:
     """The application around a given engine; its shutdown ends the sessions.
 
     Args:
         page: the folder of the page's files.
         resume_key: of resume tokens; without one they are of use in this process only.
+        table: of the connections that it is served on, for the metrics.
     """
+    metrics = Metrics()
+    if table is not None:
+        metrics.http.connections = table.totals
     outside = OutsideView(config.web_addressing)
-    app = _guarded_application(config, outside)
+    app = _guarded_application(config, outside, metrics)
     resume_tokens = ResumeTokens(resume_key or secrets.token_bytes())
-    sessions = _add_calls(app, config, engine, pool, resume_tokens, outside=outside)
+    sessions = _add_calls(app, config, engine, pool, metrics, resume_tokens, outside=outside)
     probes = HealthProbes(
         engine=engine,
         count=sessions.count,
@@ -86,14 +92,22 @@ def make_app(
     return app
 
 
-def _guarded_application(config: ServerConfig, outside: OutsideView) -> web.Application:
+def _guarded_application(
+    config: ServerConfig, outside: OutsideView, metrics: Metrics
+) -> web.Application:
     """An application without routes yet, whose requests are limited and authorised."""
     guard = Guard(config)
     rate_limit = RateLimit(config.offers_per_minute)
     checks = guard.middlewares(errors_as_json, rate_limit.limit)
     app = web.Application(
         client_max_size=BODY_MAX_BYTES,
-        middlewares=[note_request, outside.show, *checks, read_body],
+        middlewares=[
+            note_request,
+            outside.show,
+            RefusalCounter(metrics.http).count,
+            *checks,
+            read_body,
+        ],
     )
     headers = SecurityHeaders(config.web_addressing.allowed_origins)
     app.on_response_prepare.append(headers.on_response_prepare)
@@ -105,12 +119,12 @@ def _add_calls(
     config: ServerConfig,
     engine: EngineProvider,
     pool: Executor,
+    metrics: Metrics,
     resume_tokens: ResumeTokens,
     *,
     outside: OutsideView,
 ) -> SessionRegistry:
     """The sessions and the routes to them; the application's shutdown ends them."""
-    metrics = Metrics()
     targets = SloTargets(
         ttff_ms=config.ttff_ms_target,
         age_ms=config.age_ms_target,
@@ -177,9 +191,8 @@ async def serve(
     """
     listener = bind(config.host, config.port)
     with contextlib.closing(listener):
-        async with _running_app(config, web_root(), shutdown) as app:
-            calls = config.max_streams + config.max_viewers
-            table = ConnectionTable(http_places(calls))
+        table = ConnectionTable(http_places(config.max_streams + config.max_viewers))
+        async with _running_app(config, web_root(), shutdown, table) as app:
             runner = web.AppRunner(
                 app, access_log=None, shutdown_timeout=_LAST_REQUESTS_S, **HTTP_OPTIONS
             )
@@ -202,13 +215,13 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def _running_app(
-    config: ServerConfig, page: Path, shutdown: Shutdown
+    config: ServerConfig, page: Path, shutdown: Shutdown, table: ConnectionTable
 ) -> AsyncIterator[web.Application]:
     """The application, and an engine for it while the block runs."""
     with pixel_pool() as pool:
         async with running_engine(config, pool, is_urgent=shutdown.is_urgent) as supervisor:
             key = kept_key(KEY_FILE)
-            yield make_app(config, supervisor, pool, page=page, resume_key=key)
+            yield make_app(config, supervisor, pool, page=page, resume_key=key, table=table)
 
 
 @contextlib.asynccontextmanager

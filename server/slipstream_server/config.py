@@ -29,6 +29,7 @@ _PROVIDER_SETTINGS = (  # in the environment also as the providers name them
 )
 _VIDEO_ENCODERS = ("x264", "auto")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
+_LOG_FORMATS = ("text", "json")
 
 
 def _setting(default: Any, help_text: str, *, is_secret: bool = False) -> Any:
@@ -127,6 +128,7 @@ class ServerConfig:
     age_ms_target: float = _setting(1000.0, "target: p95 of the time from capture to sent, in ms")
     miss_ratio_target: float = _setting(0.01, "target: share of chunks later than their deadline")
     log_level: str = _setting("info", "debug, info, warning or error")
+    log_format: str = _setting("text", "text for people, or json: an object on each line")
 
     def __post_init__(self) -> None:
         self._check_range("port", 0, 65535)
@@ -149,6 +151,7 @@ class ServerConfig:
         self._check_pair("twilio_account_sid", "twilio_auth_token")
         self._check_scheme("turn", ("turn:", "turns:"))
         self._check_choice("log_level", _LOG_LEVELS)
+        self._check_choice("log_format", _LOG_FORMATS)
         for name in ("host", "pipeline", "preset"):
             if not getattr(self, name):
                 raise ConfigError(f"{name} is empty, it must be given")

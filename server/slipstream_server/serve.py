@@ -16,8 +16,10 @@ from slipstream_server.http.addresses import page_addresses
 from slipstream_server.http.certificates import Certificate
 from slipstream_server.http.served_certificate import ServedCertificate
 from slipstream_server.http.tls_listener import certificate_for
-from slipstream_server.process import run_process, set_up_logging
+from slipstream_server.logs.set_up import announce, logging_to_stderr
+from slipstream_server.process import run_process
 from slipstream_server.service_manager import ServiceManager
+from slipstream_server.sessions.opener import session_id
 from slipstream_server.shutdown import Shutdown
 
 logger = logging.getLogger(__name__)
@@ -55,13 +57,13 @@ async def run(
     def started(port: int) -> None:
         manager.ready()
         addresses = page_addresses(config, port, secure=certificate is not None)
-        print("Slipstream is at " + "\n             and ".join(addresses), flush=True)
+        text = "Slipstream is at " + "\n             and ".join(addresses)
         if certificate is not None and certificate.self_signed:
-            print(
-                "Browsers warn of its certificate, which nobody else has signed. It is the right "
-                f"one if its SHA-256 fingerprint is\n  {certificate.fingerprint}",
-                flush=True,
+            text += (
+                "\nBrowsers warn of its certificate, which nobody else has signed. It is the right "
+                f"one if its SHA-256 fingerprint is\n  {certificate.fingerprint}"
             )
+        announce(text)
 
     async with contextlib.AsyncExitStack() as beside:
         works = {
@@ -90,6 +92,18 @@ def _served(config: ServerConfig, certificate: Certificate) -> ServedCertificate
     return ServedCertificate(certificate, read, renews=config.tls == "self-signed")
 
 
+def _run_logged(config: ServerConfig, manager: ServiceManager) -> int:
+    """Run the server; the traceback of what ends it goes to the log, which nobody waits for."""
+    try:
+        run_process(run(config, certificate_for(config), manager))
+    except (ConfigError, PortBusy):
+        raise
+    except Exception:
+        logger.exception("the server has failed")
+        return 1
+    return 0
+
+
 def serve_command(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     """Serve until asked to stop; 1 and a reason on stderr where that is not possible.
 
@@ -99,9 +113,8 @@ def serve_command(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     """
     try:
         config = read_config(argv, environment)
-        set_up_logging(config.log_level)
-        run_process(run(config, certificate_for(config), ServiceManager(environment)))
+        with logging_to_stderr(config.log_level, form=config.log_format, session_id=session_id.get):
+            return _run_logged(config, ServiceManager(environment))
     except (ConfigError, PortBusy) as error:
         print(f"slipstream: {error}", file=sys.stderr)
         return 1
-    return 0

@@ -14,7 +14,8 @@ from slipstream_server.app import make_app, pixel_pool
 from slipstream_server.config import ServerConfig
 from slipstream_server.engine.supervisor import Supervisor
 from slipstream_server.http.static import web_root
-from slipstream_server.process import run_process, set_up_logging
+from slipstream_server.logs.set_up import logging_to_stderr
+from slipstream_server.process import run_process
 
 
 async def serve(config: ServerConfig, command: tuple[str, ...]) -> None:
@@ -53,8 +54,8 @@ def main() -> None:
         *("--chunk-ms", str(arguments.chunk_ms), "--jitter-ms", str(arguments.jitter_ms)),
     )
     config = ServerConfig(port=arguments.port, pipeline="stub", max_streams=1)
-    set_up_logging(config.log_level)
-    run_process(serve(config, command))
+    with logging_to_stderr(config.log_level, form=config.log_format, session_id=lambda: "-"):
+        run_process(serve(config, command))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The engine's command line.
 
-serve.py       `slipstream-engine serve`
-inspect.py     `slipstream-engine inspect`
-options.py     options that several commands share
-progress.py    progress of a long job on a terminal or in a log
+serve.py           `slipstream-engine serve`
+engine_process.py  what it runs once it is confined
+confinement.py     `slipstream-engine sandbox`
+inspect.py         `slipstream-engine inspect`
+options.py         options that several commands share
+progress.py        progress of a long job on a terminal or in a log
 """

@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -25,15 +24,14 @@ from slipstream_server.engine.child_process import (
 )
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.engine.current import CurrentEngine
+from slipstream_server.engine.output_relay import OutputRelay
 from slipstream_server.engine.watched_channel import WatchedChannel
 from slipstream_server.engine_status import EngineState, EngineStatus
 
 logger = logging.getLogger(__name__)
-engine_logger = logging.getLogger("slipstream_engine")
 
 SILENT_LOADING_S = 300.0  # a large checkpoint takes minutes to read from a slow disk
 _STOP_S = 5.0
-_OUTPUT_LINES = 30
 
 
 def engine_command(config: ServerConfig) -> tuple[str, ...]:
@@ -82,7 +80,6 @@ class Supervisor:
         self._state = EngineState.STARTING
         self._detail = "not started yet"
         self._process: asyncio.subprocess.Process | None = None
-        self._last_output: deque[str] = deque(maxlen=_OUTPUT_LINES)
 
     @property
     def status(self) -> EngineStatus:
@@ -130,19 +127,18 @@ class Supervisor:
         """Run one engine process from start to end; returns the reason of its end."""
         self._set_status(EngineState.STARTING, "the process starts")
         self._child.is_starting = True
-        self._last_output.clear()
         ours, theirs = open_pair()
-        try:
-            self._process = process = await self._spawn(theirs)
-        except OSError as error:
-            ours.close()
-            return f"the engine cannot be started: {error}"
-        finally:
-            theirs.close()
-        channel = WatchedChannel(ours)
-        end = _ServiceEnd()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._relay_output(process), name="engine output")
+        async with OutputRelay() as relay:
+            try:
+                self._process = process = await self._spawn(theirs, relay.child_end)
+            except OSError as error:
+                ours.close()
+                return f"the engine cannot be started: {error}"
+            finally:
+                theirs.close()
+                relay.given()
+            channel = WatchedChannel(ours)
+            end = _ServiceEnd()
             try:
                 end = await self._serve_until_stopped(channel)
             finally:
@@ -150,18 +146,18 @@ class Supervisor:
                 if end.must_kill:
                     process.kill()
                 await terminate(process)
-        reason = end.reason or self._exit_reason(process)
+        reason = end.reason or _exit_reason(process, relay)
         self.current.report_lost(reason)
         return reason
 
-    async def _spawn(self, theirs: socket.socket) -> asyncio.subprocess.Process:
+    async def _spawn(self, theirs: socket.socket, output: int) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *self._command,
             *("--channel-fd", str(theirs.fileno())),
             pass_fds=(theirs.fileno(),),
             env=child_environment(os.environ),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a Ctrl-C in the terminal is the server's to handle
         )
@@ -233,27 +229,15 @@ class Supervisor:
                 case Ready() | Failed():
                     return message
 
-    async def _relay_output(self, process: asyncio.subprocess.Process) -> None:
-        """Log what the engine prints, and keep its last lines."""
-        assert process.stdout is not None
-        rest = ""
-        while data := await process.stdout.read(4096):
-            *lines, rest = (rest + data.decode(errors="replace")).replace("\r", "\n").split("\n")
-            for line in filter(None, lines):
-                self._last_output.append(line)
-                engine_logger.info("%s", line)
-        if rest:
-            self._last_output.append(rest)
-
-    def _exit_reason(self, process: asyncio.subprocess.Process) -> str:
-        """The signal that ended the engine, or its exit code and the last line it printed."""
-        reason = exit_reason("the engine", process)
-        if process.returncode is not None and process.returncode < 0:
-            return reason
-        printed = (line for line in reversed(self._last_output) if line.strip())
-        return f"{reason}: {next(printed, 'it printed nothing').strip()}"
-
     def _set_status(self, state: EngineState, detail: str) -> None:
         if state is not EngineState.DOWN and (state, detail) != (self._state, self._detail):
             logger.info("engine %s: %s", state, detail)
         self._state, self._detail = state, detail
+
+
+def _exit_reason(process: asyncio.subprocess.Process, relay: OutputRelay) -> str:
+    """The signal that ended the engine, or its exit code and the last line it printed."""
+    reason = exit_reason("the engine", process)
+    if process.returncode is not None and process.returncode < 0:
+        return reason
+    return f"{reason}: {relay.last_line()}"

@@ -26,6 +26,7 @@ async def read_body(request: web.Request, handler: Handler) -> web.StreamRespons
     Raises:
         WrongType: if it is packed; nothing is ever unpacked here.
         BodyTooLate: if it does not come within `BODY_S`.
+        web.RequestPayloadError: if it is malformed, or the caller goes away.
         web.HTTPRequestEntityTooLarge: if it is larger than the application takes.
     """
     if request.can_read_body and request.match_info.http_exception is None:
@@ -44,4 +45,6 @@ async def read_body(request: web.Request, handler: Handler) -> web.StreamRespons
             raise BodyTooLate(
                 f"the body has not come within {BODY_S:g} s; send it whole, on a better link"
             ) from None
+        except ConnectionError as error:
+            raise web.RequestPayloadError(f"the caller is gone: {error}") from error
     return await handler(request)

@@ -12,6 +12,8 @@ from enum import StrEnum
 
 from slipstream_protocol.clock import NS_PER_S
 
+from slipstream_server.observability.http_metrics import ConnectionCounts
+
 _FEW = 8  # connections that a browser opens to one host, and some
 
 
@@ -126,6 +128,16 @@ class ConnectionTable:
     def held_by(self, client: str) -> int:
         """The places of one address."""
         return len(self._places.get(client, {}))
+
+    def totals(self) -> ConnectionCounts:
+        """Connections now and those that were closed for want of a place, for the metrics."""
+        now = self.counts()
+        return ConnectionCounts(
+            open={phase.value: now.get(phase, 0) for phase in Phase},
+            places=self._capacity,
+            refused=self.refused,
+            evicted=self.evicted,
+        )
 
     def counts(self) -> Mapping[Phase, int]:
         """Connections now, by what they are at."""

@@ -8,6 +8,7 @@ from slipstream_protocol.messages import StageTimes
 
 from slipstream_server.engine_status import EngineStatus
 from slipstream_server.observability.exposition import render
+from slipstream_server.observability.http_metrics import HttpMetrics
 from slipstream_server.observability.media_metrics import MediaMetrics, ReportedTotals
 from slipstream_server.observability.process_metrics import EngineGauges, ProcessMetrics
 from slipstream_server.observability.slo_report import Milestone, SloReport
@@ -38,6 +39,7 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         self.media = MediaMetrics(registry)
+        self.http = HttpMetrics(registry)
         self._process = ProcessMetrics(registry)
         self._reports: dict[str, SloReport] = {}
         self._dropped_frames = ReportedTotals()
@@ -176,6 +178,7 @@ class Metrics:
         self._sessions.labels("held").set(calls.held)
         self._engine.update(engine)
         self.media.update_gauges()
+        self.http.update()
         self._process.update_gauges()
         self._update_gauges(list(self._reports.values()))
         return render(self._registry)

@@ -1,11 +1,12 @@
-"""What the server exports beside its streams: tasks, threads, the engine."""
+"""What the server exports beside its streams: tasks, threads, the log, the engine."""
 
 import asyncio
 import threading
 
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
 from slipstream_server.engine_status import EngineState, EngineStatus
+from slipstream_server.logs.set_up import dropped_log_lines
 
 
 class ProcessMetrics:
@@ -19,9 +20,18 @@ class ProcessMetrics:
         ProcessCollector(registry=registry)  # exports nothing where there is no /proc
         self._tasks = Gauge("slipstream_tasks", "Tasks of the event loop", registry=registry)
         self._threads = Gauge("slipstream_threads", "Threads of Python", registry=registry)
+        self._log_lines = Counter(
+            "slipstream_log_lines_dropped",
+            "Lines of the log dropped, as its reader does not keep up or is gone",
+            registry=registry,
+        )
+        self._reported_lines = 0
 
     def update_gauges(self) -> None:
         self._threads.set(threading.active_count())
+        dropped = dropped_log_lines()
+        self._log_lines.inc(max(0, dropped - self._reported_lines))
+        self._reported_lines = dropped
         try:
             self._tasks.set(len(asyncio.all_tasks()))
         except RuntimeError:  # no event loop

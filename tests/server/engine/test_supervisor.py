@@ -180,3 +180,35 @@ async def test_the_next_engine_serves_the_size_of_the_first() -> None:
         finally:
             supervisor.stop()
             await running
+
+
+async def test_an_engine_may_print_what_it_likes(caplog: pytest.LogCaptureFixture) -> None:
+    """it never waits for the server to read it, and the log gets some hundred lines of it."""
+    caplog.set_level("INFO", "slipstream_engine")
+    script = OPENED + (
+        "for number in range(50): print('x' * 200_000, end='', flush=True)\n"
+        "for number in range(200_000): print('line', number)\n"
+        "print(flush=True)\n"
+        "channel.send(Loading(stage='all is printed')); channel.receive()"
+    )
+    async with supervised(script) as supervisor:
+        await poll(lambda: supervisor.status.detail == "all is printed")
+    lines = [one.getMessage() for one in caplog.records if one.name == "slipstream_engine"]
+    assert 100 < len(lines) < 2000
+    assert max(map(len, lines)) < 2100
+
+
+async def test_a_program_that_an_engine_leaves_behind_holds_up_nothing() -> None:
+    """though it has the engine's output open: the engine's end is noticed, and the next started."""
+    script = OPENED + (
+        "import subprocess; print(subprocess.Popen(['sleep', '30']).pid, flush=True); sys.exit(3)"
+    )
+    left_behind: list[int] = []
+    async with supervised(script) as supervisor:
+        try:
+            reason = await down(supervisor)
+            left_behind.append(int(reason.split()[-1].strip(";,.")))
+        finally:
+            for pid in left_behind:
+                os.kill(pid, signal.SIGKILL)
+    assert "the engine has ended with exit code 3" in reason
