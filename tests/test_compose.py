@@ -1,0 +1,48 @@
+"""docker/compose.yaml: what its containers may do."""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+COMPOSE = (Path(__file__).parents[1] / "docker/compose.yaml").read_text()
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
+WRITABLE = {"prometheus"}  # Docker writes its configuration into it
+ALLOWED_CAPABILITIES = {"coturn": ["NET_BIND_SERVICE"]}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_has_no_rights_beyond_its_need(name: str) -> None:
+    """its files are read-only, it has no capabilities and gets none, and its image is a version."""
+    service = SERVICES[name]
+    assert service["read_only"] is (name not in WRITABLE)
+    assert service["cap_drop"] == ["ALL"]
+    assert service.get("cap_add", []) == ALLOWED_CAPABILITIES.get(name, [])
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+    if "image" in service:
+        assert re.fullmatch(r"[\w/-]+:v?\d+\.\d+\.\d+", service["image"])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("10.1.2.3", "127.0.0.1", "169.254.169.254", "172.20.0.1", "192.168.1.1", "100.64.0.1"),
+        *("0.0.0.0", "255.255.255.255", "::1", "::", "::ffff:10.0.0.1", "fd00::1", "fe80::1"),
+        *("64:ff9b::a00:1",),
+    ],
+)
+def test_the_relay_leads_to_no_private_address(address: str) -> None:
+    """of this machine, its networks or its cloud, nor to one of them in an IPv6 address."""
+    command = SERVICES["coturn"]["entrypoint"][-1]
+    assert "--no-multicast-peers" in command
+    ranges = re.findall(r"--denied-peer-ip=(\S+?)-(\S+)", command)
+    wanted = ipaddress.ip_address(address)
+    assert any(
+        int(ipaddress.ip_address(first)) <= int(wanted) <= int(ipaddress.ip_address(last))
+        for first, last in ranges
+        if ipaddress.ip_address(first).version == wanted.version
+    )
