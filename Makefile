@@ -2,9 +2,10 @@ VENV        ?= .venv
 PYTHON      ?= python3
 CONSTRAINTS ?= constraints.txt
 PORT        ?= 8080
-# the tests that compute on one core and wait for no clock run in so many processes of up to 2 GiB
+# tests run in so many processes of up to 2 GiB each; those of whole calls in a browser one by one,
+# since each of them needs two cores
 JOBS        ?= 2
-ARITHMETIC  := tests/engine tests/golden
+CALLS       := tests/e2e
 # vectors to replay: those beside this checkout, else the subset in tests/golden
 GOLDEN_DIR  ?= $(wildcard ../shared/golden)
 BIN         := $(VENV)/bin
@@ -44,8 +45,8 @@ format: install  ## rewrite files in house format
 
 test: install  ## every test that needs no GPU; finds or installs Chromium and Firefox first
 	$(BIN)/python -m tests.e2e.provision
-	$(BIN)/pytest -m 'not gpu' $(ARITHMETIC) --numprocesses $(JOBS) --dist loadfile
-	$(BIN)/pytest -m 'not gpu' $(ARITHMETIC:%=--ignore=%)
+	$(BIN)/pytest -m 'not gpu' --ignore=$(CALLS) --numprocesses $(JOBS) --dist loadfile
+	$(BIN)/pytest -m 'not gpu' $(CALLS)
 
 test-golden: install  ## replay the reference's vectors, one line a case (GOLDEN_DIR=... for others)
 	GOLDEN_DIR='$(GOLDEN_DIR)' $(BIN)/python -m tests.golden
