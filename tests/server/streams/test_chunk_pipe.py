@@ -106,15 +106,18 @@ async def test_frames_from_before_a_hold_are_not_in_the_chunk_after_it() -> None
         )
         engine = TakingEngine()
         await pipe.open(cast(EngineClient, engine), Parameters())
+        began_ms = now_ns() / 1e6
         for n in range(GEOMETRY.first_chunk_frames - 1):
-            pipe.push(captured_frame(n * 30))
+            pipe.push(captured_frame(began_ms + n))
         stop(pipe, True)
         stop(pipe, False)
         feeding = asyncio.create_task(pipe.feed())
-        begin_ms = now_ns() / 1e6 + 1000
+        begin_ms = (
+            began_ms + GEOMETRY.first_chunk_frames
+        )  # the next picture, as if nothing had been
         for n in range(GEOMETRY.first_chunk_frames):
             assert not engine.taken.is_set()
-            pipe.push(captured_frame(begin_ms + n * 30))
+            pipe.push(captured_frame(begin_ms + n))
             await asyncio.sleep(0)
         async with asyncio.timeout(10):
             await engine.taken.wait()
