@@ -14,7 +14,7 @@ SOURCES     := server engine tests
 
 .DEFAULT_GOAL := help
 .PHONY: help install run simulate check format test test-golden test-gpu bench bench-engine bench-media \
-        bench-edge bench-long bench-sessions pictures image clean
+        bench-edge bench-long bench-sessions soak chaos pictures image clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -54,8 +54,16 @@ test-golden: install  ## replay the reference's vectors, one line a case (GOLDEN
 test-gpu: install  ## numerics and latency on a CUDA device
 	$(BIN)/pytest -m gpu
 
-bench: install  ## 60 s calls over loopback WebRTC: bare aiortc, echo, tiny; JSON and a table
+bench: install  ## 60 s calls over loopback WebRTC: bare aiortc, echo, tiny; then a soak of 10 minutes
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.soak --seconds 600
+
+soak: install  ## hours of calls that come, change and go (SECONDS=14400): what grows is an error
+	$(BIN)/python -m tests.bench.soak --seconds $(or $(SECONDS),14400)
+
+chaos: install  ## faults against a call in a real Chromium (ROUNDS=100): is it kept, how long is the gap
+	$(BIN)/python -m tests.e2e.provision
+	$(BIN)/python -m tests.bench.chaos --rounds $(or $(ROUNDS),100)
 
 simulate: install  ## the scheduler against other policies, on devices that are not here
 	$(BIN)/slipstream-engine simulate --suite --seconds 600 --plot tests/pictures/scheduler.png
