@@ -130,9 +130,13 @@ class Guard:
 
 
 def _foreign_origin(request: web.Request) -> str:
-    """The Origin header of a page that is not this server's own; empty if it is, or is no page."""
+    """The Origin header of a page that is not this server's own; empty if it is, or is no page.
+
+    The browser's own word goes first, which no script can change (Fetch Metadata): a proxy may have
+    replaced the host that the page was asked from.
+    """
     origin = request.headers.get("Origin")
-    if origin is None:
+    if origin is None or request.headers.get("Sec-Fetch-Site") == "same-origin":
         return ""
     theirs, own = _url(origin), _url(f"{request.scheme}://{request.host}")
     is_own = theirs is not None and own is not None and theirs.authority == own.authority

@@ -23,6 +23,9 @@ from dataclasses import dataclass, replace
 from slipstream_server.web_addressing import TrustedProxies, is_host, is_path_prefix, parse_address
 
 _HOPS_MAX = 20
+_PORT_MAX = 65535
+_ENDS_IN_PORT = re.compile(r":\d+$")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _HEADER_MAX = 4096  # characters of one header's values
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PAIR = re.compile(rf'[ \t]*({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*")[ \t]*')
@@ -36,6 +39,7 @@ class ForwardedHeaders:
     for_: Sequence[str] = ()
     proto: Sequence[str] = ()
     host: Sequence[str] = ()
+    port: Sequence[str] = ()
     prefix: Sequence[str] = ()
 
 
@@ -97,11 +101,23 @@ def _by_x_forwarded(headers: ForwardedHeaders) -> list[_Hop]:
     """The hops, the nearest first. A proxy that appends to the addresses may replace the scheme and
     the host: with fewer of them than addresses, the first one holds for the rest."""
     addresses = _entries(headers.for_) or [""]
-    schemes, hosts = _entries(headers.proto), _entries(headers.host)
+    schemes, hosts, ports = map(_entries, (headers.proto, headers.host, headers.port))
     return [
-        _Hop(address, _at(schemes, index).lower(), _at(hosts, index))
+        _Hop(
+            address,
+            _at(schemes, index).lower(),
+            _with_port(_at(hosts, index), _at(ports, index), _at(schemes, index).lower()),
+        )
         for index, address in enumerate(addresses)
     ]
+
+
+def _with_port(host: str, port: str, scheme: str) -> str:
+    """The host, with a port that is told beside it and is not the scheme's own."""
+    is_told = host and port.isascii() and port.isdigit() and int(port[:6]) <= _PORT_MAX
+    if not is_told or _ENDS_IN_PORT.search(host) or _DEFAULT_PORTS.get(scheme) == int(port):
+        return host
+    return f"{host}:{port}"
 
 
 def _entries(lines: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _HEADERS = (
     *("Forwarded", "X-Forwarded-For", "X-Forwarded-Proto"),
-    *("X-Forwarded-Host", "X-Forwarded-Prefix"),
+    *("X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix"),
 )
 _CALLER = web.RequestKey("caller", Caller)
 _PATH = web.RequestKey("path", str)
@@ -93,8 +93,12 @@ def outside_path(request: web.Request, path: str) -> str:
 
 
 def _read(request: web.Request) -> ForwardedHeaders:
-    forwarded, for_, proto, host, prefix = (request.headers.getall(name, []) for name in _HEADERS)
-    return ForwardedHeaders(forwarded=forwarded, for_=for_, proto=proto, host=host, prefix=prefix)
+    forwarded, for_, proto, host, port, prefix = (
+        request.headers.getall(name, []) for name in _HEADERS
+    )
+    return ForwardedHeaders(
+        forwarded=forwarded, for_=for_, proto=proto, host=host, port=port, prefix=prefix
+    )
 
 
 def _route_path(request: web.Request) -> str:

@@ -76,6 +76,10 @@ async def test_pages_of_other_sites_may_change_nothing(tmp_path: Path) -> None:
             headers = {"Origin": origin}
             async with server.client.post(OFFER_PATH, data=b"", headers=headers) as response:
                 assert response.status == status
+        for site, status in (("same-origin", 400), ("cross-site", 403), ("same-site", 403)):
+            headers = {"Origin": "https://stage.example", "Sec-Fetch-Site": site}
+            async with server.client.post(OFFER_PATH, data=b"", headers=headers) as response:
+                assert response.status == status
         async with server.client.post(OFFER_PATH, data=b"") as response:
             assert response.status == 400
 

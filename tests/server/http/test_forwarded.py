@@ -26,7 +26,8 @@ TEXTS = st.one_of(
 )
 LINES = st.lists(TEXTS, max_size=4)
 SAID = st.builds(
-    ForwardedHeaders, forwarded=LINES, for_=LINES, proto=LINES, host=LINES, prefix=LINES
+    ForwardedHeaders,
+    **dict.fromkeys(("forwarded", "for_", "proto", "host", "port", "prefix"), LINES),
 )
 
 
@@ -126,6 +127,25 @@ def test_each_proxys_scheme_and_host_go_with_what_it_saw() -> None:
     headers = ForwardedHeaders(for_=["198.51.100.7, 10.0.0.2"], proto=["https"], host=["a.example"])
     found = caller_of_request(direct("10.0.0.1"), headers, PROXIES)
     assert (found.scheme, found.host) == ("https", "a.example")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "host", "port", "whole"),
+    [
+        ("https", "stage.example", "8443", "stage.example:8443"),
+        ("https", "stage.example", "443", "stage.example"),
+        ("http", "stage.example:81", "80", "stage.example:81"),
+        ("http", "[2001:db8::1]", "81", "[2001:db8::1]:81"),
+        ("http", "stage.example", "eighty", "stage.example"),
+        ("http", "stage.example", "99999999", "stage.example"),
+        ("http", "", "8443", "inner:8080"),
+    ],
+)
+def test_a_port_that_is_told_beside_the_host_belongs_to_it(
+    scheme: str, host: str, port: str, whole: str
+) -> None:
+    headers = ForwardedHeaders(proto=[scheme], host=[host], port=[port])
+    assert caller_of_request(direct("10.0.0.1"), headers, PROXIES).host == whole
 
 
 def test_a_scheme_or_host_alone_is_taken_too() -> None:
