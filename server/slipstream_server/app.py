@@ -29,6 +29,7 @@ from slipstream_server.http.rate_limit import RateLimit
 from slipstream_server.http.refusals import RefusalCounter
 from slipstream_server.http.security_headers import SecurityHeaders
 from slipstream_server.http.static import page_routes, web_root
+from slipstream_server.ice.media_port import MediaPort
 from slipstream_server.ice.public_names import keep_looking_up, look_up
 from slipstream_server.ice.turn_providers import TurnProviders
 from slipstream_server.observability.metrics import Metrics
@@ -135,11 +136,20 @@ def _add_calls(
         ceiling_bps=config.video_kbps * 1000,
         low_delay=not config.smooth,
     )
+    addressing = config.media_addressing
+    media_port = (
+        None
+        if addressing.port is None
+        else MediaPort(addressing.port, loopback=addressing.loopback)
+    )
+    if media_port is not None:
+        metrics.watch_media_port(lambda: media_port.drops)
     context = MediaContext(
         metrics=metrics,
         targets=targets,
         pool=pool,
-        media_addressing=config.media_addressing,
+        media_addressing=addressing,
+        media_port=media_port,
         video=video,
     )
     turn_providers = TurnProviders.from_config(config)
@@ -167,8 +177,12 @@ def _add_calls(
         again.cancel()
         await asyncio.gather(again, return_exceptions=True)
 
+    async def open_media_port(_: web.Application) -> AsyncIterator[None]:
+        async with media_port or contextlib.nullcontext():
+            yield
+
     app.on_shutdown.append(end_sessions)
-    app.cleanup_ctx.extend([renew_turn_credentials, look_up_public_names])
+    app.cleanup_ctx.extend([open_media_port, renew_turn_credentials, look_up_public_names])
     return sessions
 
 

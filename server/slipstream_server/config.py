@@ -11,7 +11,12 @@ from typing import Any, get_type_hints
 import msgspec
 
 from slipstream_server.errors import ConfigError
-from slipstream_server.media_addressing import MediaAddressing, PortRange, PublicAddresses
+from slipstream_server.media_addressing import (
+    LOWEST_PORT,
+    MediaAddressing,
+    PortRange,
+    PublicAddresses,
+)
 from slipstream_server.secret_file import FILE_SUFFIX, with_secrets_read
 from slipstream_server.web_addressing import (
     AllowedOrigins,
@@ -99,6 +104,9 @@ class ServerConfig:
         "x264", "x264, or auto: NVENC of the graphics card where it works"
     )
     smooth: bool = _setting(False, "let browsers buffer against jitter, which adds delay")
+    media_port: int = _setting(
+        0, "one UDP and TCP port for the media of all calls; 0: each call has a UDP port of its own"
+    )
     media_ports: str = _setting("", "UDP ports of media, LOW-HIGH; any free ones unless set")
     public_ip: str = _setting(
         "", "public addresses of this machine behind a NAT, or names of them, with commas between"
@@ -226,6 +234,7 @@ class ServerConfig:
             loopback=self.is_loopback,
             allow_private=self.allow_private,
             ports=ports,
+            port=self.media_port or None,
             public=PublicAddresses.parse(self.public_ip),
         )
 
@@ -238,10 +247,25 @@ class ServerConfig:
             ports = self.media_addressing.ports
         except ValueError as error:
             raise ConfigError(f"media_ports is {error}") from error
+        if self.media_port:
+            self._check_media_port()
         if ports is not None and len(ports) < self.max_streams:
             raise ConfigError(
                 f"media_ports is {ports}, it must have a port for each of max_streams, which is "
                 f"{self.max_streams}, and one for each viewer"
+            )
+
+    def _check_media_port(self) -> None:
+        self._check_range("media_port", LOWEST_PORT, 65535)
+        if self.media_ports:
+            raise ConfigError(
+                f"media_port is {self.media_port} and media_ports is {self.media_ports!r}, only "
+                "one can be; leave one out"
+            )
+        if self.media_port == self.port:
+            raise ConfigError(
+                f"media_port is {self.media_port}, which is the port of the page too; choose "
+                "another, media comes over TCP as well"
             )
 
     def _check_range(self, name: str, low: float, high: float) -> None:

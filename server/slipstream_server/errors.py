@@ -2,7 +2,7 @@
 
     SlipstreamError
     +-- ConfigError            a setting is not valid
-    +-- PortBusy               the HTTP port is taken
+    +-- PortBusy               the port of HTTP, or of media, is taken
     +-- CameraRefused          the camera's picture has a size that is not served
     +-- RequestError           400: the caller's fault
     |   +-- Unauthorized       401: no token, or a wrong one
@@ -36,7 +36,7 @@ class ConfigError(SlipstreamError):
 
 
 class PortBusy(SlipstreamError):
-    """The HTTP port is taken."""
+    """The port of HTTP, or of media, is taken."""
 
 
 class CameraRefused(SlipstreamError):

@@ -109,12 +109,14 @@ class MediaAddressing:
         allow_private: whether callers' loopback, link-local and private addresses are checked; with
             `loopback` they are in any case.
         ports: UDP ports to bind; any free ones if None.
+        port: the one UDP and TCP port of all calls, in place of `ports`; None if each has its own.
         public: where a router forwards to this machine's own addresses, one to one (1:1 NAT).
     """
 
     loopback: bool = False
     allow_private: bool = False
     ports: PortRange | None = None
+    port: int | None = None
     public: PublicAddresses = field(default_factory=PublicAddresses)
 
     @property

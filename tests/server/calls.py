@@ -167,6 +167,7 @@ async def dial(
     channel: bool = True,
     labels: Sequence[str] = (),
     edit: Callable[[str], str] = lambda sdp: sdp,
+    edit_answer: Callable[[str], str] = lambda sdp: sdp,
     codec: str | None = None,
     **body: Any,
 ) -> AsyncIterator[Call]:
@@ -175,6 +176,7 @@ async def dial(
     Args:
         labels: of further data channels, unordered and unreliable.
         edit: changes the offer before that is sent.
+        edit_answer: changes what this side makes of the answer.
         codec: the only one that is offered; all of aiortc's by default.
     """
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -204,7 +206,8 @@ async def dial(
             call.id = answer["sessionId"]
             call.stream, call.resume = answer["streamId"], answer["resumeToken"]
             call.answer_sdp = answer["sdp"]
-            await pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))
+            answered = edit_answer(answer["sdp"])
+            await pc.setRemoteDescription(RTCSessionDescription(answered, answer["type"]))
         else:
             call.error = answer["error"]
         yield call

@@ -40,6 +40,8 @@ def checks_for(config: ServerConfig, *, now_s: int, engine: bool) -> Iterator[Ch
     if config.is_secure:
         yield check("tls", network.check_tls)
     yield check("udp", network.check_udp)
+    if config.media_port:
+        yield check("media port", media_ports.check_media_port)
     if config.media_ports:
         yield check("media ports", media_ports.check_media_ports)
     for server in ice_servers(config, name="doctor", now_s=now_s):

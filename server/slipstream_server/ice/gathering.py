@@ -18,13 +18,14 @@ from aioice.ice import StunProtocol
 from aiortc import RTCPeerConnection
 
 from slipstream_server.ice.check_limits import CheckLimits
+from slipstream_server.ice.media_port import LOOPBACK, MediaPort
 from slipstream_server.ice.packet_filter import PacketFilter
+from slipstream_server.ice.port_session import PortSession
 from slipstream_server.ice.remote_addresses import CheckRules
 from slipstream_server.ice.udp_ports import bind_all, reflexive
 from slipstream_server.media_addressing import MediaAddressing
 
 GATHER_S = 0.5  # a STUN or TURN server that needs longer is left out of the answer
-LOOPBACK = "127.0.0.1"
 _LOCAL_PREFERENCE_BITS = 8  # where it begins in a priority (RFC 8445, section 5.1.2.1)
 
 
@@ -32,6 +33,7 @@ def bound_gathering(
     pc: RTCPeerConnection,
     *,
     media_addressing: MediaAddressing,
+    media_port: MediaPort | None = None,
     wait_s: float = GATHER_S,
     is_lite: bool = False,
 ) -> None:
@@ -42,6 +44,7 @@ def bound_gathering(
     port is left.
 
     Args:
+        media_port: that its media share with other calls'; it has sockets of its own if None.
         is_lite: whether it is an ICE lite agent, which the answer must say; it asks no STUN server
             where it is, and has no relay.
     """
@@ -53,6 +56,7 @@ def bound_gathering(
             connection,
             connection.get_component_candidates,
             PacketFilter(connection),
+            shared=None if media_port is None else media_port.new_session(connection),
             media_addressing=media_addressing,
             wait_s=wait_s,
             is_lite=is_lite,
@@ -66,6 +70,7 @@ async def _gather(
     component: int,
     addresses: list[str],
     *,
+    shared: PortSession | None,
     media_addressing: MediaAddressing,
     wait_s: float,
     is_lite: bool,
@@ -75,10 +80,14 @@ async def _gather(
     if media_addressing.loopback and LOOPBACK not in addresses:
         addresses = [LOOPBACK, *addresses]
     protocols: list[StunProtocol] = []
-    if media_addressing.ports is not None:
+    own: list[Candidate] = []
+    if shared is not None:
+        own = shared.bind(component, addresses)
+        protocols, addresses = shared.udp_protocols(), []
+    elif media_addressing.ports is not None:
         protocols = await bind_all(connection, component, addresses, media_addressing.ports)
+        own = [protocol.local_candidate for protocol in protocols]
         addresses = []
-    own = [protocol.local_candidate for protocol in protocols]
     mapped, others = await asyncio.gather(
         reflexive(connection, protocols, wait_s=wait_s),
         gather(component=component, addresses=addresses, timeout=wait_s),
@@ -101,7 +110,9 @@ def _advertised(candidate: Candidate, media_addressing: MediaAddressing) -> Iter
         advertised = copy.copy(candidate)
         if index:
             advertised.host = host
-            advertised.foundation = candidate_foundation("host", "udp", f"{host} {candidate.host}")
+            advertised.foundation = candidate_foundation(
+                "host", candidate.transport, f"{host} {candidate.host}"
+            )
             advertised.priority = candidate.priority - (index << _LOCAL_PREFERENCE_BITS)
         yield advertised
 

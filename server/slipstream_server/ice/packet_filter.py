@@ -16,6 +16,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from slipstream_protocol.clock import now_ns
+
+from slipstream_server.ice.path_following import PathFollowing
+
 logger = logging.getLogger(__name__)
 
 _STUN = range(4)  # the first byte of a STUN message
@@ -39,6 +43,7 @@ class PacketFilter:
         self.drops: Counter[str] = Counter()
         self._connection = connection
         self._known: frozenset[tuple[str, int]] = frozenset()
+        self._path = PathFollowing(connection)
 
     def install(self) -> None:
         """Put the filter before every socket of the connection."""
@@ -61,6 +66,7 @@ class PacketFilter:
         elif self._connection._queue.qsize() >= UNREAD_MAX:
             self._drop("unread", address)
         else:
+            self._path.on_packet(protocol, (address[0], address[1]), now_ns())
             self._connection.data_received(data, protocol.local_candidate.component)
 
     def _is_known(self, address: tuple[Any, ...]) -> bool:

@@ -1,6 +1,6 @@
 """The streams of a server for Prometheus, in a registry of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -88,6 +88,14 @@ class Metrics:
         self._drops = Counter(
             "slipstream_dropped_frames", "Frames dropped, by cause", ["cause"], registry=registry
         )
+        self._port_drops = Counter(
+            "slipstream_media_port_drops",
+            "Datagrams and streams on the media port that belong to no call, by cause",
+            ["cause"],
+            registry=registry,
+        )
+        self._port_totals = ReportedTotals()
+        self._read_port_drops: Callable[[], Mapping[str, int]] = dict
         self._offers = Counter(
             "slipstream_offers",
             "Offers, by HTTP status of the answer",
@@ -171,6 +179,10 @@ class Metrics:
         self._reached.pop(session, None)
         self._dropped_frames.forget(session)
 
+    def watch_media_port(self, drops: Callable[[], Mapping[str, int]]) -> None:
+        """Export what the media port has dropped so far, by cause, as it is when that is read."""
+        self._read_port_drops = drops
+
     def render(self, engine: EngineStatus, calls: CallCounts) -> bytes:
         """All of it in Prometheus' text format."""
         self._sessions.labels("stream").set(calls.publishers)
@@ -181,6 +193,8 @@ class Metrics:
         self.http.update()
         self._process.update_gauges()
         self._update_gauges(list(self._reports.values()))
+        for cause, total in self._read_port_drops().items():
+            self._port_drops.labels(cause).inc(self._port_totals.added("", (cause,), total))
         return render(self._registry)
 
     def _update_gauges(self, reports: list[SloReport]) -> None:

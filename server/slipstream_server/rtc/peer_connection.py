@@ -19,6 +19,7 @@ from slipstream_server.errors import PortsTaken, RequestError
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.ice.gathering import bound_gathering
 from slipstream_server.ice.ice_servers import IceServer, rtc_configuration
+from slipstream_server.ice.media_port import MediaPort
 from slipstream_server.ice.reachability import is_reachable
 from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.observability.media_metrics import MediaStats
@@ -57,6 +58,7 @@ class PeerConnection:
         low_delay: whether the viewer is to show each frame at once.
         servers: STUN and TURN, if any.
         media_addressing: ports and addresses of its media.
+        media_port: that its media share with other calls'; None if it has ports of its own.
         on_open: called when the page has opened its channel.
         on_message: called with each of its messages, and when it came, in ns on the monotonic
             clock.
@@ -71,6 +73,7 @@ class PeerConnection:
         low_delay: bool,
         servers: tuple[IceServer, ...],
         media_addressing: MediaAddressing,
+        media_port: MediaPort | None = None,
         on_open: Callable[[], None],
         on_message: Callable[[str | bytes, int], None],
         wanted_px: tuple[int, int] = (0, 0),
@@ -81,6 +84,7 @@ class PeerConnection:
         self.ice_ufrags = ("", "")  # the ICE user names of the other side and of ours
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._media_addressing = media_addressing
+        self._media_port = media_port
         self._on_open = on_open
         self._on_message = on_message
         self._channel: RTCDataChannel | None = None
@@ -118,7 +122,12 @@ class PeerConnection:
             self._attempt = ConnectionAttempt(self._pc, self._end)
             # two lite agents would wait for each other's checks (RFC 8445, section 6.1.1)
             is_lite = self._media_addressing.is_reachable and not is_ice_lite(offer.description)
-            bound_gathering(self._pc, media_addressing=self._media_addressing, is_lite=is_lite)
+            bound_gathering(
+                self._pc,
+                media_addressing=self._media_addressing,
+                media_port=self._media_port,
+                is_lite=is_lite,
+            )
             if self._pc.sctp is not None:
                 DataChannelLimit(self._pc.sctp, self._admit, self._on_unreadable)
             await self._pc.setLocalDescription()

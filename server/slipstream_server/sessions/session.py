@@ -78,6 +78,7 @@ class Session:
             low_delay=context.video.low_delay,
             servers=servers,
             media_addressing=context.media_addressing,
+            media_port=context.media_port,
             wanted_px=wanted_px,
             on_open=self._on_channel_open,
             on_message=self.on_message,

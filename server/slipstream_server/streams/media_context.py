@@ -5,6 +5,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from slipstream_server.frames.playout import ScheduledFrame
+from slipstream_server.ice.media_port import MediaPort
 from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo_report import SloTargets
@@ -23,6 +24,7 @@ class MediaContext:
         targets: of every stream's service levels.
         pool: threads for pixels: scaling, encoding.
         media_addressing: ports and addresses of the media.
+        media_port: that all calls share; None if each has ports of its own.
         video: how video is encoded and sent.
     """
 
@@ -31,6 +33,7 @@ class MediaContext:
     pool: Executor
     media_addressing: MediaAddressing
     video: VideoSettings
+    media_port: MediaPort | None = None
 
     def new_encoder(self) -> AdaptiveEncoder:
         """An encoder for one more receiver."""

@@ -20,6 +20,7 @@ class Connection:
             datagram_received=self._parse, local_candidate=SimpleNamespace(component=1)
         )
         self._protocols = [self.socket]
+        self._nominated: dict[int, Any] = {}
         self._check_list = [SimpleNamespace(remote_addr=FRIEND)]
         self._queue = SimpleNamespace(qsize=lambda: self.waiting)
 

@@ -2,7 +2,8 @@
  * A publisher and a viewer made of libwebrtc, the library of the browsers.
  *
  * Run as `node libwebrtc.mjs publish URL PICTURES` or `node libwebrtc.mjs view URL PICTURES` beside
- * a node_modules with @roamhq/wrtc. PICTURES holds I420 pictures of 640x480: the publisher sends
+ * a node_modules with @roamhq/wrtc. Behind PICTURES may stand a transport, "udp" or "tcp", whose
+ * candidates it shall not have. PICTURES holds I420 pictures of 640x480: the publisher sends
  * them in a ring, the viewer writes what it is shown. Ends with a DELETE when its input is closed.
  */
 
@@ -13,7 +14,7 @@ const [width, height] = [640, 480];
 const SIZE = (width * height * 3) / 2;
 const FPS = 30;
 
-const [kind, url, path] = process.argv.slice(2);
+const [kind, url, path, without] = process.argv.slice(2);
 const wrtc = createRequire(`${process.cwd()}/`)("@roamhq/wrtc");
 const { RTCVideoSource, RTCVideoSink } = wrtc.nonstandard;
 
@@ -21,6 +22,11 @@ const { RTCVideoSource, RTCVideoSink } = wrtc.nonstandard;
 function fail(reason) {
   console.error(reason);
   process.exit(1);
+}
+
+/** @param {string} sdp what it shall have */
+function left(sdp) {
+  return sdp.replace(new RegExp(`a=candidate:\\S+ \\d+ ${without} .*\\r\\n`, "gi"), "");
 }
 
 const pc = new wrtc.RTCPeerConnection({ iceServers: [] });
@@ -49,11 +55,11 @@ await gathered;
 const response = await fetch(url, {
   method: "POST",
   headers: { "Content-Type": "application/sdp" },
-  body: pc.localDescription.sdp,
+  body: left(pc.localDescription.sdp),
 });
 const answer = await response.text();
 if (response.status !== 201) fail(`${response.status}: ${answer}`);
-await pc.setRemoteDescription({ type: "answer", sdp: answer });
+await pc.setRemoteDescription({ type: "answer", sdp: left(answer) });
 
 process.stdin.resume();
 process.stdin.on("end", async () => {

@@ -25,6 +25,7 @@ from slipstream_server.send.h264 import X264, H264Encoder
 from tests.barcode import read
 from tests.server.calls import numbered
 from tests.server.npm import installed
+from tests.server.ports import free_range
 from tests.server.serving import Serving, poll, serving
 from tests.server.whips import posted, publishing, readable_in_order
 
@@ -192,19 +193,25 @@ async def test_a_key_frame_that_left_too_early_is_sent_again(
             assert received["pli"] < 10  # two a second until there is a picture
 
 
-async def test_libwebrtc_publishes_and_watches(tmp_path: Path, libwebrtc: Path) -> None:
-    """what one sends the other is shown, readable."""
+@pytest.mark.parametrize("without", [None, "tcp", "udp"], ids=["ports", "one port", "over TCP"])
+async def test_libwebrtc_publishes_and_watches(
+    tmp_path: Path, libwebrtc: Path, without: str | None
+) -> None:
+    """what one sends the other is shown, readable; also on one port, and where UDP is blocked."""
     sent, shown = tmp_path / "sent", tmp_path / "shown"
     sent.write_bytes(b"".join(numbered(number).to_ndarray().tobytes() for number in range(60)))
     shown.touch()
     page = tmp_path / "page"
     page.mkdir()
     script = NODE / "libwebrtc.mjs"
-    async with serving(page) as server:
+    transport = () if without is None else (without,)
+    media_port = 0 if without is None else free_range(1).low
+    async with serving(page, media_port=media_port) as server:
         whip, whep = (str(server.client.make_url(path)) for path in ("/whip/web", "/whep/web"))
-        async with program("node", script, "publish", whip, sent, folder=libwebrtc):
+        async with program("node", script, "publish", whip, sent, *transport, folder=libwebrtc):
             await until_live(server)
-            async with program("node", script, "view", whep, shown, folder=libwebrtc):
+            view = ("view", whep, shown, *transport)
+            async with program("node", script, *view, folder=libwebrtc):
                 await poll(lambda: shown.stat().st_size > 20 * PICTURE_BYTES, deadline_s=START_S)
         pictures = np.frombuffer(shown.read_bytes(), np.uint8)
         pictures = pictures[: pictures.size // PICTURE_BYTES * PICTURE_BYTES]
