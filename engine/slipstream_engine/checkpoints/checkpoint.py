@@ -179,6 +179,8 @@ def _shards(index: Path) -> list[Path]:
     try:
         weight_map = json.loads(index.read_text())["weight_map"]
         shards = {index.parent / name for name in weight_map.values()}
+        if not shards:
+            raise ValueError("its weight_map is empty")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{index} is not the index of a sharded checkpoint: {error}"

@@ -20,7 +20,13 @@ CONTAINERS = (
     "ema",
 )
 # the same in names of files that cannot nest; a file that has one holds other models beside it
-_FLAT_CONTAINERS = ("generator.", "generator_ema.", "state_dict.", "model.diffusion_model.")
+_FLAT_CONTAINERS = (
+    "generator.",
+    "generator_ema.",
+    "state_dict.",
+    "ema.",
+    "model.diffusion_model.",
+)
 _LEADING_PREFIXES = ("model.", "module.", "diffusion_model.", "transformer.")
 _WRAPPER_PREFIXES = (  # also stand inside a name
     "_fsdp_wrapped_module.",

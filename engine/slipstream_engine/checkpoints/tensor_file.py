@@ -3,13 +3,15 @@
 A `torch.save` file is read with `weights_only`, and so runs no code.
 """
 
+import argparse
 import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -20,6 +22,20 @@ from slipstream_engine.errors import CheckpointError
 INDEX_SUFFIX = ".index.json"  # after .safetensors or .bin
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 SAFETENSORS_SUFFIX = ".safetensors"
+# plain values that training scripts keep beside a model: arguments, paths, steps, losses
+_NUMPY_SCALAR = np.float64(0).__reduce__()[0]
+_HARMLESS: tuple[Any, ...] = (
+    argparse.Namespace,
+    PosixPath,
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.bool_)},
+    *((_NUMPY_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+)
+_DAMAGE = (  # what torch runs into
+    *(RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError),
+    *(LookupError, TypeError, AttributeError, AssertionError),
+)
+_MAGIC_BEFORE_1_6 = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")  # a pickled number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +97,16 @@ class TorchFile:
     """
 
     def __init__(self, file: Path) -> None:
-        if not zipfile.is_zipfile(file):
+        is_mapped = zipfile.is_zipfile(file)
+        if not is_mapped and not _is_of_before_1_6(file):
             raise CheckpointError(f"{file} is truncated or not a torch.save file, pull it again")
         try:
-            loaded = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
-        except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as error:
+            with torch.serialization.safe_globals(list(_HARMLESS)):
+                loaded = torch.load(file, map_location="cpu", mmap=is_mapped, weights_only=True)
+        except _DAMAGE as error:
             raise CheckpointError(
-                f"{file} is corrupt or holds more than tensors, pull it again: {_reason(error)}"
+                f"{file} is corrupt or holds more than tensors, pull it again, or save the model's "
+                f"state_dict alone: {_reason(error)}"
             ) from error
         path: list[str] = []
         while isinstance(loaded, dict):
@@ -134,6 +153,12 @@ def open_tensor_file(file: Path) -> TensorFile:
         f"{file} ends in {file.suffix!r}, it must be one of {SAFETENSORS_SUFFIX}, {INDEX_SUFFIX}, "
         f"{', '.join(TORCH_SUFFIXES)}"
     )
+
+
+def _is_of_before_1_6(file: Path) -> bool:
+    """Whether torch before 1.6 has saved it, which cannot be mapped but read as a whole."""
+    with file.open("rb") as opened:
+        return opened.read(len(_MAGIC_BEFORE_1_6)) == _MAGIC_BEFORE_1_6
 
 
 def _reason(error: Exception) -> str:

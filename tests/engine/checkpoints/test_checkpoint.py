@@ -1,11 +1,14 @@
 """Reading checkpoints: every container and prefix is known, every damage is named."""
 
+import argparse
 import json
 import os
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -145,11 +148,33 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
             return os.system, ("exit 1",)
 
-    for value, name in ((Path("x"), "Path"), (Command(), r"\.system")):
+    for value, name in ((Fraction(1), "Fraction"), (Command(), r"\.system")):
         torch.save({"generator": value}, tmp_path / "model.pt")
         with pytest.raises(CheckpointError, match=f"corrupt or holds more than.*{name}") as caught:
             open_checkpoint(tmp_path / "model.pt")
         assert "Re-running" not in str(caught.value)
+
+
+def test_plain_values_of_a_training_script_are_no_hindrance(tmp_path: Path) -> None:
+    """arguments, paths, steps and losses of numpy beside the model; none of them is code."""
+    kept = {
+        "args": argparse.Namespace(rate=1e-4, out=tmp_path),
+        "step": np.int64(700),
+        "loss": [np.float32(0.5), np.float64(0.25)],
+        "best": np.bool_(True),
+    }
+    torch.save({**kept, "state_dict": tensors()}, tmp_path / "model.ckpt")
+    assert_holds(tmp_path / "model.ckpt", tensors())
+
+
+def test_a_file_of_torch_before_1_6_is_read(tmp_path: Path) -> None:
+    """it is no archive, so that nothing of it can be mapped."""
+    path = tmp_path / "old.bin"
+    torch.save({"generator": tensors()}, path, _use_new_zipfile_serialization=False)
+    assert_holds(path, tensors())
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(CheckpointError, match="is corrupt"):
+        open_checkpoint(path)
 
 
 def test_what_stands_beside_tensors_is_named(tmp_path: Path) -> None:
@@ -192,6 +217,8 @@ def test_content_decides_and_not_the_name(tmp_path: Path) -> None:
     [
         ("not json", "is not the index of a sharded checkpoint"),
         ('{"other": 1}', "is not the index of a sharded checkpoint"),
+        ('{"weight_map": {}}', "is not the index of a sharded checkpoint: its weight_map is empty"),
+        ('{"weight_map": {"head.bias": "../secret"}}', "names secret, which is not beside it"),
         ('{"weight_map": {"head.bias": "gone.safetensors"}}', "names gone.safetensors"),
         (
             '{"weight_map": {"head.bias": "model-00000.safetensors"}}',
