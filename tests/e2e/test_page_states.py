@@ -49,6 +49,24 @@ _SEND = """(what) => {
   const [track] = document.querySelector("#input").srcObject.getVideoTracks();
   track.dispatchEvent(new Event(what));
 }"""
+# a window that is captured: it gives a picture when something in it changes, and no other
+_WINDOW = """
+navigator.mediaDevices.getUserMedia = async () => {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [640, 480];
+  const context = canvas.getContext("2d");
+  const stream = canvas.captureStream(0);
+  const [track] = stream.getVideoTracks();
+  const change = () => {
+    context.fillStyle = "#a08060";
+    context.fillRect(0, 0, 640, 480);
+    track.requestFrame();
+  };
+  window.begin = () => { window.changing = setInterval(change, 50); };
+  window.begin();
+  return stream;
+};
+"""
 _WAKE_LOCK = """
 window.locks = 0;
 Object.defineProperty(Navigator.prototype, "wakeLock", { get: () => ({
@@ -218,6 +236,28 @@ async def test_a_muted_camera_is_named(chromium: Path, numbers: Path, tmp_path: 
         await assert_kept(studio, "The camera gives no pictures just now")
         await studio.page.evaluate(_SEND, "unmute")
         await assert_fresh(studio)
+
+
+async def test_a_window_in_which_nothing_moves(
+    chromium: Path, numbers: Path, tmp_path: Path
+) -> None:
+    """its last picture stays with the reason over it, a prompt is still shown on it, and all is as
+    before when something moves."""
+    async with (
+        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
+        running_chromium(chromium, camera=numbers) as browser,
+        opened_page(browser, server.url) as studio,
+    ):
+        await studio.page.add_init_script(_WINDOW)
+        await studio.page.reload()
+        await studio.start()
+        await studio.page.evaluate("clearInterval(window.changing)")
+        await assert_kept(studio, "No picture of the camera reaches the server for")
+        assert "on screen after" in await studio.prompt("dusk")
+        await assert_kept(studio, "No picture of the camera reaches the server for")
+        await studio.page.evaluate("window.begin()")
+        await studio.page.wait_for_selector("body[data-picture=fresh]", timeout=LIVE_MS)
+        assert await studio.page.is_hidden("#veil-reason")
 
 
 async def test_the_screen_stays_on_while_the_call_is_live(

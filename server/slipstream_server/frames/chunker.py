@@ -7,9 +7,9 @@ sustains.
 
 Where fewer wait, the camera is slow, as with a slide or in a dark room. A chunk waits for the rest
 half a second at most, and not at all where the last two frames lie so far apart that the rest would
-not come in time; each frame then stands in it several times. A camera that sends nothing at all has
-its last frame repeated as a whole chunk every two seconds: whoever comes to watch gets a picture,
-and a new prompt is seen. No rate is fed back, so nothing can spiral.
+not come in time; each frame then stands in it several times. A camera that sends nothing has
+its last frame repeated as a whole chunk, a little less than once a second: whoever comes to watch
+gets a picture, and a new prompt is seen. No rate is fed back, so nothing can spiral.
 """
 
 from collections import Counter, deque
@@ -22,7 +22,7 @@ from slipstream_protocol.frames import I420, Geometry
 MAX_SPAN_NS = 1 * NS_PER_S
 MAX_WAITING_FRAMES = 128
 FILL_WAIT_NS = NS_PER_S // 2  # from the arrival of a chunk's first frame
-REPEAT_AFTER_NS = 2 * NS_PER_S  # without a new frame
+REPEAT_AFTER_NS = NS_PER_S * 5 // 4  # without a new frame; beyond the pace of one a second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
