@@ -25,10 +25,12 @@ from slipstream_server.http.health import HealthProbes
 from slipstream_server.http.listener import HttpListener, http_places, note_request
 from slipstream_server.http.outside import OutsideView
 from slipstream_server.http.port import bind
-from slipstream_server.http.rate_limit import RateLimit
+from slipstream_server.http.rate_limit import RateLimit, client_key
 from slipstream_server.http.refusals import RefusalCounter
 from slipstream_server.http.security_headers import SecurityHeaders
+from slipstream_server.http.sign_in import SignIn
 from slipstream_server.http.static import page_routes, web_root
+from slipstream_server.http.token_issuer import TokenIssuer, make_issuer
 from slipstream_server.ice.media_port import MediaPort
 from slipstream_server.ice.public_names import keep_looking_up, look_up
 from slipstream_server.ice.turn_providers import TurnProviders
@@ -39,6 +41,7 @@ from slipstream_server.send.h264 import X264, choose_codec
 from slipstream_server.sessions.registry import SessionRegistry
 from slipstream_server.shutdown import Shutdown
 from slipstream_server.signaling.streams_api import StreamsApi
+from slipstream_server.signaling.tokens_api import TokensApi
 from slipstream_server.signaling.webrtc_api import WebRtcApi, errors_as_json
 from slipstream_server.signaling.whip import WhipApi
 from slipstream_server.streams.media_context import MediaContext
@@ -78,9 +81,14 @@ def make_app(
     if table is not None:
         metrics.http.connections = table.totals
     outside = OutsideView(config.web_addressing)
-    app = _guarded_application(config, outside, metrics)
+    issuer = make_issuer(config.token) if config.token else None
+    pages = page_routes(page)
+    guard = _guard(config, issuer, metrics, files=frozenset(route.path for route in pages))
+    app = _guarded_application(config, outside, guard, metrics)
     resume_tokens = ResumeTokens(resume_key or secrets.token_bytes())
-    sessions = _add_calls(app, config, engine, pool, metrics, resume_tokens, outside=outside)
+    sessions = _add_calls(
+        app, config, engine, pool, metrics, resume_tokens, outside=outside, issuer=issuer
+    )
     probes = HealthProbes(
         engine=engine,
         count=sessions.count,
@@ -89,15 +97,34 @@ def make_app(
         version=version(),
         began_s=time.monotonic(),
     )
-    app.add_routes(outside.routes([*probes.routes(), *page_routes(page)]))
+    app.add_routes(outside.routes([*probes.routes(), *pages]))
+    guard.check_routes(app)
     return app
 
 
+def _guard(
+    config: ServerConfig, issuer: TokenIssuer | None, metrics: Metrics, *, files: frozenset[str]
+) -> Guard:
+    sign_in = None
+    if issuer is not None:
+        sign_in = SignIn(
+            config.token,
+            issuer,
+            client_of=lambda request: client_key(request.remote),
+            on_wrong_token=metrics.wrong_token,
+        )
+    return Guard(
+        sign_in,
+        is_loopback=config.is_loopback,
+        addressing=config.web_addressing,
+        files=files,
+    )
+
+
 def _guarded_application(
-    config: ServerConfig, outside: OutsideView, metrics: Metrics
+    config: ServerConfig, outside: OutsideView, guard: Guard, metrics: Metrics
 ) -> web.Application:
     """An application without routes yet, whose requests are limited and authorised."""
-    guard = Guard(config)
     rate_limit = RateLimit(config.offers_per_minute)
     checks = guard.middlewares(errors_as_json, rate_limit.limit)
     app = web.Application(
@@ -124,6 +151,7 @@ def _add_calls(
     resume_tokens: ResumeTokens,
     *,
     outside: OutsideView,
+    issuer: TokenIssuer | None,
 ) -> SessionRegistry:
     """The sessions and the routes to them; the application's shutdown ends them."""
     targets = SloTargets(
@@ -156,9 +184,13 @@ def _add_calls(
     app[SESSIONS] = sessions = SessionRegistry(
         config, engine, context, turn_providers=turn_providers, resume_tokens=resume_tokens
     )
-    signaling = WebRtcApi(sessions, engine, metrics)
-    for routes in (signaling, WhipApi(sessions, metrics), StreamsApi(sessions)):
-        app.add_routes(outside.routes(routes.routes()))
+    for api in (
+        WebRtcApi(sessions, engine, metrics, issuer),
+        WhipApi(sessions, metrics),
+        StreamsApi(sessions),
+        TokensApi(issuer),
+    ):
+        app.add_routes(outside.routes(api.routes()))
 
     async def end_sessions(_: web.Application) -> None:
         await sessions.close_all(SERVER_STOPS)

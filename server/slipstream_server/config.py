@@ -71,7 +71,7 @@ class ServerConfig:
         "other origins whose pages may use the API and show /view in a frame, as "
         "https://studio.example, with commas between; * for any",
     )
-    token: str = _secret("secret that callers must send, as ?token= or as a Bearer token")
+    token: str = _secret("secret that opens everything; the page hands out links for less")
     pipeline: str = _setting("diffusion", "what the engine runs: diffusion or echo")
     preset: str = _setting("tiny", "model of the pipeline")
     size: str = _setting(

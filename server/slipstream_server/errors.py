@@ -6,7 +6,7 @@
     +-- CameraRefused          the camera's picture has a size that is not served
     +-- RequestError           400: the caller's fault
     |   +-- Unauthorized       401: no token, or a wrong one
-    |   +-- Forbidden          403: from another site, or with another's token
+    |   +-- Forbidden          403: from another site, or more than its token allows
     |   +-- UnknownSession     404
     |   +-- NotAcceptable      406: no codec in common
     |   +-- BodyTooLate        408: the body does not come
@@ -56,7 +56,7 @@ class Unauthorized(RequestError):
 
 
 class Forbidden(RequestError):
-    """The request comes from another site, or with another's token."""
+    """The request comes from another site, or its token does not allow it."""
 
     status: ClassVar[int] = 403
 
@@ -130,7 +130,7 @@ class PortsTaken(ServerFull):
 
 
 class TooOften(Unavailable):
-    """One address sends too many requests."""
+    """One address sends too many requests, or wrong tokens."""
 
     status: ClassVar[int] = 429
 

@@ -14,8 +14,10 @@ from slipstream_server.engine.child_process import background
 from slipstream_server.errors import ConfigError, PortBusy
 from slipstream_server.http.addresses import page_addresses
 from slipstream_server.http.certificates import Certificate
+from slipstream_server.http.roles import ALL_STREAMS, Role
 from slipstream_server.http.served_certificate import ServedCertificate
 from slipstream_server.http.tls_listener import certificate_for
+from slipstream_server.http.token_issuer import make_issuer
 from slipstream_server.logs.set_up import announce, logging_to_stderr
 from slipstream_server.process import run_process
 from slipstream_server.service_manager import ServiceManager
@@ -56,8 +58,16 @@ async def run(
 
     def started(port: int) -> None:
         manager.ready()
-        addresses = page_addresses(config, port, secure=certificate is not None)
+        # logs keep what is printed: this lets nobody in tomorrow, as the server's own token would
+        link = (
+            make_issuer(config.token).issue(Role.ADMIN, ALL_STREAMS).token if config.token else ""
+        )
+        addresses = page_addresses(config, port, secure=certificate is not None, token=link)
         text = "Slipstream is at " + "\n             and ".join(addresses)
+        if link:
+            text += (
+                "\nThat link opens the page for a day; ?token= and the server's token always do."
+            )
         if certificate is not None and certificate.self_signed:
             text += (
                 "\nBrowsers warn of its certificate, which nobody else has signed. It is the right "

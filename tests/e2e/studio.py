@@ -139,7 +139,7 @@ async def opened_page(
         studio = Studio(await context.new_page())
         await studio.page.goto(url)
         yield studio
-        assert studio.failures == []
+        assert not studio.failures, studio.failures
     finally:
         await context.close()
 

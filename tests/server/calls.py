@@ -79,6 +79,8 @@ class Call:
         self.channel = channel
         self.others: dict[str, RTCDataChannel] = {}
         self.id = ""
+        self.address = ""  # the same with the proof that it is the caller's own
+        self.view_token: str | None = None
         self.stream = ""
         self.resume: str | None = None
         self.status = 0
@@ -203,7 +205,9 @@ async def dial(
             call.status = response.status
             call.retry_after_s = response.headers.get("Retry-After")
         if call.status == 200:
-            call.id = answer["sessionId"]
+            call.address = answer["sessionId"]
+            call.id = call.address.partition(".")[0]
+            call.view_token = answer["viewToken"]
             call.stream, call.resume = answer["streamId"], answer["resumeToken"]
             call.answer_sdp = answer["sdp"]
             answered = edit_answer(answer["sdp"])

@@ -84,7 +84,8 @@ async def posted(
         if call.status == 201:
             call.answer_sdp = body
             call.location = call.headers["Location"]
-            call.id = call.location.rsplit("/", 1)[1]
+            call.address = call.location.rsplit("/", 1)[1]
+            call.id = call.address.partition(".")[0]
             await pc.setRemoteDescription(RTCSessionDescription(edit_answer(body), "answer"))
         else:
             call.error = body

@@ -2,6 +2,7 @@
  * Requests to the server, whose failures are problems that a page can show.
  */
 
+import { authorization } from "./access.js";
 import { networkProblem, refusal, tooSlow } from "./problems.js";
 
 /** Where the server's paths begin, whatever a proxy has put before them. */
@@ -22,7 +23,7 @@ export const addressOf = (path) => new URL(path.slice(1), BASE);
  * @returns {Promise<Response>}
  * @throws {import("./problems.js").Problem} if there is no response in time, or it is a refusal
  */
-export async function request(url, { signal, ...options }) {
+export async function request(url, { signal, headers, ...options }) {
   // by hand: `AbortSignal.any` and `AbortSignal.timeout` are newer than many people's browsers
   const either = new AbortController();
   let isLate = false;
@@ -34,7 +35,11 @@ export async function request(url, { signal, ...options }) {
   signal?.addEventListener("abort", () => either.abort(), { once: true });
   let response;
   try {
-    response = await fetch(url.startsWith("/") ? addressOf(url) : url, { ...options, signal: either.signal });
+    response = await fetch(url.startsWith("/") ? addressOf(url) : url, {
+      ...options,
+      headers: { ...headers, ...authorization() },
+      signal: either.signal,
+    });
   } catch (error) {
     throw isLate ? tooSlow(error) : networkProblem(error);
   }

@@ -96,6 +96,11 @@ export class Call {
     return this.#current !== null;
   }
 
+  /** Lets whoever has it watch the call's stream; null where nobody needs it, or without a call. */
+  get viewToken() {
+    return this.#attempt?.session?.viewToken ?? null;
+  }
+
   get isPaused() {
     return this.#stream.isPaused;
   }

@@ -16,7 +16,7 @@ import { Call } from "./call.js";
 import { CameraPanel } from "./camera_panel.js";
 import { Controls } from "./controls.js";
 import { MetricsPanel } from "./metrics_panel.js";
-import { enableCopying, showViewAddress, showWhipAddress } from "./obs_links.js";
+import { enableCopying, showAddresses, showViewAddress } from "./obs_links.js";
 import { OutputPanel } from "./output_panel.js";
 import { PendingUpdates } from "./pending_updates.js";
 import { judgePicture } from "./picture_state.js";
@@ -133,7 +133,7 @@ function onMessage(message) {
       outputPanel.setSize(message.width_px, message.height_px);
       byId("model").textContent =
         `${message.pipeline} · ${message.preset} · ${message.width_px}×${message.height_px}`;
-      showViewAddress(message.stream);
+      showViewAddress(message.stream, call.viewToken);
       break;
     }
     case "parameters_updated":
@@ -283,8 +283,7 @@ addEventListener("pageshow", ({ persisted }) => persisted && resume());
 playOnTap(byId("tap"), outputPanel.video, byId("input", HTMLVideoElement));
 enableCopying();
 controls.showUpdate(null);
-showViewAddress();
-showWhipAddress();
+showAddresses();
 await cameraPanel.listCameras();
 setInterval(refresh, REFRESH_MS);
 setInterval(reportStats, REFRESH_MS);

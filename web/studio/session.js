@@ -11,6 +11,8 @@ const OFFERS = `${WEBRTC_API}/offer`;
 export class Session {
   /** @type {import("./resume.js").ResumeToken | null} null before the answer, or if it has none */
   resumeToken = null;
+  /** @type {string | null} lets whoever has it watch the stream; null where nobody needs one */
+  viewToken = null;
   #pc;
   #trickle;
   #id = "";
@@ -48,6 +50,7 @@ export class Session {
       signal: this.#offering.signal,
     });
     this.#id = answer.sessionId;
+    this.viewToken = answer.viewToken ?? null;
     if (answer.resumeToken && answer.resumeSeconds > 0) {
       this.resumeToken = { token: answer.resumeToken, window_ms: 1000 * answer.resumeSeconds };
     }

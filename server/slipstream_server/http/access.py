@@ -1,18 +1,29 @@
-"""Access control: token, origin and host of a request, and what answers say of them."""
+"""Access control: role, origin and host of a request, and what answers say of them."""
 
-import hmac
+import hashlib
 import ipaddress
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
+from aiohttp.web_urldispatcher import AbstractResource
 from yarl import URL
 
-from slipstream_server.config import ServerConfig
-from slipstream_server.errors import Forbidden, Unauthorized
-from slipstream_server.http.outside import Handler, outside_path
+from slipstream_server.errors import Forbidden
+from slipstream_server.http.outside import Handler
+from slipstream_server.http.roles import (
+    ALL_STREAMS,
+    ROUTES,
+    Access,
+    Credential,
+    Reach,
+    Role,
+    access_of,
+)
+from slipstream_server.http.sign_in import QUERY, SignIn, bearer, without_token
+from slipstream_server.web_addressing import WebAddressing
 
-COOKIE = "slipstream_token"
-_GUARDED = ("/api/", "/metrics", "/whip", "/whep")
+_CREDENTIAL = web.RequestKey("credential", Credential)
+_PAGES = ("/", "/view", "/view/", "/view/{stream}")
 _MEDIA = ("/whip", "/whep")  # pages of other origins may use these, if they send the token
 _CHANGING = ("POST", "PATCH", "PUT", "DELETE")
 _CORS = {
@@ -25,21 +36,43 @@ _CORS = {
 
 
 class Guard:
-    """Authorises every request, and adds CORS headers and the cookie to answers.
+    """Authorises every request, and adds CORS headers to answers.
 
-    The token is accepted as `?token=`, as `Authorization: Bearer`, or as a cookie. A page that was
-    opened with `?token=` gets the cookie, so that its scripts need not handle the token. Pages of
-    other origins may use WHIP and WHEP where the server has a token, if they send it themselves,
-    and those of the allowed origins everything; the cookie does not count for them.
+    What a route needs stands in the table of `http/roles.py`. Pages of other origins may use WHIP
+    and WHEP where the server has a token, if they send one themselves, and those of the allowed
+    origins everything; what our own pages have does not count for them.
 
     `middlewares` puts the two halves in their order around the error handler: an error that
     `authorize` raises becomes an answer, and that answer gets its headers too.
+
+    Args:
+        sign_in: finds out who a request is from; None where the server has no token, and everybody
+            who reaches it may do everything.
+        is_loopback: whether only this machine reaches it.
+        addressing: the allowed origins, and the path that routes have before them.
+        files: paths of the page's files.
     """
 
-    def __init__(self, config: ServerConfig) -> None:
-        self._token = config.token
-        self._origins = config.web_addressing.allowed_origins
-        self._is_loopback = config.is_loopback
+    def __init__(
+        self,
+        sign_in: SignIn | None,
+        *,
+        is_loopback: bool,
+        addressing: WebAddressing,
+        files: frozenset[str] = frozenset(),
+    ) -> None:
+        self._sign_in = sign_in
+        self._is_loopback = is_loopback
+        self._origins = addressing.allowed_origins
+        self._base_path = addressing.base_path
+        self._files = files
+
+    def check_routes(self, app: web.Application) -> None:
+        """Raise LookupError if the application has a route without a row in the table."""
+        for route in app.router.routes():
+            path = self._template(route.resource)
+            if access_of(route.method, path, files=self._files) is None:
+                raise LookupError(f"{route.method} {path} has no row in the table of routes")
 
     def middlewares(self, errors: Middleware, *inner: Middleware) -> list[Middleware]:
         """An application's middlewares, the outermost first.
@@ -52,9 +85,9 @@ class Guard:
 
     @web.middleware
     async def authorize(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Raise Forbidden or Unauthorized if the request is not allowed.
+        """Raise Forbidden, Unauthorized or TooOften if the request is not allowed.
 
-        Checked are the host name (DNS rebinding), the origin (CSRF) and the token.
+        Checked are the host name (DNS rebinding), the origin (CSRF), and what the route needs.
         """
         self._check_host(request)
         foreign = _foreign_origin(request)
@@ -69,56 +102,68 @@ class Guard:
             raise Forbidden(
                 f"the request comes from {foreign}, only pages of {request.host} may make it"
             )
-        if self._token and request.path.startswith(_GUARDED) and request.method != "OPTIONS":
-            self._check_token(request, accept_cookie=not foreign)
+        if request.match_info.http_exception is None:  # else there is nothing to be had
+            access = self._access(request)
+            if access.role is None and self._is_page_with_token(request):
+                return self._without_token(request)
+            request[_CREDENTIAL] = self._credential(request, access, is_foreign=bool(foreign))
         return await handler(request)
+
+    def _access(self, request: web.Request) -> Access:
+        """What the request's route needs; a route that is not in the table is the admin's."""
+        path = self._template(request.match_info.route.resource)
+        return access_of(request.method, path, files=self._files) or Access(Role.ADMIN, Reach.ALL)
+
+    def _credential(self, request: web.Request, access: Access, *, is_foreign: bool) -> Credential:
+        """Whose request it is, who may make it."""
+        if self._sign_in is None:
+            return Credential(role=Role.ADMIN, owner=_fingerprint(bearer(request)))
+        if access.role is None:
+            return Credential(role=Role.VIEW, stream="")
+        credential = self._sign_in.credential(request, accept_cookie=not is_foreign)
+        match access.reach:
+            case Reach.ONE:
+                credential.require(access.role, request.match_info["stream"])
+            case Reach.ALL:
+                credential.require(access.role, ALL_STREAMS)
+            case Reach.CALL:
+                credential.require(access.role, credential.stream)
+        return credential
+
+    def _is_page_with_token(self, request: web.Request) -> bool:
+        path = self._template(request.match_info.route.resource)
+        is_page = path in _PAGES or path.endswith(".html")
+        return request.method == "GET" and is_page and QUERY in request.query
+
+    def _without_token(self, request: web.Request) -> web.Response:
+        if self._sign_in is None:
+            return without_token(request)
+        return self._sign_in.exchange(request)
 
     @web.middleware
     async def add_headers(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Add CORS headers where they apply, and the cookie for a right token."""
+        """Add CORS headers where they apply."""
         response = await handler(request)
         foreign = _foreign_origin(request)
         if foreign and self._allows_cross_origin(request, foreign):
             response.headers.update(_CORS | {"Access-Control-Allow-Origin": foreign})
-        if self._token and self._is_token(request.query.get("token", "")):
-            response.set_cookie(
-                COOKIE,
-                self._token,
-                path=outside_path(request, "/"),
-                httponly=True,
-                samesite="Strict",
-                secure=request.secure,
-            )
         return response
 
     def _allows_cross_origin(self, request: web.Request, origin: str) -> bool:
         """Whether pages of this other origin may make this request."""
-        is_open = bool(self._token) and request.path.startswith(_MEDIA)
+        is_open = self._sign_in is not None and request.path.startswith(_MEDIA)
         return is_open or self._origins.includes(origin)
 
-    def _check_token(self, request: web.Request, *, accept_cookie: bool) -> None:
-        """Raise Unauthorized unless the request carries the token."""
-        scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-        candidates = [request.query.get("token", "")]
-        if scheme.lower() == "bearer":
-            candidates.append(bearer.strip())
-        if accept_cookie:
-            candidates.append(request.cookies.get(COOKIE, ""))
-        # all of them are compared, so that the time taken does not reveal which one was right
-        if not any([self._is_token(candidate) for candidate in candidates]):
-            raise Unauthorized(
-                "the token is missing or wrong; open the page with ?token=..., or send "
-                "'Authorization: Bearer ...' (the server was started with it)"
-            )
-
-    def _is_token(self, text: str) -> bool:
-        # bytes that are not UTF-8 have been decoded to surrogates, which are compared as well
-        candidate, own = (part.encode(errors="surrogatepass") for part in (text, self._token))
-        return hmac.compare_digest(candidate, own)
+    def _template(self, resource: AbstractResource | None) -> str:
+        """The path of a route with its placeholders, without the base path."""
+        path = resource.canonical if resource is not None else ""
+        if path in self._files or any(path == own for _, own in ROUTES):
+            return path
+        return path.removeprefix(self._base_path) or "/"
 
     def _check_host(self, request: web.Request) -> None:
         """Raise Forbidden if a foreign host name resolves to this machine (DNS rebinding)."""
-        if not self._is_loopback or self._token:
+        if not self._is_loopback or self._sign_in is not None:
             return
         # a page under such a name can send the headers of a proxy, but not this one
         for host in (request.headers.get("Host", ""), request.host):
@@ -127,6 +172,16 @@ class Guard:
                     f"the request is for host {host!r}, without a token only localhost is served; "
                     "open http://localhost, or start the server with --token"
                 )
+
+
+def credential_of(request: web.Request) -> Credential:
+    """Whose request it is, once it is authorised."""
+    return request[_CREDENTIAL]
+
+
+def _fingerprint(token: str) -> str:
+    """Tells callers apart by a token that is otherwise not looked at."""
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest() if token else ""
 
 
 def _foreign_origin(request: web.Request) -> str:

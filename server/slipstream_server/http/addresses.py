@@ -34,17 +34,19 @@ def names(host: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for text in found if (name := _normal(text))))
 
 
-def page_addresses(config: ServerConfig, port: int, *, secure: bool) -> tuple[str, ...]:
-    """The page's URLs, with the token; one for each address that is listened on."""
+def page_addresses(
+    config: ServerConfig, port: int, *, secure: bool, token: str = ""
+) -> tuple[str, ...]:
+    """The page's URLs, with a token if there is one; one for each address that is listened on."""
     hosts: tuple[str, ...] = (config.host,)
     if is_wildcard(config.host):
         version = 6 if ":" in config.host else 4
         lan = [a for a in lan_addresses() if ipaddress.ip_address(a).version == version]
         hosts = ("localhost", *lan)
     scheme = "https" if secure else "http"
-    token = f"?token={quote(config.token, safe='')}" if config.token else ""
+    query = f"?token={quote(token, safe='')}" if token else ""
     path = config.web_addressing.base_path + "/"
-    return tuple(f"{scheme}://{_in_url(host)}:{port}{path}{token}" for host in hosts)
+    return tuple(f"{scheme}://{_in_url(host)}:{port}{path}{query}" for host in hosts)
 
 
 def _in_url(host: str) -> str:

@@ -102,6 +102,11 @@ class Metrics:
             ["status"],
             registry=registry,
         )
+        self._wrong_tokens = Counter(
+            "slipstream_wrong_tokens",
+            "Requests with a token that is wrong or has expired",
+            registry=registry,
+        )
         self._sessions = Gauge(
             "slipstream_sessions",
             "Sessions now, by kind; held: streams that wait for their publisher",
@@ -157,6 +162,10 @@ class Metrics:
     def offer(self, status: int) -> None:
         """An offer was answered with this HTTP status."""
         self._offers.labels(str(status)).inc()
+
+    def wrong_token(self) -> None:
+        """A request has come with a token that is wrong or has expired."""
+        self._wrong_tokens.inc()
 
     def report(self, session: str, report: SloReport, drops: Mapping[str, int]) -> None:
         """Take over a stream's figures; what they count is counted once.

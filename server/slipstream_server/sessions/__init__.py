@@ -1,9 +1,10 @@
 """Sessions: one call each, from offer to close.
 
-registry.py    all sessions by id: found, closed
-opener.py      opens them within the limits, each with its stream
-session.py     what both kinds have in common: the peer connection, candidates, liveness, the end
-publisher.py   the call that sends a stream's camera
-subscriber.py  a call that only watches a stream
-drain.py       from the request to stop until calls are ended (pure)
+registry.py      all sessions by id: found, closed
+opener.py        opens them within the limits, each with its stream
+owner_proofs.py  that a session is the caller's own (pure)
+session.py       what both kinds have in common: the peer connection, candidates, liveness, the end
+publisher.py     the call that sends a stream's camera
+subscriber.py    a call that only watches a stream
+drain.py         from the request to stop until calls are ended (pure)
 """

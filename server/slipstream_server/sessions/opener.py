@@ -13,12 +13,13 @@ from slipstream_protocol.clock import now_ns
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.errors import Conflict, RequestError, TooOften, subscribers_full
+from slipstream_server.errors import Conflict, Forbidden, TooOften, subscribers_full
 from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.live_registry import LiveRegistry
 from slipstream_server.observability.slo_report import Milestone
 from slipstream_server.rtp.sdp import Offer
 from slipstream_server.sessions.drain import Drain
+from slipstream_server.sessions.owner_proofs import OwnerProofs
 from slipstream_server.sessions.publisher import PublisherSession
 from slipstream_server.sessions.session import Session
 from slipstream_server.sessions.subscriber import SubscriberSession
@@ -39,12 +40,14 @@ class CallAnswer:
 
     Args:
         session_id: of the new session.
+        session_address: the same with the proof that it is the caller's own.
         sdp: the answer's SDP.
         stream_id: of the stream that is published or watched.
         resume_token: brings a publisher back to its stream; None for a subscriber.
     """
 
     session_id: str
+    session_address: str
     sdp: str
     stream_id: str
     resume_token: str | None
@@ -58,6 +61,7 @@ class SessionOpener:
         context: shared by all sessions.
         sessions: where a session is started.
         streams: where its stream is found, or is opened and started.
+        proofs: that a session is its caller's own.
         ice_servers: gives the STUN and TURN servers of a session, by its id.
     """
 
@@ -67,6 +71,7 @@ class SessionOpener:
         context: MediaContext,
         sessions: LiveRegistry[Session],
         streams: StreamRegistry,
+        proofs: OwnerProofs,
         *,
         ice_servers: Callable[[str], tuple[IceServer, ...]],
     ) -> None:
@@ -76,6 +81,7 @@ class SessionOpener:
         self._context = context
         self._sessions = sessions
         self._streams = streams
+        self._proofs = proofs
         self._ice_servers = ice_servers
         self._subscribers_joining = 0  # subscribers that are being answered
         self._clients_joining: Counter[str] = Counter()  # addresses of publishers being answered
@@ -117,13 +123,22 @@ class SessionOpener:
             held = self._streams.find_by_token(resume)
             if held is not None:
                 return await self._open_on_held(offer, held)
-        with self._joining(None if resume is None else stream_of(resume)) as name:
+        # the name of a new stream is not the id of the call, which nobody else is told
+        name = secrets.token_urlsafe(9) if resume is None else stream_of(resume)
+        with self._joining(name):
             return await self._open_with_stream(
                 offer, parameters, name=name, returns_video=True, client=client
             )
 
     async def publish(
-        self, offer: Offer, parameters: Parameters, *, name: str, client: str = ""
+        self,
+        offer: Offer,
+        parameters: Parameters,
+        *,
+        name: str,
+        owner: str = "",
+        is_admin: bool = False,
+        client: str = "",
     ) -> CallAnswer:
         """Open a session for a publisher that is sent no video.
 
@@ -131,15 +146,23 @@ class SessionOpener:
             parameters: a new stream begins with.
             name: of the stream; one that is held for its publisher, or whose publisher does not
                 answer any more, goes on as it was.
+            owner: tells publishers apart: a stream goes on for the one that began it.
+            is_admin: whether the caller may take any stream.
 
         Raises:
+            Forbidden: if the stream is another's.
             RequestError, Unavailable: if none can be opened.
         """
         with self._joining(name):
             known = next((one for one in self._streams.live() if one.id == name), None)
             if known is None:
                 return await self._open_with_stream(
-                    offer, parameters, name=name, returns_video=False, client=client
+                    offer, parameters, name=name, returns_video=False, owner=owner, client=client
+                )
+            if not (is_admin or known.is_owned_by(owner)):
+                raise Forbidden(
+                    f"stream {name!r} is another publisher's, also while that one is away; publish "
+                    "with the token that it began with, or choose another name"
                 )
             if known.returns_video or not (known.is_held or await self._is_abandoned(known)):
                 raise _has_publisher(name)
@@ -177,18 +200,15 @@ class SessionOpener:
         offer: Offer,
         parameters: Parameters,
         *,
-        name: str | None,
+        name: str,
         returns_video: bool,
+        owner: str = "",
         client: str,
     ) -> CallAnswer:
-        """A publisher's session with a new stream, which is opened while the answer is made.
-
-        Args:
-            name: of the stream; the session's id if None.
-        """
+        """A publisher's session with a new stream, which is opened while the answer is made."""
         with self._new_session_id() as id:
             stream = self._streams.create(
-                name or id, returns_video=returns_video, offered_ns=now_ns()
+                name, returns_video=returns_video, owner=owner, offered_ns=now_ns()
             )
             async with contextlib.AsyncExitStack() as kept, contextlib.AsyncExitStack() as undo:
                 undo.callback(stream.chunk_pipe.close)
@@ -220,20 +240,17 @@ class SessionOpener:
             return self._start(session, offer, answer, resume_token=stream.resume_token)
 
     @contextlib.contextmanager
-    def _joining(self, name: str | None) -> Iterator[str | None]:
-        """Keep a stream's name for the publisher that is answered in the block; None is no name.
+    def _joining(self, name: str) -> Iterator[None]:
+        """Keep a stream's name for the publisher that is answered in the block.
 
         Raises:
             Conflict: if it is another's.
         """
-        if name is None:
-            yield name
-            return
         if name in self._names_joining:
             raise _has_publisher(name)
         self._names_joining.add(name)
         try:
-            yield name
+            yield
         finally:
             self._names_joining.remove(name)
 
@@ -297,6 +314,7 @@ class SessionOpener:
             session.end(self.stop_reason, ends_stream=True)
         return CallAnswer(
             session_id=session.id,
+            session_address=self._proofs.address(session.id),
             sdp=answer,
             stream_id=session.stream.id,
             resume_token=resume_token,
@@ -313,8 +331,6 @@ class SessionOpener:
         """
         if name is None:
             return self._streams.newest()
-        if isinstance(self._sessions.get(name), SubscriberSession):
-            raise RequestError(f"session {name!r} only watches itself; name a stream")
         return self._streams.find(name)
 
 

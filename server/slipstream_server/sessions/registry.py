@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 import time
 
 from slipstream_protocol.clock import now_ns
@@ -15,6 +16,7 @@ from slipstream_server.live_registry import LiveRegistry
 from slipstream_server.observability.metrics import CallCounts
 from slipstream_server.sessions.drain import Drain
 from slipstream_server.sessions.opener import SessionOpener
+from slipstream_server.sessions.owner_proofs import OwnerProofs
 from slipstream_server.sessions.session import Session
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider
@@ -53,11 +55,13 @@ class SessionRegistry:
         self._sessions: LiveRegistry[Session] = LiveRegistry(
             "session", advice="POST an offer to get a session"
         )
+        self._proofs = OwnerProofs(secrets.token_bytes(32))
         self.opener = SessionOpener(
             config,
             context,
             self._sessions,
             self._streams,
+            self._proofs,
             ice_servers=self.ice_servers,
         )
 
@@ -86,6 +90,10 @@ class SessionRegistry:
             UnknownSession: if there is none, with the reason it ended where that is known.
         """
         return self._streams.find(name)
+
+    def is_owner(self, id: str, proof: str) -> bool:
+        """Whether this proof came with the answer to the session's offer, ended or not."""
+        return self._proofs.is_owner(id, proof)
 
     def is_live(self, id: str) -> bool:
         """Whether there is such a session now."""

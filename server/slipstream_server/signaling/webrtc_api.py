@@ -15,15 +15,20 @@ from slipstream_server.errors import (
     Unauthorized,
     Unavailable,
 )
+from slipstream_server.http.access import credential_of
 from slipstream_server.http.bodies import BODY_MAX_BYTES
 from slipstream_server.http.outside import Handler
 from slipstream_server.http.rate_limit import counted_client
+from slipstream_server.http.roles import ALL_STREAMS, Credential, Role
+from slipstream_server.http.token_issuer import TokenIssuer
 from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.observability.exposition import CONTENT_TYPE
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.rtp.sdp import MAX_CANDIDATES, parse_offer, read_candidate
+from slipstream_server.sessions.opener import CallAnswer
 from slipstream_server.sessions.registry import SessionRegistry
 from slipstream_server.signaling.json_bodies import json_response, read_json
+from slipstream_server.signaling.session_paths import own_session_id, shown_path
 from slipstream_server.signaling.whip_sdp import adapt
 from slipstream_server.streams.ports import EngineProvider
 
@@ -45,13 +50,22 @@ class OfferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OfferAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer; `resumeToken` brings a publisher back to `streamId` within `resumeSeconds` of a
-    break, also to the next server after this one, and is null for a subscriber."""
+    """The answer.
+
+    Args:
+        sessionId: the session in the path of PATCH and DELETE, with a proof that it is the caller's
+            own: nobody else is told it.
+        resumeToken: brings a publisher back to `streamId` within `resumeSeconds` of a break, also
+            to the next server after this one; null for a subscriber.
+        viewToken: lets whoever has it watch the stream; null for a subscriber, and where the server
+            has no token.
+    """
 
     sdp: str
     type: str
     sessionId: str
     streamId: str
+    viewToken: str | None
     resumeToken: str | None
     resumeSeconds: float
 
@@ -79,12 +93,20 @@ class WebRtcApi:
         sessions: where calls are opened.
         engine: for its status in the metrics.
         metrics: of the whole server.
+        issuer: of tokens for viewers; None where the server has no token.
     """
 
-    def __init__(self, sessions: SessionRegistry, engine: EngineProvider, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        sessions: SessionRegistry,
+        engine: EngineProvider,
+        metrics: Metrics,
+        issuer: TokenIssuer | None = None,
+    ) -> None:
         self._sessions = sessions
         self._engine = engine
         self._metrics = metrics
+        self._issuer = issuer
 
     def routes(self) -> list[web.RouteDef]:
         offer = "/api/v1/webrtc/offer"
@@ -109,6 +131,7 @@ class WebRtcApi:
     async def _answer(self, request: web.Request) -> web.Response:
         body = await read_json(request, OfferRequest)
         offer = await parse_offer(body.sdp, body.type)
+        _check_allowed(credential_of(request), body, publishes=offer.sends_video)
         if body.resume is not None and not offer.sends_video:
             raise RequestError("resume brings a camera back to its stream: offer a video to send")
         adapted = adapt(offer)
@@ -123,16 +146,23 @@ class WebRtcApi:
             OfferAnswer(
                 sdp=adapted.restored(answer.sdp),
                 type="answer",
-                sessionId=answer.session_id,
+                sessionId=answer.session_address,
                 streamId=answer.stream_id,
+                viewToken=self._view_token(request, answer) if offer.sends_video else None,
                 resumeToken=answer.resume_token,
                 resumeSeconds=self._sessions.hold_s,
             )
         )
 
+    def _view_token(self, request: web.Request, answer: CallAnswer) -> str | None:
+        if self._issuer is None:
+            return None
+        latest_s = credential_of(request).expires_s
+        return self._issuer.issue(Role.VIEW, answer.stream_id, latest_s=latest_s).token
+
     async def candidates(self, request: web.Request) -> web.Response:
         """Add ICE candidates that the caller has found after its offer."""
-        session = self._sessions.find(request.match_info["id"])
+        session = self._sessions.find(own_session_id(request, self._sessions))
         candidates = (await read_json(request, CandidatesRequest)).candidates
         if len(candidates) > MAX_CANDIDATES:
             raise RequestError(
@@ -145,7 +175,7 @@ class WebRtcApi:
 
     async def hang_up(self, request: web.Request) -> web.Response:
         """End a call."""
-        await self._sessions.close(request.match_info["id"])
+        await self._sessions.close(own_session_id(request, self._sessions))
         return web.Response(status=204)
 
     async def ice_servers(self, request: web.Request) -> web.Response:
@@ -159,7 +189,17 @@ class WebRtcApi:
 def _in_log(request: web.Request) -> str:
     """A request in a line of the log: by whom, and its path with its escapes, which keep it in that
     line."""
-    return f"{request.method} {request.rel_url.raw_path} from {request.remote or 'unknown'}"
+    return f"{request.method} {shown_path(request)} from {request.remote or 'unknown'}"
+
+
+def _check_allowed(credential: Credential, body: OfferRequest, *, publishes: bool) -> None:
+    """Raise Forbidden unless the caller may publish, or watch, what the offer is about."""
+    if not publishes:
+        credential.require(Role.VIEW, body.view or ALL_STREAMS)
+    elif body.resume is None:
+        credential.require(Role.PUBLISH, ALL_STREAMS)  # the name of a new stream is no one's yet
+    else:
+        credential.require(Role.PUBLISH, body.resume.rpartition(".")[0])
 
 
 def _level(request: web.Request) -> int:

@@ -28,6 +28,7 @@ from slipstream_server.errors import (
     Unprocessable,
     WrongType,
 )
+from slipstream_server.http.access import credential_of
 from slipstream_server.http.outside import outside_path
 from slipstream_server.http.rate_limit import counted_client
 from slipstream_server.ice.ice_servers import IceServer
@@ -37,6 +38,7 @@ from slipstream_server.sessions.publisher import PublisherSession
 from slipstream_server.sessions.registry import SessionRegistry
 from slipstream_server.sessions.session import Session
 from slipstream_server.sessions.subscriber import SubscriberSession
+from slipstream_server.signaling.session_paths import own_session_id, shown_path
 from slipstream_server.signaling.whip_sdp import (
     adapt,
     check_direction,
@@ -113,7 +115,7 @@ class WhipApi:
         return response
 
     async def _answer(self, request: web.Request, *, publishes: bool) -> web.Response:
-        name = request.match_info.get("stream")
+        name, credential = request.match_info.get("stream"), credential_of(request)
         if not publishes:
             self._sessions.opener.watched_stream(name)  # before the offer costs anything
         elif name is not None:
@@ -127,7 +129,12 @@ class WhipApi:
         if publishes:
             name = name or secrets.token_urlsafe(6)
             answer = await self._sessions.opener.publish(
-                offer, parameters, name=name, client=counted_client(request)
+                offer,
+                parameters,
+                name=name,
+                owner=credential.owner,
+                is_admin=credential.takes_any_stream,
+                client=counted_client(request),
             )
         else:
             answer = await self._sessions.opener.subscribe(receive_only(offer), name=name)
@@ -138,7 +145,7 @@ class WhipApi:
             headers={
                 "Content-Type": SDP,
                 "Location": outside_path(
-                    request, f"/{kind}/{quote(answer.stream_id)}/{answer.session_id}"
+                    request, f"/{kind}/{quote(answer.stream_id)}/{answer.session_address}"
                 ),
                 "ETag": _tag(self._sessions.find(answer.session_id)),
                 "Accept-Patch": FRAGMENT,
@@ -170,11 +177,11 @@ class WhipApi:
     async def end(self, request: web.Request) -> web.Response:
         """End a call; with a publisher's, its stream. One that has ended is answered alike: what
         was asked for is so, and a client that is told 404 shows its user an error."""
-        id = request.match_info["id"]
+        id = own_session_id(request, self._sessions)
         if self._sessions.is_live(id):
             self._session(request)
         try:
-            await self._sessions.close(id, f"ended by DELETE {request.path}")
+            await self._sessions.close(id, f"ended by DELETE {shown_path(request)}")
         except UnknownSession:
             if not self._sessions.has_ended(id):
                 raise
@@ -184,9 +191,10 @@ class WhipApi:
         """The session in the path.
 
         Raises:
+            Forbidden: if it is another caller's.
             UnknownSession: if there is none of that kind, stream and id.
         """
-        id, name = request.match_info["id"], request.match_info["stream"]
+        id, name = own_session_id(request, self._sessions), request.match_info["stream"]
         session = self._sessions.find(id)
         if request.path.startswith("/whip"):
             is_named = isinstance(session, PublisherSession) and _publishes(session, name)
@@ -194,8 +202,8 @@ class WhipApi:
             is_named = isinstance(session, SubscriberSession) and session.stream.id == name
         if not is_named:
             raise UnknownSession(
-                f"session {id!r} is not one of {request.path}; use the Location that the answer "
-                "to the offer had"
+                f"session {id!r} is not one of {shown_path(request)}; use the Location that the "
+                "answer to the offer had"
             )
         return session
 

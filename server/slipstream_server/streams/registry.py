@@ -57,11 +57,12 @@ class StreamRegistry:
         """The streams that are not about to end, the oldest first."""
         return [stream for stream in self._streams if stream.end_reason is None]
 
-    def create(self, id: str, *, returns_video: bool, offered_ns: int) -> Stream:
+    def create(self, id: str, *, returns_video: bool, owner: str = "", offered_ns: int) -> Stream:
         """A stream that is still to be opened and started.
 
         Args:
             returns_video: whether generated frames go back on the publisher's call.
+            owner: what tells its publisher from others.
 
         Raises:
             EngineUnavailable: if no engine runs.
@@ -74,6 +75,7 @@ class StreamRegistry:
             self._context,
             resume_token=self._tokens.token_of(id),
             returns_video=returns_video,
+            owner=owner,
             offered_ns=offered_ns,
             hold_s=self._hold_s,
         )

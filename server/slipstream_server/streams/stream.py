@@ -1,6 +1,7 @@
 """A stream: it outlives its calls, which may break off, and its engines, which may die."""
 
 import asyncio
+import hmac
 import logging
 
 import msgspec
@@ -49,6 +50,7 @@ class Stream:
         context: shared by all sessions.
         returns_video: whether generated frames go back on the publisher's call; a publisher by WHIP
             only sends.
+        owner: what tells its publisher from others; empty if nothing does.
         offered_ns: when the first offer came, from which the time to first frame counts.
         hold_s: how long it is held.
     """
@@ -62,6 +64,7 @@ class Stream:
         *,
         resume_token: str,
         returns_video: bool,
+        owner: str = "",
         offered_ns: int,
         hold_s: float,
     ) -> None:
@@ -71,6 +74,7 @@ class Stream:
         self.since_ns = offered_ns
         self.end_reason: str | None = None
         self.ended = asyncio.Event()
+        self._owner = owner
         self.monitor = SloMonitor(context.targets, offered_ns=offered_ns)
         self._engine = EngineLease(
             id,
@@ -119,6 +123,10 @@ class Stream:
     def has_been_connected(self) -> bool:
         """Whether any publisher has had a media path."""
         return self._lifecycle.has_been_connected
+
+    def is_owned_by(self, owner: str) -> bool:
+        """Whether that is the publisher who has begun it."""
+        return hmac.compare_digest(self._owner.encode(), owner.encode())
 
     async def open(self, parameters: Parameters) -> None:
         """Take a lane of the engine.

@@ -25,7 +25,7 @@ def test_one_host_has_one_address(host: str, secure: bool, address: str) -> None
 def test_a_wildcard_is_printed_as_what_can_be_opened(host: str, version: int) -> None:
     """localhost first, then the machine's own addresses of that kind, each with the token."""
     config = ServerConfig(host=host, token=TOKEN)
-    first, *others = page_addresses(config, 81, secure=True)
+    first, *others = page_addresses(config, 81, secure=True, token=TOKEN)
     assert first == f"https://localhost:81/?token={TOKEN}"
     own = [text for text in lan_addresses() if ipaddress.ip_address(text).version == version]
     assert len(others) == len(own)

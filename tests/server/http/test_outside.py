@@ -12,6 +12,7 @@ from slipstream_server.http.addresses import page_addresses
 
 from tests.server.calls import OFFER_PATH, Camera
 from tests.server.serving import serving
+from tests.server.signing_in import opened_by_link
 from tests.server.whips import posted
 
 TOKEN = "a-token-of-enough-length"
@@ -24,9 +25,12 @@ async def test_cookie_hsts_and_own_origin_follow_the_proxy(tmp_path: Path) -> No
     """of its scheme, host and prefix; another origin is foreign as before."""
     async with serving(tmp_path, ready=False, token=TOKEN) as server:
         headers = STAGE | {"X-Forwarded-Prefix": "/slip"}
-        async with server.client.get("/", params={"token": TOKEN}, headers=headers) as response:
+        async with server.client.get(
+            "/", params={"token": TOKEN}, headers=headers, allow_redirects=False
+        ) as response:
             jar = cookies.SimpleCookie(response.headers["Set-Cookie"])
             (cookie,) = jar.values()
+            assert cookie.key == "__Secure-slipstream-443"
             assert cookie["secure"] is True
             assert cookie["path"] == "/slip/"
             assert "max-age" in response.headers["Strict-Transport-Security"]
@@ -40,7 +44,9 @@ async def test_without_trust_the_headers_are_nothing(tmp_path: Path) -> None:
     """no address is trusted where the setting is empty, this machine's own neither."""
     async with serving(tmp_path, ready=False, token=TOKEN, trusted_proxies="") as server:
         headers = STAGE | {"X-Forwarded-Prefix": "/slip"}
-        async with server.client.get("/", params={"token": TOKEN}, headers=headers) as response:
+        async with server.client.get(
+            "/", params={"token": TOKEN}, headers=headers, allow_redirects=False
+        ) as response:
             (cookie,) = cookies.SimpleCookie(response.headers["Set-Cookie"]).values()
             assert cookie["secure"] == ""
             assert cookie["path"] == "/"
@@ -168,10 +174,10 @@ async def test_an_allowed_origin_may_use_the_api_and_frame_the_viewers_page(
                 assert response.status == status
                 allowed = response.headers.get("Access-Control-Allow-Origin")
                 assert allowed == (one if status == 204 else None)
-        async with server.client.get("/?token=" + TOKEN):  # the cookie is set
-            pass
+        page, _ = await opened_by_link(server.client, "/?token=" + TOKEN)
         for headers, status in (
             ({}, 401),
+            (page, 401),
             ({"Authorization": f"Bearer {TOKEN}"}, 200),
         ):
             headers = headers | {"Origin": origin}
@@ -188,6 +194,6 @@ async def test_an_allowed_origin_may_use_the_api_and_frame_the_viewers_page(
 
 def test_the_printed_addresses_have_the_base_path() -> None:
     config = ServerConfig(base_path="/slip", token=TOKEN)
-    assert page_addresses(config, 80, secure=False)[0].startswith(
+    assert page_addresses(config, 80, secure=False, token=TOKEN)[0].startswith(
         "http://127.0.0.1:80/slip/?token="
     )

@@ -41,7 +41,7 @@ async def test_the_page_is_sent_the_state_of_the_stream(tmp_path: Path) -> None:
     """connecting or warming, then live; with the model and the parameters in force."""
     async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as call:
         live = await call.until_event("state", state="live")
-        assert live["stream"] == call.id
+        assert live["stream"] == call.stream
         assert (live["pipeline"], live["width_px"], live["height_px"]) == ("echo", 640, 480)
         assert live["parameters"]["seed"] == 0
         states = [event["state"] for event in call.events if event["type"] == "state"]
@@ -223,7 +223,7 @@ async def test_a_subscriber_sees_the_stream_without_disturbing_it(tmp_path: Path
     async with serving(tmp_path) as server:
         async with dial(server.client, camera=Camera()) as owner:
             await owner.until_frames(4)
-            async with dial(server.client, watch=True, view=owner.id) as subscriber:
+            async with dial(server.client, watch=True, view=owner.stream) as subscriber:
                 await subscriber.until_frames(10)
                 assert number_of(subscriber.frames[-1]) is not None
                 subscriber.send({"prompt": "mine now", "rev": 1})

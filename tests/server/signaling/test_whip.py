@@ -79,7 +79,7 @@ async def test_the_owner_of_a_call_keeps_its_own_picture(tmp_path: Path) -> None
         await owner.until_frames(10)
         (stream,) = server.sessions.streams()
         assert stream.fanout.counts["sent"] == 0
-        async with posted(server.client, f"/whep/{owner.id}") as viewer:
+        async with posted(server.client, f"/whep/{owner.stream}") as viewer:
             await viewer.until_frames(10)
         await owner.until_frames(len(owner.frames) + 8)
 
@@ -128,7 +128,7 @@ async def test_the_end_of_the_publisher_is_the_end_for_all(tmp_path: Path) -> No
             Content_Type=FRAGMENT["Content-Type"],
         )
         assert status == 404
-        assert f"has ended (ended by DELETE {publisher.location})" in error
+        assert f"has ended (ended by DELETE /whip/stage/{publisher.id})" in error
         status, error = await error_of(
             server, "POST", "/whep/stage", WATCHING, Content_Type="application/sdp"
         )

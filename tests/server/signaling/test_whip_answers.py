@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.server.serving import serving
 from tests.server.signaling.test_whip_sdp import OBS
+from tests.server.signing_in import opened_by_link
 from tests.server.whips import FRAGMENT, SDP, error_of, publishing
 
 TOKEN = "a-token-of-enough-length"
@@ -94,15 +95,14 @@ async def test_what_may_be_sent_is_told(tmp_path: Path) -> None:
 
 
 async def test_pages_of_other_sites_need_the_token_in_their_own_hands(tmp_path: Path) -> None:
-    """the cookie that our own pages have does not count, and without a token all are refused."""
+    """what our own pages have does not count, and without a token all are refused."""
     elsewhere = {"Origin": "https://studio.example"} | SDP
     bearer = {"Authorization": f"Bearer {TOKEN}"}
     async with serving(tmp_path, ready=False, token=TOKEN) as server:
-        async with server.client.get("/", params={"token": TOKEN}):
-            pass
-        async with server.client.post("/whip", data="x", headers=SDP) as response:
-            assert response.status == 400  # with the cookie
-        async with server.client.post("/whip", data="x", headers=elsewhere) as response:
+        page, _ = await opened_by_link(server.client, f"/?token={TOKEN}")
+        async with server.client.post("/whip", data="x", headers=SDP | page) as response:
+            assert response.status == 400
+        async with server.client.post("/whip", data="x", headers=elsewhere | page) as response:
             assert response.status == 401
             assert response.headers["WWW-Authenticate"] == "Bearer"
             assert response.headers["Access-Control-Allow-Origin"] == "https://studio.example"

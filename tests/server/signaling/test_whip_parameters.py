@@ -36,7 +36,7 @@ async def test_an_owner_sees_what_others_change(tmp_path: Path) -> None:
     """the page is sent the new parameters, and no events about numbers that are not its own."""
     async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as owner:
         await owner.until_event("state", state="live")
-        address = f"/api/v1/streams/{owner.id}/parameters"
+        address = f"/api/v1/streams/{owner.stream}/parameters"
         async with server.client.patch(address, json={"prompt": "dawn", "rev": 9}) as response:
             assert response.status == 200
         updated = await owner.until_event("parameters_updated")

@@ -111,9 +111,9 @@ async def test_a_page_call_is_not_for_whip(tmp_path: Path) -> None:
     async with serving(tmp_path) as server, dial(server.client, camera=Camera()) as owner:
         await owner.until_frames(1)
         sdp = "application/sdp"
-        got = await error_of(server, "POST", f"/whip/{owner.id}", OBS, Content_Type=sdp)
+        got = await error_of(server, "POST", f"/whip/{owner.stream}", OBS, Content_Type=sdp)
         assert_error(got, 409, "has a publisher")
-        got = await error_of(server, "DELETE", f"/whip/{owner.id}/{owner.id}")
+        got = await error_of(server, "DELETE", f"/whip/{owner.stream}/{owner.id}")
         assert_error(got, 404, "is not one of")
         await owner.until_frames(len(owner.frames) + 4)
 
