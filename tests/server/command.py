@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+START_S = 60.0  # on a machine with much else to do
 _IGNORE_SIGINT = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -54,7 +55,7 @@ async def slipstream(
         )
     assert process.stdout is not None
     try:
-        line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+        line = (await asyncio.wait_for(process.stdout.readline(), START_S)).decode()
         assert re.match(r"Slipstream is at https?://(127\.0\.0\.1|localhost):", line), line
         yield process, line.split()[-1]
     finally:

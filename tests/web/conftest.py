@@ -20,6 +20,7 @@ _CONTENT_TYPES = {
     ".svg": "image/svg+xml",
 }
 _BLANK = "/blank"
+PREFIX = "/behind/a/proxy"  # is before paths or not, as where a proxy takes it off
 
 
 class FakeServer:
@@ -52,6 +53,7 @@ class FakeServer:
     async def handle(self, route: Route) -> None:
         path = "/" + route.request.url.split("/", 3)[3].partition("?")[0]
         self.requests.append((route.request.method, path))
+        path = path.removeprefix(PREFIX)
         if path == "/view" or path.startswith("/view/"):
             file = _WEB / "view.html"
         else:

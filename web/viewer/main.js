@@ -28,7 +28,7 @@ const tapButton = byId("tap");
 const kept = new KeptPicture(video, byId("kept", HTMLCanvasElement));
 const wakeLock = new WakeLock();
 /** The stream in the address; empty for the server's newest. */
-const stream = decoded(location.pathname.split("/").pop() ?? "");
+const stream = decoded(location.pathname.match(/\/view\/([^/]*)$/)?.[1] ?? "");
 
 /** @param {string} segment of the path; taken literally if it is no valid percent-encoding */
 function decoded(segment) {

@@ -3,7 +3,7 @@
  * PATCHes with ICE candidates, one DELETE.
  */
 
-import { request } from "../shared/http.js";
+import { addressOf, request } from "../shared/http.js";
 import { minimisePlayoutDelay } from "../shared/playout_delay.js";
 import { CandidateTrickle, deleteSession } from "../shared/signaling.js";
 
@@ -54,7 +54,9 @@ export class WhepSession {
       headers: { "Content-Type": "application/sdp" },
       body: this.#localSdp(),
     });
-    this.#url = new URL(response.headers.get("Location") ?? "", response.url).href;
+    // its end only: a proxy that takes a path off may not have told the server what to put before it
+    const [name, id] = (response.headers.get("Location") ?? "").split("/").slice(-2);
+    this.#url = addressOf(`/whep/${name}/${id}`).href;
     const sdp = await response.text();
     // closed while the offer was on its way: only now is the session's address known
     if (this.#isClosed) return deleteSession(this.#url);

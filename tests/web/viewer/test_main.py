@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.web.conftest import SECURE, FakeServer
+from tests.web.conftest import PREFIX, SECURE, FakeServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -31,3 +31,15 @@ async def test_nothing_is_written_on_the_programme(server: FakeServer) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     assert await server.page.evaluate(background) == "rgba(0, 0, 0, 0)"
     assert not await server.page.is_visible("video")
+
+
+async def test_a_proxys_path_is_before_all_that_the_page_asks_for(server: FakeServer) -> None:
+    """also where the server, which the proxy has not told, leaves it out of the Location."""
+    location = {"Location": "/whep/stage/some-id"}
+    server.respond(
+        "/whep/stage", 201, "no answer, so that the page ends the call", headers=location
+    )
+    async with server.page.expect_request(lambda request: request.method == "DELETE") as ending:
+        await server.page.goto(f"{SECURE}{PREFIX}/view/stage")
+    assert (await ending.value).url == f"{SECURE}{PREFIX}/whep/stage/some-id"
+    assert all(path.startswith(f"{PREFIX}/") for _, path in server.requests)
