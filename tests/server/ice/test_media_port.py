@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aioice.ice import get_host_addresses
 from slipstream_server.config import ServerConfig
 from slipstream_server.errors import ConfigError, PortBusy
 from slipstream_server.ice import tcp_streams
@@ -116,6 +117,22 @@ async def test_a_call_outlives_a_new_mapping_of_its_nat(
 
 def without_candidates(sdp: str) -> str:
     return re.sub(r"a=candidate:.*\r\n", "", sdp)
+
+
+@pytest.mark.skipif(
+    not get_host_addresses(use_ipv4=False, use_ipv6=True), reason="this machine has no IPv6"
+)
+async def test_a_call_over_ipv6(tmp_path: Path) -> None:
+    """with no other addresses on either side."""
+
+    def only_ipv6(sdp: str) -> str:
+        return re.sub(r"a=candidate:(\S+ ){4}[\d.]+ .*\r\n", "", sdp)
+
+    async with (
+        serving(tmp_path, media_port=one_port()) as server,
+        dial(server.client, camera=Camera(), edit=only_ipv6, edit_answer=only_ipv6) as call,
+    ):
+        await call.until_frames(4)
 
 
 async def test_streams_without_a_name_are_few_and_end(

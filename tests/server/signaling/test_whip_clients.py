@@ -144,9 +144,11 @@ def libwebrtc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return installed("@roamhq/wrtc@0.10.0", tmp_path_factory.mktemp("libwebrtc"))
 
 
-@pytest.mark.parametrize("kind", ["ec", "rsa"])
+@pytest.mark.parametrize(
+    ("kind", "is_one_port"), [("ec", False), ("rsa", True)], ids=["ports", "one port, ICE lite"]
+)
 async def test_libdatachannel_publishes_as_obs_does(
-    tmp_path: Path, libdatachannel: Path, kind: str
+    tmp_path: Path, libdatachannel: Path, kind: str, is_one_port: bool
 ) -> None:
     """sound first, no addresses, Bearer; its pictures are watched in order, DELETE ends it."""
     units = tmp_path / "units"
@@ -154,7 +156,8 @@ async def test_libdatachannel_publishes_as_obs_does(
     pem = pem_files(tmp_path, new_key(kind))
     page = tmp_path / "page"
     page.mkdir()
-    async with serving(page, token=TOKEN) as server:
+    where: dict[str, Any] = one_port_of_a_public_server() if is_one_port else {}
+    async with serving(page, token=TOKEN, **where) as server:
         url = str(server.client.make_url("/whip/obs"))
         script = (url, TOKEN, units, pem["cert_file"], pem["key_file"])
         async with program("node", NODE / "obs.mjs", *script, folder=libdatachannel):
@@ -248,20 +251,26 @@ def gstreamer() -> tuple[Path, Path]:
     return SYSTEM_PYTHON, Path(__file__).parents[1] / "gstreamer_peer.py"
 
 
+@pytest.mark.parametrize("is_one_port", [False, True], ids=["ports", "one port, ICE lite"])
 async def test_gstreamer_publishes_and_watches(
-    tmp_path: Path, gstreamer: tuple[Path, Path]
+    tmp_path: Path, gstreamer: tuple[Path, Path], is_one_port: bool
 ) -> None:
     """what one webrtcbin sends another is shown; the end of the first is the stream's."""
     shown, page = tmp_path / "shown", tmp_path / "page"
     shown.touch()
     page.mkdir()
-    async with serving(page) as server:
+    async with serving(page, **(one_port_of_a_public_server() if is_one_port else {})) as server:
         whip, whep = (str(server.client.make_url(path)) for path in ("/whip/gst", "/whep/gst"))
         async with program(*gstreamer, "publish", whip):
             await until_live(server)
             async with program(*gstreamer, "view", whep, shown):
                 await poll(lambda: shown.stat().st_size > 20, deadline_s=START_S)
         await poll(lambda: server.sessions.streams() == [])
+
+
+def one_port_of_a_public_server() -> dict[str, Any]:
+    """Settings of a server that answers as ICE lite."""
+    return {"media_port": free_range(1).low, "public_ip": "198.51.100.4"}
 
 
 def encoded(count: int, *, key_every: int = 30) -> bytes:
