@@ -19,6 +19,7 @@
         +-- ServerStops        it is being stopped
         +-- ServerFull         every place is taken
         |   +-- PortsTaken     every UDP port for media is taken
+        |   +-- SocketsTaken   the process may open no more sockets
         +-- TooOften           429: one address sends too many requests
 
 Messages name the value, the rule and what to do; they are shown to people as they are.
@@ -127,6 +128,10 @@ class ServerFull(Unavailable):
 
 class PortsTaken(ServerFull):
     """Every UDP port for media is taken."""
+
+
+class SocketsTaken(ServerFull):
+    """The process, or the system, may open no more sockets."""
 
 
 class TooOften(Unavailable):

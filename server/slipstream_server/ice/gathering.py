@@ -14,7 +14,6 @@ from typing import Any
 
 from aioice import Candidate
 from aioice.candidate import candidate_foundation
-from aioice.ice import StunProtocol
 from aiortc import RTCPeerConnection
 
 from slipstream_server.ice.check_limits import CheckLimits
@@ -40,8 +39,8 @@ def bound_gathering(
     """Make `pc` gather within `wait_s`, on the ports and with the addresses of `media_addressing`.
 
     A `PacketFilter` is put before its sockets, and `CheckLimits` before its checks. Call it between
-    setting the remote offer and setting the local answer, which then raises PortsTaken where no
-    port is left.
+    setting the remote offer and setting the local answer, which then raises PortsTaken or
+    SocketsTaken where none is left.
 
     Args:
         media_port: that its media share with other calls'; it has sockets of its own if None.
@@ -79,18 +78,15 @@ async def _gather(
     CheckLimits(connection, rules, is_lite=is_lite).install()
     if media_addressing.loopback and LOOPBACK not in addresses:
         addresses = [LOOPBACK, *addresses]
-    protocols: list[StunProtocol] = []
-    own: list[Candidate] = []
     if shared is not None:
         own = shared.bind(component, addresses)
-        protocols, addresses = shared.udp_protocols(), []
-    elif media_addressing.ports is not None:
+        protocols = shared.udp_protocols()
+    else:
         protocols = await bind_all(connection, component, addresses, media_addressing.ports)
         own = [protocol.local_candidate for protocol in protocols]
-        addresses = []
     mapped, others = await asyncio.gather(
         reflexive(connection, protocols, wait_s=wait_s),
-        gather(component=component, addresses=addresses, timeout=wait_s),
+        gather(component=component, addresses=[], timeout=wait_s),
     )
     packet_filter.install()
     return [

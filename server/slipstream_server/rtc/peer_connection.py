@@ -15,12 +15,13 @@ from aiortc import (
 )
 from slipstream_protocol.clock import now_ns
 
-from slipstream_server.errors import PortsTaken, RequestError
+from slipstream_server.errors import RequestError, ServerFull
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.ice.gathering import bound_gathering
 from slipstream_server.ice.ice_servers import IceServer, rtc_configuration
 from slipstream_server.ice.media_port import MediaPort
 from slipstream_server.ice.reachability import is_reachable
+from slipstream_server.ice.udp_ports import is_out_of_descriptors, sockets_taken
 from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.receive.capture_time import FrameOrigin
@@ -107,7 +108,7 @@ class PeerConnection:
 
         Raises:
             RequestError: if the offer cannot be answered.
-            PortsTaken: if no UDP port is left for it.
+            PortsTaken, SocketsTaken: if no UDP port or socket is left for it.
             InternalsChanged: if the installed aiortc is not built as we know it.
         """
         self._sections = offer.sections
@@ -131,9 +132,11 @@ class PeerConnection:
             if self._pc.sctp is not None:
                 DataChannelLimit(self._pc.sctp, self._admit, self._on_unreadable)
             await self._pc.setLocalDescription()
-        except (InternalsChanged, PortsTaken):
+        except (InternalsChanged, ServerFull):
             raise
         except Exception as error:  # aiortc raises whatever it runs into at a bad offer
+            if isinstance(error, OSError) and is_out_of_descriptors(error):
+                raise sockets_taken(error) from error
             logger.info("offer refused", exc_info=True)
             raise RequestError(
                 f"the offer cannot be answered: {error or type(error).__name__}; it needs VP8 or "

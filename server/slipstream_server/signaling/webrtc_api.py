@@ -22,6 +22,7 @@ from slipstream_server.http.rate_limit import counted_client
 from slipstream_server.http.roles import ALL_STREAMS, Credential, Role
 from slipstream_server.http.token_issuer import TokenIssuer
 from slipstream_server.ice.ice_servers import IceServer
+from slipstream_server.ice.udp_ports import is_out_of_descriptors, sockets_taken
 from slipstream_server.observability.exposition import CONTENT_TYPE
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.rtp.sdp import MAX_CANDIDATES, parse_offer, read_candidate
@@ -237,7 +238,10 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return response
     except web.HTTPException:
         raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and is_out_of_descriptors(error):
+            logger.warning("%s: %s", _in_log(request), error)
+            return _retry_later(sockets_taken(error))
         logger.exception("%s failed", _in_log(request))
         return _error("the server has failed at this request; its log has the reason", 500)
 
