@@ -8,12 +8,22 @@ import time
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
+# where the kernel lacks the first (macOS), the second goes on while suspended
+_SINCE_BOOT: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 RTP_HZ = 90_000  # the video clock of RFC 3551
 
 
 def now_ns() -> int:
     """The time now, in nanoseconds on the machine's monotonic clock."""
     return time.monotonic_ns()
+
+
+def since_boot_s() -> float:
+    """The time since the machine was started, in seconds, also while it was suspended.
+
+    For what expires elsewhere: no change of the wall clock moves it.
+    """
+    return time.clock_gettime(_SINCE_BOOT)
 
 
 def ns_to_rtp(duration_ns: int) -> int:

@@ -7,13 +7,13 @@ answer, its last credentials are used until they expire, and other configured se
 import asyncio
 import base64
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import aiohttp
 import msgspec
+from slipstream_protocol.clock import since_boot_s
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.ice.ice_servers import IceServer
@@ -28,7 +28,7 @@ LIFE_S = 86_400  # the longest that the providers allow
 _RENEW_SHARE = 0.25  # of the life that is left at renewal, so a new call has at least so much
 _FIRST_RETRY_S = 5.0
 _LONGEST_RETRY_S = 300.0
-_SLEEP_MAX_S = 60.0  # the clock is read anew, as a suspended machine does not count as asleep
+_SLEEP_MAX_S = 60.0  # the clock is read anew: the loop's stands still while a machine is suspended
 _ANSWER_MAX_BYTES = 64 << 10
 _MAX_URLS = 64  # of an answer, that are looked at
 _SCHEMES = ("stun:", "stuns:", "turn:", "turns:")
@@ -194,7 +194,7 @@ class TurnProviders:
         """The servers whose credentials have not expired.
 
         Args:
-            now_s: the wall clock, in seconds since 1970.
+            now_s: since the machine was started, as `since_boot_s`.
         """
         return tuple(
             server for _, credentials in self._credentials for server in credentials.valid(now_s)
@@ -209,20 +209,20 @@ class TurnProviders:
 
 async def _renew(provider: Provider, credentials: CredentialCache[IceServer]) -> None:
     while True:
-        wait_s = credentials.due_in_s(time.time())
+        wait_s = credentials.due_in_s(since_boot_s())
         if wait_s > 0:
             await asyncio.sleep(min(wait_s, _SLEEP_MAX_S))
             continue
         try:
             servers = await fetch(provider)
         except (HostedTurnRefused, aiohttp.ClientError, TimeoutError, OSError) as error:
-            credentials.failed(time.time())
+            credentials.failed(since_boot_s())
             logger.warning(
                 "%s gives no TURN credentials: %s; asked again in %.0f s",
                 provider.name,
                 error or type(error).__name__,
-                credentials.due_in_s(time.time()),
+                credentials.due_in_s(since_boot_s()),
             )
         else:
-            credentials.fetched(servers, time.time())
+            credentials.fetched(servers, since_boot_s())
             logger.info("%s gives %d STUN and TURN servers", provider.name, len(servers))

@@ -5,10 +5,11 @@ import logging
 import secrets
 import time
 
-from slipstream_protocol.clock import now_ns
+from slipstream_protocol.clock import now_ns, since_boot_s
 
 from slipstream_server.config import ServerConfig
 from slipstream_server.engine.child_process import background
+from slipstream_server.ice.credential_clock import CredentialClock
 from slipstream_server.ice.ice_servers import IceServer, ice_servers
 from slipstream_server.ice.turn_providers import TurnProviders
 from slipstream_server.ice.url_choice import MAX_URLS, choose_urls
@@ -51,6 +52,7 @@ class SessionRegistry:
     ) -> None:
         self._config = config
         self._turn_providers = turn_providers
+        self._credential_clock = CredentialClock()
         self._streams = StreamRegistry(engines, context, resume_tokens, hold_s=config.hold_s)
         self._sessions: LiveRegistry[Session] = LiveRegistry(
             "session", advice="POST an offer to get a session"
@@ -113,9 +115,10 @@ class SessionRegistry:
 
     def ice_servers(self, name: str) -> tuple[IceServer, ...]:
         """The STUN and TURN servers for both ends of a call, with credentials for `name`."""
-        now_s = time.time()
+        boot_s = since_boot_s()
+        now_s = self._credential_clock.now_s(wall_s=time.time(), boot_s=boot_s)
         configured = ice_servers(self._config, name=name, now_s=int(now_s))
-        hosted = self._turn_providers.valid_servers(now_s)
+        hosted = self._turn_providers.valid_servers(boot_s)
         chosen = choose_urls([one.urls for one in hosted], most=MAX_URLS - len(configured))
         return configured + tuple(one for one in hosted if one.urls in chosen)[: len(chosen)]
 

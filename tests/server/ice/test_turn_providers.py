@@ -13,6 +13,7 @@ from aiohttp import BasicAuth, web
 from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
+from slipstream_protocol.clock import since_boot_s
 from slipstream_server.config import ServerConfig, read_config
 from slipstream_server.errors import ConfigError
 from slipstream_server.ice import turn_providers
@@ -167,11 +168,15 @@ async def test_one_that_is_down_costs_only_itself(caplog: pytest.LogCaptureFixtu
         turn = TurnProviders(
             (cloudflare(KEY, TOKEN, origin="http://127.0.0.1:9"), twilio(SID, AUTH, origin=origin))
         )
-        assert turn.valid_servers(0) == ()
+        assert turn.valid_servers(since_boot_s()) == ()
         with caplog.at_level(logging.WARNING):
             renewing = asyncio.create_task(turn.run())
             try:
-                await poll(lambda: len(turn.valid_servers(0)) == 2 and "Cloudflare" in caplog.text)
+                await poll(
+                    lambda: (
+                        len(turn.valid_servers(since_boot_s())) == 2 and "Cloudflare" in caplog.text
+                    )
+                )
             finally:
                 renewing.cancel()
                 await asyncio.gather(renewing, return_exceptions=True)
