@@ -39,7 +39,7 @@ async def test_every_refusal_is_counted(tmp_path: Path) -> None:
         assert await refused(server, "DELETE", "/whip/x/y", headers=OWN) == 404
         assert await refused(server, "POST", OFFER_PATH, headers=OWN, **large) == 413
         assert await refused(server, "POST", OFFER_PATH, headers=packed, data=b"x") == 415
-        at_once = [refused(server, "POST", "/whep/x", headers=OWN) for _ in range(30)]
+        at_once = [refused(server, "POST", "/whip/x", headers=OWN) for _ in range(30)]
         assert 429 in await asyncio.gather(*at_once)
         server.supervisor.stop()
         await poll(lambda: server.supervisor.status.state is not EngineState.READY)
@@ -48,7 +48,7 @@ async def test_every_refusal_is_counted(tmp_path: Path) -> None:
             text = await response.text()
     assert set(SERIES.findall(text)) >= {
         *(("api", "401"), ("call", "403"), ("other", "404"), ("whip", "404")),
-        *(("call", "413"), ("call", "415"), ("whep", "429"), ("probe", "503")),
+        *(("call", "413"), ("call", "415"), ("whip", "429"), ("probe", "503")),
     }
 
 
