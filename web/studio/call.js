@@ -283,8 +283,10 @@ export class Call {
       for (;;) {
         const health = await healthOrNone();
         if (current !== this.#current || !this.isOpen) return false;
-        if (!isLoading(health)) break;
-        this.#waitsFor = health;
+        // the server that has just ended the call may still answer: that is no place to come back to
+        const isEnding = this.#hasServerStopped && health?.status === "stopping";
+        if (!isLoading(health) && !isEnding) break;
+        if (!isEnding) this.#waitsFor = health;
         this.#listener.onChange();
         await new Promise((done) => setTimeout(done, READY_CHECK_MS));
         if (current !== this.#current || !this.isOpen) return false;
