@@ -254,7 +254,7 @@ async def serve(
                 ):
                     started(listener.getsockname()[1])
                     await shutdown.requested.wait()
-                    await app[SESSIONS].drain(config.drain_seconds, ends_calls=shutdown.ends_calls)
+                    await app[SESSIONS].drain(config.drain_s, ends_calls=shutdown.ends_calls)
             finally:
                 await runner.cleanup()
 

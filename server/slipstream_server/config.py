@@ -1,14 +1,8 @@
-"""The server's settings: flags, then SLIPSTREAM_* environment, then a TOML file, then defaults."""
+"""The server's settings, their defaults and what each may be. Pure."""
 
-import argparse
 import ipaddress
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, get_type_hints
-
-import msgspec
+from typing import Any
 
 from slipstream_server.errors import ConfigError
 from slipstream_server.media_addressing import (
@@ -17,7 +11,6 @@ from slipstream_server.media_addressing import (
     PortRange,
     PublicAddresses,
 )
-from slipstream_server.secret_file import FILE_SUFFIX, with_secrets_read
 from slipstream_server.web_addressing import (
     AllowedOrigins,
     TrustedProxies,
@@ -25,13 +18,6 @@ from slipstream_server.web_addressing import (
     parse_base_path,
 )
 
-ENVIRONMENT_PREFIX = "SLIPSTREAM_"
-_PROVIDER_SETTINGS = (  # in the environment also as the providers name them
-    "cloudflare_turn_key_id",
-    "cloudflare_turn_api_token",
-    "twilio_account_sid",
-    "twilio_auth_token",
-)
 _VIDEO_ENCODERS = ("x264", "auto")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _LOG_FORMATS = ("text", "json")
@@ -92,7 +78,7 @@ class ServerConfig:
     hold_s: float = _setting(
         30.0, "seconds a stream is held for its camera to come back; 0: it ends"
     )
-    drain_seconds: float = _setting(
+    drain_s: float = _setting(
         5.0, "seconds that calls may go on after SIGTERM, while no new ones are taken"
     )
     offers_per_minute: int = _setting(
@@ -146,7 +132,7 @@ class ServerConfig:
         self._check_range("max_streams", 1, 64)
         self._check_range("max_viewers", 0, 1024)
         self._check_range("hold_s", 0, 600)
-        self._check_range("drain_seconds", 0, 86_400)
+        self._check_range("drain_s", 0, 86_400)
         self._check_range("offers_per_minute", 0, 1_000_000)
         self._check_range("video_kbps", 250, 50_000)
         self._check_choice("video_encoder", _VIDEO_ENCODERS)
@@ -170,7 +156,7 @@ class ServerConfig:
             )
 
     def __repr__(self) -> str:
-        values = {name: getattr(self, name) for name in _types()}
+        values = {setting.name: getattr(self, setting.name) for setting in fields(self)}
         for name in secret_settings():
             values[name] = "***" if values[name] else ""
         return f"ServerConfig({', '.join(f'{name}={value!r}' for name, value in values.items())})"
@@ -292,111 +278,3 @@ class ServerConfig:
 def secret_settings() -> tuple[str, ...]:
     """The settings that are never shown, and may be read from files."""
     return tuple(setting.name for setting in fields(ServerConfig) if setting.metadata["is_secret"])
-
-
-def read_config(argv: Sequence[str], environment: Mapping[str, str]) -> ServerConfig:
-    """The settings in force.
-
-    Args:
-        argv: the command line after the program's name.
-        environment: of the process; SLIPSTREAM_* variables are read.
-
-    Raises:
-        ConfigError: if a value is not allowed, the file cannot be read, or a key is unknown.
-        SystemExit: by argparse, for --help and for unknown flags.
-    """
-    arguments = vars(_parser().parse_args(argv))
-    flags = {name: text for name, text in arguments.items() if text is not None}
-    path = flags.pop("config", None) or environment.get(ENVIRONMENT_PREFIX + "CONFIG")
-    values: dict[str, Any] = {}
-    if path:
-        values |= _from_file(Path(path))
-    for prefix, names in (("", _PROVIDER_SETTINGS), (ENVIRONMENT_PREFIX, tuple(_types()))):
-        values |= _from_texts(
-            {
-                name: (environment[variable], variable)
-                for name in (*names, *_file_settings(names))
-                if (variable := prefix + name.upper()) in environment
-            }
-        )
-    values |= _from_texts({name: (text, _flag(name)) for name, text in flags.items()})
-    return ServerConfig(**values)
-
-
-def _types() -> dict[str, Any]:
-    hints = get_type_hints(ServerConfig)
-    return {setting.name: hints[setting.name] for setting in fields(ServerConfig)}
-
-
-def _file_settings(names: Iterable[str]) -> list[str]:
-    """What the files of those settings that are secret are named by."""
-    return [name + FILE_SUFFIX for name in names if name in secret_settings()]
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="slipstream",
-        description="Serve live video diffusion over WebRTC. "
-        "`slipstream doctor` with the same flags checks what that needs.",
-        epilog="Flags may also stand in the environment (SLIPSTREAM_PORT) or in the file (port).",
-    )
-    parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
-    for setting in fields(ServerConfig):
-        parser.add_argument(
-            _flag(setting.name),
-            dest=setting.name,
-            metavar=setting.name.rsplit("_", 1)[-1].upper(),
-            help=f"{setting.metadata['help']} (default: {setting.default!r})".replace("%", "%%"),
-        )
-    for name in secret_settings():
-        parser.add_argument(
-            _flag(name + FILE_SUFFIX), metavar="FILE", help=f"file that holds {_flag(name)}"
-        )
-    return parser
-
-
-def _from_texts(texts: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    return _with_secrets_read(
-        {name: _convert(name, text, source, strict=False) for name, (text, source) in texts.items()}
-    )
-
-
-def _with_secrets_read(values: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        return with_secrets_read(values, secret_settings())
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-
-
-def _from_file(path: Path) -> dict[str, Any]:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"config file {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ConfigError(f"config file {path} is not TOML: {error}") from error
-    known = [*_types(), *_file_settings(_types())]
-    unknown = sorted(set(content) - set(known))
-    if unknown:
-        raise ConfigError(
-            f"config file {path} has unknown keys {', '.join(unknown)}; "
-            f"known are {', '.join(known)}"
-        )
-    return _with_secrets_read(
-        {name: _convert(name, value, str(path), strict=True) for name, value in content.items()}
-    )
-
-
-def _convert(name: str, value: Any, source: str, *, strict: bool) -> Any:
-    kind = _types().get(name, str)  # paths of secrets' files are text
-    try:
-        return msgspec.convert(value, kind, strict=strict)
-    except msgspec.ValidationError as error:
-        shown = "of another type" if name in secret_settings() else repr(value)
-        raise ConfigError(
-            f"{name} is {shown} (from {source}), it must be {kind.__name__}"
-        ) from error

@@ -11,7 +11,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 
-from slipstream_server.config import ServerConfig, read_config
+from slipstream_server.config import ServerConfig
+from slipstream_server.config_sources import read_config
 from slipstream_server.errors import ConfigError
 
 _ANSWER_S = 2.0

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from slipstream_server.app import serve
-from slipstream_server.config import ServerConfig, read_config
+from slipstream_server.config import ServerConfig
+from slipstream_server.config_sources import read_config
 from slipstream_server.engine.child_process import background
 from slipstream_server.errors import ConfigError, PortBusy
 from slipstream_server.http.addresses import page_addresses
@@ -78,7 +79,7 @@ async def run(
     async with contextlib.AsyncExitStack() as beside:
         works = {
             "watchdog": manager.feed_watchdog(),
-            "stop notice": _announce_stop(shutdown, manager, config.drain_seconds),
+            "stop notice": _announce_stop(shutdown, manager, config.drain_s),
         }
         if served is not None:
             works["certificate"] = served.keep_current()

@@ -56,7 +56,7 @@ class Case:
 
 _SLIPSTREAM = (
     *("slipstream_server", "--pipeline", "echo"),
-    *("--max-streams", "24", "--offers-per-minute", "0", "--drain-seconds", "0"),
+    *("--max-streams", "24", "--offers-per-minute", "0", "--drain-s", "0"),
 )
 CASES = {
     "stock aiortc": Case(command=("tests.bench.stock_aiortc",), link_bps=LINK_BPS),

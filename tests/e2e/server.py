@@ -58,7 +58,7 @@ async def running_server(
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "slipstream_server", "--port", str(port), "--pipeline", pipeline),
-            *("--max-streams", str(max_streams), "--drain-seconds", str(drain_s)),
+            *("--max-streams", str(max_streams), "--drain-s", str(drain_s)),
             *more,
             cwd=_ROOT,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},

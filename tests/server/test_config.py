@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from slipstream_server.config import ServerConfig, read_config, secret_settings
+from slipstream_server.config import ServerConfig, secret_settings
+from slipstream_server.config_sources import read_config
 from slipstream_server.errors import ConfigError
 
 
@@ -51,7 +52,7 @@ def test_a_bad_file_is_explained(tmp_path: Path, content: str, reason: str) -> N
     [
         (["--port", "70000"], "port is 70000, it must be from 0 to 65535"),
         (["--max-streams", "0"], "max_streams is 0, it must be from 1 to 64"),
-        (["--drain-seconds", "-1"], "drain_seconds is -1.0, it must be from 0 to 86400"),
+        (["--drain-s", "-1"], "drain_s is -1.0, it must be from 0 to 86400"),
         (["--miss-ratio-target", "2"], "miss_ratio_target is 2.0, it must be from 0 to 1"),
         (["--age-ms-target", "nan"], "age_ms_target is nan, it must be from 1 to"),
         (["--stun", "example.org"], "stun is 'example.org', it must begin with stun: or stuns:"),

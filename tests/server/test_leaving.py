@@ -15,7 +15,7 @@ from tests.server.serving import poll
 from tests.server.whips import posted
 
 EXIT_S = 20
-LONG = ("--drain-seconds", "600")
+LONG = ("--drain-s", "600")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ async def test_the_drain_ends_in_time() -> None:
     """who stays is told that it is the server that stops; a WHIP and a WHEP client, which have
     nothing to be told by, see their connections closed rather than gone silent."""
     async with (
-        slipstream("--drain-seconds", "1") as (process, address),
+        slipstream("--drain-s", "1") as (process, address),
         aiohttp.ClientSession(address) as http,
     ):
         await health(address)

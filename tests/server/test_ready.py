@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 import yarl
-from slipstream_server.config import ServerConfig, read_config
+from slipstream_server.config import ServerConfig
+from slipstream_server.config_sources import read_config
 from slipstream_server.errors import ConfigError
 from slipstream_server.ready import ready_address
 

@@ -59,7 +59,7 @@ async def _run(
     if exit_code(results):
         return results
     # these import the packages, which had to be checked first
-    from slipstream_server.config import read_config
+    from slipstream_server.config_sources import read_config
     from slipstream_server.doctor.check_list import checks_for
     from slipstream_server.errors import ConfigError
 

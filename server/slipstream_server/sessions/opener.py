@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import contextvars
 import secrets
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,25 +12,24 @@ from slipstream_protocol.clock import now_ns
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.errors import Conflict, Forbidden, TooOften, subscribers_full
+from slipstream_server.errors import Forbidden
 from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.live_registry import LiveRegistry
 from slipstream_server.observability.slo_report import Milestone
 from slipstream_server.rtp.sdp import Offer
 from slipstream_server.sessions.drain import Drain
+from slipstream_server.sessions.joining import JoiningCalls, has_publisher
 from slipstream_server.sessions.owner_proofs import OwnerProofs
 from slipstream_server.sessions.publisher import PublisherSession
 from slipstream_server.sessions.session import Session
 from slipstream_server.sessions.subscriber import SubscriberSession
 from slipstream_server.streams.media_context import MediaContext
-from slipstream_server.streams.registry import UNCONNECTED_S, StreamRegistry, check_not_ended
+from slipstream_server.streams.registry import StreamRegistry, check_not_ended
 from slipstream_server.streams.resume_tokens import stream_of
 from slipstream_server.streams.stream import Stream
 
 # of the session on whose behalf something is done, for the log
 session_id: contextvars.ContextVar[str] = contextvars.ContextVar("session_id", default="-")
-
-_RETRY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +55,7 @@ class SessionOpener:
     """Opens sessions, within the limits.
 
     Args:
-        config: the limits.
+        config: has the limits.
         context: shared by all sessions.
         sessions: where a session is started.
         streams: where its stream is found, or is opened and started.
@@ -77,15 +75,12 @@ class SessionOpener:
     ) -> None:
         self.drain: Drain | None = None  # no session is opened once there is one
         self.stop_reason = ""  # one that has just been opened is ended once there is one
-        self._config = config
         self._context = context
         self._sessions = sessions
         self._streams = streams
         self._proofs = proofs
         self._ice_servers = ice_servers
-        self._subscribers_joining = 0  # subscribers that are being answered
-        self._clients_joining: Counter[str] = Counter()  # addresses of publishers being answered
-        self._names_joining: set[str] = set()  # of streams whose publisher is being answered
+        self._joining = JoiningCalls(max_streams=config.max_streams, max_viewers=config.max_viewers)
 
     def check_open(self) -> None:
         """Raise ServerStops if no session is opened any more."""
@@ -125,7 +120,7 @@ class SessionOpener:
                 return await self._open_on_held(offer, held)
         # the name of a new stream is not the id of the call, which nobody else is told
         name = secrets.token_urlsafe(9) if resume is None else stream_of(resume)
-        with self._joining(name):
+        with self._joining.name(name):
             return await self._open_with_stream(
                 offer, parameters, name=name, returns_video=True, client=client
             )
@@ -153,7 +148,7 @@ class SessionOpener:
             Forbidden: if the stream is another's.
             RequestError, Unavailable: if none can be opened.
         """
-        with self._joining(name):
+        with self._joining.name(name):
             known = next((one for one in self._streams.live() if one.id == name), None)
             if known is None:
                 return await self._open_with_stream(
@@ -165,7 +160,7 @@ class SessionOpener:
                     "with the token that it began with, or choose another name"
                 )
             if known.returns_video or not (known.is_held or await self._is_abandoned(known)):
-                raise _has_publisher(name)
+                raise has_publisher(name)
             return await self._open_on_held(offer, known)
 
     async def subscribe(self, offer: Offer, *, name: str | None) -> CallAnswer:
@@ -176,17 +171,11 @@ class SessionOpener:
         """
         with self._new_session_id() as id:
             stream = self.watched_stream(name)
-            max_subscribers = self._config.max_viewers
-            if self.count_subscribers() + self._subscribers_joining >= max_subscribers:
-                raise subscribers_full(max_subscribers, retry_after_s=_RETRY_S)
-            session = SubscriberSession(
-                id, stream, servers=self._ice_servers(id), context=self._context
-            )
-            self._subscribers_joining += 1
-            try:
+            with self._joining.subscriber(present=self.count_subscribers()):
+                session = SubscriberSession(
+                    id, stream, servers=self._ice_servers(id), context=self._context
+                )
                 answer = await session.answer(offer)
-            finally:
-                self._subscribers_joining -= 1
             return self._start(session, offer, answer, resume_token=None)
 
     async def _is_abandoned(self, stream: Stream) -> bool:
@@ -212,7 +201,9 @@ class SessionOpener:
             )
             async with contextlib.AsyncExitStack() as kept, contextlib.AsyncExitStack() as undo:
                 undo.callback(stream.chunk_pipe.close)
-                kept.enter_context(self._connecting(client))
+                kept.enter_context(
+                    self._joining.publisher(client, unconnected=self._unconnected(client))
+                )
                 await kept.enter_async_context(self._streams.place(stream))
                 session = self._publisher_session(id, stream)  # nothing was spent before
                 session.client = client
@@ -239,49 +230,14 @@ class SessionOpener:
                 raise
             return self._start(session, offer, answer, resume_token=stream.resume_token)
 
-    @contextlib.contextmanager
-    def _joining(self, name: str) -> Iterator[None]:
-        """Keep a stream's name for the publisher that is answered in the block.
-
-        Raises:
-            Conflict: if it is another's.
-        """
-        if name in self._names_joining:
-            raise _has_publisher(name)
-        self._names_joining.add(name)
-        try:
-            yield
-        finally:
-            self._names_joining.remove(name)
-
-    @contextlib.contextmanager
-    def _connecting(self, client: str) -> Iterator[None]:
-        """Count a publisher's call of this address while it is opened.
-
-        Raises:
-            TooOften: if too many others of the address have not connected yet: half of the streams,
-                so that nobody keeps all of them by offers alone.
-        """
-        most = max(1, self._config.max_streams // 2)
-        waiting = self._clients_joining[client] + sum(
+    def _unconnected(self, client: str) -> int:
+        """Publishers of this address that have not connected yet."""
+        return sum(
             isinstance(session, PublisherSession)
             and session.client == client
             and not session.peer.connected.is_set()
             for session in self._sessions
         )
-        if client and waiting >= most:
-            raise TooOften(
-                f"{waiting} calls from {client} have not connected yet, at most {most} may be so; "
-                "wait until they are, a firewall may block UDP",
-                retry_after_s=UNCONNECTED_S,
-            )
-        self._clients_joining[client] += 1
-        try:
-            yield
-        finally:
-            self._clients_joining[client] -= 1
-            if not self._clients_joining[client]:
-                del self._clients_joining[client]
 
     @contextlib.contextmanager
     def _new_session_id(self) -> Iterator[str]:
@@ -332,13 +288,6 @@ class SessionOpener:
         if name is None:
             return self._streams.newest()
         return self._streams.find(name)
-
-
-def _has_publisher(name: str) -> Conflict:
-    return Conflict(
-        f"stream {name!r} has a publisher; choose another name, or end that one first (one that "
-        "vanishes makes room within a second)"
-    )
 
 
 async def _answer_while(

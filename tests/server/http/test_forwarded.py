@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_server.config import read_config
+from slipstream_server.config_sources import read_config
 from slipstream_server.errors import ConfigError
 from slipstream_server.http.forwarded import Caller, ForwardedHeaders, caller_of_request
 from slipstream_server.web_addressing import TrustedProxies, is_host, is_path_prefix

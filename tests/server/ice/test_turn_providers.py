@@ -14,7 +14,8 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import since_boot_s
-from slipstream_server.config import ServerConfig, read_config
+from slipstream_server.config import ServerConfig
+from slipstream_server.config_sources import read_config
 from slipstream_server.errors import ConfigError
 from slipstream_server.ice import turn_providers
 from slipstream_server.ice.ice_servers import IceServer
