@@ -84,11 +84,12 @@ class ConvertedSound:
         self, source: av.AudioStream, form: AacForm, container: av.container.OutputContainer
     ) -> None:
         self._source = source
+        self._track = source.index  # a stream is not to be asked once its file is closed
         target = container.add_stream(_CODEC, rate=form.rate_hz, layout=form.layout)
         assert isinstance(target, av.AudioStream), f"{_CODEC} encodes sound"
         self._target = target
         self._note = (
-            f"sound track {source.index} ({source.codec_context.name}) is converted to AAC, "
+            f"sound track {self._track} ({source.codec_context.name}) is converted to AAC, "
             f"{container.format.name.partition(',')[0]} cannot hold it"
         )
         self._damaged_packets = 0
@@ -111,8 +112,8 @@ class ConvertedSound:
         yield self._note
         if self._damaged_packets:
             yield (
-                f"{self._damaged_packets} packets of sound track {self._source.index} cannot be "
-                "decoded and are left out"
+                f"{self._damaged_packets} packets of sound track {self._track} cannot be decoded "
+                "and are left out"
             )
 
 
