@@ -43,6 +43,7 @@ from aiortc.rtp import (
 from slipstream_protocol.clock import now_ns
 
 from slipstream_server.receive.decoder import BoundedDecoder, DecoderTask
+from slipstream_server.receive.loss_feedback import ascending_runs
 from slipstream_server.rtp.aiortc_internals import (
     HandleRtcp,
     get_private,
@@ -142,8 +143,12 @@ class AiortcReceiver:
             asyncio.run_coroutine_threadsafe(self.track_queue.put(picture), self._loop)
 
     async def send_nack(self, ssrc: int, sequences: tuple[int, ...]) -> None:
-        """Request packets again."""
-        await get_private(self._receiver, "_send_rtcp_nack")(ssrc, list(sequences))
+        """Request packets again.
+
+        aiortc packs numbers that start over into no packet, and ends the call on them.
+        """
+        for run in ascending_runs(sequences):
+            await get_private(self._receiver, "_send_rtcp_nack")(ssrc, list(run))
 
     async def send_pli(self, ssrc: int) -> None:
         """Request a key frame."""

@@ -7,6 +7,7 @@ number of times. The round trip is measured on the requests themselves.
 Sequence numbers are unwrapped: they never start over.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
@@ -130,3 +131,15 @@ class PliGenerator:
         if self._needed_since_ns is None:
             return None
         return min(self._next_request_ns, self._needed_since_ns + _KEY_WAIT_NS)
+
+
+def ascending_runs(sequences: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Sequence numbers in the order they were sent, parted where the numbers start over: a request
+    (RFC 4585, section 6.2.1) counts upwards from its first."""
+    begin = 0
+    for at in range(1, len(sequences)):
+        if sequences[at] < sequences[at - 1]:
+            yield tuple(sequences[begin:at])
+            begin = at
+    if sequences:
+        yield tuple(sequences[begin:])
