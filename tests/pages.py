@@ -19,10 +19,12 @@ from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.observability.exposition import DEPRECATED_METRICS
 from slipstream_server.observability.metrics import CallCounts, Metrics
 
+from tests.bench.chaos import ChaosReport, chaos_table
 from tests.bench.edge import EdgeReport, edge_table
 from tests.bench.media import MediaReport, media_table
 from tests.bench.report import Report, table
 from tests.bench.sessions import FPS, SessionsReport, sessions_table
+from tests.bench.soak import SoakReport, soak_table
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "tests" / "benchmarks"
@@ -107,6 +109,28 @@ def sessions() -> str:
     return f"{heading}\n\n{sessions_table(report)}"
 
 
+def chaos() -> str:
+    """What faults cost a call."""
+    report = msgspec.json.decode((BENCHMARKS / "chaos.json").read_bytes(), type=ChaosReport)
+    heading = (
+        f"`make chaos ROUNDS={len(report.rounds)}` on {report.date}: {report.cores} cores of "
+        f"{report.machine}, Chromium on the same cores; {report.lost} calls of "
+        f"{len(report.rounds)} lost."
+    )
+    return f"{heading}\n\n{chaos_table(report)}"
+
+
+def soak() -> str:
+    """What grows in a server that is in use."""
+    report = msgspec.json.decode((BENCHMARKS / "soak.json").read_bytes(), type=SoakReport)
+    heading = (
+        f"`python -m tests.bench.soak --pipeline {report.pipeline} --seconds {report.seconds:.0f}` "
+        f"on {report.date}: {report.cores} cores of {report.machine}; one call all the while, "
+        f"{report.visits} that came and went, {report.refused} refused."
+    )
+    return f"{heading}\n\n{soak_table(report)}"
+
+
 def engine() -> str:
     """The engine's own benchmark, as it prints it."""
     path = BENCHMARKS / "engine-tiny.json"
@@ -152,6 +176,8 @@ PAGES: Mapping[Path, Tables] = {
         "media": media,
         "edge": edge,
         "sessions": sessions,
+        "chaos": chaos,
+        "soak": soak,
         "engine": engine,
     },
 }
