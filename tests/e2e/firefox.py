@@ -17,12 +17,14 @@ from typing import Any
 
 import aiohttp
 
+from tests.e2e.server import stop
+
 NAMES = ("firefox-esr", "firefox")
 HOW_TO_GET_ONE = (
     "there is no Firefox on the PATH: run `make test`, which looks for one, or install it yourself "
     "(apt install firefox-esr)"
 )
-START_S, STOP_S = 60.0, 20.0
+START_S = 60.0
 COMMAND_S = 60.0
 UNTIL_S = 60.0
 _UNTIL = """(async () => {
@@ -191,7 +193,7 @@ async def opened_firefox(executable: Path, profile: Path) -> AsyncIterator[Firef
             yield FirefoxPage(session, tree["contexts"][0]["context"])
             assert session.failures == []
     finally:
-        await _stop(process)
+        await stop(process)
 
 
 async def _address(process: asyncio.subprocess.Process) -> str:
@@ -202,14 +204,3 @@ async def _address(process: asyncio.subprocess.Process) -> str:
         if found := _SOCKET.search(said[-1]):
             return found[1]
     raise RuntimeError(f"Firefox ended before it could be driven:\n{''.join(said)}")
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(STOP_S):
-            await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.communicate()

@@ -70,7 +70,7 @@ async def running_server(
                 server = RunningServer(url=await _address(process), pid=process.pid)
                 await _until_ready(server)
         except (TimeoutError, RuntimeError) as error:
-            await _stop(process)
+            await stop(process)
             raise type(error)(f"the server did not get ready:\n{_log_text(log)}") from error
         try:
             yield server
@@ -78,7 +78,7 @@ async def running_server(
             print(_log_text(log))
             raise
         finally:
-            await _stop(process)
+            await stop(process)
 
 
 def _log_text(log: Path) -> str:
@@ -100,7 +100,8 @@ async def _until_ready(server: RunningServer) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _stop(process: asyncio.subprocess.Process) -> None:
+async def stop(process: asyncio.subprocess.Process) -> None:
+    """Ask a process to end, and make it do so after `STOP_S`."""
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     try:

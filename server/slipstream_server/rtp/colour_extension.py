@@ -10,14 +10,14 @@ Source: http://www.webrtc.org/experiments/rtp-hdrext/color-space.
 
 from dataclasses import dataclass, fields
 
-from aiortc.rtcrtpparameters import RTCRtpParameters
 from aiortc.rtp import (
     HeaderExtensions,
-    HeaderExtensionsMap,
     RtpPacket,
     unpack_header_extensions,
 )
 from slipstream_protocol.colours import DeclaredColours
+
+from slipstream_server.rtp.header_extension import ExtensionMap
 
 COLOUR_SPACE = "http://www.webrtc.org/experiments/rtp-hdrext/color-space"
 _SIZES_BYTES = (4, 28)
@@ -31,23 +31,16 @@ class ColouredExtensions(HeaderExtensions):
     colours: DeclaredColours | None = None
 
 
-class ColourExtensionMap(HeaderExtensionsMap):
+class ColourExtensionMap(ExtensionMap):
     """Reads the colours as well, where they were agreed on."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._id: int | None = None
-
-    def configure(self, parameters: RTCRtpParameters) -> None:
-        super().configure(parameters)
-        for extension in parameters.headerExtensions:
-            if extension.uri == COLOUR_SPACE:
-                self._id = extension.id
+        super().__init__(COLOUR_SPACE)
 
     def get(self, extension_profile: int, extension_value: bytes) -> HeaderExtensions:
         values = super().get(extension_profile, extension_value)
         for number, value in unpack_header_extensions(extension_profile, extension_value):
-            if number == self._id and (colours := read_colours(value)) is not None:
+            if number == self.number and (colours := read_colours(value)) is not None:
                 known = {one.name: getattr(values, one.name) for one in fields(values)}
                 return ColouredExtensions(**known, colours=colours)
         return values

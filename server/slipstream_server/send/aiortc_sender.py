@@ -22,14 +22,12 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from aiortc import RTCRtpSender
-from aiortc.rtcrtpparameters import RTCRtpParameters
 from aiortc.rtp import (
     RTCP_PSFB_APP,
     RTCP_RTPFB_NACK,
     RTP_HISTORY_SIZE,
     AnyRtcpPacket,
     HeaderExtensions,
-    HeaderExtensionsMap,
     RtcpPsfbPacket,
     RtcpRrPacket,
     RtcpRtpfbPacket,
@@ -48,6 +46,7 @@ from slipstream_server.rtp.aiortc_internals import (
     replace_private,
 )
 from slipstream_server.rtp.depacketize import payload_content
+from slipstream_server.rtp.header_extension import ExtensionMap
 from slipstream_server.send.pacer import Pacer
 from slipstream_server.send.retransmit import RetransmitPolicy
 
@@ -164,28 +163,21 @@ def received_packets(sender: RTCRtpSender) -> int:
     return count
 
 
-class PlayoutDelayMap(HeaderExtensionsMap):
+class PlayoutDelayMap(ExtensionMap):
     """Adds "between 0 and 0 ms" to every packet where the viewer knows the extension.
 
     Source: http://www.webrtc.org/experiments/rtp-hdrext/playout-delay.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._id: int | None = None
-
-    def configure(self, parameters: RTCRtpParameters) -> None:
-        super().configure(parameters)
-        for extension in parameters.headerExtensions:
-            if extension.uri == PLAYOUT_DELAY:
-                self._id = extension.id
+        super().__init__(PLAYOUT_DELAY)
 
     def set(self, values: HeaderExtensions) -> tuple[int, bytes]:
         profile, packed = super().set(values)
-        if self._id is None:
+        if self.number is None:
             return profile, packed
         extensions = unpack_header_extensions(profile, packed)
-        return pack_header_extensions([*extensions, (self._id, bytes(3))])
+        return pack_header_extensions([*extensions, (self.number, bytes(3))])
 
 
 class PacedTransport:

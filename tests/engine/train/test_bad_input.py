@@ -1,6 +1,5 @@
 """A training that cannot go on says what to do, and never leaves a broken file for a good one."""
 
-import argparse
 import importlib.metadata
 import shutil
 from dataclasses import replace
@@ -9,20 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from slipstream_engine.atomic_file import atomic_path
-from slipstream_engine.train.command import add_train_tiny
 from slipstream_engine.weights.embedded import CODEC_FILE, DIT_FILE, TEXT_FILE, WEIGHTS
 
 pytest.importorskip("cv2", reason="the train extra is not installed")
 
 from slipstream_engine.train import fit, sources
 
-
-def train(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    add_train_tiny(parser.add_subparsers(required=True))
-    parsed = parser.parse_args(["train-tiny", "--smoke", *arguments])
-    result: int = parsed.run(parsed)
-    return result
+from tests.engine.train.smoke_command import train
 
 
 def test_an_interrupt_is_no_traceback(

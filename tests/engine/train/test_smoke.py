@@ -1,25 +1,17 @@
 """The training command: the whole road in small, and what it says when it cannot go on."""
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from slipstream_engine.train.command import add_train_tiny
 from torch import Tensor, nn
 
 pytest.importorskip("cv2", reason="the train extra is not installed")
 
 from slipstream_engine.train import colours, fit, styles
 
-
-def train(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    add_train_tiny(parser.add_subparsers(required=True))
-    parsed = parser.parse_args(["train-tiny", "--smoke", *arguments])
-    result: int = parsed.run(parsed)
-    return result
+from tests.engine.train.smoke_command import train
 
 
 def test_a_stage_without_the_one_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,5 @@
 """The training command runs all its stages in small; killed, it goes on and ends the same."""
 
-import argparse
 import hashlib
 import json
 import os
@@ -18,7 +17,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from slipstream_engine.config import EngineConfig
-from slipstream_engine.train.command import add_train_tiny
 from slipstream_engine.weights.embedded import (
     CODEC_FILE,
     DIT_FILE,
@@ -30,6 +28,8 @@ from slipstream_engine.weights.embedded import (
 pytest.importorskip("cv2", reason="the train extra is not installed")
 
 from slipstream_engine.train import plan
+
+from tests.engine.train.smoke_command import train
 
 DEADLINE_S = 120
 KILLS = 3
@@ -45,14 +45,6 @@ for number in range(1, 1000):
 """
 
 pytestmark = pytest.mark.slow
-
-
-def train(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    add_train_tiny(parser.add_subparsers(required=True))
-    parsed = parser.parse_args(["train-tiny", "--smoke", *arguments])
-    result: int = parsed.run(parsed)
-    return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
