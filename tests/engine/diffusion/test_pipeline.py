@@ -351,7 +351,7 @@ def test_warm_up_leaves_no_stream() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("positions", list(Positions))
-def test_four_hundred_chunks(positions: Positions) -> None:
+def test_a_thousand_chunks(positions: Positions) -> None:
     """A long stream's memory stays flat, its positions in the table, its numbers finite."""
     cache = replace(CACHE, positions=positions)
     dit = replace(DIT, positions=64)  # a position beyond the window's refresh would be an error
@@ -364,8 +364,8 @@ def test_four_hundred_chunks(positions: Positions) -> None:
         gc.collect()
         return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
 
-    for number in range(400):
-        if number == 120:
+    for number in range(1000):
+        if number == 300:
             alive, kib = tensors(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         stream.step(later, out)
     assert tensors() == alive
