@@ -32,7 +32,7 @@ from slipstream_engine.train import plan
 from tests.engine.train.smoke_command import train
 
 DEADLINE_S = 120
-KILLS = 3
+KILLS = 6
 # writes weights over and over; each file holds one number only
 _WRITER = """
 import sys, torch
