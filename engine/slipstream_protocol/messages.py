@@ -22,10 +22,19 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=Tr
 
 
 class OpenStream(Message, frozen=True):
-    """Open a stream on lane `lane` that starts with `parameters`."""
+    """Open a stream on lane `lane` that starts with `parameters`.
+
+    Args:
+        period_ns: the distance of its chunks at its camera's rate, which it is promised; 0 where
+            that is not known: the engine takes half of the time that a chunk may take.
+        floor_share: of the device's time that the stream takes at the lowest quality it may be
+            moved to, 1 being what it takes with `parameters`; None where it is not moved.
+    """
 
     lane: int
     parameters: Parameters
+    period_ns: int = 0
+    floor_share: float | None = None
 
 
 class CloseStream(Message, frozen=True):
@@ -123,11 +132,12 @@ class StreamOpened(Message, frozen=True):
     """A stream has begun.
 
     Args:
-        understood: see `Applied`.
+        understood, alone_ms: see `Applied`.
     """
 
     lane: int
     understood: str = ""
+    alone_ms: float = 0.0
 
 
 class StreamRefused(Message, frozen=True):
@@ -191,6 +201,7 @@ class Applied(Message, frozen=True):
 
     Args:
         understood: how the model reads them, for people; empty where it takes any text.
+        alone_ms: forecast time of a chunk with the parameters in force, the device to itself.
     """
 
     lane: int
@@ -198,6 +209,7 @@ class Applied(Message, frozen=True):
     chunk: int
     prompts: Prompts
     understood: str = ""
+    alone_ms: float = 0.0
 
 
 class UpdateRefused(Message, frozen=True):

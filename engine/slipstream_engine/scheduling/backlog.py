@@ -46,6 +46,16 @@ class Backlog:
             raise ValueError(f"period_ns is {period_ns}, it must be at least 1")
         self.queues[stream] = StreamQueue(stream, period_ns)
 
+    def promise(self, stream: int, *, period_ns: int) -> None:
+        """The stream is promised a chunk every `period_ns` from now on.
+
+        Raises:
+            KeyError: if it is not open.
+        """
+        queue = self.queues[stream]
+        queue.promised_period_ns = period_ns
+        queue.period_ns = max(queue.period_ns, period_ns)
+
     def close(self, stream: int) -> None:
         """Remove a stream: its chunks are dropped, and the result of a running pass is ignored."""
         queue = self.queues.pop(stream, None)

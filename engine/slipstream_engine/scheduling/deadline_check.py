@@ -87,8 +87,8 @@ class Forecast:
         line = self._latency.line(kind)
         return line.base_ns / line.at(1)
 
-    def shared_ns(self, plan: StagePlan, items: int) -> float:
-        """Time of a whole chunk whose steps run in passes of `items`, its share of each."""
+    def shared_ns(self, plan: StagePlan, items: float) -> float:
+        """Time of a chunk whose steps run in passes of `items` on average, its share of each."""
         whole = self.remaining(plan)[0]
         return whole.mean_ns - whole.shareable_ns * (1 - 1 / items)
 

@@ -28,9 +28,10 @@ from typing import Protocol
 
 from slipstream_engine.scheduling.backlog import Backlog
 from slipstream_engine.scheduling.batching import Batcher, is_starving, urgency
-from slipstream_engine.scheduling.capacity import Admission, Capacity
+from slipstream_engine.scheduling.capacity import Capacity
 from slipstream_engine.scheduling.deadline_check import Forecast
 from slipstream_engine.scheduling.latency_model import LatencyModel
+from slipstream_engine.scheduling.promises import Admission, Promise, Promises
 from slipstream_engine.scheduling.queues import QueuedChunk, StreamQueue
 from slipstream_engine.scheduling.types import (
     FIRST_STEP_POSITION,
@@ -92,7 +93,8 @@ class Scheduler:
         self._forecast = Forecast(latency, caution=caution)
         self._backlog = Backlog()
         self._batcher = Batcher(self._forecast, max_batch=max_batch)
-        self._capacity = Capacity(self._backlog, self._forecast, max_batch=max_batch)
+        self._capacity = Capacity(self._backlog, self._forecast)
+        self._promises = Promises(self._backlog, self._forecast, max_batch=max_batch)
         self._max_batch = max_batch
         self._patience = patience
         self._now_ns = 0  # of the last call that passed the time
@@ -104,6 +106,24 @@ class Scheduler:
     def close(self, stream: int) -> None:
         """Remove a stream; see `Backlog.close`."""
         self._backlog.close(stream)
+        self._promises.forget(stream)
+
+    def admit(self, promise: Promise, *, stream: int | None = None) -> Admission:
+        """Whether a promise can be kept beside those that were given; see `Promises.admit`."""
+        return self._promises.admit(promise, stream=stream)
+
+    def promise(self, stream: int, promise: Promise) -> None:
+        """An open stream is served so from now on, and weighs so much."""
+        self._promises.give(stream, promise)
+        self._backlog.promise(stream, period_ns=self._promises.entitled_period_ns(promise))
+
+    def promised(self, stream: int) -> Promise | None:
+        """What the stream is promised."""
+        return self._promises.of(stream)
+
+    def alone_ns(self, shape: ChunkShape) -> float:
+        """The forecast time of a chunk that has the device to itself."""
+        return self._promises.alone_ns(shape)
 
     def hold(self, stream: int) -> None:
         """The stream has no free output slot: none of its chunks is begun or decoded."""
@@ -175,10 +195,6 @@ class Scheduler:
         duration_ns = max(1, ended_ns - started_ns)
         self._forecast.observe(batch.kind, items=len(batch.items), duration_ns=duration_ns)
         return self._backlog.done(batch)
-
-    def admit(self, shape: ChunkShape, *, now_ns: int, period_ns: int) -> Admission:
-        """Whether one more stream fits; see `Capacity.admit`."""
-        return self._capacity.admit(shape, now_ns=now_ns, period_ns=period_ns)
 
     def _survey(self, now_ns: int) -> tuple[list[QueuedChunk], list[QueuedChunk]]:
         """Drop overdue chunks, refresh slack and urgency.

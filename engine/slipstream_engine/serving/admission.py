@@ -1,15 +1,22 @@
-"""Opens the streams that the device can serve beside those it serves already."""
+"""Opens the streams, and makes the changes, that the device can serve beside all its promises."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Generic, TypeVar
 
-from slipstream_protocol.clock import now_ns
-from slipstream_protocol.messages import OpenStream, StreamRefused
+import msgspec
+from msgspec import UNSET
+from slipstream_protocol.clock import NS_PER_MS, now_ns
+from slipstream_protocol.messages import Applied, OpenStream, StreamRefused, UpdateRefused
+from slipstream_protocol.parameters import Parameters
 from slipstream_protocol.turnover import TurnoverEstimator
 
 from slipstream_engine.errors import AdmissionError
+from slipstream_engine.scheduling.promises import Promise, QualityFloor
 from slipstream_engine.scheduling.scheduler import Scheduler
+from slipstream_engine.scheduling.types import ChunkShape
 from slipstream_engine.serving.pipeline_protocol import Pipeline, PipelineStream
+from slipstream_engine.serving.stream_slot import StreamSlot
 
 ChunkT = TypeVar("ChunkT")
 
@@ -19,9 +26,10 @@ class StreamAdmission(Generic[ChunkT]):
 
     Args:
         pipeline: opens the streams.
-        scheduler: knows the load of those that are open.
+        scheduler: knows what those that are open are promised.
         lanes: number of lanes.
-        period_ns: the distance of chunks that each stream is promised.
+        period_ns: the distance of chunks that a stream is promised whose camera's rate nobody
+            knows.
     """
 
     def __init__(
@@ -36,7 +44,8 @@ class StreamAdmission(Generic[ChunkT]):
     def open(
         self, message: OpenStream, taken_lanes: Collection[int]
     ) -> PipelineStream[ChunkT] | StreamRefused:
-        """Open a stream; the first one is opened whatever its load.
+        """Open a stream, which is promised its camera's rate from now on; the first one is opened
+        whatever its load.
 
         Returns:
             The stream, or the answer that refuses it. No exception leaves this method: one would
@@ -50,6 +59,24 @@ class StreamAdmission(Generic[ChunkT]):
         except ValueError as error:
             return StreamRefused(lane=message.lane, reason=str(error), retry_after_s=0.0)
 
+    def update(self, stream: StreamSlot[ChunkT], parameters: Parameters) -> Applied | UpdateRefused:
+        """Change an open stream, unless others would be served less than they are promised."""
+        if reason := self._refusal(stream.lane, parameters):
+            rev = stream.rev if parameters.rev is UNSET else parameters.rev
+            return UpdateRefused(lane=stream.lane, rev=rev, reason=reason)
+        answer = stream.update(parameters, self._pipeline.understood)
+        if isinstance(answer, UpdateRefused):
+            return answer
+        shape = stream.pipeline_stream.steady_shape
+        promise = self._scheduler.promised(stream.lane)
+        if promise is not None and promise.shape != shape:
+            self._scheduler.promise(stream.lane, promise.with_shape(shape))
+        return msgspec.structs.replace(answer, alone_ms=self.alone_ms(stream))
+
+    def alone_ms(self, stream: StreamSlot[ChunkT]) -> float:
+        """The forecast time of one of its chunks that has the device to itself."""
+        return self._scheduler.alone_ns(stream.pipeline_stream.steady_shape) / NS_PER_MS
+
     def on_closed(self) -> None:
         """A stream is closed: refusals estimate by this when a lane may become free."""
         self._turnover.on_departure(now_ns())
@@ -58,11 +85,29 @@ class StreamAdmission(Generic[ChunkT]):
         if message.lane in taken_lanes or not 0 <= message.lane < self._lanes:
             raise ValueError(f"lane {message.lane} is taken or not one of {self._lanes}")
         stream = self._pipeline.open(message.parameters)
-        if taken_lanes:
-            admission = self._scheduler.admit(
-                stream.steady_shape, now_ns=now_ns(), period_ns=self._period_ns
-            )
-            if admission.reason is not None:
-                stream.close()
-                raise AdmissionError(admission.reason)
+        try:
+            promise = self._promise(message, stream.steady_shape)
+            reason = self._scheduler.admit(promise).reason
+            if reason is not None:
+                raise AdmissionError(reason)
+        except (AdmissionError, ValueError):
+            stream.close()
+            raise
+        self._scheduler.open(message.lane, period_ns=promise.period_ns)
+        self._scheduler.promise(message.lane, promise)
         return stream
+
+    def _refusal(self, lane: int, parameters: Parameters) -> str | None:
+        """Why the stream cannot take so many steps; None where it can."""
+        promise = self._scheduler.promised(lane)
+        steps = parameters.denoising_step_list
+        if promise is None or steps is UNSET or not promise.shape.steps:
+            return None
+        changed = promise.with_shape(replace(promise.shape, steps=len(steps)))
+        return self._scheduler.admit(changed, stream=lane).reason
+
+    def _promise(self, message: OpenStream, shape: ChunkShape) -> Promise:
+        floor = None
+        if message.floor_share is not None:
+            floor = QualityFloor(shape=shape, share=message.floor_share)
+        return Promise(shape=shape, period_ns=message.period_ns or self._period_ns, floor=floor)

@@ -59,8 +59,9 @@ class Loop(Generic[ChunkT]):
         pipeline: warm already.
         channel: to the server.
         arena: of the pipeline's geometry.
-        age_target_ns: a chunk should be finished before its oldest frame is older. Each stream is
-            promised a chunk in half of that: one is collected while the one before is generated.
+        age_target_ns: a chunk should be finished before its oldest frame is older. A stream whose
+            camera's rate is not known is promised a chunk in half of that: one is collected while
+            the one before is generated.
         latency: has observed passes of this pipeline, see `serving/calibration.py`.
         note: added to the pipeline's own note, for people.
     """
@@ -80,12 +81,14 @@ class Loop(Generic[ChunkT]):
         self._channel = channel
         self._arena = arena
         self._age_target_ns = age_target_ns
-        self._period_ns = max(age_target_ns // 2, 1)
         self._latency = latency or default_latency_model()
         self._scheduler = Scheduler(self._latency, max_batch=pipeline.max_batch)
         self._flow = FlowControl(self._scheduler)
         self._admission = StreamAdmission(
-            pipeline, self._scheduler, lanes=arena.layout.lanes, period_ns=self._period_ns
+            pipeline,
+            self._scheduler,
+            lanes=arena.layout.lanes,
+            period_ns=max(age_target_ns // 2, 1),
         )
         self._executor = PassExecutor(pipeline, arena)
         self._streams: dict[int, StreamSlot[ChunkT]] = {}
@@ -160,9 +163,9 @@ class Loop(Generic[ChunkT]):
         self._streams[lane] = StreamSlot(
             lane=lane, pipeline_stream=pipeline_stream, outputs=outputs
         )
-        self._scheduler.open(lane, period_ns=self._period_ns)
         understood = self._pipeline.understood(pipeline_stream.prompts)
-        self._channel.send(StreamOpened(lane=lane, understood=understood))
+        alone_ms = self._admission.alone_ms(self._streams[lane])
+        self._channel.send(StreamOpened(lane=lane, understood=understood, alone_ms=alone_ms))
         logger.info("stream opened on lane %s", lane)
 
     def _close(self, lane: int) -> None:
@@ -192,7 +195,7 @@ class Loop(Generic[ChunkT]):
         while stream.waiting_messages and self._scheduler.has_room(stream.lane):
             message = stream.waiting_messages.popleft()
             if isinstance(message, Update):
-                self._channel.send(stream.update(message.parameters, self._pipeline.understood))
+                self._channel.send(self._admission.update(stream, message.parameters))
             elif message.chunk == stream.next_chunk:
                 stream.next_chunk += 1
                 self._offer(stream, message, message.captured_ns)

@@ -28,6 +28,7 @@ from slipstream_protocol.messages import (
     SlotRead,
     Stop,
     StreamClosed,
+    StreamOpened,
     StreamRefused,
     Update,
     UpdateRefused,
@@ -47,6 +48,7 @@ class PaintStream:
     def __init__(self, parameters: Parameters) -> None:
         self.prompts: Prompts = (Prompt(""),)
         self.value = 0
+        self.steps = 2
         self.apply(parameters)
 
     def apply(self, parameters: Parameters) -> None:
@@ -56,10 +58,12 @@ class PaintStream:
             self.prompts = parameters.target
         if parameters.seed is not UNSET:
             self.value = parameters.seed
+        if parameters.denoising_step_list is not UNSET:
+            self.steps = len(parameters.denoising_step_list)
 
     @property
     def shape(self) -> ChunkShape:
-        return ChunkShape(level="paint", steps=2)
+        return ChunkShape(level="paint", steps=self.steps)
 
     steady_shape = shape
 
@@ -181,7 +185,8 @@ def test_an_update_applies_to_chunks_after_it(harness: LoopHarness) -> None:
     second = Update(lane=0, parameters=Parameters(seed=20, rev=2))
     harness.send(first, harness.chunk(0, 0), second, harness.chunk(0, 1))
     received = [harness.receive() for _ in range(6)]
-    assert [message for message in received if isinstance(message, Applied)] == [
+    applied = [message for message in received if isinstance(message, Applied)]
+    assert [msgspec.structs.replace(message, alone_ms=0.0) for message in applied] == [
         Applied(lane=0, rev=1, chunk=0, prompts=(Prompt("a"),), understood="paints a"),
         Applied(lane=0, rev=2, chunk=1, prompts=(Prompt("a"),), understood="paints a"),
     ]
@@ -366,6 +371,61 @@ def test_a_stream_beyond_the_devices_capacity_is_refused() -> None:
         harness.send(CloseStream(lane=0))
         harness.receive()
         harness.open(1)
+
+
+def test_a_stream_is_promised_its_cameras_rate_from_its_opening() -> None:
+    """four that open at once and send nothing yet: the device is worth one of them."""
+    pass_ns = 30_000_000
+    harness = LoopHarness(
+        PaintPipeline(),
+        LAYOUT,
+        latency=LatencyModel(LinearLatency(base_ns=0, per_item_ns=pass_ns)),
+    )
+    period_ns = 4_000_000_000 // 30
+    with contextlib.closing(harness):
+        harness.receive()
+        for lane in range(3):
+            harness.send(OpenStream(lane=lane, parameters=Parameters(), period_ns=period_ns))
+        answers = [harness.receive() for _ in range(3)]
+        opened, *refused = answers
+        assert isinstance(opened, StreamOpened) and opened.alone_ms == pytest.approx(120)
+        assert all(isinstance(one, StreamRefused) for one in refused)
+        harness.send(
+            OpenStream(lane=1, parameters=Parameters(), period_ns=period_ns, floor_share=0.001)
+        )
+        assert isinstance(harness.receive(), StreamRefused)  # the other one has no floor
+        for period_ns, share, reason in (
+            (-1, None, "period_ns is -1, it must be at least 1"),
+            (1, 1.5, "floor_share is 1.5, it must be above 0 and at most 1"),
+        ):
+            harness.send(
+                OpenStream(lane=1, parameters=Parameters(), period_ns=period_ns, floor_share=share)
+            )
+            assert harness.receive() == StreamRefused(lane=1, reason=reason, retry_after_s=0)
+
+
+def test_a_viewer_cannot_take_more_than_the_device_has() -> None:
+    """more steps are refused where another would fall below its promise, however often they are
+    asked for; nothing has changed, and fewer are taken."""
+    slow = LatencyModel(LinearLatency(base_ns=0, per_item_ns=30_000_000))
+    harness = LoopHarness(PaintPipeline(), LAYOUT, latency=slow)
+    with contextlib.closing(harness):
+        harness.receive()
+        for lane in (0, 1):
+            harness.send(OpenStream(lane=lane, parameters=Parameters(), period_ns=300_000_000))
+            assert isinstance(harness.receive(), StreamOpened)
+        more = Parameters(denoising_step_list=(1000, 750, 500, 250), rev=1)
+        for _ in range(20):
+            harness.send(Update(lane=0, parameters=more))
+            refused = harness.receive()
+            assert isinstance(refused, UpdateRefused) and refused.rev == 1
+            assert refused.reason.startswith("load would be 100% of this device")
+        fewer = Parameters(denoising_step_list=(1000,), rev=2)
+        harness.send(Update(lane=1, parameters=fewer))
+        applied = harness.receive()
+        assert isinstance(applied, Applied) and applied.alone_ms == pytest.approx(90)
+        harness.send(Update(lane=0, parameters=more))
+        assert isinstance(harness.receive(), Applied)
 
 
 def test_streams_that_share_a_pass_share_its_failure(harness: LoopHarness) -> None:

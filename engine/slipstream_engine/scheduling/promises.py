@@ -1,0 +1,156 @@
+"""What streams are promised, and whether one more promise can be kept beside them. Pure.
+
+A promise weighs what its camera's rate costs the device, from the moment it is given: a stream that
+has sent nothing yet, or is paused, or held for its publisher, may send at that rate the next
+moment. A device that is too slow for one stream alone is filled by it, not more than filled.
+"""
+
+from dataclasses import dataclass, replace
+
+from slipstream_protocol.clock import NS_PER_MS
+
+from slipstream_engine.scheduling.backlog import Backlog
+from slipstream_engine.scheduling.deadline_check import Forecast
+from slipstream_engine.scheduling.types import ChunkShape
+
+_FULL_LOAD = 0.9  # share of the device that may be promised to streams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityFloor:
+    """The least that a stream may be moved to where the device is full.
+
+    Args:
+        shape: of the chunks that the stream began with.
+        share: of the device's time that the stream takes at the floor, those chunks being 1.
+
+    Raises:
+        ValueError: if the share is not above 0, or above 1.
+    """
+
+    shape: ChunkShape
+    share: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"floor_share is {self.share}, it must be above 0 and at most 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What a stream is served, whatever the others send.
+
+    Args:
+        shape: of its chunks.
+        period_ns: their distance at its camera's rate.
+        floor: what it may be moved to; None where it is served as it is, or not at all.
+
+    Raises:
+        ValueError: if the period is below 1 ns.
+    """
+
+    shape: ChunkShape
+    period_ns: int
+    floor: QualityFloor | None = None
+
+    def __post_init__(self) -> None:
+        if self.period_ns < 1:
+            raise ValueError(f"period_ns is {self.period_ns}, it must be at least 1")
+
+    def with_shape(self, shape: ChunkShape) -> "Promise":
+        """The same for chunks of another shape; the floor stays where it is."""
+        return replace(self, shape=shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Whether a promise can be kept.
+
+    Args:
+        load: share of the device that all promises would take, steps sharing passes.
+        reason: why not, for people; None where it can.
+    """
+
+    load: float
+    reason: str | None
+
+
+class Promises:
+    """The promises of all streams of one device.
+
+    Args:
+        backlog: knows the stages of a shape.
+        forecast: of the times of passes.
+        max_batch: most micro-steps the device can take in one pass.
+    """
+
+    def __init__(self, backlog: Backlog, forecast: Forecast, *, max_batch: int) -> None:
+        self._backlog = backlog
+        self._forecast = forecast
+        self._max_batch = max_batch
+        self._given: dict[int, Promise] = {}
+
+    def give(self, stream: int, promise: Promise) -> None:
+        """From now on it is weighed; one that the stream had before is replaced."""
+        self._given[stream] = promise
+
+    def forget(self, stream: int) -> None:
+        """The stream is closed."""
+        self._given.pop(stream, None)
+
+    def of(self, stream: int) -> Promise | None:
+        """What the stream is promised."""
+        return self._given.get(stream)
+
+    def admit(self, promise: Promise, *, stream: int | None = None) -> Admission:
+        """Whether it can be kept beside the others.
+
+        Args:
+            stream: whose promise it would replace; None for a new stream. A change that does not
+                raise the load is admitted on a full device too, and any where nobody else is.
+        """
+        others = {other: given for other, given in self._given.items() if other != stream}
+        load = self._load([*others.values(), promise])
+        present = self._load(list(self._given.values())) if stream in self._given else 0.0
+        if not others or load <= max(_FULL_LOAD, present):
+            return Admission(load=load, reason=None)
+        alone_ms = self.alone_ns(promise.shape) / NS_PER_MS
+        reason = (
+            f"load would be {load:.0%} of this device, it must be at most {_FULL_LOAD:.0%} (a "
+            f"chunk takes {alone_ms:.0f} ms alone and comes every "
+            f"{promise.period_ns / NS_PER_MS:.0f} ms); "
+            "ask for fewer steps or frames, or wait until a viewer leaves"
+        )
+        return Admission(load=load, reason=reason)
+
+    def alone_ns(self, shape: ChunkShape) -> float:
+        """Time of a chunk that has the device to itself."""
+        return self._forecast.remaining(self._backlog.plan(shape))[0].mean_ns
+
+    def entitled_period_ns(self, promise: Promise) -> int:
+        """The distance of the chunks that a device can be asked for: no less than one takes."""
+        alone_ns = self.alone_ns(promise.shape)
+        if promise.floor is not None:
+            alone_ns = min(alone_ns, self._floor_ns(promise.floor))
+        return max(promise.period_ns, round(alone_ns))
+
+    def _load(self, promises: list[Promise]) -> float:
+        periods_ns = [self.entitled_period_ns(promise) for promise in promises]
+        load = 0.0
+        for promise, period_ns in zip(promises, periods_ns, strict=True):
+            steps = sum(
+                other.shape.steps * min(1.0, period_ns / other_ns)
+                for other, other_ns in zip(promises, periods_ns, strict=True)
+                if other.shape.level == promise.shape.level
+            )
+            load += self._chunk_ns(promise, items=steps) / period_ns
+        return load
+
+    def _chunk_ns(self, promise: Promise, *, items: float) -> float:
+        """Time of one chunk whose steps share passes with all of its level that come meanwhile."""
+        shared = min(max(items, 1.0), self._max_batch)
+        own_ns = self._forecast.shared_ns(self._backlog.plan(promise.shape), shared)
+        return own_ns if promise.floor is None else min(own_ns, self._floor_ns(promise.floor))
+
+    def _floor_ns(self, floor: QualityFloor) -> float:
+        return floor.share * self.alone_ns(floor.shape)

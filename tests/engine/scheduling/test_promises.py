@@ -1,0 +1,217 @@
+"""What streams are promised: which further promise a device can keep."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from slipstream_engine.scheduling.promises import Promise, QualityFloor
+from slipstream_engine.scheduling.scheduler import Scheduler
+from slipstream_engine.scheduling.types import ChunkShape, PassKind
+
+from tests.engine.exact_device import ALONE_MS, LINES, MS, TINY, exact_model
+
+LIGHT = ChunkShape(level="tiny", steps=1)
+HEAVY = ChunkShape(level="tiny", steps=4)
+
+
+def device(max_batch: int = 16) -> Scheduler:
+    return Scheduler(exact_model("tiny"), caution=0, max_batch=max_batch)
+
+
+def promise(
+    period_ms: float, shape: ChunkShape = TINY, floor_share: float | None = None
+) -> Promise:
+    floor = None if floor_share is None else QualityFloor(shape=shape, share=floor_share)
+    return Promise(shape=shape, period_ns=round(period_ms * MS), floor=floor)
+
+
+def opened(scheduler: Scheduler, stream: int, given: Promise) -> None:
+    scheduler.open(stream, period_ns=given.period_ns)
+    scheduler.promise(stream, given)
+
+
+def test_streams_are_admitted_up_to_what_the_device_can_do() -> None:
+    """a stream is admitted while all together would leave the device a tenth of its time; none of
+    them has sent anything yet."""
+    scheduler = device()
+    admitted = 0
+    while (admission := scheduler.admit(promise(400))).reason is None:
+        opened(scheduler, admitted, promise(400))
+        admitted += 1
+    items = 2 * (admitted + 1)
+    expected = (admitted + 1) * (10 + 20 + 2 * (10 + 30 / items)) / 400
+    assert admission.load == pytest.approx(expected, rel=0.01)
+    assert admission.load > 0.9 >= expected * admitted / (admitted + 1)
+    assert admission.reason.startswith("load would be ")
+    assert "a chunk takes 110 ms alone and comes every 400 ms" in admission.reason
+    scheduler.close(0)
+    assert scheduler.admit(promise(400)).reason is None
+
+
+def test_four_callers_at_thirty_fps_do_not_fit_where_one_does() -> None:
+    """a device worth 33 frames a second takes one camera of 30, however many come together."""
+    scheduler = device(max_batch=1)
+    worth_33_fps = promise(4 * 1000 / 30 * ALONE_MS / (4 * 1000 / 33))
+    admitted = 0
+    for stream in range(4):
+        if scheduler.admit(worth_33_fps).reason is None:
+            opened(scheduler, stream, worth_33_fps)
+            admitted += 1
+    assert admitted == 1
+
+
+def test_admission_goes_by_what_is_measured() -> None:
+    """a device found to be five times slower takes fewer streams."""
+    model = exact_model("tiny")
+    opened(Scheduler(model), 0, promise(400))
+    assert Scheduler(model).admit(promise(400)).reason is None
+    slow = Scheduler(model)
+    opened(slow, 0, promise(400))
+    assert slow.admit(promise(400)).reason is None
+    for _ in range(20):
+        for stage, line in LINES.items():
+            kind = PassKind(stage=stage, level="tiny")
+            model.observe(kind, items=1, duration_ns=5 * line.at(1))
+    slow = Scheduler(model)
+    opened(slow, 0, promise(400))
+    assert slow.admit(promise(400)).reason is not None
+
+
+def test_a_rare_chunk_shares_few_passes() -> None:
+    """a stream that sends once a minute does not make another's chunks cheaper."""
+    scheduler = device()
+    opened(scheduler, 0, promise(200))
+    often, rare = scheduler.admit(promise(200)), scheduler.admit(promise(60_000))
+    assert often.load == pytest.approx(2 * 65 / 200, rel=0.01)
+    assert rare.load == pytest.approx(80 / 200, rel=0.01)
+
+
+def test_a_silent_stream_weighs_what_it_may_send() -> None:
+    """paused, held, or with a camera that has stopped: it may be back the next moment."""
+    scheduler = device()
+    opened(scheduler, 0, promise(140))
+    fresh = scheduler.admit(promise(140))
+    scheduler.offer(0, 0, now_ns=0, deadline_ns=10**12, shape=TINY)
+    while batch := scheduler.next_batch(0):
+        scheduler.done(batch, started_ns=0, ended_ns=round(LINES[batch.kind.stage].at(1)))
+    scheduler.next_batch(10**15)
+    later = scheduler.admit(promise(140))
+    assert fresh.reason is not None and later.reason is not None
+    assert later.load == pytest.approx(fresh.load, rel=0.01)
+
+
+def test_a_stream_too_heavy_for_the_device_fills_it_and_not_more() -> None:
+    """alone it is always admitted; beside it nobody is."""
+    scheduler = device(max_batch=1)
+    assert scheduler.admit(promise(20)).reason is None
+    opened(scheduler, 0, promise(20))
+    assert scheduler.admit(promise(60_000)).load == pytest.approx(1, abs=0.01)
+    assert scheduler.admit(promise(400)).reason is not None
+
+
+def test_at_its_floor_a_stream_leaves_room() -> None:
+    """streams that may be moved to a quarter of their cost are weighed by that; with a floor that
+    is all of it, as without one."""
+    scheduler = device(max_batch=1)
+    opened(scheduler, 0, promise(150, floor_share=0.25))
+    assert scheduler.admit(promise(150, floor_share=0.25)).load == pytest.approx(55 / 150, rel=0.01)
+    assert scheduler.admit(promise(150)).reason is not None
+    whole = scheduler.admit(promise(150, floor_share=1.0))
+    assert whole.load == pytest.approx(scheduler.admit(promise(150)).load)
+
+
+def test_more_steps_are_admitted_like_a_stream() -> None:
+    """not at another's cost; fewer ones always, and any where the stream is alone."""
+    scheduler = device(max_batch=1)
+    opened(scheduler, 0, promise(300))
+    assert scheduler.admit(promise(300, HEAVY), stream=0).reason is None
+    opened(scheduler, 1, promise(300))
+    assert scheduler.admit(promise(300, HEAVY), stream=0).reason is not None
+    assert scheduler.admit(promise(300, LIGHT), stream=0).reason is None
+    scheduler.promise(1, promise(300, LIGHT))
+    load = scheduler.admit(promise(300), stream=0).load
+    assert load == pytest.approx((110 + 70) / 300, rel=0.01)
+
+
+def test_a_full_device_admits_what_makes_it_no_fuller() -> None:
+    """one that has become slower than its promises refuses no relief."""
+    scheduler = device(max_batch=1)
+    for stream in range(3):
+        opened(scheduler, stream, promise(150))
+    assert scheduler.admit(promise(150, LIGHT), stream=0).load > 0.9
+    assert scheduler.admit(promise(150, LIGHT), stream=0).reason is None
+    assert scheduler.admit(promise(150), stream=0).reason is None
+    assert scheduler.admit(promise(150, HEAVY), stream=0).reason is not None
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.01, float("nan")])
+def test_a_floor_is_a_share(share: float) -> None:
+    """of what the stream costs as it is."""
+    with pytest.raises(ValueError, match=f"floor_share is {share}, it must be above 0 and at most"):
+        QualityFloor(shape=TINY, share=share)
+
+
+@given(
+    events=st.lists(
+        st.tuples(
+            st.integers(0, 7),
+            st.sampled_from(["open", "change", "close"]),
+            st.integers(20, 2000),
+            st.sampled_from([LIGHT, TINY, HEAVY]),
+            st.sampled_from([None, 0.2, 1.0]),
+        ),
+        max_size=60,
+    ),
+    max_batch=st.sampled_from([1, 4, 16]),
+)
+def test_what_is_admitted_never_exceeds_the_device(
+    events: list[tuple[int, str, int, ChunkShape, float | None]], max_batch: int
+) -> None:
+    """whatever was opened, changed and closed before: what is admitted leaves a tenth of the device
+    free, or raises no load, or has the device to itself."""
+    scheduler = device(max_batch)
+    given_now: dict[int, Promise] = {}
+    for stream, what, period_ms, shape, share in events:
+        wanted = promise(period_ms, shape, share)
+        if what == "close":
+            scheduler.close(stream)
+            given_now.pop(stream, None)
+            continue
+        if (what == "open") is (stream in given_now):
+            continue
+        before = true_load(given_now, max_batch)
+        after = true_load(given_now | {stream: wanted}, max_batch)
+        changed = stream if what == "change" else None
+        is_admitted = scheduler.admit(wanted, stream=changed).reason is None
+        limit = max(0.9, before) if what == "change" else 0.9
+        is_alone = not given_now.keys() - {stream}
+        if abs(after - limit) > 1e-6:  # they are the same sums in another order
+            assert is_admitted == (is_alone or after <= limit), (before, after)
+        if is_admitted:
+            if what == "open":
+                scheduler.open(stream, period_ns=wanted.period_ns)
+            scheduler.promise(stream, wanted)
+            given_now[stream] = wanted
+
+
+def true_load(given_now: dict[int, Promise], max_batch: int) -> float:
+    """The share of the device that these take: each step shares a pass with those of the others
+    that come within its chunk's period."""
+    periods_ms = {}
+    for stream, one in given_now.items():
+        periods_ms[stream] = max(one.period_ns / MS, chunk_ms(one, 1))
+    load = 0.0
+    for stream, one in given_now.items():
+        items = sum(
+            other.shape.steps * min(1.0, periods_ms[stream] / periods_ms[number])
+            for number, other in given_now.items()
+        )
+        load += chunk_ms(one, min(max(items, 1.0), max_batch)) / periods_ms[stream]
+    return load
+
+
+def chunk_ms(given: Promise, items: float) -> float:
+    """Of the device's time, with passes of so many steps."""
+    own_ms = 10 + 20 + given.shape.steps * (10 + 30 / items)
+    if given.floor is None:
+        return own_ms
+    return min(own_ms, given.floor.share * (10 + 20 + given.floor.shape.steps * 40))
