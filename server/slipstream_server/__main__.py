@@ -1,4 +1,4 @@
-"""The command `slipstream`: `serve`, the default, `ready` and `doctor`.
+"""The command `slipstream`: `serve`, the default, `ready`, `doctor` and `probe`.
 
 Settings are read from os.environ nowhere else. Each command's modules are imported only when it is
 run: `doctor` must work where a package that `serve` needs is broken.
@@ -16,6 +16,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from slipstream_server.doctor.command import doctor
 
         return doctor(rest, os.environ)
+    if command == "probe":
+        from slipstream_server.probe.command import probe
+
+        return probe(rest, os.environ)
     if command == "ready":
         from slipstream_server.ready import ready_command
 

@@ -69,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="slipstream",
         description="Serve live video diffusion over WebRTC. "
-        "`slipstream doctor` with the same flags checks what that needs.",
+        "`slipstream doctor` with the same flags checks what that needs; "
+        "`slipstream probe URL` calls a server and measures.",
         epilog="Flags may also stand in the environment (SLIPSTREAM_PORT) or in the file (port).",
     )
     parser.add_argument("--config", metavar="FILE", help="TOML file with settings")

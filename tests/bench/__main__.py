@@ -17,13 +17,13 @@ import platform
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import msgspec
+from slipstream_server.probe.caller import Send
 
 from tests.bench.call_figures import Figures, ProcessMeter, figures
 from tests.bench.caller import place_call
@@ -96,18 +96,17 @@ async def run_case(case: str, seconds: float) -> list[Figures]:
     async with server(case) as (address, pid):
         meter = ProcessMeter(pid)
 
-        async def script(send: Callable[[dict[str, Any]], None]) -> None:
+        async def script(send: Send) -> None:
             """Change the prompt now and then."""
             steps = len(PROMPTS) if case.startswith("tiny") else 0
             for rev, prompt in enumerate(PROMPTS[:steps], start=1):
                 await asyncio.sleep(seconds / (steps + 1))
                 send({"prompt": prompt, "rev": rev})
 
-        url = f"{address}/api/v1/webrtc/offer"
         async with asyncio.TaskGroup() as tasks:
             calls = [
                 tasks.create_task(
-                    place_call(url, pictures, fps=fps, seconds=seconds, script=script),
+                    place_call(address, pictures, fps=fps, seconds=seconds, script=script),
                     name=f"caller {number}",
                 )
                 for number in range(callers)

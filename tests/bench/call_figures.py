@@ -5,17 +5,13 @@ from typing import Any
 
 import msgspec
 import psutil
-from slipstream_server.observability.slo_report import percentiles
+from slipstream_protocol.clock import NS_PER_S
+from slipstream_server.probe.record import CallRecord, ReceivedFrame, fps, gaps_ms, glass_ms
+from slipstream_server.probe.report import SpreadMs, spread_ms
 
-from tests.bench.caller import Call
+from tests.bench.caller import events
 
-
-class Spread(msgspec.Struct, frozen=True, kw_only=True):
-    """Nearest-rank percentiles in milliseconds."""
-
-    p50: float
-    p95: float
-    p99: float
+END_NS = 10 * NS_PER_S
 
 
 class ProcessUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,10 +42,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     signal_ms: float
     first_frame_ms: float
-    glass_ms: Spread | None
+    glass_ms: SpreadMs | None
     glass_p95_start_ms: float | None
     glass_p95_end_ms: float | None
-    gap_ms: Spread | None
+    gap_ms: SpreadMs | None
     fps_out: float
     disordered: int
     age_p95_ms: list[float]
@@ -58,50 +54,48 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     slo: dict[str, Any] | None
 
 
-def spread(values: list[float]) -> Spread | None:
-    found = percentiles(values)
-    return Spread(p50=found.p50, p95=found.p95, p99=found.p99) if found else None
-
-
-def p95(values: list[float]) -> float | None:
-    found = percentiles(values)
-    return found.p95 if found else None
-
-
-def figures(case: str, call: Call, seconds: float, usage: dict[str, ProcessUse]) -> Figures:
-    """The figures of `call`, its first second left out."""
-    assert call.first_frame_ns is not None
-    start_s = (call.first_frame_ns - call.offered_ns) / 1e9 + 1.0
-    ages = [(at, age) for at, age in call.ages_ms if at > start_s]
-    end_s = ages[-1][0] if ages else 0.0
-    received = [stamp for stamp in call.received_ns if (stamp - call.offered_ns) / 1e9 > start_s]
-    gaps = [(b - a) / 1e6 for a, b in itertools.pairwise(received)]
-    numbers = [number for number in call.numbers if number is not None]
-    slo = [event for _, event in call.events if event.get("type") == "slo"]
+def figures(case: str, record: CallRecord, seconds: float, usage: dict[str, ProcessUse]) -> Figures:
+    """The figures of a call, its first second left out."""
+    frames = record.settled()
+    numbers = [frame.number for frame in frames if frame.number is not None]
+    said = events(record)
+    slo = [event for _, event in said if event.get("type") == "slo"]
+    signal_ms = record.since_offer_ms(record.answered_ns)
+    first_frame_ms = record.since_offer_ms(record.first_frame_ns)
+    assert signal_ms is not None and first_frame_ms is not None, "the call was made"
     return Figures(
         case=case,
         seconds=seconds,
-        signal_ms=(call.answered_ns - call.offered_ns) / 1e6,
-        first_frame_ms=(call.first_frame_ns - call.offered_ns) / 1e6,
-        glass_ms=spread([age for _, age in ages]),
-        glass_p95_start_ms=p95([age for at, age in ages if at < start_s + 10]),
-        glass_p95_end_ms=p95([age for at, age in ages if at > end_s - 10]),
-        gap_ms=spread(gaps),
-        fps_out=len(gaps) * 1e9 / (received[-1] - received[0]) if gaps else 0.0,
+        signal_ms=signal_ms,
+        first_frame_ms=first_frame_ms,
+        glass_ms=spread_ms(glass_ms(frames)),
+        glass_p95_start_ms=_glass_p95(
+            [frame for frame in frames if frame.at_ns < frames[0].at_ns + END_NS]
+        ),
+        glass_p95_end_ms=_glass_p95(
+            [frame for frame in frames if frame.at_ns > frames[-1].at_ns - END_NS]
+        ),
+        gap_ms=spread_ms(gaps_ms(frames)),
+        fps_out=fps(frames),
         disordered=sum(b < a for a, b in itertools.pairwise(numbers)),
         age_p95_ms=[event["age_ms"]["p95"] for event in slo if event.get("age_ms")],
-        on_air_ms=_on_air_ms(call),
+        on_air_ms=_on_air_ms(said),
         processes=usage,
         slo=slo[-1] if slo else None,
     )
 
 
-def _on_air_ms(call: Call) -> list[float]:
+def _glass_p95(frames: list[ReceivedFrame]) -> float | None:
+    spread = spread_ms(glass_ms(frames))
+    return spread.p95 if spread else None
+
+
+def _on_air_ms(said: list[tuple[float, dict[str, Any]]]) -> list[float]:
     """From the server's `ack` of an update to the first frame made with it leaving."""
-    acked = {event["rev"]: at for at, event in call.events if event.get("type") == "ack"}
+    acked = {event["rev"]: at for at, event in said if event.get("type") == "ack"}
     return [
         (at - acked[event["rev"]]) * 1e3
-        for at, event in call.events
+        for at, event in said
         if event.get("type") == "on_air" and event["rev"] in acked
     ]
 

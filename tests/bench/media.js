@@ -2,7 +2,7 @@
  * One call from a real browser: numbered pictures out, the numbers read off the pictures that come
  * back. Playwright runs this as a function in a page of the server's own origin.
  *
- * The number is laid into the pixels as in tests/barcode.py.
+ * The number is laid into the pixels as twenty black and white cells, with a checksum.
  *
  * @param {{width: number, height: number, fps: number, seconds: number, url: string,
  *          codec: string | null, hints: boolean, stamps: boolean}} options `codec`: the only one the

@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import itertools
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,9 +26,11 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 from slipstream_engine.train.trend import trend
 from slipstream_protocol.frames import I420
+from slipstream_server.probe.caller import Send
+from slipstream_server.probe.record import CallRecord
 
 from tests.bench.__main__ import cores, free_port, processor, until_ready
-from tests.bench.caller import Call, place_call
+from tests.bench.caller import events, place_call
 from tests.e2e.clips import clip_pictures
 
 FPS = 10  # of each camera, so that callers leave the server its share of two cores
@@ -152,12 +153,12 @@ class Soak:
                 other.cancel()
         self.samples["age p95 ms"] = [
             event["age_ms"]["p95"]
-            for _, event in call.events
+            for _, event in events(call)
             if event.get("type") == "slo" and event.get("age_ms")
         ]
 
-    async def _steady(self, seconds: float) -> Call:
-        async def script(send: Callable[[dict[str, Any]], None]) -> None:
+    async def _steady(self, seconds: float) -> CallRecord:
+        async def script(send: Send) -> None:
             revs = itertools.count(1)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds - 5):
@@ -166,8 +167,9 @@ class Soak:
                         send({**setting, "rev": next(revs)})
             send({"paused": False, "rev": next(revs)})
 
-        offer = f"{self.address}/api/v1/webrtc/offer"
-        return await place_call(offer, self.pictures, fps=FPS, seconds=seconds, script=script)
+        return await place_call(
+            self.address, self.pictures, fps=FPS, seconds=seconds, script=script
+        )
 
     async def _visit(self) -> None:
         """Callers one after the other; each fourth has an offer that is none."""
@@ -182,7 +184,7 @@ class Soak:
                     assert answer.status == 400, await answer.text()
                 self.refused += 1
             else:
-                await place_call(offer, self.pictures, fps=FPS, seconds=VISIT_S)
+                await place_call(self.address, self.pictures, fps=FPS, seconds=VISIT_S)
                 self.visits += 1
 
     async def _sample(self) -> None:

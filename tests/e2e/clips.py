@@ -7,8 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 from numpy.typing import NDArray
-
-from tests.barcode import draw
+from slipstream_server.probe.marker import draw_marker
 
 WIDTH_PX, HEIGHT_PX, FPS = 640, 480, 30
 NUMBERED_COUNT = 240
@@ -46,7 +45,7 @@ def numbered_picture(number: int) -> av.VideoFrame:
     """Picture `number` of the numbered clip."""
     columns = np.arange(WIDTH_PX)[None, :] + 4 * number
     luma = np.broadcast_to(70 + np.abs(columns % 200 - 100), (HEIGHT_PX, WIDTH_PX)).astype(np.uint8)
-    draw(luma, number)
+    draw_marker(luma, number)
     chroma = np.full((HEIGHT_PX // 2, WIDTH_PX), 128, np.uint8)
     return av.VideoFrame.from_ndarray(np.concatenate([luma, chroma]), format="yuv420p")
 

@@ -4,8 +4,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from slipstream_server.probe.marker import read_marker
 
-from tests.barcode import read
 from tests.e2e import pictures
 from tests.e2e.browser import running_chromium
 from tests.e2e.clips import NUMBERED_COUNT
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 def numbers_of(pictures: Pictures) -> list[int]:
     """The numbers that can be read in the pictures."""
-    return [number for luma in pictures.luma if (number := read(luma)) is not None]
+    return [number for luma in pictures.luma if (number := read_marker(luma)) is not None]
 
 
 def assert_in_order(pictures: Pictures) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from playwright.async_api import Page
+from slipstream_server.probe.marker import read_marker
 
-from tests.barcode import read
 from tests.bench.link import LinkUnavailable, capped_link
 from tests.e2e.browser import running_chromium
 from tests.e2e.pictures import Pictures
@@ -63,7 +63,7 @@ async def until_health(server: RunningServer, **figures: Any) -> None:
 
 
 def readable(pictures: Pictures) -> int:
-    return sum(read(luma) is not None for luma in pictures.luma)
+    return sum(read_marker(luma) is not None for luma in pictures.luma)
 
 
 async def kill_engine(server: RunningServer) -> None:

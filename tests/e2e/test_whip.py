@@ -5,8 +5,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from slipstream_server.probe.marker import read_marker
 
-from tests.barcode import read
 from tests.e2e.browser import running_chromium
 from tests.e2e.clips import NUMBERED_COUNT
 from tests.e2e.pictures import Pictures
@@ -37,7 +37,7 @@ async (url) => {
 
 def assert_in_order(pictures: Pictures) -> None:
     """They can be read, and none goes back (the clip is a loop)."""
-    numbers = [number for luma in pictures.luma if (number := read(luma)) is not None]
+    numbers = [number for luma in pictures.luma if (number := read_marker(luma)) is not None]
     assert len(numbers) > 0.8 * len(pictures.rgb) > 10
     steps = [(after - before) % NUMBERED_COUNT for before, after in pairwise(numbers)]
     assert max(steps) < NUMBERED_COUNT / 2, f"a picture came after a later one: {numbers}"

@@ -22,8 +22,7 @@ from av import VideoFrame
 from numpy.typing import NDArray
 from slipstream_server.ice.gathering import bound_gathering
 from slipstream_server.media_addressing import MediaAddressing
-
-from tests.barcode import draw, read
+from slipstream_server.probe.marker import draw_marker, read_marker
 
 OFFER_PATH = "/api/v1/webrtc/offer"
 DEADLINE_S = 20.0
@@ -32,14 +31,14 @@ DEADLINE_S = 20.0
 def numbered(number: int, *, width_px: int = 640, height_px: int = 480) -> VideoFrame:
     """A grey picture with its number in it."""
     rows = np.full((height_px * 3 // 2, width_px), 128, np.uint8)
-    draw(rows[:height_px], number)
+    draw_marker(rows[:height_px], number)
     return VideoFrame.from_ndarray(rows, format="yuv420p")
 
 
 def number_of(frame: VideoFrame) -> int | None:
     """The number in a frame made by `numbered`, at any size."""
     luma: NDArray[Any] = frame.to_ndarray(format="gray")
-    return read(luma)
+    return read_marker(luma)
 
 
 class Camera(MediaStreamTrack):

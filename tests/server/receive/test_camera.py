@@ -15,9 +15,9 @@ from slipstream_protocol.clock import NS_PER_MS, now_ns
 from slipstream_protocol.colours import DeclaredColours
 from slipstream_protocol.frames import Geometry, i420_planes
 from slipstream_server.frames.chunker import CapturedFrame
+from slipstream_server.probe.marker import read_marker
 from slipstream_server.receive.camera import CameraIngest, CameraScaler, cover_px
 
-from tests.barcode import read
 from tests.colours import PATCHES, WEIGHTS, distance, flat, samples_of
 from tests.server.calls import numbered
 
@@ -62,7 +62,7 @@ def test_a_picture_of_any_size_fills_the_engines(size: tuple[int, int]) -> None:
 def test_the_middle_is_kept(size: tuple[int, int]) -> None:
     """a code in the middle of the picture is read back at the engine's size."""
     frame = numbered(777, width_px=size[0], height_px=size[1])
-    assert read(i420_planes(CameraScaler(GEOMETRY)(frame))[0]) == 777
+    assert read_marker(i420_planes(CameraScaler(GEOMETRY)(frame))[0]) == 777
 
 
 def test_a_scaler_follows_a_camera_that_turns() -> None:
@@ -145,7 +145,7 @@ async def test_frames_come_through_in_order_with_their_times() -> None:
         async with asyncio.timeout(5):
             got = [await delivered.get() for _ in range(4)]
         scaling.cancel()
-    assert [read(i420_planes(captured.frame)[0]) for captured in got] == [0, 1, 2, 3]
+    assert [read_marker(i420_planes(captured.frame)[0]) for captured in got] == [0, 1, 2, 3]
     assert all(captured.captured_ns <= captured.arrived_ns for captured in got)
 
 
@@ -208,4 +208,4 @@ async def test_a_scaler_that_is_late_keeps_the_newest() -> None:
         async with asyncio.timeout(5):
             got = [await delivered.get() for _ in range(4)]
         scaling.cancel()
-    assert [read(i420_planes(captured.frame)[0]) for captured in got] == [16, 17, 18, 19]
+    assert [read_marker(i420_planes(captured.frame)[0]) for captured in got] == [16, 17, 18, 19]

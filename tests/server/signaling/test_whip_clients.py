@@ -19,10 +19,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+from slipstream_server.probe.marker import read_marker
 from slipstream_server.receive.receiver import VideoReceiver
 from slipstream_server.send.h264 import X264, H264Encoder
 
-from tests.barcode import read
 from tests.server.calls import numbered
 from tests.server.npm import installed
 from tests.server.ports import free_range
@@ -219,7 +219,7 @@ async def test_libwebrtc_publishes_and_watches(
         pictures = np.frombuffer(shown.read_bytes(), np.uint8)
         pictures = pictures[: pictures.size // PICTURE_BYTES * PICTURE_BYTES]
         luma = pictures.reshape(-1, PICTURE_BYTES)[:, : 640 * 480].reshape(-1, 480, 640)
-        numbers = {read(picture) for picture in luma} - {None}
+        numbers = {read_marker(picture) for picture in luma} - {None}
         assert len(numbers) > 10
         await poll(lambda: server.sessions.streams() == [])
 

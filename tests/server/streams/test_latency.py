@@ -18,11 +18,11 @@ from slipstream_server.frames.playout import Playout
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloMonitor
 from slipstream_server.observability.slo_report import SloTargets
+from slipstream_server.probe.marker import read_marker
 from slipstream_server.receive.camera import CameraIngest
 from slipstream_server.send.output_track import PlayoutSource
 from slipstream_server.streams.chunk_pipe import ChunkPipe, ChunkPipeOwner
 
-from tests.barcode import read
 from tests.server.calls import numbered
 from tests.server.played_engine import ready_message
 from tests.server.scripted_clock import InlineExecutor, run_scripted
@@ -110,7 +110,7 @@ async def shown_ages_ms(fps: int) -> list[float]:
     async def show() -> None:
         while True:
             scheduled = await source.next_frame()
-            number = read(scheduled.generated.frame[: GEOMETRY.height_px])
+            number = read_marker(scheduled.generated.frame[: GEOMETRY.height_px])
             assert number is not None
             late_ns = scheduled.generated.captured_ns - camera.captured_ns[number]
             assert abs(late_ns) < NS_PER_MS, "ages that are reported count from the capture"
