@@ -67,41 +67,47 @@ class Rope:
     """
 
     def __init__(self, head_dim: int, positions: int, device: torch.device) -> None:
-        cos_NP, sin_NP = rope_table(head_dim, positions)
-        self._table_CNP = torch.stack([cos_NP, sin_NP]).to(device)
+        self._table_NP2 = torch.stack(rope_table(head_dim, positions), dim=-1).to(device)
         self._frame_pairs = pair_split(head_dim)[0]
         self._row_pairs = pair_split(head_dim)[1]
 
     def rotation(self, frames_BF: Tensor, rows: int, columns: int) -> Tensor:
-        """Cosines and sines for a grid of tokens.
+        """The turns of a grid of tokens: cosine and sine of each pair.
 
         Args:
             frames_BF: temporal positions of each sample's frames, int64, below the table's length.
             rows, columns: of the token grid.
 
         Returns:
-            `[2, B, F * rows * columns, 1, P]`, float32, tokens in the order (frame, row, column).
+            `[B, F * rows * columns, 1, P, 2]`, float32, tokens in the order (frame, row, column).
         """
         batch, frames = frames_BF.shape
-        in_time, in_rows, in_columns = self._table_CNP.split(
-            [self._frame_pairs, self._row_pairs, self._row_pairs], dim=2
+        in_time, in_rows, in_columns = self._table_NP2.split(
+            [self._frame_pairs, self._row_pairs, self._row_pairs], dim=1
         )
         grid = torch.cat(
             [
-                repeat(in_rows[:, :rows], "c y p -> c y x p", x=columns),
-                repeat(in_columns[:, :columns], "c x p -> c y x p", y=rows),
+                repeat(in_rows[:rows], "y p c -> y x p c", x=columns),
+                repeat(in_columns[:columns], "x p c -> y x p c", y=rows),
             ],
-            dim=-1,
+            dim=-2,
         )
         tokens = rows * columns
-        grid = repeat(grid, "c y x p -> c b f (y x) p", b=batch, f=frames)
-        time = repeat(in_time[:, frames_BF], "c b f p -> c b f s p", s=tokens)
-        return rearrange(torch.cat([time, grid], dim=-1), "c b f s p -> c b (f s) 1 p")
+        grid = repeat(grid, "y x p c -> b f (y x) p c", b=batch, f=frames)
+        time = repeat(in_time[frames_BF], "b f p c -> b f s p c", s=tokens)
+        return rearrange(torch.cat([time, grid], dim=-2), "b f s p c -> b (f s) 1 p c")
 
 
 def rotate(x_BLHD: Tensor, rotation: Tensor) -> Tensor:
-    """Turn every pair of `x_BLHD` by `rotation`, in float32, back in the dtype it came in."""
-    cos, sin = rotation
-    even, odd = x_BLHD.float().unflatten(-1, (-1, 2)).unbind(-1)
-    turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1)
+    """Turn every pair of `x_BLHD` by `rotation`, in float32, back in the dtype it came in.
+
+    A pair is a complex number: one product, where cosines and sines apart take seven passes. A
+    compiler fuses those, and knows no complex numbers.
+    """
+    pairs = x_BLHD.float().unflatten(-1, (-1, 2))
+    if torch.compiler.is_compiling():
+        (cos, sin), (even, odd) = rotation.unbind(-1), pairs.unbind(-1)
+        turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1)
+    else:
+        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(rotation))
     return turned.flatten(-2).to(x_BLHD.dtype)
