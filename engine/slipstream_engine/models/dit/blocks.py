@@ -149,7 +149,8 @@ class DitBlock(nn.Module):
 
         x = modulate(x_BFSC, shift_attn, scale_attn, self._eps)
         attended_BLC = self.self_attn(rearrange(x, "b f s c -> b (f s) c"), layer, context)
-        x = x_BFSC + rearrange(attended_BLC, "b (f s) c -> b f s c", f=frames) * gate_attn
+        attended = rearrange(attended_BLC, "b (f s) c -> b f s c", f=frames)
+        x = torch.addcmul(x_BFSC, attended, gate_attn)
 
         read_BLC = self.cross_attn(
             rearrange(self.norm3(x), "b f s c -> b (f s) c"),
@@ -158,8 +159,7 @@ class DitBlock(nn.Module):
         )
         x = x + rearrange(read_BLC, "b (f s) c -> b f s c", f=frames)
 
-        out_BFSC: Tensor = x + self.ffn(modulate(x, shift_ffn, scale_ffn, self._eps)) * gate_ffn
-        return out_BFSC
+        return torch.addcmul(x, self.ffn(modulate(x, shift_ffn, scale_ffn, self._eps)), gate_ffn)
 
 
 class OutputHead(nn.Module):
@@ -179,4 +179,4 @@ class OutputHead(nn.Module):
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
     """A LayerNorm whose scale and shift come from outside."""
-    return F.layer_norm(x, (x.shape[-1],), eps=eps) * (1 + scale) + shift
+    return torch.addcmul(shift, F.layer_norm(x, (x.shape[-1],), eps=eps), 1 + scale)
