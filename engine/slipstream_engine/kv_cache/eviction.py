@@ -1,6 +1,7 @@
-"""Which slot of a cache row the next frame overwrites, decided on the device.
+"""Which slot of a cache row the next frame overwrites, decided on the device where sinks adapt.
 
-A full row evicts in this order (`spec/02` sections 2 and 8):
+Where they do not, the slot follows from the frame's number (`kv_cache/positions.py`). Where they
+do, a full row evicts in this order (`spec/02` sections 2 and 8):
 
     1. sinks that wait for a refresh, the one added last first: a stack
     2. the slots behind the pinned ones, one after the other and again from the first: a ring
@@ -26,7 +27,7 @@ from slipstream_engine.kv_cache.positions import CHOSEN_BY_EVICTION
 
 
 class EvictionPolicy:
-    """The order of eviction for every layer and row of a cache.
+    """The order of eviction for every layer and row of a cache; empty where no sink adapts.
 
     Attributes:
         head_NR: the ring's slot that is overwritten next, counted from its first one.
@@ -38,16 +39,18 @@ class EvictionPolicy:
     def __init__(
         self, params: CacheParams, *, layers: int, rows: int, width: int, device: torch.device
     ) -> None:
+        deciding_layers = layers if params.adapts else 0
+
         def zeros(*shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
-            return torch.zeros(layers, rows, *shape, device=device, dtype=dtype)
+            return torch.zeros(deciding_layers, rows, *shape, device=device, dtype=dtype)
 
         self.params = params
         self.head_NR = zeros()
         # a filling row takes nothing off the stack: each of its chunks may add a sink, and so may
         # each call on zeros with which the reference starts a stream batch
-        self.pending_NRP = zeros(params.slots + MAX_STEPS if params.adapts else 0)
+        self.pending_NRP = zeros(params.slots + MAX_STEPS)
         self.pending_count_NR = zeros()
-        self.mean_NRKC = zeros(params.slots if params.adapts else 0, 2, width, dtype=torch.float32)
+        self.mean_NRKC = zeros(params.slots, 2, width, dtype=torch.float32)
 
     def state(self) -> tuple[Tensor, ...]:
         """All that changes, each with layers and rows first."""
@@ -68,30 +71,25 @@ class EvictionPolicy:
         """Choose the slot of each new frame, and advance the order of eviction.
 
         Args:
-            fill_BF: the slot of each frame while its row fills, `CHOSEN_BY_EVICTION` once it is
-                full; several frames only ever come to a row that fills.
+            fill_BF: the slot of each frame where the host knows it, `CHOSEN_BY_EVICTION` once the
+                row is full; several frames only ever come to a row that fills.
 
         Returns:
             `[B, F]`, int64.
         """
-        mean_BF2C = (
-            torch.stack([_mean(k_BFSHD), _mean(v_BFSHD)], dim=2) if self.params.adapts else None
-        )
+        if not self.params.adapts:
+            return fill_BF
+        mean_BF2C = torch.stack([_mean(k_BFSHD), _mean(v_BFSHD)], dim=2)
         slots_BF = fill_BF
         if fill_BF.shape[1] == 1:
             evicted_B = self._evict(layer, rows_B, fill_BF, mean_BF2C)
             slots_BF = torch.where(fill_BF == CHOSEN_BY_EVICTION, evicted_B[:, None], fill_BF)
-        if mean_BF2C is not None:
-            self.mean_NRKC[layer][rows_B[:, None], slots_BF] = mean_BF2C
+        self.mean_NRKC[layer][rows_B[:, None], slots_BF] = mean_BF2C
         return slots_BF
 
-    def _evict(
-        self, layer: int, rows_B: Tensor, fill_BF: Tensor, mean_BF2C: Tensor | None
-    ) -> Tensor:
+    def _evict(self, layer: int, rows_B: Tensor, fill_BF: Tensor, mean_BF2C: Tensor) -> Tensor:
         """The slot to overwrite where a row is full; what it returns for other rows is unused."""
         is_full_B = fill_BF[:, 0] == CHOSEN_BY_EVICTION
-        if mean_BF2C is None:
-            return self._advance(layer, rows_B, is_full_B)
         sink_B, is_stale_B = self._stalest_sink(layer, rows_B, fill_BF, mean_BF2C)
         pending_B, has_pending_B = self._push_pop_pending(
             layer, rows_B, sink_B, is_pushed_B=is_stale_B, is_popped_B=is_full_B

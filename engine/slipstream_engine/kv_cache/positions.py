@@ -15,7 +15,8 @@ from torch import Tensor
 
 from slipstream_engine.config import CacheParams, Positions
 
-CHOSEN_BY_EVICTION = -1  # in place of a slot: `EvictionPolicy.select_slots` finds it
+# in place of a slot: where sinks adapt, `EvictionPolicy.select_slots` finds it in a full row
+CHOSEN_BY_EVICTION = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,8 @@ class CachePosition:
         start: temporal position of its first frame; with relative positions the frame's number in
             the epoch, which only orders it.
         frames: latent frames in the chunk.
-        slot: the first slot it is written to, or `CHOSEN_BY_EVICTION` once the row is full.
+        slot: the first slot it is written to; once the row is full `CHOSEN_BY_EVICTION`, if sinks
+            adapt, else the ring's next.
         length: slots in use after it is written; it attends to all of them.
     """
 
@@ -52,9 +54,16 @@ def position_of(params: CacheParams, *, past_frames: int, frames: int) -> CacheP
     return CachePosition(
         start=_temporal_position(params, past_frames),
         frames=frames,
-        slot=past_frames if is_filling else CHOSEN_BY_EVICTION,
+        slot=past_frames if is_filling else _evicted_slot(params, past_frames),
         length=min(past_frames + frames, params.slots),
     )
+
+
+def _evicted_slot(params: CacheParams, past_frames: int) -> int:
+    """What the frame after `past_frames` overwrites in a full row."""
+    if params.adapts:
+        return CHOSEN_BY_EVICTION
+    return params.pinned_slots + (past_frames - params.slots) % params.ring_slots
 
 
 def _temporal_position(params: CacheParams, past_frames: int) -> int:

@@ -7,12 +7,12 @@ A row holds `slots` latent frames a layer:
 `kv_cache/positions.py` gives each chunk its temporal position and, while a row fills, its slots;
 `kv_cache/eviction.py` chooses the slot once the row is full.
 
-N layers, R rows, B batch, K slots, F frames of a chunk, S tokens of a frame, L tokens, H heads, D
-head dim.
+N layers, M layers that choose slots of their own, R rows, B batch, K slots, F frames of a chunk, S
+tokens of a frame, L tokens, H heads, D head dim.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -32,14 +32,20 @@ class CacheView:
 
     Args:
         k_BLHD, v_BLHD: keys and values of the first `length` slots.
-        query_age_BF, key_age_BK: with relative positions, how many cached frames are older;
-            otherwise None.
+        ages: with relative positions; None where keys are rotated already.
     """
 
     k_BLHD: Tensor
     v_BLHD: Tensor
-    query_age_BF: Tensor | None = None
-    key_age_BK: Tensor | None = None
+    ages: "FrameAges | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FrameAges:
+    """Of each query frame and each cached frame, how many cached frames are older."""
+
+    query_BF: Tensor
+    key_BK: Tensor
 
 
 class RollingCache:
@@ -65,7 +71,8 @@ class RollingCache:
         self.params = params
         self.k_NRKSHD = torch.zeros(shape, device=device, dtype=dtype)
         self.v_NRKSHD = torch.zeros(shape, device=device, dtype=dtype)
-        self.frame_NRK = torch.full(shape[:3], NOT_WRITTEN, device=device)
+        deciding_layers = dit.layers if params.adapts else 1
+        self.frame_MRK = torch.full((deciding_layers, *shape[1:3]), NOT_WRITTEN, device=device)
         self.eviction = EvictionPolicy(
             params, layers=dit.layers, rows=rows, width=dit.dim, device=device
         )
@@ -88,8 +95,8 @@ class RollingCache:
         """Rows `start` to `stop` as a cache of their own, on the same memory."""
         view = object.__new__(type(self))
         view.params = self.params
-        view.k_NRKSHD, view.v_NRKSHD, view.frame_NRK = (
-            x[:, start:stop] for x in (self.k_NRKSHD, self.v_NRKSHD, self.frame_NRK)
+        view.k_NRKSHD, view.v_NRKSHD, view.frame_MRK = (
+            x[:, start:stop] for x in (self.k_NRKSHD, self.v_NRKSHD, self.frame_MRK)
         )
         view.eviction = self.eviction.rows(start, stop)
         view._all_rows_R = self._all_rows_R[: stop - start]
@@ -99,7 +106,7 @@ class RollingCache:
         """Empty every row: equal to a new cache."""
         for tensor in self.state():
             tensor.zero_()
-        self.frame_NRK.fill_(NOT_WRITTEN)
+        self.frame_MRK.fill_(NOT_WRITTEN)
 
     def copy_row(self, source: int, target: int) -> None:
         """Make row `target` equal to row `source`, eviction state included."""
@@ -108,7 +115,7 @@ class RollingCache:
 
     def state(self) -> Iterator[Tensor]:
         """All that changes, each tensor with layers and rows first."""
-        yield from (self.k_NRKSHD, self.v_NRKSHD, self.frame_NRK)
+        yield from (self.k_NRKSHD, self.v_NRKSHD, self.frame_MRK)
         yield from self.eviction.state()
 
     def write(
@@ -118,6 +125,7 @@ class RollingCache:
         v_BLHD: Tensor,
         positions: BatchPositions,
         rows_B: Tensor | None = None,
+        ages: FrameAges | None = None,
     ) -> CacheView:
         """Store a chunk's keys and values in one layer.
 
@@ -125,6 +133,8 @@ class RollingCache:
             k_BLHD, v_BLHD: of the new frames; keys rotated already, unless positions are relative.
             rows_B: the batch's rows, int64; None means every row of this cache in order, which
                 reads without a copy.
+            ages: as an earlier layer of this pass returned them, if sinks do not adapt: all layers
+                choose alike then.
 
         Returns:
             What the chunk's queries may attend to.
@@ -140,18 +150,24 @@ class RollingCache:
         at = (row_B[:, None], slots_BF)
         self.k_NRKSHD[layer][at] = k_BFSHD
         self.v_NRKSHD[layer][at] = v_BFSHD
-        view = CacheView(
+        if ages is None and not self.is_absolute:
+            ages = self._record(layer if self.params.adapts else 0, row_B, slots_BF, positions)
+        return CacheView(
             k_BLHD=_read(self.k_NRKSHD[layer], rows_B, positions.length),
             v_BLHD=_read(self.v_NRKSHD[layer], rows_B, positions.length),
+            ages=ages,
         )
-        if self.is_absolute:
-            return view
-        self.frame_NRK[layer][at] = positions.frames_BF
-        frame_BK = self.frame_NRK[layer][row_B]
-        return replace(
-            view,
-            query_age_BF=_count_older(frame_BK, positions.frames_BF),
-            key_age_BK=_count_older(frame_BK, frame_BK[:, : positions.length]),
+
+    def _record(
+        self, deciding_layer: int, rows_B: Tensor, slots_BF: Tensor, positions: BatchPositions
+    ) -> FrameAges:
+        """Write down which frame is in which slot."""
+        frame_RK = self.frame_MRK[deciding_layer]
+        frame_RK[rows_B[:, None], slots_BF] = positions.frames_BF
+        frame_BK = frame_RK[rows_B]
+        return FrameAges(
+            query_BF=_count_older(frame_BK, positions.frames_BF),
+            key_BK=_count_older(frame_BK, frame_BK[:, : positions.length]),
         )
 
 

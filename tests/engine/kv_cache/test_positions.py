@@ -1,5 +1,7 @@
 """kv_cache/positions.py: where a chunk stands follows from the number of frames before it."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,12 +12,19 @@ REFERENCE = CacheParams(slots=6, sinks=3)
 
 
 def test_the_first_chunks_of_the_reference() -> None:
-    """Chunk 0 takes slots 0 and 1, later ones the next; from chunk 5 on the ring chooses."""
+    """Chunk 0 takes slots 0 and 1, later ones the next; from chunk 5 on the ring turns."""
     positions = [position_of(REFERENCE, past_frames=0, frames=2)]
     positions += [position_of(REFERENCE, past_frames=past, frames=1) for past in range(2, 8)]
-    assert [s.slot for s in positions] == [0, 2, 3, 4, 5, CHOSEN_BY_EVICTION, CHOSEN_BY_EVICTION]
+    assert [s.slot for s in positions] == [0, 2, 3, 4, 5, 3, 4]
     assert [s.length for s in positions] == [2, 3, 4, 5, 6, 6, 6]
     assert [s.start for s in positions] == [0, 2, 3, 4, 5, 6, 7]
+
+
+def test_where_sinks_adapt_the_device_chooses() -> None:
+    """A full row whose sinks adapt takes its slot from the eviction policy, not from the host."""
+    adaptive = replace(REFERENCE, sink_threshold=0.2)
+    slots = [position_of(adaptive, past_frames=past, frames=1).slot for past in (5, 6, 7)]
+    assert slots == [5, CHOSEN_BY_EVICTION, CHOSEN_BY_EVICTION]
 
 
 def test_positions_go_back_at_the_refresh() -> None:

@@ -196,10 +196,10 @@ def test_relative_positions_are_ages() -> None:
         view = cache.write(
             0, key, key, to_device([position_of(params, past_frames=past, frames=1)], CPU)
         )
-        assert view.query_age_BF is not None and view.key_age_BK is not None
-        assert view.query_age_BF.tolist() == [[3]]
-        assert sorted(view.key_age_BK[0].tolist()) == [0, 1, 2, 3]
-        assert view.key_age_BK[0, 0] == 0, "the sink is the oldest"
+        assert view.ages is not None
+        assert view.ages.query_BF.tolist() == [[3]]
+        assert sorted(view.ages.key_BK[0].tolist()) == [0, 1, 2, 3]
+        assert view.ages.key_BK[0, 0] == 0, "the sink is the oldest"
 
 
 def test_batch_must_cover_the_cache() -> None:

@@ -7,6 +7,7 @@ B batch, F frames, S tokens of a frame, L = F * S tokens, K cached frames, H hea
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -14,7 +15,7 @@ from einops import repeat
 from torch import Tensor
 
 from slipstream_engine.kv_cache.positions import BatchPositions
-from slipstream_engine.kv_cache.rolling_cache import RollingCache
+from slipstream_engine.kv_cache.rolling_cache import FrameAges, RollingCache
 from slipstream_engine.models.dit.attention import attend
 from slipstream_engine.models.dit.rope import Rope, rotate
 
@@ -53,6 +54,7 @@ class KVCacheContext:
         self._rotation = (
             rope.rotation(positions.frames_BF, rows, columns) if cache.is_absolute else None
         )
+        self._by_age: _RotationByAge | None = None
         mask_BK = positions.mask_BK
         self._mask = (
             None if mask_BK is None else repeat(mask_BK, "b k -> b 1 1 (k s)", s=rows * columns)
@@ -61,12 +63,29 @@ class KVCacheContext:
     def attend(self, layer: int, q_BLHD: Tensor, k_BLHD: Tensor, v_BLHD: Tensor) -> Tensor:
         if self._rotation is not None:
             q_BLHD, k_BLHD = rotate(q_BLHD, self._rotation), rotate(k_BLHD, self._rotation)
-        view = self._cache.write(layer, k_BLHD, v_BLHD, self._positions, self._rows_B)
+        known = None if self._cache.params.adapts else self._by_age
+        view = self._cache.write(
+            layer, k_BLHD, v_BLHD, self._positions, self._rows_B, known and known.ages
+        )
         k_BLHD = view.k_BLHD
-        if view.query_age_BF is not None and view.key_age_BK is not None:
-            q_BLHD = rotate(q_BLHD, self._rope.rotation(view.query_age_BF, *self._grid))
-            k_BLHD = rotate(k_BLHD, self._rope.rotation(view.key_age_BK, *self._grid))
+        if view.ages is not None:
+            self._by_age = by_age = known or self._rotation_by_age(view.ages)
+            q_BLHD, k_BLHD = rotate(q_BLHD, by_age.of_queries), rotate(k_BLHD, by_age.of_keys)
         return attend(q_BLHD, k_BLHD, view.v_BLHD, self._mask)
+
+    def _rotation_by_age(self, ages: FrameAges) -> "_RotationByAge":
+        return _RotationByAge(
+            ages=ages,
+            of_queries=self._rope.rotation(ages.query_BF, *self._grid),
+            of_keys=self._rope.rotation(ages.key_BK, *self._grid),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _RotationByAge:
+    ages: FrameAges
+    of_queries: Tensor
+    of_keys: Tensor
 
 
 class ClipContext:
