@@ -1,7 +1,7 @@
 """Measurements.
 
 * `slo.py`: service levels of one stream, computed; `slo_report.py`: targets, milestones, reports.
-* `client_stats.py`: what a viewer's browser reports.
+* `frame_stages.py`: where a frame's time went; `client_stats.py`: what a viewer's browser reports.
 * `metrics.py`: all streams for Prometheus; `media_metrics.py`: what is sent, received and shown;
   `http_metrics.py`: connections and refusals; `process_metrics.py`: the process and the engine.
 * `exposition.py`: Prometheus' text, with deprecated names.

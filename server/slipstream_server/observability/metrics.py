@@ -8,6 +8,7 @@ from slipstream_protocol.messages import StageTimes
 
 from slipstream_server.engine_status import EngineStatus
 from slipstream_server.observability.exposition import render
+from slipstream_server.observability.frame_stages import FrameStagesMs
 from slipstream_server.observability.http_metrics import HttpMetrics
 from slipstream_server.observability.media_metrics import MediaMetrics, ReportedTotals
 from slipstream_server.observability.process_metrics import EngineGauges, ProcessMetrics
@@ -17,6 +18,7 @@ _MS_PER_S = 1000.0
 _TTFF_S = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 _AGE_S = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0)
 _GAP_S = (0.01, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.25, 0.5, 1.0)
+_FRAME_STAGE_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
 _STAGE_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 
 
@@ -70,6 +72,13 @@ class Metrics:
             ["stage"],
             registry=registry,
             buckets=_STAGE_S,
+        )
+        self._frame_stage = Histogram(
+            "slipstream_frame_stage_seconds",
+            "Time of a frame in each stage from its first packet to sent",
+            ["stage"],
+            registry=registry,
+            buckets=_FRAME_STAGE_S,
         )
         self._frames = Counter(
             "slipstream_frames",
@@ -139,12 +148,14 @@ class Metrics:
         """A camera frame has come."""
         self._frames.labels("in").inc()
 
-    def frame_out(self, *, age_ms: float, gap_ms: float | None) -> None:
+    def frame_out(self, stages: FrameStagesMs, *, age_ms: float, gap_ms: float | None) -> None:
         """A generated frame was sent; `gap_ms` from the last, None where none belongs before it."""
         self._frames.labels("out").inc()
         self._age.observe(age_ms / _MS_PER_S)
         if gap_ms is not None:
             self._gap.observe(gap_ms / _MS_PER_S)
+        for stage in FrameStagesMs.__slots__:
+            self._frame_stage.labels(stage).observe(getattr(stages, stage) / _MS_PER_S)
 
     def chunk(self, stages: StageTimes, *, missed: bool) -> None:
         """A chunk has come from the engine."""

@@ -8,6 +8,7 @@ from slipstream_protocol.clock import NS_PER_MS, now_ns
 from slipstream_server.control.events import Slo, slo_event
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.observability.client_stats import ClientStats
+from slipstream_server.observability.frame_stages import FrameStagesMs
 from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloMonitor
@@ -61,7 +62,8 @@ class StreamTelemetry:
         age_ms = self._monitor.observe_sent(scheduled, sent_ns)
         gap_ms = None if self._sent_ns is None else (sent_ns - self._sent_ns) / NS_PER_MS
         self._sent_ns = sent_ns
-        self._metrics.frame_out(age_ms=age_ms, gap_ms=gap_ms)
+        stages = FrameStagesMs.of(scheduled, sent_ns)
+        self._metrics.frame_out(stages, age_ms=age_ms, gap_ms=gap_ms)
 
     def client_stats_received(self, stats: ClientStats, now_ns: int) -> None:
         """Statistics of the publisher's browser, over its last second."""

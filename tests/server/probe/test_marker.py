@@ -16,7 +16,8 @@ def marked(number: int, height: int = 480, width: int = 640) -> Luma:
 
 def halved(luma: Luma) -> Luma:
     height, width = luma.shape
-    return luma.reshape(height // 2, 2, width // 2, 2).mean((1, 3)).astype(np.uint8)
+    halves = luma.reshape(height // 2, 2, width // 2, 2).mean((1, 3))
+    return np.asarray(halves, np.uint8)
 
 
 @given(NUMBER, st.sampled_from([(480, 640), (192, 256), (480, 832), (256, 256), (96, 96)]))
