@@ -20,7 +20,7 @@ from slipstream_server.http.served_certificate import ServedCertificate
 from slipstream_server.http.tls_listener import certificate_for
 from slipstream_server.http.token_issuer import make_issuer
 from slipstream_server.logs.set_up import announce, logging_to_stderr
-from slipstream_server.process import run_process
+from slipstream_server.process import collect_calls_alone, run_process
 from slipstream_server.service_manager import ServiceManager
 from slipstream_server.sessions.opener import session_id
 from slipstream_server.shutdown import Shutdown
@@ -58,6 +58,7 @@ async def run(
     loop.add_signal_handler(signal.SIGHUP, on_hang_up)
 
     def started(port: int) -> None:
+        collect_calls_alone()
         manager.ready()
         # logs keep what is printed: this lets nobody in tomorrow, as the server's own token would
         link = (
