@@ -27,6 +27,7 @@ from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.receive.capture_time import FrameOrigin
 from slipstream_server.rtc.connecting import ConnectionAttempt
 from slipstream_server.rtc.data_channel_limits import DataChannelLimit
+from slipstream_server.rtc.event_channel import EventChannel
 from slipstream_server.rtc.video_transceiver import OutgoingVideo, VideoTransceiver
 from slipstream_server.rtp import aiortc_internals
 from slipstream_server.rtp.aiortc_internals import InternalsChanged
@@ -41,13 +42,11 @@ logger = logging.getLogger(__name__)
 
 CHANNEL_LABEL = "parameters"
 TIMING_LABEL = "timing"
-_UNSENT_MAX_BYTES = 1 << 20
 _CHANNELS_MAX = 8
 _INCOMING_BYTES_PER_S = 256 << 10  # a page's updates are a few kilobytes a second
 _INCOMING_BURST_BYTES = 2 << 20
 _FLUSH_S = 1.0
 _CONNECTING_S = 1.0  # what connects at all has mostly connected by then
-_FLUSH_STEP_S = 0.02
 
 
 class PeerConnection:
@@ -88,7 +87,7 @@ class PeerConnection:
         self._media_port = media_port
         self._on_open = on_open
         self._on_message = on_message
-        self._channel: RTCDataChannel | None = None
+        self._events: EventChannel | None = None
         self._timings: TimingChannel | None = None
         self._opened_channels = 0
         self._incoming = TokenBucket(rate_per_s=_INCOMING_BYTES_PER_S, burst=_INCOMING_BURST_BYTES)
@@ -176,13 +175,9 @@ class PeerConnection:
         return await is_reachable(self._video.sender.transport.transport.iceGatherer._connection)
 
     def send_event(self, event: msgspec.Struct) -> None:
-        """Send an event if the channel is open; drop it while the channel's buffer is full."""
-        channel = self._channel
-        if channel is None or channel.readyState != "open":
-            return
-        if channel.bufferedAmount > _UNSENT_MAX_BYTES:
-            return
-        channel.send(msgspec.json.encode(event).decode())
+        """Send an event if the page has opened its channel; drop it while that is full."""
+        if self._events is not None:
+            self._events.send(event)
 
     def send_timing(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
         """Send the times of the frame sent last to a page that has opened a channel for them; those
@@ -221,13 +216,10 @@ class PeerConnection:
 
     async def close(self) -> None:
         """Send the events that are still buffered, for up to a second, then close."""
-        channel = self._channel
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + _FLUSH_S
-        while channel is not None and channel.readyState == "open" and channel.bufferedAmount:
-            if loop.time() > deadline_s:
-                break
-            await asyncio.sleep(_FLUSH_STEP_S)
+        if self._events is not None:
+            await self._events.flush(_FLUSH_S)
+            if self._events.dropped_events:
+                logger.info("%d events were not read fast enough", self._events.dropped_events)
         try:
             await self._pc.close()
         except Exception:  # aiortc raises whatever it runs into where it is set up only half
@@ -283,10 +275,10 @@ class PeerConnection:
         if channel.label == TIMING_LABEL and self._timings is None:
             self._timings = TimingChannel(channel)
             return
-        if channel.label != CHANNEL_LABEL or self._channel is not None:
+        if channel.label != CHANNEL_LABEL or self._events is not None:
             logger.info("data channel %r is not used", channel.label)
             return
-        self._channel = channel
+        self._events = EventChannel(channel)
         channel.on("message", self._on_channel_message)
         self._on_open()
 

@@ -57,7 +57,8 @@ class Channel:
         self.bufferedAmount = 0
         self.sent: list[bytes] = []
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: str | bytes) -> None:
+        assert isinstance(data, bytes)
         self.sent.append(data)
 
 
