@@ -77,7 +77,14 @@ def make_app(
         resume_key: of resume tokens; without one they are of use in this process only.
         table: of the connections that it is served on, for the metrics.
     """
-    metrics = Metrics()
+    targets = SloTargets(
+        ttff_ms=config.ttff_ms_target,
+        age_ms=config.age_ms_target,
+        miss_ratio=config.miss_ratio_target,
+        rate_ratio=config.rate_ratio_target,
+        in_time_ratio=config.in_time_ratio_target,
+    )
+    metrics = Metrics(targets)
     if table is not None:
         metrics.http.connections = table.totals
     outside = OutsideView(config.web_addressing)
@@ -87,12 +94,21 @@ def make_app(
     app = _guarded_application(config, outside, guard, metrics)
     resume_tokens = ResumeTokens(resume_key or secrets.token_bytes())
     sessions = _add_calls(
-        app, config, engine, pool, metrics, resume_tokens, outside=outside, issuer=issuer
+        app,
+        config,
+        engine,
+        pool,
+        metrics,
+        targets,
+        resume_tokens,
+        outside=outside,
+        issuer=issuer,
     )
     probes = HealthProbes(
         engine=engine,
         count=sessions.count,
         check_open=sessions.check_open,
+        slo=metrics.slo_summary,
         config=config,
         version=version(),
         began_s=time.monotonic(),
@@ -148,17 +164,13 @@ def _add_calls(
     engine: EngineProvider,
     pool: Executor,
     metrics: Metrics,
+    targets: SloTargets,
     resume_tokens: ResumeTokens,
     *,
     outside: OutsideView,
     issuer: TokenIssuer | None,
 ) -> SessionRegistry:
     """The sessions and the routes to them; the application's shutdown ends them."""
-    targets = SloTargets(
-        ttff_ms=config.ttff_ms_target,
-        age_ms=config.age_ms_target,
-        miss_ratio=config.miss_ratio_target,
-    )
     video = VideoSettings(
         codec=choose_codec() if config.video_encoder == "auto" else X264,
         ceiling_bps=config.video_kbps * 1000,

@@ -121,6 +121,16 @@ class ServerConfig:
     )
     age_ms_target: float = _setting(1000.0, "target: p95 of the time from capture to sent, in ms")
     miss_ratio_target: float = _setting(0.01, "target: share of chunks later than their deadline")
+    rate_ratio_target: float = _setting(
+        0.9,
+        "target: share of the camera's frames that are shown; where the model alone makes fewer a "
+        "second, of those",
+    )
+    in_time_ratio_target: float = _setting(
+        0.95,
+        "target: share of first frames and of frames that are in time; what may be late of them is "
+        "their error budget",
+    )
     log_level: str = _setting("info", "debug, info, warning or error")
     log_format: str = _setting("text", "text for people, or json: an object on each line")
 
@@ -138,7 +148,8 @@ class ServerConfig:
         self._check_choice("video_encoder", _VIDEO_ENCODERS)
         self._check_range("ttff_ms_target", 1, 3_600_000)
         self._check_range("age_ms_target", 1, 3_600_000)
-        self._check_range("miss_ratio_target", 0, 1)
+        for name in ("miss_ratio_target", "rate_ratio_target", "in_time_ratio_target"):
+            self._check_range(name, 0, 1)
         self._check_media_addressing()
         self._check_scheme("stun", ("stun:", "stuns:"))
         self._check_pair("cloudflare_turn_key_id", "cloudflare_turn_api_token")

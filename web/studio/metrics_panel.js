@@ -66,12 +66,21 @@ const DROP_LABELS = new Map([
  * @property {Record<"frame" | "chunk", number | null>} jitter_ms
  * @property {Record<"in" | "out", number | null>} fps
  * @property {number | null} miss_ratio
+ * @property {number | null} rate_ratio
  * @property {Record<string, number>} drops
  * @property {Record<string, number | null>} stages_ms
  * @property {{freezes: number, lost_ratio: number} | null} viewer from this browser's client stats
- * @property {{ttff_ms: number, age_ms: number, miss_ratio: number}} targets
- * @property {Record<"ttff" | "age" | "miss", boolean | null>} holds
+ * @property {{ttff_ms: number, age_ms: number, miss_ratio: number, rate_ratio: number}} targets
+ * @property {Record<Level, boolean | null>} holds
+ * @property {Record<Level, {left_ratio: number | null}>} budgets
  */
+
+/** @typedef {"ttff" | "age" | "miss" | "rate"} Level */
+
+/** @type {(value: number, target: number) => boolean} */
+const atMost = (value, target) => value <= target;
+/** @type {(value: number, target: number) => boolean} */
+const atLeast = (value, target) => value >= target;
 
 /** Fills the element's parts, found by their `data-part`. */
 export class MetricsPanel {
@@ -150,12 +159,14 @@ export class MetricsPanel {
   }
 
   #showLevels() {
-    const { ttff_ms, miss_ratio = null, targets } = this.#slo;
+    const { ttff_ms, miss_ratio = null, rate_ratio = null, targets } = this.#slo;
     const first_ms = ttff_ms?.first_shown ?? ttff_ms?.first_sent ?? null;
     const age = this.#age;
+    const [miss, rate] = this.#isStopped ? [null, null] : [miss_ratio, rate_ratio];
     this.#level("ttff", first_ms, targets?.ttff_ms, formatDuration);
     this.#level("age", age?.p95_ms ?? null, targets?.age_ms, formatDuration);
-    this.#level("miss", this.#isStopped ? null : miss_ratio, targets?.miss_ratio, formatPercent);
+    this.#level("miss", miss, targets?.miss_ratio, formatPercent);
+    this.#level("rate", rate, targets?.rate_ratio, formatPercent, atLeast);
     this.#text("glass-now", formatDuration(age?.now_ms));
     this.#text("glass-half", formatDuration(age?.p50_ms));
     const covers = this.#latency?.covers ?? "server";
@@ -166,18 +177,20 @@ export class MetricsPanel {
 
   /**
    * The verdict is about the very figure that is shown.
-   * @param {"ttff" | "age" | "miss"} name
+   * @param {Level} name
    * @param {number | null} value
    * @param {number | undefined} target
    * @param {(value: number | null | undefined) => string} format
+   * @param {(value: number, target: number) => boolean} isMet
    */
-  #level(name, value, target, format) {
+  #level(name, value, target, format, isMet = atMost) {
     const isJudged = !this.#isStopped && value !== null && target !== undefined
       && typeof this.#slo.holds?.[name] === "boolean"; // else it is too early
-    const holds = isJudged ? value <= target : null;
+    const holds = isJudged ? isMet(value, target) : null;
     this.#part(name).dataset.holds = holds === null ? "unknown" : String(holds);
     this.#text(`${name}-value`, format(value));
-    this.#text(`${name}-target`, target === undefined ? "" : `target ${format(target)}`);
+    const budget = formatBudget(this.#slo.budgets?.[name]?.left_ratio);
+    this.#text(`${name}-target`, target === undefined ? "" : `target ${format(target)}${budget}`);
     this.#text(`${name}-verdict`, holds === null ? "" : holds ? "holds" : "missed");
   }
 
@@ -259,4 +272,13 @@ function createElement(tag, text) {
 /** @param {{freezes: number, lost_ratio: number} | null | undefined} viewer */
 function formatLosses(viewer) {
   return viewer ? `${viewer.freezes} · ${formatPercent(viewer.lost_ratio)}` : UNKNOWN;
+}
+
+/**
+ * What is left of the errors that an hour may have.
+ * @param {number | null | undefined} left_ratio
+ */
+function formatBudget(left_ratio) {
+  if (left_ratio === null || left_ratio === undefined) return "";
+  return left_ratio > 0 ? ` · ${Math.round(100 * left_ratio)} % of budget left` : " · budget used up";
 }

@@ -3,16 +3,12 @@
 Updates from the page are `Parameters`; every other message is an object with a `type`.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 import msgspec
 from msgspec import Meta
 from slipstream_protocol.messages import Ready
 from slipstream_protocol.parameters import Parameters
-
-from slipstream_server.observability.client_stats import ClientStatsReport, GlassToGlassMs
-from slipstream_server.observability.slo_report import Milestone, SloReport, SloTargets
 
 
 class FromPage(
@@ -166,130 +162,3 @@ class StreamStopped(Event, frozen=True, tag="stream_stopped"):
         """The end for `reason`; without one the server cuts everything off."""
         reason = reason or SERVER_STOPS
         return cls(error_message=reason, server_stops=reason == SERVER_STOPS)
-
-
-class TtffMs(msgspec.Struct, frozen=True, kw_only=True):
-    """Each part counted from the offer; `paper` is the definition of arXiv 2511.07399."""
-
-    signal: float | None
-    ice: float | None
-    first_input: float | None
-    first_generated: float | None
-    first_sent: float | None
-    first_shown: float | None
-    paper: float | None
-
-
-class AgeMs(msgspec.Struct, frozen=True, kw_only=True):
-    p50: float | None
-    p95: float | None
-    p99: float | None
-
-
-class GapMs(msgspec.Struct, frozen=True, kw_only=True):
-    p50: float | None
-    p95: float | None
-
-
-class JitterMs(msgspec.Struct, frozen=True, kw_only=True):
-    frame: float | None
-    chunk: float | None
-
-
-class Fps(msgspec.Struct, frozen=True, kw_only=True, rename={"in_": "in"}):
-    in_: float
-    out: float
-
-
-class StagesMs(msgspec.Struct, frozen=True, kw_only=True):
-    wait: float | None
-    encode: float | None
-    denoise: float | None
-    decode: float | None
-    playout: float | None
-
-
-class Viewer(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of the page's browser over ten seconds; see `observability/client_stats.py`."""
-
-    freezes: int
-    frozen_ms: float
-    lost_ratio: float
-    dropped_frames: int
-    shown_fps: float
-    rtt_ms: float | None
-    jitter_buffer_ms: float | None
-    glass_ms: GlassToGlassMs | None
-
-
-class Targets(msgspec.Struct, frozen=True, kw_only=True):
-    ttff_ms: float
-    age_ms: float
-    miss_ratio: float
-
-
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    ttff: bool | None
-    age: bool | None
-    miss: bool | None
-
-
-class Slo(Event, frozen=True, tag="slo"):
-    """The figures of the last ten seconds, once a second; null before they are known.
-
-    Args:
-        since_input_ms: since the camera's last frame, or since there is a path for its first.
-    """
-
-    ttff_ms: TtffMs
-    age_ms: AgeMs
-    gap_ms: GapMs
-    jitter_ms: JitterMs
-    fps: Fps
-    since_input_ms: float | None
-    miss_ratio: float | None
-    drops: dict[str, int]
-    stages_ms: StagesMs
-    viewer: Viewer | None
-    targets: Targets
-    holds: Kept
-
-
-def slo_event(report: SloReport, targets: SloTargets, drops: Mapping[str, int]) -> Slo:
-    """A report as an event."""
-    age, gap, stages = report.age_ms, report.gap_ms, report.stages_ms
-    return Slo(
-        ttff_ms=TtffMs(
-            **{milestone.value: report.ttff_ms.get(milestone) for milestone in Milestone},
-            paper=report.ttff_paper_ms,
-        ),
-        age_ms=AgeMs(
-            p50=age.p50 if age else None,
-            p95=age.p95 if age else None,
-            p99=age.p99 if age else None,
-        ),
-        gap_ms=GapMs(p50=gap.p50 if gap else None, p95=gap.p95 if gap else None),
-        jitter_ms=JitterMs(frame=report.jitter_frame_ms, chunk=report.jitter_chunk_ms),
-        fps=Fps(in_=report.fps_in, out=report.fps_out),
-        since_input_ms=report.since_input_ms,
-        miss_ratio=report.miss_ratio,
-        drops=dict(drops),
-        stages_ms=StagesMs(
-            wait=stages.wait if stages else None,
-            encode=stages.encode if stages else None,
-            denoise=stages.denoise if stages else None,
-            decode=stages.decode if stages else None,
-            playout=stages.playout if stages else None,
-        ),
-        viewer=_viewer(report.viewer),
-        targets=Targets(
-            ttff_ms=targets.ttff_ms, age_ms=targets.age_ms, miss_ratio=targets.miss_ratio
-        ),
-        holds=Kept(ttff=report.holds.ttff, age=report.holds.age, miss=report.holds.miss),
-    )
-
-
-def _viewer(report: ClientStatsReport | None) -> Viewer | None:
-    if report is None:
-        return None
-    return Viewer(**{name: getattr(report, name) for name in Viewer.__struct_fields__})

@@ -223,8 +223,8 @@ class EngineClient:
                 self._notify(stream, lambda: listener.on_applied(message))
             case UpdateRefused():
                 self._notify(stream, lambda: listener.on_update_refused(message))
-            case StreamOpened(understood=understood):
-                stream.understood = understood
+            case StreamOpened(understood=understood, alone_ms=alone_ms):
+                stream.understood, stream.alone_ms = understood, alone_ms
                 if not stream.opened.done():
                     stream.opened.set_result(None)
             case StreamRefused():

@@ -77,6 +77,7 @@ class EngineStream:
         self.slots = Slots(in_slots, owned=True)
         self.closing = False
         self.understood = ""  # how the engine reads the prompts that the stream began with
+        self.alone_ms = 0.0  # forecast time of a chunk that has the engine to itself
         self._arena = arena
         self._send = send
         self._copy = copy

@@ -1,7 +1,7 @@
 """Probes: /health describes the server, /ready says whether a call can begin."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +12,9 @@ from slipstream_server.config import ServerConfig
 from slipstream_server.control.events import Model, describe_model
 from slipstream_server.engine_status import EngineStatus
 from slipstream_server.errors import ServerStops
+from slipstream_server.observability.error_budget import ServiceLevel
 from slipstream_server.observability.metrics import CallCounts
+from slipstream_server.observability.slo_metrics import LevelSummary
 
 
 class EngineSummary(Protocol):
@@ -24,6 +26,20 @@ class EngineSummary(Protocol):
     def require(self) -> object:
         """Raises Unavailable if a call cannot begin."""
         ...
+
+
+class LevelHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """One service level over all streams; null where there is no data.
+
+    Args:
+        holds: whether every stream meets the target.
+        budget_left_ratio, burn_5m, burn_1h: of the error budget.
+    """
+
+    holds: bool | None
+    budget_left_ratio: float | None
+    burn_5m: float | None
+    burn_1h: float | None
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +60,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     held: int
     max_streams: int
     model: Model | None
+    slo: dict[str, LevelHealth]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +70,7 @@ class HealthProbes:
     Args:
         count: counts the calls.
         check_open: raises ServerStops where no new calls are taken.
+        slo: verdicts and error budgets now.
         config: parts of it are in /health.
         began_s: when the server began.
     """
@@ -60,6 +78,7 @@ class HealthProbes:
     engine: EngineSummary
     count: Callable[[], CallCounts]
     check_open: Callable[[], None]
+    slo: Callable[[], Mapping[ServiceLevel, LevelSummary]]
     config: ServerConfig
     version: str
     began_s: float
@@ -89,6 +108,7 @@ class HealthProbes:
             held=calls.held,
             max_streams=self.config.max_streams,
             model=describe_model(engine.ready) if engine.ready else None,
+            slo={level.value: _level_health(summary) for level, summary in self.slo().items()},
         )
         return web.Response(body=msgspec.json.encode(health), content_type="application/json")
 
@@ -104,3 +124,12 @@ class HealthProbes:
         except ServerStops:
             return True
         return False
+
+
+def _level_health(summary: LevelSummary) -> LevelHealth:
+    return LevelHealth(
+        holds=None if summary.met_ratio is None else summary.met_ratio == 1,
+        budget_left_ratio=summary.left,
+        burn_5m=summary.burn_short,
+        burn_1h=summary.burn_long,
+    )

@@ -4,15 +4,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from slipstream_protocol.clock import now_ns
 from slipstream_protocol.messages import StageTimes
 
 from slipstream_server.engine_status import EngineStatus
+from slipstream_server.observability.error_budget import ServiceLevel
 from slipstream_server.observability.exposition import render
 from slipstream_server.observability.frame_stages import FrameStagesMs
 from slipstream_server.observability.http_metrics import HttpMetrics
 from slipstream_server.observability.media_metrics import MediaMetrics, ReportedTotals
 from slipstream_server.observability.process_metrics import EngineGauges, ProcessMetrics
-from slipstream_server.observability.slo_report import Milestone, SloReport
+from slipstream_server.observability.slo_metrics import LevelSummary, SloMetrics
+from slipstream_server.observability.slo_report import Milestone, SloReport, SloTargets
 
 _MS_PER_S = 1000.0
 _TTFF_S = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -36,12 +39,17 @@ class CallCounts:
 
 
 class Metrics:
-    """Counters and histograms over all streams, and gauges computed when the metrics are read."""
+    """Counters and histograms over all streams, and gauges computed when the metrics are read.
 
-    def __init__(self) -> None:
+    Args:
+        targets: of every stream's service levels.
+    """
+
+    def __init__(self, targets: SloTargets | None = None) -> None:
         self._registry = registry = CollectorRegistry()
         self.media = MediaMetrics(registry)
         self.http = HttpMetrics(registry)
+        self.slo = SloMetrics(registry, targets or SloTargets())
         self._process = ProcessMetrics(registry)
         self._reports: dict[str, SloReport] = {}
         self._dropped_frames = ReportedTotals()
@@ -136,12 +144,6 @@ class Metrics:
             ["per"],
             registry=registry,
         )
-        self._slo_met = Gauge(
-            "slipstream_slo_met_ratio",
-            "Share of streams that meet each target",
-            ["slo"],
-            registry=registry,
-        )
         self._engine = EngineGauges(registry)
 
     def frame_in(self) -> None:
@@ -199,6 +201,10 @@ class Metrics:
         self._reached.pop(session, None)
         self._dropped_frames.forget(session)
 
+    def slo_summary(self) -> Mapping[ServiceLevel, LevelSummary]:
+        """Verdicts and error budgets over all streams, now."""
+        return self.slo.summary(self._reports.values(), now_ns())
+
     def watch_media_port(self, drops: Callable[[], Mapping[str, int]]) -> None:
         """Export what the media port has dropped so far, by cause, as it is when that is read."""
         self._read_port_drops = drops
@@ -213,6 +219,7 @@ class Metrics:
         self.http.update()
         self._process.update_gauges()
         self._update_gauges(list(self._reports.values()))
+        self.slo.update_gauges(self._reports.values(), now_ns())
         for cause, total in self._read_port_drops().items():
             self._port_drops.labels(cause).inc(self._port_totals.added("", (cause,), total))
         return render(self._registry)
@@ -226,6 +233,3 @@ class Metrics:
         worst_chunk_ms = max((r.jitter_chunk_ms or 0.0 for r in reports), default=0.0)
         self._jitter.labels("frame").set(worst_frame_ms / _MS_PER_S)
         self._jitter.labels("chunk").set(worst_chunk_ms / _MS_PER_S)
-        for name in ("ttff", "age", "miss"):
-            met = [one for r in reports if (one := getattr(r.holds, name)) is not None]
-            self._slo_met.labels(name).set(sum(met) / len(met) if met else 1.0)

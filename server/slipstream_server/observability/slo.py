@@ -4,21 +4,24 @@ Definitions. `age` is capture to sent, per frame. `gap` is the time between two 
 `jitter` per frame is how far that is from the distance of their play times, and per chunk how far
 the distance of two chunks' arrivals is from the distance of their captures. A chunk is a `miss`
 when its oldest frame was already older than the age target on arrival from the engine, or when the
-engine has given it up for its deadline. A frame that is repeated since the camera sends no other
+engine has given it up for its deadline. `rate` is the share of the frames due that are shown
+(`shown_rate.py`). A frame that is repeated since the camera sends no other
 counts for the moment it stands for, and not as a frame sent. All of these are over a sliding
 window; `ttff` (time to first frame) is counted from the offer. What the viewer's browser reports
 (`observability/client_stats.py`) is passed on beside them.
 """
 
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
-from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
+from slipstream_protocol.clock import NS_PER_MS
 
 from slipstream_server.frames.playout import GeneratedFrame, ScheduledFrame
 from slipstream_server.observability.client_stats import ClientStats, ClientStatsWindow
+from slipstream_server.observability.error_budget import ServiceLevel, Tallies, Tally
+from slipstream_server.observability.first_frames import FirstFrames
+from slipstream_server.observability.shown_rate import ShownRate
+from slipstream_server.observability.sliding_window import Row, SlidingWindow
 from slipstream_server.observability.slo_report import (
     Holds,
     Milestone,
@@ -27,10 +30,6 @@ from slipstream_server.observability.slo_report import (
     StageShares,
     percentiles,
 )
-
-WINDOW_NS = 10 * NS_PER_S
-
-Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,34 +55,6 @@ class _Chunk:
     decode_ms: float
 
 
-class _Window(Generic[Row]):
-    """The rows of the last `WINDOW_NS`."""
-
-    def __init__(self) -> None:
-        self._rows: deque[tuple[int, Row]] = deque()
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def add(self, now_ns: int, row: Row) -> None:
-        self._rows.append((now_ns, row))
-
-    def trim(self, now_ns: int) -> None:
-        while self._rows and self._rows[0][0] < now_ns - WINDOW_NS:
-            self._rows.popleft()
-
-    def values(self, of: Callable[[Row], float]) -> list[float]:
-        return [of(row) for _, row in self._rows]
-
-    def mean(self, of: Callable[[Row], float]) -> float:
-        return sum(self.values(of)) / len(self._rows)
-
-    def rate_hz(self, now_ns: int, since_ns: int) -> float:
-        """Rows a second, over the window or over the time since the start where that is shorter."""
-        span_ns = min(WINDOW_NS, now_ns - since_ns)
-        return len(self._rows) * NS_PER_S / span_ns if span_ns > 0 else 0.0
-
-
 class SloMonitor:
     """Computes the figures of one stream from its events; every time is an argument.
 
@@ -96,12 +67,16 @@ class SloMonitor:
         self._targets = targets
         self._offered_ns = offered_ns
         self._milestones: dict[Milestone, int] = {}
-        self._inputs = _Window[None]()
+        self._inputs = SlidingWindow[None]()
         self._last_input_ns: int | None = None
-        self._sent = _Window[_Sent]()
-        self._chunks = _Window[_Chunk]()
-        self._dropped_chunks = _Window[None]()  # given up for their deadline
+        self._sent = SlidingWindow[_Sent]()
+        self._chunks = SlidingWindow[_Chunk]()
+        self._dropped_chunks = SlidingWindow[None]()  # given up for their deadline
         self._client_stats = ClientStatsWindow()
+        self._shown_rate = ShownRate()
+        self._first_frames = FirstFrames(round(targets.ttff_ms * NS_PER_MS))
+        self._first_frames.begin(offered_ns)
+        self._ages, self._misses = Tally(), Tally()  # since they were taken
         self._last_sent: tuple[int, int] | None = None  # sent, play
         self._last_chunk: tuple[int, int] | None = None  # received, stands for
 
@@ -114,6 +89,33 @@ class SloMonitor:
         self.observe_milestone(Milestone.FIRST_INPUT, now_ns)
         self._inputs.add(now_ns, None)
         self._last_input_ns = now_ns
+        self._shown_rate.on_camera_frame(now_ns)
+
+    def observe_model(self, *, fps: float | None) -> None:
+        """The model makes so many frames a second alone, as it is set now; None: not known."""
+        self._shown_rate.model_fps = fps
+
+    def begin_call(self, now_ns: int) -> None:
+        """A publisher comes back, or ends a pause: its first frame is awaited."""
+        self._shown_rate.pause()
+        self._first_frames.begin(now_ns)
+
+    def end_call(self, now_ns: int) -> None:
+        """The publisher has left, or pauses: no frame is due any more."""
+        self._shown_rate.pause()
+        self._first_frames.give_up(now_ns)
+
+    def take_tallies(self, now_ns: int) -> Tallies:
+        """What has gone well and badly since the last call, by level."""
+        good, bad = self._shown_rate.take(now_ns)
+        tallies = {
+            ServiceLevel.TTFF: self._first_frames.take(now_ns),
+            ServiceLevel.AGE: self._ages,
+            ServiceLevel.MISS: self._misses,
+            ServiceLevel.RATE: Tally(good=good, bad=bad),
+        }
+        self._ages, self._misses = Tally(), Tally()
+        return tallies
 
     def observe_chunk(self, first: GeneratedFrame) -> bool:
         """A chunk that begins with `first` has come; returns whether it was missed."""
@@ -138,6 +140,7 @@ class SloMonitor:
                 decode_ms=stages.decode_ms,
             ),
         )
+        self._misses += _event(is_good=not is_missed)
         return is_missed
 
     def reset_gaps(self) -> None:
@@ -147,6 +150,7 @@ class SloMonitor:
     def observe_dropped(self, now_ns: int) -> None:
         """The engine has given up a chunk for its deadline: that is a miss, too."""
         self._dropped_chunks.add(now_ns, None)
+        self._misses += _event(is_good=False)
 
     def observe_client(self, stats: ClientStats, now_ns: int) -> None:
         """The viewer's browser has reported its last second."""
@@ -170,6 +174,9 @@ class SloMonitor:
         self.observe_milestone(Milestone.FIRST_SENT, now_ns)
         frame, stamps = scheduled.generated, scheduled.generated.stamps
         age_ms = (now_ns - frame.captured_ns) / NS_PER_MS
+        self._shown_rate.on_shown(now_ns)
+        self._first_frames.on_sent(now_ns)
+        self._ages += _event(is_good=age_ms <= self._targets.age_ms)
         gap_ms = jitter_ms = 0.0
         if self._last_sent is not None:
             sent_ns, play_ns = self._last_sent
@@ -200,6 +207,7 @@ class SloMonitor:
         frame_jitter = percentiles(self._sent.values(lambda sent: sent.jitter_ms))
         chunk_jitter = percentiles(self._chunks.values(lambda chunk: chunk.jitter_ms))
         miss_ratio = self._miss_ratio()
+        rate_ratio = self._shown_rate.ratio(now_ns)
         fps_in = self._rate_hz(self._inputs, Milestone.FIRST_INPUT, now_ns)
         return SloReport(
             ttff_ms=ttff_ms,
@@ -212,12 +220,14 @@ class SloMonitor:
             since_input_ms=self._since_input_ms(now_ns),
             fps_out=self._rate_hz(self._sent, Milestone.FIRST_SENT, now_ns),
             miss_ratio=miss_ratio,
+            rate_ratio=rate_ratio,
             stages_ms=self._stages(),
             viewer=self._client_stats.report(now_ns),
             holds=Holds(
                 ttff=self._holds_ttff(ttff_ms, now_ns),
                 age=age.p95 <= self._targets.age_ms if age else None,
                 miss=miss_ratio <= self._targets.miss_ratio if miss_ratio is not None else None,
+                rate=rate_ratio >= self._targets.rate_ratio if rate_ratio is not None else None,
             ),
         )
 
@@ -233,7 +243,7 @@ class SloMonitor:
         missed = sum(self._chunks.values(lambda chunk: chunk.is_missed))
         return (dropped + missed) / due if due else None
 
-    def _rate_hz(self, window: _Window[Row], since: Milestone, now_ns: int) -> float:
+    def _rate_hz(self, window: SlidingWindow[Row], since: Milestone, now_ns: int) -> float:
         return window.rate_hz(now_ns, self._milestones.get(since, now_ns))
 
     def _paper_ttff_ms(self, fps_in: float) -> float | None:
@@ -259,3 +269,7 @@ class SloMonitor:
             decode=self._chunks.mean(lambda chunk: chunk.decode_ms),
             playout=self._sent.mean(lambda sent: sent.playout_ms),
         )
+
+
+def _event(*, is_good: bool) -> Tally:
+    return Tally(good=1) if is_good else Tally(bad=1)

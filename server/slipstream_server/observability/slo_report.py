@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from slipstream_server.observability.client_stats import ClientStatsReport
+from slipstream_server.observability.error_budget import ServiceLevel
 
 
 class Milestone(StrEnum):
@@ -22,6 +23,11 @@ class Milestone(StrEnum):
 class SloTargets:
     """The targets of a stream.
 
+    Args:
+        miss_ratio: of the chunks, at most.
+        rate_ratio: of the frames due, at least.
+        in_time_ratio: of first frames within `ttff_ms`, and of frames within `age_ms`, at least.
+
     Raises:
         ValueError: if a target is not positive, or a share is not within 0 to 1.
     """
@@ -29,13 +35,26 @@ class SloTargets:
     ttff_ms: float = 1000.0
     age_ms: float = 1000.0
     miss_ratio: float = 0.01
+    rate_ratio: float = 0.9
+    in_time_ratio: float = 0.95
+
+    @property
+    def objectives(self) -> Mapping[ServiceLevel, float]:
+        """The share of its events that must be good, by level."""
+        return {
+            ServiceLevel.TTFF: self.in_time_ratio,
+            ServiceLevel.AGE: self.in_time_ratio,
+            ServiceLevel.MISS: 1 - self.miss_ratio,
+            ServiceLevel.RATE: self.rate_ratio,
+        }
 
     def __post_init__(self) -> None:
         for name in ("ttff_ms", "age_ms"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0")
-        if not 0 <= self.miss_ratio <= 1:
-            raise ValueError(f"miss_ratio is {self.miss_ratio}, it must be between 0 and 1")
+        for name in ("miss_ratio", "rate_ratio", "in_time_ratio"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must be between 0 and 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +83,7 @@ class Holds:
     ttff: bool | None
     age: bool | None
     miss: bool | None
+    rate: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +92,7 @@ class SloReport:
 
     Args:
         since_input_ms: since the camera's last frame, or since there is a path for its first.
+        rate_ratio: share of the frames due that were shown.
     """
 
     ttff_ms: Mapping[Milestone, float]
@@ -84,6 +105,7 @@ class SloReport:
     since_input_ms: float | None
     fps_out: float
     miss_ratio: float | None
+    rate_ratio: float | None
     stages_ms: StageShares | None
     viewer: ClientStatsReport | None
     holds: Holds

@@ -219,12 +219,13 @@ class SessionOpener:
 
     async def _open_on_held(self, offer: Offer, stream: Stream) -> CallAnswer:
         """A publisher's session with an existing stream."""
+        offered_ns = now_ns()
         with self._new_session_id() as id:
             session = self._publisher_session(id, stream)
             answer = await session.answer(offer)
             try:
                 check_not_ended(stream)  # it may have ended meanwhile
-                stream.attach(session)
+                stream.attach(session, offered_ns=offered_ns)
             except BaseException:
                 await session.peer.close()
                 raise

@@ -115,6 +115,7 @@ class ChunkPipe:
             engine.close()
             raise EngineUnavailable(self._lost_reason, retry_after_s=RETRY_S)
         self._engine = engine
+        self._observe_model(engine.alone_ms)
         self.epoch += 1
         self._chunker.restart()
         self._wake.set()
@@ -206,7 +207,12 @@ class ChunkPipe:
 
     def on_applied(self, applied: Applied) -> None:
         chunk = self._past_chunks + applied.chunk
+        self._observe_model(applied.alone_ms)
         self._owner.on_applied(msgspec.structs.replace(applied, chunk=chunk))
+
+    def _observe_model(self, alone_ms: float) -> None:
+        frames = self.ready.geometry.chunk_frames
+        self._monitor.observe_model(fps=frames * 1000 / alone_ms if alone_ms > 0 else None)
 
     def on_update_refused(self, refused: UpdateRefused) -> None:
         self._owner.on_update_refused(refused)

@@ -107,6 +107,7 @@ class PublisherSlot:
         self._window.detach(publisher, now_ns())
         self._remove(publisher)
         self._telemetry.interrupt()
+        self._telemetry.end_call(now_ns())
         self._changed.set()
         self._chunk_pipe.hold(True)
 

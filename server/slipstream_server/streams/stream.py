@@ -182,9 +182,15 @@ class Stream:
 
     # ---- the publisher's call
 
-    def attach(self, publisher: Publisher) -> None:
-        """Take frames from this publisher from now on; the one before is notified, and ends."""
+    def attach(self, publisher: Publisher, *, offered_ns: int | None = None) -> None:
+        """Take frames from this publisher from now on; the one before is notified, and ends.
+
+        Args:
+            offered_ns: when it came back to the stream; None for the stream's first.
+        """
         self.slot.attach(publisher)
+        if offered_ns is not None and not self.chunk_pipe.is_paused:
+            self._telemetry.begin_call(offered_ns)
         self._lifecycle.on_publisher_attached()
         self._announce()
 
@@ -243,6 +249,10 @@ class Stream:
 
     def _on_paused(self, is_paused: bool) -> None:
         self._lifecycle.on_paused(is_paused)
+        if is_paused:
+            self._telemetry.end_call(now_ns())
+        elif self.slot.publisher is not None:
+            self._telemetry.begin_call(now_ns())
         self._announce()
 
     def _on_engine_lost(self) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 
 from slipstream_protocol.clock import NS_PER_MS, now_ns
 
-from slipstream_server.control.events import Slo, slo_event
+from slipstream_server.control.slo_event import Slo, slo_event
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.observability.client_stats import ClientStats
+from slipstream_server.observability.error_budget import ErrorBudgets
 from slipstream_server.observability.frame_stages import FrameStagesMs
 from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.observability.metrics import Metrics
@@ -48,6 +49,7 @@ class StreamTelemetry:
         self._shared_key = f"{chunk_pipe.id} shared"  # ids of sessions have no spaces
         self._sent_ns: int | None = None
         self._past_drops: Counter[str] = Counter()
+        self._budgets = ErrorBudgets(targets.objectives)
 
     def frame_received(self, arrived_ns: int) -> None:
         """A frame of the camera has arrived."""
@@ -75,6 +77,14 @@ class StreamTelemetry:
         self._sent_ns = None
         self._monitor.reset_gaps()
 
+    def begin_call(self, now_ns: int) -> None:
+        """A publisher comes back, or ends a pause."""
+        self._monitor.begin_call(now_ns)
+
+    def end_call(self, now_ns: int) -> None:
+        """The publisher has left, or pauses."""
+        self._monitor.end_call(now_ns)
+
     def add_drops(self, drops: Mapping[str, int]) -> None:
         """Add the drops of a call that has ended."""
         self._past_drops.update(drops)
@@ -85,19 +95,28 @@ class StreamTelemetry:
         Args:
             drops: of the publisher's call.
         """
-        report = self._monitor.report(now_ns())
+        now = now_ns()
+        report = self._monitor.report(now)
+        self._count(now)
         total = total_drops(self._past_drops, drops, self._chunk_pipe.drops)
         if not self._returns_video:
             total.update(self._fanout.playout.drops)
         self._metrics.report(self._chunk_pipe.id, report, total)
         self._metrics.media.report(self._shared_key, self._media_stats())
-        return slo_event(report, self._targets, total)
+        return slo_event(report, self._targets, total, self._budgets.report(now))
 
     def close(self) -> None:
         """The stream has ended: remove it from the gauges."""
+        self._count(now_ns())
         self._metrics.forget(self._chunk_pipe.id)
         self._metrics.media.report(self._shared_key, self._media_stats())
         self._metrics.media.forget(self._shared_key)
+
+    def _count(self, now_ns: int) -> None:
+        """Add what has been seen to the budgets of the stream and of the server."""
+        tallies = self._monitor.take_tallies(now_ns)
+        self._budgets.add(tallies, now_ns)
+        self._metrics.slo.add(tallies, now_ns)
 
     def _media_stats(self) -> MediaStats:
         """Of the video encoded for all subscribers; calls count their own."""

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
+from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, now_ns
 from slipstream_protocol.messages import StageTimes
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.observability.client_stats import GlassToGlassMs
+from slipstream_server.observability.error_budget import ServiceLevel, Tally
 from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.observability.metrics import CallCounts, Metrics
 from slipstream_server.observability.slo import SloMonitor
@@ -54,6 +56,26 @@ def test_servers_do_not_share_counters() -> None:
     assert samples(one)["slipstream_frames_total in"] == 1
     assert samples(one)["slipstream_chunk_misses_total"] == 1
     assert samples(two).get("slipstream_frames_total in", 0) == 0
+
+
+def test_without_a_stream_no_level_is_met_and_none_is_missed() -> None:
+    """no data has no sample; the budgets of streams that have ended stay."""
+    metrics = Metrics()
+    assert not [name for name in samples(metrics) if name.startswith("slipstream_slo_met_ratio")]
+    monitor = SloMonitor(SloTargets(), offered_ns=0)
+    metrics.report("a", monitor.report(2 * NS_PER_S), {})
+    metrics.slo.add({ServiceLevel.RATE: Tally(good=45, bad=15)}, now_ns())
+    got = samples(metrics)
+    assert got["slipstream_slo_met_ratio ttff"] == 0
+    assert "slipstream_slo_met_ratio rate" not in got
+    assert metrics.slo_summary()[ServiceLevel.TTFF].met_ratio == 0
+    metrics.forget("a")
+    got = samples(metrics)
+    assert "slipstream_slo_met_ratio ttff" not in got
+    assert got["slipstream_slo_events_total good rate"] == 45
+    assert got["slipstream_slo_burn_rate rate 5m"] == pytest.approx(2.5)
+    assert got["slipstream_slo_budget_left_ratio rate"] == pytest.approx(-1.5)
+    assert "slipstream_slo_budget_left_ratio age" not in got
 
 
 def test_the_engine_is_in_one_state() -> None:

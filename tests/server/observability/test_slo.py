@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_S
 from slipstream_server.frames.playout import ScheduledFrame
+from slipstream_server.observability.error_budget import ServiceLevel, Tally
 from slipstream_server.observability.slo import SloMonitor
 from slipstream_server.observability.slo_report import Holds, Milestone, SloTargets, percentiles
 
@@ -29,7 +30,7 @@ def test_nothing_seen_is_nothing_claimed() -> None:
     report = monitor().report(ms(500))
     assert report.age_ms is None and report.gap_ms is None
     assert report.miss_ratio is None and report.stages_ms is None
-    assert report.holds == Holds(ttff=None, age=None, miss=None)
+    assert report.holds == Holds(ttff=None, age=None, miss=None, rate=None)
     assert report.ttff_ms == {}
 
 
@@ -161,9 +162,56 @@ def test_where_the_time_goes() -> None:
     assert (stages.encode, stages.denoise, stages.decode, stages.playout) == (1, 2, 3, 30)
 
 
+def test_a_server_that_skips_three_frames_of_four_does_not_hold() -> None:
+    """though those it shows are young and in time, as with four callers on an engine for one."""
+    slo = monitor()
+    for n in range(600):
+        at_ms = n * 1000 / 30
+        slo.observe_input(ms(at_ms))
+        if n % 4 == 3:
+            slo.observe_sent(scheduled_frame(at_ms - 200, at_ms), ms(at_ms))
+    report = slo.report(ms(20_000))
+    assert report.rate_ratio is not None and 0.2 < report.rate_ratio < 0.35
+    assert (report.holds.age, report.holds.rate) == (True, False)
+
+
+def test_each_level_counts_what_is_good_and_bad() -> None:
+    """events since they were taken, of every level; what was taken is not counted again."""
+    slo = monitor(ttff_ms=1000, age_ms=300)
+    slo.observe_chunk(generated_frame(0, received_ms=200))
+    slo.observe_chunk(generated_frame(100, received_ms=900, chunk=1))
+    slo.observe_dropped(ms(950))
+    slo.observe_sent(scheduled_frame(0, 250), ms(250))
+    slo.observe_sent(scheduled_frame(100, 990), ms(990))
+    taken = slo.take_tallies(ms(1000))
+    assert taken[ServiceLevel.TTFF] == Tally(good=1)
+    assert taken[ServiceLevel.AGE] == Tally(good=1, bad=1)
+    assert taken[ServiceLevel.MISS] == Tally(good=1, bad=2)
+    assert not any(tally.total for tally in slo.take_tallies(ms(1001)).values())
+
+
+def test_a_call_that_comes_back_has_a_first_frame_too() -> None:
+    """late or never is bad, once; one that leaves before it is due is not counted."""
+    slo = monitor(ttff_ms=1000)
+    slo.observe_sent(scheduled_frame(0, 250), ms(250))
+    slo.end_call(ms(5000))
+    slo.begin_call(ms(9000))
+    assert slo.take_tallies(ms(10_000))[ServiceLevel.TTFF] == Tally(good=1)
+    assert slo.take_tallies(ms(10_001))[ServiceLevel.TTFF] == Tally(bad=1)
+    slo.observe_sent(scheduled_frame(0, 12_000), ms(12_000))
+    slo.begin_call(ms(20_000))
+    slo.end_call(ms(20_500))
+    assert slo.take_tallies(ms(30_000))[ServiceLevel.TTFF] == Tally()
+
+
 @pytest.mark.parametrize(
     ("targets", "reason"),
-    [({"age_ms": 0.0}, "age_ms is 0.0"), ({"miss_ratio": 2.0}, "miss_ratio is 2.0")],
+    [
+        ({"age_ms": 0.0}, "age_ms is 0.0"),
+        ({"miss_ratio": 2.0}, "miss_ratio is 2.0"),
+        ({"rate_ratio": -0.1}, "rate_ratio is -0.1"),
+        ({"in_time_ratio": 1.1}, "in_time_ratio is 1.1"),
+    ],
 )
 def test_impossible_targets_are_refused(targets: dict[str, float], reason: str) -> None:
     """targets that cannot be met are refused."""

@@ -32,6 +32,7 @@ class TakingEngine:
 
     has_free_slot = True
     closing = False
+    alone_ms = 0.0
 
     def __init__(self) -> None:
         self.taken = asyncio.Event()

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import pytest
 from slipstream_protocol.parameters import Parameters, Prompt
-from slipstream_server.control.events import Event, PipelineError, Slo, State, StreamStopped
+from slipstream_server.control.events import Event, PipelineError, State, StreamStopped
+from slipstream_server.control.slo_event import Slo
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.errors import EngineUnavailable, ServerFull
 from slipstream_server.media_addressing import MediaAddressing
@@ -35,6 +36,7 @@ class Lane:
     has_free_slot = True
     closing = False
     understood = ""
+    alone_ms = 0.0
 
     def close(self) -> None:
         self.closing = True

@@ -16,7 +16,7 @@ async ([slo, latency]) => {
   panel.showSlo(slo);
 }
 """
-TARGETS = {"ttff_ms": 1000, "age_ms": 1000, "miss_ratio": 0.01}
+TARGETS = {"ttff_ms": 1000, "age_ms": 1000, "miss_ratio": 0.01, "rate_ratio": 0.9}
 
 
 async def show(server: FakeServer, slo: dict[str, Any], latency: Any = None) -> None:
@@ -47,6 +47,24 @@ async def test_a_level_is_shown_with_its_target_and_whether_it_holds(server: Fak
         parts = [await text(server, f"{level}-{part}") for part in ("value", "target", "verdict")]
         assert tuple(parts) == shown
     assert await text(server, "glass-half") == "400 ms"
+
+
+async def test_skipped_pictures_are_a_target_missed(server: FakeServer) -> None:
+    """the rate is to be at least its target, and what the hour's errors have left is beside it."""
+    for rate, left, shown in (
+        (0.27, -3.0, ("27.0 %", "target 90.0 % · budget used up", "missed")),
+        (0.95, 0.5, ("95.0 %", "target 90.0 % · 50 % of budget left", "holds")),
+        (0.9, None, ("90.0 %", "target 90.0 %", "holds")),
+    ):
+        slo = {
+            "rate_ratio": rate,
+            "targets": TARGETS,
+            "holds": {"rate": True},
+            "budgets": {"rate": {"left_ratio": left}},
+        }
+        await show(server, slo)
+        parts = [await text(server, f"rate-{part}") for part in ("value", "target", "verdict")]
+        assert tuple(parts) == shown
 
 
 async def test_the_stages_are_the_servers_until_the_page_has_measured(server: FakeServer) -> None:
