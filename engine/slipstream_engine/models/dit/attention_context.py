@@ -65,7 +65,12 @@ class KVCacheContext:
             q_BLHD, k_BLHD = rotate(q_BLHD, self._rotation), rotate(k_BLHD, self._rotation)
         known = None if self._cache.params.adapts else self._by_age
         view = self._cache.write(
-            layer, k_BLHD, v_BLHD, self._positions, self._rows_B, known and known.ages
+            layer,
+            k_BLHD,
+            v_BLHD,
+            self._positions,
+            self._rows_B,
+            None if known is None else known.ages,
         )
         k_BLHD = view.k_BLHD
         if view.ages is not None:
