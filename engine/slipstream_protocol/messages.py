@@ -29,12 +29,15 @@ class OpenStream(Message, frozen=True):
             that is not known: the engine takes half of the time that a chunk may take.
         floor_share: of the device's time that the stream takes at the lowest quality it may be
             moved to, 1 being what it takes with `parameters`; None where it is not moved.
+        is_return: it was open on an engine before this one, and keeps its promise: it is opened
+            whatever its load.
     """
 
     lane: int
     parameters: Parameters
     period_ns: int = 0
     floor_share: float | None = None
+    is_return: bool = False
 
 
 class CloseStream(Message, frozen=True):

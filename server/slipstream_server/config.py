@@ -75,6 +75,9 @@ class ServerConfig:
     threads: int = _setting(0, "CPU threads of the engine's arithmetic; 0: the engine chooses")
     max_streams: int = _setting(2, "streams at the same time, each with its camera")
     max_viewers: int = _setting(8, "viewers of other people's streams at the same time")
+    max_waiting: int = _setting(
+        8, "callers who may wait for a place where a stream more would be one too many; 0: nobody"
+    )
     hold_s: float = _setting(
         30.0, "seconds a stream is held for its camera to come back; 0: it ends"
     )
@@ -141,6 +144,7 @@ class ServerConfig:
         self._check_range("threads", 0, 1024)
         self._check_range("max_streams", 1, 64)
         self._check_range("max_viewers", 0, 1024)
+        self._check_range("max_waiting", 0, 1024)
         self._check_range("hold_s", 0, 600)
         self._check_range("drain_s", 0, 86_400)
         self._check_range("offers_per_minute", 0, 1_000_000)

@@ -20,6 +20,7 @@
         +-- ServerFull         every place is taken
         |   +-- PortsTaken     every UDP port for media is taken
         |   +-- SocketsTaken   the process may open no more sockets
+        |   +-- Queued         and the caller waits in the line for one
         +-- TooOften           429: one address sends too many requests
 
 Messages name the value, the rule and what to do; they are shown to people as they are.
@@ -132,6 +133,24 @@ class PortsTaken(ServerFull):
 
 class SocketsTaken(ServerFull):
     """The process, or the system, may open no more sockets."""
+
+
+class Queued(ServerFull):
+    """Every place is taken, and the caller waits in the line for one.
+
+    Args:
+        place: in the line, 1 being the next.
+        waiting: how many wait, the caller among them.
+        ticket: of the place, to be sent when the caller asks again; empty where it is not needed.
+    """
+
+    def __init__(
+        self, reason: str, *, retry_after_s: float, place: int, waiting: int, ticket: str
+    ) -> None:
+        super().__init__(reason, retry_after_s=retry_after_s)
+        self.place = place
+        self.waiting = waiting
+        self.ticket = ticket
 
 
 class TooOften(Unavailable):

@@ -88,7 +88,7 @@ class StreamAdmission(Generic[ChunkT]):
         try:
             promise = self._promise(message, stream.steady_shape)
             reason = self._scheduler.admit(promise).reason
-            if reason is not None:
+            if reason is not None and not message.is_return:
                 raise AdmissionError(reason)
         except (AdmissionError, ValueError):
             stream.close()

@@ -103,11 +103,22 @@ class EngineClient:
     def free_lanes(self) -> int:
         return self.lanes - len(self._streams)
 
-    async def open(self, parameters: Parameters, listener: StreamListener) -> EngineStream:
+    async def open(
+        self,
+        parameters: Parameters,
+        listener: StreamListener,
+        *,
+        period_ns: int = 0,
+        is_return: bool = False,
+    ) -> EngineStream:
         """Open a stream; waits up to `LANE_WAIT_S` for a lane that is just being closed.
 
+        Args:
+            period_ns, is_return: see `OpenStream`.
+
         Raises:
-            ServerFull: if every lane is in use, or the engine has no memory left.
+            ServerFull: if every lane is in use, or the engine has no memory left, or another stream
+                would be served less than it is promised.
             RequestError: if the engine cannot start with `parameters`.
             EngineUnavailable: if the engine is gone, or does not answer in time.
         """
@@ -120,7 +131,14 @@ class EngineClient:
             copy=self.copy,
         )
         self._streams[stream.lane] = stream
-        self.send(OpenStream(lane=stream.lane, parameters=parameters))
+        self.send(
+            OpenStream(
+                lane=stream.lane,
+                parameters=parameters,
+                period_ns=period_ns,
+                is_return=is_return,
+            )
+        )
         try:
             async with asyncio.timeout(OPEN_S):
                 await stream.opened

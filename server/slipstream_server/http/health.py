@@ -58,6 +58,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     sessions: int
     viewers: int
     held: int
+    waiting: int
     max_streams: int
     model: Model | None
     slo: dict[str, LevelHealth]
@@ -106,6 +107,7 @@ class HealthProbes:
             sessions=calls.publishers,
             viewers=calls.subscribers,
             held=calls.held,
+            waiting=calls.waiting,
             max_streams=self.config.max_streams,
             model=describe_model(engine.ready) if engine.ready else None,
             slo={level.value: _level_health(summary) for level, summary in self.slo().items()},

@@ -31,11 +31,13 @@ class CallCounts:
 
     Args:
         held: streams within their resume window.
+        waiting: callers in the line for a place.
     """
 
     publishers: int = 0
     subscribers: int = 0
     held: int = 0
+    waiting: int = 0
 
 
 class Metrics:
@@ -113,6 +115,17 @@ class Metrics:
         )
         self._port_totals = ReportedTotals()
         self._read_port_drops: Callable[[], Mapping[str, int]] = dict
+        self._waiting = Gauge(
+            "slipstream_waiting_callers", "Callers in the line for a place now", registry=registry
+        )
+        self._left_line = Counter(
+            "slipstream_waiting_ended",
+            "Callers who wait no longer, by cause; full: who found no room in the line",
+            ["cause"],
+            registry=registry,
+        )
+        self._line_totals = ReportedTotals()
+        self._read_line: Callable[[], Mapping[str, int]] = dict
         self._offers = Counter(
             "slipstream_offers",
             "Offers, by HTTP status of the answer",
@@ -209,11 +222,18 @@ class Metrics:
         """Export what the media port has dropped so far, by cause, as it is when that is read."""
         self._read_port_drops = drops
 
+    def watch_line(self, leavings: Callable[[], Mapping[str, int]]) -> None:
+        """Export who has left the line so far, by cause, as it is when that is read."""
+        self._read_line = leavings
+
     def render(self, engine: EngineStatus, calls: CallCounts) -> bytes:
         """All of it in Prometheus' text format."""
         self._sessions.labels("stream").set(calls.publishers)
         self._sessions.labels("viewer").set(calls.subscribers)
         self._sessions.labels("held").set(calls.held)
+        self._waiting.set(calls.waiting)
+        for cause, total in self._read_line().items():
+            self._left_line.labels(cause).inc(self._line_totals.added("", (cause,), total))
         self._engine.update(engine)
         self.media.update_gauges()
         self.http.update()

@@ -23,6 +23,7 @@ from slipstream_server.sessions.owner_proofs import OwnerProofs
 from slipstream_server.sessions.publisher import PublisherSession
 from slipstream_server.sessions.session import Session
 from slipstream_server.sessions.subscriber import SubscriberSession
+from slipstream_server.sessions.turns import ANY_PLACE, PlaceRequest, Turns
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.registry import StreamRegistry, check_not_ended
 from slipstream_server.streams.resume_tokens import stream_of
@@ -80,6 +81,7 @@ class SessionOpener:
         self._streams = streams
         self._proofs = proofs
         self._ice_servers = ice_servers
+        self.turns = Turns(places=config.max_waiting, clock=now_ns)
         self._joining = JoiningCalls(max_streams=config.max_streams, max_viewers=config.max_viewers)
 
     def check_open(self) -> None:
@@ -99,6 +101,7 @@ class SessionOpener:
         client: str = "",
         view: str | None = None,
         resume: str | None = None,
+        place: PlaceRequest = ANY_PLACE,
     ) -> CallAnswer:
         """Open a session for a page: a publisher if the offer sends video, else a subscriber.
 
@@ -108,6 +111,7 @@ class SessionOpener:
             view: the stream to watch, for a subscriber; the newest if None.
             resume: the token of the stream to come back to, for a publisher. One of a server that
                 was stopped is begun anew, under its id.
+            place: that a new stream is to have.
 
         Raises:
             RequestError, Unavailable: if none can be opened.
@@ -121,8 +125,8 @@ class SessionOpener:
         # the name of a new stream is not the id of the call, which nobody else is told
         name = secrets.token_urlsafe(9) if resume is None else stream_of(resume)
         with self._joining.name(name):
-            return await self._open_with_stream(
-                offer, parameters, name=name, returns_video=True, client=client
+            return await self._open_in_turn(
+                offer, parameters, place, name=name, returns_video=True, client=client
             )
 
     async def publish(
@@ -134,6 +138,7 @@ class SessionOpener:
         owner: str = "",
         is_admin: bool = False,
         client: str = "",
+        place: PlaceRequest = ANY_PLACE,
     ) -> CallAnswer:
         """Open a session for a publisher that is sent no video.
 
@@ -143,6 +148,7 @@ class SessionOpener:
                 answer any more, goes on as it was.
             owner: tells publishers apart: a stream goes on for the one that began it.
             is_admin: whether the caller may take any stream.
+            place: that a new stream is to have.
 
         Raises:
             Forbidden: if the stream is another's.
@@ -151,8 +157,14 @@ class SessionOpener:
         with self._joining.name(name):
             known = next((one for one in self._streams.live() if one.id == name), None)
             if known is None:
-                return await self._open_with_stream(
-                    offer, parameters, name=name, returns_video=False, owner=owner, client=client
+                return await self._open_in_turn(
+                    offer,
+                    parameters,
+                    place,
+                    name=name,
+                    returns_video=False,
+                    owner=owner,
+                    client=client,
                 )
             if not (is_admin or known.is_owned_by(owner)):
                 raise Forbidden(
@@ -184,38 +196,50 @@ class SessionOpener:
         session = self._sessions.get(stream.slot.last_id)
         return session is not None and not await session.peer.is_reachable()
 
-    async def _open_with_stream(
+    async def _open_in_turn(
         self,
         offer: Offer,
         parameters: Parameters,
+        place: PlaceRequest,
         *,
         name: str,
         returns_video: bool,
         owner: str = "",
         client: str,
     ) -> CallAnswer:
-        """A publisher's session with a new stream, which is opened while the answer is made."""
+        """A publisher's session with a new stream, unless others have asked for a place before."""
         with self._new_session_id() as id:
             stream = self._streams.create(
-                name, returns_video=returns_video, owner=owner, offered_ns=now_ns()
+                name,
+                returns_video=returns_video,
+                owner=owner,
+                camera_fps=place.camera_fps,
+                offered_ns=now_ns(),
             )
-            async with contextlib.AsyncExitStack() as kept, contextlib.AsyncExitStack() as undo:
-                undo.callback(stream.chunk_pipe.close)
-                kept.enter_context(
-                    self._joining.publisher(client, unconnected=self._unconnected(client))
-                )
-                await kept.enter_async_context(self._streams.place(stream))
-                session = self._publisher_session(id, stream)  # nothing was spent before
-                session.client = client
-                undo.push_async_callback(session.peer.close)
-                answer = await _answer_while(
-                    self._streams.open(stream, parameters), answering=session.answer(offer)
-                )
-                undo.pop_all()
-                stream.monitor.observe_milestone(Milestone.SIGNAL, now_ns())
-                stream.attach(session)
-                self._streams.start(stream)
-                return self._start(session, offer, answer, resume_token=stream.resume_token)
+            with self.turns.turn(place, client):
+                return await self._open_with_stream(id, stream, offer, parameters, client=client)
+
+    async def _open_with_stream(
+        self, id: str, stream: Stream, offer: Offer, parameters: Parameters, *, client: str
+    ) -> CallAnswer:
+        """A publisher's session with a new stream, which is opened while the answer is made."""
+        async with contextlib.AsyncExitStack() as kept, contextlib.AsyncExitStack() as undo:
+            undo.callback(stream.chunk_pipe.close)
+            kept.enter_context(
+                self._joining.publisher(client, unconnected=self._unconnected(client))
+            )
+            await kept.enter_async_context(self._streams.place(stream))
+            session = self._publisher_session(id, stream)  # nothing was spent before
+            session.client = client
+            undo.push_async_callback(session.peer.close)
+            answer = await _answer_while(
+                self._streams.open(stream, parameters), answering=session.answer(offer)
+            )
+            undo.pop_all()
+            stream.monitor.observe_milestone(Milestone.SIGNAL, now_ns())
+            stream.attach(session)
+            self._streams.start(stream)
+            return self._start(session, offer, answer, resume_token=stream.resume_token)
 
     async def _open_on_held(self, offer: Offer, stream: Stream) -> CallAnswer:
         """A publisher's session with an existing stream."""

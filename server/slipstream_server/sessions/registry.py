@@ -66,6 +66,7 @@ class SessionRegistry:
             self._proofs,
             ice_servers=self.ice_servers,
         )
+        context.metrics.watch_line(lambda: self.opener.turns.leavings)
 
     @property
     def hold_s(self) -> float:
@@ -79,6 +80,7 @@ class SessionRegistry:
             publishers=len(list(self._sessions)) - subscribers,
             subscribers=subscribers,
             held=self._streams.count_held(),
+            waiting=self.opener.turns.count(),
         )
 
     def streams(self) -> list[Stream]:

@@ -2,13 +2,15 @@
 
 import logging
 import math
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.errors import (
+    Queued,
     RequestError,
     SlipstreamError,
     TooOften,
@@ -28,6 +30,12 @@ from slipstream_server.observability.metrics import Metrics
 from slipstream_server.rtp.sdp import MAX_CANDIDATES, parse_offer, read_candidate
 from slipstream_server.sessions.opener import CallAnswer
 from slipstream_server.sessions.registry import SessionRegistry
+from slipstream_server.sessions.turns import (
+    ASSUMED_FPS,
+    HIGHEST_FPS,
+    LOWEST_FPS,
+    PlaceRequest,
+)
 from slipstream_server.signaling.json_bodies import json_response, read_json
 from slipstream_server.signaling.session_paths import own_session_id, shown_path
 from slipstream_server.signaling.whip_sdp import adapt
@@ -40,7 +48,9 @@ class OfferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of an offer. Names in mixed case, here and below, are those of the wire.
 
     With `resume`, a stream that this server still has goes on with the parameters in force; with
-    `initialParameters` one begins anew whose server was stopped.
+    `initialParameters` one begins anew whose server was stopped. `frameRate` is the camera's. With
+    `wait` the caller waits in the line where the server is full, and sends the `ticket` that it is
+    answered when it asks again.
     """
 
     sdp: str
@@ -48,6 +58,24 @@ class OfferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     initialParameters: Parameters | UnsetType | None = UNSET
     view: str | None = None
     resume: str | None = None
+    frameRate: Annotated[float, Meta(ge=LOWEST_FPS, le=HIGHEST_FPS)] | None = None
+    wait: bool = False
+    ticket: Annotated[str, Meta(max_length=64)] = ""
+
+
+class QueuedAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a caller who waits in the line, with status 503 and `Retry-After`.
+
+    Args:
+        error: why, for people.
+        place: in the line, 1 being the next, of so many that are `waiting`.
+        ticket: to be sent when the caller asks again, before a few seconds are over.
+    """
+
+    error: str
+    place: int
+    waiting: int
+    ticket: str
 
 
 class OfferAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +170,9 @@ class WebRtcApi:
             client=counted_client(request),
             view=body.view,
             resume=body.resume,
+            place=PlaceRequest(
+                camera_fps=body.frameRate or ASSUMED_FPS, waits=body.wait, ticket=body.ticket
+            ),
         )
         return json_response(
             OfferAnswer(
@@ -247,7 +278,13 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 def _retry_later(error: Unavailable) -> web.Response:
-    response = _error(str(error), error.status)
+    if isinstance(error, Queued):
+        queued = QueuedAnswer(
+            error=str(error), place=error.place, waiting=error.waiting, ticket=error.ticket
+        )
+        response = json_response(queued, status=error.status)
+    else:
+        response = _error(str(error), error.status)
     response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     return response
 

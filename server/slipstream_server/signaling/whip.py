@@ -38,10 +38,12 @@ from slipstream_server.sessions.publisher import PublisherSession
 from slipstream_server.sessions.registry import SessionRegistry
 from slipstream_server.sessions.session import Session
 from slipstream_server.sessions.subscriber import SubscriberSession
+from slipstream_server.sessions.turns import ASSUMED_FPS, PlaceRequest
 from slipstream_server.signaling.session_paths import own_session_id, shown_path
 from slipstream_server.signaling.whip_sdp import (
     adapt,
     check_direction,
+    frame_rate,
     read_fragment,
     receive_only,
 )
@@ -127,6 +129,9 @@ class WhipApi:
         adapted = adapt(offer)
         offer = adapted.offer
         if publishes:
+            # a name is asked for again by the encoder itself, and needs no ticket
+            kept = "" if name is None else f"{name} {credential.owner}"
+            place = PlaceRequest(camera_fps=frame_rate(offered) or ASSUMED_FPS, name=kept)
             name = name or secrets.token_urlsafe(6)
             answer = await self._sessions.opener.publish(
                 offer,
@@ -135,6 +140,7 @@ class WhipApi:
                 owner=credential.owner,
                 is_admin=credential.takes_any_stream,
                 client=counted_client(request),
+                place=place,
             )
         else:
             answer = await self._sessions.opener.subscribe(receive_only(offer), name=name)

@@ -4,6 +4,7 @@ Sources: RFC 9725 (WHIP) sections 4.2 to 4.4, RFC 8840 section 4.4 (fragments), 
 (H.264 in SDP).
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -12,12 +13,14 @@ from aiortc.sdp import H264Profile, parse_h264_profile_level_id
 
 from slipstream_server.errors import NotAcceptable, RequestError, Unprocessable
 from slipstream_server.rtp.sdp import MAX_CANDIDATES, Offer, read_candidate
+from slipstream_server.sessions.turns import HIGHEST_FPS, LOWEST_FPS
 
 # what aiortc answers of H.264 (RFC 6184, section 8.1), and the parameters that say so
 _KNOWN_PROFILES = (H264Profile.PROFILE_CONSTRAINED_BASELINE, H264Profile.PROFILE_BASELINE)
 _BASELINE_PROFILE = "42e01f"
 _KNOWN_PARAMETERS = {"packetization-mode": "1", "profile-level-id": _BASELINE_PROFILE}
 
+_FRAME_RATE = re.compile(r"^a=framerate:([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*$", re.MULTILINE)
 _FRAGMENT_MAX_LINES = 512
 _NAMED_CODECS_MAX, _CODEC_NAME_MAX_CHARS = 8, 20  # in an error message
 _FRAGMENT_MAX_CHARACTERS = 64 << 10
@@ -103,6 +106,16 @@ def adapt(offer: Offer) -> Adapted:
     lines = _with_parameters(offer.sdp.splitlines(), index, known)
     sdp = "".join(f"{line}\r\n" for line in lines)
     return Adapted(offer=replace(offer, sdp=sdp), replaced=h264)
+
+
+def frame_rate(sdp: str) -> float | None:
+    """The rate that an offer's video is declared to have (RFC 8866, section 6.13); None where none
+    is, or one that no camera has."""
+    found = _FRAME_RATE.search(sdp)
+    if found is None:
+        return None
+    fps = float(found[1])
+    return fps if LOWEST_FPS <= fps <= HIGHEST_FPS else None
 
 
 def read_fragment(text: str) -> Fragment:

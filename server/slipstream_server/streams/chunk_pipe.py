@@ -65,10 +65,18 @@ class ChunkPipe:
         monitor: of the stream's service levels.
         metrics: of the whole server.
         owner: receives the engine's events that are not frames.
+        camera_fps: that the stream is promised.
     """
 
     def __init__(
-        self, id: str, ready: Ready, monitor: SloMonitor, metrics: Metrics, owner: ChunkPipeOwner
+        self,
+        id: str,
+        ready: Ready,
+        monitor: SloMonitor,
+        metrics: Metrics,
+        owner: ChunkPipeOwner,
+        *,
+        camera_fps: float = 30.0,
     ) -> None:
         self.id = id
         self.ready = ready
@@ -81,6 +89,7 @@ class ChunkPipe:
         self._metrics = metrics
         self._owner = owner
         self._chunker = Chunker(ready.geometry)
+        self._period_ns = round(ready.geometry.chunk_frames * NS_PER_S / camera_fps)
         self._engine: EngineStream | None = None
         self._lost_reason: str | None = None
         self._is_held = False
@@ -100,8 +109,13 @@ class ChunkPipe:
         engine; `engine_lost`, in an engine that was lost."""
         return total_drops(self._chunker.drops, self._dropped)
 
-    async def open(self, client: EngineClient, parameters: Parameters) -> None:
+    async def open(
+        self, client: EngineClient, parameters: Parameters, *, is_return: bool = False
+    ) -> None:
         """Take a lane; also once more, after the one before was lost.
+
+        Args:
+            is_return: it was lost: the stream has its promise already.
 
         Raises:
             RequestError, ServerFull: as `EngineClient.open`.
@@ -110,7 +124,7 @@ class ChunkPipe:
         """
         self.epoch_chunks = 0
         self._lost_reason = None
-        engine = await client.open(parameters, self)
+        engine = await client.open(parameters, self, period_ns=self._period_ns, is_return=is_return)
         if self._lost_reason is not None:
             engine.close()
             raise EngineUnavailable(self._lost_reason, retry_after_s=RETRY_S)

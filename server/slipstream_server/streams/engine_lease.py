@@ -28,6 +28,7 @@ class EngineLease:
         id: of the stream.
         engines: the running engine, and the ones after it.
         client: the engine as it runs now.
+        camera_fps: that the stream is promised.
         monitor: of the stream's service levels.
         metrics: of the whole server.
         send: sends an event about parameters to the publisher.
@@ -43,6 +44,7 @@ class EngineLease:
         engines: EngineProvider,
         client: EngineClient,
         *,
+        camera_fps: float,
         monitor: SloMonitor,
         metrics: Metrics,
         send: SendEvent,
@@ -53,7 +55,7 @@ class EngineLease:
     ) -> None:
         self.ready = client.ready
         self.lanes = client.lanes
-        self.chunk_pipe = ChunkPipe(id, client.ready, monitor, metrics, self)
+        self.chunk_pipe = ChunkPipe(id, client.ready, monitor, metrics, self, camera_fps=camera_fps)
         self._id = id
         self._engines = engines
         self._client = client
@@ -94,7 +96,7 @@ class EngineLease:
             client = await self._engines.running()
             try:
                 self._check_geometry(client)
-                await self.chunk_pipe.open(client, self.updates.current)
+                await self.chunk_pipe.open(client, self.updates.current, is_return=True)
             except RequestError as error:
                 self._end(str(error))
                 return

@@ -57,12 +57,21 @@ class StreamRegistry:
         """The streams that are not about to end, the oldest first."""
         return [stream for stream in self._streams if stream.end_reason is None]
 
-    def create(self, id: str, *, returns_video: bool, owner: str = "", offered_ns: int) -> Stream:
+    def create(
+        self,
+        id: str,
+        *,
+        returns_video: bool,
+        owner: str = "",
+        camera_fps: float,
+        offered_ns: int,
+    ) -> Stream:
         """A stream that is still to be opened and started.
 
         Args:
             returns_video: whether generated frames go back on the publisher's call.
             owner: what tells its publisher from others.
+            camera_fps: that it is promised.
 
         Raises:
             EngineUnavailable: if no engine runs.
@@ -76,6 +85,7 @@ class StreamRegistry:
             resume_token=self._tokens.token_of(id),
             returns_video=returns_video,
             owner=owner,
+            camera_fps=camera_fps,
             offered_ns=offered_ns,
             hold_s=self._hold_s,
         )
@@ -85,8 +95,8 @@ class StreamRegistry:
         """Keep a lane for the stream while it is opened and started in the block, if need be that
         of a held stream, or of one whose publisher has not connected in time.
 
-        A held stream costs the engine nothing but its lane: if the engine lacks anything else for
-        one more stream, ending a held one would not help, and none is ended.
+        None is ended for what else the engine lacks: a held stream weighs what it is promised until
+        its time is over, and whoever comes meanwhile waits.
 
         Raises:
             ServerFull: if there is none.

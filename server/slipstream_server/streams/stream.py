@@ -51,6 +51,7 @@ class Stream:
         returns_video: whether generated frames go back on the publisher's call; a publisher by WHIP
             only sends.
         owner: what tells its publisher from others; empty if nothing does.
+        camera_fps: its camera's rate, which it is promised.
         offered_ns: when the first offer came, from which the time to first frame counts.
         hold_s: how long it is held.
     """
@@ -65,6 +66,7 @@ class Stream:
         resume_token: str,
         returns_video: bool,
         owner: str = "",
+        camera_fps: float,
         offered_ns: int,
         hold_s: float,
     ) -> None:
@@ -80,6 +82,7 @@ class Stream:
             id,
             engines,
             client,
+            camera_fps=camera_fps,
             monitor=self.monitor,
             metrics=context.metrics,
             send=self._send_to_publisher,

@@ -35,7 +35,7 @@ async def enter(
     registry: StreamRegistry, name: str, *, connects: bool = True, offered_ns: int = 0
 ) -> tuple[Stream, Call]:
     """A stream and its publisher."""
-    stream = registry.create(name, returns_video=True, offered_ns=offered_ns)
+    stream = registry.create(name, returns_video=True, camera_fps=30, offered_ns=offered_ns)
     async with registry.place(stream):
         await registry.open(stream, Parameters())
         call = Call()

@@ -75,7 +75,7 @@ class Engines:
     async def running(self) -> "Engines":
         return self
 
-    async def open(self, parameters: Parameters, listener: Any) -> Lane:
+    async def open(self, parameters: Parameters, listener: Any, **promise: Any) -> Lane:
         if len(self.opened) >= self._carries and self._full:
             self._full -= 1
             raise ServerFull("no lane yet", retry_after_s=0.01)
@@ -123,6 +123,7 @@ def new_stream(engines: Engines, context: MediaContext) -> Stream:
         context,
         resume_token="s.secret",
         returns_video=True,
+        camera_fps=30,
         offered_ns=0,
         hold_s=30,
     )
