@@ -213,6 +213,10 @@ def _add_calls(
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
 
+    async def measure_cpu(_: web.Application) -> AsyncIterator[None]:
+        async with background(sessions.keep_measuring(), name="cpu"):
+            yield
+
     async def look_up_public_names(_: web.Application) -> AsyncIterator[None]:
         public = context.media_addressing.public
         await look_up(public)
@@ -226,7 +230,9 @@ def _add_calls(
             yield
 
     app.on_shutdown.append(end_sessions)
-    app.cleanup_ctx.extend([open_media_port, renew_turn_credentials, look_up_public_names])
+    app.cleanup_ctx.extend(
+        [open_media_port, measure_cpu, renew_turn_credentials, look_up_public_names]
+    )
     return sessions
 
 

@@ -75,6 +75,11 @@ class ServerConfig:
     threads: int = _setting(0, "CPU threads of the engine's arithmetic; 0: the engine chooses")
     max_streams: int = _setting(2, "streams at the same time, each with its camera")
     max_viewers: int = _setting(8, "viewers of other people's streams at the same time")
+    max_cpu_share: float = _setting(
+        0.9,
+        "share of the processor, beside what the engine takes, that the codecs of all streams may "
+        "need; 0: they are not counted",
+    )
     max_waiting: int = _setting(
         8, "callers who may wait for a place where a stream more would be one too many; 0: nobody"
     )
@@ -144,6 +149,7 @@ class ServerConfig:
         self._check_range("threads", 0, 1024)
         self._check_range("max_streams", 1, 64)
         self._check_range("max_viewers", 0, 1024)
+        self._check_range("max_cpu_share", 0, 1)
         self._check_range("max_waiting", 0, 1024)
         self._check_range("hold_s", 0, 600)
         self._check_range("drain_s", 0, 86_400)

@@ -88,8 +88,9 @@ async def test_a_pause_keeps_the_picture(chromium: Path, numbers: Path, tmp_path
         assert_in_order(await studio.record(count=20))
 
 
-async def test_a_full_server_is_reported(chromium: Path, numbers: Path, tmp_path: Path) -> None:
-    """The second caller of a server for one reads why and what to do; the first goes on."""
+async def test_a_caller_waits_for_a_place(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+    """The second caller of a server for one reads why it waits, and comes in once the first ends,
+    who has gone on undisturbed."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "server.log", max_streams=1) as server,
         running_chromium(chromium, camera=numbers) as browser,
@@ -98,12 +99,12 @@ async def test_a_full_server_is_reported(chromium: Path, numbers: Path, tmp_path
     ):
         await first.start()
         await second.page.click("#start")
-        await second.until("error")
-        status = await second.status()
-        assert "--max-streams" in status
-        assert "Try again in" in status
-        assert await second.page.is_visible("#again")
+        await second.page.get_by_text("Waiting for a place: you are number 1 of 1").wait_for()
+        assert "--max-streams" in await second.page.inner_text("#notice-advice")
         assert_in_order(await first.record(count=20))
+        await first.page.click("#stop")
+        await second.until("live")
+        assert_in_order(await second.record(count=20))
 
 
 async def test_a_missing_camera_is_reported(chromium: Path, tmp_path: Path) -> None:

@@ -57,7 +57,9 @@ async def serving(
     page: Path, *, ready: bool = True, resume_key: bytes | None = None, **settings: Any
 ) -> AsyncIterator[Serving]:
     """A whole server; its engine is `echo` unless `settings` say otherwise."""
-    config = ServerConfig(**({"pipeline": "echo"} | settings))
+    # the callers' codecs run in this process, too, and would be counted as the server's
+    defaults: dict[str, Any] = {"pipeline": "echo", "max_cpu_share": 0}
+    config = ServerConfig(**(defaults | settings))
     for name in ("index.html", "view.html", "studio/main.js"):
         (page / name).parent.mkdir(exist_ok=True)
         (page / name).write_text(f"this is {name}")

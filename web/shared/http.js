@@ -45,7 +45,10 @@ export async function request(url, { signal, headers, ...options }) {
   }
   if (response.ok) return response;
   const text = await response.text();
-  throw refusal(response.status, reasonIn(text), response.headers.get("Retry-After"));
+  const retryAfter = response.headers.get("Retry-After");
+  const problem = refusal(response.status, reasonIn(text), retryAfter);
+  problem.queued = queuedIn(text, retryAfter);
+  throw problem;
 }
 
 /**
@@ -71,5 +74,21 @@ function reasonIn(text) {
     return String(JSON.parse(text).error ?? "");
   } catch {
     return text.startsWith("<") ? "" : text.slice(0, LONGEST_REASON);
+  }
+}
+
+/**
+ * @param {string} text a refusal's body
+ * @param {string | null} retryAfter the header, in seconds
+ * @returns {import("./problems.js").Queued | null} the place in the line that it gives, if any
+ */
+function queuedIn(text, retryAfter) {
+  try {
+    const { place, waiting, ticket, error } = JSON.parse(text);
+    if (!(place >= 1) || !ticket) return null;
+    const askAgain_ms = 1000 * Math.max(1, Number(retryAfter) || 1);
+    return { place, waiting, ticket, askAgain_ms, reason: String(error) };
+  } catch {
+    return null;
   }
 }

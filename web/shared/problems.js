@@ -2,8 +2,21 @@
  * Everything that can go wrong, for people: what happened, and what to do about it.
  */
 
+/**
+ * A place in the line of those who wait for a call, from a server that is full.
+ * @typedef {object} Queued
+ * @property {number} place 1 is the next
+ * @property {number} waiting how many wait
+ * @property {string} ticket to be sent when asking again
+ * @property {number} askAgain_ms when to
+ * @property {string} reason why there is none, by the server
+ */
+
 /** An error as a page shows it: `title` says what happened, `advice` what to do about it. */
 export class Problem extends Error {
+  /** @type {Queued | null} where the call waits for a place */
+  queued = null;
+
   /**
    * @param {string} title
    * @param {string} advice

@@ -15,6 +15,8 @@ const RESUME_DEADLINE_S = 8;
 const NO_SUCH_STREAM = [403, 404];
 const UNAVAILABLE = 503;
 const READY_CHECK_MS = 500;
+/** Rates of a camera that the server takes. */
+const [LOWEST_FPS, HIGHEST_FPS] = [1, 240];
 /** For how long the page looks for the next server after it was told that its own is stopped. */
 const RESTART_WINDOW_MS = 600_000;
 
@@ -68,6 +70,8 @@ export class Call {
   #resumption = new Resumption(() => this.#retry());
   /** @type {import("./server_status.js").Health | null} of a server that is not ready yet */
   #waitsFor = null;
+  /** @type {import("../shared/problems.js").Queued | null} the place in the line that it waits in */
+  #queued = null;
   /** @type {number | null} told by the server: it ends the call within so many seconds */
   #endsWithin_s = null;
   #hasServerStopped = false;
@@ -108,6 +112,11 @@ export class Call {
   /** The server whose model the call waits for; null if it does not. */
   get waitsFor() {
     return this.#waitsFor;
+  }
+
+  /** The place in the line of a server that is full; null if the call does not wait in it. */
+  get queued() {
+    return this.#queued;
   }
 
   /** Why no new pictures come though the call goes on, for people; empty if nothing is wrong. */
@@ -265,12 +274,31 @@ export class Call {
       try {
         return await this.#connect({ initialParameters: parameters }, SETUP_DEADLINE_S);
       } catch (error) {
+        const problem = asProblem(error);
+        if (problem.queued) {
+          if (!await this.#waitsInLine(current, problem.queued)) return undefined;
+          continue;
+        }
         // ready a moment ago, but not any more: wait again
-        if (asProblem(error).status !== UNAVAILABLE || !isLoading(await healthOrNone())) throw error;
+        if (problem.status !== UNAVAILABLE || !isLoading(await healthOrNone())) throw error;
         this.#dropAttempt();
       }
     }
     return undefined;
+  }
+
+  /**
+   * @param {AbortController | null} current the call that waits
+   * @param {import("../shared/problems.js").Queued} queued
+   * @returns {Promise<boolean>} true once it is time to ask again; false if it was ended meanwhile
+   */
+  async #waitsInLine(current, queued) {
+    if (current !== this.#current || !this.isOpen) return false;
+    this.#dropAttempt();
+    this.#queued = queued;
+    this.#listener.onChange();
+    await new Promise((done) => setTimeout(done, queued.askAgain_ms));
+    return current === this.#current && this.isOpen;
   }
 
   /**
@@ -308,6 +336,7 @@ export class Call {
     const attempt = this.#attempt = new CallAttempt({
       onOutput: (stream) => this.#listener.onOutput(stream),
       onAnswer: (token) => {
+        this.#queued = null;
         this.#resumption.token = token;
         this.#reached("answer_ms");
       },
@@ -329,7 +358,8 @@ export class Call {
       const servers = this.#iceServers ?? await iceServers();
       if (attempt.isDropped || !this.#track) return;
       this.#iceServers = null;
-      await attempt.connect(servers, this.#track, fields, deadline_s);
+      const place = { ...frameRateOf(this.#track), wait: true, ticket: this.#queued?.ticket ?? "" };
+      await attempt.connect(servers, this.#track, { ...fields, ...place }, deadline_s);
     } catch (error) {
       // the failure of an attempt that was dropped says nothing about the one after it
       if (!attempt.isDropped) throw error;
@@ -382,6 +412,7 @@ export class Call {
       const problem = asProblem(error);
       if (!this.#resumption.isActive) return this.#end("error", problem);
       console.info("not resumed yet:", problem.title, problem.advice);
+      this.#queued = problem.queued ?? this.#queued; // its place is kept from one try to the next
       this.#dropAttempt();
       if (problem.status && NO_SUCH_STREAM.includes(problem.status)) {
         this.#resumption.token = null;
@@ -454,6 +485,7 @@ export class Call {
     else this.#resumption.lostSession?.delete();
     this.#dropAttempt();
     this.#current = this.#iceServers = this.#track = this.#waitsFor = null;
+    this.#queued = null;
     this.#endsWithin_s = null;
     this.#hasServerStopped = false;
     this.#resumption.end();
@@ -473,4 +505,14 @@ function healthOrNone() {
 function isLoading(health) {
   return health !== null && !health.ready && health.status !== "stopping"
     && health.engine_state !== "stopped";
+}
+
+/**
+ * What the camera's stream is promised; nothing where the browser does not say.
+ * @param {MediaStreamTrack} track
+ * @returns {{frameRate?: number}}
+ */
+function frameRateOf(track) {
+  const { frameRate } = track.getSettings();
+  return frameRate && frameRate >= LOWEST_FPS && frameRate <= HIGHEST_FPS ? { frameRate } : {};
 }

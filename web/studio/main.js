@@ -191,7 +191,8 @@ watchFrames(outputPanel.video, (frame) => {
 // ---- the status
 
 function showStatus() {
-  const { state, problem, milestones, isOpen, isPaused, interruption, farewell, waitsFor } = call;
+  const { state, problem, milestones, isOpen, isPaused, interruption, farewell } = call;
+  const { waitsFor, queued } = call;
   const silent_s = tooLong_s(isOpen ? sinceInput_ms : null);
   const stale_s = document.hidden ? null : tooLong_s(performance.now() - lastShown_ms);
   const picture = judgePicture({
@@ -213,6 +214,7 @@ function showStatus() {
     farewell,
     silence: silenceText(silent_s),
     waitsFor,
+    queued,
     health,
   });
   metricsPanel.setStopped(!isFresh && milestones.picture_ms !== null);

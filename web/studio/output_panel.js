@@ -18,6 +18,7 @@ import { formatDuration } from "./format.js";
  * @property {string} interruption why the call comes back from a loss, or empty
  * @property {string} silence that no picture of the camera reaches the server, or empty
  * @property {import("./server_status.js").Health | null} waitsFor a server that is not ready yet
+ * @property {import("../shared/problems.js").Queued | null} queued a place in the line of a full server
  * @property {import("./server_status.js").Health | null} health null if the server does not answer
  */
 
@@ -25,9 +26,10 @@ import { formatDuration } from "./format.js";
  * @param {CallStatus} status
  * @returns {[string, string]} title and advice of the notice
  */
-function noticeOf({ state, problem, silence, health, waitsFor }) {
+function noticeOf({ state, problem, silence, health, waitsFor, queued }) {
   if (problem) return [problem.title, problem.advice];
   if (waitsFor) return [notReady(waitsFor), `${detailOf(waitsFor)} The call begins by itself.`];
+  if (queued) return ["Waiting for a place", `${sentence(queued.reason)} The call begins by itself.`];
   if (state === "idle" && health?.status === "stopping") {
     return [notReady(health), "It takes no new calls. Press Start once it runs again."];
   }
@@ -56,6 +58,11 @@ function notReady({ status, engine_state }) {
   return engine_state === "starting" ? "The model is loading" : "The engine is not running";
 }
 
+/** @param {import("../shared/problems.js").Queued} queued */
+function placeOf({ place, waiting }) {
+  return `you are number ${place} of ${waiting} in the line`;
+}
+
 /** @param {import("./server_status.js").Health} health */
 function detailOf({ engine_detail, engine_state }) {
   return sentence(engine_detail || engine_state);
@@ -63,11 +70,12 @@ function detailOf({ engine_detail, engine_state }) {
 
 /** @param {CallStatus} status @returns {string} one line, also read aloud */
 function statusLineOf(status) {
-  const { state, problem, picture, interruption, farewell, silence, waitsFor } = status;
+  const { state, problem, picture, interruption, farewell, silence, waitsFor, queued } = status;
   if (problem) return `${problem.title}.`;
   if (state === "live") return picture.reason || farewell || "Live";
   if (interruption) return interruption;
   if (waitsFor) return `${notReady(waitsFor)}, the call begins by itself…`;
+  if (queued) return `Waiting for a place: ${placeOf(queued)}, the call begins by itself…`;
   if (state === "idle") {
     const [title] = noticeOf(status);
     return status.health?.ready ? "Ready" : title;

@@ -40,6 +40,14 @@ class CallCounts:
     waiting: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuCores:
+    """Processor cores that the server takes for a stream, None if not known, and the engine."""
+
+    stream: float | None = None
+    engine: float = 0.0
+
+
 class Metrics:
     """Counters and histograms over all streams, and gauges computed when the metrics are read.
 
@@ -126,6 +134,13 @@ class Metrics:
         )
         self._line_totals = ReportedTotals()
         self._read_line: Callable[[], Mapping[str, int]] = dict
+        self._cpu = Gauge(
+            "slipstream_cpu_cores",
+            "Processor cores taken: by the server for each stream, and by the engine",
+            ["of"],
+            registry=registry,
+        )
+        self._read_cpu: Callable[[], CpuCores] = CpuCores
         self._offers = Counter(
             "slipstream_offers",
             "Offers, by HTTP status of the answer",
@@ -226,12 +241,20 @@ class Metrics:
         """Export who has left the line so far, by cause, as it is when that is read."""
         self._read_line = leavings
 
+    def watch_cpu(self, cores: Callable[[], CpuCores]) -> None:
+        """Export what streams and engine take, as it is when that is read."""
+        self._read_cpu = cores
+
     def render(self, engine: EngineStatus, calls: CallCounts) -> bytes:
         """All of it in Prometheus' text format."""
         self._sessions.labels("stream").set(calls.publishers)
         self._sessions.labels("viewer").set(calls.subscribers)
         self._sessions.labels("held").set(calls.held)
         self._waiting.set(calls.waiting)
+        cores = self._read_cpu()
+        self._cpu.labels("engine").set(cores.engine)
+        if cores.stream is not None:
+            self._cpu.labels("stream").set(cores.stream)
         for cause, total in self._read_line().items():
             self._left_line.labels(cause).inc(self._line_totals.added("", (cause,), total))
         self._engine.update(engine)

@@ -14,7 +14,9 @@ from slipstream_server.ice.ice_servers import IceServer, ice_servers
 from slipstream_server.ice.turn_providers import TurnProviders
 from slipstream_server.ice.url_choice import MAX_URLS, choose_urls
 from slipstream_server.live_registry import LiveRegistry
-from slipstream_server.observability.metrics import CallCounts
+from slipstream_server.observability.metrics import CallCounts, CpuCores
+from slipstream_server.sessions.cpu_budget import CpuBudget
+from slipstream_server.sessions.cpu_meter import keep_measuring, usable_cores
 from slipstream_server.sessions.drain import Drain
 from slipstream_server.sessions.opener import SessionOpener
 from slipstream_server.sessions.owner_proofs import OwnerProofs
@@ -53,7 +55,12 @@ class SessionRegistry:
         self._config = config
         self._turn_providers = turn_providers
         self._credential_clock = CredentialClock()
-        self._streams = StreamRegistry(engines, context, resume_tokens, hold_s=config.hold_s)
+        self._engines = engines
+        self._cpu = CpuBudget(cores=usable_cores(), share=config.max_cpu_share)
+        context.metrics.watch_cpu(self._cpu_cores)
+        self._streams = StreamRegistry(
+            engines, context, resume_tokens, hold_s=config.hold_s, refusal=self._cpu.refusal
+        )
         self._sessions: LiveRegistry[Session] = LiveRegistry(
             "session", advice="POST an offer to get a session"
         )
@@ -136,6 +143,17 @@ class SessionRegistry:
             await self._sessions.wait(session, timeout_s=_CLOSE_S)
         if not await self._streams.end_held(id, reason) and session is None:
             self.find(id)
+
+    async def keep_measuring(self) -> None:
+        """Measure what streams cost the processor, until cancelled."""
+        await keep_measuring(
+            self._cpu,
+            engine_pid=lambda: self._engines.status.pid,
+            sending=lambda: sum(one.is_live for one in self.streams()),
+        )
+
+    def _cpu_cores(self) -> CpuCores:
+        return CpuCores(stream=self._cpu.stream_cores, engine=self._cpu.engine_cores)
 
     def check_open(self) -> None:
         """Raise ServerStops if no new sessions are opened any more."""

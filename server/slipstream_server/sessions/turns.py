@@ -104,7 +104,7 @@ class Turns:
             others = f"; {waiting} wait for a place" if waiting else ""
             return ServerFull(f"{reason}{others}", retry_after_s=retry_after_s)
         return Queued(
-            f"{reason}; you are number {place} of {waiting} in the line, ask again",
+            f"{reason}; you are number {place} of {waiting} in the line",
             retry_after_s=_ASK_AGAIN_S,
             place=place,
             waiting=waiting,

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from slipstream_protocol.clock import NS_PER_S, now_ns
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_server.errors import Forbidden, UnknownSession, streams_full
+from slipstream_server.errors import Forbidden, ServerFull, UnknownSession, streams_full
 from slipstream_server.live_registry import LiveRegistry, ended_error
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider
@@ -30,6 +30,8 @@ class StreamRegistry:
         context: shared by all sessions.
         tokens: bring publishers back.
         hold_s: how long a stream is kept for its publisher to come back.
+        refusal: why there is no room for one more beside so many, apart from lanes; None where
+            there is.
     """
 
     def __init__(
@@ -39,11 +41,13 @@ class StreamRegistry:
         tokens: ResumeTokens,
         *,
         hold_s: float,
+        refusal: Callable[[int], str | None] = lambda streams: None,
     ) -> None:
         self._engines = engines
         self._context = context
         self._tokens = tokens
         self._hold_s = hold_s
+        self._refusal = refusal
         self._streams: LiveRegistry[Stream] = LiveRegistry(
             "stream", advice="POST an offer to get one"
         )
@@ -105,6 +109,8 @@ class StreamRegistry:
         while len(self.live()) + self._opening >= stream.lanes:
             if not (await self._end_longest_held() or await self._end_unconnected()):
                 raise streams_full(stream.lanes, retry_after_s=_RETRY_S)
+        if reason := self._refusal(len(self.live()) + self._opening):
+            raise ServerFull(reason, retry_after_s=_RETRY_S)
         self._opening += 1
         try:
             yield

@@ -127,6 +127,11 @@ class Stream:
         """Whether any publisher has had a media path."""
         return self._lifecycle.has_been_connected
 
+    @property
+    def is_live(self) -> bool:
+        """Whether generated frames go out now."""
+        return self._lifecycle.state == "live"
+
     def is_owned_by(self, owner: str) -> bool:
         """Whether that is the publisher who has begun it."""
         return hmac.compare_digest(self._owner.encode(), owner.encode())

@@ -63,6 +63,49 @@ async def test_stop_ends_the_waiting(server: FakeServer) -> None:
     assert offers == []
 
 
+async def test_a_call_waits_for_a_place_and_says_which(server: FakeServer) -> None:
+    """it asks again with its ticket, says how far it has come, and comes in by itself."""
+    await server.page.add_init_script(CAMERA)
+    server.respond("/health", 200, health([], []))
+    offers: list[dict[str, Any]] = []
+    answers = [{"place": 2, "waiting": 3}, {"place": 1, "waiting": 2}]
+
+    async def take(route: Route) -> None:
+        offers.append(json.loads(route.request.post_data or ""))
+        if not answers:
+            await route.fulfill(status=400, body='{"error": "the test has seen enough"}')
+            return
+        body = {"error": "all streams are in use", "ticket": "t1"} | answers.pop(0)
+        await route.fulfill(status=503, headers={"Retry-After": "1"}, body=json.dumps(body))
+
+    await server.page.route(f"**{OFFER}", take)
+    await server.page.goto(SECURE)
+    await server.page.click("#start")
+    await server.page.get_by_text("Waiting for a place: you are number 2 of 3").wait_for()
+    assert await server.page.is_enabled("#stop")
+    await server.page.get_by_text("Waiting for a place: you are number 1 of 2").wait_for()
+    await server.page.wait_for_selector("body[data-state=error]")
+    assert [offer["ticket"] for offer in offers] == ["", "t1", "t1"]
+    assert all(offer["wait"] and 1 <= offer.get("frameRate", 30) <= 240 for offer in offers)
+
+
+async def test_stop_leaves_the_line(server: FakeServer) -> None:
+    """no further offer is made, and the next call has no ticket."""
+    await server.page.add_init_script(CAMERA)
+    server.respond("/health", 200, health([], []))
+    full = {"error": "all streams are in use", "place": 1, "waiting": 1, "ticket": "t1"}
+    server.respond(OFFER, 503, full, headers={"Retry-After": "1"})
+    await server.page.goto(SECURE)
+    await server.page.click("#start")
+    await server.page.get_by_text("Waiting for a place: you are number 1 of 1").wait_for()
+    await server.page.click("#stop")
+    await server.page.get_by_text("Ready when you are").wait_for()
+    offers = await offered(server)
+    await server.page.click("#start")
+    await server.page.wait_for_selector("body[data-state=error]")
+    assert [offer["ticket"] for offer in offers] == [""]
+
+
 async def test_a_prompt_typed_before_start_is_used(server: FakeServer) -> None:
     """without Enter, and whatever the model's own prompt is."""
     await server.page.add_init_script(CAMERA)
