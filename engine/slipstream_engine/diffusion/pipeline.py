@@ -14,7 +14,13 @@ from slipstream_engine.codec.protocol import Codec
 from slipstream_engine.conditioning.encoder import TextEncoder
 from slipstream_engine.conditioning.prompts import PromptEmbeddings, PromptTrack, encode_inline
 from slipstream_engine.conditioning.worker import TextWorker
-from slipstream_engine.config import CHUNK_FRAMES, FIRST_CHUNK_FRAMES, EngineConfig, Preset
+from slipstream_engine.config import (
+    CHUNK_FRAMES,
+    FIRST_CHUNK_FRAMES,
+    Compilation,
+    EngineConfig,
+    Preset,
+)
 from slipstream_engine.device.memory import DeviceMemory, memory_of
 from slipstream_engine.device.transfer import Download, Upload
 from slipstream_engine.diffusion.batched_step import BatchedDenoiser
@@ -28,6 +34,7 @@ from slipstream_engine.diffusion.stream import DiffusionStream, Transfers
 from slipstream_engine.diffusion.stream_batch import StreamBatch
 from slipstream_engine.diffusion.warm_up import WarmUp
 from slipstream_engine.errors import AdmissionError
+from slipstream_engine.kernels.availability import fused_note, why_not_fused
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.rope import exact_dtype
 from slipstream_engine.models.dit.transformer import CausalDit
@@ -97,6 +104,10 @@ class DiffusionPipeline(Generic[CodecStateT]):
             upload=Upload(largest, self._device), download=Download(largest, self._device)
         )
         self._compiler = Compiler(config.compilation, self._device, bundle.model, recorder=recorder)
+        # inductor fuses by itself
+        bundle.model.is_fused = (
+            config.compilation is not Compilation.INDUCTOR and not why_not_fused(self._device)
+        )
         worker = bundle.text_worker
         self._embeddings = PromptEmbeddings(
             encode_inline(bundle.text) if worker is None else worker.submit
@@ -154,7 +165,8 @@ class DiffusionPipeline(Generic[CodecStateT]):
 
     @property
     def note(self) -> str:
-        return "; ".join(filter(None, (self._config.preset.note, self._compiler.note)))
+        notes = (self._config.preset.note, fused_note(self._device), self._compiler.note)
+        return "; ".join(filter(None, notes))
 
     def understood(self, prompts: Prompts) -> str:
         return self.bundle.text.understood(prompts)

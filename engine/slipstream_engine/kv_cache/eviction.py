@@ -23,6 +23,7 @@ from slipstream_protocol.parameters import MAX_STEPS
 from torch import Tensor
 
 from slipstream_engine.config import CacheParams
+from slipstream_engine.kernels import operators
 from slipstream_engine.kv_cache.positions import CHOSEN_BY_EVICTION
 
 
@@ -86,6 +87,37 @@ class EvictionPolicy:
             slots_BF = torch.where(fill_BF == CHOSEN_BY_EVICTION, evicted_B[:, None], fill_BF)
         self.mean_NRKC[layer][rows_B[:, None], slots_BF] = mean_BF2C
         return slots_BF
+
+    def choose_slots(
+        self, layer: int, rows_B: Tensor, sums_BGC: Tensor, fill_B: Tensor, *, tokens: int
+    ) -> Tensor:
+        """`select_slots` in one launch, for chunks of one frame of so many tokens.
+
+        Args:
+            sums_BGC: of keys and values over groups of tokens, see `kernels/plain_forms.py`.
+
+        Returns:
+            `[B]`, int64.
+        """
+        threshold = self.params.sink_threshold
+        if threshold is None or not self.params.adapts:
+            return fill_B
+        slots_B: Tensor = operators.choose_slots(
+            sums_BGC,
+            rows_B,
+            fill_B,
+            self.head_NR[layer],
+            self.pending_NRP[layer],
+            self.pending_count_NR[layer],
+            self.mean_NRKC[layer].flatten(-2),
+            tokens,
+            self.params.sinks,
+            threshold,
+            self.params.pinned_slots,
+            self.params.ring_slots,
+            self.params.count_unwritten_sinks,
+        )
+        return slots_B
 
     def _evict(self, layer: int, rows_B: Tensor, fill_BF: Tensor, mean_BF2C: Tensor) -> Tensor:
         """The slot to overwrite where a row is full; what it returns for other rows is unused."""

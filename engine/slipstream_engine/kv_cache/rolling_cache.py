@@ -20,6 +20,7 @@ from einops import rearrange
 from torch import Tensor
 
 from slipstream_engine.config import CacheParams, DitParams, Positions
+from slipstream_engine.kernels import operators
 from slipstream_engine.kv_cache.eviction import EvictionPolicy
 from slipstream_engine.kv_cache.positions import BatchPositions
 
@@ -156,6 +157,31 @@ class RollingCache:
             k_BLHD=_read(self.k_NRKSHD[layer], rows_B, positions.length),
             v_BLHD=_read(self.v_NRKSHD[layer], rows_B, positions.length),
             ages=ages,
+        )
+
+    def write_frame(
+        self,
+        layer: int,
+        k_BSC: Tensor,
+        v_BSC: Tensor,
+        sums_BGC: Tensor,
+        positions: BatchPositions,
+        rows_B: Tensor | None = None,
+    ) -> CacheView:
+        """`write` in two launches, for chunks of one frame and keys that are rotated already.
+
+        Args:
+            sums_BGC: of keys and values over groups of tokens, see `kernels/plain_forms.py`.
+        """
+        row_B = self._all_rows_R if rows_B is None else rows_B
+        slots_B = self.eviction.choose_slots(
+            layer, row_B, sums_BGC, positions.slots_BF[:, 0], tokens=k_BSC.shape[1]
+        )
+        keys, values = self.k_NRKSHD[layer].flatten(-2), self.v_NRKSHD[layer].flatten(-2)
+        operators.store_frame(keys, values, k_BSC, v_BSC, row_B, slots_B)
+        return CacheView(
+            k_BLHD=_read(self.k_NRKSHD[layer], rows_B, positions.length),
+            v_BLHD=_read(self.v_NRKSHD[layer], rows_B, positions.length),
         )
 
     def _record(

@@ -14,10 +14,12 @@ import torch
 from einops import repeat
 from torch import Tensor
 
+from slipstream_engine.kernels import operators
 from slipstream_engine.kv_cache.positions import BatchPositions
 from slipstream_engine.kv_cache.rolling_cache import FrameAges, RollingCache
 from slipstream_engine.models.dit.attention import attend
 from slipstream_engine.models.dit.rope import Rope, rotate
+from slipstream_engine.models.norms import RMSNorm
 
 
 class AttentionContext(Protocol):
@@ -77,6 +79,30 @@ class KVCacheContext:
             self._by_age = by_age = known or self._rotation_by_age(view.ages)
             q_BLHD, k_BLHD = rotate(q_BLHD, by_age.of_queries), rotate(k_BLHD, by_age.of_keys)
         return attend(q_BLHD, k_BLHD, view.v_BLHD, self._mask)
+
+    @property
+    def takes_frames(self) -> bool:
+        """Whether `attend_frame` may be called."""
+        return self._rotation is not None and self._positions.frames_BF.shape[1] == 1
+
+    def attend_frame(
+        self,
+        layer: int,
+        q_BLC: Tensor,
+        k_BLC: Tensor,
+        v_BLC: Tensor,
+        q_norm: RMSNorm,
+        k_norm: RMSNorm,
+    ) -> Tensor:
+        """`attend` in few launches, for one frame's queries and keys that are not normed yet."""
+        assert self._rotation is not None, "keys that are rotated when read have another way"
+        q_BLC, k_BLC, sums_BGC = operators.norm_rotate(
+            *(q_BLC, k_BLC, v_BLC, q_norm.weight, k_norm.weight),
+            *(self._rotation.squeeze(2), q_norm.eps),
+        )
+        view = self._cache.write_frame(layer, k_BLC, v_BLC, sums_BGC, self._positions, self._rows_B)
+        q_BLHD = q_BLC.unflatten(-1, view.k_BLHD.shape[-2:])
+        return attend(q_BLHD, view.k_BLHD, view.v_BLHD, self._mask)
 
     def _rotation_by_age(self, ages: FrameAges) -> "_RotationByAge":
         return _RotationByAge(

@@ -133,7 +133,7 @@ class DitBlock(nn.Module):
             Linear(params.ffn_dim, params.dim),
         )
         self.modulation = nn.Parameter(torch.randn(1, 6, params.dim) / params.dim**0.5)
-        self._eps = params.eps
+        self.eps = params.eps
 
     def forward(
         self,
@@ -147,7 +147,7 @@ class DitBlock(nn.Module):
         modulation = (self.modulation[None] + time_BFMC)[:, :, :, None].unbind(dim=2)
         shift_attn, scale_attn, gate_attn, shift_ffn, scale_ffn, gate_ffn = modulation
 
-        x = modulate(x_BFSC, shift_attn, scale_attn, self._eps)
+        x = modulate(x_BFSC, shift_attn, scale_attn, self.eps)
         attended_BLC = self.self_attn(rearrange(x, "b f s c -> b (f s) c"), layer, context)
         attended = rearrange(attended_BLC, "b (f s) c -> b f s c", f=frames)
         x = torch.addcmul(x_BFSC, attended, gate_attn)
@@ -159,7 +159,7 @@ class DitBlock(nn.Module):
         )
         x = x + rearrange(read_BLC, "b (f s) c -> b f s c", f=frames)
 
-        return torch.addcmul(x, self.ffn(modulate(x, shift_ffn, scale_ffn, self._eps)), gate_ffn)
+        return torch.addcmul(x, self.ffn(modulate(x, shift_ffn, scale_ffn, self.eps)), gate_ffn)
 
 
 class OutputHead(nn.Module):

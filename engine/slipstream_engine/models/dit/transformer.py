@@ -32,6 +32,7 @@ from slipstream_engine.models.dit.attention_context import (
     KVCacheContext,
 )
 from slipstream_engine.models.dit.blocks import Conditioning, DitBlock, OutputHead
+from slipstream_engine.models.dit.fused_blocks import run_fused
 from slipstream_engine.models.dit.rope import Rope, timestep_sinusoid
 
 
@@ -62,7 +63,11 @@ def call_block(
 
 
 class CausalDit(nn.Module):
-    """See the module; `call_block` may be replaced by a compiled form of itself."""
+    """See the module; `call_block` may be replaced by a compiled form of itself.
+
+    Attributes:
+        is_fused: whether chunks of one frame go through fused operators, see `fused_blocks.py`.
+    """
 
     call_block: Callable[[DitBlock, Tensor, Tensor, Conditioning, int, AttentionContext], Tensor]
 
@@ -83,6 +88,7 @@ class CausalDit(nn.Module):
         self.blocks = nn.ModuleList(DitBlock(params) for _ in range(params.layers))
         self.head = OutputHead(params)
         self.call_block = call_block
+        self.is_fused = False
         self._rope: Rope | None = None
 
     @property
@@ -148,6 +154,9 @@ class CausalDit(nn.Module):
         layers: range,
     ) -> Tensor:
         """Apply a contiguous range of blocks."""
+        if self.is_fused and isinstance(context, KVCacheContext) and context.takes_frames:
+            blocks = [self.block(layer) for layer in layers]
+            return run_fused(blocks, x_BFSC, time.blocks_BFMC, conditioning, layers, context)
         for layer in layers:
             x_BFSC = self.call_block(
                 self.block(layer), x_BFSC, time.blocks_BFMC, conditioning, layer, context
