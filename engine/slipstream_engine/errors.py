@@ -10,7 +10,15 @@ Exception
 
 
 class AdmissionError(Exception):
-    """A stream cannot be opened now, but may be later; the text gives the reason."""
+    """A stream cannot be opened now, but may be later; the text gives the reason.
+
+    Args:
+        fits_without: it could once so many of the streams that may be closed for it are closed.
+    """
+
+    def __init__(self, reason: str, *, fits_without: int = 0) -> None:
+        super().__init__(reason)
+        self.fits_without = fits_without
 
 
 class CheckpointError(ValueError):

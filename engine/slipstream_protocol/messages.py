@@ -31,6 +31,7 @@ class OpenStream(Message, frozen=True):
             moved to, 1 being what it takes with `parameters`; None where it is not moved.
         is_return: it was open on an engine before this one, and keeps its promise: it is opened
             whatever its load.
+        spare_lanes: of streams that would be closed to make room for it, in this order.
     """
 
     lane: int
@@ -38,6 +39,7 @@ class OpenStream(Message, frozen=True):
     period_ns: int = 0
     floor_share: float | None = None
     is_return: bool = False
+    spare_lanes: tuple[int, ...] = ()
 
 
 class CloseStream(Message, frozen=True):
@@ -144,11 +146,16 @@ class StreamOpened(Message, frozen=True):
 
 
 class StreamRefused(Message, frozen=True):
-    """The engine cannot open the stream: why, and when to try again; 0 s if that is no use."""
+    """The engine cannot open the stream: why, and when to try again; 0 s if that is no use.
+
+    Args:
+        fits_without: so many of the spare lanes have to be closed first; 0 where that is no use.
+    """
 
     lane: int
     reason: str
     retry_after_s: float
+    fits_without: int = 0
 
 
 class StreamClosed(Message, frozen=True):

@@ -20,6 +20,7 @@
         +-- ServerFull         every place is taken
         |   +-- PortsTaken     every UDP port for media is taken
         |   +-- SocketsTaken   the process may open no more sockets
+        |   +-- EngineFull     by what the engine has promised
         |   +-- Queued         and the caller waits in the line for one
         +-- TooOften           429: one address sends too many requests
 
@@ -133,6 +134,19 @@ class PortsTaken(ServerFull):
 
 class SocketsTaken(ServerFull):
     """The process, or the system, may open no more sockets."""
+
+
+class EngineFull(ServerFull):
+    """Another stream would be served less than it is promised, or there is no memory for one more.
+
+    Args:
+        fits_without: so many of the streams that may be ended for it have to be ended first; 0
+            where that is no use.
+    """
+
+    def __init__(self, reason: str, *, retry_after_s: float, fits_without: int) -> None:
+        super().__init__(reason, retry_after_s=retry_after_s)
+        self.fits_without = fits_without
 
 
 class Queued(ServerFull):

@@ -5,6 +5,7 @@ has sent nothing yet, or is paused, or held for its publisher, may send at that 
 moment. A device that is too slow for one stream alone is filled by it, not more than filled.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from slipstream_protocol.clock import NS_PER_MS
@@ -102,14 +103,21 @@ class Promises:
         """What the stream is promised."""
         return self._given.get(stream)
 
-    def admit(self, promise: Promise, *, stream: int | None = None) -> Admission:
+    def admit(
+        self, promise: Promise, *, stream: int | None = None, without: Collection[int] = ()
+    ) -> Admission:
         """Whether it can be kept beside the others.
 
         Args:
+            without: streams that would be closed before.
             stream: whose promise it would replace; None for a new stream. A change that does not
                 raise the load is admitted on a full device too, and any where nobody else is.
         """
-        others = {other: given for other, given in self._given.items() if other != stream}
+        others = {
+            other: given
+            for other, given in self._given.items()
+            if other != stream and other not in without
+        }
         load = self._load([*others.values(), promise])
         present = self._load(list(self._given.values())) if stream in self._given else 0.0
         if not others or load <= max(_FULL_LOAD, present):

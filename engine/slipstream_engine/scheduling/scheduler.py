@@ -24,6 +24,7 @@ part of one of any `patience + streams` batches in a row, whatever the others se
     scheduler.take_dropped()
 """
 
+from collections.abc import Collection
 from typing import Protocol
 
 from slipstream_engine.scheduling.backlog import Backlog
@@ -108,9 +109,11 @@ class Scheduler:
         self._backlog.close(stream)
         self._promises.forget(stream)
 
-    def admit(self, promise: Promise, *, stream: int | None = None) -> Admission:
+    def admit(
+        self, promise: Promise, *, stream: int | None = None, without: Collection[int] = ()
+    ) -> Admission:
         """Whether a promise can be kept beside those that were given; see `Promises.admit`."""
-        return self._promises.admit(promise, stream=stream)
+        return self._promises.admit(promise, stream=stream, without=without)
 
     def promise(self, stream: int, promise: Promise) -> None:
         """An open stream is served so from now on, and weighs so much."""

@@ -1,6 +1,6 @@
 """Opens the streams, and makes the changes, that the device can serve beside all its promises."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
 
@@ -55,7 +55,12 @@ class StreamAdmission(Generic[ChunkT]):
             return self._open(message, taken_lanes)
         except AdmissionError as error:
             wait_s = self._turnover.wait_s(now_ns())
-            return StreamRefused(lane=message.lane, reason=str(error), retry_after_s=wait_s)
+            return StreamRefused(
+                lane=message.lane,
+                reason=str(error),
+                retry_after_s=wait_s,
+                fits_without=error.fits_without,
+            )
         except ValueError as error:
             return StreamRefused(lane=message.lane, reason=str(error), retry_after_s=0.0)
 
@@ -89,7 +94,9 @@ class StreamAdmission(Generic[ChunkT]):
             promise = self._promise(message, stream.steady_shape)
             reason = self._scheduler.admit(promise).reason
             if reason is not None and not message.is_return:
-                raise AdmissionError(reason)
+                raise AdmissionError(
+                    reason, fits_without=self._fits_without(promise, message.spare_lanes)
+                )
         except (AdmissionError, ValueError):
             stream.close()
             raise
@@ -105,6 +112,13 @@ class StreamAdmission(Generic[ChunkT]):
             return None
         changed = promise.with_shape(replace(promise.shape, steps=len(steps)))
         return self._scheduler.admit(changed, stream=lane).reason
+
+    def _fits_without(self, promise: Promise, spare_lanes: Sequence[int]) -> int:
+        """How many of those streams have to be closed first; 0 where that is no use."""
+        for count in range(1, len(spare_lanes) + 1):
+            if self._scheduler.admit(promise, without=spare_lanes[:count]).reason is None:
+                return count
+        return 0
 
     def _promise(self, message: OpenStream, shape: ChunkShape) -> Promise:
         floor = None

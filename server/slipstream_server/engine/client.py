@@ -37,7 +37,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_protocol.turnover import TurnoverEstimator
 
 from slipstream_server.engine.engine_stream import ChunkBack, EngineStream, StreamListener
-from slipstream_server.errors import EngineUnavailable, RequestError, ServerFull, streams_full
+from slipstream_server.errors import EngineFull, EngineUnavailable, RequestError, streams_full
 
 logger = logging.getLogger(__name__)
 
@@ -110,15 +110,17 @@ class EngineClient:
         *,
         period_ns: int = 0,
         is_return: bool = False,
+        spare_lanes: tuple[int, ...] = (),
     ) -> EngineStream:
         """Open a stream; waits up to `LANE_WAIT_S` for a lane that is just being closed.
 
         Args:
-            period_ns, is_return: see `OpenStream`.
+            period_ns, is_return, spare_lanes: see `OpenStream`.
 
         Raises:
-            ServerFull: if every lane is in use, or the engine has no memory left, or another stream
-                would be served less than it is promised.
+            ServerFull: if every lane is in use.
+            EngineFull: if the engine has no memory left, or another stream would be served less
+                than it is promised.
             RequestError: if the engine cannot start with `parameters`.
             EngineUnavailable: if the engine is gone, or does not answer in time.
         """
@@ -137,6 +139,7 @@ class EngineClient:
                 parameters=parameters,
                 period_ns=period_ns,
                 is_return=is_return,
+                spare_lanes=spare_lanes,
             )
         )
         try:
@@ -276,7 +279,11 @@ class EngineClient:
             return  # its CloseStream is on its way; the lane is free once that is answered
         self._free(stream.lane)
         if message.retry_after_s > 0:
-            error: Exception = ServerFull(message.reason, retry_after_s=message.retry_after_s)
+            error: Exception = EngineFull(
+                message.reason,
+                retry_after_s=message.retry_after_s,
+                fits_without=message.fits_without,
+            )
         else:
             error = RequestError(f"the engine cannot start with these parameters: {message.reason}")
         stream.opened.set_exception(error)

@@ -5,6 +5,8 @@ encoding, packets and all. A stream weighs that much from its opening on, whethe
 The engine's own use is taken off before.
 """
 
+import math
+
 from slipstream_protocol.clock import NS_PER_S
 
 _RISE, _FALL = 1 / 4, 1 / 32  # weights of a sample above, and below, what is known
@@ -15,7 +17,7 @@ class CpuBudget:
     """Measures by samples of processor time, and admits by them.
 
     Args:
-        cores: that server and engine may use.
+        cores: that server and engine may use; without limit until that is known.
         share: of them that may be promised; 0: whoever comes is admitted.
 
     Raises:
@@ -26,16 +28,24 @@ class CpuBudget:
         engine_cores: cores that the engine takes.
     """
 
-    def __init__(self, *, cores: float, share: float) -> None:
-        if not cores > 0:
-            raise ValueError(f"cores is {cores}, it must be above 0")
+    def __init__(self, *, cores: float = math.inf, share: float) -> None:
         if not 0 <= share <= 1:
             raise ValueError(f"share is {share}, it must be between 0 and 1")
         self.stream_cores: float | None = None
         self.engine_cores = 0.0
-        self._cores = cores
         self._share = share
         self._last: tuple[int, int, int] | None = None  # now, own, engine's
+        self.limit(cores)
+
+    def limit(self, cores: float) -> None:
+        """There are so many.
+
+        Raises:
+            ValueError: if it is not above 0.
+        """
+        if not cores > 0:
+            raise ValueError(f"cores is {cores}, it must be above 0")
+        self._cores = cores
 
     def sample(self, now_ns: int, *, own_ns: int, engine_ns: int, sending: int) -> None:
         """Take the processor time used so far.

@@ -18,18 +18,19 @@ _UTIME, _STIME = 11, 12  # of what follows the name in /proc/PID/stat, in ticks;
 async def keep_measuring(
     budget: CpuBudget, *, engine_pid: Callable[[], int | None], sending: Callable[[], int]
 ) -> None:
-    """Sample once a second.
+    """Sample once a second, in a thread: files are read.
 
     Args:
         engine_pid: of the engine's process, while there is one.
         sending: streams that send pictures now.
     """
+    budget.limit(await asyncio.to_thread(usable_cores))
     while True:
         pid = engine_pid()
         budget.sample(
             now_ns(),
             own_ns=time.process_time_ns(),
-            engine_ns=0 if pid is None else process_cpu_ns(pid),
+            engine_ns=0 if pid is None else await asyncio.to_thread(process_cpu_ns, pid),
             sending=sending(),
         )
         await asyncio.sleep(_EVERY_S)

@@ -16,7 +16,7 @@ from slipstream_server.ice.url_choice import MAX_URLS, choose_urls
 from slipstream_server.live_registry import LiveRegistry
 from slipstream_server.observability.metrics import CallCounts, CpuCores
 from slipstream_server.sessions.cpu_budget import CpuBudget
-from slipstream_server.sessions.cpu_meter import keep_measuring, usable_cores
+from slipstream_server.sessions.cpu_meter import keep_measuring
 from slipstream_server.sessions.drain import Drain
 from slipstream_server.sessions.opener import SessionOpener
 from slipstream_server.sessions.owner_proofs import OwnerProofs
@@ -56,7 +56,7 @@ class SessionRegistry:
         self._turn_providers = turn_providers
         self._credential_clock = CredentialClock()
         self._engines = engines
-        self._cpu = CpuBudget(cores=usable_cores(), share=config.max_cpu_share)
+        self._cpu = CpuBudget(share=config.max_cpu_share)
         context.metrics.watch_cpu(self._cpu_cores)
         self._streams = StreamRegistry(
             engines, context, resume_tokens, hold_s=config.hold_s, refusal=self._cpu.refusal

@@ -110,12 +110,18 @@ class ChunkPipe:
         return total_drops(self._chunker.drops, self._dropped)
 
     async def open(
-        self, client: EngineClient, parameters: Parameters, *, is_return: bool = False
+        self,
+        client: EngineClient,
+        parameters: Parameters,
+        *,
+        is_return: bool = False,
+        spare_lanes: tuple[int, ...] = (),
     ) -> None:
         """Take a lane; also once more, after the one before was lost.
 
         Args:
             is_return: it was lost: the stream has its promise already.
+            spare_lanes: see `OpenStream`.
 
         Raises:
             RequestError, ServerFull: as `EngineClient.open`.
@@ -124,7 +130,13 @@ class ChunkPipe:
         """
         self.epoch_chunks = 0
         self._lost_reason = None
-        engine = await client.open(parameters, self, period_ns=self._period_ns, is_return=is_return)
+        engine = await client.open(
+            parameters,
+            self,
+            period_ns=self._period_ns,
+            is_return=is_return,
+            spare_lanes=spare_lanes,
+        )
         if self._lost_reason is not None:
             engine.close()
             raise EngineUnavailable(self._lost_reason, retry_after_s=RETRY_S)
@@ -153,6 +165,11 @@ class ChunkPipe:
         """As `pause`, while the stream has no publisher."""
         self._is_held = is_held
         self._chunker.flush()
+
+    @property
+    def lane(self) -> int | None:
+        """Its lane of the engine; None while it has none."""
+        return None if self._engine is None else self._engine.lane
 
     @property
     def understood(self) -> str:

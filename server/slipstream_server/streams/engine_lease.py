@@ -74,13 +74,16 @@ class EngineLease:
         assert self._opened_updates is not None, "a stream is opened before it is used"
         return self._opened_updates
 
-    async def open(self, parameters: Parameters) -> None:
+    async def open(self, parameters: Parameters, *, spare_lanes: tuple[int, ...] = ()) -> None:
         """Take a lane of the engine that runs now.
+
+        Args:
+            spare_lanes: see `OpenStream`.
 
         Raises:
             RequestError, Unavailable: if there is none; the lease holds nothing then.
         """
-        await self.chunk_pipe.open(self._client, parameters)
+        await self.chunk_pipe.open(self._client, parameters, spare_lanes=spare_lanes)
         self._opened_updates = UpdateQueue(
             current=in_force(self.ready.defaults.merged(parameters)),
             understood=self.chunk_pipe.understood,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from slipstream_protocol.clock import NS_PER_S, now_ns
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_server.errors import Forbidden, ServerFull, UnknownSession, streams_full
+from slipstream_server.errors import EngineFull, Forbidden, ServerFull, UnknownSession, streams_full
 from slipstream_server.live_registry import LiveRegistry, ended_error
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider
@@ -97,20 +97,21 @@ class StreamRegistry:
     @contextlib.asynccontextmanager
     async def place(self, stream: Stream) -> AsyncIterator[None]:
         """Keep a lane for the stream while it is opened and started in the block, if need be that
-        of a held stream, or of one whose publisher has not connected in time.
-
-        None is ended for what else the engine lacks: a held stream weighs what it is promised until
-        its time is over, and whoever comes meanwhile waits.
+        of one which may be ended for it.
 
         Raises:
             ServerFull: if there is none.
         """
         # streams that wait for an engine have no lane now, and will want theirs
         while len(self.live()) + self._opening >= stream.lanes:
-            if not (await self._end_longest_held() or await self._end_unconnected()):
+            if not self._evictable():
                 raise streams_full(stream.lanes, retry_after_s=_RETRY_S)
-        if reason := self._refusal(len(self.live()) + self._opening):
-            raise ServerFull(reason, retry_after_s=_RETRY_S)
+            await self._evict(self._evictable()[0])
+        while reason := self._refusal(len(self.live()) + self._opening):
+            evictable = self._evictable()
+            if self._refusal(len(self.live()) + self._opening - len(evictable)):
+                raise ServerFull(reason, retry_after_s=_RETRY_S)
+            await self._evict(evictable[0])
         self._opening += 1
         try:
             yield
@@ -118,12 +119,23 @@ class StreamRegistry:
             self._opening -= 1
 
     async def open(self, stream: Stream, parameters: Parameters) -> None:
-        """Give the stream its lane.
+        """Give the stream its lane; others that may be are ended for it, if that is of use.
 
         Raises:
             RequestError, Unavailable: if it cannot be opened.
         """
-        await stream.open(parameters)
+        spare = [(one, one.chunk_pipe.lane) for one in self._evictable()]
+        lanes = tuple(lane for _, lane in spare if lane is not None)
+        try:
+            await stream.open(parameters, spare_lanes=lanes)
+        except EngineFull as error:
+            if not error.fits_without:
+                raise
+            needless = lanes[error.fits_without :]
+            for one, lane in spare:
+                if lane is not None and lane not in needless and one in self._evictable():
+                    await self._evict(one)
+            await stream.open(parameters)
 
     def start(self, stream: Stream) -> None:
         """Run an opened stream that has its publisher, until it ends."""
@@ -181,29 +193,26 @@ class StreamRegistry:
         """End every stream."""
         await self._streams.end_all(lambda stream: stream.end(reason), timeout_s=_END_S)
 
-    async def _end_longest_held(self) -> bool:
-        """End the stream that has been held the longest; returns whether there was one."""
+    def _evictable(self) -> list[Stream]:
+        """Streams that may be ended to make room, in this order: those that are held, the longest
+        first, and those whose publishers have not connected in time, the oldest first."""
         now = now_ns()
-        held = [stream for stream in self._streams if stream.is_held]
-        if not held:
-            return False
-        longest = max(held, key=lambda stream: stream.slot.held_s(now))
-        await self._end(longest, "its viewer was away and the place was needed for another")
-        return True
+        held = [stream for stream in self.live() if stream.is_held]
+        held.sort(key=lambda stream: stream.slot.held_s(now), reverse=True)
+        latest_ns = now - round(UNCONNECTED_S * NS_PER_S)
+        return held + [
+            stream
+            for stream in self.live()
+            if not stream.has_been_connected and stream.since_ns <= latest_ns
+        ]
 
-    async def _end_unconnected(self) -> bool:
-        """End the oldest stream whose publisher has not connected in time; returns whether there
-        was one."""
-        latest_ns = now_ns() - round(UNCONNECTED_S * NS_PER_S)
-        for stream in self._streams:
-            if not stream.has_been_connected and stream.since_ns <= latest_ns:
-                await self._end(
-                    stream,
-                    f"its publisher had not connected within {UNCONNECTED_S:g} s and the place was "
-                    "needed for another",
-                )
-                return True
-        return False
+    async def _evict(self, stream: Stream) -> None:
+        why = (
+            "its viewer was away"
+            if stream.is_held
+            else f"its publisher had not connected within {UNCONNECTED_S:g} s"
+        )
+        await self._end(stream, f"{why} and the place was needed for another")
 
     async def _end(self, stream: Stream, reason: str) -> None:
         """End a stream, so that its id and its lane may be used again."""

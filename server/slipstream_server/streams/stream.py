@@ -136,13 +136,16 @@ class Stream:
         """Whether that is the publisher who has begun it."""
         return hmac.compare_digest(self._owner.encode(), owner.encode())
 
-    async def open(self, parameters: Parameters) -> None:
+    async def open(self, parameters: Parameters, *, spare_lanes: tuple[int, ...] = ()) -> None:
         """Take a lane of the engine.
+
+        Args:
+            spare_lanes: see `OpenStream`.
 
         Raises:
             RequestError, Unavailable: if there is none; the stream holds nothing then.
         """
-        await self._engine.open(parameters)
+        await self._engine.open(parameters, spare_lanes=spare_lanes)
         self._channel = ParameterChannel(
             self._engine.updates,
             send=self._send_to_publisher,

@@ -404,6 +404,36 @@ def test_a_stream_is_promised_its_cameras_rate_from_its_opening() -> None:
             assert harness.receive() == StreamRefused(lane=1, reason=reason, retry_after_s=0)
 
 
+def test_a_refusal_says_which_spare_streams_to_close() -> None:
+    """as many of them as it takes, in their order, and none where all would not do."""
+    slow = LatencyModel(LinearLatency(base_ns=0, per_item_ns=30_000_000))
+    harness = LoopHarness(PaintPipeline(), LAYOUT, latency=slow)
+    with contextlib.closing(harness):
+        harness.receive()
+        for lane in (0, 1):
+            harness.send(OpenStream(lane=lane, parameters=Parameters(), period_ns=300_000_000))
+            assert isinstance(harness.receive(), StreamOpened)
+        for period_ms, spare, expected in (
+            (300, (), 0),
+            (300, (1, 0), 1),
+            (150, (0, 1), 2),
+            (150, (0,), 0),
+        ):
+            harness.send(
+                OpenStream(
+                    lane=2,
+                    parameters=Parameters(),
+                    period_ns=period_ms * 1_000_000,
+                    spare_lanes=spare,
+                )
+            )
+            refused = harness.receive()
+            assert isinstance(refused, StreamRefused)
+            assert refused.fits_without == expected, (period_ms, spare)
+        harness.send(OpenStream(lane=2, parameters=Parameters(), is_return=True))
+        assert isinstance(harness.receive(), StreamOpened), "what was promised before is kept"
+
+
 def test_a_viewer_cannot_take_more_than_the_device_has() -> None:
     """more steps are refused where another would fall below its promise, however often they are
     asked for; nothing has changed, and fewer are taken."""

@@ -86,6 +86,26 @@ async def test_who_waits_comes_in_by_turns(tmp_path: Path) -> None:
         await server.client.delete(f"{OFFER_PATH}/{second['sessionId']}")
 
 
+async def test_a_held_stream_makes_room_where_that_is_enough(tmp_path: Path) -> None:
+    """and only then: beside a live one on a full engine its end would help nobody."""
+    sdp = await offer_sdp()
+    async with stub_serving(tmp_path, chunk_ms=4 * 1000 / 66, **MANY) as server:
+        await ask(server, sdp, frameRate=20)
+        await ask(server, sdp, frameRate=20)
+        held, live = server.sessions.streams()
+        held.on_connected()  # as if it had had a media path
+        publisher = held.slot.publisher
+        assert publisher is not None
+        held.detach(publisher, "the network is gone", ends_stream=False)
+        assert held.is_held
+        assert (await ask(server, sdp, frameRate=60))[0] == 503
+        assert held.end_reason is None
+        answer = await ask(server, sdp, frameRate=30)
+        assert answer[0] == 200, answer
+        assert held.end_reason == "its viewer was away and the place was needed for another"
+        assert live.end_reason is None
+
+
 async def test_an_encoder_waits_under_its_name(tmp_path: Path) -> None:
     """OBS sends the same request again, and no ticket: it keeps the place of its stream's name, at
     the rate its offer declares."""

@@ -36,6 +36,7 @@ class Lane:
     has_free_slot = True
     closing = False
     understood = ""
+    lane = 0
     alone_ms = 0.0
 
     def close(self) -> None:
