@@ -213,8 +213,11 @@ def _add_calls(
         renewing.cancel()
         await asyncio.gather(renewing, return_exceptions=True)
 
-    async def measure_cpu(_: web.Application) -> AsyncIterator[None]:
-        async with background(sessions.keep_measuring(), name="cpu"):
+    async def watch_load(_: web.Application) -> AsyncIterator[None]:
+        async with (
+            background(sessions.keep_measuring(), name="cpu"),
+            background(sessions.keep_telling_line(), name="line"),
+        ):
             yield
 
     async def look_up_public_names(_: web.Application) -> AsyncIterator[None]:
@@ -231,7 +234,7 @@ def _add_calls(
 
     app.on_shutdown.append(end_sessions)
     app.cleanup_ctx.extend(
-        [open_media_port, measure_cpu, renew_turn_credentials, look_up_public_names]
+        [open_media_port, watch_load, renew_turn_credentials, look_up_public_names]
     )
     return sessions
 

@@ -101,6 +101,7 @@ async def test_a_caller_waits_for_a_place(chromium: Path, numbers: Path, tmp_pat
         await second.page.click("#start")
         await second.page.get_by_text("Waiting for a place: you are number 1 of 1").wait_for()
         assert "--max-streams" in await second.page.inner_text("#notice-advice")
+        await first.page.get_by_text("Live; somebody waits for a place").wait_for()
         assert_in_order(await first.record(count=20))
         await first.page.click("#stop")
         await second.until("live")

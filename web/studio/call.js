@@ -136,6 +136,13 @@ export class Call {
     return "";
   }
 
+  /** That others wait for a place, for people; empty if nobody does. */
+  get crowd() {
+    const callers = this.#stream.waitingCallers;
+    if (callers === 0) return "";
+    return callers === 1 ? "Live; somebody waits for a place" : `Live; ${callers} wait for a place`;
+  }
+
   /** What the server has told of the call's end, for people; empty as long as none is in sight. */
   get farewell() {
     if (this.#endsWithin_s === null) return "";
@@ -430,6 +437,7 @@ export class Call {
     if (message.type === "state") this.#settle();
     else if (message.type === "server_stopping") this.#onServerStopping(message);
     else if (message.type === "stream_stopped") this.#onStopped(message);
+    else if (message.type === "waiting") this.#listener.onChange();
     this.#listener.onMessage(message);
   }
 

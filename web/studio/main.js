@@ -192,7 +192,7 @@ watchFrames(outputPanel.video, (frame) => {
 
 function showStatus() {
   const { state, problem, milestones, isOpen, isPaused, interruption, farewell } = call;
-  const { waitsFor, queued } = call;
+  const { waitsFor, queued, crowd } = call;
   const silent_s = tooLong_s(isOpen ? sinceInput_ms : null);
   const stale_s = document.hidden ? null : tooLong_s(performance.now() - lastShown_ms);
   const picture = judgePicture({
@@ -215,6 +215,7 @@ function showStatus() {
     silence: silenceText(silent_s),
     waitsFor,
     queued,
+    crowd,
     health,
   });
   metricsPanel.setStopped(!isFresh && milestones.picture_ms !== null);

@@ -280,5 +280,6 @@ function formatLosses(viewer) {
  */
 function formatBudget(left_ratio) {
   if (left_ratio === null || left_ratio === undefined) return "";
-  return left_ratio > 0 ? ` · ${Math.round(100 * left_ratio)} % of budget left` : " · budget used up";
+  if (left_ratio <= 0) return " · budget used up";
+  return ` · ${Math.round(100 * left_ratio)} % of budget left`;
 }

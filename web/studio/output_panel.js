@@ -15,10 +15,11 @@ import { formatDuration } from "./format.js";
  * @property {import("./call.js").Milestones} milestones
  * @property {import("./picture_state.js").PictureState} picture
  * @property {string} farewell what the server has told of the call's end, or empty
+ * @property {string} crowd that others wait for a place, or empty
  * @property {string} interruption why the call comes back from a loss, or empty
  * @property {string} silence that no picture of the camera reaches the server, or empty
  * @property {import("./server_status.js").Health | null} waitsFor a server that is not ready yet
- * @property {import("../shared/problems.js").Queued | null} queued a place in the line of a full server
+ * @property {import("../shared/problems.js").Queued | null} queued where a server is full
  * @property {import("./server_status.js").Health | null} health null if the server does not answer
  */
 
@@ -70,9 +71,10 @@ function detailOf({ engine_detail, engine_state }) {
 
 /** @param {CallStatus} status @returns {string} one line, also read aloud */
 function statusLineOf(status) {
-  const { state, problem, picture, interruption, farewell, silence, waitsFor, queued } = status;
+  const { state, problem, picture, interruption, farewell, silence } = status;
+  const { waitsFor, queued, crowd } = status;
   if (problem) return `${problem.title}.`;
-  if (state === "live") return picture.reason || farewell || "Live";
+  if (state === "live") return picture.reason || farewell || crowd || "Live";
   if (interruption) return interruption;
   if (waitsFor) return `${notReady(waitsFor)}, the call begins by itself…`;
   if (queued) return `Waiting for a place: ${placeOf(queued)}, the call begins by itself…`;

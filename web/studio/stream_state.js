@@ -10,6 +10,9 @@ export class StreamState {
   #state = "connecting";
   #engineError = "";
 
+  /** How many callers wait for a place on this server. */
+  waitingCallers = 0;
+
   /** @type {object | null} those last reported; null before the first event */
   parameters = null;
 
@@ -34,6 +37,9 @@ export class StreamState {
         this.#state = event.state;
         this.parameters = event.parameters;
         if (event.state === "live") this.#engineError = "";
+        break;
+      case "waiting":
+        this.waitingCallers = event.callers;
         break;
       case "parameters_updated":
         this.parameters = event.parameters;

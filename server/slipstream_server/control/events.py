@@ -133,6 +133,12 @@ class PipelineError(Event, frozen=True, tag="pipeline_error"):
     error: str
 
 
+class Waiting(Event, frozen=True, tag="waiting"):
+    """So many callers wait in the line for a place; sent to publishers when it has changed."""
+
+    callers: int
+
+
 class ServerStopping(Event, frozen=True, tag="server_stopping"):
     """The server ends this call soon; `stream_stopped` with `server_stops` follows.
 

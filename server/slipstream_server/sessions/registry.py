@@ -30,6 +30,7 @@ from slipstream_server.streams.stream import Stream
 logger = logging.getLogger(__name__)
 
 _CLOSE_S = 3.0
+_TELL_LINE_S = 1.0
 
 
 class SessionRegistry:
@@ -151,6 +152,14 @@ class SessionRegistry:
             engine_pid=lambda: self._engines.status.pid,
             sending=lambda: sum(one.is_live for one in self.streams()),
         )
+
+    async def keep_telling_line(self) -> None:
+        """Tell publishers how many callers wait for a place, until cancelled."""
+        while True:
+            await asyncio.sleep(_TELL_LINE_S)
+            callers = self.opener.turns.count()
+            for stream in self.streams():
+                stream.tell_waiting(callers)
 
     def _cpu_cores(self) -> CpuCores:
         return CpuCores(stream=self._cpu.stream_cores, engine=self._cpu.engine_cores)

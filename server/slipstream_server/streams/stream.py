@@ -14,6 +14,7 @@ from slipstream_server.control.events import (
     State,
     StateName,
     StreamStopped,
+    Waiting,
     describe_model,
 )
 from slipstream_server.control.parameter_channel import ParameterChannel
@@ -115,6 +116,7 @@ class Stream:
         self._announced: StateName = self._lifecycle.state
         self._channel: ParameterChannel | None = None
         self._ending = asyncio.Event()
+        self._told_waiting = 0
 
     @property
     def is_held(self) -> bool:
@@ -226,6 +228,12 @@ class Stream:
     def receive(self, raw: str | bytes, now_ns: int) -> None:
         """A message of the publisher's page."""
         self._opened_channel().receive(raw, now_ns)
+
+    def tell_waiting(self, callers: int) -> None:
+        """Tell the publisher how many callers wait for a place, if that has changed."""
+        if callers != self._told_waiting:
+            self._told_waiting = callers
+            self._send_to_publisher(Waiting(callers=callers))
 
     def update(self, parameters: Parameters, send: SendEvent) -> bool:
         """Take an update from the HTTP API, answered by `send`; False if there are too many."""

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 from slipstream_protocol.parameters import Parameters, Prompt
-from slipstream_server.control.events import Event, PipelineError, State, StreamStopped
+from slipstream_server.control.events import Event, PipelineError, State, StreamStopped, Waiting
 from slipstream_server.control.slo_event import Slo
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.errors import EngineUnavailable, ServerFull
@@ -154,6 +154,15 @@ async def lose(stream: Stream, engines: Engines) -> None:
     before = len(engines.opened)
     stream.chunk_pipe.on_lost(KILLED)
     await poll(lambda: len(engines.opened) > before or stream.ended.is_set())
+
+
+async def test_a_publisher_is_told_how_many_wait_for_a_place() -> None:
+    """when that has changed, and not again."""
+    async with running_stream(Engines(), Parameters()) as (stream, call):
+        for callers in (0, 2, 2, 0):
+            stream.tell_waiting(callers)
+        told = [event.callers for event in call.events if isinstance(event, Waiting)]
+        assert told == [2, 0]
 
 
 async def test_one_that_brings_every_engine_down_is_ended() -> None:
