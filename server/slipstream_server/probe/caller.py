@@ -195,7 +195,7 @@ async def placed_call(
             if target.is_on_loopback and not target.relay_only:
                 bound_gathering(peer, media_addressing=MediaAddressing(loopback=True))
             await peer.setLocalDescription(await peer.createOffer())
-            session = await _offer(http, target, peer, call.record)
+            session = await _offer(http, target, peer, call.record, fps=fps)
             yield call, send
         finally:
             if session is not None:
@@ -231,11 +231,16 @@ async def _ice_servers(http: aiohttp.ClientSession, target: ProbeTarget) -> tupl
 
 
 async def _offer(
-    http: aiohttp.ClientSession, target: ProbeTarget, peer: RTCPeerConnection, record: CallRecord
+    http: aiohttp.ClientSession,
+    target: ProbeTarget,
+    peer: RTCPeerConnection,
+    record: CallRecord,
+    *,
+    fps: int,
 ) -> str | None:
     record.offered_ns = now_ns()
     local = peer.localDescription
-    offer = {"sdp": local.sdp, "type": local.type}
+    offer = {"sdp": local.sdp, "type": local.type, "frameRate": fps}
     status, body = await _request(http, "POST", target.url + _OFFER, json=offer)
     answer = _decode(body, _Answer, status, target)
     record.answered_ns = now_ns()
