@@ -14,6 +14,7 @@ const RESUME_DEADLINE_S = 8;
 /** Statuses of an offer to resume that no retry can change: the stream is gone. */
 const NO_SUCH_STREAM = [403, 404];
 const UNAVAILABLE = 503;
+const TOO_OFTEN = 429;
 const READY_CHECK_MS = 500;
 /** Rates of a camera that the server takes. */
 const [LOWEST_FPS, HIGHEST_FPS] = [1, 240];
@@ -282,8 +283,10 @@ export class Call {
         return await this.#connect({ initialParameters: parameters }, SETUP_DEADLINE_S);
       } catch (error) {
         const problem = asProblem(error);
-        if (problem.queued) {
-          if (!await this.#waitsInLine(current, problem.queued)) return undefined;
+        // several pages behind one address may ask too often together: they go on waiting
+        const queued = problem.queued ?? (problem.status === TOO_OFTEN ? this.#queued : null);
+        if (queued) {
+          if (!await this.#waitsInLine(current, queued)) return undefined;
           continue;
         }
         // ready a moment ago, but not any more: wait again

@@ -13,8 +13,8 @@ from slipstream_server.sessions.waiting_line import WaitingCaller, WaitingLine
 ASSUMED_FPS = 30.0  # of a camera that does not say
 LOWEST_FPS, HIGHEST_FPS = 1.0, 240.0
 PATIENCE_S = 600
-_ASK_AGAIN_S = 2.0
-_SILENCE_S = 8  # of a page, which asks every two seconds
+_ASK_AGAIN_S = 3.0
+_SILENCE_S = 10  # of a page, which asks every three seconds
 _NAMED_SILENCE_S = 20  # of a program that tries again by itself, with pauses of its own
 
 

@@ -68,15 +68,17 @@ async def test_a_call_waits_for_a_place_and_says_which(server: FakeServer) -> No
     await server.page.add_init_script(CAMERA)
     server.respond("/health", 200, health([], []))
     offers: list[dict[str, Any]] = []
-    answers = [{"place": 2, "waiting": 3}, {"place": 1, "waiting": 2}]
+    answers: list[dict[str, Any]] = [{"place": 2, "waiting": 3}, {}, {"place": 1, "waiting": 2}]
 
     async def take(route: Route) -> None:
         offers.append(json.loads(route.request.post_data or ""))
         if not answers:
             await route.fulfill(status=400, body='{"error": "the test has seen enough"}')
             return
-        body = {"error": "all streams are in use", "ticket": "t1"} | answers.pop(0)
-        await route.fulfill(status=503, headers={"Retry-After": "1"}, body=json.dumps(body))
+        place = answers.pop(0)
+        body = {"error": "the server's reason", "ticket": "t1"} | place
+        status = 503 if place else 429  # it asks too often together with others of its address
+        await route.fulfill(status=status, headers={"Retry-After": "1"}, body=json.dumps(body))
 
     await server.page.route(f"**{OFFER}", take)
     await server.page.goto(SECURE)
@@ -85,7 +87,7 @@ async def test_a_call_waits_for_a_place_and_says_which(server: FakeServer) -> No
     assert await server.page.is_enabled("#stop")
     await server.page.get_by_text("Waiting for a place: you are number 1 of 2").wait_for()
     await server.page.wait_for_selector("body[data-state=error]")
-    assert [offer["ticket"] for offer in offers] == ["", "t1", "t1"]
+    assert [offer["ticket"] for offer in offers] == ["", "t1", "t1", "t1"]
     assert all(offer["wait"] and 1 <= offer.get("frameRate", 30) <= 240 for offer in offers)
 
 
