@@ -2,7 +2,8 @@
 
 What a stream costs is what this server has used for those that it serves: decoding, scaling,
 encoding, packets and all. A stream weighs that much from its opening on, whether or not it sends.
-The engine's own use is taken off before.
+The engine's own use is taken off before, up to half of the cores: one that computes on the
+processor takes what it is left, and what that is enough for is admitted by its own forecast.
 """
 
 import math
@@ -73,7 +74,7 @@ class CpuBudget:
         if not streams or not self._share or self.stream_cores is None:
             return None
         needed = self.stream_cores * (streams + 1)
-        room = self._share * max(0.0, self._cores - self.engine_cores)
+        room = self._share * (self._cores - min(self.engine_cores, self._cores / 2))
         if needed <= room:
             return None
         return (

@@ -40,6 +40,13 @@ def test_streams_fit_up_to_the_cores_that_are_left() -> None:
     )
 
 
+def test_an_engine_that_takes_all_leaves_half() -> None:
+    """it computes on the processor, with all that nobody else takes."""
+    for engine, fits in ((0.0, 8), (1.5, 5), (2.0, 4), (4.0, 4)):
+        budget = measured(CpuBudget(cores=4, share=1), own=0.5, engine=engine, sending=1)
+        assert sum(budget.refusal(streams) is None for streams in range(64)) == fits
+
+
 def test_the_first_is_admitted_and_what_is_not_known_refuses_nobody() -> None:
     """a server that has served nothing yet has measured nothing; and with a share of 0 it does not
     matter."""
