@@ -27,8 +27,9 @@ class OpenStream(Message, frozen=True):
     Args:
         period_ns: the distance of its chunks at its camera's rate, which it is promised; 0 where
             that is not known: the engine takes half of the time that a chunk may take.
-        floor_share: of the device's time that the stream takes at the lowest quality it may be
-            moved to, 1 being what it takes with `parameters`; None where it is not moved.
+        floor_steps: denoising steps of the lowest quality that the stream may be moved to where the
+            device is full; 0 where it is not moved.
+        floor_period_ns: the distance of its chunks there; 0 for that at the camera's rate.
         is_return: it was open on an engine before this one, and keeps its promise: it is opened
             whatever its load.
         spare_lanes: of streams that would be closed to make room for it, in this order.
@@ -37,7 +38,8 @@ class OpenStream(Message, frozen=True):
     lane: int
     parameters: Parameters
     period_ns: int = 0
-    floor_share: float | None = None
+    floor_steps: int = 0
+    floor_period_ns: int = 0
     is_return: bool = False
     spare_lanes: tuple[int, ...] = ()
 

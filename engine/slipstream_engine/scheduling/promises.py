@@ -22,19 +22,21 @@ class QualityFloor:
     """The least that a stream may be moved to where the device is full.
 
     Args:
-        shape: of the chunks that the stream began with.
-        share: of the device's time that the stream takes at the floor, those chunks being 1.
+        steps: of its chunks.
+        period_ns: their distance; one that is shorter than at the camera's rate changes nothing.
 
     Raises:
-        ValueError: if the share is not above 0, or above 1.
+        ValueError: if there is no step, or the period is negative.
     """
 
-    shape: ChunkShape
-    share: float
+    steps: int
+    period_ns: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError(f"floor_share is {self.share}, it must be above 0 and at most 1")
+        if self.steps < 1:
+            raise ValueError(f"floor_steps is {self.steps}, it must be at least 1")
+        if self.period_ns < 0:
+            raise ValueError(f"floor_period_ns is {self.period_ns}, it must be at least 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,14 @@ class Promise:
     def with_shape(self, shape: ChunkShape) -> "Promise":
         """The same for chunks of another shape; the floor stays where it is."""
         return replace(self, shape=shape)
+
+    def at_floor(self) -> "Promise":
+        """The least that it comes down to."""
+        if self.floor is None:
+            return self
+        steps = min(self.shape.steps, self.floor.steps)
+        period_ns = max(self.period_ns, self.floor.period_ns)
+        return Promise(shape=replace(self.shape, steps=steps), period_ns=period_ns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,28 +147,20 @@ class Promises:
 
     def entitled_period_ns(self, promise: Promise) -> int:
         """The distance of the chunks that a device can be asked for: no less than one takes."""
-        alone_ns = self.alone_ns(promise.shape)
-        if promise.floor is not None:
-            alone_ns = min(alone_ns, self._floor_ns(promise.floor))
-        return max(promise.period_ns, round(alone_ns))
+        return max(promise.period_ns, round(self.alone_ns(promise.shape)))
 
     def _load(self, promises: list[Promise]) -> float:
-        periods_ns = [self.entitled_period_ns(promise) for promise in promises]
+        """The share of the device that they take at their floors: a chunk's steps share passes with
+        all of its level that come within its period."""
+        least = [promise.at_floor() for promise in promises]
+        periods_ns = [self.entitled_period_ns(promise) for promise in least]
         load = 0.0
-        for promise, period_ns in zip(promises, periods_ns, strict=True):
+        for promise, period_ns in zip(least, periods_ns, strict=True):
             steps = sum(
                 other.shape.steps * min(1.0, period_ns / other_ns)
-                for other, other_ns in zip(promises, periods_ns, strict=True)
+                for other, other_ns in zip(least, periods_ns, strict=True)
                 if other.shape.level == promise.shape.level
             )
-            load += self._chunk_ns(promise, items=steps) / period_ns
+            items = min(max(steps, 1.0), self._max_batch)
+            load += self._forecast.shared_ns(self._backlog.plan(promise.shape), items) / period_ns
         return load
-
-    def _chunk_ns(self, promise: Promise, *, items: float) -> float:
-        """Time of one chunk whose steps share passes with all of its level that come meanwhile."""
-        shared = min(max(items, 1.0), self._max_batch)
-        own_ns = self._forecast.shared_ns(self._backlog.plan(promise.shape), shared)
-        return own_ns if promise.floor is None else min(own_ns, self._floor_ns(promise.floor))
-
-    def _floor_ns(self, floor: QualityFloor) -> float:
-        return floor.share * self.alone_ns(floor.shape)

@@ -122,6 +122,6 @@ class StreamAdmission(Generic[ChunkT]):
 
     def _promise(self, message: OpenStream, shape: ChunkShape) -> Promise:
         floor = None
-        if message.floor_share is not None:
-            floor = QualityFloor(shape=shape, share=message.floor_share)
+        if message.floor_steps:
+            floor = QualityFloor(steps=message.floor_steps, period_ns=message.floor_period_ns)
         return Promise(shape=shape, period_ns=message.period_ns or self._period_ns, floor=floor)

@@ -36,13 +36,19 @@ from slipstream_protocol.messages import (
 from slipstream_protocol.parameters import Parameters
 from slipstream_protocol.turnover import TurnoverEstimator
 
-from slipstream_server.engine.engine_stream import ChunkBack, EngineStream, StreamListener
+from slipstream_server.engine.engine_stream import (
+    ChunkBack,
+    EngineStream,
+    StreamListener,
+    StreamPromise,
+)
 from slipstream_server.errors import EngineFull, EngineUnavailable, RequestError, streams_full
 
 logger = logging.getLogger(__name__)
 
 OPEN_S = 4.0
 LANE_WAIT_S = 2.0
+_NO_PROMISE = StreamPromise()
 _INLINE_COPY_BYTES = 1 << 20  # a larger copy would block the loop for too long
 
 
@@ -107,15 +113,12 @@ class EngineClient:
         self,
         parameters: Parameters,
         listener: StreamListener,
-        *,
-        period_ns: int = 0,
-        is_return: bool = False,
-        spare_lanes: tuple[int, ...] = (),
+        promise: StreamPromise = _NO_PROMISE,
     ) -> EngineStream:
         """Open a stream; waits up to `LANE_WAIT_S` for a lane that is just being closed.
 
         Args:
-            period_ns, is_return, spare_lanes: see `OpenStream`.
+            promise: that the engine is to keep.
 
         Raises:
             ServerFull: if every lane is in use.
@@ -137,9 +140,11 @@ class EngineClient:
             OpenStream(
                 lane=stream.lane,
                 parameters=parameters,
-                period_ns=period_ns,
-                is_return=is_return,
-                spare_lanes=spare_lanes,
+                period_ns=promise.period_ns,
+                floor_steps=promise.floor_steps,
+                floor_period_ns=promise.floor_period_ns,
+                is_return=promise.is_return,
+                spare_lanes=promise.spare_lanes,
             )
         )
         try:

@@ -36,6 +36,17 @@ class ChunkBack:
     received_ns: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamPromise:
+    """What a stream is to be promised; see `OpenStream`."""
+
+    period_ns: int = 0
+    floor_steps: int = 0
+    floor_period_ns: int = 0
+    is_return: bool = False
+    spare_lanes: tuple[int, ...] = ()
+
+
 class StreamListener(Protocol):
     """Receives a stream's events; no method may block."""
 

@@ -14,7 +14,7 @@ from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.control.events import Event
 from slipstream_server.engine.client import EngineClient
-from slipstream_server.engine.engine_stream import ChunkBack, EngineStream
+from slipstream_server.engine.engine_stream import ChunkBack, EngineStream, StreamPromise
 from slipstream_server.errors import EngineUnavailable
 from slipstream_server.frames.chunker import CapturedFrame, Chunker
 from slipstream_server.frames.playout import GeneratedFrame
@@ -130,13 +130,10 @@ class ChunkPipe:
         """
         self.epoch_chunks = 0
         self._lost_reason = None
-        engine = await client.open(
-            parameters,
-            self,
-            period_ns=self._period_ns,
-            is_return=is_return,
-            spare_lanes=spare_lanes,
+        promise = StreamPromise(
+            period_ns=self._period_ns, is_return=is_return, spare_lanes=spare_lanes
         )
+        engine = await client.open(parameters, self, promise)
         if self._lost_reason is not None:
             engine.close()
             raise EngineUnavailable(self._lost_reason, retry_after_s=RETRY_S)

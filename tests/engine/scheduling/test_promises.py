@@ -18,10 +18,14 @@ def device(max_batch: int = 16) -> Scheduler:
 
 
 def promise(
-    period_ms: float, shape: ChunkShape = TINY, floor_share: float | None = None
+    period_ms: float, shape: ChunkShape = TINY, floor: tuple[int, float] | None = None
 ) -> Promise:
-    floor = None if floor_share is None else QualityFloor(shape=shape, share=floor_share)
-    return Promise(shape=shape, period_ns=round(period_ms * MS), floor=floor)
+    """With a floor of so many steps and milliseconds, if any."""
+    return Promise(
+        shape=shape,
+        period_ns=round(period_ms * MS),
+        floor=floor and QualityFloor(steps=floor[0], period_ns=round(floor[1] * MS)),
+    )
 
 
 def opened(scheduler: Scheduler, stream: int, given: Promise) -> None:
@@ -109,14 +113,24 @@ def test_a_stream_too_heavy_for_the_device_fills_it_and_not_more() -> None:
 
 
 def test_at_its_floor_a_stream_leaves_room() -> None:
-    """streams that may be moved to a quarter of their cost are weighed by that; with a floor that
-    is all of it, as without one."""
+    """streams that may be moved to a lower level are weighed by what they take there, each by its
+    own; a floor that is no lower is as none."""
     scheduler = device(max_batch=1)
-    opened(scheduler, 0, promise(150, floor_share=0.25))
-    assert scheduler.admit(promise(150, floor_share=0.25)).load == pytest.approx(55 / 150, rel=0.01)
-    assert scheduler.admit(promise(150)).reason is not None
-    whole = scheduler.admit(promise(150, floor_share=1.0))
-    assert whole.load == pytest.approx(scheduler.admit(promise(150)).load)
+    opened(scheduler, 0, promise(150, floor=(1, 500)))
+    assert scheduler.admit(promise(150, floor=(1, 500))).load == pytest.approx(140 / 500)
+    assert scheduler.admit(promise(150, floor=(1, 0))).load == pytest.approx(70 / 500 + 70 / 150)
+    whole = scheduler.admit(promise(150, floor=(4, 10))).load
+    assert whole == pytest.approx(scheduler.admit(promise(150)).load)
+    assert scheduler.admit(promise(600, floor=(1, 500))).load == pytest.approx(70 / 500 + 70 / 600)
+
+
+def test_a_viewers_own_steps_weigh_nothing_above_the_floor() -> None:
+    """where the ladder takes them back before another suffers."""
+    scheduler = device(max_batch=1)
+    for stream in (0, 1):
+        opened(scheduler, stream, promise(150, LIGHT, floor=(1, 500)))
+    heavy = scheduler.admit(promise(150, HEAVY, floor=(1, 500)), stream=0)
+    assert heavy.reason is None and heavy.load == pytest.approx(140 / 500)
 
 
 def test_more_steps_are_admitted_like_a_stream() -> None:
@@ -143,11 +157,14 @@ def test_a_full_device_admits_what_makes_it_no_fuller() -> None:
     assert scheduler.admit(promise(150, HEAVY), stream=0).reason is not None
 
 
-@pytest.mark.parametrize("share", [0.0, -0.5, 1.01, float("nan")])
-def test_a_floor_is_a_share(share: float) -> None:
-    """of what the stream costs as it is."""
-    with pytest.raises(ValueError, match=f"floor_share is {share}, it must be above 0 and at most"):
-        QualityFloor(shape=TINY, share=share)
+@pytest.mark.parametrize(
+    ("steps", "period_ns", "reason"),
+    [(0, 1, "floor_steps is 0, it must be at"), (1, -1, "floor_period_ns is -1, it must be at")],
+)
+def test_impossible_floors_are_refused(steps: int, period_ns: int, reason: str) -> None:
+    """with the rule."""
+    with pytest.raises(ValueError, match=reason):
+        QualityFloor(steps=steps, period_ns=period_ns)
 
 
 @given(
@@ -157,21 +174,21 @@ def test_a_floor_is_a_share(share: float) -> None:
             st.sampled_from(["open", "change", "close"]),
             st.integers(20, 2000),
             st.sampled_from([LIGHT, TINY, HEAVY]),
-            st.sampled_from([None, 0.2, 1.0]),
+            st.sampled_from([None, (1, 0), (2, 900), (4, 0)]),
         ),
         max_size=60,
     ),
     max_batch=st.sampled_from([1, 4, 16]),
 )
 def test_what_is_admitted_never_exceeds_the_device(
-    events: list[tuple[int, str, int, ChunkShape, float | None]], max_batch: int
+    events: list[tuple[int, str, int, ChunkShape, tuple[int, float] | None]], max_batch: int
 ) -> None:
     """whatever was opened, changed and closed before: what is admitted leaves a tenth of the device
     free, or raises no load, or has the device to itself."""
     scheduler = device(max_batch)
     given_now: dict[int, Promise] = {}
-    for stream, what, period_ms, shape, share in events:
-        wanted = promise(period_ms, shape, share)
+    for stream, what, period_ms, shape, floor in events:
+        wanted = promise(period_ms, shape, floor)
         if what == "close":
             scheduler.close(stream)
             given_now.pop(stream, None)
@@ -196,22 +213,20 @@ def test_what_is_admitted_never_exceeds_the_device(
 def true_load(given_now: dict[int, Promise], max_batch: int) -> float:
     """The share of the device that these take: each step shares a pass with those of the others
     that come within its chunk's period."""
-    periods_ms = {}
+    least = {}
     for stream, one in given_now.items():
-        periods_ms[stream] = max(one.period_ns / MS, chunk_ms(one, 1))
+        steps, period_ms = one.shape.steps, one.period_ns / MS
+        if one.floor is not None:
+            steps = min(steps, one.floor.steps)
+            period_ms = max(period_ms, one.floor.period_ns / MS)
+        least[stream] = steps, max(period_ms, chunk_ms(steps, 1))
     load = 0.0
-    for stream, one in given_now.items():
-        items = sum(
-            other.shape.steps * min(1.0, periods_ms[stream] / periods_ms[number])
-            for number, other in given_now.items()
-        )
-        load += chunk_ms(one, min(max(items, 1.0), max_batch)) / periods_ms[stream]
+    for steps, period_ms in least.values():
+        items = sum(others * min(1.0, period_ms / other_ms) for others, other_ms in least.values())
+        load += chunk_ms(steps, min(max(items, 1.0), max_batch)) / period_ms
     return load
 
 
-def chunk_ms(given: Promise, items: float) -> float:
+def chunk_ms(steps: int, items: float) -> float:
     """Of the device's time, with passes of so many steps."""
-    own_ms = 10 + 20 + given.shape.steps * (10 + 30 / items)
-    if given.floor is None:
-        return own_ms
-    return min(own_ms, given.floor.share * (10 + 20 + given.floor.shape.steps * 40))
+    return 10 + 20 + steps * (10 + 30 / items)

@@ -391,15 +391,15 @@ def test_a_stream_is_promised_its_cameras_rate_from_its_opening() -> None:
         assert isinstance(opened, StreamOpened) and opened.alone_ms == pytest.approx(120)
         assert all(isinstance(one, StreamRefused) for one in refused)
         harness.send(
-            OpenStream(lane=1, parameters=Parameters(), period_ns=period_ns, floor_share=0.001)
+            OpenStream(lane=1, parameters=Parameters(), period_ns=period_ns, floor_steps=1)
         )
         assert isinstance(harness.receive(), StreamRefused)  # the other one has no floor
-        for period_ns, share, reason in (
-            (-1, None, "period_ns is -1, it must be at least 1"),
-            (1, 1.5, "floor_share is 1.5, it must be above 0 and at most 1"),
+        for period_ns, steps, reason in (
+            (-1, 0, "period_ns is -1, it must be at least 1"),
+            (1, -2, "floor_steps is -2, it must be at least 1"),
         ):
             harness.send(
-                OpenStream(lane=1, parameters=Parameters(), period_ns=period_ns, floor_share=share)
+                OpenStream(lane=1, parameters=Parameters(), period_ns=period_ns, floor_steps=steps)
             )
             assert harness.receive() == StreamRefused(lane=1, reason=reason, retry_after_s=0)
 

@@ -1,6 +1,7 @@
 """The server's end of an engine whose part the test plays."""
 
 import asyncio
+import dataclasses
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,8 +34,8 @@ from slipstream_protocol.messages import (
 )
 from slipstream_protocol.parameters import Parameters, Prompt
 from slipstream_server.engine.client import EngineClient
-from slipstream_server.engine.engine_stream import ChunkBack, EngineStream
-from slipstream_server.errors import EngineUnavailable, RequestError, ServerFull
+from slipstream_server.engine.engine_stream import ChunkBack, EngineStream, StreamPromise
+from slipstream_server.errors import EngineFull, EngineUnavailable, RequestError, ServerFull
 
 from tests.server.played_engine import ready_message
 from tests.server.serving import poll
@@ -233,6 +234,29 @@ async def test_a_refusal_is_passed_on(retry_after_s: float, error: type[Exceptio
         with pytest.raises(error, match="no"):
             await opening
         assert engine.client.free_lanes == 2
+
+
+async def test_every_part_of_a_promise_reaches_the_engine() -> None:
+    """and what it forecasts, or would need, comes back."""
+    promise = StreamPromise(
+        period_ns=5, floor_steps=1, floor_period_ns=7, is_return=True, spare_lanes=(1,)
+    )
+    async with played() as engine:
+        opening = asyncio.create_task(engine.client.open(Parameters(), Notes(), promise))
+        await asyncio.sleep(0)
+        sent = engine.receive()
+        assert isinstance(sent, OpenStream)
+        assert promise == StreamPromise(
+            **{field.name: getattr(sent, field.name) for field in dataclasses.fields(promise)}
+        )
+        await engine.send(StreamOpened(lane=0, alone_ms=12.5))
+        assert (await opening).alone_ms == 12.5
+        opening = asyncio.create_task(engine.client.open(Parameters(), Notes()))
+        await asyncio.sleep(0)
+        await engine.send(StreamRefused(lane=1, reason="no", retry_after_s=1, fits_without=2))
+        with pytest.raises(EngineFull) as refused:
+            await opening
+        assert refused.value.fits_without == 2
 
 
 async def test_a_refusal_that_comes_after_giving_up_does_not_free_the_lane() -> None:

@@ -41,7 +41,7 @@ class TakingEngine:
     def close(self) -> None:
         self.closing = True
 
-    async def open(self, parameters: Parameters, listener: Any, **promise: Any) -> "TakingEngine":
+    async def open(self, parameters: Parameters, listener: Any, promise: Any) -> "TakingEngine":
         return self
 
     async def submit(self, frames: Sequence[I420], captured_ns: int = 0) -> tuple[int, int]:
@@ -53,7 +53,7 @@ class TakingEngine:
 class FailingEngine(TakingEngine):
     """Fails at a stream as soon as it is open."""
 
-    async def open(self, parameters: Parameters, listener: Any, **promise: Any) -> "TakingEngine":
+    async def open(self, parameters: Parameters, listener: Any, promise: Any) -> "TakingEngine":
         listener.on_lost("failed")
         return self
 
@@ -146,7 +146,7 @@ async def test_chunks_are_numbered_on_after_a_lane_that_failed_at_once() -> None
 class AnsweringEngine(TakingEngine):
     """Gives each chunk back as it is, at once."""
 
-    async def open(self, parameters: Parameters, listener: Any, **promise: Any) -> "TakingEngine":
+    async def open(self, parameters: Parameters, listener: Any, promise: Any) -> "TakingEngine":
         self._listener = listener
         self._chunks = 0
         return self

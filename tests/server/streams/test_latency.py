@@ -65,7 +65,7 @@ class TimedEngine:
     def close(self) -> None:
         self.closing = True
 
-    async def open(self, parameters: Parameters, listener: Any, **promise: Any) -> "TimedEngine":
+    async def open(self, parameters: Parameters, listener: Any, promise: Any) -> "TimedEngine":
         self._listener = listener
         return self
 

@@ -76,7 +76,7 @@ class Engines:
     async def running(self) -> "Engines":
         return self
 
-    async def open(self, parameters: Parameters, listener: Any, **promise: Any) -> Lane:
+    async def open(self, parameters: Parameters, listener: Any, promise: Any) -> Lane:
         if len(self.opened) >= self._carries and self._full:
             self._full -= 1
             raise ServerFull("no lane yet", retry_after_s=0.01)
