@@ -1,5 +1,7 @@
 """http/connection_table.py: who gets a place, who keeps it, and for how long."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,3 +77,64 @@ def test_a_connection_that_is_at_one_thing_for_too_long_expires(phase: Phase) ->
 def test_too_few_places_are_a_mistake() -> None:
     with pytest.raises(ValueError, match="capacity is 7, it must be at least 8"):
         ConnectionTable(7)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["admit", "admit", "admit", "idle", "release"]),
+        st.integers(0, 3),
+        st.booleans(),
+    ),
+    max_size=120,
+)
+
+
+@given(st.integers(8, 40), STEPS)
+def test_every_place_is_counted(capacity: int, steps: list[tuple[str, int, bool]]) -> None:
+    """whatever comes and goes: who has which places, how many are taken, how many were refused or
+    gave way; what gives way is idle, and nothing of the same address has been so for longer."""
+    table, live = ConnectionTable(capacity), list[Place]()
+    refused = evicted = 0
+    for now_ns, (step, number, is_proxy) in enumerate(steps):
+        if step == "admit":
+            client = f"client {number}"
+            given_place = table.admit(client, now_ns, is_proxy=is_proxy)
+            gone = given_place.evicted
+            if gone is not None:
+                evicted += 1
+                live.remove(gone)
+                idle = [
+                    one for one in live if one.phase is Phase.IDLE and one.client == gone.client
+                ]
+                assert gone.phase is Phase.IDLE
+                assert all(gone.since_ns <= one.since_ns for one in idle)
+            if given_place.place is None:
+                refused += 1
+            else:
+                assert (given_place.place.client, given_place.place.since_ns) == (client, now_ns)
+                live.append(given_place.place)
+        elif live and step == "idle":
+            table.enter(live[number % len(live)], Phase.IDLE, now_ns)
+        elif live:
+            table.release(live.pop(number % len(live)))
+        held = Counter(one.client for one in live)
+        assert {client: table.held_by(client) for client in held} == held
+        assert all(map(table.has, live))
+        assert max(held.values(), default=0) <= max(8, capacity - capacity // 4)
+        assert len(live) <= capacity
+    phases = Counter(one.phase for one in live)
+    totals = table.totals()
+    assert totals.open == {phase.value: phases[phase] for phase in Phase}
+    assert (totals.places, totals.refused, totals.evicted) == (capacity, refused, evicted)
+
+
+def test_the_last_quarter_is_for_those_who_have_few() -> None:
+    """an address with eight gets none of it; one with seven does, and then it has eight."""
+    table = ConnectionTable(40)
+    for client in "abc":
+        for _ in range(10):
+            assert table.admit(client, 0).place is not None
+    for _ in range(8):
+        assert table.admit("d", 0).place is not None
+    assert table.admit("d", 0).place is None
+    assert table.admit("e", 0).place is not None

@@ -55,6 +55,34 @@ def test_nobody_waits_for_what_others_did(clients: list[str], capacity: int) -> 
             assert wrong.wait_s(client, len(clients)) == 0
 
 
+def test_the_wait_passes_with_time() -> None:
+    """what is left of it is told; half of it has to be waited for as well."""
+    wrong = WrongTokens()
+    for _ in range(FREE_TRIES + 2):
+        wrong.count("a", s(100))
+    assert [wrong.wait_s("a", s(at)) for at in (100, 101, 103.5, 104, 110)] == [4, 3, 0.5, 0, 0]
+
+
+def test_of_too_many_the_one_that_was_wrong_the_longest_ago_is_forgotten() -> None:
+    """those who go on guessing stay known, however many others come."""
+    wrong = WrongTokens(capacity=2)
+    for number in range(50):
+        wrong.count("guesser", number)
+        wrong.count(f"other {number}", number)
+        assert len(wrong) == min(number + 2, 2)
+    assert wrong.wait_s("guesser", 50) > 0
+
+
+def test_a_late_clock_forgets_nobody_early() -> None:
+    """each is forgotten by its own last try, whatever the clock began with."""
+    wrong, began = WrongTokens(), s(10 * FORGET_S)
+    for _ in range(FREE_TRIES):
+        wrong.count("a", began)
+    wrong.count("b", began + s(FORGET_S) - 1)
+    assert len(wrong) == 2
+    assert wrong.wait_s("a", began) == 1
+
+
 def test_a_table_for_nobody_is_refused() -> None:
     with pytest.raises(ValueError, match="capacity is 0"):
         WrongTokens(capacity=0)

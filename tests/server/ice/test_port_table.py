@@ -46,6 +46,29 @@ def test_a_check_is_whose_name_it_carries() -> None:
     assert calls.drops == {"unknown_call": 8}
     assert calls.find_called(RTP) is None
     assert calls.find_called(response(b"x" * 12)) is None
+    assert calls.drops == {"unknown_call": 8, "unreadable": 2}
+
+
+def test_what_is_nobodys_is_counted_by_what_it_is() -> None:
+    """the causes are those of the metric."""
+    calls = table()
+    short_check = check("carol:x")[:19]
+    for data in (b"", short_check, response(b"x" * 12), check("carol:x"), RTP, RTP):
+        assert calls.find(data, HOME, 0) is None
+    assert calls.drops.pop("stranger") >= 2
+    assert set(calls.drops) <= {"empty", "unreadable", "unknown_response", "unknown_call"}
+    assert calls.drops["empty"] == calls.drops["unknown_response"] == 1
+    calls.learn(HOME, ALICE, 0)
+    assert calls.find(RTP, HOME, 30 * NS_PER_S) == ALICE
+
+
+def test_so_many_checks_wait_for_a_response() -> None:
+    """of more, the oldest is forgotten."""
+    calls = table()
+    for number in range(257):
+        calls.expect(number.to_bytes(12, "big"), ALICE)
+    found = [calls.find(response(n.to_bytes(12, "big")), HOME, 0) for n in range(257)]
+    assert found == [None] + 256 * [ALICE]
 
 
 def test_a_response_is_for_whoever_has_asked() -> None:

@@ -105,7 +105,18 @@ def test_the_bound_is_a_total() -> None:
     addresses = RemoteAddresses(rules(*HOME))
     assert sum(addresses.admit(f"8.8.{host}.8", PORT) for host in range(200)) == SIGNALLED_MAX
     assert sum(addresses.admit_lookup() for _ in range(200)) == SIGNALLED_MAX
-    assert not addresses.admit("nowhere.example", PORT)
+    assert addresses.refused == 2 * (200 - SIGNALLED_MAX)
+
+
+def test_what_is_no_address_is_refused() -> None:
+    """also where there is room for more; an address takes one place of its host, ports begin at
+    1024."""
+    addresses = RemoteAddresses(rules(*HOME))
+    assert addresses.admit("nowhere.example", PORT) is False
+    admitted = [addresses.admit("8.8.8.8", 1024) for _ in range(PER_HOST_MAX + 1)]
+    assert admitted == PER_HOST_MAX * [True] + [False]
+    assert not addresses.admit("8.8.4.4", 1023)
+    assert addresses.refused == 3
 
 
 def test_learnt_addresses_come_slowly() -> None:
@@ -114,3 +125,6 @@ def test_learnt_addresses_come_slowly() -> None:
     assert 8 <= sum(addresses.admit_learnt("8.8.8.8", 0) for _ in range(100)) <= 16
     assert addresses.admit_learnt("8.8.8.8", 1_000_000_000)
     assert not addresses.admit_learnt("8.8.8.8", 1_000_000_000)
+    refused = addresses.refused
+    assert not addresses.admit_learnt("224.0.0.251", 9_000_000_000)
+    assert addresses.refused == refused + 1 >= 86
