@@ -1,6 +1,7 @@
 """A few bytes that announce a huge picture are never given to a decoder."""
 
 import asyncio
+import itertools
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,7 @@ from slipstream_server.receive.decoder import BoundedDecoder, DecoderTask
 
 from tests.server.calls import Camera, dial
 from tests.server.rtp.test_picture_size import Writer, encoded
-from tests.server.serving import serving
+from tests.server.serving import poll, serving
 from tests.server.sessions.test_garbage import end_reason
 
 
@@ -50,6 +51,18 @@ class EncodedPictures(Camera):
         return packet
 
 
+class Alternating(EncodedPictures):
+    """Sends one frame, then another, and so on."""
+
+    def __init__(self, *frames: bytes) -> None:
+        super().__init__(frames[0])
+        self._frames = itertools.cycle(frames)
+
+    async def recv(self) -> Any:
+        self._frame = next(self._frames)
+        return await super().recv()
+
+
 @pytest.mark.parametrize(
     ("codec", "frame", "reason"),
     [
@@ -79,6 +92,31 @@ async def test_a_huge_picture_ends_its_call_before_it_is_decoded(
         assert reason in await end_reason(server, bad)
         assert frame not in decoded
         await good.until_more_frames(8)
+
+
+async def test_a_picture_of_unknown_size_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """four parameter sets that are fine and a huge one, in one frame: it is left out, others of the
+    same call are not."""
+    small = h264(2, 2, 1)
+    sets = small[: small.index(b"\0\0\1\x68")]
+    hidden = sets * 4 + h264(1024, 1024, 1)
+    decoded: list[bytes] = []
+    offer = DecoderQueue.offer
+
+    def counted(self: DecoderQueue, task: Any) -> bool:
+        decoded.append(task.data)
+        return offer(self, task)
+
+    monkeypatch.setattr(DecoderQueue, "offer", counted)
+    async with (
+        serving(tmp_path) as server,
+        dial(server.client, camera=Alternating(hidden, small), codec="H264"),
+    ):
+        await poll(lambda: len(decoded) > 3)
+    assert all(b"\x67" in data for data in decoded)
+    assert not any(hidden[-200:] in data and len(data) >= len(hidden) for data in decoded)
 
 
 @pytest.mark.parametrize("codec", ["H264", "VP8"])

@@ -4,6 +4,7 @@ The track may come as several streams (`layers.py`); those that are not decoded 
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ from slipstream_server.receive.picture_limits import check_announced
 from slipstream_server.receive.transport_feedback import TransportFeedback
 from slipstream_server.rtp.colour_extension import colours_of
 from slipstream_server.rtp.depacketize import payload_content
-from slipstream_server.rtp.picture_size import picture_sizes
+from slipstream_server.rtp.picture_size import UnreadableSize, picture_sizes
+
+logger = logging.getLogger(__name__)
 
 _TRANSPORT_FEEDBACK_EVERY_NS = 50 * NS_PER_MS
 
@@ -90,7 +93,8 @@ class VideoReceiver:
         return next((origin for origin in found if origin is not None), None)
 
     def counts(self) -> Mapping[str, int]:
-        """What was requested (`nack` packets, `pli`), and what was dropped by cause."""
+        """What was requested (`nack` packets, `pli`), and what was dropped by cause; `unreadable`
+        are frames whose picture nobody knows the size of."""
         counts = self._counts + Counter(self.drops)
         for stream in self._streams.values():
             counts.update(stream.buffer.drops)
@@ -196,26 +200,31 @@ class VideoReceiver:
             stream.origins.on_release(frame.timestamp, pts, is_key=frame.needs_none_before)
             codec = self._aiortc.codec_name(frame.payload_type)
             data = stream.data_of(frame, codec)
-            if not self._is_decodable(codec, data):
+            is_known = self._is_size_known(codec, data)
+            if self._is_refused:
                 return
-            if not self._aiortc.decode(frame.payload_type, data, pts):
+            if not is_known or not self._aiortc.decode(frame.payload_type, data, pts):
                 stream.buffer.require_key_frame()
         if outcome.nack:
             self._pending_nack[ssrc] = self._pending_nack.get(ssrc, ()) + outcome.nack
         if outcome.pli:
             self._pending_pli.add(ssrc)
 
-    def _is_decodable(self, codec: str, data: bytes) -> bool:
-        """Whether a frame may be decoded; a size that is refused ends the track, for good."""
-        if self._is_refused:
-            return False
+    def _is_size_known(self, codec: str, data: bytes) -> bool:
+        """Whether it can be told how large a frame's picture is; a size that is refused ends the
+        track, for good."""
         try:
             for size in picture_sizes(codec, data):
                 check_announced(size)
+        except UnreadableSize as error:
+            if not self._counts["unreadable"]:
+                logger.info("a frame is left out, as others like it will be: %s", error)
+            self._counts["unreadable"] += 1
+            return False
         except CameraRefused as error:
             self._is_refused = True
             self._aiortc.track_queue.fail(error)
-        return not self._is_refused
+        return True
 
     def _forget_streams(self) -> None:
         """Forget those that are neither shown nor coming."""

@@ -8,13 +8,14 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator
 
-from slipstream_server.rtp.picture_size import BitReader, sps_size, unescaped
+from slipstream_server.rtp.picture_size import SPS_MAX, BitReader, sps_size, unescaped
 
 SPS, PPS = 7, 8
 START_CODE = b"\0\0\0\1"
 _STAP_A = 24
 _KEPT_MAX_UNITS = 32
-_KEPT_MAX_BYTES = 4096  # of one unit; real ones have some dozens
+_KEPT_MAX_BYTES = 1024  # of one unit; real ones have some dozens
+_ID_BYTES = 12  # of a set's beginning, in which its number is
 
 
 def whole_units(payload: bytes) -> Iterator[bytes]:
@@ -34,7 +35,7 @@ def whole_units(payload: bytes) -> Iterator[bytes]:
 
 def sps_size_px(unit: bytes) -> tuple[int, int] | None:
     """Width and height by a sequence parameter set; None where it cannot be read."""
-    size = sps_size(unescaped(unit[1:]))
+    size = sps_size(unescaped(unit[1:])) if len(unit) <= _KEPT_MAX_BYTES else None
     if size is None or not size.width_px or not size.height_px:
         return None
     return size.width_px, size.height_px
@@ -53,7 +54,8 @@ def read_sprop(text: str) -> tuple[bytes, ...]:
 
 
 class ParameterSets:
-    """The newest parameter sets of one stream, for frames that come without.
+    """The newest parameter sets of one stream, for frames that come without; of too many the oldest
+    goes.
 
     A decoder needs them before the first frame. Some senders give them once, in the SDP or in a
     packet before the first key frame, which may be lost or come before the call stands.
@@ -84,15 +86,18 @@ class ParameterSets:
     def _keep(self, unit: bytes) -> None:
         if not unit or len(unit) > _KEPT_MAX_BYTES or unit[0] & 0x1F not in (SPS, PPS):
             return
-        bits = BitReader(unescaped(unit[1:]))
+        bits = BitReader(unescaped(unit[1 : 1 + _ID_BYTES]))
         try:
             if unit[0] & 0x1F == SPS:
                 bits.take(24)
             key = (unit[0] & 0x1F, bits.ue())
         except ValueError:
             return
-        if key in self._units or len(self._units) < _KEPT_MAX_UNITS:
-            self._units[key] = unit
+        self._units.pop(key, None)
+        kept = [other for other in self._units if other[0] == key[0]]
+        if len(kept) == (SPS_MAX if key[0] == SPS else _KEPT_MAX_UNITS):
+            del self._units[kept[0]]
+        self._units[key] = unit
 
 
 def _kinds_in(data: bytes) -> set[int]:

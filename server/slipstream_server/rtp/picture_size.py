@@ -4,7 +4,6 @@ Sources: RFC 6386 section 9.1 (VP8), ITU-T H.264 sections 7.3.2.1.1 and 7.4.2.1.
 parameter set), Annex B (start codes).
 """
 
-import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,11 +13,12 @@ _VP8_HEAD_BYTES = 10
 _START_CODE = b"\x00\x00\x01"
 _EMULATION = b"\x00\x00\x03"
 _SPS = re.compile(rb"\x00\x00\x01[\x07\x27\x47\x67\x87\xa7\xc7\xe7]")  # NAL units of type 7
-_SPS_MAX_BYTES = 4096  # more than its largest: 255 reference offsets and twelve scaling lists
-_SPS_MAX = 8  # that are looked at in one frame; encoders write one or two
+_SPS_MAX_BYTES = 1024  # real ones have some dozens, with all scaling lists some hundreds
+SPS_MAX = 4  # in one frame; encoders write one or two
 _HIGH_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)
 _MACROBLOCK_PX = 16
 _UE_ZEROS_MAX = 31
+_OFFSETS_MAX = 255  # num_ref_frames_in_pic_order_cnt_cycle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,19 +37,27 @@ class PictureSize:
     reference_frames: int
 
 
-def picture_sizes(codec: str, frame: bytes) -> Iterator[PictureSize]:
-    """The sizes that an encoded frame of `codec` ("H264", "VP8") announces.
+class UnreadableSize(ValueError):
+    """The size that a frame announces cannot be told."""
 
-    Most frames announce none. A header that is cut off or means nothing announces none either: a
-    decoder refuses it too.
+
+def picture_sizes(codec: str, frame: bytes) -> Iterator[PictureSize]:
+    """The sizes that an encoded frame of `codec` ("H264", "VP8") announces; most announce none.
+
+    Raises:
+        UnreadableSize: if it has a parameter set that breaks a rule, or too many or too long ones
+            to be read on a live path. What a decoder would make of these nobody knows.
     """
     if codec == "VP8":
         yield from _vp8_size(frame)
     elif codec == "H264":
         for unit in _parameter_sets(frame):
             size = sps_size(unit)
-            if size is not None:
-                yield size
+            if size is None:
+                raise UnreadableSize(
+                    "a sequence parameter set (H.264) breaks the rules of its kind"
+                )
+            yield size
 
 
 def _vp8_size(frame: bytes) -> Iterator[PictureSize]:
@@ -74,11 +82,14 @@ def _round_up(side_px: int) -> int:
 
 def _parameter_sets(frame: bytes) -> Iterator[bytes]:
     """The payloads of the sequence parameter sets of a frame in Annex B's form."""
-    for start in itertools.islice(_SPS.finditer(frame), _SPS_MAX):
+    for number, start in enumerate(_SPS.finditer(frame)):
+        if number == SPS_MAX:
+            raise UnreadableSize(f"a frame has more than {SPS_MAX} sequence parameter sets")
         begin = start.end()
         end = frame.find(_START_CODE, begin, begin + _SPS_MAX_BYTES)
-        end = begin + _SPS_MAX_BYTES if end < 0 else end
-        yield unescaped(frame[begin:end])
+        if end < 0 and len(frame) > begin + _SPS_MAX_BYTES:
+            raise UnreadableSize(f"a sequence parameter set has more than {_SPS_MAX_BYTES} bytes")
+        yield unescaped(frame[begin : end if end >= 0 else len(frame)])
 
 
 def unescaped(unit: bytes) -> bytes:
@@ -116,7 +127,10 @@ def _read_sps(bits: "BitReader") -> PictureSize:
     elif order == 1:
         bits.take(1)
         bits.ue(), bits.ue()  # signed, as long
-        for _ in range(min(bits.ue(), 255)):
+        offsets = bits.ue()
+        if offsets > _OFFSETS_MAX:
+            raise _CutOff
+        for _ in range(offsets):
             bits.ue()
     reference_frames = bits.ue()
     bits.take(1)  # gaps_in_frame_num_value_allowed_flag
@@ -161,26 +175,24 @@ class BitReader:
     """
 
     def __init__(self, payload: bytes) -> None:
-        self._payload = payload
+        # as text, in which a search finds the end of a number's zeros
+        self._bits = format(int.from_bytes(b"\x01" + payload), "b")[1:]
         self._at = 0
 
     def take(self, count: int) -> int:
         """An unsigned number of so many bits."""
-        end = self._at + count
-        if end > len(self._payload) * 8:
+        start, self._at = self._at, self._at + count
+        if self._at > len(self._bits):
             raise _CutOff
-        number = int.from_bytes(self._payload[self._at >> 3 : end + 7 >> 3], "big")
-        self._at = end
-        return number >> (-end & 7) & (1 << count) - 1
+        return int(self._bits[start : self._at], 2) if count else 0
 
     def ue(self) -> int:
         """An unsigned Exp-Golomb number (section 9.1)."""
-        zeros = 0
-        while not self.take(1):
-            zeros += 1
-            if zeros > _UE_ZEROS_MAX:
-                raise _CutOff
-        return (1 << zeros) - 1 + self.take(zeros)
+        one = self._bits.find("1", self._at, self._at + _UE_ZEROS_MAX + 1)
+        if one < 0:
+            raise _CutOff
+        zeros, self._at = one - self._at, one
+        return self.take(zeros + 1) - 1
 
     def se(self) -> int:
         """A signed one."""

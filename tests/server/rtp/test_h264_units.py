@@ -117,3 +117,15 @@ def test_what_is_no_parameter_set_is_not_kept() -> None:
     assert sets.completed(SLICE) == SLICE
     sets = ParameterSets(bytes([0x68, *number.to_bytes(3, "big")]) for number in range(1, 1 << 12))
     assert len(sets.completed(SLICE)) < 64 * 40
+
+
+def test_of_too_many_sets_the_oldest_go() -> None:
+    """a frame is never put behind more than are read of it."""
+    sets = ParameterSets()
+    # 24 bits, then the number of the set: 0 is 1, 1 is 010, 2 is 011 ...
+    units = [
+        bytes([0x67, 66, 0, 30]) + tail for tail in (b"\x80", b"\x40", b"\x60", b"\x20", b"\x28")
+    ]
+    for unit in [*units[:1], *units]:
+        sets.on_payload(unit)
+    assert sets.completed(SLICE) == b"".join(START_CODE + unit for unit in units[1:]) + SLICE
