@@ -18,6 +18,7 @@ _WITHOUT_TORCH = ("serve", "sandbox")  # an echo engine starts without it
 
 def add_tools(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands that import torch."""
+    from slipstream_engine.account.command import add_account
     from slipstream_engine.bench.command import add_bench
     from slipstream_engine.cli.inspect import add_inspect
     from slipstream_engine.offline.v2v import add_v2v
@@ -25,6 +26,7 @@ def add_tools(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     from slipstream_engine.train.command import add_train_tiny
     from slipstream_engine.weights.download import add_pull
 
+    add_account(commands)
     add_bench(commands)
     add_inspect(commands)
     add_pull(commands)

@@ -5,7 +5,17 @@ import re
 import pytest
 from slipstream_engine.__main__ import main
 
-COMMANDS = ("bench", "inspect", "pull", "sandbox", "serve", "simulate", "train-tiny", "v2v")
+COMMANDS = (
+    "account",
+    "bench",
+    "inspect",
+    "pull",
+    "sandbox",
+    "serve",
+    "simulate",
+    "train-tiny",
+    "v2v",
+)
 # words that read well in a sentence, and that a user of diffusion models or of video cannot look up
 UNCLEAR = r"\b(film|told|heard|spoken|road|anew|parts|wish|made of|not here|looked at)\b"
 

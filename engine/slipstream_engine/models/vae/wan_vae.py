@@ -190,10 +190,13 @@ class WanVae(nn.Module):
     def channels_last(self) -> Self:
         """Store the kernels in the activations' layout, so that no call has to convert them."""
         for module in self.modules():
-            if isinstance(module, nn.Conv3d):
-                module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # the stubs lack it
-            elif isinstance(module, nn.Conv2d):
-                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if isinstance(module, nn.Conv2d | nn.Conv3d):
+                is_flat = isinstance(module, nn.Conv2d)
+                layout = torch.channels_last if is_flat else torch.channels_last_3d
+                kernel = module.weight
+                module.weight = nn.Parameter(
+                    kernel.detach().to(memory_format=layout), kernel.requires_grad
+                )
         return self
 
     @torch.no_grad()
