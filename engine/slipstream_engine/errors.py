@@ -2,6 +2,7 @@
 
 Exception
 +-- AdmissionError: no capacity for another stream now
++-- DeviceLostError: the device does nothing any more in this process
 +-- ValueError
 |   +-- CheckpointError: weights that cannot be used
 +-- ImportError
@@ -19,6 +20,10 @@ class AdmissionError(Exception):
     def __init__(self, reason: str, *, fits_without: int = 0) -> None:
         super().__init__(reason)
         self.fits_without = fits_without
+
+
+class DeviceLostError(Exception):
+    """Every call of the device fails from now on, so the process must end; the text says why."""
 
 
 class CheckpointError(ValueError):

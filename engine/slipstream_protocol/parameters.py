@@ -88,6 +88,14 @@ class Parameters(
             return (Prompt(self.prompt),)
         return self.prompts
 
+    def without_prompts(self) -> "Parameters":
+        """All but the keys that `target` reads."""
+        return msgspec.structs.replace(self, prompts=UNSET, prompt=UNSET, transition=UNSET)
+
+    def only_prompts(self) -> "Parameters":
+        """The keys that `target` reads, and nothing else."""
+        return Parameters(prompts=self.prompts, prompt=self.prompt, transition=self.transition)
+
     def merged(self, newer: "Parameters") -> "Parameters":
         """This update with the values of `newer` over it.
 

@@ -25,6 +25,7 @@ FAKE_CUDA = torch.device("cuda:0")
 
 # c10::impl::device_guard_impl_registry: a pointer for each type of device (c10/core/DeviceType.h)
 _GUARDS = "_ZN3c104impl26device_guard_impl_registryE"
+_CAPABILITY = (9, 0)  # of a Hopper GPU
 _CUDA_TYPE, _META_TYPE = 1, 14
 _NUMPY_DTYPES = {torch.uint8: np.uint8, torch.int64: np.int64, torch.float32: np.float32}
 
@@ -163,10 +164,14 @@ def _stand_ins(device: FakeCuda) -> dict[str, object]:
     def synchronize(of: object = None) -> None:
         device.waits.append("the device")
 
+    def get_device_capability(of: object = None) -> tuple[int, int]:
+        return _CAPABILITY
+
     return {
         "Event": Event,
         "Stream": Stream,
         "current_stream": current_stream,
+        "get_device_capability": get_device_capability,
         "stream": stream,
         "synchronize": synchronize,
     }

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import socket
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from slipstream_protocol.messages import Failed, Loading
 
 from slipstream_engine.cli.options import model_request
 from slipstream_engine.config import CHUNK_FRAMES
+from slipstream_engine.errors import DeviceLostError
 from slipstream_engine.optional_packages import require_model_packages
 from slipstream_engine.serving.echo import EchoPipeline
 from slipstream_engine.serving.loop import Loop
@@ -54,14 +56,20 @@ def run_engine(arguments: argparse.Namespace) -> int:
             logger.exception("the engine could not start")
             channel.send(Failed(lane=-1, reason=f"{type(error).__name__}: {error}"))
             return 1
-        Loop(
+        loop = Loop(
             pipeline,
             channel,
             arena,
             age_target_ns=round(arguments.age_ms_target * NS_PER_MS),
             latency=prepared.latency,
             note=prepared.note,
-        ).run()
+        )
+        try:
+            loop.run()
+        except DeviceLostError as error:
+            logger.critical("%s", error)
+            logging.shutdown()
+            os._exit(1)  # a device in this state may keep everything else from ending
     return 0
 
 

@@ -199,6 +199,10 @@ class Scheduler:
         self._forecast.observe(batch.kind, items=len(batch.items), duration_ns=duration_ns)
         return self._backlog.done(batch)
 
+    def failed(self, batch: Batch) -> None:
+        """A batch has ended in an error of some of its streams: how long it took says nothing."""
+        self._backlog.done(batch)
+
     def _survey(self, now_ns: int) -> tuple[list[QueuedChunk], list[QueuedChunk]]:
         """Drop overdue chunks, refresh slack and urgency.
 

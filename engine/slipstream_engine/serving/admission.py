@@ -89,7 +89,8 @@ class StreamAdmission(Generic[ChunkT]):
     def _open(self, message: OpenStream, taken_lanes: Collection[int]) -> PipelineStream[ChunkT]:
         if message.lane in taken_lanes or not 0 <= message.lane < self._lanes:
             raise ValueError(f"lane {message.lane} is taken or not one of {self._lanes}")
-        stream = self._pipeline.open(message.parameters)
+        # prompts come last: a stream that is refused must not make others wait for its texts
+        stream = self._pipeline.open(message.parameters.without_prompts())
         try:
             promise = self._promise(message, stream.steady_shape)
             reason = self._scheduler.admit(promise).reason
@@ -97,6 +98,8 @@ class StreamAdmission(Generic[ChunkT]):
                 raise AdmissionError(
                     reason, fits_without=self._fits_without(promise, message.spare_lanes)
                 )
+            if message.parameters.target is not UNSET:
+                stream.apply(message.parameters.only_prompts())
         except (AdmissionError, ValueError):
             stream.close()
             raise

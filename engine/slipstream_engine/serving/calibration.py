@@ -16,7 +16,9 @@ from slipstream_engine.serving.pipeline_protocol import Pipeline
 
 CHUNKS = 4  # the first one is of another level; three samples of a kind are trusted
 _GREY = 128
-_BASE_SHARE = 0.2  # of a lone pass: the part taken to be shared before larger ones are observed
+_BASE_SHARE = (
+    0.2  # of a lone denoising pass: the part taken to be shared before larger ones are observed
+)
 _DEFAULT_PASS_NS = 10 * NS_PER_MS
 
 ResultT = TypeVar("ResultT")
@@ -62,7 +64,11 @@ class _PassTimes:
         """Starts each kind at its median, kinds that were never measured at the slowest."""
         medians_ns = {kind: median(times) for kind, times in self._durations_ns.items()}
         slowest_ns = max(medians_ns.values())
-        lines: dict[Hashable, LinearLatency] = {kind: _line(ns) for kind, ns in medians_ns.items()}
+        lines: dict[Hashable, LinearLatency] = {
+            # streams are encoded and decoded one after the other: nothing is shared
+            kind: _line(ns, _BASE_SHARE if kind.stage is Stage.DENOISE else 0.0)
+            for kind, ns in medians_ns.items()
+        }
         model = LatencyModel(_line(slowest_ns), lines)
         for kind, durations_ns in self._durations_ns.items():
             for duration_ns in durations_ns:
@@ -70,8 +76,8 @@ class _PassTimes:
         return model
 
 
-def _line(alone_ns: float) -> LinearLatency:
-    return LinearLatency(base_ns=_BASE_SHARE * alone_ns, per_item_ns=(1 - _BASE_SHARE) * alone_ns)
+def _line(alone_ns: float, base_share: float = _BASE_SHARE) -> LinearLatency:
+    return LinearLatency(base_ns=base_share * alone_ns, per_item_ns=(1 - base_share) * alone_ns)
 
 
 def default_latency_model() -> LatencyModel:

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from slipstream_protocol.arena import Arena
 from slipstream_protocol.clock import now_ns
 
+from slipstream_engine.errors import DeviceLostError
 from slipstream_engine.scheduling.types import Stage
 from slipstream_engine.serving.pipeline_protocol import Pipeline
 from slipstream_engine.serving.stream_slot import InFlightChunk, StreamSlot
@@ -49,6 +50,9 @@ class PassExecutor(Generic[ChunkT]):
 
         Streams are encoded and decoded one after the other, so each fails alone. Those that share
         a denoising pass share its failure, for none of their caches can be trusted after it.
+
+        Raises:
+            DeviceLostError: if the device has failed for good, and with it every stream.
         """
         result = PassResult(started_ns=now_ns())
         match stage:
@@ -77,7 +81,18 @@ class PassExecutor(Generic[ChunkT]):
         except Exception as error:  # whatever a model raises ends its own streams only
             lanes = [stream.lane for stream, _ in items]
             logger.exception("a pass of lanes %s failed", lanes)
-            result.failures |= dict.fromkeys(lanes, f"{type(error).__name__}: {error}")
+            reason = f"{type(error).__name__}: {error}"
+            self._check_device(reason)
+            result.failures |= dict.fromkeys(lanes, reason)
+
+    def _check_device(self, reason: str) -> None:
+        """After an error: some of CUDA's stay, and every later call raises them again."""
+        try:
+            self._pipeline.finish()
+        except Exception as error:
+            raise DeviceLostError(
+                f"the device answers nothing any more, the engine must start again: {reason}"
+            ) from error
 
     def _encode(self, items: PassItems[ChunkT]) -> None:
         for stream, chunk in items:

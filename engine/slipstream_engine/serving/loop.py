@@ -26,6 +26,7 @@ from slipstream_protocol.messages import (
     UpdateRefused,
 )
 
+from slipstream_engine.errors import DeviceLostError
 from slipstream_engine.scheduling.flow_control import FlowControl
 from slipstream_engine.scheduling.input_credits import Credit
 from slipstream_engine.scheduling.latency_model import LatencyModel
@@ -96,7 +97,11 @@ class Loop(Generic[ChunkT]):
         self.stats = LoopStats()
 
     def run(self) -> None:
-        """Serve until the server sends `Stop` or closes the channel."""
+        """Serve until the server sends `Stop` or closes the channel.
+
+        Raises:
+            DeviceLostError: if the device has failed for good; the server has been told.
+        """
         try:
             ready = ready_message(
                 self._pipeline, self._arena.layout, self._latency, note=self._note
@@ -105,6 +110,9 @@ class Loop(Generic[ChunkT]):
             self._serve()
         except ChannelClosed:
             logger.info("the server is gone")
+        except DeviceLostError as error:
+            self._channel.send(Failed(lane=-1, reason=str(error)))
+            raise
 
     def _serve(self) -> None:
         while not self._is_stopped:
@@ -228,11 +236,16 @@ class Loop(Generic[ChunkT]):
         result = self._executor.run(batch.kind.stage, items)
         self.stats.pass_cpu_ns += thread_time_ns() - started_ns
         self.stats.passes_ns += result.ended_ns - result.started_ns
-        self._scheduler.done(batch, started_ns=result.started_ns, ended_ns=result.ended_ns)
+        if result.failures:
+            self._scheduler.failed(batch)
+        else:
+            self._scheduler.done(batch, started_ns=result.started_ns, ended_ns=result.ended_ns)
+        for lane, reason in result.failures.items():
+            self._fail(self._streams[lane], reason)
         for stream, item in zip(streams, batch.items, strict=True):
             if stream.lane in result.failures:
-                self._fail(stream, result.failures[stream.lane])
-            elif item.stage is Stage.ENCODE:
+                continue
+            if item.stage is Stage.ENCODE:
                 self._grant(self._flow.on_encoded(stream.lane, item.chunk))
                 self._advance(stream)
             elif item.stage is Stage.DECODE:

@@ -39,6 +39,7 @@ from slipstream_protocol.parameters import Parameters, Prompt, Prompts
 from tests.engine.loop_harness import LoopHarness
 
 GEOMETRY = Geometry(width_px=8, height_px=4, first_chunk_frames=5, chunk_frames=4)
+FULL_SEED = 404  # a stream that asks for it finds no room
 LAYOUT = Layout(geometry=GEOMETRY, lanes=3, in_slots=1, out_slots=2)
 
 
@@ -95,7 +96,7 @@ class PaintPipeline:
         pass
 
     def open(self, parameters: Parameters) -> PaintStream:
-        if parameters.prompt == "full":
+        if parameters.seed == FULL_SEED:
             raise AdmissionError("no memory for another stream")
         return PaintStream(self.defaults.merged(parameters))
 
@@ -317,7 +318,7 @@ def test_a_stream_that_fails_ends_alone(harness: LoopHarness) -> None:
 
 def test_refusals_say_why_and_when(harness: LoopHarness) -> None:
     """a full engine, a taken lane and a lane that is not there are refused in words."""
-    harness.send(OpenStream(lane=0, parameters=Parameters(prompt="full")))
+    harness.send(OpenStream(lane=0, parameters=Parameters(seed=FULL_SEED)))
     refused = harness.receive()
     assert isinstance(refused, StreamRefused)
     assert refused.reason == "no memory for another stream" and refused.retry_after_s > 0
