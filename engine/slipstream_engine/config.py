@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from slipstream_protocol.levels import DEFAULT_LEVELS, Levels
+from slipstream_protocol.messages import DEFAULT_FPS
 from slipstream_protocol.parameters import MAX_STEPS
 
 # frames and latent frames of the first chunk, and of every later one; the same for every codec
@@ -217,6 +219,7 @@ class Preset:
         smaller_sizes_px: widths and heights, falling, for machines on which it would not keep `fps`
             at its default size.
         fps: the least frame rate that a viewer should get.
+        levels: of quality at which its streams may be generated, the best first.
         prompt: of a new stream.
         note: one line on what this model is, for people.
         reduced_precision: the model was trained with rounded matrix products, see
@@ -237,7 +240,8 @@ class Preset:
     prompt: str
     note: str
     smaller_sizes_px: tuple[tuple[int, int], ...] = ()
-    fps: float = 16.0
+    fps: float = DEFAULT_FPS
+    levels: Levels = DEFAULT_LEVELS
     reduced_precision: bool = False
     embedded: bool = False
 

@@ -11,7 +11,10 @@ and again after `SlotRead`.
 import msgspec
 
 from slipstream_protocol.frames import Geometry
+from slipstream_protocol.levels import DEFAULT_LEVELS, Levels
 from slipstream_protocol.parameters import Parameters, Prompts
+
+DEFAULT_FPS = 16.0
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, array_like=True):
@@ -118,6 +121,8 @@ class Ready(Message, frozen=True):
         noise_scale_range: the smallest and the largest share of noise the model can start from.
         vocabulary: the words a small model knows.
         note: one line on what this model is, for the page.
+        levels: of quality at which its streams may be generated.
+        fps: the least frame rate that a viewer should get.
         chunk_ms: measured time of a chunk with all steps; 0 if it was not measured.
     """
 
@@ -132,6 +137,8 @@ class Ready(Message, frozen=True):
     noise_scale_range: tuple[float, float]
     vocabulary: Vocabulary
     note: str
+    levels: Levels = DEFAULT_LEVELS
+    fps: float = DEFAULT_FPS
     chunk_ms: float = 0.0
 
 

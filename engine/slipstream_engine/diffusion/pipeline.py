@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 import torch
 from slipstream_protocol.frames import Geometry
+from slipstream_protocol.levels import Levels
 from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Parameters, Prompt, Prompts
 
@@ -158,6 +159,14 @@ class DiffusionPipeline(Generic[CodecStateT]):
     @property
     def noise_scale_range(self) -> tuple[float, float]:
         return self._config.preset.schedule.noise_scale_range
+
+    @property
+    def levels(self) -> Levels:
+        return self._config.preset.levels
+
+    @property
+    def fps(self) -> float:
+        return self._config.preset.fps
 
     @property
     def vocabulary(self) -> Vocabulary:

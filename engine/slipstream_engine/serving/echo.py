@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 from slipstream_protocol.frames import I420, Geometry
-from slipstream_protocol.messages import Vocabulary
+from slipstream_protocol.levels import DEFAULT_LEVELS
+from slipstream_protocol.messages import DEFAULT_FPS, Vocabulary
 from slipstream_protocol.parameters import Parameters, Prompt, Prompts
 
 from slipstream_engine.scheduling.types import ChunkShape
@@ -56,6 +57,8 @@ class EchoPipeline:
     step_list: tuple[int, ...] = (1000,)
     noise_scale_range = (0.0, 0.0)
     vocabulary = Vocabulary()
+    levels = DEFAULT_LEVELS
+    fps = DEFAULT_FPS
     note = "echo: the camera's own picture, through the engine and back, without a model"
     defaults = Parameters(
         prompts=(Prompt(""),),

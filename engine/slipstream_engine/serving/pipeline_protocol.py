@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.levels import Levels
 from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Parameters, Prompts
 
@@ -92,6 +93,16 @@ class Pipeline(Protocol[ChunkT]):
     @property
     def noise_scale_range(self) -> tuple[float, float]:
         """The least and the most noise the model can start from, as shares."""
+        ...
+
+    @property
+    def levels(self) -> Levels:
+        """Of quality at which its streams may be generated, the best first."""
+        ...
+
+    @property
+    def fps(self) -> float:
+        """The least frame rate that a viewer should get."""
         ...
 
     @property

@@ -33,6 +33,8 @@ def ready_message(
         noise_scale_range=pipeline.noise_scale_range,
         vocabulary=pipeline.vocabulary,
         note="; ".join(filter(None, (pipeline.note, note))),
+        levels=pipeline.levels,
+        fps=pipeline.fps,
         chunk_ms=longest_chunk_ms(latency, steps=len(pipeline.step_list)),
     )
 

@@ -16,6 +16,7 @@ from slipstream_engine.serving.executor import PassExecutor
 from slipstream_engine.serving.stream_slot import InFlightChunk, StreamSlot
 from slipstream_protocol.arena import Layout, Slots
 from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.levels import parse_levels
 from slipstream_protocol.messages import (
     Applied,
     ChunkDropped,
@@ -87,6 +88,8 @@ class PaintPipeline:
     step_list = (1000,)
     noise_scale_range = (0.0, 1.0)
     vocabulary = Vocabulary(styles=("plain",))
+    levels = parse_levels("1,1@9")
+    fps = 12.0
     note = "paints"
 
     def understood(self, prompts: Prompts) -> str:
@@ -137,6 +140,8 @@ def test_the_server_learns_all_of_the_pipeline() -> None:
             noise_scale_range=(0.0, 1.0),
             vocabulary=Vocabulary(styles=("plain",)),
             note="paints",
+            levels=parse_levels("1,1@9"),
+            fps=12.0,
         )
 
 
