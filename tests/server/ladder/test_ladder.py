@@ -1,0 +1,450 @@
+"""One stream's ladder: when it moves, where to, and how often."""
+
+import itertools
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
+from slipstream_protocol.levels import DEFAULT_LEVELS, Level, parse_level, parse_levels
+from slipstream_server.ladder.ladder import ANSWER_WITHIN_NS, Ladder
+from slipstream_server.ladder.moves import Move, MoveCause, Question
+from slipstream_server.ladder.promise import Others
+
+from tests.server.ladder.readings import PROMISE, reading
+
+
+@dataclass(slots=True, kw_only=True)
+class Device:
+    """A ladder on a device whose times can be turned; the clock moves from chunk to chunk."""
+
+    ladder: Ladder
+    codec_ms: float = 40.0
+    step_ms: float = 40.0
+    beside_ms: float = 0.0
+    camera_fps: float = 30.0
+    link_ms: float = 0.0
+    others: Others = field(default_factory=Others)
+    now_ns: int = 0
+    moves: list[tuple[float, Move]] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+
+    @property
+    def at_s(self) -> float:
+        return self.now_ns / NS_PER_S
+
+    def run(self, seconds: float) -> None:
+        """Chunk after chunk."""
+        end_ns = self.now_ns + round(seconds * NS_PER_S)
+        while self.now_ns < end_ns:
+            now = reading(
+                self.ladder.level if not self.ladder.level.is_held else Level(steps=1),
+                codec_ms=self.codec_ms,
+                step_ms=self.step_ms,
+                beside_ms=self.beside_ms,
+                camera_fps=self.camera_fps,
+                link_ms=self.link_ms,
+            )
+            self.now_ns += round(now.period_ns)
+            decision = self.ladder.observe(now, self.others, self.now_ns)
+            if isinstance(decision, Move):
+                assert decision.after == self.ladder.level
+                self.moves.append((self.at_s, decision))
+            elif decision is not None:
+                self.questions.append(decision)
+
+    @property
+    def path(self) -> list[str]:
+        return [move.after.spec for _, move in self.moves]
+
+
+def device(
+    *, steps: int = 4, is_own: bool = False, floor: str = "", ladder: str = "", **dials: float
+) -> Device:
+    own = Ladder(
+        parse_levels(ladder) if ladder else DEFAULT_LEVELS,
+        floor=parse_level(floor) if floor else None,
+        promise=PROMISE,
+        steps=steps,
+        is_own=is_own,
+    )
+    return Device(ladder=own, **dials)  # type: ignore[arg-type]  # the dials are all numbers
+
+
+def test_a_stream_that_keeps_its_promise_stays() -> None:
+    one = device()
+    one.run(60)
+    assert one.moves == []
+    assert one.ladder.level == Level(steps=4)
+
+
+def test_it_falls_to_the_best_level_that_keeps_the_promise_and_climbs_back_at_once() -> None:
+    """one move down and one up, whatever lies between; the reasons are told in words."""
+    one = device(codec_ms=80, step_ms=80)
+    one.run(10)
+    assert one.path == ["2"]
+    assert one.moves[0][0] < 3
+    one.codec_ms = one.step_ms = 40
+    one.run(10)
+    assert one.path == ["2", "4"]
+    down, up = (move.text for _, move in one.moves)
+    assert down == "4 steps -> 2 steps: only 10 pictures a second were made of 30"
+    assert up == "2 steps -> 4 steps: pictures are 0.2 s old, there is room for more"
+
+
+def test_pictures_that_get_too_old_are_a_reason_too() -> None:
+    one = device(link_ms=550)
+    one.run(10)
+    assert one.moves[0][1].text.endswith(": pictures were 0.9 s old")
+
+
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_a_few_late_chunks_move_nothing(chunks: int) -> None:
+    """the picture would be coarser for no reason."""
+    one = device()
+    one.run(5)
+    one.beside_ms = 150
+    one.run(0.3 * chunks)
+    one.beside_ms = 0
+    one.run(20)
+    assert one.moves == []
+
+
+def test_a_broken_promise_is_believed_sooner_than_one_near_breaking() -> None:
+    broken, near = device(beside_ms=600), device(link_ms=550)
+    broken.run(10)
+    near.run(10)
+    assert broken.moves[0][0] <= 2 * 0.801
+    assert near.moves[0][0] > 0.6
+
+
+def test_climbing_takes_longer_than_falling() -> None:
+    one = device(codec_ms=80, step_ms=80)
+    one.run(30)
+    fell_s = one.moves[0][0]
+    turned_s = one.at_s
+    one.codec_ms = one.step_ms = 40
+    one.run(30)
+    assert one.moves[1][0] - turned_s > 4 > fell_s
+
+
+def test_nothing_is_given_up_where_that_would_not_help() -> None:
+    """a link that is slow, a camera that is slow: fewer steps make a picture hardly younger."""
+    one = device(step_ms=2, codec_ms=5, link_ms=2000)
+    one.run(30)
+    assert one.moves == []
+    assert one.ladder.is_stuck
+
+
+def test_the_floor_is_the_end() -> None:
+    one = device(codec_ms=400, step_ms=400, floor="2")
+    one.run(60)
+    assert one.path[-1] == "2"
+    assert one.ladder.lowest == Level(steps=2)
+
+
+def test_a_floor_above_the_viewers_own_choice_raises_nothing() -> None:
+    one = device(steps=1, floor="2", codec_ms=600)
+    one.run(30)
+    assert (one.moves, one.ladder.level) == ([], Level(steps=1))
+
+
+def test_where_no_level_keeps_the_promise_the_nearest_is_taken() -> None:
+    one = device(codec_ms=700, step_ms=300)
+    one.run(20)
+    assert one.ladder.level == Level(steps=1, fps=8)
+
+
+# ---- climbing
+
+
+def failing_climbs(seconds: float) -> Device:
+    """A device on which every climb looks possible, and none is."""
+    one = device(codec_ms=80, step_ms=80)
+    one.run(10)
+    end_s = one.at_s + seconds
+    while one.at_s < end_s:
+        is_high = one.ladder.level.steps > 2
+        one.codec_ms = one.step_ms = 80 if is_high else 30
+        one.run(0.01)
+    return one
+
+
+def test_a_climb_that_does_not_hold_is_taken_back_and_the_next_waits_longer() -> None:
+    """by half as much again each time, and goes up by one level only."""
+    one = failing_climbs(600)
+    climbs = [(at_s, move) for at_s, move in one.moves if move.cause is MoveCause.ROOM]
+    relapses = [(at_s, move) for at_s, move in one.moves if move.cause is MoveCause.RELAPSE]
+    assert climbs[0][1].after == Level(steps=4)
+    assert {move.after.spec for _, move in climbs[1:]} == {"3"}
+    assert {move.after.spec for _, move in relapses} == {"2"}
+    assert "it did not hold" in relapses[0][1].text
+    waits_s = [climb[0] - relapse[0] for relapse, climb in zip(relapses, climbs[1:], strict=False)]
+    assert waits_s[0] >= 45
+    assert all(after > 1.3 * before for before, after in itertools.pairwise(waits_s))
+    assert len(one.moves) <= 11, "ten minutes and the fall before them"
+
+
+def test_a_climb_that_holds_is_forgotten_and_so_are_those_that_failed() -> None:
+    """the next trouble is answered as the first one was."""
+    one = failing_climbs(120)
+    one.codec_ms = one.step_ms = 40
+    one.run(400)
+    assert one.ladder.level == Level(steps=4)
+    one.codec_ms = one.step_ms = 80
+    one.run(10)
+    one.codec_ms = one.step_ms = 40
+    turned_s = one.at_s
+    one.run(20)
+    assert one.path[-2:] == ["2", "4"]
+    assert one.moves[-1][0] - turned_s < 10
+
+
+@pytest.mark.parametrize(
+    "others", [Others(are_in_trouble=True), Others(are_probing=True), Others(need=0.7)]
+)
+def test_nobody_climbs_at_the_cost_of_others(others: Others) -> None:
+    """while one is in trouble, or tries a higher level itself, or needs what there is."""
+    one = device(codec_ms=80, step_ms=80)
+    one.run(10)
+    one.codec_ms = one.step_ms = 40
+    one.others = others
+    one.run(60)
+    assert one.path == ["2"]
+    one.others = Others()
+    one.run(10)
+    assert one.path == ["2", "4"]
+
+
+def test_climbs_are_bounded_even_where_each_is_welcome() -> None:
+    """a device that changes every few seconds does not make the picture change as often."""
+    one = device()
+    for _ in range(60):
+        one.codec_ms = one.step_ms = 160
+        one.run(3)
+        one.codec_ms = one.step_ms = 40
+        one.run(7)
+    assert len(one.moves) <= 2 * 11
+
+
+def test_a_probe_is_over_after_a_while() -> None:
+    one = device(codec_ms=80, step_ms=80)
+    one.run(10)
+    one.codec_ms = one.step_ms = 40
+    while len(one.moves) < 2:
+        assert not one.ladder.is_probing(one.now_ns)
+        one.run(0.01)
+    assert one.ladder.is_probing(one.now_ns)
+    one.run(5)
+    assert not one.ladder.is_probing(one.now_ns)
+
+
+# ---- several streams
+
+
+def test_the_heaviest_goes_down_first_and_the_others_wait_for_what_it_brings() -> None:
+    """unless the promise is broken already."""
+    for others in (Others(heaviest=0.9), Others(are_settling=True)):
+        near = device(step_ms=30, beside_ms=140)
+        near.others = others
+        near.run(10)
+        assert near.moves == []
+        near.others = Others()
+        near.run(5)
+        assert near.path
+        broken = device(codec_ms=300, step_ms=300)
+        broken.others = others
+        broken.run(10)
+        assert broken.moves
+
+
+def test_where_others_go_down_too_each_goes_down_less() -> None:
+    alone, together = device(beside_ms=120), device(beside_ms=120)
+    together.others = Others(are_in_trouble=True)
+    alone.run(2)
+    together.run(2)
+    assert together.moves[0][1].after.costs_more_than(alone.moves[0][1].after)
+
+
+def test_a_held_stream_comes_back_at_its_lowest_level() -> None:
+    one = device(floor="1@12")
+    held = one.ladder.hold()
+    assert held.text == "4 steps -> held: the device is full, and older streams come first"
+    assert held.is_down
+    assert one.ladder.level.is_held
+    one.run(5)
+    one.ladder.choose(2, is_own=True)
+    assert (one.moves, one.ladder.level.is_held) == ([], True)
+    back = one.ladder.release()
+    assert back.text == "held -> 1 step at 12 fps: there is room on the device again"
+    assert not back.is_down
+
+
+# ---- a viewer's own choice
+
+
+def test_a_viewer_is_asked_before_their_own_steps_are_taken() -> None:
+    """once; without an answer they are taken after a while."""
+    one = device(is_own=True, codec_ms=70, step_ms=60)
+    one.run(4)
+    assert [question.move.after.spec for question in one.questions] == ["3"]
+    assert one.moves == []
+    one.run(ANSWER_WITHIN_NS / NS_PER_S)
+    assert one.path == ["3"]
+    assert len(one.questions) == 1
+
+
+def test_a_viewer_who_agrees_gets_fewer_steps_at_once() -> None:
+    one = device(is_own=True, codec_ms=70, step_ms=60)
+    one.run(4)
+    one.ladder.answer(keep=False)
+    one.run(0.5)
+    assert one.path == ["3"]
+
+
+def test_a_viewer_who_refuses_keeps_them_until_the_promise_breaks() -> None:
+    one = device(is_own=True, codec_ms=70, step_ms=60)
+    one.run(4)
+    assert one.ladder.can_fall
+    one.ladder.answer(keep=True)
+    one.run(120)
+    assert one.moves == []
+    assert not one.ladder.can_fall
+    one.codec_ms = one.step_ms = 300
+    one.run(5)
+    assert one.moves
+
+
+def test_nobody_is_asked_when_the_alternative_is_a_miss() -> None:
+    one = device(is_own=True, codec_ms=300, step_ms=300)
+    one.run(5)
+    assert one.questions == []
+    assert one.moves
+
+
+def test_a_question_is_over_when_the_trouble_is() -> None:
+    """an answer that comes then changes nothing, and the next trouble is asked about anew."""
+    one = device(is_own=True, codec_ms=70, step_ms=60)
+    one.run(4)
+    one.codec_ms = one.step_ms = 40
+    one.run(30)
+    one.ladder.answer(keep=False)
+    one.codec_ms, one.step_ms = 70, 60
+    one.run(4)
+    assert len(one.questions) == 2
+    assert one.moves == []
+
+
+def test_a_rate_that_falls_is_not_asked_about() -> None:
+    """the steps stay as they are chosen. It falls for the sake of others, or of age: for a stream
+    alone a lower one brings no more pictures."""
+    one = device(steps=1, is_own=True, codec_ms=300, step_ms=10)
+    one.run(10)
+    assert (one.questions, one.moves) == ([], [])
+    one.others = Others(are_in_trouble=True)
+    one.run(5)
+    assert one.questions == []
+    assert one.path == ["1@12"]
+
+
+def test_nobody_wins_by_choosing_anew() -> None:
+    """a viewer who flips the steps ten times a second goes down like any other, and stays."""
+    one = device(is_own=True, codec_ms=300, step_ms=300)
+    for _ in range(300):
+        one.ladder.choose(4, is_own=True)
+        one.run(0.05)
+        one.ladder.choose(3, is_own=True)
+        one.run(0.05)
+    assert one.ladder.level.costs_more_than(Level())
+    assert Level(steps=1).costs_more_than(one.ladder.level)
+    assert len(one.moves) < 12
+
+
+def test_a_choice_at_the_top_is_followed_at_once() -> None:
+    one = device(steps=1)
+    one.ladder.choose(4, is_own=True)
+    assert one.ladder.level == one.ladder.top == Level(steps=4)
+    one.ladder.choose(2, is_own=True)
+    assert one.ladder.level == Level(steps=2)
+
+
+def test_a_choice_below_the_level_is_followed_where_it_has_fallen() -> None:
+    one = device(codec_ms=70, step_ms=60)
+    one.run(5)
+    assert one.ladder.level == Level(steps=3)
+    one.ladder.choose(2, is_own=True)
+    assert one.ladder.level == Level(steps=2)
+
+
+# ---- whatever comes
+
+
+dials = st.fixed_dictionaries(
+    {
+        "codec_ms": st.floats(0, 2000),
+        "step_ms": st.floats(0, 1000),
+        "beside_ms": st.floats(0, 1000),
+        "camera_fps": st.floats(0.5, 120),
+        "link_ms": st.floats(0, 3000),
+    }
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(dials, st.floats(0.1, 20)), max_size=12),
+    st.integers(1, 4),
+    st.booleans(),
+    st.sampled_from(["", "3", "1", "1@12"]),
+)
+def test_levels_stay_between_top_and_floor_and_changes_have_a_bound(
+    phases: list[tuple[dict[str, float], float]], steps: int, is_own: bool, floor: str
+) -> None:
+    """whatever the device does: no level above the viewer's own or below the floor, each move goes
+    from the level before it, and any minute has few of them."""
+    one = device(steps=steps, is_own=is_own, floor=floor)
+    levels = [one.ladder.top]
+    for turned, seconds in phases:
+        for name, value in turned.items():
+            setattr(one, name, value)
+        one.run(seconds)
+    for _, move in one.moves:
+        assert move.before == levels[-1]
+        assert move.before != move.after
+        assert move.after.steps <= steps
+        assert not floor or not parse_level(floor).costs_more_than(move.after)
+        levels.append(move.after)
+    ups_s = [at_s for at_s, move in one.moves if not move.is_down]
+    for at_s in ups_s:
+        assert sum(at_s - 60 < other <= at_s for other in ups_s) <= 3
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(-(10**11), 10**11), max_size=30))
+def test_a_clock_that_jumps_moves_nothing_by_itself(jumps_ns: list[int]) -> None:
+    """neither forth nor back: it takes signs, and there are none."""
+    one = device()
+    for jump_ns in jumps_ns:
+        one.now_ns += jump_ns
+        one.run(0.01)
+    assert one.moves == []
+
+
+def test_a_clock_that_goes_back_keeps_nobody_waiting_for_ever() -> None:
+    one = failing_climbs(60)
+    one.now_ns -= 10**6 * NS_PER_S
+    one.codec_ms = one.step_ms = 40
+    one.run(30)
+    assert one.ladder.level.steps > 2
+
+
+def test_a_chunk_that_was_begun_before_a_fall_says_nothing() -> None:
+    one = device(codec_ms=300, step_ms=300)
+    one.run(5)
+    before = one.ladder.level
+    late = reading(Level(steps=4), codec_ms=900, step_ms=900)
+    for _ in range(10):
+        one.now_ns += 500 * NS_PER_MS
+        assert one.ladder.observe(late, Others(), one.now_ns) is None
+    assert one.ladder.level == before
