@@ -190,6 +190,7 @@ def _add_calls(
         pool=pool,
         media_addressing=addressing,
         media_port=media_port,
+        ladder=config.ladder_settings,
         video=video,
     )
     turn_providers = TurnProviders.from_config(config)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from slipstream_server.errors import ConfigError
+from slipstream_server.ladder.settings import LadderSettings
 from slipstream_server.media_addressing import (
     LOWEST_PORT,
     MediaAddressing,
@@ -139,6 +140,12 @@ class ServerConfig:
         "target: share of first frames and of frames that are in time; what may be late of them is "
         "their error budget",
     )
+    ladder: str = _setting(
+        "",
+        "quality levels, STEPS or STEPS@FPS, the best first, held last where the newest stream may "
+        "be, as 4,2,1,1@15,held; the preset's own unless set; off: quality stays as chosen",
+    )
+    quality_floor: str = _setting("", "level of the ladder below which no stream goes, as 1@12")
     log_level: str = _setting("info", "debug, info, warning or error")
     log_format: str = _setting("text", "text for people, or json: an object on each line")
 
@@ -160,6 +167,7 @@ class ServerConfig:
         self._check_range("age_ms_target", 1, 3_600_000)
         for name in ("miss_ratio_target", "rate_ratio_target", "in_time_ratio_target"):
             self._check_range(name, 0, 1)
+        self._check_ladder()
         self._check_media_addressing()
         self._check_scheme("stun", ("stun:", "stuns:"))
         self._check_pair("cloudflare_turn_key_id", "cloudflare_turn_api_token")
@@ -274,6 +282,17 @@ class ServerConfig:
                 f"media_port is {self.media_port}, which is the port of the page too; choose "
                 "another, media comes over TCP as well"
             )
+
+    @property
+    def ladder_settings(self) -> LadderSettings:
+        """The quality levels of streams."""
+        return LadderSettings.parse(self.ladder, self.quality_floor)
+
+    def _check_ladder(self) -> None:
+        try:
+            LadderSettings.parse(self.ladder, self.quality_floor)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
     def _check_range(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)

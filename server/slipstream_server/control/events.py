@@ -33,6 +33,12 @@ class FirstShown(FromPage, frozen=True, tag="first_shown"):
     server_ms: Annotated[float, Meta(ge=0)] | None = None
 
 
+class LevelAnswer(FromPage, frozen=True, tag="level_answer"):
+    """The answer to `LevelQuestion`: whether the viewer's own steps are kept."""
+
+    keep: bool
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """A message from the server."""
 
@@ -64,12 +70,14 @@ class State(Model, frozen=True, tag="state"):
     Args:
         epoch: counts the engines the stream has had; caches are lost from one to the next.
         understood: the model's reading of the prompts, for people; empty if it takes any text.
+        lowered: why quality is below what was chosen, for people; empty if it is not.
     """
 
     state: StateName
     stream: str
     epoch: int
     understood: str = ""
+    lowered: str = ""
 
 
 def describe_model(ready: Ready) -> Model:
@@ -115,13 +123,45 @@ class OnAir(Event, frozen=True, tag="on_air"):
     rtp_timestamp: int
 
 
+class LevelMoved(Event, frozen=True, tag="level"):
+    """The quality ladder has moved the stream to another level.
+
+    Args:
+        steps, fps: denoising steps of a chunk and the highest frame rate from now on; 0 steps where
+            nothing is generated, 0 fps for the camera's own rate.
+        chosen_steps: those of the parameters.
+        is_down: whether it costs quality.
+        text: what changes and why, for people; empty where the viewer has chosen it.
+        lowered: as in `State`.
+    """
+
+    steps: int
+    fps: float
+    chosen_steps: int
+    is_down: bool
+    text: str
+    lowered: str
+
+
+class LevelQuestion(Event, frozen=True, tag="level_question"):
+    """Steps that the viewer has chosen are about to be taken away; answered by `LevelAnswer`.
+
+    Args:
+        text: what would change and why, for people.
+        within_s: when it is done without an answer. It is done earlier where the promise breaks.
+    """
+
+    text: str
+    within_s: float
+
+
 class Pong(Event, frozen=True, tag="pong"):
     t: float
     server_ns: int
 
 
 class ParametersUpdated(Event, frozen=True, tag="parameters_updated"):
-    """All parameters now in force; `understood` as in `State`."""
+    """All parameters now in force, with the steps as chosen; `understood` as in `State`."""
 
     parameters: Parameters
     understood: str = ""

@@ -5,7 +5,7 @@ import re
 import msgspec
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_server.control.events import FirstShown, Ping
+from slipstream_server.control.events import FirstShown, LevelAnswer, Ping
 from slipstream_server.observability.client_stats import ClientStats
 
 PAGE_MESSAGE_MAX_BYTES = 64 << 10
@@ -15,11 +15,12 @@ _KINDS: dict[str, type[msgspec.Struct]] = {
     "ping": Ping,
     "first_shown": FirstShown,
     "client_stats": ClientStats,
+    "level_answer": LevelAnswer,
 }
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`")
 
 
-def parse(raw: str | bytes) -> Ping | FirstShown | ClientStats | Parameters:
+def parse(raw: str | bytes) -> Ping | FirstShown | ClientStats | LevelAnswer | Parameters:
     """Parse one message of the page.
 
     Raises:
@@ -40,7 +41,7 @@ def parse(raw: str | bytes) -> Ping | FirstShown | ClientStats | Parameters:
     try:
         if kind is None:
             return msgspec.convert(content, Parameters)
-        return msgspec.convert(content, Ping | FirstShown | ClientStats)
+        return msgspec.convert(content, Ping | FirstShown | ClientStats | LevelAnswer)
     except msgspec.ValidationError as error:
         raise ValueError(_explain(str(error), content)) from error
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_server.control.events import Ack, FirstShown, Ping, Pong
+from slipstream_server.control.events import Ack, FirstShown, LevelAnswer, Ping, Pong
 from slipstream_server.control.incoming import parse, rev_of
 from slipstream_server.control.update_queue import SendEvent, UpdateQueue
 from slipstream_server.observability.client_stats import ClientStats
@@ -28,6 +28,7 @@ class ParameterChannel:
         on_first_shown: called when the first frame is on the page's screen, with the
             time of that on our clock, in ns, if the page gives it, and the present.
         on_client_stats: called with the statistics of the page's browser, and the present.
+        on_level_answer: called with whether the viewer's own steps are kept.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class ParameterChannel:
         send: SendEvent,
         on_first_shown: Callable[[int | None, int], None],
         on_client_stats: Callable[[ClientStats, int], None],
+        on_level_answer: Callable[[bool], None],
     ) -> None:
         self.has_pinged = False
         self._updates = updates
         self._send = send
         self._on_first_shown = on_first_shown
         self._on_client_stats = on_client_stats
+        self._on_level_answer = on_level_answer
         self._client_stats_ns: int | None = None  # when the last ones were taken
         self._bucket = TokenBucket(rate_per_s=MESSAGES_PER_S, burst=MESSAGES_BURST)
         self._is_limited = False
@@ -65,6 +68,8 @@ class ParameterChannel:
                 self._on_first_shown(shown_ns, now_ns)
             case ClientStats():
                 self._take_client_stats(message, now_ns)
+            case LevelAnswer(keep=keep):
+                self._on_level_answer(keep)
             case Parameters():
                 self._updates.submit(message, self._send)
 

@@ -8,8 +8,9 @@
 
 While a batch is in flight, further updates are merged into one queued batch, key by key, the last
 value winning. Updates to retry are sent before the queued batch and one by one, so that a bad
-update takes no good one along. The engine sees numbers of our own, so that a viewer may number its
-updates as it likes, or not at all.
+update takes no good one along. The quality ladder's updates go the same way: they change the steps
+that the engine runs, and not those that the viewer has chosen. The engine sees numbers of our own,
+so that a viewer may number its updates as it likes, or not at all.
 """
 
 from collections import deque
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import UNSET
 from slipstream_protocol.messages import Applied, UpdateRefused
-from slipstream_protocol.parameters import Parameters
+from slipstream_protocol.parameters import Parameters, TimestepList
 
 from slipstream_server.control.events import (
     Ack,
@@ -44,11 +45,13 @@ class _Update:
     Args:
         keys: names it changes and no newer update has overwritten.
         send: where its events go.
+        is_level: whether it is the quality ladder's.
     """
 
     parameters: Parameters
     keys: set[str]
     send: SendEvent
+    is_level: bool = False
 
     @property
     def rev(self) -> int | None:
@@ -102,6 +105,8 @@ class UpdateQueue:
         send: SendEvent,
     ) -> None:
         self.current = current
+        self.chosen_steps = current.denoising_step_list
+        self.choices = 0  # of steps so far
         self.understood = understood
         self._apply = apply
         self._send = send
@@ -112,6 +117,20 @@ class UpdateQueue:
         self._applied: deque[tuple[int, _Update]] = deque(maxlen=_APPLIED_MAX)  # by our number
         self._has_engine = True
 
+    @property
+    def wanted(self) -> Parameters:
+        """`current` with the steps that the viewer has chosen, whatever the ladder runs of them."""
+        return msgspec.structs.replace(self.current, denoising_step_list=self.chosen_steps)
+
+    def set_level(self, step_list: TimestepList) -> None:
+        """Let the engine run these steps for now, by the quality ladder; nobody is answered. Where
+        a viewer's own choice waits, that goes first, and this is left out."""
+        parameters = Parameters(denoising_step_list=step_list)
+        level = _Update(parameters, _changed_keys(parameters), _ignore, is_level=True)
+        waiting = self._queued.updates if self._queued is not None else []
+        if not any(level.keys & update.keys and not update.is_level for update in waiting):
+            self._enqueue(level)
+
     def submit(self, parameters: Parameters, send: SendEvent) -> None:
         """Take an update; every event about it goes to `send`, the first one at once."""
         update = _Update(parameters, _changed_keys(parameters), send)
@@ -119,11 +138,7 @@ class UpdateQueue:
             update.acknowledge("rejected", "the update names no parameter, send at least one")
             return
         update.acknowledge("accepted")
-        if self._queued is None:
-            self._queued = _Batch(parameters, [update])
-        else:
-            self._queued.merge(update)
-        self._send_next()
+        self._enqueue(update)
 
     def on_applied(self, applied: Applied) -> None:
         """The engine has applied the batch in flight."""
@@ -133,10 +148,12 @@ class UpdateQueue:
         self.current = in_force(self.current.merged(batch.parameters))
         self.understood = applied.understood
         for update in batch.updates:
+            self._note_choice(update)
             if update.rev is not None:
                 update.send(AppliedRev(rev=update.rev, chunk=applied.chunk))
                 self._applied.append((applied.rev, update))
-        self._send(ParametersUpdated(parameters=self.current, understood=self.understood))
+        if not all(update.is_level for update in batch.updates):
+            self._send(ParametersUpdated(parameters=self.wanted, understood=self.understood))
         self._send_next()
 
     def on_refused(self, refused: UpdateRefused) -> None:
@@ -176,6 +193,19 @@ class UpdateQueue:
             if update.rev is not None:
                 update.send(OnAir(rev=update.rev, chunk=chunk, rtp_timestamp=rtp_timestamp))
 
+    def _enqueue(self, update: _Update) -> None:
+        if self._queued is None:
+            self._queued = _Batch(update.parameters, [update])
+        else:
+            self._queued.merge(update)
+        self._send_next()
+
+    def _note_choice(self, update: _Update) -> None:
+        steps = update.remaining().denoising_step_list
+        if steps is not UNSET and not update.is_level:
+            self.chosen_steps = steps
+            self.choices += 1
+
     def _send_next(self) -> None:
         """Send the next batch to the engine, if none is in flight."""
         if self._in_flight is not None or not self._has_engine:
@@ -203,6 +233,10 @@ def in_force(parameters: Parameters) -> Parameters:
     target = parameters.target
     cleared = dict.fromkeys((*_ONCE_KEYS, *_PROMPT_KEYS), UNSET)
     return msgspec.structs.replace(parameters, **(cleared | {"prompts": target}))
+
+
+def _ignore(_: Event) -> None:
+    """The quality ladder asks for no answers."""
 
 
 def _changed_keys(parameters: Parameters) -> set[str]:

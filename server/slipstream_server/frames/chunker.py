@@ -9,7 +9,8 @@ Where fewer wait, the camera is slow, as with a slide or in a dark room. A chunk
 half a second at most, and not at all where the last two frames lie so far apart that the rest would
 not come in time; each frame then stands in it several times. A camera that sends nothing has
 its last frame repeated as a whole chunk, a little less than once a second: whoever comes to watch
-gets a picture, and a new prompt is seen. No rate is fed back, so nothing can spiral.
+gets a picture, and a new prompt is seen. No rate is fed back, so nothing can spiral. Where the
+quality ladder has set a frame rate, frames that come faster are left out evenly.
 """
 
 from collections import Counter, deque
@@ -22,6 +23,7 @@ from slipstream_protocol.frames import I420, Geometry
 MAX_SPAN_NS = 1 * NS_PER_S
 MAX_WAITING_FRAMES = 128
 FILL_WAIT_NS = NS_PER_S // 2  # from the arrival of a chunk's first frame
+_AHEAD_SHARE = 4  # a frame may come before its turn by one part in so many of the interval
 REPEAT_AFTER_NS = NS_PER_S * 5 // 4  # without a new frame; beyond the pace of one a second
 
 
@@ -57,7 +59,8 @@ class Chunker:
     After `push` and after `take`, call `take` again no later than `due_ns` says.
 
     Drops are counted by cause: `skipped` came between the frames of a chunk, `stale` were captured
-    more than `max_span_ns` before the newest or were too many, `flushed` were dropped by `flush`.
+    more than `max_span_ns` before the newest or were too many, `flushed` were dropped by `flush`,
+    `level` came faster than `max_fps`.
     A repeated frame is none of them.
 
     Args:
@@ -70,6 +73,8 @@ class Chunker:
         self._max_span_ns = max_span_ns
         self._waiting: deque[CapturedFrame] = deque()
         self._newest: CapturedFrame | None = None
+        self.max_fps = 0.0  # frames a second that are taken at the most; 0 for all
+        self._turn_ns = 0  # when the next frame may have been captured, at `max_fps`
         self._interval_ns = 0  # between the captures of the newest two
         self._taken_ns = 0
         self._drops: Counter[str] = Counter()
@@ -86,6 +91,9 @@ class Chunker:
             ValueError: if it is not of the engine's size.
         """
         self._geometry.check_frame(frame.frame)
+        if not self._has_turn(frame.captured_ns):
+            self._drops["level"] += 1
+            return
         oldest_ns = frame.captured_ns - self._max_span_ns
         while self._waiting and (
             self._waiting[0].captured_ns < oldest_ns or len(self._waiting) >= MAX_WAITING_FRAMES
@@ -133,6 +141,18 @@ class Chunker:
         """Begin with a first chunk again, as a new engine needs it."""
         self._drop_waiting()
         self.chunks = 0
+
+    def _has_turn(self, captured_ns: int) -> bool:
+        """Whether a frame is taken at `max_fps`; turns stay even whatever the camera's rate."""
+        if not self.max_fps:
+            return True
+        interval_ns = round(NS_PER_S / self.max_fps)
+        if captured_ns < self._turn_ns - interval_ns:  # the clock has gone back
+            self._turn_ns = captured_ns
+        if captured_ns < self._turn_ns - interval_ns // _AHEAD_SHARE:
+            return False
+        self._turn_ns = max(self._turn_ns, captured_ns - interval_ns) + interval_ns
+        return True
 
     def _drop_waiting(self) -> None:
         self._drops["flushed"] += len(self._waiting)

@@ -112,6 +112,12 @@ class Metrics:
         self._misses = Counter(
             "slipstream_chunk_misses", "Chunks later than their deadline", registry=registry
         )
+        self._level_moves = Counter(
+            "slipstream_level_moves",
+            "Moves of streams on the quality ladder, by way and cause",
+            ["way", "cause"],
+            registry=registry,
+        )
         self._drops = Counter(
             "slipstream_dropped_frames", "Frames dropped, by cause", ["cause"], registry=registry
         )
@@ -199,6 +205,10 @@ class Metrics:
         """The engine has given up a chunk for its deadline: that is a miss."""
         self._chunks.inc()
         self._misses.inc()
+
+    def level_moved(self, cause: str, *, is_down: bool) -> None:
+        """A stream goes to another level of its quality ladder."""
+        self._level_moves.labels("down" if is_down else "up", cause).inc()
 
     def offer(self, status: int) -> None:
         """An offer was answered with this HTTP status."""

@@ -44,6 +44,7 @@ class SubscriberSession(Session):
             send=self.peer.send_event,
             on_first_shown=lambda shown_ns, now_ns: None,
             on_client_stats=lambda stats, now_ns: context.metrics.media.observe_client(stats),
+            on_level_answer=lambda keep: None,
         )
 
     async def answer(self, offer: Offer) -> str:

@@ -35,6 +35,22 @@ class ChunkPipeOwner(Protocol):
         ...
 
 
+class ChunkObserver(Protocol):
+    """Is told what becomes of a stream's frames."""
+
+    def on_captured(self, frame: CapturedFrame) -> None:
+        """The camera's newest frame."""
+        ...
+
+    def on_generated(self, first: GeneratedFrame) -> None:
+        """A chunk has come that begins with `first`."""
+        ...
+
+    def on_given_up(self, stands_for_ns: int) -> None:
+        """The engine has given up a chunk that stands for that moment."""
+        ...
+
+
 class Output(Protocol):
     """Where generated frames go."""
 
@@ -84,6 +100,7 @@ class ChunkPipe:
         self.epoch = 0
         self.epoch_chunks = 0
         self.outputs: list[Output] = []
+        self.observers: list[ChunkObserver] = []
         self.participants: list[Participant] = []
         self._monitor = monitor
         self._metrics = metrics
@@ -93,6 +110,7 @@ class ChunkPipe:
         self._engine: EngineStream | None = None
         self._lost_reason: str | None = None
         self._is_held = False
+        self._gives_way = False
         self._past_chunks = 0  # of the epochs before this one
         self._wake = asyncio.Event()
         self._submitted: dict[int, SubmittedChunk] = {}
@@ -101,7 +119,15 @@ class ChunkPipe:
     @property
     def is_idle(self) -> bool:
         """Whether no chunk is to be generated now."""
-        return self.is_paused or self._is_held
+        return self.is_paused or self._is_held or self._gives_way
+
+    @property
+    def waits_since_ns(self) -> int | None:
+        """The moment for which the oldest chunk stands that the engine has; None if it has none."""
+        return min(
+            (submitted.frames[0].stands_for_ns for submitted in self._submitted.values()),
+            default=None,
+        )
 
     @property
     def drops(self) -> Mapping[str, int]:
@@ -150,6 +176,8 @@ class ChunkPipe:
 
     def push(self, frame: CapturedFrame) -> None:
         """Take in the camera's newest frame."""
+        for observer in self.observers:
+            observer.on_captured(frame)
         self._chunker.push(frame)
         self._wake.set()
 
@@ -162,6 +190,16 @@ class ChunkPipe:
         """As `pause`, while the stream has no publisher."""
         self._is_held = is_held
         self._chunker.flush()
+
+    def give_way(self, gives_way: bool) -> None:
+        """As `pause`, for the sake of other streams."""
+        if gives_way != self._gives_way:
+            self._gives_way = gives_way
+            self._chunker.flush()
+
+    def limit_rate(self, fps: float) -> None:
+        """Make no more than so many of the camera's frames a second; 0 for all."""
+        self._chunker.max_fps = fps
 
     @property
     def lane(self) -> int | None:
@@ -225,10 +263,15 @@ class ChunkPipe:
         self._metrics.chunk(back.out.stages, missed=missed)
         for output in self.outputs:
             output.push(chunk)
+        for observer in self.observers:
+            observer.on_generated(chunk[0])
         self.epoch_chunks = back.out.chunk + 1
 
     def on_dropped(self, chunk: int) -> None:
-        self._dropped["deadline"] += new_frames(self._submitted.pop(chunk).frames)
+        frames = self._submitted.pop(chunk).frames
+        self._dropped["deadline"] += new_frames(frames)
+        for observer in self.observers:
+            observer.on_given_up(frames[0].stands_for_ns)
         self._monitor.observe_dropped(now_ns())
         self._metrics.chunk_dropped()
         self._wake.set()

@@ -4,7 +4,7 @@ connecting   the publisher has no media path yet
 warming      frames come in, the first generated one has not gone out yet
 live         generated frames go out
 paused       the publisher has paused the stream
-held         no publisher; one may come back
+held         no publisher, and one may come back; or the device is full, and others come first
 restarting   no engine; the next one is awaited
 """
 
@@ -21,6 +21,7 @@ class StreamLifecycle:
         self._has_been_connected = False
         self._has_engine = True
         self._is_paused = False
+        self._gives_way = False
         self._is_sending = False
 
     @property
@@ -33,6 +34,8 @@ class StreamLifecycle:
             return "connecting"
         if self._is_paused:
             return "paused"
+        if self._gives_way:
+            return "held"
         return "live" if self._is_sending else "warming"
 
     @property
@@ -60,7 +63,11 @@ class StreamLifecycle:
         """The stream is paused, or no longer."""
         self._is_paused, self._is_sending = is_paused, False
 
+    def on_given_way(self, gives_way: bool) -> None:
+        """The stream is held for the sake of others, or no longer."""
+        self._gives_way, self._is_sending = gives_way, False
+
     def on_frame_sent(self) -> None:
         """A generated frame goes out; a late one, in a pause or while held, is ignored."""
-        if self._has_publisher and not self._is_paused:
+        if self._has_publisher and not self._is_paused and not self._gives_way:
             self._is_sending = True

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.ice.media_port import MediaPort
+from slipstream_server.ladder.device_share import DeviceShare
+from slipstream_server.ladder.settings import LadderSettings
 from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo_report import SloTargets
@@ -25,6 +27,8 @@ class MediaContext:
         pool: threads for pixels: scaling, encoding.
         media_addressing: ports and addresses of the media.
         media_port: that all calls share; None if each has ports of its own.
+        ladder: the quality levels of streams.
+        device_share: how streams share the engine's device.
         video: how video is encoded and sent.
     """
 
@@ -34,6 +38,8 @@ class MediaContext:
     media_addressing: MediaAddressing
     video: VideoSettings
     media_port: MediaPort | None = None
+    ladder: LadderSettings = field(default_factory=LadderSettings)
+    device_share: DeviceShare = field(default_factory=DeviceShare)
 
     def new_encoder(self) -> AdaptiveEncoder:
         """An encoder for one more receiver."""

@@ -22,6 +22,7 @@ from slipstream_server.control.update_queue import SendEvent
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.frames.chunker import CapturedFrame
 from slipstream_server.frames.playout import ScheduledFrame
+from slipstream_server.observability.client_stats import ClientStats
 from slipstream_server.observability.slo import SloMonitor
 from slipstream_server.observability.slo_report import Milestone
 from slipstream_server.streams.engine_lease import EngineLease
@@ -29,6 +30,7 @@ from slipstream_server.streams.lifecycle import StreamLifecycle
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider, Publisher
 from slipstream_server.streams.publisher_slot import PublisherSlot
+from slipstream_server.streams.quality_control import QualityControl
 from slipstream_server.streams.telemetry import StreamTelemetry
 
 logger = logging.getLogger(__name__)
@@ -114,7 +116,9 @@ class Stream:
         self._hold_s = hold_s
         self._lifecycle = StreamLifecycle()
         self._announced: StateName = self._lifecycle.state
+        self._context = context
         self._channel: ParameterChannel | None = None
+        self._quality: QualityControl | None = None
         self._ending = asyncio.Event()
         self._told_waiting = 0
 
@@ -148,11 +152,24 @@ class Stream:
             RequestError, Unavailable: if there is none; the stream holds nothing then.
         """
         await self._engine.open(parameters, spare_lanes=spare_lanes)
+        updates = self._engine.updates
+        self._quality = quality = QualityControl(
+            self.ready,
+            updates,
+            self.chunk_pipe,
+            settings=self._context.ladder,
+            targets=self._context.targets,
+            device=self._context.device_share,
+            metrics=self._context.metrics,
+            ask=self._send_to_publisher,
+            on_given_way=self._on_given_way,
+        )
         self._channel = ParameterChannel(
-            self._engine.updates,
+            updates,
             send=self._send_to_publisher,
             on_first_shown=self.monitor.observe_first_shown,
-            on_client_stats=self._telemetry.client_stats_received,
+            on_client_stats=self._on_client_stats,
+            on_level_answer=quality.answer,
         )
 
     def end(self, reason: str) -> None:
@@ -170,6 +187,7 @@ class Stream:
                     group.create_task(self.fanout.run(), name="fanout"),
                     group.create_task(self._report(), name="report"),
                     group.create_task(self._engine.keep(), name="engine"),
+                    group.create_task(self._opened_quality().run(), name="quality"),
                     group.create_task(self._expire(), name="expire"),
                 )
                 await self._ending.wait()
@@ -190,7 +208,8 @@ class Stream:
             stream=self.id,
             epoch=self.chunk_pipe.epoch,
             understood=updates.understood,
-            **(model | {"parameters": updates.current}),
+            lowered=self._quality.lowered if self._quality is not None else "",
+            **(model | {"parameters": updates.wanted}),
         )
 
     # ---- the publisher's call
@@ -264,6 +283,14 @@ class Stream:
         assert self._channel is not None, "a stream is opened before it is used"
         return self._channel
 
+    def _opened_quality(self) -> QualityControl:
+        assert self._quality is not None, "a stream is opened before it is used"
+        return self._quality
+
+    def _on_client_stats(self, stats: ClientStats, now_ns: int) -> None:
+        self._telemetry.client_stats_received(stats, now_ns)
+        self._opened_quality().client_stats_received(stats)
+
     # ---- the engine
 
     def _on_paused(self, is_paused: bool) -> None:
@@ -274,12 +301,17 @@ class Stream:
             self._telemetry.begin_call(now_ns())
         self._announce()
 
+    def _on_given_way(self, gives_way: bool) -> None:
+        self._lifecycle.on_given_way(gives_way)
+        self._announce()
+
     def _on_engine_lost(self) -> None:
         self._telemetry.interrupt()
         self._lifecycle.on_engine_lost()
         self._announce()
 
     def _on_engine_reopened(self) -> None:
+        self._opened_quality().restart()
         self._lifecycle.on_engine_opened()
         self._announce()
 
@@ -307,6 +339,7 @@ class Stream:
 
     def _release(self) -> None:
         self.chunk_pipe.close()
+        self._opened_quality().close()
         self._telemetry.close()
         reason = self.end_reason or SERVER_STOPS
         self.chunk_pipe.send(StreamStopped.because(reason))

@@ -19,6 +19,7 @@ class Page:
         self.events: list[Event] = []
         self.first_shown: list[tuple[int | None, int]] = []
         self.client_stats: list[ClientStats] = []
+        self.level_answers: list[bool] = []
         self.updates = UpdateQueue(
             current=Parameters(prompts=(Prompt("start"),), seed=0, noise_scale=0.5),
             apply=self.to_engine.append,
@@ -29,6 +30,7 @@ class Page:
             send=self.events.append,
             on_first_shown=lambda shown_ns, now_ns: self.first_shown.append((shown_ns, now_ns)),
             on_client_stats=lambda stats, now_ns: self.client_stats.append(stats),
+            on_level_answer=self.level_answers.append,
         )
 
     def send(self, message: object, now_ns: int = 0) -> list[Event]:

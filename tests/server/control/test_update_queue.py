@@ -203,3 +203,76 @@ def test_the_next_engines_first_frame_shows_what_was_applied_before() -> None:
     page.updates.on_engine_opened(understood="")
     page.updates.on_frame_sent(rev=-1, chunk=3, rtp_timestamp=77)
     assert page.of(OnAir) == [OnAir(rev=9, chunk=3, rtp_timestamp=77)]
+
+
+# ---- the quality ladder's updates
+
+
+STEPS = (900, 600, 300)
+
+
+def page_with_steps() -> Page:
+    """Its viewer has chosen three steps."""
+    page = Page()
+    page.send({"denoising_step_list": list(STEPS), "rev": 1})
+    page.apply()
+    page.events.clear()
+    return page
+
+
+def test_a_level_changes_what_the_engine_runs_and_not_what_the_viewer_has_chosen() -> None:
+    """and nobody is told of an update that nobody has sent."""
+    page = page_with_steps()
+    page.updates.set_level(STEPS[:1])
+    assert page.to_engine[-1].denoising_step_list == STEPS[:1]
+    page.apply()
+    assert page.events == []
+    assert page.updates.current.denoising_step_list == STEPS[:1]
+    assert page.updates.wanted.denoising_step_list == page.updates.chosen_steps == STEPS
+    assert page.updates.choices == 1
+
+
+def test_a_viewers_own_choice_is_not_lost_to_a_level() -> None:
+    """it waits for an update in flight, and a level that comes meanwhile is left out: it is set
+    anew once the choice is known."""
+    page = page_with_steps()
+    page.send({"seed": 1})
+    page.send({"denoising_step_list": [800, 400], "rev": 3})
+    page.updates.set_level(STEPS[:1])
+    page.apply()
+    assert page.to_engine[-1].denoising_step_list == (800, 400)
+    page.apply()
+    assert page.updates.chosen_steps == (800, 400)
+    assert AppliedRev(rev=3, chunk=0) in page.of(AppliedRev)
+    assert page.updates.choices == 2
+
+
+def test_a_level_that_waits_gives_way_to_a_choice_and_to_a_newer_level() -> None:
+    page = page_with_steps()
+    page.send({"seed": 1})
+    page.updates.set_level(STEPS[:1])
+    page.updates.set_level(STEPS[:2])
+    page.send({"seed": 2, "rev": 4})
+    page.apply()
+    assert page.to_engine[-1].denoising_step_list == STEPS[:2]
+    assert page.to_engine[-1].seed == 2
+    page.apply()
+    (*_, updated) = page.of(ParametersUpdated)
+    assert isinstance(updated, ParametersUpdated)
+    assert updated.parameters.denoising_step_list == STEPS
+    page.send({"seed": 3})
+    page.updates.set_level(STEPS[:1])
+    page.send({"denoising_step_list": [800], "rev": 5})
+    page.apply()
+    assert [*(page.to_engine[-1].denoising_step_list or ())] == [800]
+    page.apply()
+    assert [*(page.updates.chosen_steps or ())] == [800]
+
+
+def test_a_level_that_the_engine_refuses_is_dropped() -> None:
+    """without a word to the viewer, who has not asked for it."""
+    page = page_with_steps()
+    page.updates.set_level((123,))
+    page.updates.on_refused(UpdateRefused(lane=0, rev=0, reason="no such step"))
+    assert page.events == []
+    assert page.updates.current.denoising_step_list == STEPS

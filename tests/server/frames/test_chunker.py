@@ -256,3 +256,36 @@ def test_nothing_from_before_a_pause_is_repeated_after_it() -> None:
     assert repeated is not None and len(repeated) == GEOMETRY.first_chunk_frames
     chunker.flush()
     assert chunker.due_ns() is None and chunker.take(ms(9000)) is None
+
+
+@given(
+    st.floats(8, 120),
+    st.floats(1, 120),
+    st.lists(st.floats(-0.2, 0.2), min_size=200, max_size=200),
+)
+def test_a_level_of_fewer_frames_leaves_them_out_evenly(
+    max_fps: float, camera_fps: float, jitter: list[float]
+) -> None:
+    """never more than the level has, and as many as the camera sends where those are fewer; every
+    frame is taken or counted."""
+    chunker = Chunker(GEOMETRY)
+    chunker.max_fps = max_fps
+    taken: list[CapturedFrame] = []
+    for number, share in enumerate(jitter):
+        at_ms = (number + share) * 1000 / camera_fps
+        chunker.push(captured_frame(at_ms))
+        taken.extend(chunker.take(ms(at_ms)) or ())
+    kept = len(jitter) - chunker.drops["level"]
+    seconds = len(jitter) / camera_fps
+    assert kept <= seconds * max_fps + 2
+    assert kept >= min(len(jitter), seconds * max_fps * 0.9) - 2 or camera_fps < 2 * max_fps
+    if camera_fps < 0.6 * max_fps:
+        assert chunker.drops["level"] == 0
+
+
+def test_a_clock_that_goes_back_does_not_stop_a_level_of_fewer_frames() -> None:
+    chunker = Chunker(GEOMETRY)
+    chunker.max_fps = 10
+    for at_ms in (90_000, 90_100, 1_000, 1_100, 1_200):
+        chunker.push(captured_frame(at_ms))
+    assert chunker.drops["level"] == 0

@@ -1,0 +1,50 @@
+"""What an operator may set of the ladder."""
+
+import pytest
+from slipstream_protocol.levels import DEFAULT_LEVELS, Level, parse_levels
+from slipstream_server.config import ServerConfig
+from slipstream_server.errors import ConfigError
+from slipstream_server.ladder.settings import LadderSettings
+
+
+def test_unset_the_levels_are_the_models_own() -> None:
+    settings = LadderSettings.parse("", "")
+    assert settings.levels_of(DEFAULT_LEVELS) == DEFAULT_LEVELS
+    assert settings.floor is None
+
+
+def test_levels_that_are_set_go_before_the_models() -> None:
+    settings = LadderSettings.parse("2,1,held", "1")
+    assert settings.levels_of(DEFAULT_LEVELS) == parse_levels("2,1,held")
+    assert settings.floor == Level(steps=1)
+
+
+def test_off_is_a_ladder_with_nothing_below_any_choice() -> None:
+    """and a floor beside it says nothing."""
+    levels = LadderSettings.parse("off", "4").levels_of(DEFAULT_LEVELS)
+    assert [levels.below(Level(steps=steps)) for steps in (1, 4)] == [
+        (Level(steps=1),),
+        (Level(steps=4),),
+    ]
+    assert not levels.can_hold
+
+
+@pytest.mark.parametrize(
+    ("ladder", "floor", "error"),
+    [
+        ("", "0", "level '0' is not STEPS or STEPS@FPS"),
+        (
+            "2,1",
+            "3",
+            "quality floor is 3, above the top of the ladder, which is 2; name one of 2,1",
+        ),
+        ("2,3", "", "ladder has 3 after 2, each level must cost less"),
+        (" ", "", "ladder has 0 levels, it must have 1 to 32"),
+        ("2/taehv", "", "codec and size cannot change while a stream runs"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_the_start(ladder: str, floor: str, error: str) -> None:
+    """of the server, with the rule."""
+    with pytest.raises(ConfigError, match=error):
+        ServerConfig(ladder=ladder, quality_floor=floor)
+    assert ServerConfig(ladder="2,1").ladder_settings == LadderSettings.parse("2,1", "")
