@@ -147,7 +147,7 @@ class Chunker:
         if not self.max_fps:
             return True
         interval_ns = round(NS_PER_S / self.max_fps)
-        if captured_ns < self._turn_ns - interval_ns:  # the clock has gone back
+        if captured_ns < self._turn_ns - 2 * interval_ns:  # the clock has gone back
             self._turn_ns = captured_ns
         if captured_ns < self._turn_ns - interval_ns // _AHEAD_SHARE:
             return False

@@ -272,7 +272,7 @@ def test_a_level_of_fewer_frames_leaves_them_out_evenly(
     chunker.max_fps = max_fps
     taken: list[CapturedFrame] = []
     for number, share in enumerate(jitter):
-        at_ms = (number + share) * 1000 / camera_fps
+        at_ms = 10_000 + (number + share) * 1000 / camera_fps
         chunker.push(captured_frame(at_ms))
         taken.extend(chunker.take(ms(at_ms)) or ())
     kept = len(jitter) - chunker.drops["level"]

@@ -57,6 +57,7 @@ class TimedEngine:
 
     has_free_slot = True
     closing = False
+    alone_ms = 0.0
 
     def __init__(self) -> None:
         self._chunks = 0
