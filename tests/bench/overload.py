@@ -109,7 +109,7 @@ class PlayedLane:
         self._listener: Any = None
         self._chunks = 0
 
-    async def open(self, parameters: Parameters, listener: Any) -> "PlayedLane":
+    async def open(self, parameters: Parameters, listener: Any, promise: Any) -> "PlayedLane":
         self._listener = listener
         return self
 
