@@ -10,7 +10,7 @@ import math
 
 from slipstream_protocol.clock import NS_PER_S
 
-_RISE, _FALL = 1 / 4, 1 / 32  # weights of a sample above, and below, what is known
+_RISE, _FALL = 1 / 4, 1 / 16  # weights of a sample above, and below, what is known
 _LEAST_SPAN_NS = NS_PER_S // 2
 
 
@@ -48,12 +48,15 @@ class CpuBudget:
             raise ValueError(f"cores is {cores}, it must be above 0")
         self._cores = cores
 
-    def sample(self, now_ns: int, *, own_ns: int, engine_ns: int, sending: int) -> None:
+    def sample(
+        self, now_ns: int, *, own_ns: int, engine_ns: int, sending: int, is_steady: bool = True
+    ) -> None:
         """Take the processor time used so far.
 
         Args:
             own_ns, engine_ns: of this process, and of the engine's.
             sending: streams that have sent pictures since the last sample.
+            is_steady: whether no call has come or gone since; what that costs is no stream's.
         """
         last, self._last = self._last, (now_ns, own_ns, engine_ns)
         if last is None:
@@ -64,7 +67,7 @@ class CpuBudget:
         if engine_ns >= last[2]:  # else it is another process
             used = (engine_ns - last[2]) / span_ns
             self.engine_cores = _followed(self.engine_cores, min(used, self._cores))
-        if sending > 0:
+        if sending > 0 and is_steady:
             each = min((own_ns - last[1]) / span_ns, self._cores) / sending
             known = self.stream_cores
             self.stream_cores = each if known is None else _followed(known, each)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from slipstream_protocol.clock import NS_PER_S, now_ns
@@ -16,23 +16,32 @@ _UTIME, _STIME = 11, 12  # of what follows the name in /proc/PID/stat, in ticks;
 
 
 async def keep_measuring(
-    budget: CpuBudget, *, engine_pid: Callable[[], int | None], sending: Callable[[], int]
+    budget: CpuBudget,
+    *,
+    engine_pid: Callable[[], int | None],
+    sending: Callable[[], int],
+    calls: Callable[[], Collection[str]],
 ) -> None:
     """Sample once a second, in a thread: files are read.
 
     Args:
         engine_pid: of the engine's process, while there is one.
         sending: streams that send pictures now.
+        calls: the ids of all sessions.
     """
     budget.limit(await asyncio.to_thread(usable_cores))
+    known = frozenset(calls())
     while True:
         pid = engine_pid()
+        present = frozenset(calls())
         budget.sample(
             now_ns(),
             own_ns=time.process_time_ns(),
             engine_ns=0 if pid is None else await asyncio.to_thread(process_cpu_ns, pid),
             sending=sending(),
+            is_steady=present == known,
         )
+        known = present
         await asyncio.sleep(_EVERY_S)
 
 

@@ -151,6 +151,7 @@ class SessionRegistry:
             self._cpu,
             engine_pid=lambda: self._engines.status.pid,
             sending=lambda: sum(one.is_live for one in self.streams()),
+            calls=lambda: [session.id for session in self._sessions],
         )
 
     async def keep_telling_line(self) -> None:

@@ -56,6 +56,17 @@ def test_the_first_is_admitted_and_what_is_not_known_refuses_nobody() -> None:
     assert measured(CpuBudget(cores=1, share=0), own=1.0, sending=1).refusal(9) is None
 
 
+def test_what_comes_and_goes_is_no_streams_cost() -> None:
+    """a second in which a call begins or ends says nothing of those that go on."""
+    budget = measured(CpuBudget(cores=8, share=0.9), own=0.2, sending=1)
+    known = budget.stream_cores
+    own_ns = 40 * NS_PER_S
+    for second in range(200, 220):
+        own_ns += 2 * NS_PER_S
+        budget.sample(second * NS_PER_S, own_ns=own_ns, engine_ns=0, sending=1, is_steady=False)
+    assert budget.stream_cores == known
+
+
 def test_a_costlier_stream_is_soon_known_and_slowly_forgotten() -> None:
     """four seconds change the estimate by more than half, a pause of a few changes nothing."""
     budget = measured(CpuBudget(cores=8, share=0.9), own=0.2, sending=1)
