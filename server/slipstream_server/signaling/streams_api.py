@@ -16,6 +16,7 @@ from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.control.events import Ack, AppliedRev, Event, StateName
 from slipstream_server.control.incoming import parse
+from slipstream_server.control.slo_event import Budget, Kept
 from slipstream_server.errors import RequestError, TooOften, Unprocessable
 from slipstream_server.sessions.registry import SessionRegistry
 from slipstream_server.signaling.json_bodies import json_response
@@ -25,12 +26,18 @@ _APPLIED_S = 2.0  # an update that takes longer is answered `accepted`
 
 
 class StreamEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One live stream."""
+    """One live stream.
+
+    Args:
+        holds, budgets: of its service levels, as in the event `slo`; null in its first second.
+    """
 
     stream: str
     state: StateName
     published: bool
     viewers: int
+    holds: Kept | None
+    budgets: dict[str, Budget] | None
 
 
 class StreamList(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,4 +116,6 @@ def _entry(stream: Stream) -> StreamEntry:
         state=stream.state_event().state,
         published=not stream.returns_video,
         viewers=stream.fanout.subscriber_count,
+        holds=stream.figures.holds if stream.figures else None,
+        budgets=stream.figures.budgets if stream.figures else None,
     )

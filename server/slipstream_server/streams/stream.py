@@ -18,6 +18,7 @@ from slipstream_server.control.events import (
     describe_model,
 )
 from slipstream_server.control.parameter_channel import ParameterChannel
+from slipstream_server.control.slo_event import Slo
 from slipstream_server.control.update_queue import SendEvent
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.frames.chunker import CapturedFrame
@@ -78,6 +79,7 @@ class Stream:
         self.returns_video = returns_video
         self.since_ns = offered_ns
         self.end_reason: str | None = None
+        self.figures: Slo | None = None  # the last that were sent
         self.ended = asyncio.Event()
         self._owner = owner
         self.monitor = SloMonitor(context.targets, offered_ns=offered_ns)
@@ -335,7 +337,8 @@ class Stream:
             await asyncio.sleep(_REPORT_S)
             publisher = self.slot.publisher
             drops = publisher.drops if publisher is not None else {}
-            self.chunk_pipe.send(self._telemetry.report(drops))
+            self.figures = self._telemetry.report(drops)
+            self.chunk_pipe.send(self.figures)
 
     def _release(self) -> None:
         self.chunk_pipe.close()

@@ -7,7 +7,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.control import parameter_channel
 
 from tests.server.calls import Camera, dial
-from tests.server.serving import serving
+from tests.server.serving import poll, serving
 from tests.server.whips import assert_error, error_of, publishing
 
 
@@ -26,10 +26,14 @@ async def test_the_first_parameters_stand_in_the_query(tmp_path: Path) -> None:
             assert (answer["type"], answer["rev"]) == ("applied", 3)
         async with server.client.get(address) as response:
             assert (await response.json())["prompts"][0]["text"] == "dawn"
+        (stream,) = server.sessions.streams()
+        await poll(lambda: stream.figures is not None)
         async with server.client.get("/api/v1/streams") as response:
-            assert (await response.json())["streams"] == [
-                {"stream": "stage", "state": "live", "published": True, "viewers": 0}
-            ]
+            (entry,) = (await response.json())["streams"]
+        levels = {"ttff", "age", "miss", "rate"}
+        assert levels == entry.pop("holds").keys() == entry["budgets"].keys()
+        assert entry.pop("budgets")["ttff"]["total"] <= 1
+        assert entry == {"stream": "stage", "state": "live", "published": True, "viewers": 0}
 
 
 async def test_an_owner_sees_what_others_change(tmp_path: Path) -> None:
