@@ -1,13 +1,15 @@
-"""Frames between host and device: a pinned buffer and a copy stream each way.
+"""Frames between host and device: pinned buffers and a copy stream each way.
 
-A copy waits for its source and its target only, and the host only for a copy whose buffer it needs.
-On the CPU the same code runs on plain memory, with streams that order nothing.
+A copy waits for its source and its target only, and the host only for a copy whose buffer it needs;
+what it fetches it may read later (`Fetch`), while the device goes on. On the CPU the same code runs
+on plain memory, with streams that order nothing.
 
 T frames, H height, W width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -19,6 +21,7 @@ class CopyStreams(Protocol):
     """What orders work on a device; streams and events are torch's, which share no type."""
 
     copies: Any
+    is_asynchronous: bool  # whether the host runs ahead of the device
 
     def current(self) -> Any:
         """The stream that computes."""
@@ -33,6 +36,8 @@ class CopyStreams(Protocol):
 
 class CudaCopyStreams:
     """The computing stream, and one for copies beside it."""
+
+    is_asynchronous = True
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -50,6 +55,8 @@ class CudaCopyStreams:
 
 class HostCopyStreams:
     """On a CPU work is done at the call; torch has stand-ins for streams and events there."""
+
+    is_asynchronous = False
 
     def __init__(self) -> None:
         self.copies = torch.cpu.Stream()
@@ -105,8 +112,36 @@ class Upload:
         self._read.record(streams.current())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _PinnedBuffer:
+    host_THW: Tensor
+    copied: Any
+
+
+class Fetch:
+    """A chunk on its way from the device. Call one of its methods, once."""
+
+    def __init__(
+        self, buffer: _PinnedBuffer, out_THW: I420, give_back: Callable[[_PinnedBuffer], None]
+    ) -> None:
+        self._buffer = buffer
+        self._out_THW = out_THW
+        self._give_back = give_back
+
+    def finish(self) -> None:
+        """Wait for the chunk, and fill the caller's frames."""
+        self._buffer.copied.synchronize()
+        self._out_THW[...] = self._buffer.host_THW[: len(self._out_THW)].numpy()
+        self._give_back(self._buffer)
+
+    def discard(self) -> None:
+        """Wait for the chunk, and leave the caller's frames as they are."""
+        self._buffer.copied.synchronize()
+        self._give_back(self._buffer)
+
+
 class Download:
-    """Chunks from the device, one after the other.
+    """Chunks from the device; several may be on their way, each in a buffer of its own.
 
     Args:
         shape: of the largest chunk.
@@ -117,20 +152,34 @@ class Download:
     ) -> None:
         self._streams = streams or copy_streams_of(device)
         self._is_cuda = device.type == "cuda"
-        self._host_THW = _host(shape, pinned=self._is_cuda)
+        self._shape = shape
+        self._free = [self._new_buffer()]
         self._made = self._streams.event()
-        self._copied = self._streams.event()
 
-    def fetch(self, made_THW: Tensor, out_THW: I420) -> None:
-        """Wait for a chunk that is being computed, and copy it to `out_THW`."""
-        streams, host_THW = self._streams, self._host_THW[: len(made_THW)]
+    def fetch(self, made_THW: Tensor, out_THW: I420) -> Fetch | None:
+        """Begin to copy a chunk that is being computed to `out_THW`.
+
+        Returns:
+            What fills `out_THW` later; None where that is done already.
+        """
+        streams = self._streams
+        buffer = self._free.pop() if self._free else self._new_buffer()
         self._made.record(streams.current())
         with streams.on_copies():
             streams.copies.wait_event(self._made)
-            host_THW.copy_(made_THW, non_blocking=self._is_cuda)
-            self._copied.record(streams.copies)
-        self._copied.synchronize()
-        out_THW[...] = host_THW.numpy()
+            buffer.host_THW[: len(made_THW)].copy_(made_THW, non_blocking=self._is_cuda)
+            buffer.copied.record(streams.copies)
+        if self._is_cuda:
+            made_THW.record_stream(streams.copies)  # its memory is not given away before
+        fetch = Fetch(buffer, out_THW, self._free.append)
+        if streams.is_asynchronous:
+            return fetch
+        fetch.finish()
+        return None
+
+    def _new_buffer(self) -> _PinnedBuffer:
+        host_THW = _host(self._shape, pinned=self._is_cuda)
+        return _PinnedBuffer(host_THW=host_THW, copied=self._streams.event())
 
 
 def _host(shape: Sequence[int], *, pinned: bool) -> Tensor:

@@ -217,6 +217,13 @@ class DiffusionPipeline(Generic[CodecStateT]):
     def denoise(self, chunks: Sequence[LatentChunk[CodecStateT]]) -> None:
         self.denoiser.run(chunks)
 
+    def submitted(self) -> torch.cuda.Event | None:
+        if self._device.type != "cuda":
+            return None
+        event = torch.cuda.Event()
+        event.record(torch.cuda.current_stream(self._device))
+        return event
+
     def finish(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.current_stream(self._device).synchronize()

@@ -16,7 +16,7 @@ from slipstream_engine.codec.color import i420_from_rgb, rgb_from_i420
 from slipstream_engine.conditioning.prompts import Interpolation, PromptChange, PromptEmbeddings
 from slipstream_engine.conditioning.worker import TextBusyError
 from slipstream_engine.device.stage_clock import StageClock
-from slipstream_engine.device.transfer import Download, Upload
+from slipstream_engine.device.transfer import Download, Fetch, Upload
 from slipstream_engine.diffusion.batched_step import BatchedDenoiser
 from slipstream_engine.diffusion.chunk import LatentChunk
 from slipstream_engine.diffusion.state import StreamState
@@ -143,8 +143,8 @@ class DiffusionStream(Generic[CodecStateT]):
         return self._maker.encode(rgb_TCHW, self.state)
 
     @torch.inference_mode()
-    def decode(self, chunk: LatentChunk[CodecStateT], out_THW: I420) -> None:
-        self._transfers.download.fetch(i420_from_rgb(self._maker.decode(chunk)), out_THW)
+    def decode(self, chunk: LatentChunk[CodecStateT], out_THW: I420) -> Fetch | None:
+        return self._transfers.download.fetch(i420_from_rgb(self._maker.decode(chunk)), out_THW)
 
     @torch.inference_mode()
     def step(self, frames_THW: I420, out_THW: I420) -> StageTimes:
@@ -165,7 +165,8 @@ class DiffusionStream(Generic[CodecStateT]):
             return StageTimes()
         generated_THW = i420_from_rgb(self._maker.decode(clean))
         clock.record()
-        self._transfers.download.fetch(generated_THW, out_THW)
+        if fetch := self._transfers.download.fetch(generated_THW, out_THW):
+            fetch.finish()
         encode_ms, denoise_ms, decode_ms = clock.laps_ms()
         return StageTimes(encode_ms=encode_ms, denoise_ms=denoise_ms, decode_ms=decode_ms)
 

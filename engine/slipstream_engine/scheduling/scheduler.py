@@ -22,6 +22,9 @@ part of one of any `patience + streams` batches in a row, whatever the others se
         ...  # run it
         scheduler.done(batch, started_ns=..., ended_ns=...)
     scheduler.take_dropped()
+
+On a device that works off what it is given, `submitted` and `observe` are the halves of `done`, and
+`next_batch` is asked for the time at which the device will be free.
 """
 
 from collections.abc import Collection
@@ -195,13 +198,21 @@ class Scheduler:
 
     def done(self, batch: Batch, *, started_ns: int, ended_ns: int) -> list[MicroStep]:
         """A batch has run; returns the micro-steps that were a chunk's last, see `Backlog.done`."""
-        duration_ns = max(1, ended_ns - started_ns)
-        self._forecast.observe(batch.kind, items=len(batch.items), duration_ns=duration_ns)
+        self.observe(batch, started_ns=started_ns, ended_ns=ended_ns)
+        return self.submitted(batch)
+
+    def submitted(self, batch: Batch) -> list[MicroStep]:
+        """The device works batches off in order, so what comes after this one may be chosen.
+
+        Returns:
+            see `Backlog.done`.
+        """
         return self._backlog.done(batch)
 
-    def failed(self, batch: Batch) -> None:
-        """A batch has ended in an error of some of its streams: how long it took says nothing."""
-        self._backlog.done(batch)
+    def observe(self, batch: Batch, *, started_ns: int, ended_ns: int) -> None:
+        """Learn how long a batch took."""
+        duration_ns = max(1, ended_ns - started_ns)
+        self._forecast.observe(batch.kind, items=len(batch.items), duration_ns=duration_ns)
 
     def _survey(self, now_ns: int) -> tuple[list[QueuedChunk], list[QueuedChunk]]:
         """Drop overdue chunks, refresh slack and urgency.

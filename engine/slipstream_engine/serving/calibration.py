@@ -99,7 +99,9 @@ def calibrate(pipeline: Pipeline[Any], chunks: int = CHUNKS) -> Calibration:
             chunk = times.measure(encode, stream.encode, frames_THW)
             for _ in range(shape.steps):
                 times.measure(denoise, pipeline.denoise, [chunk])
-            times.measure(decode, stream.decode, chunk, np.empty_like(frames_THW))
+            delivery = times.measure(decode, stream.decode, chunk, np.empty_like(frames_THW))
+            if delivery is not None:
+                delivery.finish()
         return Calibration(
             latency=times.model(), steady_chunk_ns=times.chunk_ns(stream.steady_shape)
         )

@@ -86,6 +86,9 @@ class EchoPipeline:
     def denoise(self, chunks: Sequence[I420]) -> None:
         """Never called: a chunk has no steps."""
 
+    def submitted(self) -> None:
+        """All work is done at the call."""
+
     def finish(self) -> None:
         """All work is finished already."""
 

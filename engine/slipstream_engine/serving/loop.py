@@ -1,4 +1,8 @@
-"""The engine's only loop: read the server's messages, run the next pass, send what is finished."""
+"""The engine's only loop: read the server's messages, submit the next pass, send what is finished.
+
+A device that works by itself is given a pass while it runs the one before, so it never waits for
+the host; what a pass has made is sent when it has ended (`submitted_passes.py`).
+"""
 
 import logging
 from collections.abc import Iterable
@@ -39,6 +43,7 @@ from slipstream_engine.serving.pipeline_protocol import Pipeline
 from slipstream_engine.serving.ready import ready_message
 from slipstream_engine.serving.stats import LoopStats
 from slipstream_engine.serving.stream_slot import MAX_WAITING_MESSAGES, InFlightChunk, StreamSlot
+from slipstream_engine.serving.submitted_passes import SubmittedPasses
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +96,7 @@ class Loop(Generic[ChunkT]):
             lanes=arena.layout.lanes,
             period_ns=max(age_target_ns // 2, 1),
         )
-        self._executor = PassExecutor(pipeline, arena)
+        self._passes = SubmittedPasses(PassExecutor(pipeline, arena))
         self._streams: dict[int, StreamSlot[ChunkT]] = {}
         self._is_stopped = False
         self.stats = LoopStats()
@@ -117,13 +122,14 @@ class Loop(Generic[ChunkT]):
     def _serve(self) -> None:
         while not self._is_stopped:
             started_ns, pass_cpu_ns = thread_time_ns(), self.stats.pass_cpu_ns
-            batch = self._scheduler.next_batch(now_ns())
+            batch = self._scheduler.next_batch(self._passes.free_ns(now_ns()))
             self._report_drops()
             self._grant(self._flow.credits_before(batch))
             if batch is not None:
-                self._run_pass(batch)
-            self._read(self._wait_s(is_busy=batch is not None))
-            if batch is not None:
+                self._submit(batch)
+            is_busy = self._complete(is_idle=batch is None) or batch is not None
+            self._read(self._wait_s(is_busy=is_busy))
+            if is_busy:
                 pass_cpu_ns = self.stats.pass_cpu_ns - pass_cpu_ns
                 self.stats.overhead_ns += thread_time_ns() - started_ns - pass_cpu_ns
 
@@ -226,30 +232,50 @@ class Loop(Generic[ChunkT]):
 
     # ---- to the server
 
-    def _run_pass(self, batch: Batch) -> None:
+    def _submit(self, batch: Batch) -> None:
         streams = [self._streams[item.stream] for item in batch.items]
         items = [
             (stream, stream.in_flight[item.chunk])
             for stream, item in zip(streams, batch.items, strict=True)
         ]
+        expected_ns = self._latency.line(batch.kind).at(len(items))
         started_ns = thread_time_ns()
-        result = self._executor.run(batch.kind.stage, items)
+        failed = self._passes.submit(batch, items, round(expected_ns))
         self.stats.pass_cpu_ns += thread_time_ns() - started_ns
-        self.stats.passes_ns += result.ended_ns - result.started_ns
-        if result.failures:
-            self._scheduler.failed(batch)
-        else:
-            self._scheduler.done(batch, started_ns=result.started_ns, ended_ns=result.ended_ns)
-        for lane, reason in result.failures.items():
-            self._fail(self._streams[lane], reason)
+        self._scheduler.submitted(batch)
         for stream, item in zip(streams, batch.items, strict=True):
-            if stream.lane in result.failures:
-                continue
+            if stream.lane in failed:
+                continue  # closed with its pass, before another is chosen
             if item.stage is Stage.ENCODE:
                 self._grant(self._flow.on_encoded(stream.lane, item.chunk))
                 self._advance(stream)
-            elif item.stage is Stage.DECODE:
-                self._hand_over(stream, item.chunk, result.ended_ns)
+            elif item.stage is Stage.DECODE and not len(stream.outputs):
+                self._scheduler.hold(stream.lane)
+
+    def _complete(self, *, is_idle: bool) -> bool:
+        """End the passes that are due; returns whether there were any."""
+        ended = 0
+        while self._passes.is_due(is_idle=is_idle and not ended):
+            started_ns = thread_time_ns()
+            batch, given, result = self._passes.complete(self._is_open)
+            self.stats.pass_cpu_ns += thread_time_ns() - started_ns
+            self.stats.passes_ns += result.ended_ns - result.started_ns
+            if not result.failures:  # how long a failure took says nothing
+                self._scheduler.observe(
+                    batch, started_ns=result.started_ns, ended_ns=result.ended_ns
+                )
+            for (stream, _), item in zip(given.items, batch.items, strict=True):
+                if not self._is_open(stream):
+                    continue
+                if stream.lane in result.failures:
+                    self._fail(stream, result.failures[stream.lane])
+                elif item.stage is Stage.DECODE:
+                    self._hand_over(stream, item.chunk, result.ended_ns)
+            ended += 1
+        return ended > 0
+
+    def _is_open(self, stream: StreamSlot[ChunkT]) -> bool:
+        return self._streams.get(stream.lane) is stream
 
     def _hand_over(self, stream: StreamSlot[ChunkT], chunk: int, ended_ns: int) -> None:
         self._channel.send(stream.in_flight.pop(chunk).output(ended_ns=ended_ns))

@@ -18,6 +18,26 @@ from slipstream_engine.scheduling.types import ChunkShape
 ChunkT = TypeVar("ChunkT")
 
 
+class Completion(Protocol):
+    """The end of work that a device was given; torch's events are of this kind."""
+
+    def synchronize(self) -> None:
+        """Wait for it."""
+        ...
+
+
+class Delivery(Protocol):
+    """Generated frames on their way from the device. Call one of its methods, once."""
+
+    def finish(self) -> None:
+        """Wait for the frames, and fill the caller's memory with them."""
+        ...
+
+    def discard(self) -> None:
+        """Nobody wants the frames any more; the caller's memory stays as it is."""
+        ...
+
+
 class PipelineStream(Protocol[ChunkT]):
     """An endless sequence of chunks, and all the state that is carried from one to the next."""
 
@@ -53,11 +73,14 @@ class PipelineStream(Protocol[ChunkT]):
         """
         ...
 
-    def decode(self, chunk: ChunkT, out_THW: I420) -> None:
+    def decode(self, chunk: ChunkT, out_THW: I420) -> Delivery | None:
         """End a chunk whose steps are done.
 
         Args:
-            out_THW: filled with the generated frames, of the input's shape, before this returns.
+            out_THW: to be filled with the generated frames, of the input's shape.
+
+        Returns:
+            What fills `out_THW`; None if it is filled.
         """
         ...
 
@@ -134,6 +157,10 @@ class Pipeline(Protocol[ChunkT]):
 
     def denoise(self, chunks: Sequence[ChunkT]) -> None:
         """The next step of each chunk, in one pass; they are of one level."""
+        ...
+
+    def submitted(self) -> Completion | None:
+        """The end of all work submitted so far; None where work is done at the call."""
         ...
 
     def finish(self) -> None:

@@ -40,6 +40,8 @@ class LoggedStream:
 class LoggedStreams:
     """Streams that note every order they are given."""
 
+    is_asynchronous = True
+
     def __init__(self) -> None:
         self.log: list[str] = []
         self.copies: Any = LoggedStream(self.log, "copies")
@@ -99,7 +101,31 @@ def test_a_download_waits_for_the_picture_and_the_host_for_the_download() -> Non
     streams = LoggedStreams()
     picture = chunk(0)
     out = np.empty_like(picture)
-    Download(SHAPE, CPU, streams).fetch(torch.from_numpy(picture), out)
-    begun = ["compute records e1", "copies begins", "copies waits e1", "copies records e2"]
-    assert streams.log == [*begun, "copies ends", "host waits e2"]
+    fetch = Download(SHAPE, CPU, streams).fetch(torch.from_numpy(picture), out)
+    begun = ["compute records e2", "copies begins", "copies waits e2", "copies records e1"]
+    assert streams.log == [*begun, "copies ends"], "the host waits for nothing yet"
+    assert fetch is not None
+    fetch.finish()
+    assert streams.log == [*begun, "copies ends", "host waits e1"]
     assert np.array_equal(out, picture)
+
+
+def test_chunks_on_their_way_have_a_buffer_each() -> None:
+    """Those fetched before the first is read are all right, one that is discarded fills nothing,
+    and a buffer is used again."""
+    streams = LoggedStreams()
+    download = Download(SHAPE, CPU, streams)
+    for _ in range(3):
+        outs = [np.zeros_like(chunk(number)) for number in range(3)]
+        fetches = [
+            download.fetch(torch.from_numpy(chunk(number)), out) for number, out in enumerate(outs)
+        ]
+        for number, fetch in enumerate(fetches):
+            assert fetch is not None
+            if number == 1:
+                fetch.discard()
+            else:
+                fetch.finish()
+        assert not outs[1].any()
+        assert np.array_equal(outs[0], chunk(0)) and np.array_equal(outs[2], chunk(2))
+    assert len({line for line in streams.log if line.startswith("host waits")}) == 3

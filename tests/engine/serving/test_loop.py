@@ -107,6 +107,9 @@ class PaintPipeline:
         if any(fails for _, fails in chunks):
             raise RuntimeError("the model broke")
 
+    def submitted(self) -> None:
+        pass
+
     def finish(self) -> None:
         pass
 
@@ -473,12 +476,12 @@ def test_streams_that_share_a_pass_share_its_failure(harness: LoopHarness) -> No
         stream = pipeline.open(Parameters(prompt=prompt))
         slot = StreamSlot(lane=number, pipeline_stream=stream, outputs=Slots(2, owned=True))
         work.append((slot, InFlightChunk[list[int]](message=harness.chunk(number, 0))))
-    assert not device.run(Stage.ENCODE, work).failures
-    assert device.run(Stage.DENOISE, work[:2]).failures == dict.fromkeys(
+    assert not device.submit(Stage.ENCODE, work).failures
+    assert device.submit(Stage.DENOISE, work[:2]).failures == dict.fromkeys(
         (0, 1), "RuntimeError: the model broke"
     )
-    assert not device.run(Stage.DENOISE, work[2:]).failures
-    assert device.run(Stage.DECODE, work[2:]).failures == {}
+    assert not device.submit(Stage.DENOISE, work[2:]).failures
+    assert device.submit(Stage.DECODE, work[2:]).failures == {}
 
 
 def test_a_calibration_knows_every_stage() -> None:
