@@ -149,7 +149,7 @@ class PeerConnection:
         return offer.sections.answered(with_layers(with_start_bitrate(answer), layers))
 
     async def run(self) -> None:
-        """Send the feedback on the camera's stream when it is due, until cancelled."""
+        """Send feedback and probes when they are due, until cancelled."""
         await self._video.run()
 
     async def add_candidate(self, candidate: RTCIceCandidate | None) -> None:

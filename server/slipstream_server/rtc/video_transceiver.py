@@ -1,5 +1,6 @@
 """A session's video both ways: our receiver and sender on one transceiver of aiortc's."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -12,7 +13,6 @@ from slipstream_server.receive.receiver import VideoOffer, VideoReceiver
 from slipstream_server.rtp import aiortc_internals
 from slipstream_server.rtp.h264_units import read_sprop
 from slipstream_server.send import aiortc_sender
-from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.pacer import Pacer
 
 _PARAMETER_SETS = "sprop-parameter-sets"
@@ -21,7 +21,6 @@ _PARAMETER_SETS = "sprop-parameter-sets"
 class OutgoingVideo(aiortc_sender.ViewerFeedback, Protocol):
     """How a session's picture is sent: encoded for this viewer alone, or for many."""
 
-    rate: RateControl
     pacer: Pacer
 
     @property
@@ -61,6 +60,7 @@ class VideoTransceiver:
         wanted_px: tuple[int, int] = (0, 0),
     ) -> None:
         self.receiver: VideoReceiver | None = None
+        self._sender: aiortc_sender.AiortcSender | None = None
         self._wanted_px = wanted_px
         self._outgoing = outgoing
         self._low_delay = low_delay
@@ -124,7 +124,7 @@ class VideoTransceiver:
             return
         codec = aiortc_internals.sent_codec(transceiver)
         is_ours = self._outgoing.select_codec(codec)
-        aiortc_sender.AiortcSender(
+        self._sender = aiortc_sender.AiortcSender(
             transceiver.sender,
             codec,
             self._outgoing if is_ours else None,
@@ -153,7 +153,10 @@ class VideoTransceiver:
         )
 
     async def run(self) -> None:
-        """Send the feedback on the incoming stream when it is due, until cancelled. Without an
-        incoming stream, return at once."""
-        if self.receiver is not None:
-            await self.receiver.run()
+        """Send the feedback on the incoming stream, and probe the outgoing one's link, when it is
+        due, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            if self.receiver is not None:
+                tasks.create_task(self.receiver.run(), name="feedback")
+            if self._sender is not None:
+                tasks.create_task(self._sender.run(), name="probes")

@@ -6,6 +6,7 @@
 * `depacketize.py`: what an RTP payload says of its frame.
 * `h264_units.py`: sizes of pictures, and parameter sets that are kept.
 * `ice_lite.py`: offers and answers of a side that sends no connectivity checks.
+* `transport_report.py`: when the packets sent have arrived, as the viewer's side reports it.
 * `header_extension.py`: one header extension more than aiortc's own.
 * `colour_extension.py`: what a sender says of its colours beside the picture.
 * `simulcast.py`: the layers that a sender offers, and their acceptance.

@@ -4,7 +4,9 @@
   subscribers, each with a `subscriber_queue.py`.
 * `adaptive_encoder.py`: encodes at the bitrate and frame rate of the link; `h264.py`, `vp8.py`: the
   encoders; `encoder_context.py`: what they share; `keyframes.py`: when to encode a key frame.
-* `bandwidth.py`: bitrate and frame spacing, changed by feedback some times a second; `pacer.py`:
+* `bandwidth.py`: bitrate and frame spacing, changed by feedback some times a second;
+  `link_estimator.py`: what the link carries; `delay_trend.py`: whether a queue grows on it;
+  `send_history.py`: packets on their way, joined with the reports of their arrival; `pacer.py`:
   waits of milliseconds between the packets of one frame, and a leaky bucket.
 * `aiortc_sender.py`: the private names of aiortc's sender; `retransmit.py`: which packets to send
   again.

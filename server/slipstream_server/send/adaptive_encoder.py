@@ -17,7 +17,7 @@ from aiortc.mediastreams import convert_timebase
 from av import VideoFrame
 from slipstream_protocol.clock import RTP_HZ, now_ns
 
-from slipstream_server.send.bandwidth import FrameSpacing, PictureFormat, RateControl
+from slipstream_server.send.bandwidth import FrameSpacing, MeanRate, PictureFormat, RateControl
 from slipstream_server.send.encoder_context import TIME_BASE, EncodedPicture
 from slipstream_server.send.h264 import X264, H264Codec, H264Encoder
 from slipstream_server.send.keyframes import KeyFrameScheduler
@@ -56,7 +56,7 @@ class VideoSettings:
 class AdaptiveEncoder:
     """Encodes one frame at a time, at a bitrate and a frame rate that follow the viewer's link.
 
-    It takes the viewer's feedback: `on_key_request`, `on_remb`, `on_report`.
+    It takes the viewer's feedback: on key frames by `on_key_request`, on the link by `rate`.
 
     Args:
         codec: the H.264 encoder.
@@ -81,6 +81,7 @@ class AdaptiveEncoder:
         self._encoder: H264Encoder | Vp8Encoder | None = None
         self._opened_before = 0  # times that encoders were opened which are no longer in use
         self._spacing = FrameSpacing()
+        self._used = MeanRate()
         self._counts: Counter[str] = Counter()
         self._fps = _FPS  # of the frames that come to be encoded
         self._last_pts: int | None = None
@@ -137,6 +138,7 @@ class AdaptiveEncoder:
             self._counts["key"] += 1
         self._counts["sent"] += 1
         self._counts["bytes"] += encoded.packet.size
+        self._used.add(encoded.packet.size, now_ns())
         self.pacer.pace_bps = pacing_bps(self.rate.bitrate_bps)
         return encoded.packet
 
@@ -144,14 +146,6 @@ class AdaptiveEncoder:
 
     def on_key_request(self) -> None:
         self._key_frames.request()
-
-    def on_remb(self, bitrate_bps: int) -> None:
-        self.rate.on_remb(bitrate_bps)
-
-    def on_report(self, *, packets_lost: int, highest_sequence: int, now_ns: int) -> None:
-        self.rate.on_report(
-            packets_lost=packets_lost, highest_sequence=highest_sequence, now_ns=now_ns
-        )
 
     # ---- a frame into a packet
 
@@ -168,7 +162,7 @@ class AdaptiveEncoder:
         before = self.every_frames
         generated_fps = self._fps * before
         picture = PictureFormat(pixels=pixels, fps=generated_fps)
-        self._spacing.choose(picture, self.rate.bitrate_bps)
+        self._spacing.choose(picture, self.rate.bitrate_bps, used_bps=self._used.bps(now_ns()))
         self._fps *= before / self.every_frames
 
     def _encode(

@@ -3,11 +3,14 @@ rules.
 
 Private names, on the sender before it is started:
 
-* `__rtp_header_extensions_map`: replaced by a subclass that adds playout-delay to every packet.
+* `__rtp_header_extensions_map`: replaced by a subclass that numbers every packet for the transport
+  and adds playout-delay.
 * `_send_keyframe`: replaced, so that the viewer's PLI or FIR reaches our encoder.
 * `_handle_rtcp_packet`: wrapped, to read REMB and reception reports, and to leave out of a NACK the
   packets that would only fill the link.
 * `__rtp_history`: read, for the packets that can be sent again. `__rtt`: read, to space them.
+  `__rtx_payload_type`: read, and `_retransmit` called, to probe the link with such packets.
+* `transport._handle_rtcp_data`: wrapped, to read reports of arrival, which aiortc takes for NACKs.
 * `__rtp_timestamp`: read, to tell the page which frame a record of times is of. `_ssrc`: read.
 * `transport.__rx_packets`: read, since a peer that sends nothing at all has vanished.
 * `transport` (by the public `setTransport`): replaced by one that waits between the packets of
@@ -16,23 +19,28 @@ Private names, on the sender before it is started:
 """
 
 import asyncio
+import contextlib
+import itertools
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
 from aiortc import RTCRtpSender
+from aiortc.rtcrtpparameters import RTCRtpParameters
 from aiortc.rtp import (
     RTCP_PSFB_APP,
     RTCP_RTPFB_NACK,
     RTP_HISTORY_SIZE,
     AnyRtcpPacket,
     HeaderExtensions,
+    HeaderExtensionsMap,
     RtcpPsfbPacket,
     RtcpRrPacket,
     RtcpRtpfbPacket,
     RtcpSrPacket,
     RtpPacket,
+    is_rtcp,
     pack_header_extensions,
     unpack_header_extensions,
     unpack_remb_fci,
@@ -41,24 +49,36 @@ from slipstream_protocol.clock import NS_PER_S, now_ns
 
 from slipstream_server.rtp.aiortc_internals import (
     PLAYOUT_DELAY,
+    TRANSPORT_CC,
     HandleRtcp,
     get_private,
     replace_private,
 )
 from slipstream_server.rtp.depacketize import payload_content
-from slipstream_server.rtp.header_extension import ExtensionMap
+from slipstream_server.rtp.transport_report import (
+    ArrivalReport,
+    BrokenReport,
+    find_reports,
+    read_arrivals,
+)
+from slipstream_server.send.bandwidth import RateControl
+from slipstream_server.send.link_estimator import Probe
 from slipstream_server.send.pacer import Pacer
 from slipstream_server.send.retransmit import RetransmitPolicy
+from slipstream_server.send.send_history import SendHistory, SentPacket
+
+HandleData = Callable[[bytes], Awaitable[None]]
+
+
+_PROBE_PACKETS_MAX = 64
 
 
 class ViewerFeedback(Protocol):
-    """The feedback of the viewer's side on the picture sent."""
+    """The feedback of the viewer's side on the picture sent; that on the link goes to `rate`."""
+
+    rate: RateControl
 
     def on_key_request(self) -> None: ...
-
-    def on_remb(self, bitrate_bps: int) -> None: ...
-
-    def on_report(self, *, packets_lost: int, highest_sequence: int, now_ns: int) -> None: ...
 
 
 class AiortcSender:
@@ -90,17 +110,74 @@ class AiortcSender:
         self._ssrc: int = get_private(sender, "_ssrc")
         self._history: dict[int, RtpPacket] = get_private(sender, "_RTCRtpSender__rtp_history")
         self._retransmits = RetransmitPolicy(self._is_in_history)
-        if low_delay:
-            replace_private(sender, "_RTCRtpSender__rtp_header_extensions_map", PlayoutDelayMap())
+        self._on_the_way = SendHistory()
+        self._numbers = OutgoingExtensions(self._on_the_way, low_delay=low_delay)
+        replace_private(sender, "_RTCRtpSender__rtp_header_extensions_map", self._numbers)
+        self._retransmit = get_private(sender, "_retransmit")
+        self._probe: Probe | None = None
+        self._probe_due = asyncio.Event()
+        self._probe_number: int | None = None  # of the packet that is sent next
         if feedback is not None:
             replace_private(sender, "_send_keyframe", feedback.on_key_request)
         self._request_key: Callable[[], None] = get_private(sender, "_send_keyframe")
         self._handle_rtcp: HandleRtcp = get_private(sender, "_handle_rtcp_packet")
         replace_private(sender, "_handle_rtcp_packet", self._handle_rtcp_packet)
         get_private(sender.transport, "_send_rtp")
+        self._handle_rtcp_data: HandleData = get_private(sender.transport, "_handle_rtcp_data")
+        replace_private(sender.transport, "_handle_rtcp_data", self._read_arrivals)
         # it stands in for the real one in all that a sender does with it
-        transport = PacedTransport(sender, pacer, on_sent=self._on_packet_sent)
+        transport = PacedTransport(
+            sender, pacer, on_sending=self._on_sending, on_sent=self._on_packet_sent
+        )
         sender.setTransport(transport)  # type: ignore[arg-type]
+
+    async def run(self) -> None:
+        """Probe the link when that is due, until cancelled."""
+        while True:
+            await self._probe_due.wait()
+            self._probe_due.clear()
+            if self._probe is not None:
+                await self._send_probe(self._probe)
+
+    async def _send_probe(self, probe: Probe) -> None:
+        """Send packets again, the largest of late first; the viewer drops what it has."""
+        began_ns = now_ns()
+        packets = sorted(self._history.values(), key=lambda one: len(one.payload), reverse=True)
+        sent_bytes = 0
+        for packet in itertools.islice(itertools.cycle(packets), _PROBE_PACKETS_MAX):
+            due_ns = began_ns + sent_bytes * 8 * NS_PER_S // probe.bitrate_bps
+            await asyncio.sleep(max(0, due_ns - now_ns()) / NS_PER_S)
+            self._probe_number = probe.number
+            await self._retransmit(packet.sequence_number)
+            sent_bytes += len(packet.payload)
+            if sent_bytes >= probe.size_bytes:
+                return
+
+    async def _read_arrivals(self, data: bytes) -> None:
+        for fci in find_reports(data):
+            with contextlib.suppress(BrokenReport):
+                self._on_arrivals(read_arrivals(fci))
+        await self._handle_rtcp_data(data)
+
+    def _on_arrivals(self, report: ArrivalReport) -> None:
+        packets = self._on_the_way.arrived(report)
+        if self._feedback is None:
+            return
+        rate, now = self._feedback.rate, now_ns()
+        rate.on_arrivals(packets, missing=report.missing, now_ns=now)
+        can_probe = get_private(self._sender, "_RTCRtpSender__rtx_payload_type") is not None
+        if can_probe and self._history and (probe := rate.next_probe(now)) is not None:
+            self._probe = probe
+            self._probe_due.set()
+
+    def _on_sending(self, size_bytes: int) -> None:
+        probe, self._probe_number = self._probe_number, None
+        now = now_ns()
+        if self._numbers.taken is not None:
+            packet = SentPacket(sent_ns=now, size_bytes=size_bytes, probe=probe)
+            self._on_the_way.add(self._numbers.taken, packet)
+        if self._feedback is not None and probe is None:
+            self._feedback.rate.on_packet_sent(size_bytes, now)
 
     async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
         if self._feedback is not None:
@@ -118,7 +195,7 @@ class AiortcSender:
         if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
             for report in packet.reports:
                 if report.ssrc == self._ssrc:
-                    feedback.on_report(
+                    feedback.rate.on_report(
                         packets_lost=report.packets_lost,
                         highest_sequence=report.highest_sequence,
                         now_ns=now_ns(),
@@ -126,7 +203,7 @@ class AiortcSender:
         elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
             estimate_bps = read_remb(packet.fci, self._ssrc)
             if estimate_bps is not None:
-                feedback.on_remb(estimate_bps)
+                feedback.rate.on_remb(estimate_bps, now_ns())
 
     def _on_packet_sent(self, sequence: int) -> None:
         packet = self._history[sequence % RTP_HISTORY_SIZE]
@@ -163,21 +240,38 @@ def received_packets(sender: RTCRtpSender) -> int:
     return count
 
 
-class PlayoutDelayMap(ExtensionMap):
-    """Adds "between 0 and 0 ms" to every packet where the viewer knows the extension.
+class OutgoingExtensions(HeaderExtensionsMap):
+    """Numbers every packet for the transport, and adds "between 0 and 0 ms", where the viewer knows
+    the extensions.
 
-    Source: http://www.webrtc.org/experiments/rtp-hdrext/playout-delay.
+    Sources: draft-holmer-rmcat-transport-wide-cc-extensions-01, section 2;
+    http://www.webrtc.org/experiments/rtp-hdrext/playout-delay.
+
+    Args:
+        history: gives the numbers.
+        low_delay: whether the viewer is to show each frame at once.
     """
 
-    def __init__(self) -> None:
-        super().__init__(PLAYOUT_DELAY)
+    def __init__(self, history: SendHistory, *, low_delay: bool) -> None:
+        super().__init__()
+        self.taken: int | None = None  # the number of the packet just made
+        self._history = history
+        self._low_delay = low_delay
+        self._ids: dict[str, int] = {}
+
+    def configure(self, parameters: RTCRtpParameters) -> None:
+        super().configure(parameters)
+        self._ids |= {extension.uri: extension.id for extension in parameters.headerExtensions}
 
     def set(self, values: HeaderExtensions) -> tuple[int, bytes]:
+        if TRANSPORT_CC in self._ids:
+            # the same object comes again with a packet that is sent again
+            self.taken = values.transport_sequence_number = self._history.next_sequence()
         profile, packed = super().set(values)
-        if self.number is None:
+        if not self._low_delay or PLAYOUT_DELAY not in self._ids:
             return profile, packed
         extensions = unpack_header_extensions(profile, packed)
-        return pack_header_extensions([*extensions, (self.number, bytes(3))])
+        return pack_header_extensions([*extensions, (self._ids[PLAYOUT_DELAY], bytes(3))])
 
 
 class PacedTransport:
@@ -186,13 +280,20 @@ class PacedTransport:
     aiortc stamps a packet just before it sends it: waiting afterwards keeps the stamp right.
 
     Args:
+        on_sending: called with the size of each packet just before it leaves.
         on_sent: called with the sequence number of each packet, but not of retransmissions.
     """
 
     def __init__(
-        self, sender: RTCRtpSender, pacer: Pacer, *, on_sent: Callable[[int], None]
+        self,
+        sender: RTCRtpSender,
+        pacer: Pacer,
+        *,
+        on_sending: Callable[[int], None],
+        on_sent: Callable[[int], None],
     ) -> None:
         self._sender = sender
+        self._on_sending = on_sending
         self._on_sent = on_sent
         self._transport: Any = sender.transport
         self._pacer = pacer
@@ -202,6 +303,8 @@ class PacedTransport:
         return getattr(self._transport, name)
 
     async def _send_rtp(self, data: bytes) -> None:
+        if not is_rtcp(data):
+            self._on_sending(len(data))
         await self._transport._send_rtp(data)
         if asyncio.current_task() is get_private(self._sender, "_RTCRtpSender__rtp_task"):
             self._on_sent(int.from_bytes(data[2:4], "big"))

@@ -104,14 +104,6 @@ class SubscriberTrack(MediaStreamTrack):
     def on_key_request(self) -> None:
         self.queue.request_key()
 
-    def on_remb(self, bitrate_bps: int) -> None:
-        self.rate.on_remb(bitrate_bps)
-
-    def on_report(self, *, packets_lost: int, highest_sequence: int, now_ns: int) -> None:
-        self.rate.on_report(
-            packets_lost=packets_lost, highest_sequence=highest_sequence, now_ns=now_ns
-        )
-
 
 class Fanout:
     """Takes frames by `push`, and sends each to every subscriber while `run` runs.

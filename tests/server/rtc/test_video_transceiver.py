@@ -18,6 +18,7 @@ from aiortc import (
 from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, RtpPacket, is_rtcp, pack_remb_fci
 from aiortc.sdp import SessionDescription
 from av import VideoFrame
+from slipstream_protocol.clock import now_ns
 from slipstream_server.ice.gathering import bound_gathering
 from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.rtc.video_transceiver import VideoTransceiver
@@ -244,11 +245,12 @@ async def test_a_request_for_a_forgotten_packet_brings_a_key_frame() -> None:
 
 
 async def test_the_viewers_estimate_is_followed_without_a_key_frame() -> None:
-    """down and up again in place."""
+    """down and up again in place, while as much is sent."""
     async with video_call() as call:
         await call.viewer.received.until(5)
         rates = []
         for bitrate_bps in (1_000_000, 10_000, 10_000_000):
+            call.encoding.rate.on_packet_sent(10_000_000 // 8, now_ns())
             await call.viewer.estimate(bitrate_bps, call.ssrc)
             await call.viewer.received.until_more(5)
             rates.append(call.encoding.rate.bitrate_bps)

@@ -19,6 +19,8 @@ from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.rtp import aiortc_internals
 from slipstream_server.rtp.colour_extension import COLOUR_SPACE
 from slipstream_server.send import aiortc_sender
+from slipstream_server.send.aiortc_sender import OutgoingExtensions
+from slipstream_server.send.send_history import SendHistory
 
 from tests.server.calls import OFFER_PATH, Camera
 from tests.server.rtc.test_video_transceiver import video_call
@@ -228,7 +230,7 @@ def test_playout_delay_rides_on_every_packet() -> None:
     ]
     values = HeaderExtensions(mid="0")
     for agreed in (extensions, extensions[:1]):
-        ours, theirs = aiortc_sender.PlayoutDelayMap(), HeaderExtensionsMap()
+        ours, theirs = OutgoingExtensions(SendHistory(), low_delay=True), HeaderExtensionsMap()
         for one in (ours, theirs):
             one.configure(RTCRtpParameters(headerExtensions=agreed))
         packet = RtpPacket(payload=b"x")
@@ -236,6 +238,22 @@ def test_playout_delay_rides_on_every_packet() -> None:
         data = packet.serialize(ours)
         assert (bytes([0x52, 0, 0, 0]) in data) is (len(agreed) == 2)
         assert RtpPacket.parse(data, theirs).extensions.mid == "0"
+
+
+def test_every_packet_is_numbered_for_the_transport() -> None:
+    """one that is sent again too, and that with a number of its own; none where it was not agreed
+    on."""
+    uri = RTCRtpHeaderExtensionParameters(id=3, uri=aiortc_internals.TRANSPORT_CC)
+    for agreed in ([uri], []):
+        ours, theirs = OutgoingExtensions(SendHistory(), low_delay=False), HeaderExtensionsMap()
+        for one in (ours, theirs):
+            one.configure(RTCRtpParameters(headerExtensions=agreed))
+        packet = RtpPacket(payload=b"x")
+        numbers = [
+            RtpPacket.parse(packet.serialize(ours), theirs).extensions.transport_sequence_number
+            for _ in range(3)
+        ]
+        assert numbers == ([0, 1, 2] if agreed else [None] * 3)
 
 
 @given(st.binary(max_size=40))

@@ -25,24 +25,45 @@ def test_it_begins_below_the_ceiling_and_within_reason() -> None:
     assert RateControl(ceiling_bps=1_000_000).bitrate_bps == 1_000_000
 
 
+def busy(now_ns: int = 0) -> RateControl:
+    """A rate whose picture takes all of it."""
+    rate = RateControl(ceiling_bps=CEILING_BPS)
+    rate.on_packet_sent(CEILING_BPS // 8, now_ns)
+    return rate
+
+
 def test_the_receivers_estimate_is_obeyed_with_some_room() -> None:
     """0.85 of it, up to the ceiling, down to the floor."""
-    rate = RateControl(ceiling_bps=CEILING_BPS)
-    rate.on_remb(1_590_000)
+    rate = busy()
+    rate.on_remb(1_590_000, 1)
     assert rate.bitrate_bps == int(0.85 * 1_590_000)
-    rate.on_remb(50_000_000)
+    rate.on_remb(50_000_000, 2)
     assert rate.bitrate_bps == CEILING_BPS
-    rate.on_remb(10_000)
+    rate.on_remb(10_000, 3)
     assert rate.bitrate_bps == FLOOR_BPS
+
+
+def test_an_estimate_bound_by_what_arrives_is_no_limit() -> None:
+    """a still picture's: it falls to half as much again as is sent, and says nothing of the link;
+    it counts again once what is sent comes near it."""
+    rate = RateControl(ceiling_bps=CEILING_BPS)
+    for second in range(30):
+        now_ns = second * NS_PER_S
+        rate.on_packet_sent(30_000 // 8, now_ns)
+        rate.on_remb(max(50_000, 2_000_000 >> second), now_ns + 1)
+    assert rate.bitrate_bps == START_BPS
+    rate.on_packet_sent(500_000 // 8, 30 * NS_PER_S)
+    rate.on_remb(500_000, 30 * NS_PER_S + 1)
+    assert rate.bitrate_bps == 425_000
 
 
 def test_small_changes_are_left_alone() -> None:
     """a tenth down, a fifth up: below that the bitrate stays."""
-    rate = RateControl(ceiling_bps=CEILING_BPS)
-    rate.on_remb(2_000_000)
+    rate = busy()
+    rate.on_remb(2_000_000, 1)
     before_bps = rate.bitrate_bps
-    rate.on_remb(1_850_000)
-    rate.on_remb(2_350_000)
+    rate.on_remb(1_850_000, 2)
+    rate.on_remb(2_350_000, 3)
     assert rate.bitrate_bps == before_bps
 
 
@@ -112,7 +133,8 @@ def test_under_any_feedback_the_bounds_hold(
     lost = highest = at_ms = 0
     for one in feedback:
         if isinstance(one, int):
-            rate.on_remb(one)
+            rate.on_packet_sent(one // 8, at_ms * NS_PER_MS)
+            rate.on_remb(one, at_ms * NS_PER_MS)
             assert rate.bitrate_bps <= max(FLOOR_BPS, 0.85 * one / 0.9)
         else:
             lost, highest, at_ms = lost + one[0], highest + one[1], at_ms + one[2]
@@ -122,19 +144,31 @@ def test_under_any_feedback_the_bounds_hold(
 
 def test_a_good_link_gets_every_frame() -> None:
     """from 0.4 Mbit/s at 832x480 and 24 fps on."""
-    assert FrameSpacing().choose(PICTURE, 450_000) == 1
+    assert FrameSpacing().choose(PICTURE, 450_000, used_bps=450_000) == 1
 
 
 def test_a_poor_link_gets_fewer_frames() -> None:
     """every second at the floor, every third where the picture is larger."""
-    assert FrameSpacing().choose(PICTURE, FLOOR_BPS) == 2
-    assert FrameSpacing().choose(PictureFormat(pixels=1280 * 720, fps=24.0), FLOOR_BPS) == 3
+    large = PictureFormat(pixels=1280 * 720, fps=24.0)
+    assert FrameSpacing().choose(PICTURE, FLOOR_BPS, used_bps=FLOOR_BPS) == 2
+    assert FrameSpacing().choose(large, FLOOR_BPS, used_bps=FLOOR_BPS) == 3
+
+
+def test_a_picture_that_needs_little_keeps_its_frames() -> None:
+    """however low the bitrate, as long as the encoder does not use it up; those left out come back
+    once it does not, and a use between the two bounds changes nothing for the worse."""
+    spacing = FrameSpacing()
+    used_bps = (20_000, 250_000, 180_000, 140_000, 180_000)
+    chosen = [spacing.choose(PICTURE, FLOOR_BPS, used_bps=used) for used in used_bps]
+    assert chosen == [1, 2, 2, 1, 1]
 
 
 def test_the_spacing_does_not_flutter() -> None:
     """a little more bitrate than the threshold is not enough to come back."""
     spacing = FrameSpacing()
-    chosen = [spacing.choose(PICTURE, bps) for bps in (410_000, 395_000, 420_000, 480_000)]
+    chosen = [
+        spacing.choose(PICTURE, bps, used_bps=bps) for bps in (410_000, 395_000, 420_000, 480_000)
+    ]
     assert chosen == [1, 2, 2, 1]
 
 
@@ -162,11 +196,14 @@ def test_a_link_that_falls_and_comes_back() -> None:
                 due_ns = playout.due_ns()
                 assert due_ns is not None
                 sent_frames += playout.pop(due_ns) is not None
-                playout.every_frames = spacing.choose(PICTURE, rate.bitrate_bps)
+                playout.every_frames = spacing.choose(
+                    PICTURE, rate.bitrate_bps, used_bps=rate.bitrate_bps
+                )
             number += 4
         seconds.append((rate.bitrate_bps, sent_frames))
         sent, lost = sent + 100, lost + round(100 * over)
-        rate.on_remb(capacity_bps)
+        rate.on_packet_sent(rate.bitrate_bps // 8, now_ns - 1)
+        rate.on_remb(capacity_bps, now_ns)
         rate.on_report(packets_lost=lost, highest_sequence=sent, now_ns=now_ns)
     good, fair, poor, offline, back = (seconds[at] for at in (4, 9, 19, 24, -1))
     assert good == (3_400_000, 24)
@@ -179,6 +216,6 @@ def test_a_link_that_falls_and_comes_back() -> None:
 @given(st.lists(st.integers(1, 10**7)), st.integers(100, 10**7), st.floats(1, 120))
 def test_frames_never_stop(bitrates_bps: list[int], pixels: int, fps: float) -> None:
     """at least every third frame is sent, whatever the link."""
-    spacing = FrameSpacing()
+    spacing, picture = FrameSpacing(), PictureFormat(pixels=pixels, fps=fps)
     for bitrate_bps in bitrates_bps:
-        assert 1 <= spacing.choose(PictureFormat(pixels=pixels, fps=fps), bitrate_bps) <= 3
+        assert 1 <= spacing.choose(picture, bitrate_bps, used_bps=bitrate_bps) <= 3

@@ -184,16 +184,22 @@ async def test_a_subscriber_that_does_not_fetch_harms_itself_only() -> None:
         lazy.stop()
 
 
+def limit(track: SubscriberTrack, link_bps: int) -> None:
+    """The subscriber says what its link carries, which is used up."""
+    track.rate.on_packet_sent(10 * CEILING_BPS // 8, now_ns())
+    track.rate.on_remb(link_bps, now_ns())
+
+
 async def test_one_bad_link_does_not_lower_the_picture() -> None:
     """two of three do: the median's rate is the picture's."""
     async with running_fanout() as live:
         subscribers = await subscribers_of(live, 3)
         for subscriber in subscribers:
-            subscriber.track.on_remb(10_000_000)
-        subscribers[1].track.on_remb(100_000)
+            limit(subscriber.track, 10_000_000)
+        limit(subscribers[1].track, 100_000)
         await live.play()
         assert live.h264.rate.bitrate_bps == CEILING_BPS
-        subscribers[2].track.on_remb(1_000_000)
+        limit(subscribers[2].track, 1_000_000)
         await live.play()
         assert live.h264.rate.bitrate_bps == 850_000
         for subscriber in subscribers:
