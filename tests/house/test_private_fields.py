@@ -15,6 +15,7 @@ from tests.house.modules import (
 # aiortc's, which the server reaches into as well: see server/slipstream_server/rtp
 AIORTC = {
     "_connection",
+    "_handle_rtcp_data",
     "_handle_rtcp_packet",
     "_handle_rtp_packet",
     "_send_rtp",
