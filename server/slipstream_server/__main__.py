@@ -1,4 +1,5 @@
-"""The command `slipstream`: `serve`, the default, `ready`, `doctor` and `probe`.
+"""The command `slipstream`: `serve`, the default, `ready`, `doctor`,
+`probe` and `trace`.
 
 Settings are read from os.environ nowhere else. Each command's modules are imported only when it is
 run: `doctor` must work where a package that `serve` needs is broken.
@@ -20,6 +21,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from slipstream_server.probe.command import probe
 
         return probe(rest, os.environ)
+    if command == "trace":
+        from slipstream_server.trace import trace_command
+
+        return trace_command(rest, os.environ)
     if command == "ready":
         from slipstream_server.ready import ready_command
 

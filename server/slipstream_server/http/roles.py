@@ -118,6 +118,7 @@ ROUTES: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/v1/streams"): Access(Role.VIEW, Reach.ALL),
     ("GET", f"{_STREAM}/parameters"): Access(Role.VIEW, Reach.ONE),
     ("PATCH", f"{_STREAM}/parameters"): Access(Role.CONTROL, Reach.ONE),
+    ("GET", f"{_STREAM}/trace"): Access(Role.ADMIN, Reach.ONE),
     ("GET", f"{_STREAM}/tokens"): Access(Role.PUBLISH, Reach.ONE),
     **_whip("/whip", Role.PUBLISH),
     **_whip("/whep", Role.VIEW),

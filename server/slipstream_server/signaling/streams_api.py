@@ -3,11 +3,13 @@
     GET    /api/v1/streams
     GET    /api/v1/streams/{stream}/parameters
     PATCH  /api/v1/streams/{stream}/parameters    an update, as on the data channel
+    GET    /api/v1/streams/{stream}/trace         the way of its frames, recorded for `seconds`
 
 A stream published by WHIP has no data channel: this is how its prompt is changed.
 """
 
 import asyncio
+import math
 
 import msgspec
 from aiohttp import web
@@ -18,6 +20,7 @@ from slipstream_server.control.events import Ack, AppliedRev, Event, StateName
 from slipstream_server.control.incoming import parse
 from slipstream_server.control.slo_event import Budget, Kept
 from slipstream_server.errors import RequestError, TooOften, Unprocessable
+from slipstream_server.observability.frame_trace import TRACE_MAX_S
 from slipstream_server.sessions.registry import SessionRegistry
 from slipstream_server.signaling.json_bodies import json_response
 from slipstream_server.streams.stream import Stream
@@ -60,6 +63,7 @@ class StreamsApi:
             web.get("/api/v1/streams", self.list),
             web.get(parameters, self.parameters),
             web.patch(parameters, self.update),
+            web.get("/api/v1/streams/{stream}/trace", self.trace),
         ]
 
     async def list(self, request: web.Request) -> web.Response:
@@ -88,6 +92,21 @@ class StreamsApi:
                 retry_after_s=1.0,
             )
         return await _outcome(events)
+
+    async def trace(self, request: web.Request) -> web.Response:
+        """The way of the stream's frames from now on, for so many seconds, as a trace file."""
+        stream = self._stream(request)
+        text = request.query.get("seconds", "20")
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds <= TRACE_MAX_S:
+            raise RequestError(f"seconds is {text!r}, it must be above 0, at most {TRACE_MAX_S:g}")
+        with stream.tracing() as trace:
+            await asyncio.sleep(seconds)
+        body = await asyncio.to_thread(trace.encoded)
+        return web.Response(body=body, content_type="application/json")
 
     def _stream(self, request: web.Request) -> Stream:
         return self._sessions.stream(request.match_info["stream"])

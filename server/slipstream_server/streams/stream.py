@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import logging
+from contextlib import AbstractContextManager
 
 import msgspec
 from slipstream_protocol.clock import now_ns
@@ -24,6 +25,7 @@ from slipstream_server.engine.client import EngineClient
 from slipstream_server.frames.chunker import CapturedFrame
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.observability.client_stats import ClientStats
+from slipstream_server.observability.frame_trace import FrameTrace
 from slipstream_server.observability.slo import SloMonitor
 from slipstream_server.observability.slo_report import Milestone
 from slipstream_server.streams.engine_lease import EngineLease
@@ -259,6 +261,10 @@ class Stream:
     def update(self, parameters: Parameters, send: SendEvent) -> bool:
         """Take an update from the HTTP API, answered by `send`; False if there are too many."""
         return self._opened_channel().submit(parameters, now_ns(), send)
+
+    def tracing(self) -> AbstractContextManager[FrameTrace]:
+        """Record the frames sent while the block runs. Raises Conflict if they are already."""
+        return self._telemetry.tracing()
 
     def on_frame(self, frame: CapturedFrame) -> None:
         """A frame of the publisher's camera."""

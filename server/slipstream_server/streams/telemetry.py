@@ -1,15 +1,18 @@
 """One stream's figures over all its calls: collected as they arise, reported once a second."""
 
+import contextlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from slipstream_protocol.clock import NS_PER_MS, now_ns
 
 from slipstream_server.control.slo_event import Slo, slo_event
+from slipstream_server.errors import Conflict
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.observability.client_stats import ClientStats
 from slipstream_server.observability.error_budget import ErrorBudgets
 from slipstream_server.observability.frame_stages import FrameStagesMs
+from slipstream_server.observability.frame_trace import FrameTrace
 from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloMonitor
@@ -48,6 +51,7 @@ class StreamTelemetry:
         self._metrics = metrics
         self._shared_key = f"{chunk_pipe.id} shared"  # ids of sessions have no spaces
         self._sent_ns: int | None = None
+        self._trace: FrameTrace | None = None
         self._past_drops: Counter[str] = Counter()
         self._budgets = ErrorBudgets(targets.objectives)
 
@@ -62,10 +66,27 @@ class StreamTelemetry:
             self.interrupt()
             return
         age_ms = self._monitor.observe_sent(scheduled, sent_ns)
+        if self._trace is not None:
+            self._trace.frame_sent(scheduled, sent_ns)
         gap_ms = None if self._sent_ns is None else (sent_ns - self._sent_ns) / NS_PER_MS
         self._sent_ns = sent_ns
         stages = FrameStagesMs.of(scheduled, sent_ns)
         self._metrics.frame_out(stages, age_ms=age_ms, gap_ms=gap_ms)
+
+    @contextlib.contextmanager
+    def tracing(self) -> Iterator[FrameTrace]:
+        """Record the stream's frames while the block runs.
+
+        Raises:
+            Conflict: if they are recorded already.
+        """
+        if self._trace is not None:
+            raise Conflict("this stream is being traced already, wait until that has ended")
+        self._trace = FrameTrace()
+        try:
+            yield self._trace
+        finally:
+            self._trace = None
 
     def client_stats_received(self, stats: ClientStats, now_ns: int) -> None:
         """Statistics of the publisher's browser, over its last second."""
@@ -101,6 +122,8 @@ class StreamTelemetry:
         total = total_drops(self._past_drops, drops, self._chunk_pipe.drops)
         if not self._returns_video:
             total.update(self._fanout.playout.drops)
+        if self._trace is not None:
+            self._trace.dropped(total, now_ns())
         self._metrics.report(self._chunk_pipe.id, report, total)
         self._metrics.media.report(self._shared_key, self._media_stats())
         return slo_event(report, self._targets, total, self._budgets.report(now))
