@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from slipstream_protocol.clock import NS_PER_S
 from slipstream_protocol.frames import I420
-from slipstream_server.probe.caller import ProbeTarget, Send, placed_call
+from slipstream_server.probe.caller import Send, placed_call
+from slipstream_server.probe.offers import ProbeTarget
 from slipstream_server.probe.record import CallRecord
 
 

@@ -2,73 +2,38 @@
 
 import asyncio
 import contextlib
-import ipaddress
-import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 import numpy as np
-from aiohttp import Fingerprint
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCPeerConnection
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtcconfiguration import RTCIceTransportPolicy
 from av import VideoFrame
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import I420
 
-from slipstream_server.errors import SlipstreamError
 from slipstream_server.ice.gathering import bound_gathering
-from slipstream_server.ice.ice_servers import IceServer, rtc_configuration
+from slipstream_server.ice.ice_servers import rtc_configuration
 from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.probe.camera import MarkedCamera
 from slipstream_server.probe.marker import read_marker
+from slipstream_server.probe.offers import (
+    CallFailed,
+    ProbeTarget,
+    call_by_offer,
+    hang_up,
+    offered_ice_servers,
+)
 from slipstream_server.probe.record import CallRecord, ReceivedFrame, TimedMessage
 
-_OFFER = "/api/v1/webrtc/offer"
-_ICE_SERVERS = "/api/v1/webrtc/ice-servers"
 _ANSWER_S = 10.0
 _FIRST_FRAME_S = 30.0  # an engine that has just been started may need as long
-_HANG_UP_S = 2.0
 _DATA_MAX = 1 << 16
 
 Send = Callable[[dict[str, object]], None]
 """Sends the server one update of the parameters."""
-
-
-class CallFailed(SlipstreamError):
-    """The call could not be made, or was ended by the server; the text says why."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeTarget:
-    """The server to call, and how.
-
-    Args:
-        url: of its page, without a query.
-        token: that opens it; empty for none.
-        tls: what to trust: the system's authorities (True), any certificate (False), or one.
-        relay_only: whether media must go through the server's TURN server.
-    """
-
-    url: str
-    token: str = ""
-    tls: bool | Fingerprint | ssl.SSLContext = True
-    relay_only: bool = False
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
-
-    @property
-    def is_on_loopback(self) -> bool:
-        host = urlsplit(self.url).hostname or ""
-        with contextlib.suppress(ValueError):
-            return ipaddress.ip_address(host).is_loopback
-        return host == "localhost"
 
 
 class ProbeCall:
@@ -185,7 +150,7 @@ async def placed_call(
     async with aiohttp.ClientSession(
         connector=connector, headers=target.headers, timeout=aiohttp.ClientTimeout(_ANSWER_S)
     ) as http:
-        configuration = rtc_configuration(await _ice_servers(http, target))
+        configuration = rtc_configuration(await offered_ice_servers(http, target))
         if target.relay_only:
             configuration.iceTransportPolicy = RTCIceTransportPolicy.RELAY
         peer = RTCPeerConnection(configuration)
@@ -195,82 +160,10 @@ async def placed_call(
             if target.is_on_loopback and not target.relay_only:
                 bound_gathering(peer, media_addressing=MediaAddressing(loopback=True))
             await peer.setLocalDescription(await peer.createOffer())
-            session = await _offer(http, target, peer, call.record, fps=fps)
+            session = await call_by_offer(http, target, peer, call.record, fps=fps)
             yield call, send
         finally:
             if session is not None:
-                await _hang_up(http, f"{target.url}{_OFFER}/{session}")
+                await hang_up(http, target, session)
             await peer.close()
             await call.close()
-
-
-class _IceServers(msgspec.Struct):
-    iceServers: tuple[IceServer, ...] = ()
-
-
-class _Answer(msgspec.Struct):
-    """What is read of the answer; a bare echo has no sessions."""
-
-    sdp: str
-    type: str
-    sessionId: str | None = None
-
-
-class _Refusal(msgspec.Struct):
-    error: str = ""
-
-
-_Body = TypeVar("_Body", _IceServers, _Answer)
-
-
-async def _ice_servers(http: aiohttp.ClientSession, target: ProbeTarget) -> tuple[IceServer, ...]:
-    status, body = await _request(http, "GET", target.url + _ICE_SERVERS)
-    if status == 404:
-        return ()
-    return _decode(body, _IceServers, status, target).iceServers
-
-
-async def _offer(
-    http: aiohttp.ClientSession,
-    target: ProbeTarget,
-    peer: RTCPeerConnection,
-    record: CallRecord,
-    *,
-    fps: int,
-) -> str | None:
-    record.offered_ns = now_ns()
-    local = peer.localDescription
-    offer = {"sdp": local.sdp, "type": local.type, "frameRate": fps}
-    status, body = await _request(http, "POST", target.url + _OFFER, json=offer)
-    answer = _decode(body, _Answer, status, target)
-    record.answered_ns = now_ns()
-    await peer.setRemoteDescription(RTCSessionDescription(answer.sdp, answer.type))
-    return answer.sessionId
-
-
-async def _request(
-    http: aiohttp.ClientSession, method: str, url: str, *, json: object = None
-) -> tuple[int, bytes]:
-    try:
-        async with http.request(method, url, json=json) as response:
-            return response.status, await response.content.read(_DATA_MAX)
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise CallFailed(f"{url} does not answer: {error or type(error).__name__}") from error
-
-
-def _decode(body: bytes, kind: type[_Body], status: int, target: ProbeTarget) -> _Body:
-    if status == 200:
-        with contextlib.suppress(msgspec.DecodeError):
-            return msgspec.json.decode(body, type=kind)
-        raise CallFailed(f"{target.url} answers what is no Slipstream's: give its page's address")
-    try:
-        reason = msgspec.json.decode(body, type=_Refusal).error
-    except msgspec.DecodeError:
-        reason = body[:200].decode(errors="replace")
-    raise CallFailed(f"{target.url} refuses the call with {status}: {reason}")
-
-
-async def _hang_up(http: aiohttp.ClientSession, url: str) -> None:
-    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-        async with asyncio.timeout(_HANG_UP_S), http.delete(url):
-            pass

@@ -17,8 +17,9 @@ from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import I420
 
 from slipstream_server.errors import ConfigError
-from slipstream_server.probe.caller import CallFailed, ProbeTarget, placed_call
+from slipstream_server.probe.caller import placed_call
 from slipstream_server.probe.camera import moving_scene
+from slipstream_server.probe.offers import CallFailed, ProbeTarget
 from slipstream_server.probe.record import CallRecord
 from slipstream_server.probe.report import CallTerms, ProbeReport, SpreadMs, probe_report
 from slipstream_server.secret_file import read_secret

@@ -8,7 +8,8 @@
   `link_estimator.py`: what the link carries; `delay_trend.py`: whether a queue grows on it;
   `send_history.py`: packets on their way, joined with the reports of their arrival; `pacer.py`:
   waits of milliseconds between the packets of one frame, and a leaky bucket.
-* `aiortc_sender.py`: the private names of aiortc's sender; `retransmit.py`: which packets to send
+* `aiortc_sender.py`: the private names of aiortc's sender; `outgoing_packets.py`: numbers and
+  waits of the packets between it and its transport; `retransmit.py`: which packets to send
   again.
 * `frame_timing.py`: the times of each frame, for the page.
 """

@@ -24,32 +24,24 @@ import itertools
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from aiortc import RTCRtpSender
-from aiortc.rtcrtpparameters import RTCRtpParameters
 from aiortc.rtp import (
     RTCP_PSFB_APP,
     RTCP_RTPFB_NACK,
     RTP_HISTORY_SIZE,
     AnyRtcpPacket,
-    HeaderExtensions,
-    HeaderExtensionsMap,
     RtcpPsfbPacket,
     RtcpRrPacket,
     RtcpRtpfbPacket,
     RtcpSrPacket,
     RtpPacket,
-    is_rtcp,
-    pack_header_extensions,
-    unpack_header_extensions,
     unpack_remb_fci,
 )
 from slipstream_protocol.clock import NS_PER_S, now_ns
 
 from slipstream_server.rtp.aiortc_internals import (
-    PLAYOUT_DELAY,
-    TRANSPORT_CC,
     HandleRtcp,
     get_private,
     replace_private,
@@ -63,6 +55,7 @@ from slipstream_server.rtp.transport_report import (
 )
 from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.link_estimator import Probe
+from slipstream_server.send.outgoing_packets import OutgoingExtensions, PacedTransport
 from slipstream_server.send.pacer import Pacer
 from slipstream_server.send.retransmit import RetransmitPolicy
 from slipstream_server.send.send_history import SendHistory, SentPacket
@@ -238,78 +231,3 @@ def received_packets(sender: RTCRtpSender) -> int:
     """Packets of all kinds, but STUN, that the sender's transport has received so far."""
     count: int = get_private(sender.transport, "_RTCDtlsTransport__rx_packets")
     return count
-
-
-class OutgoingExtensions(HeaderExtensionsMap):
-    """Numbers every packet for the transport, and adds "between 0 and 0 ms", where the viewer knows
-    the extensions.
-
-    Sources: draft-holmer-rmcat-transport-wide-cc-extensions-01, section 2;
-    http://www.webrtc.org/experiments/rtp-hdrext/playout-delay.
-
-    Args:
-        history: gives the numbers.
-        low_delay: whether the viewer is to show each frame at once.
-    """
-
-    def __init__(self, history: SendHistory, *, low_delay: bool) -> None:
-        super().__init__()
-        self.taken: int | None = None  # the number of the packet just made
-        self._history = history
-        self._low_delay = low_delay
-        self._ids: dict[str, int] = {}
-
-    def configure(self, parameters: RTCRtpParameters) -> None:
-        super().configure(parameters)
-        self._ids |= {extension.uri: extension.id for extension in parameters.headerExtensions}
-
-    def set(self, values: HeaderExtensions) -> tuple[int, bytes]:
-        if TRANSPORT_CC in self._ids:
-            # the same object comes again with a packet that is sent again
-            self.taken = values.transport_sequence_number = self._history.next_sequence()
-        profile, packed = super().set(values)
-        if not self._low_delay or PLAYOUT_DELAY not in self._ids:
-            return profile, packed
-        extensions = unpack_header_extensions(profile, packed)
-        return pack_header_extensions([*extensions, (self._ids[PLAYOUT_DELAY], bytes(3))])
-
-
-class PacedTransport:
-    """The sender's DTLS transport, which waits after a packet for as long as the pacer says.
-
-    aiortc stamps a packet just before it sends it: waiting afterwards keeps the stamp right.
-
-    Args:
-        on_sending: called with the size of each packet just before it leaves.
-        on_sent: called with the sequence number of each packet, but not of retransmissions.
-    """
-
-    def __init__(
-        self,
-        sender: RTCRtpSender,
-        pacer: Pacer,
-        *,
-        on_sending: Callable[[int], None],
-        on_sent: Callable[[int], None],
-    ) -> None:
-        self._sender = sender
-        self._on_sending = on_sending
-        self._on_sent = on_sent
-        self._transport: Any = sender.transport
-        self._pacer = pacer
-        get_private(sender, "_RTCRtpSender__rtp_task")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    async def _send_rtp(self, data: bytes) -> None:
-        if not is_rtcp(data):
-            self._on_sending(len(data))
-        await self._transport._send_rtp(data)
-        if asyncio.current_task() is get_private(self._sender, "_RTCRtpSender__rtp_task"):
-            self._on_sent(int.from_bytes(data[2:4], "big"))
-            ends_frame = data[1] & 0x80
-            wait_ns = self._pacer.wait_after_ns(len(data), now_ns())
-            if wait_ns and not ends_frame:
-                self._pacer.waited_ns += wait_ns
-                await asyncio.sleep(wait_ns / NS_PER_S)

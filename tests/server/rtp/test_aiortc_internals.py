@@ -19,7 +19,7 @@ from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.rtp import aiortc_internals
 from slipstream_server.rtp.colour_extension import COLOUR_SPACE
 from slipstream_server.send import aiortc_sender
-from slipstream_server.send.aiortc_sender import OutgoingExtensions
+from slipstream_server.send.outgoing_packets import OutgoingExtensions
 from slipstream_server.send.send_history import SendHistory
 
 from tests.server.calls import OFFER_PATH, Camera
