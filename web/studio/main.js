@@ -20,6 +20,7 @@ import { enableCopying, showAddresses, showViewAddress } from "./obs_links.js";
 import { OutputPanel } from "./output_panel.js";
 import { PendingUpdates } from "./pending_updates.js";
 import { judgePicture } from "./picture_state.js";
+import { QualityPanel } from "./quality_panel.js";
 import { takeResumeToken } from "./resume.js";
 import { fetchHealth } from "./server_status.js";
 import { UpdateTracker } from "./update_tracker.js";
@@ -49,6 +50,9 @@ const call = new Call({
 const controls = new Controls(sendUpdate);
 const outputPanel = new OutputPanel();
 const metricsPanel = new MetricsPanel(byId("figures"));
+const qualityPanel = new QualityPanel(byId("quality"), (keep) => {
+  call.sendMessage({ type: "level_answer", keep });
+});
 const updateTracker = new UpdateTracker();
 const serverClock = new ServerClock();
 const latencyMeter = new LatencyMeter(serverClock, performance.timeOrigin);
@@ -72,6 +76,7 @@ async function start() {
   for (const each of [updateTracker, serverClock, latencyMeter, clientStats]) each.reset();
   pendingUpdates.clear();
   metricsPanel.clear();
+  qualityPanel.clear();
   controls.showUpdate(null);
   outputPanel.dropPicture();
   sinceInput_ms = null;
@@ -130,6 +135,7 @@ function onMessage(message) {
       if (pending) sendUpdate(pending.update, pending.label);
       const parameters = { ...message.parameters, ...pending?.update };
       controls.showModel({ ...message, parameters });
+      qualityPanel.showState(message);
       outputPanel.setSize(message.width_px, message.height_px);
       byId("model").textContent =
         `${message.pipeline} · ${message.preset} · ${message.width_px}×${message.height_px}`;
@@ -139,6 +145,13 @@ function onMessage(message) {
     case "parameters_updated":
       controls.showParameters(message.parameters);
       controls.showUnderstood(message.understood);
+      break;
+    case "level":
+      qualityPanel.showLevel(message);
+      if (message.text) metricsPanel.markLevel(message.is_down);
+      break;
+    case "level_question":
+      qualityPanel.ask(message);
       break;
     case "ack":
       updateTracker.acknowledged(message.rev, message.status, message.errors ?? []);

@@ -110,6 +110,11 @@ export class MetricsPanel {
     this.showRoundTrip(null);
   }
 
+  /** Mark a move of the quality ladder on the chart of ages. @param {boolean} isDown */
+  markLevel(isDown) {
+    this.#ageLine.mark(isDown ? "down" : "up");
+  }
+
   /** @param {boolean} isStopped whether nothing new is shown */
   setStopped(isStopped) {
     if (isStopped === this.#isStopped) return;

@@ -15,6 +15,8 @@ export class Sparkline {
   #line = createShape("path", "spark-line");
   #area = createShape("path", "spark-area");
   #target = createShape("line", "spark-target");
+  /** Upright lines, each before the value that was added next. @type {{index: number, line: Element}[]} */
+  #marks = [];
 
   /** @param {Element} root */
   constructor(root) {
@@ -27,12 +29,26 @@ export class Sparkline {
 
   clear() {
     this.#values = [];
+    for (const { line } of this.#marks.splice(0)) line.remove();
+  }
+
+  /** Mark the present moment. @param {"down" | "up"} way */
+  mark(way) {
+    const line = createShape("line", "spark-mark");
+    line.setAttribute("data-way", way);
+    this.#target.before(line);
+    this.#marks.push({ index: this.#values.length, line });
+    this.#placeMarks();
   }
 
   /** @param {number | null} value a gap if null @param {number | null} target no line if null */
   add(value, target) {
     if (value !== null || this.#values.length > 0) this.#values.push(value);
-    if (this.#values.length > POINTS) this.#values.shift();
+    if (this.#values.length > POINTS) {
+      this.#values.shift();
+      for (const mark of this.#marks) mark.index -= 1;
+    }
+    this.#placeMarks();
     const top = HEADROOM * Math.max(target ?? 0, ...this.#values.map((each) => each ?? 0), 1);
     const y = (/** @type {number} */ each) => HEIGHT * (1 - each / top);
     const runs = this.#runs(y);
@@ -45,6 +61,21 @@ export class Sparkline {
     }
   }
 
+  #placeMarks() {
+    while (this.#marks.length > 0 && this.#marks[0].index < 0) this.#marks.shift()?.line.remove();
+    for (const { index, line } of this.#marks) {
+      const x = Math.min(WIDTH, this.#x(index)).toFixed(1);
+      for (const [name, at] of [["x1", x], ["x2", x], ["y1", "0"], ["y2", String(HEIGHT)]]) {
+        line.setAttribute(name, at);
+      }
+    }
+  }
+
+  /** The newest value is at the right edge. @param {number} index of a value */
+  #x(index) {
+    return WIDTH * (1 - (this.#values.length - 1 - index) / (POINTS - 1));
+  }
+
   /**
    * The points "x y", the newest at the right edge, as one list for each run without a gap.
    * @param {(value: number) => number} y
@@ -53,7 +84,7 @@ export class Sparkline {
     /** @type {string[][]} */
     const runs = [[]];
     this.#values.forEach((value, index) => {
-      const x = WIDTH * (1 - (this.#values.length - 1 - index) / (POINTS - 1));
+      const x = this.#x(index);
       if (value === null) runs.push([]);
       else runs[runs.length - 1].push(`${x.toFixed(1)} ${y(value).toFixed(1)}`);
     });

@@ -53,3 +53,27 @@ async def test_only_the_last_two_minutes_are_drawn(server: FakeServer) -> None:
     line = (await drawn(server, *((float(number), None) for number in range(200))))["line"]
     assert line.count("L") == 119
     assert line.startswith("M0.0 ")
+
+
+_MARK = """
+async ([before, after]) => {
+  const { Sparkline } = await import("/studio/sparkline.js");
+  const root = document.createElement("div");
+  const sparkline = new Sparkline(root);
+  for (let n = 0; n < before; n += 1) sparkline.add(10, null);
+  sparkline.mark("down");
+  for (let n = 0; n < after; n += 1) sparkline.add(10, null);
+  return [...root.querySelectorAll(".spark-mark")].map(
+    (line) => [line.dataset.way, Number(line.getAttribute("x1"))],
+  );
+}
+"""
+
+
+async def test_a_mark_moves_with_the_values_and_leaves_with_them(server: FakeServer) -> None:
+    """it stands where the next value came, and is gone when that is."""
+    ((way, x),) = await server.evaluate(_MARK, [10, 1])
+    assert (way, x) == ("down", 240)
+    ((_, later_x),) = await server.evaluate(_MARK, [10, 60])
+    assert later_x == pytest.approx(240 * (1 - 59 / 119), abs=0.1)
+    assert await server.evaluate(_MARK, [10, 121]) == []
