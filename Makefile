@@ -14,7 +14,7 @@ SOURCES     := server engine tests
 
 .DEFAULT_GOAL := help
 .PHONY: help install run simulate check format test test-golden test-gpu bench bench-engine bench-media \
-        bench-edge bench-long bench-sessions soak chaos pictures image clean
+        bench-edge bench-ladder bench-long bench-sessions soak chaos pictures image clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -77,6 +77,9 @@ bench-media: install  ## glass to glass in a real Chromium: stock aiortc's echo 
 
 bench-sessions: install  ## how many calls this machine holds: stock aiortc's H.264 echo against ours
 	$(BIN)/python -m tests.bench.sessions
+
+bench-ladder: install  ## the quality ladder under scripted overloads, against levels that stay
+	$(BIN)/python -m tests.bench.overloads --plot tests/pictures/ladder.svg
 
 bench-edge: install  ## bursts and a link of 2 Mbit/s in a real Chromium (the link: Linux, root)
 	$(BIN)/python -m tests.e2e.provision
