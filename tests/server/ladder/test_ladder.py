@@ -77,6 +77,10 @@ def test_a_stream_that_keeps_its_promise_stays() -> None:
     one.run(60)
     assert one.moves == []
     assert one.ladder.level == Level(steps=4)
+    assert not one.ladder.is_in_trouble(one.now_ns)
+    one.link_ms = 550
+    one.run(0.3)
+    assert one.ladder.is_in_trouble(one.now_ns)
 
 
 def test_it_falls_to_the_best_level_that_keeps_the_promise_and_climbs_back_at_once() -> None:
