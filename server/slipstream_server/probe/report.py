@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
+from slipstream_protocol.clock import NS_PER_S
 
 from slipstream_server.observability.slo_report import percentiles
 from slipstream_server.probe.record import (
@@ -83,6 +84,9 @@ class _Said(msgspec.Struct, frozen=True):
     targets: dict[str, float] = {}
     holds: dict[str, bool | None] = {}
     error_message: str | None = None
+    text: str = ""
+    steps: int = 0
+    fps: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +139,7 @@ def probe_report(record: CallRecord, terms: CallTerms) -> ProbeReport:
         read_ratio=read / len(frames) if frames else 0.0,
         freezes=stood.count,
         frozen_ms=stood.frozen_ms,
-        level_changes=_level_changes(record),
+        level_changes=_level_changes(record, ended_ns=terms.ended_ns),
         targets=targets,
         missed_ratio=_missed(reports),
     )
@@ -160,13 +164,19 @@ def _missed(reports: list[_Said]) -> dict[str, float]:
     return {name: held.count(False) / len(held) for name, held in verdicts.items()}
 
 
-def _level_changes(record: CallRecord) -> tuple[LevelChange, ...]:
-    return tuple(
-        LevelChange(
-            at_s=(record.since_offer_ms(frame.at_ns) or 0.0) / 1000,
-            change=f"pictures of {frame.size[0]}x{frame.size[1]}",
-        )
+def _level_changes(record: CallRecord, *, ended_ns: int) -> tuple[LevelChange, ...]:
+    """What the server said of its moves, and sizes seen to change."""
+    changes = [
+        (frame.at_ns, f"pictures of {frame.size[0]}x{frame.size[1]}")
         for frame in size_changes(record.frames)
+    ]
+    for message in record.messages:
+        said = _read(message.text)
+        if said.type == "level" and message.at_ns <= ended_ns:
+            changes.append((message.at_ns, said.text or f"{said.steps} steps, {said.fps:g} fps"))
+    return tuple(
+        LevelChange(at_s=(at_ns - record.offered_ns) / NS_PER_S, change=change)
+        for at_ns, change in sorted(changes)
     )
 
 

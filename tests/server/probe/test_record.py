@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
+from slipstream_server.control.events import LevelMoved
 from slipstream_server.probe.record import CallRecord, ReceivedFrame, TimedMessage, freezes
 from slipstream_server.probe.report import CallTerms, ProbeReport, probe_report
 
@@ -98,6 +99,21 @@ def test_a_changed_size_is_a_change_of_level() -> None:
     at = record.frames[-1].at_ns + NS_PER_S
     record.frames.append(ReceivedFrame(at_ns=at, number=None, drawn_ns=None, size=(192, 192)))
     assert [one.change for one in report_of(record).level_changes] == ["pictures of 192x192"]
+
+
+def test_moves_of_the_ladder_are_changes_of_level() -> None:
+    """in the server's words, or by their numbers where the viewer has chosen."""
+    record = call()
+    for said in (
+        LevelMoved(steps=1, fps=0, chosen_steps=2, is_down=True, text="2 steps -> 1", lowered=""),
+        LevelMoved(steps=2, fps=12, chosen_steps=2, is_down=False, text="", lowered=""),
+    ):
+        text = msgspec.json.encode(said).decode()
+        record.messages.append(TimedMessage(record.frames[-1].at_ns, text))
+    assert {one.change for one in report_of(record).level_changes} == {
+        "2 steps -> 1",
+        "2 steps, 12 fps",
+    }
 
 
 @given(st.integers(0, 3000))
