@@ -6,10 +6,12 @@ blocks of the transformer do the same work, so it is counted with one and with t
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from slipstream_engine.codec.protocol import Codec, GuidedCodec
 from slipstream_engine.config import (
     CHUNK_FRAMES,
     CHUNK_LATENTS,
@@ -25,6 +27,8 @@ from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.weights.random import random_bundle
 from slipstream_engine.weights.wan import ModelSizes
+
+StateT = TypeVar("StateT")
 
 META = torch.device("meta")
 
@@ -63,15 +67,26 @@ def chunk_flop(config: EngineConfig, *, sizes: ModelSizes | None = None) -> Chun
 
     state = bundle.codec.fresh_state()
     bundle.codec.encode(frames(FIRST_CHUNK_FRAMES), state)
-    bundle.codec.decode(latents(FIRST_CHUNK_LATENTS), state)
+    _decode(bundle.codec, latents(FIRST_CHUNK_LATENTS), frames(FIRST_CHUNK_FRAMES), state)
     one, two = (
         _count(_step(each.model, preset, latents(CHUNK_LATENTS))) for each in (bundle, deeper)
     )
     return ChunkFlop(
         encode=_count(lambda: bundle.codec.encode(frames(CHUNK_FRAMES), state)),
         step=one + (preset.dit.layers - 1) * (two - one),
-        decode=_count(lambda: bundle.codec.decode(latents(CHUNK_LATENTS), state)),
+        decode=_count(
+            lambda: _decode(bundle.codec, latents(CHUNK_LATENTS), frames(CHUNK_FRAMES), state)
+        ),
     )
+
+
+def _decode(
+    codec: Codec[StateT], latents: torch.Tensor, camera: torch.Tensor, state: StateT
+) -> None:
+    if isinstance(codec, GuidedCodec):
+        codec.decode_guided(latents, camera, state)
+    else:
+        codec.decode(latents, state)
 
 
 def _with_layers(config: EngineConfig, layers: int) -> EngineConfig:

@@ -9,10 +9,12 @@ drops the first three frames when it decodes it.
     latents_FCHW = codec.encode(rgb_TCHW, state)
     rgb_TCHW = codec.decode(latents_FCHW, state)
 
+A decoder may see the frames that a chunk was encoded from beside its latents (`GuidedCodec`).
+
 T frames, F latent frames, C channels, H height, W width.
 """
 
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
@@ -62,4 +64,13 @@ class Codec(Protocol[StateT]):
             RGB `[T, 3, h * stride, w * stride]`, not yet clamped to [-1, 1]; T = 5 for the first
             chunk, then 4.
         """
+        ...
+
+
+@runtime_checkable
+class GuidedCodec(Codec[StateT], Protocol[StateT]):
+    """A codec whose decoder sees the camera; a chunk keeps its frames until it is decoded."""
+
+    def decode_guided(self, latents_FCHW: Tensor, camera_TCHW: Tensor, state: StateT) -> Tensor:
+        """`decode`, with the frames of the same chunk as `encode` took them."""
         ...

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from slipstream_engine.codec.protocol import Codec
+from slipstream_engine.codec.protocol import Codec, GuidedCodec
 from slipstream_engine.config import CHUNK_FRAMES, CHUNK_LATENTS, Preset
 from slipstream_engine.diffusion.denoise import denoise, renoise
 from slipstream_engine.diffusion.flow_matching import FlowSchedule, mix_noise
@@ -48,6 +48,7 @@ class LatentChunk(Generic[CodecStateT]):
         timesteps_I: one for each step, int64, on the device.
         keys_I: of the noise that goes into each step, likewise.
         x_FCHW: the noised latents; after each step the estimate of the clean ones.
+        camera_TCHW: the frames it was encoded from; None where the decoder does not see them.
         steps_done: how many of its steps have run.
     """
 
@@ -60,6 +61,7 @@ class LatentChunk(Generic[CodecStateT]):
     timesteps_I: Tensor
     keys_I: Tensor
     x_FCHW: Tensor
+    camera_TCHW: Tensor | None = None
     steps_done: int = 0
 
     @property
@@ -104,9 +106,8 @@ class ChunkMaker(Generic[CodecStateT]):
             state.conditioning = self.model.condition(state.prompts.embedding_TE[None])
         state.noise_scale = self._noise_scale(rgb_TCHW, state)
         state.last_frame_CHW = rgb_TCHW[-1]
-        latents_FCHW = self._run_codec(
-            "encode", self.codec.encode, rgb_TCHW.to(self.model.dtype), state
-        )
+        camera_TCHW = rgb_TCHW.to(self.model.dtype)
+        latents_FCHW = self._run_codec("encode", self.codec.encode, camera_TCHW, state)
         keys_I = self._keys(latents_FCHW.device, state)
         noise_FCHW = self._noise(latents_FCHW, keys_I[:1])
         frames = latents_FCHW.shape[0]
@@ -122,6 +123,7 @@ class ChunkMaker(Generic[CodecStateT]):
             timesteps_I=self._timesteps(state),
             keys_I=keys_I,
             x_FCHW=mix_noise(latents_FCHW, noise_FCHW, state.noise_scale),
+            camera_TCHW=camera_TCHW if isinstance(self.codec, GuidedCodec) else None,
         )
         state.past_frames += frames
         state.next_chunk += 1
@@ -179,7 +181,12 @@ class ChunkMaker(Generic[CodecStateT]):
 
     def decode(self, chunk: LatentChunk[CodecStateT]) -> Tensor:
         """A clean chunk to pixels, about [-1, 1]."""
-        return self._run_codec("decode", self.codec.decode, chunk.x_FCHW, chunk.state)
+        codec = self.codec
+        if chunk.camera_TCHW is None:
+            return self._run_codec("decode", codec.decode, chunk.x_FCHW, chunk.state)
+        assert isinstance(codec, GuidedCodec), "no other codec's chunks keep their frames"
+        # never from a graph: what it does to the frames may be more than one can hold
+        return codec.decode_guided(chunk.x_FCHW, chunk.camera_TCHW, chunk.state.codec)
 
     def _run_codec(
         self,

@@ -12,7 +12,8 @@ from slipstream_engine.diffusion.pipeline import ModelBundle
 from slipstream_engine.errors import CheckpointError
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.models.text.tiny_text import TinyText
-from slipstream_engine.models.vae.taehv import Taehv, TaehvState
+from slipstream_engine.models.vae.guided_taehv import GuidedTaehv
+from slipstream_engine.models.vae.taehv import TaehvState
 from slipstream_engine.models.vae.taehv_config import TINY
 
 WEIGHTS = Path(__file__).parents[1] / "assets" / "tiny"
@@ -30,7 +31,7 @@ def load_embedded_bundle(config: EngineConfig, folder: Path = WEIGHTS) -> ModelB
     params = config.preset.dit
     dit_file = config.checkpoint or folder / DIT_FILE
     model = load_module(lambda: CausalDit(params), dit_file, dtype=dtype, device=device)
-    codec = load_module(lambda: Taehv(TINY), folder / CODEC_FILE, dtype=dtype, device=device)
+    codec = load_module(lambda: GuidedTaehv(TINY), folder / CODEC_FILE, dtype=dtype, device=device)
     text = load_text(folder / TEXT_FILE, like=torch.zeros((), device=device, dtype=dtype))
     return ModelBundle(model=model, codec=codec, text=text)
 

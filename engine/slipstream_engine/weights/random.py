@@ -18,7 +18,7 @@ from slipstream_engine.checkpoints.loader import make_module
 from slipstream_engine.config import EngineConfig
 from slipstream_engine.diffusion.pipeline import ModelBundle
 from slipstream_engine.models.dit.transformer import CausalDit
-from slipstream_engine.models.vae.taehv import Taehv
+from slipstream_engine.models.vae.guided_taehv import GuidedTaehv
 from slipstream_engine.models.vae.taehv_config import TINY
 from slipstream_engine.weights.registry import CODECS
 from slipstream_engine.weights.wan import ModelSizes, builders_of, join_codecs
@@ -56,7 +56,7 @@ def random_bundle(config: EngineConfig, *, sizes: ModelSizes | None = None) -> M
 
     codec: Any
     if preset.embedded:
-        codec = make_module(lambda: Taehv(TINY), tensor_of, device=device)
+        codec = make_module(lambda: GuidedTaehv(TINY), tensor_of, device=device)
     else:
         builders = builders_of(preset, sizes or ModelSizes())
         codec = join_codecs(

@@ -91,11 +91,15 @@ class Taehv(nn.Module):
 
     def decode(self, latents_FCHW: Tensor, state: TaehvState) -> Tensor:
         """Decode the next chunk of a stream, see `Codec.decode` in `codec/protocol.py`."""
+        return self.decode_chunk(latents_FCHW, state) * 2 - 1
+
+    def decode_chunk(self, latents_FCHW: Tensor, state: TaehvState) -> Tensor:
+        """`decode`, in [0, 1]."""
         pixels_TCHW = self.decode_clip(latents_FCHW[None], state.decoder)[0]
         if not state.has_decoded:
             pixels_TCHW = pixels_TCHW[FRAMES_TO_TRIM:]
         state.has_decoded = True
-        return pixels_TCHW * 2 - 1
+        return pixels_TCHW
 
     def encode_clip(self, x_BTCHW: Tensor, memory: dict[int, Tensor]) -> Tensor:
         """Frames `[B, 4F, 3, H, W]` in [0, 1] to latents `[B, F, C, h, w]`; updates `memory`."""
