@@ -49,9 +49,10 @@ _TINY = Preset(
         freq_dim=128,
         pooled_text=True,
     ),
+    # the frame before is enough: a third frame, sink or not, changes no measure of its pictures
     cache=CacheParams(
-        slots=3,
-        sinks=1,
+        slots=2,
+        sinks=0,
         pinning=Pinning.SINKS,
         positions=Positions.RELATIVE,
         count_unwritten_sinks=False,

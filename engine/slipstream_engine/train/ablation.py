@@ -56,11 +56,12 @@ class Ablation(msgspec.Struct, frozen=True, kw_only=True, tag="ablation"):
 
 def arms(preset: Preset) -> list[Arm]:
     """The model as it is served, then with one thing changed in each arm."""
-    no_sinks = replace(preset, cache=replace(preset.cache, sinks=0))
+    cache = preset.cache
+    sink = replace(preset, cache=replace(cache, slots=cache.slots + 1, sinks=cache.sinks + 1))
     steps = preset.schedule.step_list
     return [
-        Arm(name="as served: 1 step, sinks, motion", preset=preset, parameters=Parameters()),
-        Arm(name="no sinks", preset=no_sinks, parameters=Parameters()),
+        Arm(name="as served: 1 step, no sinks, motion", preset=preset, parameters=Parameters()),
+        Arm(name="a sink besides", preset=sink, parameters=Parameters()),
         Arm(
             name="no motion controller",
             preset=preset,

@@ -18,8 +18,9 @@ def test_each_arm_changes_one_thing() -> None:
     served, *others = arms(preset)
     assert served.preset == preset
     named = {arm.name: arm for arm in others}
-    assert named["no sinks"].preset.cache.sinks == 0
-    assert named["no sinks"].preset.cache.slots == preset.cache.slots
+    with_sink, cache = named["a sink besides"].preset.cache, preset.cache
+    assert with_sink.sinks == cache.sinks + 1
+    assert with_sink.ring_slots == cache.ring_slots
     assert named["no motion controller"].parameters.noise_controller is False
     for count in (2, 4):
         steps = named[f"{count} steps"].parameters.denoising_step_list
@@ -67,7 +68,7 @@ def test_what_the_sections_say() -> None:
     assert "| PSNR to the first round, dB | 40 | 40 | 0 | 0.1 | no |" in lines
     assert "400, 401 and 402 MiB" in " ".join(lines)
     outcome = ArmOutcome(
-        arm="no sinks",
+        arm="a sink besides",
         gain_db=1.25,
         gradient_ratio=0.5,
         flicker_levels=0.8,
@@ -84,6 +85,6 @@ def test_what_the_sections_say() -> None:
         outcomes=(outcome,),
     )
     assert (
-        "| no sinks | +1.25 | 0.50 | 0.80 | -0.10 ± 0.05 |"
+        "| a sink besides | +1.25 | 0.50 | 0.80 | -0.10 ± 0.05 |"
         in report.ablation_section(table, "a machine").lines
     )
