@@ -13,8 +13,8 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 SOURCES     := server engine tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run simulate check format test test-golden test-gpu bench bench-engine bench-media \
-        bench-edge bench-ladder bench-long bench-sessions soak chaos pictures image clean
+.PHONY: help install run simulate check format test test-golden test-gpu gpu-report bench bench-engine \
+        bench-media bench-edge bench-ladder bench-long bench-sessions soak chaos pictures image clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ test-golden: install  ## replay the reference's vectors, one line a case (GOLDEN
 
 test-gpu: install  ## numerics and latency on a CUDA device
 	$(BIN)/pytest -m gpu
+
+gpu-report:  ## a GPU's checks and times as JSON and a table; needs torch and four small packages, no venv
+	PYTHONPATH=engine:. $(PYTHON) -m tests.gpu
 
 bench: install  ## 60 s calls over loopback WebRTC: bare aiortc, echo, tiny; then a soak of 10 minutes
 	$(BIN)/python -m tests.bench
