@@ -277,6 +277,8 @@ class EngineConfig:
             one and rounds differently; with 1 a stream's frames do not depend on other streams.
         compilation: falls back to eager code where it does not work.
         checkpoint: file of the transformer's weights, in place of the preset's own.
+        max_steps: most denoising steps of a stream, each of which takes memory for its cache; None
+            for as many as there is memory for.
     """
 
     preset: Preset
@@ -286,3 +288,4 @@ class EngineConfig:
     cpu_batch: int = 1
     compilation: Compilation = Compilation.NONE
     checkpoint: Path | None = None
+    max_steps: int | None = None

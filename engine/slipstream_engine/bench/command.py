@@ -14,8 +14,7 @@ import torch
 from slipstream_engine.bench.report import Figures, Machine, Report, describe_machine
 from slipstream_engine.bench.runner import Case, Mode, measure_case
 from slipstream_engine.bench.workload import BenchDuration
-from slipstream_engine.cli.options import add_device_options, count, size_px
-from slipstream_engine.config import Compilation
+from slipstream_engine.cli.options import add_device_options, compilation_of, count, size_px
 from slipstream_engine.diffusion.pipeline import ModelBundle
 from slipstream_engine.presets import DEFAULT_PRESET, PRESETS
 from slipstream_engine.weights.factory import available_cores, configure, load_bundle
@@ -96,11 +95,15 @@ def cases_of(arguments: argparse.Namespace) -> list[Case]:
             codec=codec,
             device=arguments.device,
             max_streams=streams,
-            compilation=Compilation(arguments.compile),
+            compilation=compilation_of(arguments),
             checkpoint=arguments.checkpoint,
         )
         config = configure(request)
-        config = replace(config, dtype=arguments.dtype or config.dtype)
+        config = replace(
+            config,
+            dtype=arguments.dtype or config.dtype,
+            max_steps=arguments.max_steps or max(steps or 0, config.preset.schedule.steps),
+        )
         case = Case(config=config, steps=steps, mode=mode, random_weights=arguments.random_weights)
         assert case.parameters is not None, "the property raises if the steps are not possible"
         cases.append(case)

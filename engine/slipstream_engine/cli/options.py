@@ -56,11 +56,22 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
         "--threads", type=count, help="CPU threads (default: all cores; half of them for serve)"
     )
     parser.add_argument(
-        "--compile",
-        choices=("none", "graph", "inductor"),
-        default="none",
-        help="CUDA graphs or torch.compile; runs eagerly, and says why, where that is not possible",
+        "--max-steps",
+        type=count,
+        help="most denoising steps of a stream (default: as many as there is memory for)",
     )
+    parser.add_argument(
+        "--compile",
+        choices=("auto", "none", "graph", "inductor"),
+        default="auto",
+        help="CUDA graphs or torch.compile (default: auto, graphs on a GPU); runs eagerly, and "
+        "says why, where that is not possible",
+    )
+
+
+def compilation_of(arguments: argparse.Namespace) -> Compilation | None:
+    """Read `--compile`; None leaves it to the device."""
+    return None if arguments.compile == "auto" else Compilation(arguments.compile)
 
 
 def model_request(arguments: argparse.Namespace) -> ModelRequest:
@@ -72,6 +83,7 @@ def model_request(arguments: argparse.Namespace) -> ModelRequest:
         device=arguments.device,
         weights=arguments.weights,
         threads=arguments.threads,
-        compilation=Compilation(arguments.compile),
+        compilation=compilation_of(arguments),
         checkpoint=arguments.checkpoint,
+        max_steps=arguments.max_steps,
     )

@@ -11,6 +11,7 @@ class StageClock:
     """Records points in time; on a GPU as events in the stream, which are read once it is done."""
 
     def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._is_cuda = device.type == "cuda"
         self._events: list[torch.cuda.Event] = []
         self._stamps_ns: list[int] = []
@@ -20,7 +21,7 @@ class StageClock:
         """Record a point in time, without waiting."""
         if self._is_cuda:
             event = torch.cuda.Event(enable_timing=True)
-            event.record()
+            event.record(torch.cuda.current_stream(self._device))
             self._events.append(event)
         else:
             self._stamps_ns.append(time.perf_counter_ns())

@@ -58,12 +58,16 @@ class CudaRecorder:
     def __init__(self, device: torch.device) -> None:
         if device.type != "cuda":
             raise RuntimeError(f"device is {device}, CUDA graphs need cuda")
+        self._device = device
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, function: Callable[[], Tensor]) -> Recording:
         graph = torch.cuda.CUDAGraph()
-        # thread_local: another thread may encode a prompt at the same time
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+        with (
+            torch.cuda.device(self._device),  # a capture is of the current device's work only
+            # thread_local: another thread may encode a prompt at the same time
+            torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"),
+        ):
             out = function()
         return Recording(graph=graph, out=out)
 
@@ -77,7 +81,6 @@ class Compiler:
 
     Attributes:
         recorder: None where no graphs are recorded.
-        note: one line on what is compiled, or why nothing is, for people.
     """
 
     def __init__(
@@ -89,17 +92,18 @@ class Compiler:
         recorder: Recorder | None = None,
     ) -> None:
         self.recorder: Recorder | None = None
-        self.note = ""
+        self._note = ""
+        self._refused: dict[str, str] = {}  # what runs eagerly beside graphs, and why
         self._model = model
         self._compilation = compilation
         try:
             if compilation is Compilation.INDUCTOR:
                 # fullgraph: a block compiled in pieces would hardly be faster
                 model.call_block = torch.compile(call_block, fullgraph=True)
-                self.note = "blocks compiled by inductor"
+                self._note = "blocks compiled by inductor"
             elif compilation is Compilation.GRAPH:
                 self.recorder = recorder or CudaRecorder(device)
-                self.note = "CUDA graphs"
+                self._note = "CUDA graphs"
         except Exception as error:  # a machine that cannot compile can still serve
             self.give_up(error)
 
@@ -112,9 +116,24 @@ class Compiler:
         """Run eagerly from now on; the reason goes to the note and the log."""
         self.recorder = None
         self._model.call_block = call_block
-        reason = str(error).strip().partition("\n")[0]
-        self.note = f"eager, not {self._compilation}: {type(error).__name__}: {reason}"
-        logger.warning("the model runs %s", self.note)
+        self._refused.clear()
+        self._note = f"eager, not {self._compilation}: {_reason(error)}"
+        logger.warning("the model runs %s", self._note)
+
+    def refuse(self, key: Hashable, error: Exception) -> None:
+        """Run one function eagerly, on every lane; the reason goes to the note and the log."""
+        name = " ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+        if name not in self._refused:
+            self._refused[name] = _reason(error)
+            logger.warning("%s runs eagerly, no graph: %s", name, self._refused[name])
+
+    @property
+    def note(self) -> str:
+        """One line on what is compiled, or why nothing or not all of it is, for people."""
+        if not self._refused:
+            return self._note
+        names, reasons = ", ".join(self._refused), "; ".join(dict.fromkeys(self._refused.values()))
+        return f"{self._note}, not of {names}: {reasons}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -123,11 +142,16 @@ class _Entry:
     recording: Recording
 
 
+def _reason(error: Exception) -> str:
+    first_line = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first_line}"
+
+
 class GraphRunner:
     """Runs functions on one piece of memory: eagerly at first, later from a graph of them.
 
     The first call of a function is eager, the second records its graph, which all later calls
-    replay.
+    replay. One that cannot be recorded stays eager; the others do not mind.
 
     Args:
         compiler: decides whether graphs are recorded; None for never.
@@ -136,6 +160,7 @@ class GraphRunner:
     def __init__(self, compiler: Compiler | None = None) -> None:
         self._compiler = compiler
         self._entries: dict[Hashable, _Entry | None] = {}
+        self._eager: set[Hashable] = set()
 
     @property
     def records(self) -> bool:
@@ -158,7 +183,7 @@ class GraphRunner:
             The result; it is not overwritten by later calls.
         """
         compiler = self._compiler
-        if compiler is None or compiler.recorder is None:
+        if compiler is None or compiler.recorder is None or key in self._eager:
             return function(*inputs)
         if key not in self._entries:
             self._entries[key] = None  # the eager call allocates what a first use allocates
@@ -183,8 +208,9 @@ class GraphRunner:
         try:
             recording = compiler.recorder(lambda: function(*static_inputs))
         except Exception as error:  # whatever the driver raises, the stream goes on
-            logger.exception("%s cannot be recorded", key)
-            compiler.give_up(error)
+            logger.debug("%s cannot be recorded", key, exc_info=True)
+            compiler.refuse(key, error)
+            self._eager.add(key)
             return None
         entry = self._entries[key] = _Entry(inputs=static_inputs, recording=recording)
         return entry

@@ -9,7 +9,7 @@ import torch
 
 from slipstream_engine.codec.hybrid import CodecSides
 from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
-from slipstream_engine.config import EngineConfig, Preset
+from slipstream_engine.config import Compilation, EngineConfig, Preset
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle, latent_size
 from slipstream_engine.models.vae.taehv_config import TINY, TaehvParams
 from slipstream_engine.presets import PRESETS
@@ -58,13 +58,16 @@ def configure(request: ModelRequest) -> EngineConfig:
         width_px, height_px = request.size_px
         preset = replace(preset, width_px=width_px, height_px=height_px)
     latent_size(preset, (TINY if preset.embedded else TaehvParams()).stride)
+    device = _device(request.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    by_device = Compilation.GRAPH if device.startswith("cuda") else Compilation.NONE
     return EngineConfig(
         preset=preset,
-        device=_device(request.device or ("cuda" if torch.cuda.is_available() else "cpu")),
+        device=device,
         dtype="float32" if preset.embedded else "bfloat16",
         max_streams=request.max_streams,
-        compilation=request.compilation,
+        compilation=request.compilation or by_device,
         checkpoint=request.checkpoint and request.checkpoint.expanduser(),
+        max_steps=request.max_steps,
     )
 
 
@@ -81,11 +84,27 @@ def _device(name: str) -> str:
             f"device is {name!r}, it must be one of torch's, like cpu or cuda:0"
         ) from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {name}, this machine has no GPU that torch can use; use cpu")
+        reason = _why_no_cuda()
+        raise ValueError(
+            f"device is {name}, this machine has no GPU that torch can use: {reason}; use cpu"
+        )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         last = torch.cuda.device_count() - 1
         raise ValueError(f"device is {name}, the last GPU here is cuda:{last}; use that or another")
+    if device.type == "cuda":
+        return f"cuda:{device.index or 0}"
     return name
+
+
+def _why_no_cuda() -> str:
+    """What keeps torch from CUDA: the build, the driver or the machine."""
+    if torch.version.cuda is None:
+        return "this torch is built without CUDA, install one with it"
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:  # e.g. a driver older than this torch needs
+        return str(error).strip().partition("\n")[0]
+    return f"CUDA {torch.version.cuda} finds none"
 
 
 def load_diffusion(request: ModelRequest) -> DiffusionPipeline[Any]:
@@ -97,6 +116,8 @@ def load_diffusion(request: ModelRequest) -> DiffusionPipeline[Any]:
     """
     torch.set_num_threads(request.threads or max(1, available_cores() // 2))
     config = configure(request)
+    if config.device.startswith("cuda"):
+        torch.cuda.set_device(config.device)  # what names no device means this one
     weights = (request.weights or DEFAULT_WEIGHTS).expanduser()
     return DiffusionPipeline(config, load_bundle(config, weights))
 

@@ -21,8 +21,10 @@ class ModelRequest:
         max_streams: streams that may be open at once.
         threads: CPU threads of torch; None for half the cores: the other half is for the media,
             whose latency suffers more from waiting than a chunk's does from fewer threads.
-        compilation: falls back to eager code where the model or the device does not allow it.
+        compilation: falls back to eager code where the model or the device does not allow it; None
+            for graphs on a GPU and nothing elsewhere.
         checkpoint: file of the transformer's weights; None for the preset's own.
+        max_steps: most denoising steps of a stream; None for as many as there is memory for.
     """
 
     preset: str = DEFAULT_PRESET
@@ -32,5 +34,6 @@ class ModelRequest:
     codec: str | None = None
     max_streams: int = 1
     threads: int | None = None
-    compilation: Compilation = Compilation.NONE
+    compilation: Compilation | None = None
     checkpoint: Path | None = None
+    max_steps: int | None = None

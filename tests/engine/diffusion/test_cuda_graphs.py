@@ -240,10 +240,12 @@ def test_a_result_is_the_callers_own() -> None:
 
 
 def test_what_cannot_be_recorded_runs_eagerly(caplog: pytest.LogCaptureFixture) -> None:
-    """A refusal costs nothing but the graphs: it is said once, and no chunk is lost or changed."""
+    """A refusal costs nothing but the graph: it is said once, and no chunk is lost or changed."""
+
+    refused = []
 
     def refuse(function: Callable[[], Tensor]) -> Recording:
-        tape.record(function)
+        refused.append(tape.record(function))
         raise RuntimeError("operation not permitted when stream is capturing\nmore lines")
 
     pipeline = toy_pipeline(Compilation.GRAPH, recorder=refuse)
@@ -251,12 +253,32 @@ def test_what_cannot_be_recorded_runs_eagerly(caplog: pytest.LogCaptureFixture) 
     eager = run(toy_pipeline(Compilation.NONE).open(Parameters()), range(8))
     assert_equal(run(stream, range(8)), eager)
     assert_equal(run(other, range(8)), eager)
-    reason = "eager, not graph: RuntimeError: operation not permitted when stream is capturing"
-    assert pipeline.note == f"a toy; {reason}"
-    warnings = [
-        record for record in caplog.records if record.getMessage() == f"the model runs {reason}"
-    ]
-    assert len(warnings) == 1
+    reason = "RuntimeError: operation not permitted when stream is capturing"
+    names = "encode 4, decode 1, denoise 0, denoise 1"
+    assert pipeline.note == f"a toy; CUDA graphs, not of {names}: {reason}"
+    warnings = [record for record in caplog.records if record.getMessage().endswith(reason)]
+    assert len(warnings) == 4
+    assert len(refused) == 4 * 2, "on each lane once"
+
+
+def test_one_refusal_costs_one_graph() -> None:
+    """A shape that cannot be recorded runs eagerly; all others are recorded as before."""
+    count = 0
+
+    def refuse_the_second(function: Callable[[], Tensor]) -> Recording:
+        nonlocal count
+        count += 1
+        if count == 2:
+            raise RuntimeError("out of room")
+        return tape.record(function)
+
+    pipeline = toy_pipeline(Compilation.GRAPH, recorder=refuse_the_second)
+    stream = pipeline.open(Parameters())
+    eager = run(toy_pipeline(Compilation.NONE).open(Parameters()), range(10))
+    assert_equal(run(stream, range(10)), eager)
+    assert pipeline.note.endswith("CUDA graphs, not of decode 1: RuntimeError: out of room")
+    steps = {("denoise", row) for row in range(2)}
+    assert stream.state.runner.recorded == {("encode", 4), *steps}
 
 
 def test_without_a_gpu_there_are_no_graphs(caplog: pytest.LogCaptureFixture) -> None:
