@@ -30,7 +30,7 @@ CASES: Mapping[str, CountedCase] = {
     ),
     "wan-1.3b wan": CountedCase(preset="wan-1.3b", codec="wan"),
     "wan-1.3b wan+taehv": CountedCase(preset="wan-1.3b", codec="wan+taehv"),
-    "wan-14b taehv": CountedCase(preset="wan-14b", codec="taehv"),
+    "wan-14b wan": CountedCase(preset="wan-14b", codec="wan"),
 }
 
 

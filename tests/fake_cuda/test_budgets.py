@@ -33,7 +33,7 @@ def test_the_budget_is_kept(case: str) -> None:
         ("wan-1.3b taehv", "step", 6.74),
         ("wan-1.3b taehv eager", "step", 6.74),
         ("wan-1.3b taehv", "step x 4", 4 * 6.74),
-        ("wan-14b taehv", "step", 49.91),
+        ("wan-14b wan", "step", 49.91),
         ("wan-1.3b wan", "encode", 8.05),
         ("wan-1.3b wan", "decode", 13.55),
         ("wan-1.3b wan+taehv", "encode", 8.05),
@@ -44,6 +44,14 @@ def test_the_budget_is_kept(case: str) -> None:
 def test_the_work_is_the_specified(case: str, stage: str, tera: float) -> None:
     """Operations are those of the roofline, whichever way a pass is run."""
     assert account_of(case).stages[stage].flop / 1e12 == pytest.approx(tera, abs=0.011)
+
+
+@pytest.mark.parametrize(
+    ("case", "gpu_gb", "streams"), [("wan-1.3b wan", 24, 2), ("wan-14b wan", 80, 1)]
+)
+def test_the_default_settings_fit(case: str, gpu_gb: int, streams: int) -> None:
+    """The published presets at their own size, steps and codec."""
+    assert account_of(case).streams_in(gpu_gb * 10**9) >= streams
 
 
 def test_a_breach_is_found() -> None:

@@ -87,11 +87,12 @@ def test_costs_are_counted(device: FakeCuda) -> None:
         with counter.stage() as cost:
             c = torch.nn.functional.linear(a, b)
             c = c[:, ::2].relu().t()
-        assert (cost.launches, cost.flop) == (2, 2 * 64 * 128 * 32)
-        assert cost.moved_bytes == 4 * (64 * 128 + 32 * 128 + 64 * 32) + 4 * 2 * 64 * 16
-        assert cost.peak_bytes == 4 * (64 * 32 + 64 * 16)
-        assert counter.live_bytes == base + 4 * 64 * 16
-        del c
+            kept = c.clone()
+        assert (cost.launches, cost.flop) == (3, 2 * 64 * 128 * 32)
+        assert cost.moved_bytes == 4 * (64 * 128 + 32 * 128 + 64 * 32) + 2 * 4 * 2 * 64 * 16
+        assert counter.live_bytes == base + 2 * 4 * 64 * 16
+        assert cost.peak_bytes == 4 * 64 * 32 - 4 * 64 * 16, "beyond what is kept"
+        del c, kept
         assert counter.live_bytes == base
 
 

@@ -24,6 +24,9 @@ def add_account(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.add_argument("--preset", choices=presets, default="wan-1.3b", help="model")
     parser.add_argument("--size", type=size_px, help="WxH of a frame (default: the preset's)")
     parser.add_argument("--codec", help="wan, taehv, or encoder and decoder: wan+taehv")
+    parser.add_argument(
+        "--max-steps", type=count, help="of a stream, each with its cache (default: the preset's)"
+    )
     parser.add_argument("--streams", type=count, default=1, help="open at once")
     parser.add_argument(
         "--gpu-gb", nargs="+", type=count, default=list(GPUS_GB), help="memory of GPUs, in GB"
@@ -42,6 +45,7 @@ def run_account(arguments: argparse.Namespace) -> int:
         codec=arguments.codec,
         device="cpu",
         compilation=Compilation(arguments.compile),
+        max_steps=arguments.max_steps,
     )
     config = replace(configure(request), dtype="bfloat16")
     preset = config.preset

@@ -42,7 +42,7 @@ class StageCost:
         launches: kernels.
         moved_bytes: read and written by them.
         flop: of matrix products, convolutions and attention.
-        peak_bytes: allocated at once beyond what was there before.
+        peak_bytes: allocated at once beyond what was there before, or is there afterwards.
         waits: how often the host waits for the device.
         operations: how often each was launched.
     """
@@ -102,7 +102,7 @@ class CostCounter(TorchDispatchMode):
         base_bytes = self._peak_bytes = self.live_bytes
         waits = len(self._device.waits)
         yield cost
-        cost.peak_bytes = self._peak_bytes - base_bytes
+        cost.peak_bytes = self._peak_bytes - max(base_bytes, self.live_bytes)
         cost.waits = len(self._device.waits) - waits
         self._stage = StageCost()
 

@@ -1,6 +1,6 @@
 """Runs a preset's pipeline on a fake device and keeps its books: every stage's cost, all memory.
 
-Transformers of one block and of two are run: every block costs the same, so what all of them cost
+Transformers of a few blocks are run: every further block costs the same, so what all of them cost
 follows. Nothing is timed.
 """
 
@@ -25,6 +25,7 @@ from slipstream_engine.diffusion.stream import FIRST, DiffusionStream
 from slipstream_engine.weights.random import random_bundle
 
 LIGHT_CODEC = "taehv"
+FEWEST_LAYERS = 2  # between the first block and the last one more is held than in one alone
 STREAMS = 2  # that share passes
 SHARED_STEPS = 2  # of each of them: a pass of both streams, or of both streams at both steps
 
@@ -62,20 +63,20 @@ class DeviceAccount:
 
 @dataclass(frozen=True, slots=True)
 class BlockCost:
-    """What a block costs: the accounts of a transformer of one block and of one of two."""
+    """What a block costs: the accounts of two transformers, the second with one block more."""
 
-    one: DeviceAccount
-    two: DeviceAccount
+    fewer: DeviceAccount
+    more: DeviceAccount
 
     def added(self, account: DeviceAccount, blocks: int) -> DeviceAccount:
         """An account with so many more blocks."""
         return DeviceAccount(
             config=account.config,
             stages={
-                name: cost.plus(self.one.stages[name], self.two.stages[name], blocks)
+                name: cost.plus(self.fewer.stages[name], self.more.stages[name], blocks)
                 for name, cost in account.stages.items()
             },
-            memory=account.memory.plus(self.one.memory, self.two.memory, blocks),
+            memory=account.memory.plus(self.fewer.memory, self.more.memory, blocks),
             problems=account.problems,
         )
 
@@ -84,18 +85,20 @@ def account(config: EngineConfig, block: BlockCost | None = None) -> DeviceAccou
     """The account of a configuration at its preset's size.
 
     Args:
-        config: its device and its number of streams are not looked at.
+        config: its device and its number of streams are not looked at. A stream's cache has rows
+            for `max_steps`, or for the preset's steps.
         block: of the same preset, with any codec; None to count it now.
     """
     block = block or block_cost(config)
-    one = block.one if block.one.config == config else _run(config, layers=1)
-    return block.added(one, config.preset.dit.layers - 1)
+    fewest = block.fewer if block.fewer.config == config else _run(config, layers=FEWEST_LAYERS)
+    return block.added(fewest, config.preset.dit.layers - FEWEST_LAYERS)
 
 
 def block_cost(config: EngineConfig) -> BlockCost:
     """What one more block of the transformer costs, whatever the codec."""
     light = replace(config, preset=replace(config.preset, codec=LIGHT_CODEC))
-    return BlockCost(*(_run(light, layers=layers) for layers in (1, 2)))
+    layers = (FEWEST_LAYERS, FEWEST_LAYERS + 1)
+    return BlockCost(*(_run(light, layers=count) for count in layers))
 
 
 def _run(asked: EngineConfig, *, layers: int) -> DeviceAccount:
@@ -105,9 +108,11 @@ def _run(asked: EngineConfig, *, layers: int) -> DeviceAccount:
         preset=replace(asked.preset, dit=dit),
         device=str(FAKE_CUDA),
         max_streams=STREAMS,
+        max_steps=len(asked.preset.schedule.step_list),
     )
+    steps = asked.max_steps or asked.preset.schedule.steps
     with fake_cuda() as device, CostCounter(device) as counter:
-        return replace(_Books(config, counter).keep(), config=asked)
+        return replace(_Books(config, counter, steps).keep(), config=asked)
 
 
 class _Boundless:
@@ -132,10 +137,15 @@ class _CountedGraph:
 
 
 class _Books:
-    """One pipeline on the fake device."""
+    """One pipeline on the fake device, with cache rows for every step.
 
-    def __init__(self, config: EngineConfig, counter: CostCounter) -> None:
+    Args:
+        steps: whose cache rows a stream holds in the account.
+    """
+
+    def __init__(self, config: EngineConfig, counter: CostCounter, steps: int) -> None:
         self._config = config
+        self._steps = steps
         self._counter = counter
         self._stages: dict[str, StageCost] = {}
 
@@ -168,14 +178,15 @@ class _Books:
         self._shared_passes((first, second))
         shared_bytes = counter.live_bytes - before
         self._all_steps(first)
+        all_steps = len(self._pipeline.step_list)
         return DeviceAccount(
             config=self._config,
             stages=self._stages,
             memory=MemoryParts(
                 weights_bytes=self._weights_bytes,
-                cache_bytes=self._pool_bytes // STREAMS,
+                cache_bytes=self._pool_bytes * self._steps // (STREAMS * all_steps),
                 stream_bytes=stream_bytes,
-                shared_bytes=shared_bytes,
+                shared_bytes=shared_bytes * self._steps // all_steps,
                 graphs_bytes=counter.pool_bytes,
             ),
             problems=tuple(counter.problems),

@@ -43,10 +43,15 @@ def encode_inline(encoder: TextEncoder) -> SubmitText:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Mixture:
-    """The weighted mean of the embeddings of several prompts, once they are encoded."""
+    """The weighted mean of the embeddings of several prompts, once they are encoded.
+
+    Args:
+        device: where the mean is wanted; the embeddings may be kept elsewhere.
+    """
 
     prompts: Prompts
     embeddings: tuple["Future[Tensor]", ...]
+    device: torch.device
 
     @property
     def is_ready(self) -> bool:
@@ -57,7 +62,7 @@ class Mixture:
         """The mixture, `[T, E]`; waits until it is ready, and raises the errors of encoding."""
         total = sum(prompt.weight for prompt in self.prompts)
         shares = [
-            embedding.result() * (prompt.weight / total)
+            embedding.result().to(self.device, non_blocking=True) * (prompt.weight / total)
             for prompt, embedding in zip(self.prompts, self.embeddings, strict=True)
         ]
         return torch.stack(shares).sum(dim=0)
@@ -68,11 +73,15 @@ class PromptEmbeddings:
 
     Args:
         submit: starts to encode a text; see `encode_inline` and `TextWorker.submit`.
+        device: where streams want them.
         max_texts: how many to keep.
     """
 
-    def __init__(self, submit: SubmitText, *, max_texts: int = MAX_TEXTS) -> None:
+    def __init__(
+        self, submit: SubmitText, *, device: torch.device, max_texts: int = MAX_TEXTS
+    ) -> None:
         self._submit = submit
+        self._device = device
         self._max_texts = max_texts
         self._by_text: OrderedDict[str, Future[Tensor]] = OrderedDict()
 
@@ -97,7 +106,7 @@ class PromptEmbeddings:
                 f"the weights of {len(prompts)} prompts are all 0, at least one must be above 0"
             )
         embeddings = tuple(self.embedding(prompt.text) for prompt in prompts)
-        return Mixture(prompts=prompts, embeddings=embeddings)
+        return Mixture(prompts=prompts, embeddings=embeddings, device=self._device)
 
 
 def _has_failed(embedding: "Future[Tensor]") -> bool:

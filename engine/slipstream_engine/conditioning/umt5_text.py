@@ -37,7 +37,8 @@ class Umt5Files:
 class Umt5Text:
     """Args:
     files: read for the first prompt that is not in the cache.
-    device, dtype: of the embeddings.
+    dtype: of the embeddings, which stay on the host: 256 of them would take 1 GB of a GPU.
+    is_pinned: keep them where a GPU copies from without waiting.
     encoder_device: where prompts are encoded, in bfloat16: umT5 overflows in float16.
     """
 
@@ -49,15 +50,15 @@ class Umt5Text:
         files: Umt5Files,
         cache: EmbeddingCache,
         *,
-        device: torch.device,
         dtype: torch.dtype,
+        is_pinned: bool,
         encoder_device: torch.device,
         config: Umt5Config,
     ) -> None:
         self._files = files
         self._cache = cache
-        self._device = device
         self._dtype = dtype
+        self._is_pinned = is_pinned
         self._encoder_device = encoder_device
         self._config = config
         self._encoder: Umt5Encoder | None = None
@@ -99,7 +100,8 @@ class Umt5Text:
             if rows_LC is None:
                 rows_LC = self._compute(cleaned)
                 self._cache.put(cleaned, rows_LC)
-        return pad_rows(rows_LC.to(device=self._device, dtype=self._dtype), self.text_len)
+        embedding_TE = pad_rows(rows_LC.to(device="cpu", dtype=self._dtype), self.text_len)
+        return embedding_TE.pin_memory() if self._is_pinned else embedding_TE
 
     def release(self) -> None:
         """Free the encoder's memory; the next new prompt loads it again."""

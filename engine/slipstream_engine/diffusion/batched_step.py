@@ -22,6 +22,7 @@ from slipstream_engine.device.precision import reduced_precision_matmul
 from slipstream_engine.diffusion.chunk import ChunkMaker, LatentChunk
 from slipstream_engine.diffusion.cuda_graphs import GraphRunner
 from slipstream_engine.diffusion.denoise import denoise
+from slipstream_engine.diffusion.shared_conditioning import SharedConditioning
 from slipstream_engine.kv_cache.positions import BatchPositions, to_device
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.blocks import Conditioning
@@ -58,11 +59,13 @@ class BatchedDenoiser(Generic[CodecStateT]):
         maker: of every chunk.
         pool: the cache rows of all streams.
         runner: runs passes on the pool's memory.
+        shared: the conditioning of passes of several chunks.
     """
 
     maker: ChunkMaker[CodecStateT]
     pool: RollingCache
     runner: GraphRunner
+    shared: SharedConditioning
 
     def run(self, chunks: Sequence[LatentChunk[CodecStateT]]) -> None:
         """Run the next step of each chunk; no two of one stream may be at the same step."""
@@ -75,10 +78,12 @@ class BatchedDenoiser(Generic[CodecStateT]):
 
     def _run_batch(self, chunks: Sequence[LatentChunk[CodecStateT]]) -> None:
         steps = self._stack(chunks)
-        if steps.has_adjacent_rows and not self.runner.records:
-            clean_BFCHW = self._denoise_slice(steps)
-        else:
-            clean_BFCHW = self._denoise_gathered(steps)
+        # a pass that fails half-way, for want of memory, may be run again in two
+        with self.pool.eviction.restored_on_error(steps.rows):
+            if steps.has_adjacent_rows and not self.runner.records:
+                clean_BFCHW = self._denoise_slice(steps)
+            else:
+                clean_BFCHW = self._denoise_gathered(steps)
         for chunk, clean_FCHW in zip(chunks, clean_BFCHW.unbind(), strict=True):
             self.maker.record_output(chunk, clean_FCHW)
 
@@ -88,7 +93,7 @@ class BatchedDenoiser(Generic[CodecStateT]):
             x_BFCHW=x_BFCHW,
             timesteps_B=torch.cat([chunk.timestep_B for chunk in chunks]),
             positions=to_device([chunk.position for chunk in chunks], x_BFCHW.device),
-            conditioning=_conditioning(chunks),
+            conditioning=self.shared.load([chunk.conditioning for chunk in chunks]),
             rows=tuple(_pool_row(chunk) for chunk in chunks),
             is_steady=all(chunk.is_steady for chunk in chunks),
         )
@@ -114,9 +119,6 @@ class BatchedDenoiser(Generic[CodecStateT]):
             rows_B: Tensor,
             frames_BF: Tensor,
             slots_BF: Tensor,
-            k_NBTHD: Tensor,
-            v_NBTHD: Tensor,
-            pooled_BC: Tensor | None = None,
         ) -> Tensor:
             return denoise(
                 self.maker.model,
@@ -125,7 +127,7 @@ class BatchedDenoiser(Generic[CodecStateT]):
                 timesteps_B,
                 replace(steps.positions, frames_BF=frames_BF, slots_BF=slots_BF),
                 self.pool,
-                Conditioning(k_NBTHD=k_NBTHD, v_NBTHD=v_NBTHD, pooled_BC=pooled_BC),
+                conditioning,
                 rows_B=rows_B,
             )
 
@@ -134,10 +136,7 @@ class BatchedDenoiser(Generic[CodecStateT]):
         inputs = [
             *(steps.x_BFCHW, steps.timesteps_B, rows_B.to(device, non_blocking=True)),
             *(steps.positions.frames_BF, steps.positions.slots_BF),
-            *(conditioning.k_NBTHD, conditioning.v_NBTHD),
         ]
-        if conditioning.pooled_BC is not None:
-            inputs.append(conditioning.pooled_BC)
         if not steps.is_steady:
             return denoise_rows(*inputs)
         key = "batch", len(steps.rows), conditioning.k_NBTHD.shape[1]
@@ -146,11 +145,3 @@ class BatchedDenoiser(Generic[CodecStateT]):
 
 def _pool_row(chunk: LatentChunk[CodecStateT]) -> int:
     return chunk.state.first_row + chunk.row
-
-
-def _conditioning(chunks: Sequence[LatentChunk[CodecStateT]]) -> Conditioning:
-    """One prompt's for the whole batch where all chunks share it, otherwise one for each."""
-    first = chunks[0].conditioning
-    if all(chunk.conditioning is first for chunk in chunks):
-        return first
-    return Conditioning.batched([chunk.conditioning for chunk in chunks])

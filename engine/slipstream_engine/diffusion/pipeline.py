@@ -30,7 +30,10 @@ from slipstream_engine.diffusion.cuda_graphs import Compiler, GraphRunner, Recor
 from slipstream_engine.diffusion.flow_matching import FlowSchedule
 from slipstream_engine.diffusion.lane_pool import LaneMemory, LanePool
 from slipstream_engine.diffusion.memory_admission import MemoryAdmission, is_out_of_memory
+from slipstream_engine.diffusion.pass_splitter import PassSplitter
+from slipstream_engine.diffusion.shared_conditioning import SharedConditioning
 from slipstream_engine.diffusion.state import StreamSettings, StreamState
+from slipstream_engine.diffusion.step_limit import limit_steps
 from slipstream_engine.diffusion.stream import DiffusionStream, Transfers
 from slipstream_engine.diffusion.stream_batch import StreamBatch
 from slipstream_engine.diffusion.warm_up import WarmUp
@@ -88,14 +91,17 @@ class DiffusionPipeline(Generic[CodecStateT]):
         recorder: Recorder | None = None,
         memory: DeviceMemory | None = None,
     ) -> None:
-        preset = config.preset
-        self._config = config
         self._device = torch.device(config.device)
-        self._admission = MemoryAdmission(memory or memory_of(self._device))
+        memory = memory or memory_of(self._device)
+        self._admission = MemoryAdmission(memory)
         self.bundle = bundle
-        self._latent_size = latent_size(preset, bundle.codec.stride)
+        self._latent_size = latent_size(config.preset, bundle.codec.stride)
         rows, columns = bundle.model.grid(*self._latent_size)
         self._frame_tokens = rows * columns
+        self._config, self._steps_note = limit_steps(
+            config, bundle.model, frame_tokens=self._frame_tokens, memory=memory
+        )
+        preset = self._config.preset
         schedule = FlowSchedule(preset.schedule, self._device)
         self._maker = ChunkMaker(
             preset=preset, model=bundle.model, schedule=schedule, codec=bundle.codec
@@ -111,14 +117,18 @@ class DiffusionPipeline(Generic[CodecStateT]):
         )
         worker = bundle.text_worker
         self._embeddings = PromptEmbeddings(
-            encode_inline(bundle.text) if worker is None else worker.submit
+            encode_inline(bundle.text) if worker is None else worker.submit, device=self._device
         )
         # every stream begins with it
         self._default_prompt = self._embeddings.mixture((Prompt(preset.prompt),))
         self.pool = self._make_pool()
         self.denoiser = BatchedDenoiser(
-            maker=self._maker, pool=self.pool.cache, runner=GraphRunner(self._compiler)
+            maker=self._maker,
+            pool=self.pool.cache,
+            runner=GraphRunner(self._compiler),
+            shared=SharedConditioning(min(GPU_BATCH, self.pool.cache.row_count)),
         )
+        self._splitter = PassSplitter(self.denoiser, self._free_memory)
 
     @property
     def preset(self) -> str:
@@ -174,7 +184,8 @@ class DiffusionPipeline(Generic[CodecStateT]):
 
     @property
     def note(self) -> str:
-        notes = (self._config.preset.note, fused_note(self._device), self._compiler.note)
+        preset_note = self._config.preset.note
+        notes = (preset_note, fused_note(self._device), self._compiler.note, self._steps_note)
         return "; ".join(filter(None, notes))
 
     def understood(self, prompts: Prompts) -> str:
@@ -215,7 +226,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
 
     @torch.inference_mode()
     def denoise(self, chunks: Sequence[LatentChunk[CodecStateT]]) -> None:
-        self.denoiser.run(chunks)
+        self._splitter.run(chunks)
 
     def submitted(self) -> torch.cuda.Event | None:
         if self._device.type != "cuda":
@@ -240,11 +251,11 @@ class DiffusionPipeline(Generic[CodecStateT]):
                 self._embeddings,
                 self._transfers,
                 self._fresh_state(lane),
-                partial(self.pool.release, lane),
+                partial(self._release, lane),
                 StreamBatch(self.denoiser) if batched else None,
             )
         except BaseException:
-            self.pool.release(lane)
+            self._release(lane)
             raise
         try:
             stream.apply(self.defaults.merged(parameters))
@@ -252,6 +263,15 @@ class DiffusionPipeline(Generic[CodecStateT]):
             stream.close()
             raise
         return stream
+
+    @torch.inference_mode()
+    def _release(self, lane: LaneMemory[CodecStateT]) -> None:
+        self.pool.release(lane)
+        self.denoiser.shared.clear()
+
+    def _free_memory(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _fresh_state(self, lane: LaneMemory[CodecStateT]) -> StreamState[CodecStateT]:
         settings = _default_settings(self._config.preset)

@@ -14,6 +14,8 @@ N layers, R rows, B batch, K slots, F frames, J sinks, P places of the stack, S 
 head dim, C = 2 * H * D.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Self
 
 import torch
@@ -65,6 +67,21 @@ class EvictionPolicy:
             x[:, start:stop] for x in self.state()
         )
         return view
+
+    @contextmanager
+    def restored_on_error(self, rows: Sequence[int]) -> Iterator[None]:
+        """If the block raises, these rows' order of eviction is what it was before."""
+        if not self.params.adapts:
+            yield
+            return
+        before = [torch.stack([x[:, row] for row in rows], dim=1) for x in self.state()]
+        try:
+            yield
+        except BaseException:
+            for tensor, saved in zip(self.state(), before, strict=True):
+                for place, row in enumerate(rows):
+                    tensor[:, row] = saved[:, place]
+            raise
 
     def select_slots(
         self, layer: int, rows_B: Tensor, k_BFSHD: Tensor, v_BFSHD: Tensor, fill_BF: Tensor

@@ -73,8 +73,8 @@ def load_wan_bundle(
     text = Umt5Text(
         Umt5Files(weights=weights / UMT5.file, tokenizer=weights / TOKENIZER.file),
         cache,
-        device=device,
         dtype=dtype,
+        is_pinned=device.type == "cuda",
         encoder_device=encoder_device,
         config=sizes.umt5,
     )

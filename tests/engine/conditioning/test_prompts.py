@@ -17,7 +17,7 @@ from slipstream_engine.conditioning.prompts import (
 )
 from slipstream_protocol.parameters import Prompt, Prompts
 
-from tests.engine.toys import ToyText
+from tests.engine.toys import CPU, ToyText
 
 CAT, DOG = (Prompt("a cat"),), (Prompt("a dog"),)
 
@@ -37,14 +37,16 @@ def change(
     done: Future[torch.Tensor] = Future()
     done.set_result(embedding)
     return PromptChange(
-        mixture=Mixture(prompts=prompts, embeddings=(done,)), chunks=chunks, method=method
+        mixture=Mixture(prompts=prompts, embeddings=(done,), device=CPU),
+        chunks=chunks,
+        method=method,
     )
 
 
 def test_mixture_is_the_weighted_mean() -> None:
     """Weights count against their sum."""
     cat, dog = embeddings()
-    cache = PromptEmbeddings(encode_inline(ToyText()))
+    cache = PromptEmbeddings(encode_inline(ToyText()), device=CPU)
     mixed = cache.mixture((Prompt("a cat", 1.0), Prompt("a dog", 3.0)))
     assert mixed.is_ready
     torch.testing.assert_close(mixed.result(), 0.25 * cat + 0.75 * dog)
@@ -52,10 +54,17 @@ def test_mixture_is_the_weighted_mean() -> None:
         cache.mixture((Prompt("a cat", 0.0),))
 
 
+def test_a_mixture_is_where_streams_want_it() -> None:
+    """Embeddings stay where they were made until one is used."""
+    cache = PromptEmbeddings(encode_inline(ToyText()), device=torch.device("meta"))
+    assert cache.embedding("a cat").result().device == CPU
+    assert cache.mixture(CAT).result().is_meta
+
+
 def test_texts_are_encoded_once_and_the_oldest_goes() -> None:
     """A text is encoded once while it is cached; then the least recently used is dropped."""
     text = ToyText()
-    cache = PromptEmbeddings(encode_inline(text), max_texts=2)
+    cache = PromptEmbeddings(encode_inline(text), device=CPU, max_texts=2)
     for word in ("one", "two", "one", "three", "one", "two"):
         cache.embedding(word)
     assert text.encoded_texts == ["one", "two", "three", "two"]
@@ -69,7 +78,7 @@ def test_a_text_that_failed_is_tried_again() -> None:
         waiting.append(Future())
         return waiting[-1]
 
-    cache = PromptEmbeddings(submit)
+    cache = PromptEmbeddings(submit, device=CPU)
     first = cache.mixture(CAT)
     assert not first.is_ready
     assert cache.embedding("a cat") is waiting[0], (

@@ -15,8 +15,8 @@ def encoder(files: Umt5Files, root: Path) -> Umt5Text:
     return Umt5Text(
         files,
         EmbeddingCache(root, model="small", max_bytes=10**7),
-        device=torch.device("cpu"),
         dtype=torch.float32,
+        is_pinned=False,
         encoder_device=torch.device("cpu"),
         config=CONFIG,
     )

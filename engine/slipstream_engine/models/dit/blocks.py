@@ -4,7 +4,6 @@ B batch, F frames, S tokens of a frame, L = F * S tokens, M = 6 modulation vecto
 text rows, H heads, D head dim.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -20,7 +19,7 @@ from slipstream_engine.models.dit.linear import Linear
 from slipstream_engine.models.norms import RMSNorm
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Conditioning:
     """All that a prompt contributes, computed once for it.
 
@@ -34,14 +33,22 @@ class Conditioning:
     v_NBTHD: Tensor
     pooled_BC: Tensor | None = None
 
-    @classmethod
-    def batched(cls, samples: Sequence["Conditioning"]) -> Self:
-        """Concatenate those of several samples, each of batch 1."""
-        pooled = [sample.pooled_BC for sample in samples if sample.pooled_BC is not None]
-        return cls(
-            k_NBTHD=torch.cat([sample.k_NBTHD for sample in samples], dim=1),
-            v_NBTHD=torch.cat([sample.v_NBTHD for sample in samples], dim=1),
-            pooled_BC=torch.cat(pooled) if pooled else None,
+    def room_for(self, samples: int) -> Self:
+        """Memory for those of so many samples, each of this one's size; nothing is in it yet."""
+        layers, _, *shape = self.k_NBTHD.shape
+        pooled = self.pooled_BC
+        return type(self)(
+            k_NBTHD=self.k_NBTHD.new_zeros(layers, samples, *shape),
+            v_NBTHD=self.v_NBTHD.new_zeros(layers, samples, *shape),
+            pooled_BC=None if pooled is None else pooled.new_zeros(samples, pooled.shape[1]),
+        )
+
+    def samples(self, start: int, stop: int) -> Self:
+        """Those of some samples, on the same memory."""
+        return type(self)(
+            k_NBTHD=self.k_NBTHD[:, start:stop],
+            v_NBTHD=self.v_NBTHD[:, start:stop],
+            pooled_BC=None if self.pooled_BC is None else self.pooled_BC[start:stop],
         )
 
     def clone(self) -> Self:

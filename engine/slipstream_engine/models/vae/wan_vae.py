@@ -213,6 +213,10 @@ class WanVae(nn.Module):
             ValueError: if T, H or W is not allowed.
         """
         self._check(rgb_TCHW, started=state.encoder.started)
+        if not state.encoder.started and len(rgb_TCHW) > 1:
+            # the same in two pieces, which takes no more memory than a later chunk
+            pieces = rgb_TCHW.split([1, len(rgb_TCHW) - 1])
+            return torch.cat([self.encode(piece, state) for piece in pieces])
         x_BTHWC = rearrange(rgb_TCHW, "t c h w -> 1 t h w c")
         moments = self.conv1.forward(self.encoder.forward(x_BTHWC, state.encoder))
         state.encoder.started = True
@@ -232,6 +236,9 @@ class WanVae(nn.Module):
             RGB `[T, 3, 8 h, 8 w]`, about [-1, 1] but not clamped; T is 4 F - 3 at the start, 4 F
             later.
         """
+        if not state.decoder.started and len(latents_FCHW) > 1:
+            pieces = latents_FCHW.split([1, len(latents_FCHW) - 1])
+            return torch.cat([self.decode(piece, state) for piece in pieces])
         normal_BTHWC = rearrange(latents_FCHW, "f c h w -> 1 f h w c")
         z_BTHWC = normal_BTHWC * self.latent_std_C + self.latent_mean_C
         x_BTHWC = self.conv2.forward(z_BTHWC.to(latents_FCHW.dtype))
