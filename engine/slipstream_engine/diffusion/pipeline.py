@@ -32,6 +32,7 @@ from slipstream_engine.diffusion.lane_pool import LaneMemory, LanePool
 from slipstream_engine.diffusion.memory_admission import MemoryAdmission, is_out_of_memory
 from slipstream_engine.diffusion.pass_splitter import PassSplitter
 from slipstream_engine.diffusion.shared_conditioning import SharedConditioning
+from slipstream_engine.diffusion.shared_warm_up import SharedWarmUp
 from slipstream_engine.diffusion.state import StreamSettings, StreamState
 from slipstream_engine.diffusion.step_limit import limit_steps
 from slipstream_engine.diffusion.stream import DiffusionStream, Transfers
@@ -200,6 +201,8 @@ class DiffusionPipeline(Generic[CodecStateT]):
             cache_slots=self._config.preset.cache.slots,
             compiler=self._compiler,
             admission=self._admission,
+            shared=SharedWarmUp(denoise=self.denoise, geometry=self.geometry, most=self.max_batch),
+            steps=self._config.preset.schedule.steps,
         ).run()
 
     @torch.inference_mode()

@@ -15,6 +15,7 @@ from slipstream_protocol.parameters import Parameters, Prompts
 from slipstream_engine.codec.color import i420_from_rgb, rgb_from_i420
 from slipstream_engine.conditioning.prompts import Interpolation, PromptChange, PromptEmbeddings
 from slipstream_engine.conditioning.worker import TextBusyError
+from slipstream_engine.config import CHUNK_LATENTS
 from slipstream_engine.device.stage_clock import StageClock
 from slipstream_engine.device.transfer import Download, Fetch, Upload
 from slipstream_engine.diffusion.batched_step import BatchedDenoiser
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 CodecStateT = TypeVar("CodecStateT")
 
 # levels of a `ChunkShape`: chunks whose tensors differ in size run in separate passes
-FIRST, RESTART, STEADY = "first", "restart", "steady"
+FIRST, RESTART, FILLING, STEADY = "first", "restart", "filling", "steady"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -123,12 +124,14 @@ class DiffusionStream(Generic[CodecStateT]):
     @property
     def shape(self) -> ChunkShape:
         state = self.state
-        level = STEADY
+        # while a cache fills, each chunk attends to more than the one before: no graph serves it
+        is_full = state.past_frames + CHUNK_LATENTS >= self._maker.preset.cache.slots
+        level = STEADY if is_full else FILLING
         if state.needs_reset or not state.past_frames:
             level = RESTART if state.next_chunk else FIRST
         # the first chunk of an epoch empties the cache, so no chunk before it may still need it
         return ChunkShape(
-            level=level, steps=len(state.settings.step_list), alone=level is not STEADY
+            level=level, steps=len(state.settings.step_list), alone=level in (FIRST, RESTART)
         )
 
     @property

@@ -16,6 +16,7 @@ from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.diffusion.cuda_graphs import Compiler
 from slipstream_engine.diffusion.memory_admission import MemoryAdmission
+from slipstream_engine.diffusion.shared_warm_up import SharedWarmUp
 from slipstream_engine.diffusion.stream import DiffusionStream
 from slipstream_engine.errors import AdmissionError
 
@@ -37,6 +38,8 @@ class WarmUp(Generic[CodecStateT]):
         cache_slots: latent frames in a full cache row.
         compiler: decides what is compiled or recorded.
         admission: learns how much memory a stream takes.
+        shared: warms up the passes of several streams.
+        steps: of a new stream.
     """
 
     open_stream: Callable[[], DiffusionStream[CodecStateT]]
@@ -45,6 +48,8 @@ class WarmUp(Generic[CodecStateT]):
     cache_slots: int
     compiler: Compiler
     admission: MemoryAdmission
+    shared: SharedWarmUp[CodecStateT]
+    steps: int
 
     def run(self) -> None:
         """Warm up; if the compiled model does not run, go on without a compiler."""
@@ -58,18 +63,24 @@ class WarmUp(Generic[CodecStateT]):
             self._warm_lanes()
 
     def _warm_lanes(self) -> None:
-        """Graphs are recorded for each lane; for anything else one lane is enough."""
+        """Graphs are recorded for each lane, then for the passes that lanes share; for anything
+        else one lane is enough."""
         lanes = self.lanes if self.compiler.recorder is not None else 1
+        streams: list[DiffusionStream[CodecStateT]] = []
         with ExitStack() as opened:
             for lane in range(lanes):
                 try:
                     with self.admission.measuring():
-                        self._warm(opened.enter_context(closing(self.open_stream())))
+                        streams.append(opened.enter_context(closing(self.open_stream())))
+                        self._warm(streams[-1])
                 except AdmissionError as error:
                     if not lane:
                         raise
                     logger.warning("only %s of %s streams are warm: %s", lane, lanes, error)
-                    return
+                    break
+            if self.compiler.recorder is not None:
+                for sharing in (streams[:1], streams):  # alone a stream has but one prompt
+                    self.shared.run(sharing, steps=self.steps)
 
     def _warm(self, stream: DiffusionStream[CodecStateT]) -> None:
         """Run every shape of chunk that a stream can meet.

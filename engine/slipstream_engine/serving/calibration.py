@@ -14,7 +14,7 @@ from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLaten
 from slipstream_engine.scheduling.types import ChunkShape, PassKind, Stage
 from slipstream_engine.serving.pipeline_protocol import Pipeline
 
-CHUNKS = 4  # the first one is of another level; three samples of a kind are trusted
+STEADY_CHUNKS = 3  # so many samples of a kind are trusted
 _GREY = 128
 _BASE_SHARE = (
     0.2  # of a lone denoising pass: the part taken to be shared before larger ones are observed
@@ -85,17 +85,20 @@ def default_latency_model() -> LatencyModel:
     return LatencyModel(_line(_DEFAULT_PASS_NS))
 
 
-def calibrate(pipeline: Pipeline[Any], chunks: int = CHUNKS) -> Calibration:
+def calibrate(pipeline: Pipeline[Any], steady_chunks: int = STEADY_CHUNKS) -> Calibration:
     """Time a throw-away stream of grey frames with the pipeline's default parameters."""
     times = _PassTimes(pipeline)
     geometry = pipeline.geometry
     with closing(pipeline.open(pipeline.defaults)) as stream:
-        for number in range(chunks):
+        number = 0
+        while steady_chunks:
             shape = stream.shape
+            steady_chunks -= shape.level == stream.steady_shape.level
             encode, denoise, decode = (PassKind(stage=stage, level=shape.level) for stage in Stage)
             frames_THW = np.full(
                 (geometry.frames_of(number), *geometry.frame_shape), _GREY, dtype=np.uint8
             )
+            number += 1
             chunk = times.measure(encode, stream.encode, frames_THW)
             for _ in range(shape.steps):
                 times.measure(denoise, pipeline.denoise, [chunk])

@@ -64,9 +64,14 @@ def toy_pipeline(
     codec: ToyCodec | None = None,
     dit: DitParams = DIT,
     model: CausalDit | None = None,
+    cpu_batch: int = 1,
+    lanes: int = 4,
 ) -> DiffusionPipeline[Any]:
     config = EngineConfig(
-        preset=toy_preset(cache=cache, dit=dit), compilation=compilation, max_streams=4
+        preset=toy_preset(cache=cache, dit=dit),
+        compilation=compilation,
+        max_streams=lanes,
+        cpu_batch=cpu_batch,
     )
     bundle = ModelBundle(
         model=model or toy_model(dit), codec=codec or SteadyCodec(), text=ToyText()
@@ -220,6 +225,42 @@ def test_shared_passes_have_graphs_for_any_streams() -> None:
         generated.append(out)
     assert pipeline.denoiser.runner.recorded == {("batch", 2, 2)}
     assert_equal(generated[1], generated[0])
+
+
+def test_no_graph_of_a_shared_pass_is_recorded_live() -> None:
+    """Warming up records every size, for one stream and for all, and leaves nothing to record."""
+    recorded: list[int] = []
+
+    def counted(function: Callable[[], Tensor]) -> Recording:
+        recorded.append(1)
+        return tape.record(function)
+
+    pipeline = toy_pipeline(Compilation.GRAPH, recorder=counted, cpu_batch=4, lanes=2)
+    pipeline.warm_up()
+    shared = {("batch", 2, 1), ("batch", 2, 2), ("batch", 3, 3), ("batch", 4, 4)}
+    assert pipeline.denoiser.runner.recorded == shared
+    warm = len(recorded)
+    streams = [pipeline.open(Parameters(seed=seed, prompt=f"p{seed}")) for seed in range(2)]
+    for stream in streams:
+        run(stream, range(6))
+    for number in range(6, 10):
+        chunks = [stream.encode(moving_chunk(number)) for stream in streams]
+        while not chunks[0].is_clean:
+            pipeline.denoise(chunks)
+        for stream, chunk in zip(streams, chunks, strict=True):
+            stream.decode(chunk, np.empty_like(moving_chunk(number)))
+    assert len(recorded) == warm
+
+
+def test_a_filling_cache_is_a_level_of_its_own() -> None:
+    """Its chunks share passes among themselves only, so those of full caches run from graphs."""
+    stream = toy_pipeline(Compilation.NONE).open(Parameters())
+    levels = []
+    for number in range(7):
+        levels.append(stream.shape.level)
+        chunk = stream.encode(moving_chunk(number))
+        assert chunk.is_steady == (levels[-1] == stream.steady_shape.level)
+    assert levels == ["first", "filling", "filling", "filling", "steady", "steady", "steady"]
 
 
 def test_the_tape_can_fail() -> None:
