@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from slipstream_protocol.arena import Arena, Slots
-from slipstream_protocol.clock import now_ns
+from slipstream_protocol.clock import NS_PER_S, now_ns
 from slipstream_protocol.frames import I420
+from slipstream_protocol.levels import Level
 from slipstream_protocol.messages import (
     Applied,
     ChunkIn,
@@ -45,6 +46,16 @@ class StreamPromise:
     floor_period_ns: int = 0
     is_return: bool = False
     spare_lanes: tuple[int, ...] = ()
+
+    @classmethod
+    def of_camera(cls, fps: float, *, chunk_frames: int, lowest: Level) -> Self:
+        """The camera's rate; where the device is full, the lowest level of quality."""
+        chunk_ns = chunk_frames * NS_PER_S
+        return cls(
+            period_ns=round(chunk_ns / fps),
+            floor_steps=lowest.steps,
+            floor_period_ns=round(chunk_ns / lowest.fps) if lowest.fps else 0,
+        )
 
 
 class StreamListener(Protocol):

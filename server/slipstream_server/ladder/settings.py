@@ -47,3 +47,7 @@ class LadderSettings:
     def levels_of(self, model: Levels) -> Levels:
         """Those of a model with levels of its own."""
         return self.levels or model
+
+    def lowest_of(self, model: Levels) -> Level:
+        """The least that a stream of a model comes down to without being held."""
+        return self.floor or self.levels_of(model).running[-1]

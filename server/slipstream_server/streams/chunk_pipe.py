@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
@@ -23,6 +23,7 @@ from slipstream_server.observability.slo import SloMonitor
 from slipstream_server.streams.submitted_chunk import SubmittedChunk, new_frames
 
 RETRY_S = 2.0
+_NO_PROMISE = StreamPromise()
 
 
 class ChunkPipeOwner(Protocol):
@@ -81,7 +82,7 @@ class ChunkPipe:
         monitor: of the stream's service levels.
         metrics: of the whole server.
         owner: receives the engine's events that are not frames.
-        camera_fps: that the stream is promised.
+        promise: that the stream is given wherever it is opened.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class ChunkPipe:
         metrics: Metrics,
         owner: ChunkPipeOwner,
         *,
-        camera_fps: float = 30.0,
+        promise: StreamPromise = _NO_PROMISE,
     ) -> None:
         self.id = id
         self.ready = ready
@@ -106,7 +107,7 @@ class ChunkPipe:
         self._metrics = metrics
         self._owner = owner
         self._chunker = Chunker(ready.geometry)
-        self._period_ns = round(ready.geometry.chunk_frames * NS_PER_S / camera_fps)
+        self._promise = promise
         self._engine: EngineStream | None = None
         self._lost_reason: str | None = None
         self._is_held = False
@@ -156,9 +157,7 @@ class ChunkPipe:
         """
         self.epoch_chunks = 0
         self._lost_reason = None
-        promise = StreamPromise(
-            period_ns=self._period_ns, is_return=is_return, spare_lanes=spare_lanes
-        )
+        promise = replace(self._promise, is_return=is_return, spare_lanes=spare_lanes)
         engine = await client.open(parameters, self, promise)
         if self._lost_reason is not None:
             engine.close()

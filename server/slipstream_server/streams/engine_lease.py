@@ -10,6 +10,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.control.events import PipelineError
 from slipstream_server.control.update_queue import SendEvent, UpdateQueue, in_force
 from slipstream_server.engine.client import EngineClient
+from slipstream_server.engine.engine_stream import StreamPromise
 from slipstream_server.errors import RequestError, Unavailable
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloMonitor
@@ -28,7 +29,7 @@ class EngineLease:
         id: of the stream.
         engines: the running engine, and the ones after it.
         client: the engine as it runs now.
-        camera_fps: that the stream is promised.
+        promise: that the stream is given by every engine.
         monitor: of the stream's service levels.
         metrics: of the whole server.
         send: sends an event about parameters to the publisher.
@@ -44,7 +45,7 @@ class EngineLease:
         engines: EngineProvider,
         client: EngineClient,
         *,
-        camera_fps: float,
+        promise: StreamPromise,
         monitor: SloMonitor,
         metrics: Metrics,
         send: SendEvent,
@@ -55,7 +56,7 @@ class EngineLease:
     ) -> None:
         self.ready = client.ready
         self.lanes = client.lanes
-        self.chunk_pipe = ChunkPipe(id, client.ready, monitor, metrics, self, camera_fps=camera_fps)
+        self.chunk_pipe = ChunkPipe(id, client.ready, monitor, metrics, self, promise=promise)
         self._id = id
         self._engines = engines
         self._client = client

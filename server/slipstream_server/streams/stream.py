@@ -22,6 +22,7 @@ from slipstream_server.control.parameter_channel import ParameterChannel
 from slipstream_server.control.slo_event import Slo
 from slipstream_server.control.update_queue import SendEvent
 from slipstream_server.engine.client import EngineClient
+from slipstream_server.engine.engine_stream import StreamPromise
 from slipstream_server.frames.chunker import CapturedFrame
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.observability.client_stats import ClientStats
@@ -89,7 +90,11 @@ class Stream:
             id,
             engines,
             client,
-            camera_fps=camera_fps,
+            promise=StreamPromise.of_camera(
+                camera_fps,
+                chunk_frames=client.ready.geometry.chunk_frames,
+                lowest=context.ladder.lowest_of(client.ready.levels),
+            ),
             monitor=self.monitor,
             metrics=context.metrics,
             send=self._send_to_publisher,

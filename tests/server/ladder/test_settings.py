@@ -3,6 +3,7 @@
 import pytest
 from slipstream_protocol.levels import DEFAULT_LEVELS, Level, parse_levels
 from slipstream_server.config import ServerConfig
+from slipstream_server.engine.engine_stream import StreamPromise
 from slipstream_server.errors import ConfigError
 from slipstream_server.ladder.settings import LadderSettings
 
@@ -48,3 +49,16 @@ def test_what_cannot_be_is_refused_at_the_start(ladder: str, floor: str, error: 
     with pytest.raises(ConfigError, match=error):
         ServerConfig(ladder=ladder, quality_floor=floor)
     assert ServerConfig(ladder="2,1").ladder_settings == LadderSettings.parse("2,1", "")
+
+
+def test_a_stream_is_promised_the_lowest_level_that_it_may_be_moved_to() -> None:
+    """the operator's floor, else the last of the levels that are not held; at the camera's rate
+    where the level names none."""
+    assert LadderSettings().lowest_of(DEFAULT_LEVELS) == Level(steps=1, fps=8.0)
+    floored = LadderSettings.parse("4,2,1@12,held", "2")
+    lowest = floored.lowest_of(DEFAULT_LEVELS)
+    promise = StreamPromise.of_camera(25, chunk_frames=4, lowest=lowest)
+    assert (promise.period_ns, promise.floor_steps, promise.floor_period_ns) == (160_000_000, 2, 0)
+    at_rate = LadderSettings.parse("4,2,1@12,held", "").lowest_of(DEFAULT_LEVELS)
+    promise = StreamPromise.of_camera(30, chunk_frames=4, lowest=at_rate)
+    assert (promise.floor_steps, promise.floor_period_ns) == (1, 333_333_333)

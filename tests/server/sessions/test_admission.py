@@ -11,7 +11,8 @@ from slipstream_server.media_addressing import MediaAddressing
 from tests.server.calls import OFFER_PATH, Camera
 from tests.server.stub_engine import StubServing, stub_serving
 
-MANY = {"max_streams": 16, "offers_per_minute": 0, "max_waiting": 3}
+LADDERED = {"max_streams": 16, "offers_per_minute": 0, "max_waiting": 3}
+MANY = LADDERED | {"ladder": "off"}  # what is promised is the whole
 
 
 async def offer_sdp() -> str:
@@ -46,6 +47,17 @@ async def test_a_hundred_offers_at_once_admit_no_more_than_fit(tmp_path: Path) -
         assert len(server.sessions.streams()) == 3
         reasons = {body["error"] for status, body in answers if status == 503}
         assert any(reason.startswith("load would be 109% of this device") for reason in reasons)
+
+
+async def test_with_a_ladder_a_stream_weighs_what_its_lowest_level_takes(tmp_path: Path) -> None:
+    """an engine worth 33 frames a second takes three cameras of 30, which come down to eight frames
+    a second where all of them send; two where the operator's floor is 12."""
+    sdp = await offer_sdp()
+    for floor, fit in (("", 3), ("1@12", 2)):
+        settings = LADDERED | {"quality_floor": floor}
+        async with stub_serving(tmp_path, chunk_ms=4 * 1000 / 33, **settings) as server:
+            answers = await asyncio.gather(*(ask(server, sdp, frameRate=30) for _ in range(10)))
+            assert [status for status, _ in answers].count(200) == fit
 
 
 async def test_a_slow_camera_weighs_less_than_a_fast_one(tmp_path: Path) -> None:
