@@ -61,6 +61,7 @@ def fake_cuda() -> Iterator[FakeCuda]:
         entered.enter_context(_without_guard())
         entered.enter_context(_replaced(torch, Generator=_HostGenerator))
         entered.enter_context(_replaced(torch.cuda, **_stand_ins(device)))
+        entered.enter_context(_replaced(torch.Tensor, record_stream=_record_stream))
         entered.enter_context(FakeTensorMode())
         entered.enter_context(_HostSide(device))
         yield device
@@ -103,6 +104,10 @@ def _replaced(owner: Any, **stand_ins: object) -> Iterator[None]:
     finally:
         for name, original in before.items():
             setattr(owner, name, original)
+
+
+def _record_stream(tensor: torch.Tensor, stream: object) -> None:
+    """A stand-in of a stream is none that torch would take, and memory is not given away here."""
 
 
 class _HostGenerator(torch.Generator):
