@@ -11,6 +11,11 @@ from hypothesis import settings
 # many times slower. This stands before torch is loaded, and processes that tests start inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Without a GPU kernels run in Triton's interpreter. Triton settles that when it is first imported,
+# which torch may do long before the first test of a kernel.
+if not Path("/dev/nvidiactl").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # a property either holds or not; how long an example takes says nothing on a shared machine
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
