@@ -277,7 +277,8 @@ def test_a_level_of_fewer_frames_leaves_them_out_evenly(
         taken.extend(chunker.take(ms(at_ms)) or ())
     kept = len(jitter) - chunker.drops["level"]
     seconds = len(jitter) / camera_fps
-    assert kept <= seconds * max_fps + 2
+    # one at the beginning, one turn that was waited for, and a quarter of a turn ahead
+    assert kept <= seconds * max_fps + 2.25
     assert kept >= min(len(jitter), seconds * max_fps * 0.9) - 2 or camera_fps < 2 * max_fps
     if camera_fps < 0.6 * max_fps:
         assert chunker.drops["level"] == 0

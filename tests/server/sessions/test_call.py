@@ -123,8 +123,9 @@ async def test_figures_come_once_a_second(tmp_path: Path) -> None:
         assert slo["fps"]["in"] > 0
         # one cause of each place: the decoder, the loop, the chunker, the playout
         assert {"undecoded", "unread", "skipped", "overdue"} <= set(slo["drops"])
-        assert slo["targets"] == {"ttff_ms": 1000.0, "age_ms": 1000.0, "miss_ratio": 0.01}
-        assert set(slo["holds"]) == {"ttff", "age", "miss"}
+        targets = {"ttff_ms": 1000.0, "age_ms": 1000.0, "miss_ratio": 0.01, "rate_ratio": 0.9}
+        assert slo["targets"] == targets
+        assert set(slo["holds"]) == {"ttff", "age", "miss", "rate"}
 
 
 async def test_pause_stops_the_pictures_and_go_on_brings_new_ones(tmp_path: Path) -> None:
