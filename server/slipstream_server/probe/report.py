@@ -84,6 +84,11 @@ class _Said(msgspec.Struct, frozen=True):
     targets: dict[str, float] = {}
     holds: dict[str, bool | None] = {}
     error_message: str | None = None
+
+
+class _Moved(msgspec.Struct, frozen=True):
+    """What is read of a server's message that a stream goes on at another level."""
+
     text: str = ""
     steps: int = 0
     fps: float = 0.0
@@ -171,9 +176,9 @@ def _level_changes(record: CallRecord, *, ended_ns: int) -> tuple[LevelChange, .
         for frame in size_changes(record.frames)
     ]
     for message in record.messages:
-        said = _read(message.text)
-        if said.type == "level" and message.at_ns <= ended_ns:
-            changes.append((message.at_ns, said.text or f"{said.steps} steps, {said.fps:g} fps"))
+        if _read(message.text).type == "level" and message.at_ns <= ended_ns:
+            moved = msgspec.json.decode(message.text, type=_Moved)
+            changes.append((message.at_ns, moved.text or f"{moved.steps} steps, {moved.fps:g} fps"))
     return tuple(
         LevelChange(at_s=(at_ns - record.offered_ns) / NS_PER_S, change=change)
         for at_ns, change in sorted(changes)
