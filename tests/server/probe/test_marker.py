@@ -35,12 +35,18 @@ def test_it_survives_noise_scaling_and_cut_sides(number: int, seed: int) -> None
 
 @given(NUMBER)
 def test_it_survives_lost_rows_where_the_reader_knows(number: int) -> None:
-    """a picture of 4:3 cut to 16:9; without being told, the reader finds no number, or that."""
+    """a picture of 4:3 cut to 16:9."""
     cut = marked(number)[60:420]
     assert read_marker(cut, cut_from=4 / 3) == number
     assert read_marker(halved(cut), cut_from=4 / 3) == number
-    assert read_marker(cut) in (None, number)
     assert read_marker(marked(number)[160:320], cut_from=4 / 3) is None
+
+
+def test_lost_rows_of_which_the_reader_knows_nothing_are_hardly_ever_a_number() -> None:
+    """the cells it looks at are halves of two: a checksum of six bits lets few of these pass."""
+    numbers = range(0, NUMBERS, 131)
+    read = [read_marker(marked(number)[60:420]) for number in numbers]
+    assert sum(found is not None for found in read) <= len(numbers) // 100
 
 
 @given(NUMBER, st.sampled_from(["negative", "outlines", "dim"]))
