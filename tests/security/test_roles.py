@@ -37,6 +37,7 @@ TABLE: dict[tuple[str, str], tuple[Role, str] | None] = {
     ("GET", STREAM + "/parameters"): (Role.VIEW, "this"),
     ("PATCH", STREAM + "/parameters"): (Role.CONTROL, "this"),
     ("GET", STREAM + "/tokens"): (Role.PUBLISH, "this"),
+    ("GET", STREAM + "/trace"): (Role.ADMIN, "this"),
     **{("OPTIONS", f"/{kind}{path}"): EVERYBODY for kind in ("whip", "whep") for path in (
         "", "/", "/{stream}", "/{stream}/{id}"
     )},
