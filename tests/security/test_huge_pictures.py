@@ -51,6 +51,20 @@ class EncodedPictures(Camera):
         return packet
 
 
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The frames that are given to a decoder."""
+    frames: list[bytes] = []
+    offer = DecoderQueue.offer
+
+    def counted(self: DecoderQueue, task: Any) -> bool:
+        frames.append(task.data)
+        return offer(self, task)
+
+    monkeypatch.setattr(DecoderQueue, "offer", counted)
+    return frames
+
+
 class Alternating(EncodedPictures):
     """Sends one frame, then another, and so on."""
 
@@ -72,18 +86,10 @@ class Alternating(EncodedPictures):
     ],
 )
 async def test_a_huge_picture_ends_its_call_before_it_is_decoded(
-    codec: str, frame: bytes, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    codec: str, frame: bytes, reason: str, tmp_path: Path, decoded: list[bytes]
 ) -> None:
     """with the reason; the decoder's queue stays empty, and another call goes on."""
     assert len(frame) < 5000
-    decoded: list[bytes] = []
-    offer = DecoderQueue.offer
-
-    def counted(self: DecoderQueue, task: Any) -> bool:
-        decoded.append(task.data)
-        return offer(self, task)
-
-    monkeypatch.setattr(DecoderQueue, "offer", counted)
     async with (
         serving(tmp_path) as server,
         dial(server.client, camera=Camera()) as good,
@@ -95,21 +101,13 @@ async def test_a_huge_picture_ends_its_call_before_it_is_decoded(
 
 
 async def test_a_picture_of_unknown_size_is_not_decoded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, decoded: list[bytes]
 ) -> None:
     """four parameter sets that are fine and a huge one, in one frame: it is left out, others of the
     same call are not."""
     small = h264(2, 2, 1)
     sets = small[: small.index(b"\0\0\1\x68")]
     hidden = sets * 4 + h264(1024, 1024, 1)
-    decoded: list[bytes] = []
-    offer = DecoderQueue.offer
-
-    def counted(self: DecoderQueue, task: Any) -> bool:
-        decoded.append(task.data)
-        return offer(self, task)
-
-    monkeypatch.setattr(DecoderQueue, "offer", counted)
     async with (
         serving(tmp_path) as server,
         dial(server.client, camera=Alternating(hidden, small), codec="H264"),
