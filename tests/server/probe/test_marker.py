@@ -1,4 +1,4 @@
-"""The number in the pixels is read back, and never read wrong."""
+"""The number in the pixels is read back; what is none is not taken for one."""
 
 import numpy as np
 from hypothesis import given

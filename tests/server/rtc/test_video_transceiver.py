@@ -1,7 +1,7 @@
 """Our parts inside a real aiortc call: real media both ways over loopback, and what goes wrong."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -259,8 +259,24 @@ async def test_the_viewers_estimate_is_followed_without_a_key_frame() -> None:
 
 
 async def test_lost_packets_are_had_again() -> None:
-    """every fifth packet lost once: all pictures come, in order, without a key frame; on a machine
-    so busy that a packet comes again too late, one key frame for each of those."""
+    """every fifth packet lost once: all pictures come, in order, without a key frame.
+
+    They are sent again in real time: a call in which this machine was too busy for that, by the
+    receiver's own counts, is made again, twice at most.
+    """
+    for _ in range(3):
+        counts, numbers, is_ordered = await call_with_losses()
+        if not any(counts.get(cause) for cause in ("late", "undecoded", "unread")):
+            break
+    assert counts["nack"] > 0
+    assert counts.get("pli", 0) == 0
+    assert is_ordered
+    assert numbers[-1] - numbers[0] == len(numbers) - 1
+
+
+async def call_with_losses() -> tuple[Mapping[str, int], list[int], bool]:
+    """Sixty pictures of a call that loses every fifth packet once: the receiver's counts, the
+    pictures' numbers, and whether they came in order."""
     seen: set[int] = set()
 
     def once(packet: RtpPacket) -> bool:
@@ -271,14 +287,8 @@ async def test_lost_packets_are_had_again() -> None:
     async with video_call(loses=once) as call:
         await call.received.until(60)
         assert call.video.receiver is not None
-        counts = call.video.receiver.counts()
-        assert counts["nack"] > 0
-        assert counts.get("pli", 0) <= counts.get("late", 0)
-        assert call.received.is_ordered()
-        numbers = call.received.numbers
-        missing = numbers[-1] - numbers[0] - (len(numbers) - 1)  # type: ignore[operator]
-        too_late = sum(counts.get(cause, 0) for cause in ("late", "undecoded", "unread"))
-        assert bool(missing) <= bool(too_late)
+        numbers = [number for number in call.received.numbers if number is not None]
+        return call.video.receiver.counts(), numbers, call.received.is_ordered()
 
 
 async def test_a_gap_that_is_never_filled_is_skipped() -> None:

@@ -162,9 +162,11 @@ def test_every_parameter_set_is_read_by_the_rules(
 @given(st.sampled_from(("H264", "VP8", "other")), st.binary(max_size=200))
 def test_any_bytes_are_read(codec: str, frame: bytes) -> None:
     """garbage has no size, or one, or says that nobody can tell."""
-    for data in (frame, b"\0\0\1\x67" + frame * 40):
-        with contextlib.suppress(UnreadableSize):
-            assert all(size.coded_width_px >= 0 for size in picture_sizes(codec, data))
+    with contextlib.suppress(UnreadableSize):
+        assert all(size.coded_width_px >= 0 for size in picture_sizes(codec, frame))
+    with contextlib.suppress(UnreadableSize):
+        set_first = b"\0\0\1\x67" + frame * 40
+        assert all(size.coded_width_px > 0 for size in picture_sizes(codec, set_first))
 
 
 def parameter_set(width_mbs: int, *, offsets: tuple[int, ...] = ()) -> bytes:
