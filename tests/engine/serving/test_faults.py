@@ -17,7 +17,7 @@ from slipstream_protocol.messages import (
 from slipstream_protocol.parameters import Parameters
 
 from tests.engine.loop_harness import LoopHarness
-from tests.engine.serving.test_loop import LAYOUT, PaintPipeline, PaintStream
+from tests.engine.paint_pipeline import LAYOUT, PaintPipeline, PaintStream
 
 SLOW = LinearLatency(base_ns=0, per_item_ns=30_000_000)
 DENOISE = PassKind(stage=Stage.DENOISE, level="paint")

@@ -7,15 +7,12 @@ from collections.abc import Hashable, Iterator, Sequence
 import msgspec
 import numpy as np
 import pytest
-from msgspec import UNSET
-from slipstream_engine.errors import AdmissionError
 from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
-from slipstream_engine.scheduling.types import ChunkShape, PassKind, Stage
+from slipstream_engine.scheduling.types import PassKind, Stage
 from slipstream_engine.serving.calibration import calibrate
 from slipstream_engine.serving.executor import PassExecutor
 from slipstream_engine.serving.stream_slot import InFlightChunk, StreamSlot
-from slipstream_protocol.arena import Layout, Slots
-from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.arena import Slots
 from slipstream_protocol.levels import parse_levels
 from slipstream_protocol.messages import (
     Applied,
@@ -29,92 +26,15 @@ from slipstream_protocol.messages import (
     SlotRead,
     Stop,
     StreamClosed,
-    StreamOpened,
     StreamRefused,
     Update,
     UpdateRefused,
     Vocabulary,
 )
-from slipstream_protocol.parameters import Parameters, Prompt, Prompts
+from slipstream_protocol.parameters import Parameters, Prompt
 
 from tests.engine.loop_harness import LoopHarness
-
-GEOMETRY = Geometry(width_px=8, height_px=4, first_chunk_frames=5, chunk_frames=4)
-FULL_SEED = 404  # a stream that asks for it finds no room
-LAYOUT = Layout(geometry=GEOMETRY, lanes=3, in_slots=1, out_slots=2)
-
-
-class PaintStream:
-    """Fills its output with its seed; a prompt of `fail` raises, `refuse` is refused."""
-
-    def __init__(self, parameters: Parameters) -> None:
-        self.prompts: Prompts = (Prompt(""),)
-        self.value = 0
-        self.steps = 2
-        self.apply(parameters)
-
-    def apply(self, parameters: Parameters) -> None:
-        if parameters.prompt == "refuse":
-            raise ValueError("prompt is refuse, this model does not know it")
-        if parameters.target is not UNSET:
-            self.prompts = parameters.target
-        if parameters.seed is not UNSET:
-            self.value = parameters.seed
-        if parameters.denoising_step_list is not UNSET:
-            self.steps = len(parameters.denoising_step_list)
-
-    @property
-    def shape(self) -> ChunkShape:
-        return ChunkShape(level="paint", steps=self.steps)
-
-    steady_shape = shape
-
-    def encode(self, frames_THW: I420) -> list[int]:
-        return [self.value, self.prompts[0].text == "fail"]
-
-    def decode(self, chunk: list[int], out_THW: I420) -> None:
-        out_THW[:] = chunk[0]
-
-    def close(self) -> None:
-        pass
-
-
-class PaintPipeline:
-    name = "paint"
-    preset = "none"
-    max_batch = 1
-    geometry = GEOMETRY
-    defaults = Parameters(seed=1)
-    step_list = (1000,)
-    noise_scale_range = (0.0, 1.0)
-    vocabulary = Vocabulary(styles=("plain",))
-    levels = parse_levels("1,1@9")
-    fps = 12.0
-    note = "paints"
-
-    def understood(self, prompts: Prompts) -> str:
-        return f"paints {prompts[0].text}"
-
-    def warm_up(self) -> None:
-        pass
-
-    def open(self, parameters: Parameters) -> PaintStream:
-        if parameters.seed == FULL_SEED:
-            raise AdmissionError("no memory for another stream")
-        return PaintStream(self.defaults.merged(parameters))
-
-    def denoise(self, chunks: Sequence[list[int]]) -> None:
-        if any(fails for _, fails in chunks):
-            raise RuntimeError("the model broke")
-
-    def submitted(self) -> None:
-        pass
-
-    def finish(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+from tests.engine.paint_pipeline import FULL_SEED, GEOMETRY, LAYOUT, PaintPipeline
 
 
 @pytest.fixture
@@ -361,110 +281,6 @@ def test_stop_ends_the_loop(harness: LoopHarness) -> None:
     """the loop returns on request, and by itself when the server hangs up."""
     harness.send(Stop())
     harness.wait()
-
-
-def test_a_stream_beyond_the_devices_capacity_is_refused() -> None:
-    """by what passes take, with the reason and when to try again; the first is always opened."""
-    second_ns = 1_000_000_000
-    slow = LatencyModel(LinearLatency(base_ns=0, per_item_ns=second_ns))
-    harness = LoopHarness(PaintPipeline(), LAYOUT, age_target_ns=second_ns, latency=slow)
-    with contextlib.closing(harness):
-        harness.receive()
-        harness.open(0)
-        harness.send(OpenStream(lane=1, parameters=Parameters()))
-        refused = harness.receive()
-        assert isinstance(refused, StreamRefused)
-        assert refused.reason.startswith("load would be ")
-        assert "a chunk takes 4000 ms alone and comes every 500 ms" in refused.reason
-        assert refused.retry_after_s > 0
-        harness.send(CloseStream(lane=0))
-        harness.receive()
-        harness.open(1)
-
-
-def test_a_stream_is_promised_its_cameras_rate_from_its_opening() -> None:
-    """four that open at once and send nothing yet: the device is worth one of them."""
-    pass_ns = 30_000_000
-    harness = LoopHarness(
-        PaintPipeline(),
-        LAYOUT,
-        latency=LatencyModel(LinearLatency(base_ns=0, per_item_ns=pass_ns)),
-    )
-    period_ns = 4_000_000_000 // 30
-    with contextlib.closing(harness):
-        harness.receive()
-        for lane in range(3):
-            harness.send(OpenStream(lane=lane, parameters=Parameters(), period_ns=period_ns))
-        answers = [harness.receive() for _ in range(3)]
-        opened, *refused = answers
-        assert isinstance(opened, StreamOpened) and opened.alone_ms == pytest.approx(120)
-        assert all(isinstance(one, StreamRefused) for one in refused)
-        harness.send(
-            OpenStream(lane=1, parameters=Parameters(), period_ns=period_ns, floor_steps=1)
-        )
-        assert isinstance(harness.receive(), StreamRefused)  # the other one has no floor
-        for period_ns, steps, reason in (
-            (-1, 0, "period_ns is -1, it must be at least 1"),
-            (1, -2, "floor_steps is -2, it must be at least 1"),
-        ):
-            harness.send(
-                OpenStream(lane=1, parameters=Parameters(), period_ns=period_ns, floor_steps=steps)
-            )
-            assert harness.receive() == StreamRefused(lane=1, reason=reason, retry_after_s=0)
-
-
-def test_a_refusal_says_which_spare_streams_to_close() -> None:
-    """as many of them as it takes, in their order, and none where all would not do."""
-    slow = LatencyModel(LinearLatency(base_ns=0, per_item_ns=30_000_000))
-    harness = LoopHarness(PaintPipeline(), LAYOUT, latency=slow)
-    with contextlib.closing(harness):
-        harness.receive()
-        for lane in (0, 1):
-            harness.send(OpenStream(lane=lane, parameters=Parameters(), period_ns=300_000_000))
-            assert isinstance(harness.receive(), StreamOpened)
-        for period_ms, spare, expected in (
-            (300, (), 0),
-            (300, (1, 0), 1),
-            (150, (0, 1), 2),
-            (150, (0,), 0),
-        ):
-            harness.send(
-                OpenStream(
-                    lane=2,
-                    parameters=Parameters(),
-                    period_ns=period_ms * 1_000_000,
-                    spare_lanes=spare,
-                )
-            )
-            refused = harness.receive()
-            assert isinstance(refused, StreamRefused)
-            assert refused.fits_without == expected, (period_ms, spare)
-        harness.send(OpenStream(lane=2, parameters=Parameters(), is_return=True))
-        assert isinstance(harness.receive(), StreamOpened), "what was promised before is kept"
-
-
-def test_a_viewer_cannot_take_more_than_the_device_has() -> None:
-    """more steps are refused where another would fall below its promise, however often they are
-    asked for; nothing has changed, and fewer are taken."""
-    slow = LatencyModel(LinearLatency(base_ns=0, per_item_ns=30_000_000))
-    harness = LoopHarness(PaintPipeline(), LAYOUT, latency=slow)
-    with contextlib.closing(harness):
-        harness.receive()
-        for lane in (0, 1):
-            harness.send(OpenStream(lane=lane, parameters=Parameters(), period_ns=300_000_000))
-            assert isinstance(harness.receive(), StreamOpened)
-        more = Parameters(denoising_step_list=(1000, 750, 500, 250), rev=1)
-        for _ in range(20):
-            harness.send(Update(lane=0, parameters=more))
-            refused = harness.receive()
-            assert isinstance(refused, UpdateRefused) and refused.rev == 1
-            assert refused.reason.startswith("load would be 100% of this device")
-        fewer = Parameters(denoising_step_list=(1000,), rev=2)
-        harness.send(Update(lane=1, parameters=fewer))
-        applied = harness.receive()
-        assert isinstance(applied, Applied) and applied.alone_ms == pytest.approx(90)
-        harness.send(Update(lane=0, parameters=more))
-        assert isinstance(harness.receive(), Applied)
 
 
 def test_streams_that_share_a_pass_share_its_failure(harness: LoopHarness) -> None:

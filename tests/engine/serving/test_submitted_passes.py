@@ -21,7 +21,7 @@ from slipstream_protocol.parameters import Parameters
 from torch import Tensor
 
 from tests.engine.loop_harness import LoopHarness
-from tests.engine.serving.test_loop import GEOMETRY, PaintPipeline, PaintStream
+from tests.engine.paint_pipeline import GEOMETRY, PaintPipeline, PaintStream
 from tests.engine.virtual_device import VirtualClock, VirtualEvent, VirtualStream, VirtualStreams
 
 CPU = torch.device("cpu")

@@ -1,75 +1,17 @@
 """One stream's ladder: when it moves, where to, and how often."""
 
 import itertools
-from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
-from slipstream_protocol.levels import DEFAULT_LEVELS, Level, parse_level, parse_levels
-from slipstream_server.ladder.ladder import ANSWER_WITHIN_NS, Ladder
-from slipstream_server.ladder.moves import Move, MoveCause, Question
+from slipstream_protocol.levels import Level, parse_level
+from slipstream_server.ladder.moves import MoveCause
 from slipstream_server.ladder.promise import Others
 
-from tests.server.ladder.readings import PROMISE, reading
-
-
-@dataclass(slots=True, kw_only=True)
-class Device:
-    """A ladder on a device whose times can be turned; the clock moves from chunk to chunk."""
-
-    ladder: Ladder
-    codec_ms: float = 40.0
-    step_ms: float = 40.0
-    beside_ms: float = 0.0
-    camera_fps: float = 30.0
-    link_ms: float = 0.0
-    others: Others = field(default_factory=Others)
-    now_ns: int = 0
-    moves: list[tuple[float, Move]] = field(default_factory=list)
-    questions: list[Question] = field(default_factory=list)
-
-    @property
-    def at_s(self) -> float:
-        return self.now_ns / NS_PER_S
-
-    def run(self, seconds: float) -> None:
-        """Chunk after chunk."""
-        end_ns = self.now_ns + round(seconds * NS_PER_S)
-        while self.now_ns < end_ns:
-            now = reading(
-                self.ladder.level if not self.ladder.level.is_held else Level(steps=1),
-                codec_ms=self.codec_ms,
-                step_ms=self.step_ms,
-                beside_ms=self.beside_ms,
-                camera_fps=self.camera_fps,
-                link_ms=self.link_ms,
-            )
-            self.now_ns += round(now.period_ns)
-            decision = self.ladder.observe(now, self.others, self.now_ns)
-            if isinstance(decision, Move):
-                assert decision.after == self.ladder.level
-                self.moves.append((self.at_s, decision))
-            elif decision is not None:
-                self.questions.append(decision)
-
-    @property
-    def path(self) -> list[str]:
-        return [move.after.spec for _, move in self.moves]
-
-
-def device(
-    *, steps: int = 4, is_own: bool = False, floor: str = "", ladder: str = "", **dials: float
-) -> Device:
-    own = Ladder(
-        parse_levels(ladder) if ladder else DEFAULT_LEVELS,
-        floor=parse_level(floor) if floor else None,
-        promise=PROMISE,
-        steps=steps,
-        is_own=is_own,
-    )
-    return Device(ladder=own, **dials)  # type: ignore[arg-type]  # the dials are all numbers
+from tests.server.ladder.played_device import Device, device
+from tests.server.ladder.readings import reading
 
 
 def test_a_stream_that_keeps_its_promise_stays() -> None:
@@ -283,102 +225,6 @@ def test_a_held_stream_comes_back_at_its_lowest_level() -> None:
     back = one.ladder.release()
     assert back.text == "held -> 1 step at 12 fps: there is room on the device again"
     assert not back.is_down
-
-
-# ---- a viewer's own choice
-
-
-def test_a_viewer_is_asked_before_their_own_steps_are_taken() -> None:
-    """once; without an answer they are taken after a while."""
-    one = device(is_own=True, codec_ms=70, step_ms=60)
-    one.run(4)
-    assert [question.move.after.spec for question in one.questions] == ["3"]
-    assert one.moves == []
-    one.run(ANSWER_WITHIN_NS / NS_PER_S)
-    assert one.path == ["3"]
-    assert len(one.questions) == 1
-
-
-def test_a_viewer_who_agrees_gets_fewer_steps_at_once() -> None:
-    one = device(is_own=True, codec_ms=70, step_ms=60)
-    one.run(4)
-    one.ladder.answer(keep=False)
-    one.run(0.5)
-    assert one.path == ["3"]
-
-
-def test_a_viewer_who_refuses_keeps_them_until_the_promise_breaks() -> None:
-    one = device(is_own=True, codec_ms=70, step_ms=60)
-    one.run(4)
-    assert one.ladder.can_fall
-    one.ladder.answer(keep=True)
-    one.run(120)
-    assert one.moves == []
-    assert not one.ladder.can_fall
-    one.codec_ms = one.step_ms = 300
-    one.run(5)
-    assert one.moves
-
-
-def test_nobody_is_asked_when_the_alternative_is_a_miss() -> None:
-    one = device(is_own=True, codec_ms=300, step_ms=300)
-    one.run(5)
-    assert one.questions == []
-    assert one.moves
-
-
-def test_a_question_is_over_when_the_trouble_is() -> None:
-    """an answer that comes then changes nothing, and the next trouble is asked about anew."""
-    one = device(is_own=True, codec_ms=70, step_ms=60)
-    one.run(4)
-    one.codec_ms = one.step_ms = 40
-    one.run(30)
-    one.ladder.answer(keep=False)
-    one.codec_ms, one.step_ms = 70, 60
-    one.run(4)
-    assert len(one.questions) == 2
-    assert one.moves == []
-
-
-def test_a_rate_that_falls_is_not_asked_about() -> None:
-    """the steps stay as they are chosen. It falls for the sake of others, or of age: for a stream
-    alone a lower one brings no more pictures."""
-    one = device(steps=1, is_own=True, codec_ms=300, step_ms=10)
-    one.run(10)
-    assert (one.questions, one.moves) == ([], [])
-    one.others = Others(are_in_trouble=True)
-    one.run(5)
-    assert one.questions == []
-    assert one.path == ["1@12"]
-
-
-def test_nobody_wins_by_choosing_anew() -> None:
-    """a viewer who flips the steps ten times a second goes down like any other, and stays."""
-    one = device(is_own=True, codec_ms=300, step_ms=300)
-    for _ in range(300):
-        one.ladder.choose(4, is_own=True)
-        one.run(0.05)
-        one.ladder.choose(3, is_own=True)
-        one.run(0.05)
-    assert one.ladder.level.costs_more_than(Level())
-    assert Level(steps=1).costs_more_than(one.ladder.level)
-    assert len(one.moves) < 12
-
-
-def test_a_choice_at_the_top_is_followed_at_once() -> None:
-    one = device(steps=1)
-    one.ladder.choose(4, is_own=True)
-    assert one.ladder.level == one.ladder.top == Level(steps=4)
-    one.ladder.choose(2, is_own=True)
-    assert one.ladder.level == Level(steps=2)
-
-
-def test_a_choice_below_the_level_is_followed_where_it_has_fallen() -> None:
-    one = device(codec_ms=70, step_ms=60)
-    one.run(5)
-    assert one.ladder.level == Level(steps=3)
-    one.ladder.choose(2, is_own=True)
-    assert one.ladder.level == Level(steps=2)
 
 
 # ---- whatever comes
