@@ -155,8 +155,8 @@ def summary() -> str:
     case = next(case for case in report.cases if case.case == "tiny")
     assert case.slo is not None and case.glass_ms is not None
     return (
-        f"On {report.cores} cores of {report.machine}, no GPU, measured on {report.date}, before "
-        "streams had a quality ladder: the embedded model returned "
+        f"On {report.cores} cores of {report.machine}, no GPU, measured on {report.date}: the "
+        "embedded model returned "
         f"{case.fps_out:.1f} of {case.slo['fps']['in']:.0f} frames a second, first frame after "
         f"{case.first_frame_ms:.0f} ms, camera to screen {case.glass_ms.p50:.0f} ms (p95 "
         f"{case.glass_ms.p95:.0f} ms) "
