@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.bench.chaos import FAULTS, ChaosReport, Round, chaos_table, plan
+from tests.bench.report import Refusal, Report, table
 from tests.bench.soak import BOUNDS, course
 
 MIB = "server RSS MiB"
@@ -50,6 +51,16 @@ def test_a_lost_call_is_shown() -> None:
     report = ChaosReport(date="", machine="", cores=2, seed=0, rounds=rounds)
     assert report.lost == 1
     assert chaos_table(report).splitlines()[2:] == [f"| {fault} | 3 | 2 | 2.0 | 3.0 |"]
+
+
+def test_a_call_that_was_refused_is_shown() -> None:
+    """below the figures of the others, with the server's own words."""
+    refusal = Refusal(case="tiny: caller 2", reason="503: the device is full")
+    report = Report(date="", machine="", cores=2, python="", cases=[], refusals=[refusal])
+    assert table(report).splitlines()[2:] == [
+        "",
+        "tiny: caller 2: no call, 503: the device is full",
+    ]
 
 
 def test_every_quantity_has_a_bound() -> None:

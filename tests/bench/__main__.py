@@ -17,17 +17,19 @@ import platform
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
 import msgspec
 from slipstream_server.probe.caller import Send
+from slipstream_server.probe.offers import CallFailed
+from slipstream_server.probe.record import CallRecord
 
 from tests.bench.call_figures import Figures, ProcessMeter, figures
 from tests.bench.caller import place_call
-from tests.bench.report import Report, table
+from tests.bench.report import Refusal, Report, table
 from tests.e2e.clips import clip_pictures
 
 START_TIMEOUT_S = 120
@@ -89,8 +91,9 @@ async def until_ready(url: str, process: asyncio.subprocess.Process) -> None:
     raise SystemExit(f"the server ended with exit code {process.returncode} before it was ready")
 
 
-async def run_case(case: str, seconds: float) -> list[Figures]:
-    """The figures of each caller, and of the processes that served them all."""
+async def run_case(case: str, seconds: float) -> list[Figures | Refusal]:
+    """The figures of each caller, and of the processes that served them all; the reason where the
+    server has refused one, as a machine that is too slow for a second caller does."""
     pictures = clip_pictures()
     callers, fps = CONCURRENT.get(case, (1, CAMERA_FPS))
     async with server(case) as (address, pid):
@@ -106,20 +109,33 @@ async def run_case(case: str, seconds: float) -> list[Figures]:
         async with asyncio.TaskGroup() as tasks:
             calls = [
                 tasks.create_task(
-                    place_call(address, pictures, fps=fps, seconds=seconds, script=script),
+                    record_or_reason(
+                        place_call(address, pictures, fps=fps, seconds=seconds, script=script)
+                    ),
                     name=f"caller {number}",
                 )
                 for number in range(callers)
             ]
         usage = meter.read()
+    names = [case] if callers == 1 else [f"{case}: caller {n + 1}" for n in range(callers)]
     return [
-        figures(case if callers == 1 else f"{case}: caller {number}", call.result(), seconds, usage)
-        for number, call in enumerate(calls, start=1)
+        Refusal(case=name, reason=outcome)
+        if isinstance(outcome := call.result(), str)
+        else figures(name, outcome, seconds, usage)
+        for name, call in zip(names, calls, strict=True)
     ]
 
 
+async def record_or_reason(call: Awaitable[CallRecord]) -> CallRecord | str:
+    """The record of a call, or why there was none."""
+    try:
+        return await call
+    except CallFailed as error:
+        return str(error)
+
+
 async def run(cases: list[str], seconds: float) -> Report:
-    done: list[Figures] = []
+    done: list[Figures | Refusal] = []
     for case in cases:
         print(f"{case}: {seconds:.0f} s ...", file=sys.stderr, flush=True)
         done += await run_case(case, seconds)
@@ -128,7 +144,8 @@ async def run(cases: list[str], seconds: float) -> Report:
         machine=processor(),
         cores=cores(),
         python=platform.python_version(),
-        cases=done,
+        cases=[outcome for outcome in done if isinstance(outcome, Figures)],
+        refusals=[outcome for outcome in done if isinstance(outcome, Refusal)],
     )
 
 

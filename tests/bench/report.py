@@ -5,6 +5,13 @@ import msgspec
 from tests.bench.call_figures import Figures
 
 
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that the server did not take, or ended, and why."""
+
+    case: str
+    reason: str
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All cases of one run."""
 
@@ -13,6 +20,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     cores: int
     python: str
     cases: list[Figures]
+    refusals: list[Refusal] = []
 
 
 def table(report: Report) -> str:
@@ -23,7 +31,8 @@ def table(report: Report) -> str:
         "RSS MiB server + engine |",
         "|---" * 10 + "|",
     ]
-    return "\n".join(rows + [_row(case) for case in report.cases])
+    refusals = [f"\n{refusal.case}: no call, {refusal.reason}" for refusal in report.refusals]
+    return "\n".join(rows + [_row(case) for case in report.cases] + refusals)
 
 
 def _row(case: Figures) -> str:
