@@ -7,38 +7,49 @@ from dataclasses import dataclass
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 from slipstream_protocol.levels import Level
 
-from slipstream_server.frames.playout import GeneratedFrame
+from slipstream_server.frames.playout import ChunkStamps, GeneratedFrame
 from slipstream_server.ladder.promise import Reading
 
 _CHUNKS = 3  # of the newest, whose mean counts
 _PLAYOUT_NS = 10 * NS_PER_MS  # from a chunk's arrival to its first picture, where none waits
 _BREAK_NS = 3 * NS_PER_S  # between two chunks is a pause, not a period
-_INTERVALS = 30  # of the camera's newest pictures
+_CAPTURES_MAX = 512  # more than any camera sends until its chunk is back
 
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """One chunk's times."""
+    """One chunk's times.
+
+    Args:
+        period_ns: since the chunk before came back.
+        filling_ns: since the chunk before was filled.
+        captures: of the camera in that time.
+        work_ns: of the device.
+        denoise_ns: the part of it that the steps took.
+    """
 
     period_ns: int
+    filling_ns: int
+    captures: int
     work_ns: float
     denoise_ns: float
 
 
 class ChunkMeter:
-    """Keeps the newest chunks of one stream; every time is an argument."""
+    """Keeps the newest chunks of one stream; every time is an argument.
+
+    The camera is measured over those chunks, too: one that stops or slows down makes them come
+    further apart, and that is no fault of the device.
+    """
 
     def __init__(self) -> None:
         self.link_ns = 0  # from the server to the viewer's screen, as far as that is known
         self._chunks: deque[_Chunk] = deque(maxlen=_CHUNKS)
-        self._received_ns: int | None = None
-        self._captures_ns: deque[int] = deque(maxlen=_INTERVALS)
+        self._newest: ChunkStamps | None = None
+        self._captures_ns: deque[int] = deque(maxlen=_CAPTURES_MAX)  # since that was filled
 
     def on_captured(self, captured_ns: int) -> None:
         """A picture of the camera has come."""
-        newest_ns = self._captures_ns[-1] if self._captures_ns else captured_ns
-        if not 0 <= captured_ns - newest_ns <= _BREAK_NS:
-            self._captures_ns.clear()
         self._captures_ns.append(captured_ns)
 
     def on_chunk(self, first: GeneratedFrame, level: Level) -> Reading | None:
@@ -47,16 +58,19 @@ class ChunkMeter:
         Args:
             level: that it was generated at.
         """
-        stamps = first.stamps
-        before_ns, self._received_ns = self._received_ns, stamps.received_ns
-        if before_ns is None or not 0 < stamps.received_ns - before_ns <= _BREAK_NS:
+        stamps, before = first.stamps, self._newest
+        self._newest = stamps
+        captures = self._take_captures(stamps.chunked_ns)
+        if before is None or not _follows(stamps, before):
             self._chunks.clear()
             return None
         stages = stamps.stages
         work_ms = stages.encode_ms + stages.denoise_ms + stages.decode_ms
         self._chunks.append(
             _Chunk(
-                period_ns=stamps.received_ns - before_ns,
+                period_ns=stamps.received_ns - before.received_ns,
+                filling_ns=stamps.chunked_ns - before.chunked_ns,
+                captures=captures,
                 work_ns=work_ms * NS_PER_MS,
                 denoise_ns=stages.denoise_ms * NS_PER_MS,
             )
@@ -70,11 +84,18 @@ class ChunkMeter:
     def restart(self) -> None:
         """What was measured is of another level."""
         self._chunks.clear()
-        self._received_ns = None
+        self._newest = None
+
+    def _take_captures(self, until_ns: int) -> int:
+        """How many the camera has sent up to that moment, since last asked."""
+        left = [at_ns for at_ns in self._captures_ns if at_ns > until_ns]
+        taken = len(self._captures_ns) - len(left)
+        self._captures_ns = deque(left, maxlen=_CAPTURES_MAX)
+        return taken
 
     def _reading(self, age_ns: float, level: Level) -> Reading | None:
-        camera_fps = self._camera_fps
-        if not self._chunks or camera_fps is None:
+        camera_fps = self._camera_fps if self._chunks else None
+        if camera_fps is None:
             return None
         return Reading(
             level=level,
@@ -90,5 +111,14 @@ class ChunkMeter:
 
     @property
     def _camera_fps(self) -> float | None:
-        span_ns = self._captures_ns[-1] - self._captures_ns[0] if self._captures_ns else 0
-        return (len(self._captures_ns) - 1) * NS_PER_S / span_ns if span_ns > 0 else None
+        """None while it sends nothing, and its last picture is repeated."""
+        captures = sum(chunk.captures for chunk in self._chunks)
+        return captures * NS_PER_S / sum(chunk.filling_ns for chunk in self._chunks) or None
+
+
+def _follows(newer: ChunkStamps, older: ChunkStamps) -> bool:
+    """Whether there was no break between two chunks, and no clock that jumped."""
+    return (
+        0 < newer.received_ns - older.received_ns <= _BREAK_NS
+        and 0 < newer.chunked_ns - older.chunked_ns <= _BREAK_NS
+    )

@@ -136,6 +136,9 @@ class QualityControl:
         if self._device.take_hold(stream, now):
             self._move(self._ladder.hold())
             return
+        if self._chunk_pipe.is_idle:
+            self._meter.restart()
+            return
         waits_since_ns = self._chunk_pipe.waits_since_ns
         if waits_since_ns is not None and now - waits_since_ns > self._promise.age_ns:
             reading = self._meter.on_waiting(waits_since_ns, self._ladder.level, now)

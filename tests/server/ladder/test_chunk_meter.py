@@ -10,6 +10,7 @@ from slipstream_server.frames.playout import ChunkStamps, GeneratedFrame
 from slipstream_server.ladder.chunk_meter import ChunkMeter
 from slipstream_server.ladder.promise import Reading
 
+from tests.server.ladder.readings import PROMISE
 from tests.server.stamped import captured_frame
 
 LEVEL = Level(steps=2)
@@ -19,10 +20,10 @@ STAGES = StageTimes(encode_ms=10, denoise_ms=80, decode_ms=30)
 def first_frame(
     captured_ms: float, received_ms: float, stages: StageTimes = STAGES
 ) -> GeneratedFrame:
-    """The first picture of a chunk."""
+    """The first picture of a chunk, filled 250 ms before it came back."""
     received_ns = round(received_ms * NS_PER_MS)
     stamps = ChunkStamps(
-        chunked_ns=0,
+        chunked_ns=received_ns - 250 * NS_PER_MS,
         submitted_ns=0,
         taken_ns=0,
         generated_ns=0,
@@ -41,7 +42,7 @@ def first_frame(
     )
 
 
-def filmed(fps: float = 20, pictures: int = 20) -> ChunkMeter:
+def filmed(fps: float = 20, pictures: int = 30) -> ChunkMeter:
     """A meter that knows the camera."""
     meter = ChunkMeter()
     for number in range(pictures):
@@ -90,6 +91,7 @@ def test_a_break_is_no_period() -> None:
         meter = filmed()
         meter.on_chunk(first_frame(0, 300), LEVEL)
         meter.on_chunk(first_frame(200, 500), LEVEL)
+        meter.on_captured(round((received_ms - 200) * NS_PER_MS))
         if received_ms == 300.0:
             meter.restart()
         assert meter.on_chunk(first_frame(0, received_ms), LEVEL) is None
@@ -98,21 +100,36 @@ def test_a_break_is_no_period() -> None:
         assert reading.period_ns / NS_PER_MS == pytest.approx(150)
 
 
-def test_the_camera_is_measured_anew_after_a_break() -> None:
-    meter = filmed(fps=20)
-    for number in range(3):
-        meter.on_captured(round(60e9 + number * 1e9 / 10))
-    meter.on_chunk(first_frame(0, 300), LEVEL)
-    reading = meter.on_chunk(first_frame(0, 400), LEVEL)
+@pytest.mark.parametrize(("fps", "period_ms"), [(20, 200), (20, 400), (30, 800), (5, 800)])
+def test_a_camera_is_measured_whatever_the_device_makes_of_it(fps: int, period_ms: int) -> None:
+    meter = filmed(fps, pictures=fps * 10)
+    for number in range(6):
+        reading = meter.on_chunk(first_frame(period_ms * number, period_ms * number + 300), LEVEL)
     assert reading is not None
-    assert reading.camera_fps == pytest.approx(10)
+    assert reading.camera_fps == pytest.approx(fps, rel=0.1)
+
+
+@pytest.mark.parametrize("late_ms", [0, 150, 450])
+def test_a_camera_that_slows_down_or_stops_is_no_slow_device(late_ms: int) -> None:
+    """chunks further apart, made of as many pictures as it sent in that time, keep the promise of
+    a rate; those that repeat its last picture say nothing at all."""
+    meter = filmed(pictures=16)  # until 750 ms
+    for at_ms in (0, 200, 400, 600):
+        meter.on_chunk(first_frame(at_ms, at_ms + 400), LEVEL)  # the last is filled at 750
+    meter.on_captured((800 + late_ms) * NS_PER_MS)
+    last = meter.on_chunk(first_frame(800 + late_ms, 1550 + late_ms), LEVEL)
+    assert last is not None
+    assert PROMISE.longest_period_ns(last.camera_fps, LEVEL) >= last.period_ns * 0.99
+    repeated = [
+        meter.on_chunk(first_frame(at_ms, at_ms + 400), LEVEL) for at_ms in (2600, 3850, 5100, 6350)
+    ]
+    assert repeated[-1] is None
 
 
 def test_without_a_camera_there_is_nothing_to_say() -> None:
-    for pictures in (0, 1):
-        meter = filmed(pictures=pictures)
-        meter.on_chunk(first_frame(0, 300), LEVEL)
-        assert meter.on_chunk(first_frame(0, 400), LEVEL) is None
+    meter = filmed(pictures=0)
+    meter.on_chunk(first_frame(0, 300), LEVEL)
+    assert meter.on_chunk(first_frame(0, 400), LEVEL) is None
 
 
 @settings(max_examples=30)
