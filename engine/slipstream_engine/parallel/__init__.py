@@ -1,5 +1,6 @@
 """One model over several devices.
 
-`plan.py` says which rank runs what, `plan_forms.py` builds the usual plans, `pipeline_partition.py`
-assigns transformer blocks to ranks by measured times.
+`plan.py` says which rank runs what, `plan_forms.py` builds the usual plans. `planner.py` chooses
+one by what parts cost (`model_costs.py`) and what plans give (`plan_estimate.py`), with
+`pipeline_partition.py` to assign transformer blocks to ranks.
 """

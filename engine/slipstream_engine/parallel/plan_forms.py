@@ -18,7 +18,6 @@ def grouped_plan(
     groups: Sequence[Sequence[range]],
     *,
     steps: int,
-    first_rank: int = 0,
     encode_rank: int | None = None,
     decode_rank: int | None = None,
 ) -> PipelinePlan:
@@ -27,10 +26,10 @@ def grouped_plan(
     One group is the form *layers*, groups of one range each are the form *steps*.
 
     Args:
-        groups: for each group the blocks of its ranks, in order; ranks are numbered through.
-        first_rank: of the first group; the ranks before it are the codec's.
+        groups: for each group the blocks of its ranks, in order; ranks are numbered through. A rank
+            of the codec alone has an empty range.
         encode_rank: None for the first rank.
-        decode_rank: None for the last rank of the last group.
+        decode_rank: None for the last rank.
 
     Raises:
         ValueError: if there are more groups than steps, or the `PipelinePlan` is not sound.
@@ -40,28 +39,23 @@ def grouped_plan(
             f"{len(groups)} groups of ranks cannot share {steps} steps, each must have one; "
             "use fewer groups, and layers within them"
         )
-    segments: list[Segment] = []
-    rank = first_rank
-    for group, ranges in enumerate(groups):
-        for blocks in ranges:
-            segments.append(
-                Segment(
-                    rank=rank,
-                    steps=tuple(range(group, steps, len(groups))),
-                    first_block=blocks.start,
-                    end_block=blocks.stop,
-                )
-            )
-            rank += 1
-    encode_rank = 0 if encode_rank is None else encode_rank
-    decode_rank = rank - 1 if decode_rank is None else decode_rank
+    members = [(group, blocks) for group, ranges in enumerate(groups) for blocks in ranges]
     return PipelinePlan(
-        ranks=max(rank, encode_rank + 1, decode_rank + 1),
+        ranks=len(members),
         steps=steps,
-        blocks=max((segment.end_block for segment in segments), default=0),
-        encode_rank=encode_rank,
-        decode_rank=decode_rank,
-        segments=tuple(segments),
+        blocks=max((blocks.stop for _, blocks in members), default=0),
+        encode_rank=0 if encode_rank is None else encode_rank,
+        decode_rank=len(members) - 1 if decode_rank is None else decode_rank,
+        segments=tuple(
+            Segment(
+                rank=rank,
+                steps=tuple(range(group, steps, len(groups))),
+                first_block=blocks.start,
+                end_block=blocks.stop,
+            )
+            for rank, (group, blocks) in enumerate(members)
+            if blocks
+        ),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 
 from slipstream_engine.config import CHUNK_FRAMES
+from slipstream_engine.parallel.model_costs import ModelCosts
 from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
 from slipstream_engine.scheduling.scheduler import Scheduler, SchedulingPolicy
 from slipstream_engine.scheduling.types import ChunkShape, Stage
@@ -25,12 +26,17 @@ SLOW_CASE = "60 % load, twice as slow in the middle third"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceModel:
-    """Milliseconds of a chunk's parts: a pass of B steps takes `pass_ms + step_ms * B`."""
+    """Milliseconds of a chunk's parts: a pass of B steps takes `pass_ms + step_ms * B`.
+
+    Args:
+        blocks: of the transformer, which take equal parts of a pass.
+    """
 
     encode_ms: float
     pass_ms: float
     step_ms: float
     decode_ms: float
+    blocks: int = 30
 
     def lines(self) -> dict[Stage, LinearLatency]:
         """The true time of passes, by stage; sharing gains nothing in the convolutional codec."""
@@ -42,6 +48,15 @@ class DeviceModel:
             Stage.DECODE: LinearLatency(base_ns=0, per_item_ns=self.decode_ms * NS_PER_MS),
         }
 
+    def costs(self) -> ModelCosts:
+        """The same by blocks, to be shared out over several devices."""
+        return ModelCosts(
+            encode_ms=self.encode_ms,
+            decode_ms=self.decode_ms,
+            block_ms=(self.step_ms / self.blocks,) * self.blocks,
+            pass_ms=self.pass_ms / self.blocks,
+        )
+
     def stream_batch_ms(self, steps: int) -> float:
         """One chunk under the stream batch; a `load` of 1 is chunks at this distance."""
         return self.encode_ms + self.pass_ms + self.step_ms * steps + self.decode_ms
@@ -52,8 +67,12 @@ class DeviceModel:
 DEVICES = {
     "h100-1.3b-480p": DeviceModel(encode_ms=50.5, pass_ms=26.6, step_ms=30.7, decode_ms=89.5),
     "h100-1.3b-512": DeviceModel(encode_ms=34.5, pass_ms=38.4, step_ms=17.9, decode_ms=61.5),
-    "h100-14b-480p": DeviceModel(encode_ms=50.5, pass_ms=28.0, step_ms=148.0, decode_ms=89.5),
-    "h100-14b-512": DeviceModel(encode_ms=34.5, pass_ms=29.0, step_ms=90.0, decode_ms=61.5),
+    "h100-14b-480p": DeviceModel(
+        encode_ms=50.5, pass_ms=28.0, step_ms=148.0, decode_ms=89.5, blocks=40
+    ),
+    "h100-14b-512": DeviceModel(
+        encode_ms=34.5, pass_ms=29.0, step_ms=90.0, decode_ms=61.5, blocks=40
+    ),
 }
 
 

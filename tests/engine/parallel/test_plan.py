@@ -21,12 +21,12 @@ def plans(draw: st.DrawFn) -> PipelinePlan:
     steps = draw(st.integers(1, 4))
     blocks = draw(st.integers(1, 9))
     groups = draw(st.integers(1, steps))
-    shares = [even_ranges(blocks, draw(st.integers(1, min(3, blocks)))) for _ in range(groups)]
-    own_encode, own_decode = draw(st.integers(0, 1)), draw(st.booleans())
-    ranks = own_encode + sum(map(len, shares))
-    return grouped_plan(
-        shares, steps=steps, first_rank=own_encode, decode_rank=ranks if own_decode else None
-    )
+    shares = [[*even_ranges(blocks, draw(st.integers(1, min(3, blocks))))] for _ in range(groups)]
+    if draw(st.booleans()):
+        shares[0].insert(0, range(0))
+    if draw(st.booleans()):
+        shares[-1].append(range(blocks, blocks))
+    return grouped_plan(shares, steps=steps)
 
 
 @settings(deadline=None)
