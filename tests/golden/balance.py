@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from slipstream_engine.parallel.pipeline_partition import RankLoad, bottleneck_s, partition
+from slipstream_engine.parallel.pipeline_partition import RankLoad, bottleneck_ms, partition
 
 from tests.golden.case import Case, Replay
 
@@ -17,11 +17,9 @@ def replay(case: Case) -> Replay:
         if not _is_possible(split):
             notes.append(f"split {number}: refused ({split.get('note') or 'ranks without blocks'})")
             continue
-        ours_s, reference_s = _bottlenecks(split)
-        notes.append(
-            f"split {number}: bottleneck {1e3 * ours_s:.2f} ms, theirs {1e3 * reference_s:.2f} ms"
-        )
-        claims[f"split {number} is worse than the reference's"] = ours_s <= reference_s * ROUNDING
+        ours_ms, reference_ms = _bottlenecks(split)
+        notes.append(f"split {number}: bottleneck {ours_ms:.2f} ms, theirs {reference_ms:.2f} ms")
+        claims[f"split {number} is worse than the reference's"] = ours_ms <= reference_ms * ROUNDING
     for default in case.description.get("default_distribution", ()):
         blocks, size = default["total_blocks"], default["world_size"]
         ours = partition([1.0] * blocks, [RankLoad()] * size)
@@ -43,17 +41,17 @@ def _is_possible(split: dict[str, Any]) -> bool:
 
 
 def _bottlenecks(split: dict[str, Any]) -> tuple[float, float]:
-    """Seconds of the slowest rank for a chunk, with our split and with the reference's."""
+    """Milliseconds of the slowest rank for a chunk, with our split and with the reference's."""
     total = split["total_blocks"]
-    nominal_s = sum(split["dit_times"]) / total
+    nominal_ms = 1e3 * sum(split["dit_times"]) / total
     ranks = [
-        RankLoad(fixed_s=rank_s - dit_s, slowness=dit_s / (end - start) / nominal_s)
+        RankLoad(fixed_ms=1e3 * (rank_s - dit_s), slowness=1e3 * dit_s / (end - start) / nominal_ms)
         for rank_s, dit_s, (start, end) in zip(
             split["rank_times"], split["dit_times"], split["current_block_nums"], strict=True
         )
     ]
-    block_s = [nominal_s] * total
+    block_ms = [nominal_ms] * total
     theirs = [range(*ends) for ends in split["expected"]]
-    return bottleneck_s(partition(block_s, ranks), block_s, ranks), bottleneck_s(
-        theirs, block_s, ranks
+    return bottleneck_ms(partition(block_ms, ranks), block_ms, ranks), bottleneck_ms(
+        theirs, block_ms, ranks
     )

@@ -10,8 +10,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-Milliseconds = Annotated[float, Meta(ge=0)]
-Bytes = Annotated[int, Meta(ge=0)]
+_Ms = Annotated[float, Meta(ge=0)]
+_Size = Annotated[int, Meta(ge=0)]
 
 
 class ModelCosts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,16 +28,16 @@ class ModelCosts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         encode_bytes, decode_bytes: weights and state of the codec's halves.
     """
 
-    encode_ms: Milliseconds
-    decode_ms: Milliseconds
-    block_ms: Annotated[tuple[Milliseconds, ...], Meta(min_length=1)]
-    pass_ms: Milliseconds = 0.0
-    activations_ms: Milliseconds = 0.0
-    latents_ms: Milliseconds = 0.0
-    block_bytes: Bytes = 0
-    cache_bytes: Bytes = 0
-    encode_bytes: Bytes = 0
-    decode_bytes: Bytes = 0
+    encode_ms: _Ms
+    decode_ms: _Ms
+    block_ms: Annotated[tuple[_Ms, ...], Meta(min_length=1)]
+    pass_ms: _Ms = 0.0
+    activations_ms: _Ms = 0.0
+    latents_ms: _Ms = 0.0
+    block_bytes: _Size = 0
+    cache_bytes: _Size = 0
+    encode_bytes: _Size = 0
+    decode_bytes: _Size = 0
 
     @property
     def blocks(self) -> int:
@@ -60,7 +60,7 @@ class DeviceCosts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     slowness: Annotated[float, Meta(gt=0)] = 1.0
-    memory_bytes: Bytes | None = None
+    memory_bytes: _Size | None = None
 
 
 def read_costs(text: bytes | str) -> ModelCosts:

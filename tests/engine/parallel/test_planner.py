@@ -9,7 +9,6 @@ from slipstream_engine.parallel.model_costs import DeviceCosts, ModelCosts, read
 from slipstream_engine.parallel.plan_estimate import estimate
 from slipstream_engine.parallel.plan_forms import (
     even_ranges,
-    grouped_plan,
     layers_plan,
     steps_plan,
 )
@@ -203,10 +202,12 @@ def test_demands_are_checked() -> None:
 
 
 def test_a_codec_may_have_a_rank_of_its_own() -> None:
-    """three ranks and two steps, where the decoder takes as long as a step."""
-    costs = ModelCosts(encode_ms=0, decode_ms=30, block_ms=(5.0,) * 6)
-    plan = choose_plan(costs, [DEVICE] * 3, demand()).chosen.plan
-    assert plan == grouped_plan([[range(6)], [range(6), range(6, 6)]], steps=2)
+    """where encoder and decoder together take as long as the blocks of any other rank."""
+    costs = ModelCosts(encode_ms=15, decode_ms=15, block_ms=(5.0,) * 6)
+    choice = choose_plan(costs, [DEVICE] * 3, demand()).chosen
+    assert choice.estimate.rank_ms == (30, 30, 30)
+    assert not choice.plan.segments_of(0)
+    assert choice.plan.encode_rank == choice.plan.decode_rank == 0
 
 
 def test_costs_are_read_from_json() -> None:
