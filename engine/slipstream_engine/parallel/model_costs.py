@@ -10,6 +10,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from slipstream_engine.parallel.pipeline_partition import RankLoad
+
 _Ms = Annotated[float, Meta(ge=0)]
 _Size = Annotated[int, Meta(ge=0)]
 
@@ -61,6 +63,28 @@ class DeviceCosts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     slowness: Annotated[float, Meta(gt=0)] = 1.0
     memory_bytes: _Size | None = None
+
+
+def rank_load(
+    costs: ModelCosts, device: DeviceCosts, *, cache_rows: int, encodes: bool, decodes: bool
+) -> RankLoad:
+    """What the partition must know of a rank; one with a part of the codec may hold no blocks.
+
+    Args:
+        cache_rows: steps times streams whose caches it holds for each of its blocks.
+    """
+    max_blocks = None
+    block_bytes = costs.block_bytes + costs.cache_bytes * cache_rows
+    if device.memory_bytes is not None and block_bytes:
+        codec_bytes = encodes * costs.encode_bytes + decodes * costs.decode_bytes
+        max_blocks = max(0, device.memory_bytes - codec_bytes) // block_bytes
+    fixed_ms = encodes * costs.encode_ms + decodes * costs.decode_ms
+    return RankLoad(
+        fixed_ms=fixed_ms * device.slowness,
+        slowness=device.slowness,
+        min_blocks=0 if encodes or decodes else 1,
+        max_blocks=max_blocks,
+    )
 
 
 def read_costs(text: bytes | str) -> ModelCosts:

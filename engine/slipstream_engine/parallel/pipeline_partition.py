@@ -48,6 +48,13 @@ def bottleneck_ms(
     )
 
 
+def least_bottleneck_ms(block_ms: Sequence[float], ranks: Sequence[RankLoad]) -> float:
+    """What no partition goes below: as if blocks could be cut at will, at once to compute."""
+    speed = sum(1 / rank.slowness for rank in ranks)
+    work_ms = sum(block_ms) + sum(rank.fixed_ms / rank.slowness for rank in ranks)
+    return max(work_ms / speed, *(rank.fixed_ms for rank in ranks))
+
+
 def partition(block_ms: Sequence[float], ranks: Sequence[RankLoad]) -> tuple[range, ...]:
     """The contiguous ranges of blocks, in the order of the ranks, whose slowest rank is fastest.
 

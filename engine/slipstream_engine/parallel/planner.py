@@ -11,8 +11,8 @@ All devices that are given are used.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from slipstream_engine.parallel.model_costs import DeviceCosts, ModelCosts
-from slipstream_engine.parallel.pipeline_partition import RankLoad, partition
+from slipstream_engine.parallel.model_costs import DeviceCosts, ModelCosts, rank_load
+from slipstream_engine.parallel.pipeline_partition import partition
 from slipstream_engine.parallel.plan import PipelinePlan
 from slipstream_engine.parallel.plan_estimate import PlanEstimate, estimate
 from slipstream_engine.parallel.plan_forms import grouped_plan, layers_plan
@@ -154,29 +154,18 @@ def _cut(
         used = len(range(group, demand.steps, len(sizes)))
         held = len(range(group, demand.max_steps, len(sizes)))
         loads = [
-            _load(costs, devices[rank], demand.streams * held, rank == 0, rank == decode_rank)
+            rank_load(
+                costs,
+                devices[rank],
+                cache_rows=demand.streams * held,
+                encodes=rank == 0,
+                decodes=rank == decode_rank,
+            )
             for rank in range(first_rank, first_rank + size)
         ]
         ranges.append(partition(costs.pass_block_ms(used), loads))
         first_rank += size
     return grouped_plan(ranges, steps=demand.max_steps, decode_rank=decode_rank)
-
-
-def _load(
-    costs: ModelCosts, device: DeviceCosts, cache_rows: int, encodes: bool, decodes: bool
-) -> RankLoad:
-    max_blocks = None
-    block_bytes = costs.block_bytes + costs.cache_bytes * cache_rows
-    if device.memory_bytes is not None and block_bytes:
-        codec_bytes = encodes * costs.encode_bytes + decodes * costs.decode_bytes
-        max_blocks = max(0, device.memory_bytes - codec_bytes) // block_bytes
-    fixed_ms = encodes * costs.encode_ms + decodes * costs.decode_ms
-    return RankLoad(
-        fixed_ms=fixed_ms * device.slowness,
-        slowness=device.slowness,
-        min_blocks=0 if encodes or decodes else 1,
-        max_blocks=max_blocks,
-    )
 
 
 def _highest_rate(rated: Sequence[RatedPlan]) -> RatedPlan:

@@ -5,7 +5,12 @@ from itertools import combinations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slipstream_engine.parallel.pipeline_partition import RankLoad, bottleneck_ms, partition
+from slipstream_engine.parallel.pipeline_partition import (
+    RankLoad,
+    bottleneck_ms,
+    least_bottleneck_ms,
+    partition,
+)
 
 times = st.floats(0.0, 10.0)
 loads = st.builds(RankLoad, fixed_ms=times, slowness=st.floats(0.1, 5.0))
@@ -52,3 +57,12 @@ def test_no_rank_holds_more_than_it_has_room_for() -> None:
         partition([1.0] * 6, [ranks[0], ranks[2]])
     with pytest.raises(ValueError, match="room for 0 blocks and must hold 1"):
         RankLoad(max_blocks=0)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(times, min_size=4, max_size=8), st.lists(loads, min_size=1, max_size=4))
+def test_no_partition_goes_below_the_bound(block_ms: list[float], ranks: list[RankLoad]) -> None:
+    """that is computed without one; alike ranks and blocks reach it."""
+    reached_ms = bottleneck_ms(partition(block_ms, ranks), block_ms, ranks)
+    assert least_bottleneck_ms(block_ms, ranks) <= reached_ms * (1 + 1e-9)
+    assert least_bottleneck_ms([2.0] * 6, [RankLoad()] * 3) == 4
