@@ -5,6 +5,7 @@
 Each stands between `<!-- NAME -->` and `<!-- /NAME -->`; a test finds them out of date.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.bench.media import MediaReport, media_table
 from tests.bench.report import Report, table
 from tests.bench.sessions import FPS, SessionsReport, sessions_table
 from tests.bench.soak import SoakReport, soak_table
+from tests.fake_cuda.budgets import read_budgets
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "tests" / "benchmarks"
@@ -164,6 +166,32 @@ def summary() -> str:
     )
 
 
+_COUNTED = {
+    "step: launches": "launches a step",
+    "step: MB moved": "MB moved a step",
+    "step x 4: launches": "launches, 4 streams in a pass",
+    "step x 4: MB moved": "MB moved, 4 streams",
+    "decode: launches": "launches to decode",
+    "memory: cache MB": "MB of KV cache a stream",
+}
+
+
+def budgets() -> str:
+    """What a GPU's presets launch, move and hold, as first counted and now."""
+    first = json.loads((BENCHMARKS / "first-account.json").read_text())
+    rows = [f"| | {' | '.join(_COUNTED.values())} |", "|---" * (len(_COUNTED) + 1) + "|"]
+    for case, budget in read_budgets().items():
+        before = first.get(case, {})
+        cells = [
+            f"{before[name]} -> {budget[name]}"
+            if before.get(name, budget[name]) != budget[name]
+            else str(budget[name])
+            for name in _COUNTED
+        ]
+        rows.append(f"| {case} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 Tables = Mapping[str, Callable[[], str]]
 
 PAGES: Mapping[Path, Tables] = {
@@ -180,6 +208,7 @@ PAGES: Mapping[Path, Tables] = {
         "chaos": chaos,
         "soak": soak,
         "engine": engine,
+        "budgets": budgets,
     },
 }
 
