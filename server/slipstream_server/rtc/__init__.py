@@ -4,5 +4,6 @@
 * `video_transceiver.py`: its video both ways, on one transceiver.
 * `connecting.py`: certificates, and why a connection could not be made.
 * `data_channel_limits.py`: how much its data channels may bring.
+* `late_datagrams.py`: what these send after the end.
 * `event_channel.py`: what the page is told on one, unless it does not read.
 """

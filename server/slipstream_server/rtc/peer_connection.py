@@ -28,6 +28,7 @@ from slipstream_server.receive.capture_time import FrameOrigin
 from slipstream_server.rtc.connecting import ConnectionAttempt
 from slipstream_server.rtc.data_channel_limits import DataChannelLimit
 from slipstream_server.rtc.event_channel import EventChannel
+from slipstream_server.rtc.late_datagrams import lose_late_datagrams
 from slipstream_server.rtc.video_transceiver import OutgoingVideo, VideoTransceiver
 from slipstream_server.rtp import aiortc_internals
 from slipstream_server.rtp.aiortc_internals import InternalsChanged
@@ -130,6 +131,7 @@ class PeerConnection:
             )
             if self._pc.sctp is not None:
                 DataChannelLimit(self._pc.sctp, self._admit, self._on_unreadable)
+                lose_late_datagrams(self._pc.sctp)
             await self._pc.setLocalDescription()
         except (InternalsChanged, ServerFull):
             raise
