@@ -104,6 +104,7 @@ class ChunkMaker(Generic[CodecStateT]):
             state.begin_epoch()
         if state.prompts.advance():
             state.conditioning = self.model.condition(state.prompts.embedding_TE[None])
+        assert state.conditioning is not None, "a stream begins before its first chunk"
         state.noise_scale = self._noise_scale(rgb_TCHW, state)
         state.last_frame_CHW = rgb_TCHW[-1]
         camera_TCHW = rgb_TCHW.to(self.model.dtype)

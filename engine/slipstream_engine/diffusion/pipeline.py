@@ -262,6 +262,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
             raise
         try:
             stream.apply(self.defaults.merged(parameters))
+            stream.begin()
         except BaseException:
             stream.close()
             raise
@@ -285,7 +286,6 @@ class DiffusionPipeline(Generic[CodecStateT]):
             first_row=lane.first_row,
             codec=lane.codec,
             prompts=track,
-            conditioning=self.bundle.model.condition(track.embedding_TE[None]),
             settings=settings,
             timesteps_I=torch.tensor(settings.step_list, device=self._device),
             noise_scale=torch.tensor(

@@ -96,7 +96,7 @@ class StreamState(Generic[CodecStateT]):
         first_row: which row of the pool the cache's first one is.
         codec: the codec's state.
         prompts, conditioning: the prompts, and the model's conditioning on them; a chunk keeps the
-            conditioning it was encoded with.
+            conditioning it was encoded with. None until the stream begins.
         prompt_change: new prompts whose embedding may not be computed yet.
         settings: the viewer's; `timesteps_I` is its step list on the device, int64.
         noise_scale: of the last chunk, 0-dim float64 on the device.
@@ -111,10 +111,10 @@ class StreamState(Generic[CodecStateT]):
     step_cache: StepCache
     codec: CodecStateT
     prompts: PromptTrack
-    conditioning: Conditioning
     settings: StreamSettings
     timesteps_I: Tensor
     noise_scale: Tensor
+    conditioning: Conditioning | None = None
     prompt_change: PromptChange | None = None
     last_frame_CHW: Tensor | None = None
     next_chunk: int = 0

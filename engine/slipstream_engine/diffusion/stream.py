@@ -88,6 +88,16 @@ class DiffusionStream(Generic[CodecStateT]):
         if parameters.reset_cache is True:
             self.state.needs_reset = True
 
+    @torch.inference_mode()
+    def begin(self) -> None:
+        """Condition on the prompts that the first chunk has: the viewer's where they are encoded
+        already and come at once, else the preset's."""
+        state = self.state
+        if state.prompt_change is not None and state.prompt_change.chunks <= 1:
+            self._adopt_prompts()
+            state.prompts.advance()
+        state.conditioning = self._maker.model.condition(state.prompts.embedding_TE[None])
+
     def _prompt_change(self, parameters: Parameters) -> PromptChange | None:
         target, transition = parameters.target, parameters.transition
         if target is UNSET:

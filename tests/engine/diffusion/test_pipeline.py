@@ -15,9 +15,12 @@ from slipstream_engine.conditioning.worker import TextWorker
 from slipstream_engine.config import NoiseMode, Pinning, Positions
 from slipstream_engine.diffusion.stream import DiffusionStream
 from slipstream_engine.errors import AdmissionError
+from slipstream_engine.models.dit.blocks import Conditioning
+from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.serving.pipeline_protocol import Pipeline
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters, Prompt
+from torch import Tensor
 
 from tests.engine.toys import (
     CACHE,
@@ -255,6 +258,22 @@ def test_fixed_noise_keeps_a_still_picture_still() -> None:
         assert (change <= 1) is is_still, f"{mode}: {change}"
 
 
+def test_a_prompt_that_is_ready_at_the_start_is_the_only_one_conditioned_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The preset's own is the first chunk's only where the viewer's is still being encoded."""
+    pipeline = toy_pipeline()
+    condition, conditioned = CausalDit.condition, list[Tensor]()
+
+    def counted(self: CausalDit, text_BTE: Tensor) -> Conditioning:
+        conditioned.append(text_BTE)
+        return condition(self, text_BTE)
+
+    monkeypatch.setattr(CausalDit, "condition", counted)
+    run(pipeline.open(Parameters(prompt="a cat")), range(3))
+    assert [torch.equal(text, ToyText().encode("a cat")[None]) for text in conditioned] == [True]
+
+
 def test_prompt_change_is_whole_at_the_next_chunk() -> None:
     """Without a transition the next chunk has the new prompt; each text is encoded once."""
     text = ToyText()
@@ -266,6 +285,7 @@ def test_prompt_change_is_whole_at_the_next_chunk() -> None:
     embedding = ToyText().encode("a dog")
     assert torch.equal(stream.state.prompts.embedding_TE, embedding)
     wanted = toy_model().condition(embedding[None])
+    assert stream.state.conditioning is not None
     assert torch.equal(stream.state.conditioning.k_NBTHD, wanted.k_NBTHD)
     stream.apply(Parameters(prompt="a cat"))
     run(stream, range(4, 5))
@@ -351,7 +371,7 @@ def test_warm_up_leaves_no_stream() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("positions", list(Positions))
-def test_a_thousand_chunks(positions: Positions) -> None:
+def test_hundreds_of_chunks(positions: Positions) -> None:
     """A long stream's memory stays flat, its positions in the table, its numbers finite."""
     cache = replace(CACHE, positions=positions)
     dit = replace(DIT, positions=64)  # a position beyond the window's refresh would be an error
@@ -364,8 +384,8 @@ def test_a_thousand_chunks(positions: Positions) -> None:
         gc.collect()
         return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
 
-    for number in range(1000):
-        if number == 300:
+    for number in range(400):
+        if number == 150:
             alive, kib = tensors(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         stream.step(later, out)
     assert tensors() == alive
