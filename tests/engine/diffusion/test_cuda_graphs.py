@@ -363,7 +363,7 @@ def test_inductor_makes_the_same_frames() -> None:
     """A few compilations serve all layers and lengths; frames differ by rounding alone."""
     torch._dynamo.reset()
     counters.clear()
-    dit = replace(DIT, layers=12)
+    dit = replace(DIT, layers=5)
     compiled = toy_pipeline(Compilation.INDUCTOR, ADAPTIVE, recorder=None, dit=dit)
     compiled.warm_up()
     assert compiled.note == "a toy; blocks compiled by inductor"
