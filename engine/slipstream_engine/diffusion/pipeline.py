@@ -1,6 +1,7 @@
 """The real pipeline: camera frames in, diffused frames out, stage by stage."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
@@ -22,6 +23,7 @@ from slipstream_engine.config import (
     EngineConfig,
     Preset,
 )
+from slipstream_engine.device.attention_order import AttentionOrder
 from slipstream_engine.device.memory import DeviceMemory, memory_of
 from slipstream_engine.device.transfer import Download, Upload
 from slipstream_engine.diffusion.batched_step import BatchedDenoiser
@@ -72,6 +74,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
         bundle: the loaded model, codec and text encoder.
         recorder: records graphs if the configuration says so; None for CUDA's.
         memory: of the device; None to measure it.
+        attention: the order of attention kernels, in force until `close`; None for torch's own.
 
     Attributes:
         bundle: the loaded models.
@@ -91,7 +94,12 @@ class DiffusionPipeline(Generic[CodecStateT]):
         *,
         recorder: Recorder | None = None,
         memory: DeviceMemory | None = None,
+        attention: AttentionOrder | None = None,
     ) -> None:
+        self._attention = attention
+        self._until_closed = ExitStack()
+        if attention is not None:
+            self._until_closed.enter_context(attention.in_force())
         self._device = torch.device(config.device)
         memory = memory or memory_of(self._device)
         self._admission = MemoryAdmission(memory)
@@ -186,7 +194,11 @@ class DiffusionPipeline(Generic[CodecStateT]):
     @property
     def note(self) -> str:
         preset_note = self._config.preset.note
-        notes = (preset_note, fused_note(self._device), self._compiler.note, self._steps_note)
+        attention_note = "" if self._attention is None else self._attention.note
+        notes = (
+            *(preset_note, fused_note(self._device), attention_note),
+            *(self._compiler.note, self._steps_note),
+        )
         return "; ".join(filter(None, notes))
 
     def understood(self, prompts: Prompts) -> str:
@@ -243,6 +255,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
             torch.cuda.current_stream(self._device).synchronize()
 
     def close(self) -> None:
+        self._until_closed.close()
         if self.bundle.text_worker is not None:
             self.bundle.text_worker.close()
 

@@ -9,7 +9,9 @@ import torch
 
 from slipstream_engine.codec.hybrid import CodecSides
 from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
-from slipstream_engine.config import Compilation, EngineConfig, Preset
+from slipstream_engine.config import CHUNK_LATENTS, Compilation, EngineConfig, Preset
+from slipstream_engine.device.attention_order import AttentionShape, device_timer, measure_order
+from slipstream_engine.device.convolutions import check_conv3d, choose_convolutions_by_timing
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle, latent_size
 from slipstream_engine.models.vae.taehv_config import TINY, TaehvParams
 from slipstream_engine.presets import PRESETS
@@ -116,10 +118,45 @@ def load_diffusion(request: ModelRequest) -> DiffusionPipeline[Any]:
     """
     torch.set_num_threads(request.threads or max(1, available_cores() // 2))
     config = configure(request)
-    if config.device.startswith("cuda"):
-        torch.cuda.set_device(config.device)  # what names no device means this one
     weights = (request.weights or DEFAULT_WEIGHTS).expanduser()
-    return DiffusionPipeline(config, load_bundle(config, weights))
+    if not config.device.startswith("cuda"):
+        return DiffusionPipeline(config, load_bundle(config, weights))
+    if "wan" in config.preset.codec.split("+"):
+        check_conv3d()
+    torch.cuda.set_device(config.device)  # what names no device means this one
+    choose_convolutions_by_timing()
+    bundle = load_bundle(config, weights)
+    device = torch.device(config.device)
+    order = measure_order(
+        attention_shapes(config.preset, bundle.codec.stride),
+        device=device,
+        dtype=bundle.model.dtype,
+        timer=device_timer(device),
+    )
+    return DiffusionPipeline(config, bundle, attention=order)
+
+
+def attention_shapes(preset: Preset, stride: int) -> tuple[AttentionShape, ...]:
+    """The attentions of a denoising step with a full cache: over the past, and over the prompt.
+
+    Args:
+        stride: of the codec.
+    """
+    dit = preset.dit
+    _, rows, columns = dit.patch
+    height, width = latent_size(preset, stride)
+    tokens = (height // rows) * (width // columns)
+    return tuple(
+        AttentionShape(
+            batch=1,
+            heads=dit.heads,
+            queries=CHUNK_LATENTS * tokens,
+            keys=keys,
+            head_dim=dit.head_dim,
+            calls=dit.layers,
+        )
+        for keys in (preset.cache.slots * tokens, dit.text_len)
+    )
 
 
 def load_bundle(config: EngineConfig, weights: Path) -> ModelBundle[Any]:
