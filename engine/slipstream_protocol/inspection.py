@@ -24,6 +24,9 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
         weights_problem: which files are absent, and how to get them; None if none is.
         checkpoint: the file that is used in place of the preset's transformer, and what kind of
             file was found; None where none is named.
+        gpu: number of the GPU that is chosen; None for another device.
+        least_bytes: that the preset takes of its memory, all streams together; None without a GPU.
+        unfused: why its kernels are not fused; empty where they are, or nobody would expect it.
     """
 
     torch: str
@@ -34,6 +37,9 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     weights: str | None
     weights_problem: str | None
     checkpoint: str | None = None
+    gpu: int | None = None
+    least_bytes: int | None = None
+    unfused: str = ""
 
 
 class SandboxReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,9 +17,11 @@ from slipstream_engine.checkpoints.loader import check_checkpoint
 from slipstream_engine.cli.options import add_model_options, model_request
 from slipstream_engine.config import EngineConfig
 from slipstream_engine.errors import CheckpointError
+from slipstream_engine.kernels.availability import why_not_fused
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.weights.embedded import check_embedded
 from slipstream_engine.weights.factory import configure
+from slipstream_engine.weights.least_memory import least_device_bytes
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
 from slipstream_engine.weights.request import ModelRequest
 from slipstream_engine.weights.wan import check_present
@@ -43,7 +45,8 @@ def run_inspect(arguments: argparse.Namespace) -> int:
 
 def inspect(request: ModelRequest) -> Inspection:
     """Look at the device and the weights that a request needs."""
-    device = device_problem = weights = weights_problem = checkpoint = None
+    device = device_problem = weights = weights_problem = checkpoint = gpu = least = None
+    unfused = ""
     try:
         config = configure(request)
     except ValueError as error:
@@ -51,6 +54,10 @@ def inspect(request: ModelRequest) -> Inspection:
     else:
         device = config.device
         device_problem = device_failure(torch.device(device))
+        if device.startswith("cuda"):
+            gpu = torch.device(device).index
+            least = least_device_bytes(config)
+            unfused = why_not_fused(torch.device(device))
         folder = (request.weights or DEFAULT_WEIGHTS).expanduser()
         weights = "the package" if config.preset.embedded else str(folder)
         weights_problem = _weights_problem(config, folder)
@@ -65,6 +72,9 @@ def inspect(request: ModelRequest) -> Inspection:
         weights=weights,
         weights_problem=weights_problem,
         checkpoint=checkpoint,
+        gpu=gpu,
+        least_bytes=least,
+        unfused=unfused,
     )
 
 

@@ -61,6 +61,8 @@ def configure(request: ModelRequest) -> EngineConfig:
         preset = replace(preset, width_px=width_px, height_px=height_px)
     latent_size(preset, (TINY if preset.embedded else TaehvParams()).stride)
     device = _device(request.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.startswith("cuda") and "wan" in preset.codec.split("+"):
+        check_conv3d()
     by_device = Compilation.GRAPH if device.startswith("cuda") else Compilation.NONE
     return EngineConfig(
         preset=preset,
@@ -121,8 +123,6 @@ def load_diffusion(request: ModelRequest) -> DiffusionPipeline[Any]:
     weights = (request.weights or DEFAULT_WEIGHTS).expanduser()
     if not config.device.startswith("cuda"):
         return DiffusionPipeline(config, load_bundle(config, weights))
-    if "wan" in config.preset.codec.split("+"):
-        check_conv3d()
     torch.cuda.set_device(config.device)  # what names no device means this one
     choose_convolutions_by_timing()
     bundle = load_bundle(config, weights)

@@ -146,6 +146,20 @@ def judge_device(found: Inspection, config: ServerConfig, *, has_driver: bool) -
                 f"{text}: preset {config.preset} will be far from live on a CPU",
                 "use --preset tiny here",
             )
+    if found.gpu is not None and found.least_bytes is not None:
+        has_bytes = found.gpus[found.gpu].memory_bytes
+        if found.least_bytes > has_bytes:
+            return fail(
+                f"{text}; preset {config.preset} with {config.max_streams} streams takes at least "
+                f"{found.least_bytes / _GIB:.1f} GiB of {found.device}, which has "
+                f"{has_bytes / _GIB:.1f}",
+                "lower --max-streams or take a smaller --preset or --size; slipstream-engine "
+                "account says what fits",
+            )
+    if found.unfused:
+        return warn(
+            f"{text}; its kernels are not fused: {found.unfused}", "install what is missing"
+        )
     return ok(text)
 
 

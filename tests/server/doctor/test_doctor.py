@@ -251,6 +251,36 @@ def test_a_gpu_that_is_not_used_is_told(
     assert found in finding.found
 
 
+@pytest.mark.parametrize(
+    ("gib", "unfused", "verdict", "found"),
+    [
+        (24, "", Verdict.FAIL, "takes at least 30.0 GiB of cuda:1, which has 24.0"),
+        (80, "", Verdict.OK, "torch 2.9 on cuda:1"),
+        (80, "triton is not installed", Verdict.WARN, "not fused: triton is not installed"),
+    ],
+)
+def test_a_gpu_with_too_little_memory_fails(
+    gib: int, unfused: str, verdict: Verdict, found: str
+) -> None:
+    """The GPU that is chosen counts, and no other; kernels that could be faster are a warning."""
+    gpus = tuple(Gpu(name="RTX", memory_bytes=n << 30, capability="8.9") for n in (141, gib))
+    inspection = Inspection(
+        torch="2.9",
+        cuda="12.8",
+        gpus=gpus,
+        device="cuda:1",
+        device_problem=None,
+        weights="",
+        weights_problem=None,
+        gpu=1,
+        least_bytes=30 << 30,
+        unfused=unfused,
+    )
+    finding = engine.judge_device(inspection, ServerConfig(preset="wan-14b"), has_driver=True)
+    assert finding.verdict is verdict
+    assert found in finding.found
+
+
 def test_gpus_are_named() -> None:
     gpu = Gpu(name="RTX", memory_bytes=24 << 30, capability="8.9")
     inspection = Inspection(
