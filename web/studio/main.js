@@ -78,7 +78,7 @@ async function start() {
   metricsPanel.clear();
   qualityPanel.clear();
   controls.showUpdate(null);
-  outputPanel.dropPicture();
+  outputPanel.forgetPicture();
   sinceInput_ms = null;
   await call.start(openCamera, initialParameters);
 }

@@ -121,9 +121,14 @@ export class OutputPanel {
     this.#kept.keep();
   }
 
-  /** The video has a picture of its own, or none is wanted. */
+  /** The video has a picture of its own. */
   dropPicture() {
     this.#kept.drop();
+  }
+
+  /** None is wanted of the last call's. */
+  forgetPicture() {
+    this.#kept.forget();
   }
 
   /** @param {CallStatus} status */

@@ -1,0 +1,70 @@
+"""`shared/kept_picture.js`: the last picture stays in sight, whenever the page hears of the end."""
+
+from typing import Any
+
+import pytest
+
+from tests.web.conftest import FakeServer
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+# a stream of one bright colour, then what Chromium paints when a connection closes
+_PLAY = """
+async ({ isNoticedLate, isForgotten }) => {
+  const { KeptPicture } = await import("/shared/kept_picture.js");
+  const [video, kept] = [document.createElement("video"), document.createElement("canvas")];
+  document.body.append(video, kept);
+  kept.hidden = video.muted = true;
+  const picture = new KeptPicture(video, kept);
+  const stream = (size, colour) => {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [size, size];
+    const context = canvas.getContext("2d");
+    const draw = () => { context.fillStyle = colour; context.fillRect(0, 0, size, size); };
+    setInterval(draw, 20);
+    return canvas.captureStream();
+  };
+  const until = async (is) => { while (!is()) await new Promise((on) => setTimeout(on, 10)); };
+  picture.keep();
+  const early = picture.isShown;
+  let frames = 0;
+  const count = () => { frames += 1; video.requestVideoFrameCallback(count); };
+  count();
+  video.srcObject = stream(64, "rgb(200, 160, 120)");
+  await video.play();
+  await until(() => video.videoWidth === 64 && frames > 3);
+  if (isForgotten) {
+    video.srcObject = null;
+    picture.forget();
+  }
+  if (isNoticedLate) {
+    video.srcObject = stream(2, "black");
+    await video.play();
+    await until(() => video.videoWidth === 2);
+  }
+  picture.keep();
+  const [red, green] = kept.getContext("2d").getImageData(kept.width / 2, 9, 1, 1).data;
+  return { early, isShown: picture.isShown, width: kept.width, red, green };
+}
+"""
+
+
+@pytest.mark.parametrize("is_noticed_late", [False, True])
+async def test_it_is_the_last_one_that_was_no_black_frame(
+    server: FakeServer, is_noticed_late: bool
+) -> None:
+    """also where the browser has painted black before `keep` is called; before the first picture
+    there is none to keep."""
+    found: dict[str, Any] = await server.evaluate(
+        _PLAY, {"isNoticedLate": is_noticed_late, "isForgotten": False}
+    )
+    assert (found["early"], found["isShown"], found["width"]) == (False, True, 64)
+    assert abs(found["red"] - 200) < 12 and abs(found["green"] - 160) < 12
+
+
+async def test_one_that_is_forgotten_is_not_shown(server: FakeServer) -> None:
+    """a new call begins without the last one's picture."""
+    found: dict[str, Any] = await server.evaluate(
+        _PLAY, {"isNoticedLate": True, "isForgotten": True}
+    )
+    assert not found["isShown"]
