@@ -1,10 +1,11 @@
 """Which weights a preset needs, and how they become a loaded model.
 
-request.py     what a user asks for
-factory.py     from a request to a configuration and a pipeline
-wan.py         the bundle of a real preset, from a folder of pulled weights
-embedded.py    the bundle of the embedded preset, from the package
-random.py      a bundle with random weights
-registry.py    the files of each preset, and where they are published
-download.py    `slipstream-engine pull`
+request.py       what a user asks for
+factory.py       from a request to a configuration and a pipeline
+wan.py           the bundle of a real preset, from a folder of pulled weights
+embedded.py      the bundle of the embedded preset, from the package
+random.py        a bundle with random weights
+registry.py      the files of each preset, and where they are published
+least_memory.py  the least that a preset takes of its device
+download.py      `slipstream-engine pull`
 """
