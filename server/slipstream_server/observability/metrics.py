@@ -91,19 +91,24 @@ class Metrics:
             registry=registry,
             buckets=_STAGE_S,
         )
-        self._frame_stage = Histogram(
+        frame_stage = Histogram(
             "slipstream_frame_stage_seconds",
             "Time of a frame in each stage from its first packet to sent",
             ["stage"],
             registry=registry,
             buckets=_FRAME_STAGE_S,
         )
-        self._frames = Counter(
+        frames = Counter(
             "slipstream_frames",
             "Camera frames in, generated frames out",
             ["way"],
             registry=registry,
         )
+        # looked up once: every frame of every stream passes here
+        self._frame_stages = [
+            (stage, frame_stage.labels(stage)) for stage in FrameStagesMs.__slots__
+        ]
+        self._frames_in, self._frames_out = frames.labels("in"), frames.labels("out")
         self._chunks = Counter(
             "slipstream_chunks",
             "Chunks generated, or dropped for their deadline",
@@ -182,16 +187,16 @@ class Metrics:
 
     def frame_in(self) -> None:
         """A camera frame has come."""
-        self._frames.labels("in").inc()
+        self._frames_in.inc()
 
     def frame_out(self, stages: FrameStagesMs, *, age_ms: float, gap_ms: float | None) -> None:
         """A generated frame was sent; `gap_ms` from the last, None where none belongs before it."""
-        self._frames.labels("out").inc()
+        self._frames_out.inc()
         self._age.observe(age_ms / _MS_PER_S)
         if gap_ms is not None:
             self._gap.observe(gap_ms / _MS_PER_S)
-        for stage in FrameStagesMs.__slots__:
-            self._frame_stage.labels(stage).observe(getattr(stages, stage) / _MS_PER_S)
+        for stage, histogram in self._frame_stages:
+            histogram.observe(getattr(stages, stage) / _MS_PER_S)
 
     def chunk(self, stages: StageTimes, *, missed: bool) -> None:
         """A chunk has come from the engine."""
