@@ -12,7 +12,7 @@ import msgspec
 
 from slipstream_protocol.frames import Geometry
 from slipstream_protocol.levels import DEFAULT_LEVELS, Levels
-from slipstream_protocol.parameters import Parameters, Prompts
+from slipstream_protocol.parameters import Parameters
 
 DEFAULT_FPS = 16.0
 
@@ -216,17 +216,17 @@ class ChunkOut(Message, frozen=True):
 
 
 class Applied(Message, frozen=True):
-    """Update `rev` takes effect with chunk `chunk`; `prompts` are in force or blended in.
+    """Update `rev` takes effect with chunk `chunk`.
 
     Args:
-        understood: how the model reads them, for people; empty where it takes any text.
+        understood: how the model reads the prompts, which are in force or blended in, for people;
+            empty where it takes any text.
         alone_ms: forecast time of a chunk with the parameters in force, the device to itself.
     """
 
     lane: int
     rev: int
     chunk: int
-    prompts: Prompts
     understood: str = ""
     alone_ms: float = 0.0
 

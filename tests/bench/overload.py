@@ -119,7 +119,7 @@ class PlayedLane:
     def update(self, parameters: Parameters) -> None:
         self.steps = len(parameters.denoising_step_list or ())
         rev = cast(int, parameters.rev)
-        applied = Applied(lane=0, rev=rev, chunk=self._chunks, prompts=(Prompt(""),))
+        applied = Applied(lane=0, rev=rev, chunk=self._chunks)
         asyncio.get_running_loop().call_soon(self._listener.on_applied, applied)
 
     async def submit(self, frames: Sequence[I420], captured_ns: int = 0) -> tuple[int, int]:

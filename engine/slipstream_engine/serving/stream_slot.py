@@ -111,11 +111,9 @@ class StreamSlot(Generic[ChunkT]):
         except ValueError as error:
             return UpdateRefused(lane=self.lane, rev=rev, reason=str(error))
         self.rev = rev
-        prompts = self.pipeline_stream.prompts
         return Applied(
             lane=self.lane,
             rev=rev,
             chunk=self.next_chunk,
-            prompts=prompts,
-            understood=understood(prompts),
+            understood=understood(self.pipeline_stream.prompts),
         )

@@ -31,7 +31,7 @@ from slipstream_protocol.messages import (
     UpdateRefused,
     Vocabulary,
 )
-from slipstream_protocol.parameters import Parameters, Prompt
+from slipstream_protocol.parameters import Parameters
 
 from tests.engine.loop_harness import LoopHarness
 from tests.engine.paint_pipeline import FULL_SEED, GEOMETRY, LAYOUT, PaintPipeline
@@ -116,8 +116,8 @@ def test_an_update_applies_to_chunks_after_it(harness: LoopHarness) -> None:
     received = [harness.receive() for _ in range(6)]
     applied = [message for message in received if isinstance(message, Applied)]
     assert [msgspec.structs.replace(message, alone_ms=0.0) for message in applied] == [
-        Applied(lane=0, rev=1, chunk=0, prompts=(Prompt("a"),), understood="paints a"),
-        Applied(lane=0, rev=2, chunk=1, prompts=(Prompt("a"),), understood="paints a"),
+        Applied(lane=0, rev=1, chunk=0, understood="paints a"),
+        Applied(lane=0, rev=2, chunk=1, understood="paints a"),
     ]
     zero, one = (message for message in received if isinstance(message, ChunkOut))
     assert (zero.rev, one.rev) == (1, 2)

@@ -44,9 +44,7 @@ class Page:
         """The engine applies the update in flight."""
         rev = self.to_engine[-1].rev
         assert rev is not UNSET
-        self.updates.on_applied(
-            Applied(lane=0, rev=rev, chunk=chunk, prompts=(Prompt("x"),), understood="x, I see")
-        )
+        self.updates.on_applied(Applied(lane=0, rev=rev, chunk=chunk, understood="x, I see"))
 
     def of(self, kind: type[Event]) -> list[Event]:
         return [event for event in self.events if isinstance(event, kind)]

@@ -32,7 +32,7 @@ from slipstream_protocol.messages import (
     Update,
     UpdateRefused,
 )
-from slipstream_protocol.parameters import Parameters, Prompt
+from slipstream_protocol.parameters import Parameters
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.engine.engine_stream import ChunkBack, EngineStream, StreamPromise
 from slipstream_server.errors import EngineFull, EngineUnavailable, RequestError, ServerFull
@@ -297,7 +297,7 @@ async def test_streams_are_told_apart() -> None:
         second.update(Parameters(seed=1, rev=0))
         assert engine.receive() == Update(lane=1, parameters=Parameters(seed=1, rev=0))
         await engine.send(
-            Applied(lane=1, rev=0, chunk=4, prompts=(Prompt("x"),)),
+            Applied(lane=1, rev=0, chunk=4),
             UpdateRefused(lane=0, rev=9, reason="no"),
             Failed(lane=1, reason="broke"),
         )

@@ -137,7 +137,7 @@ async def test_chunks_are_numbered_on_after_a_lane_that_failed_at_once() -> None
     with pytest.raises(EngineUnavailable, match="failed"):
         await pipe.open(cast(EngineClient, FailingEngine()), Parameters())
     await pipe.open(cast(EngineClient, TakingEngine()), Parameters())
-    pipe.on_applied(Applied(lane=0, rev=1, chunk=2, prompts=()))
+    pipe.on_applied(Applied(lane=0, rev=1, chunk=2))
     assert owner.lost == ["killed", "failed"]
     assert [applied.chunk for applied in owner.applied] == [7]
     assert pipe.epoch == 2
