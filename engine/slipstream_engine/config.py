@@ -266,6 +266,23 @@ class Compilation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RankShare:
+    """What one rank of a group holds of a model.
+
+    Args:
+        blocks: of the transformer, rising.
+        steps: whose cache rows it has, rising.
+        codes: whether it encodes or decodes.
+        leads: whether it encodes prompts.
+    """
+
+    blocks: tuple[int, ...]
+    steps: tuple[int, ...]
+    codes: bool
+    leads: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     """What to serve and where.
 
@@ -279,6 +296,7 @@ class EngineConfig:
         checkpoint: file of the transformer's weights, in place of the preset's own.
         max_steps: most denoising steps of a stream, each of which takes memory for its cache; None
             for as many as there is memory for.
+        share: of the model, if a group of ranks runs it; None for all of it.
     """
 
     preset: Preset
@@ -289,3 +307,4 @@ class EngineConfig:
     compilation: Compilation = Compilation.NONE
     checkpoint: Path | None = None
     max_steps: int | None = None
+    share: RankShare | None = None

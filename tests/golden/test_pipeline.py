@@ -1,16 +1,18 @@
 """The pipeline itself, fed with the vectors' noise, gives the reference's chunks."""
 
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 import torch
 from einops import rearrange
-from slipstream_engine.conditioning.prompts import PromptTrack
+from slipstream_engine.conditioning.prompts import PromptEmbeddings, PromptTrack
 from slipstream_engine.config import Preset, ScheduleParams
 from slipstream_engine.diffusion.chunk import ChunkMaker, LatentChunk
 from slipstream_engine.diffusion.flow_matching import FlowSchedule
-from slipstream_engine.diffusion.state import StreamSettings, StreamState
+from slipstream_engine.diffusion.state import StreamState
 from slipstream_engine.diffusion.step_cache import StepCache
+from slipstream_engine.diffusion.stream_host import ChunkOrder, StreamHost
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.vae.wan_vae import WanVaeState
 from slipstream_protocol.parameters import MAX_STEPS, Prompt
@@ -32,9 +34,9 @@ class RecordedNoise(ChunkMaker[WanVaeState]):
 
     case: Case
 
-    def _keys(self, device: torch.device, state: StreamState[WanVaeState]) -> Tensor:
-        steps = len(state.settings.step_list)
-        return torch.tensor([state.next_chunk * MAX_STEPS + step for step in range(steps)])
+    def _keys(self, device: torch.device, order: ChunkOrder) -> Tensor:
+        steps = len(order.settings.step_list)
+        return torch.tensor([order.number * MAX_STEPS + step for step in range(steps)])
 
     def _noise(self, like_FCHW: Tensor, key_B: Tensor) -> Tensor:
         chunk, step = divmod(int(key_B), MAX_STEPS)
@@ -43,8 +45,8 @@ class RecordedNoise(ChunkMaker[WanVaeState]):
         return self.case.tensor(name).reshape(like_FCHW.shape)
 
 
-def session(case: Case) -> tuple[RecordedNoise, StreamState[WanVaeState]]:
-    """The production pipeline with the case's weights, and a new stream."""
+def session(case: Case) -> tuple[RecordedNoise, StreamHost, StreamState[WanVaeState]]:
+    """The production pipeline with the case's weights, and both halves of a new stream."""
     config = case.config
     steps = tuple(step for step in config["denoising_step_list"] if step)
     preset = Preset(
@@ -80,15 +82,12 @@ def session(case: Case) -> tuple[RecordedNoise, StreamState[WanVaeState]]:
             )
         ),
         codec=codec.fresh_state(),
-        prompts=PromptTrack.constant((Prompt(""),), prompt_TE),
         conditioning=model.condition(prompt_TE[None]),
-        settings=StreamSettings(
-            step_list=steps, noise_scale=config["noise_scale"], noise_controller=True, seed=0
-        ),
-        timesteps_I=torch.tensor(steps),
         noise_scale=torch.tensor(config["noise_scale"], dtype=torch.float64),
     )
-    return maker, state
+    embeddings = PromptEmbeddings(lambda text: Future(), device=CPU)
+    track = PromptTrack.constant((Prompt(""),), prompt_TE)
+    return maker, StreamHost(preset, embeddings, track), state
 
 
 @pytest.mark.parametrize(
@@ -98,16 +97,18 @@ def session(case: Case) -> tuple[RecordedNoise, StreamState[WanVaeState]]:
 )
 def test_steps_at_once_are_the_reference(case: Case) -> None:
     """All steps of a chunk at once give the chunks of the stream batch, only sooner."""
-    maker, state = session(case)
+    maker, host, state = session(case)
     late = state.step_cache.cache.row_count - 1  # calls the reference's stream batch is behind
     frames_TCHW = case.tensor("in.frames").transpose(0, 1).float() / 127.5 - 1
     hidden, video = case.tensor("out.hidden_states"), case.tensor("out.emitted_video")
     with torch.inference_mode():
-        first = clean(maker, maker.encode(frames_TCHW[:5], state))
+        first = clean(
+            maker, maker.encode(host.order(FIRST_FRAMES), frames_TCHW[:FIRST_FRAMES], state)
+        )
         assert_close(_pixels(maker.decode(first)), case.tensor("out.first_video"))
         for number in range(len(hidden) - late):
             start = FIRST_FRAMES + CHUNK * number
-            chunk = maker.encode(frames_TCHW[start : start + CHUNK], state)
+            chunk = maker.encode(host.order(CHUNK), frames_TCHW[start : start + CHUNK], state)
             assert chunk.timesteps_I[0] == case.tensor("out.current_steps")[number]
             assert_close(clean(maker, chunk).x_FCHW, hidden[number + late, -1])
             pixels = _pixels(maker.decode(chunk))

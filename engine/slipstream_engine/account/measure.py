@@ -21,7 +21,8 @@ from slipstream_engine.config import Compilation, EngineConfig
 from slipstream_engine.diffusion.chunk import LatentChunk
 from slipstream_engine.diffusion.cuda_graphs import Recording
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
-from slipstream_engine.diffusion.stream import FIRST, DiffusionStream
+from slipstream_engine.diffusion.stream import DiffusionStream
+from slipstream_engine.diffusion.stream_host import FIRST
 from slipstream_engine.weights.random import random_bundle
 
 LIGHT_CODEC = "taehv"
@@ -173,7 +174,7 @@ class _Books:
         stream_bytes = counter.live_bytes - before
         second = self._opened("a square")
         self._whole_chunk(second)
-        second.state.past_frames = slots  # there are no numbers: a cache is as full as is said
+        second.host.past_frames = slots  # there are no numbers: a cache is as full as is said
         before = counter.live_bytes
         self._shared_passes((first, second))
         shared_bytes = counter.live_bytes - before

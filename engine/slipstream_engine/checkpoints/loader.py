@@ -58,6 +58,7 @@ def load_module(
     device: torch.device,
     surplus: SurplusRows = NO_SURPLUS,
     remap_bytes: int = REMAP_BYTES,
+    is_wanted: Callable[[str], bool] = lambda name: True,
 ) -> ModuleT:
     """Build a module and fill it from a checkpoint.
 
@@ -67,6 +68,7 @@ def load_module(
     Args:
         build: constructs the module.
         remap_bytes: how much of a file may stay in memory after its tensors are copied.
+        is_wanted: whether to read a tensor of that name; others stay on the meta device.
 
     Raises:
         CheckpointError: if the file is of another model, is damaged, or holds NaN or infinity.
@@ -78,6 +80,8 @@ def load_module(
     check_shapes(checkpoint, shapes, surplus=surplus)
     logger.info("%s: %s", source, checkpoint.form)
     for name, mapped in checkpoint.tensors(remap_bytes=remap_bytes):
+        if not is_wanted(name):
+            continue
         kept = mapped if mapped.shape == shapes[name] else mapped[-shapes[name][0] :]
         tensor = kept.to(device=device, dtype=dtype)
         _check_finite(name, tensor, source)
@@ -91,16 +95,19 @@ def make_module(
     tensor_of: Callable[[str, TensorShape], Tensor],
     *,
     device: torch.device,
+    is_wanted: Callable[[str], bool] = lambda name: True,
 ) -> ModuleT:
     """Build a module and fill it from a function, without a checkpoint.
 
     Args:
         tensor_of: returns the tensor of a name and a shape, on `device`.
+        is_wanted: whether to fill a tensor of that name; others stay on the meta device.
     """
     with torch.device("meta"):
         module = build()
     for name, shape in shapes_of(module).items():
-        _assign(module, name, tensor_of(name, shape))
+        if is_wanted(name):
+            _assign(module, name, tensor_of(name, shape))
     _move_constants(module, device)
     return module.eval()
 

@@ -9,8 +9,8 @@ with another number of steps than the chunk before (`scheduling/queues.py` sees 
 T frames, F latent frames, C channels, H W size, I steps.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 import torch
@@ -18,17 +18,13 @@ from torch import Tensor
 
 from slipstream_engine.codec.protocol import Codec, GuidedCodec
 from slipstream_engine.config import CHUNK_FRAMES, CHUNK_LATENTS, Preset
-from slipstream_engine.diffusion.denoise import denoise, renoise
+from slipstream_engine.diffusion.denoise import Part, denoise, renoise
 from slipstream_engine.diffusion.flow_matching import FlowSchedule, mix_noise
 from slipstream_engine.diffusion.noise import keyed_noise, step_key
 from slipstream_engine.diffusion.noise_controller import motion_level, next_noise_scale
 from slipstream_engine.diffusion.state import StreamState
-from slipstream_engine.kv_cache.positions import (
-    BatchPositions,
-    CachePosition,
-    position_of,
-    to_device,
-)
+from slipstream_engine.diffusion.stream_host import ChunkOrder
+from slipstream_engine.kv_cache.positions import BatchPositions, CachePosition, to_device
 from slipstream_engine.models.dit.blocks import Conditioning
 from slipstream_engine.models.dit.transformer import CausalDit
 
@@ -45,8 +41,9 @@ class LatentChunk(Generic[CodecStateT]):
         is_steady: its cache rows are full, so every later chunk has its shapes.
         position: in its cache rows; `positions` is the same on the device, as a batch of one.
         conditioning: of its prompts.
+        steps: how many it has.
+        keys_I: of the noise that goes into each step, on the device.
         timesteps_I: one for each step, int64, on the device.
-        keys_I: of the noise that goes into each step, likewise.
         x_FCHW: the noised latents; after each step the estimate of the clean ones.
         camera_TCHW: the frames it was encoded from; None where the decoder does not see them.
         steps_done: how many of its steps have run.
@@ -58,16 +55,17 @@ class LatentChunk(Generic[CodecStateT]):
     position: CachePosition
     positions: BatchPositions
     conditioning: Conditioning
-    timesteps_I: Tensor
+    steps: int
     keys_I: Tensor
-    x_FCHW: Tensor
+    timesteps_I: Tensor = field(init=False)
+    x_FCHW: Tensor = field(init=False)
     camera_TCHW: Tensor | None = None
     steps_done: int = 0
 
     @property
     def is_clean(self) -> bool:
         """Whether all steps have run."""
-        return self.steps_done == len(self.timesteps_I)
+        return self.steps_done == self.steps
 
     @property
     def row(self) -> int:
@@ -98,82 +96,128 @@ class ChunkMaker(Generic[CodecStateT]):
     schedule: FlowSchedule
     codec: Codec[CodecStateT]
 
-    def encode(self, rgb_TCHW: Tensor, state: StreamState[CodecStateT]) -> LatentChunk[CodecStateT]:
+    def encode(
+        self, order: ChunkOrder, rgb_TCHW: Tensor, state: StreamState[CodecStateT]
+    ) -> LatentChunk[CodecStateT]:
         """Pixels in [-1, 1], float32, to noised latents; the stream's state moves on by a chunk."""
-        if state.needs_reset:
-            state.begin_epoch()
-        if state.prompts.advance():
-            state.conditioning = self.model.condition(state.prompts.embedding_TE[None])
-        assert state.conditioning is not None, "a stream begins before its first chunk"
-        state.noise_scale = self._noise_scale(rgb_TCHW, state)
+        chunk = self.begin(order, state)
+        state.noise_scale = self._noise_scale(order, rgb_TCHW, state)
         state.last_frame_CHW = rgb_TCHW[-1]
         camera_TCHW = rgb_TCHW.to(self.model.dtype)
         latents_FCHW = self._run_codec("encode", self.codec.encode, camera_TCHW, state)
-        keys_I = self._keys(latents_FCHW.device, state)
-        noise_FCHW = self._noise(latents_FCHW, keys_I[:1])
-        frames = latents_FCHW.shape[0]
-        position = position_of(self.preset.cache, past_frames=state.past_frames, frames=frames)
-        is_first = state.past_frames == 0
-        chunk = LatentChunk(
-            state=state,
-            is_first=is_first,
-            is_steady=not is_first and position.length == self.preset.cache.slots,
-            position=position,
-            positions=to_device([position], latents_FCHW.device),
-            conditioning=state.conditioning,
-            timesteps_I=self._timesteps(state),
-            keys_I=keys_I,
-            x_FCHW=mix_noise(latents_FCHW, noise_FCHW, state.noise_scale),
-            camera_TCHW=camera_TCHW if isinstance(self.codec, GuidedCodec) else None,
-        )
-        state.past_frames += frames
-        state.next_chunk += 1
+        noise_FCHW = self._noise(latents_FCHW, chunk.keys_I[:1])
+        chunk.x_FCHW = mix_noise(latents_FCHW, noise_FCHW, state.noise_scale)
+        chunk.timesteps_I = self._timesteps(order, state)
+        self.keep_camera(chunk, rgb_TCHW)
         return chunk
+
+    def begin(self, order: ChunkOrder, state: StreamState[CodecStateT]) -> LatentChunk[CodecStateT]:
+        """A chunk whose latents and timesteps are not there yet."""
+        if order.resets_cache:
+            state.step_cache.reset()
+        if order.prompt_TE is not None:
+            state.conditioning = self.model.condition(order.prompt_TE[None])
+        assert state.conditioning is not None, "a stream begins before its first chunk"
+        device, position = state.noise_scale.device, order.position
+        return LatentChunk(
+            state=state,
+            is_first=order.is_first,
+            is_steady=not order.is_first and position.length == self.preset.cache.slots,
+            position=position,
+            positions=to_device([position], device),
+            conditioning=state.conditioning,
+            steps=len(order.settings.step_list),
+            keys_I=self._keys(device, order),
+        )
+
+    def keep_camera(self, chunk: LatentChunk[CodecStateT], rgb_TCHW: Tensor) -> None:
+        """Keep the frames that a chunk was encoded from, where the decoder sees them."""
+        if isinstance(self.codec, GuidedCodec):
+            chunk.camera_TCHW = rgb_TCHW.to(self.model.dtype)
 
     def step(self, chunk: LatentChunk[CodecStateT]) -> None:
         """Run the chunk's next denoising step by itself, on its own cache row."""
         self._prepare_cache(chunk)
-        state, row, is_renoised = chunk.state, chunk.row, chunk.steps_done > 0
+        self.record_output(chunk, self.run_part(chunk, chunk.x_FCHW, chunk.row))
+
+    def run_part(
+        self,
+        chunk: LatentChunk[CodecStateT],
+        x_FCHW: Tensor,
+        row: int,
+        part: Part | None = None,
+        tokens_FSC: Tensor | None = None,
+    ) -> Tensor:
+        """Run the chunk's next step, or a part of it, on a cache row of its stream.
+
+        Args:
+            x_FCHW: what the step starts from; for all of a step after the first, what the one
+                before has estimated.
+            part, tokens_FSC: see `denoise`.
+
+        Returns:
+            The clean latents; of a part that is not the last its tokens.
+        """
+        state, is_renoised = chunk.state, part is None and chunk.steps_done > 0
         cache = state.step_cache.row(row)
         conditioning = state.static_conditioning.load(chunk.conditioning)
         positions = chunk.positions
 
         def denoise_row(
-            x_BFCHW: Tensor, timesteps_B: Tensor, key_B: Tensor, frames_BF: Tensor, slots_BF: Tensor
+            x_BFCHW: Tensor,
+            timesteps_B: Tensor,
+            key_B: Tensor,
+            frames_BF: Tensor,
+            slots_BF: Tensor,
+            tokens_BFSC: Tensor | None = None,
         ) -> Tensor:
             if is_renoised:
                 x_BFCHW = self._renoised(x_BFCHW, timesteps_B, key_B)
-            at = replace(positions, frames_BF=frames_BF, slots_BF=slots_BF)
-            return denoise(self.model, self.schedule, x_BFCHW, timesteps_B, at, cache, conditioning)
+            return denoise(
+                self.model,
+                self.schedule,
+                x_BFCHW,
+                timesteps_B,
+                replace(positions, frames_BF=frames_BF, slots_BF=slots_BF),
+                cache,
+                conditioning,
+                part=part,
+                tokens_BFSC=tokens_BFSC,
+            )
 
-        inputs = (
-            *(chunk.x_FCHW[None], chunk.timestep_B, chunk.key_B),
+        inputs = [
+            *(x_FCHW[None], chunk.timestep_B, chunk.key_B),
             *(positions.frames_BF, positions.slots_BF),
-        )
-        if chunk.is_steady:
-            clean_BFCHW = state.runner.run(("denoise", row), denoise_row, *inputs)
-        else:  # shapes that come only once: no graph is worth its recording
-            clean_BFCHW = denoise_row(*inputs)
-        self.record_output(chunk, clean_BFCHW[0])
+        ]
+        if tokens_FSC is not None:
+            inputs.append(tokens_FSC[None])
+        # while a cache fills, shapes come only once: no graph is worth its recording
+        run = state.runner.run if chunk.is_steady else _run_eagerly
+        key = ("denoise", row) if part is None else ("denoise", row, part)
+        return run(key, denoise_row, *inputs)[0]
 
     def next_input(self, chunk: LatentChunk[CodecStateT]) -> Tensor:
         """The latents that the chunk's next step starts from, `[F, C, H, W]`."""
         self._prepare_cache(chunk)
+        return self.noised(chunk, chunk.x_FCHW)
+
+    def noised(self, chunk: LatentChunk[CodecStateT], x_FCHW: Tensor) -> Tensor:
+        """The same, of the latents that the step before has left, whatever the cache holds."""
         if not chunk.steps_done:
-            return chunk.x_FCHW
-        return self._renoised(chunk.x_FCHW[None], chunk.timestep_B, chunk.key_B)[0]
+            return x_FCHW
+        return self._renoised(x_FCHW[None], chunk.timestep_B, chunk.key_B)[0]
 
     def record_output(self, chunk: LatentChunk[CodecStateT], clean_FCHW: Tensor) -> None:
         """Store the clean latents that the chunk's next step has estimated."""
         chunk.x_FCHW = clean_FCHW
         chunk.steps_done += 1
         if chunk.is_clean and chunk.is_first:
-            chunk.state.step_cache.end_first_chunk(len(chunk.timesteps_I))
+            chunk.state.step_cache.end_first_chunk(chunk.steps)
 
     def _prepare_cache(self, chunk: LatentChunk[CodecStateT]) -> None:
         """Before a chunk's first step, bring the cache rows of all its steps up to date."""
         if not chunk.steps_done and not chunk.is_first:
-            chunk.state.step_cache.begin_chunk(len(chunk.timesteps_I))
+            chunk.state.step_cache.begin_chunk(chunk.steps)
 
     def _renoised(self, clean_BFCHW: Tensor, timesteps_B: Tensor, key_B: Tensor) -> Tensor:
         """The input of a step after the first, for a batch of one."""
@@ -200,26 +244,27 @@ class ChunkMaker(Generic[CodecStateT]):
             return code(x, state.codec)  # a stream's first chunk: its shapes come only once
         return state.runner.run((name, len(x)), lambda x: code(x, state.codec), x)
 
-    def _noise_scale(self, rgb_TCHW: Tensor, state: StreamState[CodecStateT]) -> Tensor:
-        base = torch.full_like(state.noise_scale, state.settings.noise_scale)
-        if state.last_frame_CHW is None or not state.settings.noise_controller:
+    def _noise_scale(
+        self, order: ChunkOrder, rgb_TCHW: Tensor, state: StreamState[CodecStateT]
+    ) -> Tensor:
+        base = torch.full_like(state.noise_scale, order.settings.noise_scale)
+        if state.last_frame_CHW is None or not order.settings.noise_controller:
             return base
         motion = motion_level(rgb_TCHW, state.last_frame_CHW, self.preset.motion)
         scale = next_noise_scale(base, state.noise_scale, motion, self.preset.motion)
         return scale.clamp(*self.preset.schedule.noise_scale_range)
 
-    def _timesteps(self, state: StreamState[CodecStateT]) -> Tensor:
-        if state.past_frames == 0 and not self.preset.schedule.first_chunk_from_scale:
-            return state.timesteps_I
-        return self.schedule.timesteps(
-            self.schedule.first_timestep(state.noise_scale), state.timesteps_I
-        )
+    def _timesteps(self, order: ChunkOrder, state: StreamState[CodecStateT]) -> Tensor:
+        timesteps_I = state.timesteps_I(order.settings.step_list)
+        if order.is_first and not self.preset.schedule.first_chunk_from_scale:
+            return timesteps_I
+        return self.schedule.timesteps(self.schedule.first_timestep(state.noise_scale), timesteps_I)
 
-    def _keys(self, device: torch.device, state: StreamState[CodecStateT]) -> Tensor:
+    def _keys(self, device: torch.device, order: ChunkOrder) -> Tensor:
         """The noise key of each step, sent to the device without waiting."""
         keys = [
-            step_key(self.preset.noise, seed=state.settings.seed, chunk=state.next_chunk, step=step)
-            for step in range(len(state.settings.step_list))
+            step_key(self.preset.noise, seed=order.settings.seed, chunk=order.number, step=step)
+            for step in range(len(order.settings.step_list))
         ]
         return torch.tensor(keys, pin_memory=device.type == "cuda").to(device, non_blocking=True)
 
@@ -231,3 +276,7 @@ class ChunkMaker(Generic[CodecStateT]):
             device=like_FCHW.device,
             dtype=like_FCHW.dtype,
         )
+
+
+def _run_eagerly(key: Hashable, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    return function(*inputs)

@@ -1,7 +1,9 @@
 """One denoising step for a batch of micro-steps, and the noise between two of them; functions only.
 
-B batch, F latent frames, c latent channels, h w latent size.
+B batch, F latent frames, c latent channels, h w latent size, S tokens of a frame, C model width.
 """
+
+from dataclasses import dataclass
 
 from einops import repeat
 from torch import Tensor
@@ -11,6 +13,21 @@ from slipstream_engine.kv_cache.positions import BatchPositions
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.blocks import Conditioning
 from slipstream_engine.models.dit.transformer import CausalDit
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a denoising step: some of the transformer's blocks, and what lies at its ends.
+
+    Args:
+        layers: of the model at hand, which may have no others.
+        embeds: it begins with the latents; otherwise with another part's tokens.
+        heads: it ends with clean latents; otherwise with tokens.
+    """
+
+    layers: range
+    embeds: bool = True
+    heads: bool = True
 
 
 def denoise(
@@ -23,6 +40,8 @@ def denoise(
     conditioning: Conditioning,
     *,
     rows_B: Tensor | None = None,
+    part: Part | None = None,
+    tokens_BFSC: Tensor | None = None,
 ) -> Tensor:
     """The model's estimate of each sample's clean latents; writes its keys and values to the cache.
 
@@ -34,13 +53,24 @@ def denoise(
         positions: of each sample's chunk in its cache row.
         rows_B: the cache rows, int64, on the device; None if the batch is the whole cache in order.
 
+        part: of the step to run; None for all of it.
+        tokens_BFSC: what the part before has made.
+
     Returns:
-        `[B, F, c, h, w]`.
+        `[B, F, c, h, w]`; of a part that is not the last its tokens.
     """
+    part = part or Part(range(model.params.layers))
     timesteps_BF = repeat(timesteps_B, "b -> b f", f=x_BFchw.shape[1])
     height, width = x_BFchw.shape[-2:]
     context = model.kv_cache_context(cache, positions, height=height, width=width, rows_B=rows_B)
-    flow_BFchw = model(x_BFchw, timesteps_BF, conditioning, context)
+    time = model.embed_time(timesteps_BF, conditioning)
+    if part.embeds:
+        tokens_BFSC = model.embed(x_BFchw)
+    assert tokens_BFSC is not None, "a part in the middle goes on with tokens"
+    tokens_BFSC = model.run(tokens_BFSC, time, conditioning, context, part.layers)
+    if not part.heads:
+        return tokens_BFSC
+    flow_BFchw = model.unembed(tokens_BFSC, time, rows=height // model.params.patch[1])
     return follow(x_BFchw, flow_BFchw, _per_sample(schedule.sigma(timesteps_B)))
 
 

@@ -35,10 +35,11 @@ from slipstream_engine.diffusion.memory_admission import MemoryAdmission, is_out
 from slipstream_engine.diffusion.pass_splitter import PassSplitter
 from slipstream_engine.diffusion.shared_conditioning import SharedConditioning
 from slipstream_engine.diffusion.shared_warm_up import SharedWarmUp
-from slipstream_engine.diffusion.state import StreamSettings, StreamState
+from slipstream_engine.diffusion.state import StreamState
 from slipstream_engine.diffusion.step_limit import limit_steps
 from slipstream_engine.diffusion.stream import DiffusionStream, Transfers
 from slipstream_engine.diffusion.stream_batch import StreamBatch
+from slipstream_engine.diffusion.stream_host import StreamHost
 from slipstream_engine.diffusion.warm_up import WarmUp
 from slipstream_engine.errors import AdmissionError
 from slipstream_engine.kernels.availability import fused_note, why_not_fused
@@ -78,6 +79,8 @@ class DiffusionPipeline(Generic[CodecStateT]):
 
     Attributes:
         bundle: the loaded models.
+        maker: turns frames into chunks and back.
+        transfers: of frames to the device and back.
         pool: the memory of all streams.
         denoiser: runs passes over it.
 
@@ -112,11 +115,11 @@ class DiffusionPipeline(Generic[CodecStateT]):
         )
         preset = self._config.preset
         schedule = FlowSchedule(preset.schedule, self._device)
-        self._maker = ChunkMaker(
+        self.maker = ChunkMaker(
             preset=preset, model=bundle.model, schedule=schedule, codec=bundle.codec
         )
         largest = (FIRST_CHUNK_FRAMES, *self.geometry.frame_shape)
-        self._transfers = Transfers(
+        self.transfers = Transfers(
             upload=Upload(largest, self._device), download=Download(largest, self._device)
         )
         self._compiler = Compiler(config.compilation, self._device, bundle.model, recorder=recorder)
@@ -132,7 +135,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
         self._default_prompt = self._embeddings.mixture((Prompt(preset.prompt),))
         self.pool = self._make_pool()
         self.denoiser = BatchedDenoiser(
-            maker=self._maker,
+            maker=self.maker,
             pool=self.pool.cache,
             runner=GraphRunner(self._compiler),
             shared=SharedConditioning(min(GPU_BATCH, self.pool.cache.row_count)),
@@ -264,9 +267,9 @@ class DiffusionPipeline(Generic[CodecStateT]):
         try:
             stream = DiffusionStream(
                 self.denoiser,
-                self._embeddings,
-                self._transfers,
-                self._fresh_state(lane),
+                self.fresh_host(),
+                self.transfers,
+                self.fresh_state(lane),
                 partial(self._release, lane),
                 StreamBatch(self.denoiser) if batched else None,
             )
@@ -290,19 +293,23 @@ class DiffusionPipeline(Generic[CodecStateT]):
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _fresh_state(self, lane: LaneMemory[CodecStateT]) -> StreamState[CodecStateT]:
-        settings = _default_settings(self._config.preset)
-        # begin with the preset's prompt, which is encoded already; the viewer's may take time
-        track = PromptTrack.constant(self._default_prompt.prompts, self._default_prompt.result())
+    def fresh_host(self) -> StreamHost:
+        """The host's half of a new stream."""
+        default = self._default_prompt
+        track = PromptTrack.constant(default.prompts, default.result())
+        return StreamHost(self._config.preset, self._embeddings, track)
+
+    @torch.inference_mode()
+    def fresh_state(self, lane: LaneMemory[CodecStateT]) -> StreamState[CodecStateT]:
+        """The device's half of a new stream, on a lane of the pool."""
         return StreamState(
             step_cache=lane.step_cache,
             first_row=lane.first_row,
             codec=lane.codec,
-            prompts=track,
-            settings=settings,
-            timesteps_I=torch.tensor(settings.step_list, device=self._device),
             noise_scale=torch.tensor(
-                settings.noise_scale, device=self._device, dtype=exact_dtype(self._device)
+                self._config.preset.schedule.noise_scale,
+                device=self._device,
+                dtype=exact_dtype(self._device),
             ),
             runner=lane.runner,
             static_conditioning=lane.static_conditioning,
@@ -311,25 +318,17 @@ class DiffusionPipeline(Generic[CodecStateT]):
     @torch.inference_mode()
     def _make_pool(self) -> LanePool[CodecStateT]:
         preset, model, lanes = self._config.preset, self.bundle.model, self._config.max_streams
+        share = self._config.share
+        steps = len(preset.schedule.step_list) if share is None else max(len(share.steps), 1)
         cache = RollingCache(
             model.params,
             preset.cache,
-            rows=lanes * len(preset.schedule.step_list),
+            rows=lanes * steps,
             frame_tokens=self._frame_tokens,
             device=self._device,
             dtype=model.dtype,
         )
         return LanePool(cache, self.bundle.codec, self._compiler, lanes=lanes)
-
-
-def _default_settings(preset: Preset) -> StreamSettings:
-    schedule = preset.schedule
-    return StreamSettings(
-        step_list=schedule.step_list[: schedule.steps],
-        noise_scale=schedule.noise_scale,
-        noise_controller=True,
-        seed=0,
-    )
 
 
 def latent_size(preset: Preset, stride: int) -> tuple[int, int]:

@@ -8,7 +8,6 @@ from msgspec import UnsetType
 from slipstream_protocol.parameters import Parameters
 from torch import Tensor
 
-from slipstream_engine.conditioning.prompts import PromptChange, PromptTrack
 from slipstream_engine.config import ScheduleParams
 from slipstream_engine.diffusion.cuda_graphs import GraphRunner
 from slipstream_engine.diffusion.step_cache import StepCache
@@ -26,6 +25,16 @@ class StreamSettings:
     noise_scale: float
     noise_controller: bool
     seed: int
+
+    @classmethod
+    def of(cls, schedule: ScheduleParams) -> Self:
+        """Those of a new stream."""
+        return cls(
+            step_list=schedule.step_list[: schedule.steps],
+            noise_scale=schedule.noise_scale,
+            noise_controller=True,
+            seed=0,
+        )
 
     def changed(self, parameters: Parameters, schedule: ScheduleParams) -> Self:
         """A copy with the values that `parameters` sets.
@@ -89,52 +98,37 @@ class StaticConditioning:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class StreamState(Generic[CodecStateT]):
-    """One stream.
+    """What a device holds of one stream; what the host decides is in `stream_host.py`.
 
     Args:
         step_cache: its KV cache, one row for each step the model may run.
         first_row: which row of the pool the cache's first one is.
         codec: the codec's state.
-        prompts, conditioning: the prompts, and the model's conditioning on them; a chunk keeps the
-            conditioning it was encoded with. None until the stream begins.
-        prompt_change: new prompts whose embedding may not be computed yet.
-        settings: the viewer's; `timesteps_I` is its step list on the device, int64.
+        conditioning: the model's on the stream's prompts; a chunk keeps the conditioning it was
+            encoded with. None until the stream begins.
         noise_scale: of the last chunk, 0-dim float64 on the device.
         last_frame_CHW: the newest frame encoded, in [-1, 1]; None before the first chunk.
-        next_chunk: number of the next chunk, counted from 0 for the whole stream.
-        past_frames: latent frames in the cache's epoch so far; 0 makes the next chunk a first one.
-        needs_reset: the next chunk begins a new epoch.
         runner: runs the heavy functions on this state's memory.
         static_conditioning: the conditioning where the runner's graphs read it.
     """
 
     step_cache: StepCache
     codec: CodecStateT
-    prompts: PromptTrack
-    settings: StreamSettings
-    timesteps_I: Tensor
     noise_scale: Tensor
     conditioning: Conditioning | None = None
-    prompt_change: PromptChange | None = None
     last_frame_CHW: Tensor | None = None
-    next_chunk: int = 0
-    past_frames: int = 0
     first_row: int = 0
-    needs_reset: bool = False
     runner: GraphRunner = field(default_factory=GraphRunner)
     static_conditioning: StaticConditioning = field(default_factory=StaticConditioning)
+    _step_list: tuple[int, ...] = ()
+    _timesteps_I: Tensor | None = None
 
-    def set(self, settings: StreamSettings) -> None:
-        """Replace the settings, from the next chunk on."""
-        if settings.step_list != self.settings.step_list:
-            self.timesteps_I = torch.tensor(settings.step_list, device=self.timesteps_I.device)
-        self.settings = settings
-
-    def begin_epoch(self) -> None:
-        """Empty the cache: the next chunk is a first one and attends to nothing before it."""
-        self.step_cache.reset()
-        self.past_frames = 0
-        self.needs_reset = False
+    def timesteps_I(self, step_list: tuple[int, ...]) -> Tensor:
+        """A step list on the device, int64; sent there when it changes."""
+        if self._timesteps_I is None or step_list != self._step_list:
+            self._step_list = step_list
+            self._timesteps_I = torch.tensor(step_list, device=self.noise_scale.device)
+        return self._timesteps_I
 
 
 def _value_or(value: ValueT | UnsetType, otherwise: ValueT) -> ValueT:

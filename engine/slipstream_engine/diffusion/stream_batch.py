@@ -33,8 +33,8 @@ class StreamBatch(Generic[CodecStateT]):
         if chunk.is_first:
             self._under_way.clear()
             return denoise_in_sequence(self._denoiser, chunk)
-        steps = len(chunk.timesteps_I)
-        if any(len(other.timesteps_I) != steps for other in self._under_way):
+        steps = chunk.steps
+        if any(other.steps != steps for other in self._under_way):
             raise ValueError(
                 f"{steps} steps are asked for while chunks of another number are under way, "
                 "reset the stream first"

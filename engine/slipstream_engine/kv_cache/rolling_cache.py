@@ -114,6 +114,15 @@ class RollingCache:
         for tensor in self.state():
             tensor[:, target] = tensor[:, source]
 
+    def row_tensors(self, row: int, layers: range) -> list[Tensor]:
+        """All that changes of some layers of a row, each tensor on the cache's memory."""
+        found: list[Tensor] = []
+        for tensor in self.state():
+            is_shared = len(tensor) < len(self.k_NRKSHD)  # one for all layers, or none at all
+            decided = range(len(tensor)) if is_shared else layers
+            found += [tensor[layer, row] for layer in decided]
+        return found
+
     def state(self) -> Iterator[Tensor]:
         """All that changes, each tensor with layers and rows first."""
         yield from (self.k_NRKSHD, self.v_NRKSHD, self.frame_MRK)

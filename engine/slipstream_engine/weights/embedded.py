@@ -15,6 +15,7 @@ from slipstream_engine.models.text.tiny_text import TinyText
 from slipstream_engine.models.vae.guided_taehv import GuidedTaehv
 from slipstream_engine.models.vae.taehv import TaehvState
 from slipstream_engine.models.vae.taehv_config import TINY
+from slipstream_engine.weights.share import WantedTensors, coding, cut
 
 WEIGHTS = Path(__file__).parents[1] / "assets" / "tiny"
 CODEC_FILE, DIT_FILE, TEXT_FILE = "codec.safetensors", "dit.safetensors", "text.safetensors"
@@ -30,10 +31,17 @@ def load_embedded_bundle(config: EngineConfig, folder: Path = WEIGHTS) -> ModelB
     dtype: torch.dtype = getattr(torch, config.dtype)
     params = config.preset.dit
     dit_file = config.checkpoint or folder / DIT_FILE
-    model = load_module(lambda: CausalDit(params), dit_file, dtype=dtype, device=device)
+    model = load_module(
+        lambda: CausalDit(params),
+        dit_file,
+        dtype=dtype,
+        device=device,
+        is_wanted=WantedTensors(config.share),
+    )
     codec = load_module(lambda: GuidedTaehv(TINY), folder / CODEC_FILE, dtype=dtype, device=device)
     text = load_text(folder / TEXT_FILE, like=torch.zeros((), device=device, dtype=dtype))
-    return ModelBundle(model=model, codec=codec, text=text)
+    share = config.share
+    return ModelBundle(model=cut(model, share), codec=coding(codec, share), text=text)
 
 
 def check_embedded(folder: Path = WEIGHTS) -> None:

@@ -15,31 +15,36 @@ from torch import Tensor
 
 from slipstream_engine.checkpoints.checkpoint import TensorShape
 from slipstream_engine.checkpoints.loader import make_module
+from slipstream_engine.conditioning.encoder import TextEncoder
 from slipstream_engine.config import EngineConfig
 from slipstream_engine.diffusion.pipeline import ModelBundle
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.models.vae.guided_taehv import GuidedTaehv
 from slipstream_engine.models.vae.taehv_config import TINY
 from slipstream_engine.weights.registry import CODECS
+from slipstream_engine.weights.share import WantedTensors, coding, cut
 from slipstream_engine.weights.wan import ModelSizes, builders_of, join_codecs
 
 
 class RandomText:
-    """A `TextEncoder` that gives every text the same rows of noise, none of them zero."""
+    """A `TextEncoder` that gives every text rows of noise of its own, none of them zero."""
 
     vocabulary = Vocabulary()
 
     def __init__(self, *, text_len: int, text_dim: int, like: Tensor) -> None:
         self.text_len = text_len
         self.text_dim = text_dim
-        self._rows_TE = torch.randn(text_len, text_dim, device=like.device, dtype=like.dtype)
+        self._like = like
 
     def understood(self, prompts: Prompts) -> str:
         """Empty: any text will do."""
         return ""
 
     def encode(self, text: str) -> Tensor:
-        return self._rows_TE
+        rows_TE = random_tensor(
+            text, (self.text_len, self.text_dim), device=self._like.device, dtype=self._like.dtype
+        )
+        return rows_TE * math.sqrt(self.text_dim)
 
 
 def random_bundle(config: EngineConfig, *, sizes: ModelSizes | None = None) -> ModelBundle[Any]:
@@ -64,13 +69,14 @@ def random_bundle(config: EngineConfig, *, sizes: ModelSizes | None = None) -> M
             lambda name: make_module(builders[CODECS[name]], tensor_of, device=device),
             device,
         )
-    model = make_module(lambda: CausalDit(preset.dit), tensor_of, device=device)
-    text = RandomText(
-        text_len=preset.dit.text_len,
-        text_dim=preset.dit.text_dim,
-        like=torch.empty((), device=device, dtype=dtype),
+    share, like = config.share, torch.empty((), device=device, dtype=dtype)
+    model = make_module(
+        lambda: CausalDit(preset.dit), tensor_of, device=device, is_wanted=WantedTensors(share)
     )
-    return ModelBundle(model=model, codec=codec, text=text)
+    text: TextEncoder = RandomText(
+        text_len=preset.dit.text_len, text_dim=preset.dit.text_dim, like=like
+    )
+    return ModelBundle(model=cut(model, share), codec=coding(codec, share), text=text)
 
 
 def random_tensor(

@@ -32,6 +32,7 @@ from slipstream_engine.weights.registry import (
     Artifact,
     files_of,
 )
+from slipstream_engine.weights.share import AbsentText, WantedTensors, coding, cut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,14 +85,25 @@ def load_wan_bundle(
         files[GENERATORS[preset.name]] = config.checkpoint
     for artifact, build in builders.items():
         check_checkpoint(build, files[artifact], surplus=artifact.surplus)
-    text.check()
+    share = config.share
+    generator = GENERATORS[preset.name]
 
     def load(artifact: Artifact) -> Any:
-        build, surplus = builders[artifact], artifact.surplus
-        return load_module(build, files[artifact], dtype=dtype, device=device, surplus=surplus)
+        return load_module(
+            builders[artifact],
+            files[artifact],
+            dtype=dtype,
+            device=device,
+            surplus=artifact.surplus,
+            is_wanted=WantedTensors(share if artifact is generator else None),
+        )
 
-    model = load(GENERATORS[preset.name])
-    codec = join_codecs(preset, lambda name: load(CODECS[name]), device)
+    model = cut(load(generator), share)
+    codec = coding(join_codecs(preset, lambda name: load(CODECS[name]), device), share)
+    if share is not None and not share.leads:
+        like = torch.zeros((), device=device, dtype=dtype)
+        return ModelBundle(model=model, codec=codec, text=AbsentText(preset.dit, like))
+    text.check()
     worker = TextWorker(text)
     worker.start()
     return ModelBundle(model=model, codec=codec, text=text, text_worker=worker)

@@ -234,10 +234,10 @@ def test_reset_cache_forgets_the_past_once() -> None:
     stream.apply(Parameters(reset_cache=True))
     assert stream.shape.level == "restart"
     run(stream, range(8, 9))
-    assert stream.state.past_frames == 1
+    assert stream.host.past_frames == 1
     assert stream.state.step_cache.cache.k_NRKSHD[:, :, 1:].abs().sum() == 0
     run(stream, range(9, 18))
-    assert stream.state.past_frames == 10
+    assert stream.host.past_frames == 10
 
 
 def test_fixed_noise_keeps_a_still_picture_still() -> None:
@@ -283,7 +283,7 @@ def test_prompt_change_is_whole_at_the_next_chunk() -> None:
     assert stream.prompts == (Prompt("a dog"),)
     run(stream, range(3, 4))
     embedding = ToyText().encode("a dog")
-    assert torch.equal(stream.state.prompts.embedding_TE, embedding)
+    assert torch.equal(stream.host.track.embedding_TE, embedding)
     wanted = toy_model().condition(embedding[None])
     assert stream.state.conditioning is not None
     assert torch.equal(stream.state.conditioning.k_NBTHD, wanted.k_NBTHD)
@@ -331,16 +331,16 @@ def test_what_the_model_cannot_do_is_refused_whole(
 ) -> None:
     """A value outside the model's reach is an error that changes nothing."""
     if words is None:
-        assert toy_pipeline().open(parameters).state.settings.step_list[0] == 900
+        assert toy_pipeline().open(parameters).host.settings.step_list[0] == 900
         return
     schedule = replace(
         SCHEDULE, step_list=(700, 500), noise_scale_range=(0.1, 0.8), renoise_offset=60
     )
     stream = toy_pipeline(toy_preset(schedule=schedule)).open(Parameters())
-    before = stream.state.settings, stream.prompts
+    before = stream.host.settings, stream.prompts
     with pytest.raises(ValueError, match=words):
         stream.apply(parameters.merged(Parameters(seed=77)))
-    assert (stream.state.settings, stream.prompts) == before
+    assert (stream.host.settings, stream.prompts) == before
 
 
 def test_only_so_many_streams() -> None:

@@ -192,7 +192,7 @@ def test_what_breaks_off_leaves_nothing(
     step = DiffusionStream.step
 
     def fail(self: DiffusionStream[TaehvState], frames: I420, out: I420) -> StageTimes:
-        if self.state.next_chunk == 3:
+        if self.host.next_chunk == 3:
             raise error
         return step(self, frames, out)
 

@@ -15,8 +15,8 @@ B batch, F frames, c latent channels, h w latent size, S tokens of a frame, C mo
 rows, H heads, D head dim, N layers.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -106,6 +106,11 @@ class CausalDit(nn.Module):
             self._rope = Rope(self.params.head_dim, self.params.positions, self.device)
         return self._rope
 
+    def keep_blocks(self, layers: Sequence[int]) -> None:
+        """Drop all other blocks; those that stay are numbered anew from 0."""
+        self.blocks = nn.ModuleList(self.block(layer) for layer in layers)
+        self.params = replace(self.params, layers=len(layers))
+
     def block(self, layer: int) -> DitBlock:
         block = self.blocks[layer]
         assert isinstance(block, DitBlock), "blocks hold nothing else"
@@ -122,8 +127,8 @@ class CausalDit(nn.Module):
         prompt_BTE = F.pad(prompt_BTE, (0, 0, 0, params.text_len - prompt_BTE.shape[1]))
         text_BTC = self.text_embedding(prompt_BTE)
         attentions = [self.block(layer).cross_attn for layer in range(params.layers)]
-        k_NBTHD = torch.stack([attention.keys(text_BTC) for attention in attentions])
-        v_NBTHD = torch.stack([attention.values(text_BTC) for attention in attentions])
+        k_NBTHD = _stack([attention.keys(text_BTC) for attention in attentions], text_BTC)
+        v_NBTHD = _stack([attention.values(text_BTC) for attention in attentions], text_BTC)
         pooled_BC = None
         if params.pooled_text:
             is_live_BT1 = (prompt_BTE != 0).any(dim=-1, keepdim=True).to(text_BTC.dtype)
@@ -222,6 +227,11 @@ class CausalDit(nn.Module):
         """The attention context of a training clip whose blocks hold so many latent frames each."""
         rows, columns = self.grid(height, width)
         return ClipContext(blocks, self.rope, rows=rows, columns=columns, device=self.device)
+
+
+def _stack(layers: list[Tensor], like: Tensor) -> Tensor:
+    """The tensors of all layers; a rank that only encodes or decodes has none."""
+    return torch.stack(layers) if layers else like.new_zeros(0, 1, 1, 1, 1)
 
 
 def initialise(model: CausalDit) -> None:
