@@ -22,6 +22,7 @@ def add_tools(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     from slipstream_engine.bench.command import add_bench
     from slipstream_engine.cli.inspect import add_inspect
     from slipstream_engine.cli.plan import add_plan
+    from slipstream_engine.cli.rank import add_rank
     from slipstream_engine.offline.v2v import add_v2v
     from slipstream_engine.simulation.command import add_simulate
     from slipstream_engine.train.command import add_train_tiny
@@ -30,6 +31,7 @@ def add_tools(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add_account(commands)
     add_bench(commands)
     add_inspect(commands)
+    add_rank(commands)
     add_plan(commands)
     add_pull(commands)
     add_simulate(commands)

@@ -62,8 +62,17 @@ class Channel(Generic[Incoming]):
         self._other = other
         self._parser: MessageParser[Incoming] = MessageParser(incoming)
 
-    def receive(self, timeout_s: float | None = None) -> Incoming | None:
+    def fileno(self) -> int:
+        """Its descriptor, to wait for it among others."""
+        return self._sock.fileno()
+
+    def receive(
+        self, timeout_s: float | None = None, *, or_readable: Sequence[int] = ()
+    ) -> Incoming | None:
         """The next message, or None when `timeout_s` has passed without one.
+
+        Args:
+            or_readable: descriptors; None is also returned as soon as one can be read from.
 
         Raises:
             ChannelClosed: if the other end is gone.
@@ -72,8 +81,8 @@ class Channel(Generic[Incoming]):
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         while (message := self._parser.next()) is None:
             left_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
-            readable, _, _ = select.select([self._sock], [], [], left_s)
-            if not readable:
+            readable, _, _ = select.select([self.fileno(), *or_readable], [], [], left_s)
+            if self.fileno() not in readable:
                 return None
             data, descriptors = read_socket(self._sock)
             if not data:

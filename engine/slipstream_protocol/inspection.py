@@ -27,6 +27,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
         gpu: number of the GPU that is chosen; None for another device.
         least_bytes: that the preset takes of its memory, all streams together; None without a GPU.
         unfused: why its kernels are not fused; empty where they are, or nobody would expect it.
+        links: how each pair of GPUs exchanges memory, for people.
     """
 
     torch: str
@@ -40,6 +41,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     gpu: int | None = None
     least_bytes: int | None = None
     unfused: str = ""
+    links: tuple[str, ...] = ()
 
 
 class SandboxReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -68,6 +68,14 @@ class ServerConfig:
         "", "wan, taehv or wan+taehv (encoder+decoder); the preset's own unless set"
     )
     device: str = _setting("", "torch device of the engine; a GPU where there is one unless set")
+    devices: str = _setting(
+        "",
+        "several devices that share the model, as cuda:0,cuda:1; auto: all GPUs; one device unless "
+        "set",
+    )
+    plan: str = _setting(
+        "", "which of the devices runs what: auto, layers, steps or a plan's file; auto unless set"
+    )
     weights: str = _setting("", "folder of downloaded weights; the engine's default unless set")
     checkpoint: str = _setting(
         "", "file of the transformer's weights; those of the preset unless set"

@@ -17,7 +17,8 @@ from slipstream_engine.bench.workload import BenchDuration
 from slipstream_engine.cli.options import add_device_options, compilation_of, count, size_px
 from slipstream_engine.diffusion.pipeline import ModelBundle
 from slipstream_engine.presets import DEFAULT_PRESET, PRESETS
-from slipstream_engine.weights.factory import available_cores, configure, load_bundle
+from slipstream_engine.weights.bundle import load_bundle
+from slipstream_engine.weights.factory import available_cores, configure
 from slipstream_engine.weights.random import random_bundle
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
 from slipstream_engine.weights.request import ModelRequest

@@ -6,9 +6,7 @@ to the device and back. Measuring begins when the cache is full and some more ch
 
 import gc
 import itertools
-import resource
 import statistics
-import sys
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,6 +22,7 @@ from slipstream_engine.bench.report import Figures, Machine, Spread, StreamFigur
 from slipstream_engine.bench.serving_runner import serve_clients
 from slipstream_engine.bench.workload import BenchDuration, ChunkSample, Scene, check_not_flat
 from slipstream_engine.config import EngineConfig
+from slipstream_engine.device.memory import peak_bytes
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
 from slipstream_engine.diffusion.stream import DiffusionStream
 from slipstream_engine.weights.wan import ModelSizes
@@ -139,7 +138,7 @@ def _figures(
         decode_ms=statistics.median(sample.stages.decode_ms for sample in samples),
         overhead=overhead,
         ttff_ms=1e3 * ttff_s,
-        memory_bytes=_peak_memory_bytes(config.device),
+        memory_bytes=peak_bytes(torch.device(config.device)),
         flop=flop,
         flop_per_s=flop * chunks_per_s,
         matmul_share=flop * chunks_per_s / machine.matmul_flop_per_s,
@@ -205,10 +204,3 @@ def _reset_peak_memory(device: str) -> None:
     if torch.device(device).type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-
-
-def _peak_memory_bytes(device: str) -> int:
-    if torch.device(device).type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return resident if sys.platform == "darwin" else resident * 1024

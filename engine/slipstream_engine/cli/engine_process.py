@@ -90,10 +90,10 @@ def load_pipeline(
         width_px, height_px = size_px or arguments.size or ECHO_SIZE_PX
         return EchoPipeline(width_px=width_px, height_px=height_px)
     require_model_packages()
-    from slipstream_engine.weights.factory import load_diffusion
+    from slipstream_engine.weights.group import load_model
 
     request = model_request(arguments)
-    return load_diffusion(
+    return load_model(
         replace(request, size_px=size_px or request.size_px, max_streams=arguments.max_streams)
     )
 

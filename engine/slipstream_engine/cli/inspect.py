@@ -5,7 +5,10 @@ model's size.
 """
 
 import argparse
+import itertools
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -19,8 +22,10 @@ from slipstream_engine.config import EngineConfig
 from slipstream_engine.errors import CheckpointError
 from slipstream_engine.kernels.availability import why_not_fused
 from slipstream_engine.models.dit.transformer import CausalDit
+from slipstream_engine.parallel.process_group import why_not_joined
 from slipstream_engine.weights.embedded import check_embedded
 from slipstream_engine.weights.factory import configure
+from slipstream_engine.weights.group import group_of, plan_of
 from slipstream_engine.weights.least_memory import least_device_bytes
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
 from slipstream_engine.weights.request import ModelRequest
@@ -48,16 +53,20 @@ def inspect(request: ModelRequest) -> Inspection:
     device = device_problem = weights = weights_problem = checkpoint = gpu = least = None
     unfused = ""
     try:
-        config = configure(request)
-    except ValueError as error:
+        devices = group_of(request)
+        config = configure(replace(request, device=devices[0]))
+        if len(devices) > 1:
+            plan_of(request.plan, config.preset, ranks=len(devices), max_steps=request.max_steps)
+    except (ValueError, OSError) as error:
         device_problem = str(error)
     else:
-        device = config.device
-        device_problem = device_failure(torch.device(device))
-        if device.startswith("cuda"):
-            gpu = torch.device(device).index
+        device = ", ".join(devices)
+        failures = (device_failure(torch.device(name)) for name in dict.fromkeys(devices))
+        device_problem = next(filter(None, failures), None) or why_not_joined(devices)
+        if devices[0].startswith("cuda"):
+            gpu = torch.device(devices[0]).index
             least = least_device_bytes(config)
-            unfused = why_not_fused(torch.device(device))
+            unfused = why_not_fused(torch.device(devices[0]))
         folder = (request.weights or DEFAULT_WEIGHTS).expanduser()
         weights = "the package" if config.preset.embedded else str(folder)
         weights_problem = _weights_problem(config, folder)
@@ -75,7 +84,15 @@ def inspect(request: ModelRequest) -> Inspection:
         gpu=gpu,
         least_bytes=least,
         unfused=unfused,
+        links=tuple(peer_links()),
     )
+
+
+def peer_links() -> Iterator[str]:
+    """How each pair of GPUs could exchange memory."""
+    for one, two in itertools.combinations(range(torch.cuda.device_count()), 2):
+        is_direct = torch.cuda.can_device_access_peer(one, two)
+        yield f"cuda:{one} - cuda:{two} {'direct' if is_direct else 'through the host'}"
 
 
 def device_failure(device: torch.device) -> str | None:

@@ -34,6 +34,11 @@ def milliseconds(text: str) -> float:
     return value
 
 
+def device_names(text: str) -> tuple[str, ...]:
+    """Parse `cuda:0,cuda:1`; an argparse type."""
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose one model and its device; `model_request` reads them."""
     parser.add_argument("--preset", default=DEFAULT_PRESET, help="model (default: %(default)s)")
@@ -45,6 +50,18 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for where a model runs, and on what weights."""
     parser.add_argument("--device", help="torch device (default: a GPU if there is one)")
+    parser.add_argument(
+        "--devices",
+        type=device_names,
+        default=(),
+        metavar="A,B,...",
+        help="several devices that share the model, like cuda:0,cuda:1, or auto: all GPUs",
+    )
+    parser.add_argument(
+        "--plan",
+        default="auto",
+        help="which device runs what: auto, layers, steps or a plan's file (default: auto)",
+    )
     parser.add_argument("--weights", type=Path, help="folder of pulled weights")
     parser.add_argument(
         "--checkpoint",
@@ -81,6 +98,8 @@ def model_request(arguments: argparse.Namespace) -> ModelRequest:
         size_px=arguments.size,
         codec=arguments.codec,
         device=arguments.device,
+        devices=arguments.devices,
+        plan=arguments.plan,
         weights=arguments.weights,
         threads=arguments.threads,
         compilation=compilation_of(arguments),

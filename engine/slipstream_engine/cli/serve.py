@@ -33,7 +33,7 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 def run_serve(arguments: argparse.Namespace) -> int:
     """Confine this process, then serve until the server closes the channel."""
-    confinement = confine()
+    confinement = confine(needs_loopback=bool(arguments.devices))
     logger.log(logging.WARNING if confinement.missing else logging.INFO, "%s", confinement)
     from slipstream_engine.cli.engine_process import run_engine
 

@@ -1,6 +1,8 @@
 """How much memory a device has in use and free, where it can be known."""
 
 import os
+import resource
+import sys
 from pathlib import Path
 from typing import Protocol
 
@@ -50,3 +52,11 @@ def memory_of(device: torch.device) -> DeviceMemory | None:
     if device.type == "cuda":
         return CudaMemory(device)
     return HostMemory() if _MEMINFO.exists() and device.type == "cpu" else None
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most memory that was in use: of a GPU by torch, else by this process."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return resident if sys.platform == "darwin" else resident * 1024

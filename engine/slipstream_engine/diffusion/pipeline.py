@@ -143,6 +143,11 @@ class DiffusionPipeline(Generic[CodecStateT]):
         self._splitter = PassSplitter(self.denoiser, self._free_memory)
 
     @property
+    def records_graphs(self) -> bool:
+        """Whether passes run from graphs once their shapes are steady."""
+        return self._compiler.is_active
+
+    @property
     def preset(self) -> str:
         return self._config.preset.name
 

@@ -14,11 +14,7 @@ from slipstream_engine.parallel.plan import PipelinePlan
 DECODER = -1  # in place of a path's number: the decoder
 
 
-class Struct(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Of one such message."""
-
-
-class Setup(Struct):
+class Setup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The first: what this rank is.
 
     Args:
@@ -41,19 +37,19 @@ class Setup(Struct):
     fingerprint: str
 
 
-class OpenLane(Struct):
+class OpenLane(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A stream begins."""
 
     stream: int
 
 
-class CloseLane(Struct):
+class CloseLane(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """It ends; chunks of it that are under way are dropped."""
 
     stream: int
 
 
-class PromptPiece(Struct):
+class PromptPiece(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A part of an embedding, float32 rows one after the other; `BeginChunk` comes after the last.
 
     Rows of zeros at its end are left out.
@@ -63,7 +59,7 @@ class PromptPiece(Struct):
     data: bytes
 
 
-class BeginChunk(Struct):
+class BeginChunk(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A chunk begins: it is encoded where the plan says; see `ChunkOrder`.
 
     Args:
@@ -83,10 +79,12 @@ class BeginChunk(Struct):
     has_prompt: bool
 
 
-class RunPart(Struct):
+class RunPart(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Run your part of a step of a chunk.
 
     Args:
+        step: number of the step.
+        frames: latent frames of the chunk.
         path: number of the path, see `Paths`.
         place: of the rank on it.
     """
@@ -95,25 +93,32 @@ class RunPart(Struct):
     stream: int
     chunk: int
     step: int
+    frames: int
     path: int
     place: int
 
 
-class ExpectLatents(Struct):
+class ExpectLatents(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A chunk's latents will come from another rank.
 
     Args:
+        frames: latent frames of the chunk.
         path: that goes on with them, or `DECODER`.
     """
 
     stream: int
     chunk: int
+    frames: int
     path: int
     source: int
 
 
-class Decode(Struct):
-    """A chunk's steps are done."""
+class Decode(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A chunk's steps are done: the decoder decodes it, all other ranks forget it.
+
+    Args:
+        frames: of the camera.
+    """
 
     number: int
     stream: int
@@ -121,7 +126,7 @@ class Decode(Struct):
     frames: int
 
 
-class CopyRow(Struct):
+class CopyRow(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Make the cache of a step equal to that of another one, for some blocks.
 
     Args:
@@ -137,11 +142,11 @@ class CopyRow(Struct):
     target: int
 
 
-class TellMemory(Struct):
+class TellMemory(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Report the memory in use."""
 
 
-class StopRank(Struct):
+class StopRank(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The last."""
 
 
@@ -160,7 +165,7 @@ ToRank = (
 )
 
 
-class RankReady(Struct):
+class RankReady(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The rank has loaded its weights and found the others.
 
     Args:
@@ -171,7 +176,7 @@ class RankReady(Struct):
     fingerprint: str
 
 
-class PassEnded(Struct):
+class PassEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A rank has ended its part of a pass.
 
     Args:
@@ -185,7 +190,7 @@ class PassEnded(Struct):
     sent_bytes: int
 
 
-class RankMemory(Struct):
+class RankMemory(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The peak of memory: a GPU's, or the process' own."""
 
     rank: int
@@ -194,7 +199,7 @@ class RankMemory(Struct):
     cache_bytes: int
 
 
-class RankFailed(Struct):
+class RankFailed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The rank cannot go on."""
 
     rank: int

@@ -5,6 +5,7 @@ when it is complete.
 """
 
 import argparse
+import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +25,8 @@ from slipstream_engine.cli.progress import Progress
 from slipstream_engine.config import FIRST_CHUNK_FRAMES
 from slipstream_engine.errors import MissingExtraError
 from slipstream_engine.optional_packages import import_optional
-from slipstream_engine.weights.factory import available_cores, load_diffusion, preset_named
+from slipstream_engine.weights.factory import available_cores, preset_named
+from slipstream_engine.weights.group import load_model
 from slipstream_engine.weights.request import ModelRequest
 
 if TYPE_CHECKING:  # PyAV comes with an extra
@@ -41,6 +43,7 @@ class Job:
         reference: a video of as many frames to compare the new one with.
         strict: refuse a source with any damage.
         with_audio: keep the source's sound.
+        manifest: file for the SHA-256 of each new frame; None for none.
     """
 
     source: Path
@@ -50,6 +53,7 @@ class Job:
     reference: Path | None = None
     strict: bool = False
     with_audio: bool = True
+    manifest: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,6 +81,27 @@ class VideoSink(Protocol):
     def write(self, frame: "TimedFrame") -> None: ...
 
     def copy(self, packet: "av.Packet[av.AudioStream]") -> None: ...
+
+
+class HashedFrames:
+    """Passes a video on, and takes down the SHA-256 of each frame's pixels (I420).
+
+    Frames that are equal bit for bit have equal hashes, whatever the video's encoder makes of them.
+
+    Attributes:
+        hashes: in the order of the frames, as hexadecimal digits.
+    """
+
+    def __init__(self, sink: VideoSink) -> None:
+        self._sink = sink
+        self.hashes: list[str] = []
+
+    def write(self, frame: "TimedFrame") -> None:
+        self.hashes.append(hashlib.sha256(frame.pixels.tobytes()).hexdigest())
+        self._sink.write(frame)
+
+    def copy(self, packet: "av.Packet[av.AudioStream]") -> None:
+        self._sink.copy(packet)
 
 
 def split_into_chunks(frames: "Iterable[TimedFrame]", geometry: Geometry) -> Iterator[VideoChunk]:
@@ -165,7 +190,7 @@ def _convert(job: Job) -> None:
             VideoReader(path).close()
             if job.target.exists() and job.target.samefile(path):
                 raise VideoFileError(f"{job.target} is what is read, name another file to write")
-    with closing(load_diffusion(job.request)) as pipeline:
+    with closing(load_model(job.request)) as pipeline:
         stream = pipeline.open(job.parameters)
         stream.await_prompts()
         video = examine_video(job.source, least_frames=FIRST_CHUNK_FRAMES, strict=job.strict)
@@ -186,15 +211,18 @@ def _convert(job: Job) -> None:
                 audio=source.audio if job.with_audio else (),
             ) as writer,
         ):
+            sink = HashedFrames(writer)
             transform_video(
                 source,
-                writer,
+                sink,
                 stream,
                 geometry,
                 on_chunk=lambda frames: progress.show(frames, now_s=time.monotonic()),
             )
         for note in writer.notes():
             print(f"{job.source}: {note}", file=sys.stderr)
+        if job.manifest is not None:
+            job.manifest.write_text("".join(f"{line}\n" for line in sink.hashes))
 
 
 def _check_same_length(video: "VideoInfo", reference: "VideoInfo") -> None:
@@ -221,6 +249,12 @@ def add_v2v(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--strict",
         action="store_true",
         help="refuse a damaged video (default: warn, and convert the rest)",
+    )
+    parser.add_argument(
+        "--manifest",
+        type=Path,
+        metavar="FILE",
+        help="write the SHA-256 of each new frame, one a line: equal frames have equal lines",
     )
     parser.add_argument(
         "--compare",
@@ -271,4 +305,5 @@ def job_from(arguments: argparse.Namespace) -> Job:
         reference=arguments.compare,
         strict=arguments.strict,
         with_audio=not arguments.no_audio,
+        manifest=arguments.manifest,
     )

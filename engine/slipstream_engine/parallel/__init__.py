@@ -5,4 +5,6 @@ one by what parts cost (`model_costs.py`) and what plans give (`plan_estimate.py
 `pipeline_partition.py` to assign transformer blocks to ranks.
 While streams run `block_scheduler.py` moves blocks (`block_transfers.py`) by what each rank takes
 (`rank_speed.py`).
+Ranks are joined by `process_group.py`; what they send each other goes over `links.py`, as
+`message_layouts.py` lays it out.
 """

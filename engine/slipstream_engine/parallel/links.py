@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from slipstream_engine.parallel.message_layouts import Layout
+from slipstream_engine.parallel.message_layouts import MessageLayout
 
 SEND_BUFFERS = 2  # one that travels, one that is being filled
 
@@ -123,7 +123,7 @@ class Outbox:
         self._sent = 0
         self.sent_bytes = 0
 
-    def send(self, layout: Layout, fields: Mapping[str, Tensor]) -> None:
+    def send(self, layout: MessageLayout, fields: Mapping[str, Tensor]) -> None:
         """Copy the fields and begin to send them; waits only if both buffers are on their way."""
         place = self._sent % SEND_BUFFERS
         if transfer := self._under_way[place]:
@@ -140,7 +140,11 @@ class Arrival:
     """A message that is expected."""
 
     def __init__(
-        self, layout: Layout, buffer: Tensor, transfer: Transfer, release: Callable[[Tensor], None]
+        self,
+        layout: MessageLayout,
+        buffer: Tensor,
+        transfer: Transfer,
+        release: Callable[[Tensor], None],
     ) -> None:
         self._layout = layout
         self._buffer = buffer
@@ -170,7 +174,7 @@ class Inbox:
         self._device = device
         self._free = [self._new_buffer() for _ in range(2)]
 
-    def expect(self, layout: Layout) -> Arrival:
+    def expect(self, layout: MessageLayout) -> Arrival:
         """Begin to receive the next message."""
         buffer = self._free.pop() if self._free else self._new_buffer()
         transfer = self._link.receive(buffer[: layout.nbytes])

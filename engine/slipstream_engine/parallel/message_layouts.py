@@ -1,4 +1,4 @@
-"""What travels between two ranks as bytes: tensors of sizes that both sides know beforehand. Pure.
+"""What travels between two ranks as bytes: tensors of sizes that both sides know beforehand.
 
 A message is one contiguous buffer without a header; its layout follows from the plan, the model
 and the number of latent frames. Every field begins at a multiple of 64 bytes, where a tensor's own
@@ -22,7 +22,7 @@ _ALIGNMENT_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class MessageField:
     """One tensor of a message."""
 
     shape: tuple[int, ...]
@@ -36,10 +36,10 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class MessageLayout:
     """The fields of a message, in order."""
 
-    fields: Mapping[str, Field]
+    fields: Mapping[str, MessageField]
 
     @property
     def nbytes(self) -> int:
@@ -71,19 +71,19 @@ class MessageLayouts:
     dtype: torch.dtype
     geometry: Geometry
 
-    def of_latents(self, frames: int) -> Layout:
+    def of_latents(self, frames: int) -> MessageLayout:
         """A chunk between two steps: `x` and the timesteps of all its steps."""
-        return Layout(MappingProxyType(self._latents(frames)))
+        return MessageLayout(MappingProxyType(self._latents(frames)))
 
-    def of_activations(self, frames: int) -> Layout:
+    def of_activations(self, frames: int) -> MessageLayout:
         """A chunk within a step: the input of the step, too, which its end needs."""
-        tokens = Field(shape=(frames, *self.tokens), dtype=self.dtype)
-        return Layout(MappingProxyType({**self._latents(frames), "tokens": tokens}))
+        tokens = MessageField(shape=(frames, *self.tokens), dtype=self.dtype)
+        return MessageLayout(MappingProxyType({**self._latents(frames), "tokens": tokens}))
 
-    def of_pixels(self, frames: int) -> Layout:
+    def of_pixels(self, frames: int) -> MessageLayout:
         """I420 frames."""
-        field = Field(shape=(frames, *self.geometry.frame_shape), dtype=torch.uint8)
-        return Layout(MappingProxyType({"frames": field}))
+        field = MessageField(shape=(frames, *self.geometry.frame_shape), dtype=torch.uint8)
+        return MessageLayout(MappingProxyType({"frames": field}))
 
     def largest_bytes(self, latent_frames: int) -> int:
         """Of any message of chunks of up to so many latent frames."""
@@ -93,8 +93,8 @@ class MessageLayouts:
         )
         return max(layout.nbytes for layout in layouts)
 
-    def _latents(self, frames: int) -> dict[str, Field]:
+    def _latents(self, frames: int) -> dict[str, MessageField]:
         return {
-            "x": Field(shape=(frames, *self.latents), dtype=self.dtype),
-            "timesteps": Field(shape=(MAX_STEPS,), dtype=torch.int64),
+            "x": MessageField(shape=(frames, *self.latents), dtype=self.dtype),
+            "timesteps": MessageField(shape=(MAX_STEPS,), dtype=torch.int64),
         }

@@ -5,6 +5,7 @@ hold. syscall_filter.py: which system calls are refused. system_calls.py: the ca
 
 No library does this without libseccomp beside it, which slim images lack; what is needed is one
 filter of a few instructions. A GPU needs nothing of what is refused: its driver is reached through
-device files and ioctl. Several GPUs in one engine will need loopback for NCCL: the network
-namespace has one, to be brought up, and the filter would then let AF_INET pass where it holds.
+device files and ioctl. Ranks of a group talk
+over a loopback: the network namespace has one of its own, which is brought up for them, and the
+filter lets the network pass where that namespace holds.
 """

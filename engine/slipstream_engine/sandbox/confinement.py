@@ -48,34 +48,41 @@ class Confinement:
         return f"{text}; not possible here: {missing}" if missing else text
 
 
-def confine() -> Confinement:
+def confine(*, needs_loopback: bool = False) -> Confinement:
     """Take every measure that this kernel allows. Cannot be undone; children inherit all of it.
+
+    Ranks of a group talk over a loopback. In a network namespace of their own it reaches nothing
+    but them; where there is none, the network cannot be refused, and the report says so.
 
     Call it before anything starts a thread, as importing numpy does: namespaces and filters are
     those of a thread, and only new threads inherit them.
     """
-    found = Confinement()
+    confinement = Confinement()
     machine = os.uname().machine
     architecture = ARCHITECTURES.get(machine)
     measures: dict[Measure, Callable[[Architecture], str]] = {
         Measure.KILLED_FIRST: lambda _: _be_killed_first(),
-        Measure.NETWORK: lambda _: _leave_network(),
+        Measure.NETWORK: lambda _: _leave_network(needs_loopback=needs_loopback),
         Measure.CAPABILITIES: _give_up_capabilities,
         Measure.PRIVILEGES: lambda _: _give_up_privileges(),
-        Measure.LANDLOCK: lambda _: f"version {system_calls.restrict_with_landlock()}",
-        Measure.CALLS: _filter_calls,
+        Measure.LANDLOCK: lambda _: _restrict_with_landlock(allows_tcp=needs_loopback),
+        Measure.CALLS: lambda architecture: _filter_calls(
+            architecture,
+            needs_loopback=needs_loopback,
+            is_apart=Measure.NETWORK in confinement.held,
+        ),
     }
     for measure, take in measures.items():
         if sys.platform != "linux":
-            found.missing[measure] = "this system is not Linux"
+            confinement.missing[measure] = "this system is not Linux"
         elif architecture is None:
-            found.missing[measure] = f"it is not there for {machine}"
+            confinement.missing[measure] = f"it is not there for {machine}"
         else:
             try:
-                found.held[measure] = take(architecture)
+                confinement.held[measure] = take(architecture)
             except OSError as error:
-                found.missing[measure] = error.strerror or str(error)
-    return found
+                confinement.missing[measure] = error.strerror or str(error)
+    return confinement
 
 
 def _be_killed_first() -> str:
@@ -86,18 +93,22 @@ def _be_killed_first() -> str:
     return ""
 
 
-def _leave_network() -> str:
-    """Move to a network namespace where there is nothing, not even a loopback that is up."""
+def _leave_network(*, needs_loopback: bool) -> str:
+    """Move to a network namespace where there is nothing; its loopback is down unless needed."""
     if len(os.listdir(_PROC / "task")) > 1:
         raise OSError("this process has other threads, which would keep the network")
+    detail = ""
     try:
         system_calls.unshare(system_calls.NEW_NETWORK)
     except PermissionError:  # no rights of its own: those of a user namespace of its own are enough
         if not _works_in_child(_unshare_user_and_network):
             raise
         _unshare_user_and_network()
-        return "and a user namespace"
-    return ""
+        detail = "and a user namespace"
+    if needs_loopback:
+        system_calls.raise_loopback()
+        detail += " with a loopback for its ranks"
+    return detail.strip()
 
 
 def _unshare_user_and_network() -> None:
@@ -132,6 +143,12 @@ def _give_up_privileges() -> str:
     return ""
 
 
-def _filter_calls(architecture: Architecture) -> str:
-    system_calls.filter_calls(architecture)
+def _restrict_with_landlock(*, allows_tcp: bool) -> str:
+    return f"version {system_calls.restrict_with_landlock(allows_tcp=allows_tcp)}"
+
+
+def _filter_calls(architecture: Architecture, *, needs_loopback: bool, is_apart: bool) -> str:
+    if needs_loopback and not is_apart:
+        raise OSError("its ranks need a loopback, and have none of their own here")
+    system_calls.filter_calls(architecture, has_own_loopback=needs_loopback)
     return ""

@@ -2,7 +2,8 @@
 
 A program of classic BPF reads the call's number and its first argument (`struct seccomp_data` of
 linux/seccomp.h) and returns what becomes of it. Refused are sockets other than AF_UNIX, `connect`
-(which says that nobody listens, as for a daemon that does not run), and the ways around both: rings
+(which says that nobody listens, as for a daemon that does not run), unless the process has a
+network namespace of its own with nothing but a loopback in it, and the ways around both: rings
 that make calls themselves, another process' memory and descriptors, other namespaces, file handles.
 Calls of another architecture than the process' own are refused as a whole, as their numbers differ.
 """
@@ -16,6 +17,7 @@ _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06  # BPF opcodes
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _AF_UNIX = 1
+_OF_LOOPBACK = (2, 10, 16)  # AF_INET, AF_INET6, and AF_NETLINK by which interfaces are listed
 _X32_CALLS = 0x40000000  # x86-64 has a second table of the same calls from here on
 
 
@@ -95,9 +97,15 @@ class _Instruction:
     otherwise: str = ""
 
 
-def network_filter(architecture: Architecture) -> bytes:
-    """The program: an array of `struct sock_filter`."""
+def network_filter(architecture: Architecture, *, has_own_loopback: bool = False) -> bytes:
+    """The program: an array of `struct sock_filter`.
+
+    Args:
+        has_own_loopback: let the network pass, for it is the process' own and ends there.
+    """
     numbers = sorted(architecture.refused.values())
+    families = (_AF_UNIX, *_OF_LOOPBACK) if has_own_loopback else (_AF_UNIX,)
+    connects = "allow" if has_own_loopback else "nobody"
     blocks: dict[str, Sequence[_Instruction]] = {
         "start": (
             _Instruction(_LOAD, _ARCHITECTURE),
@@ -106,16 +114,16 @@ def network_filter(architecture: Architecture) -> bytes:
             _Instruction(_IF_AT_LEAST, _X32_CALLS, then="refuse"),
             _Instruction(_IF_EQUAL, architecture.socket, then="family"),
             _Instruction(_IF_EQUAL, architecture.socketpair, then="family"),
-            _Instruction(_IF_EQUAL, architecture.connect, then="nobody"),
+            _Instruction(_IF_EQUAL, architecture.connect, then=connects),
             *(_Instruction(_IF_EQUAL, number, then="refuse") for number in numbers),
         ),
         "allow": (_Instruction(_RETURN, _ALLOW),),
         "family": (
             _Instruction(_LOAD, _FIRST_ARGUMENT),
-            _Instruction(_IF_EQUAL, _AF_UNIX, then="allow unix"),
+            *(_Instruction(_IF_EQUAL, family, then="allow family") for family in families),
             _Instruction(_RETURN, _ERRNO | errno.EACCES),
         ),
-        "allow unix": (_Instruction(_RETURN, _ALLOW),),
+        "allow family": (_Instruction(_RETURN, _ALLOW),),
         "refuse": (_Instruction(_RETURN, _ERRNO | errno.EPERM),),
         "nobody": (_Instruction(_RETURN, _ERRNO | errno.ECONNREFUSED),),
     }

@@ -4,7 +4,9 @@ Sources: the manual pages prctl(2), seccomp(2), landlock(7), capabilities(7), us
 """
 
 import ctypes
+import fcntl
 import os
+import socket
 import struct
 
 from slipstream_engine.sandbox.syscall_filter import Architecture, network_filter
@@ -13,6 +15,7 @@ NEW_USER, NEW_NETWORK = 0x10000000, 0x40000000  # CLONE_NEWUSER, CLONE_NEWNET
 READ_ANY_FILE = 1 << 2  # CAP_DAC_READ_SEARCH
 
 _SET_NO_NEW_PRIVILEGES = 38
+_SET_INTERFACE_FLAGS, _INTERFACE_UP = 0x8914, 1 << 0
 _SET_FILTER, _FILTER_KEEPS_SPECULATION = 1, 1 << 2  # without the flag the process slows down
 _CAPABILITIES_V3 = 0x20080522
 _LANDLOCK_CREATE, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT = 444, 445, 446  # everywhere the same
@@ -49,9 +52,16 @@ def keep_capabilities(mask: int, architecture: Architecture) -> int:
     return kept[0]
 
 
-def filter_calls(architecture: Architecture) -> None:
+def raise_loopback() -> None:
+    """Bring the loopback of this process' network namespace up; see netdevice(7)."""
+    request = struct.pack("16sh22x", b"lo", _INTERFACE_UP)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, _SET_INTERFACE_FLAGS, request)
+
+
+def filter_calls(architecture: Architecture, *, has_own_loopback: bool = False) -> None:
     """Have the kernel refuse the calls of `network_filter`, in this process and its children."""
-    instructions = network_filter(architecture)
+    instructions = network_filter(architecture, has_own_loopback=has_own_loopback)
     program = _Program(len(instructions) // 8, instructions)
     try:
         _call(architecture.seccomp, _SET_FILTER, _FILTER_KEEPS_SPECULATION, ctypes.byref(program))
@@ -59,8 +69,11 @@ def filter_calls(architecture: Architecture) -> None:
         _call(architecture.seccomp, _SET_FILTER, 0, ctypes.byref(program))
 
 
-def restrict_with_landlock() -> int:
+def restrict_with_landlock(*, allows_tcp: bool = False) -> int:
     """Refuse TCP, other processes' abstract sockets, memory and signals, as far as this kernel can.
+
+    Args:
+        allows_tcp: leave TCP alone.
 
     Returns:
         the version of Landlock's interface.
@@ -69,7 +82,7 @@ def restrict_with_landlock() -> int:
     if version < _LANDLOCK_MOVES:
         raise OSError(f"Landlock has version {version}, which would refuse to move files")
     handled = [_MAKE_DEVICES | _MOVE_FILES]
-    if version >= _LANDLOCK_TCP:
+    if version >= _LANDLOCK_TCP and not allows_tcp:
         handled.append(_BIND_TCP | _CONNECT_TCP)
     if version >= _LANDLOCK_SCOPES:
         handled.append(_SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)

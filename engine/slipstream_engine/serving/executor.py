@@ -14,7 +14,12 @@ from slipstream_protocol.clock import now_ns
 
 from slipstream_engine.errors import DeviceLostError
 from slipstream_engine.scheduling.types import Stage
-from slipstream_engine.serving.pipeline_protocol import Completion, Delivery, Pipeline
+from slipstream_engine.serving.pipeline_protocol import (
+    Completion,
+    Delivery,
+    Pipeline,
+    RankCompletion,
+)
 from slipstream_engine.serving.stream_slot import InFlightChunk, StreamSlot
 
 logger = logging.getLogger(__name__)
@@ -106,11 +111,17 @@ class PassExecutor(Generic[ChunkT]):
             item = given.items[place]
             deliver = delivery.finish if is_open(item[0]) else delivery.discard
             self._attempt(given, [item], deliver)
-        started_ns = max(given.submitted_ns, self._free_ns)
-        self._free_ns = ended_ns = max(now_ns(), started_ns)
+        started_ns, ended_ns = self._span_ns(given)
         for _, chunk in given.items:
             chunk.add_pass(given.stage, ended_ns - started_ns)
         return PassResult(started_ns=started_ns, ended_ns=ended_ns, failures=given.failures)
+
+    def _span_ns(self, given: SubmittedPass[ChunkT]) -> tuple[int, int]:
+        if isinstance(given.completion, RankCompletion) and not given.failures:
+            return given.completion.span_ns
+        started_ns = max(given.submitted_ns, self._free_ns)
+        self._free_ns = ended_ns = max(now_ns(), started_ns)
+        return started_ns, ended_ns
 
     def _attempt(
         self, given: SubmittedPass[ChunkT], items: PassItems[ChunkT], action: Callable[[], None]

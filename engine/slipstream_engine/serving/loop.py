@@ -38,8 +38,8 @@ from slipstream_engine.scheduling.scheduler import Scheduler
 from slipstream_engine.scheduling.types import Batch, DropCause, Stage
 from slipstream_engine.serving.admission import StreamAdmission
 from slipstream_engine.serving.calibration import default_latency_model
-from slipstream_engine.serving.executor import PassExecutor
-from slipstream_engine.serving.pipeline_protocol import Pipeline
+from slipstream_engine.serving.executor import PassExecutor, PassItems
+from slipstream_engine.serving.pipeline_protocol import Pipeline, RankGroup
 from slipstream_engine.serving.ready import ready_message
 from slipstream_engine.serving.stats import LoopStats
 from slipstream_engine.serving.stream_slot import MAX_WAITING_MESSAGES, InFlightChunk, StreamSlot
@@ -96,7 +96,9 @@ class Loop(Generic[ChunkT]):
             lanes=arena.layout.lanes,
             period_ns=max(age_target_ns // 2, 1),
         )
-        self._passes = SubmittedPasses(PassExecutor(pipeline, arena))
+        self._ranks = pipeline if isinstance(pipeline, RankGroup) else None
+        self._passes = SubmittedPasses(PassExecutor(pipeline, arena), self._ranks)
+        self._unfollowed: set[int] = set()  # passes that a chunk's next stage waits for
         self._streams: dict[int, StreamSlot[ChunkT]] = {}
         self._is_stopped = False
         self.stats = LoopStats()
@@ -122,7 +124,10 @@ class Loop(Generic[ChunkT]):
     def _serve(self) -> None:
         while not self._is_stopped:
             started_ns, pass_cpu_ns = thread_time_ns(), self.stats.pass_cpu_ns
-            batch = self._scheduler.next_batch(self._passes.free_ns(now_ns()))
+            if self._ranks is not None:
+                self._ranks.read(0.0)
+            is_full = self._passes.is_full
+            batch = None if is_full else self._scheduler.next_batch(self._passes.free_ns(now_ns()))
             self._report_drops()
             self._grant(self._flow.credits_before(batch))
             if batch is not None:
@@ -137,8 +142,9 @@ class Loop(Generic[ChunkT]):
 
     def _read(self, wait_s: float | None) -> None:
         """Handle the messages that have come; wait up to `wait_s` for the first, None: for ever."""
+        wakes = () if self._ranks is None else self._ranks.wakes
         for _ in range(_READ_AT_ONCE):
-            message = self._channel.receive(wait_s)
+            message = self._channel.receive(wait_s, or_readable=wakes)
             if message is None:
                 return
             self._handle(message)
@@ -242,7 +248,10 @@ class Loop(Generic[ChunkT]):
         started_ns = thread_time_ns()
         failed = self._passes.submit(batch, items, round(expected_ns))
         self.stats.pass_cpu_ns += thread_time_ns() - started_ns
-        self._scheduler.submitted(batch)
+        if self._follow_at_once(batch, items):
+            self._scheduler.submitted(batch)
+        else:
+            self._unfollowed.add(batch.number)
         for stream, item in zip(streams, batch.items, strict=True):
             if stream.lane in failed:
                 continue  # closed with its pass, before another is chosen
@@ -252,6 +261,15 @@ class Loop(Generic[ChunkT]):
             elif item.stage is Stage.DECODE and not len(stream.outputs):
                 self._scheduler.hold(stream.lane)
 
+    def _follow_at_once(self, batch: Batch, items: PassItems[ChunkT]) -> bool:
+        """Whether the next stage of these chunks may be chosen before this one has ended: a device
+        works passes off in order, but ranks would wait for each other."""
+        ranks, stage = self._ranks, batch.kind.stage
+        return ranks is None or all(
+            chunk.pipeline_chunk is None or ranks.follows_at_once(stage, chunk.pipeline_chunk)
+            for _, chunk in items
+        )
+
     def _complete(self, *, is_idle: bool) -> bool:
         """End the passes that are due; returns whether there were any."""
         ended = 0
@@ -259,6 +277,9 @@ class Loop(Generic[ChunkT]):
             started_ns = thread_time_ns()
             batch, given, result = self._passes.complete(self._is_open)
             self.stats.pass_cpu_ns += thread_time_ns() - started_ns
+            if batch.number in self._unfollowed:
+                self._unfollowed.remove(batch.number)
+                self._scheduler.submitted(batch)
             self.stats.passes_ns += result.ended_ns - result.started_ns
             if not result.failures:  # how long a failure took says nothing
                 self._scheduler.observe(

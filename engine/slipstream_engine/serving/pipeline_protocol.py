@@ -6,14 +6,14 @@ on the order.
 """
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from slipstream_protocol.frames import I420, Geometry
 from slipstream_protocol.levels import Levels
 from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Parameters, Prompts
 
-from slipstream_engine.scheduling.types import ChunkShape
+from slipstream_engine.scheduling.types import ChunkShape, Stage
 
 ChunkT = TypeVar("ChunkT")
 
@@ -26,6 +26,20 @@ class Completion(Protocol):
         ...
 
 
+@runtime_checkable
+class RankCompletion(Completion, Protocol):
+    """The end of a pass of a group of ranks, several of which run at once."""
+
+    def query(self) -> bool:
+        """Whether it has ended."""
+        ...
+
+    @property
+    def span_ns(self) -> tuple[int, int]:
+        """When the first rank began it, and when the last one ended it."""
+        ...
+
+
 class Delivery(Protocol):
     """Generated frames on their way from the device. Call one of its methods, once."""
 
@@ -35,6 +49,33 @@ class Delivery(Protocol):
 
     def discard(self) -> None:
         """Nobody wants the frames any more; the caller's memory stays as it is."""
+        ...
+
+
+@runtime_checkable
+class RankGroup(Protocol):
+    """What a pipeline over several devices offers besides."""
+
+    @property
+    def most_passes(self) -> int:
+        """Passes that keep all ranks busy."""
+        ...
+
+    @property
+    def wakes(self) -> tuple[int, ...]:
+        """Descriptors that can be read from when a pass has ended, or a rank."""
+        ...
+
+    def read(self, wait_s: float) -> bool:
+        """Take in what the ranks report; returns whether there was anything.
+
+        Raises:
+            DeviceLostError: if a rank is lost.
+        """
+        ...
+
+    def follows_at_once(self, stage: Stage, chunk: Any) -> bool:
+        """Whether what comes after a stage just ordered begins on the rank on which it ends."""
         ...
 
 

@@ -12,6 +12,7 @@ from slipstream_engine.serving.executor import (
     PassResult,
     SubmittedPass,
 )
+from slipstream_engine.serving.pipeline_protocol import RankCompletion, RankGroup
 from slipstream_engine.serving.stream_slot import StreamSlot
 
 ChunkT = TypeVar("ChunkT")
@@ -36,14 +37,18 @@ class SubmittedPasses(Generic[ChunkT]):
 
     Args:
         executor: gives and ends them.
+        ranks: that run passes at once, which then end in any order; None for one device.
     """
 
-    def __init__(self, executor: PassExecutor[ChunkT]) -> None:
+    def __init__(self, executor: PassExecutor[ChunkT], ranks: RankGroup | None = None) -> None:
         self._executor = executor
+        self._ranks = ranks
         self._waiting: deque[_Waiting[ChunkT]] = deque()
 
     def free_ns(self, now_ns: int) -> int:
         """When the device is expected to have ended all that it was given; now, if it has."""
+        if self._ranks is not None:
+            return now_ns  # one of them may be free
         at_ns = 0
         for waiting in self._waiting:
             at_ns = max(at_ns, waiting.given.submitted_ns) + waiting.expected_ns
@@ -67,13 +72,31 @@ class SubmittedPasses(Generic[ChunkT]):
         """
         if not self._waiting:
             return False
+        if self._ranks is not None:
+            return self._ended() is not None
         has_failed = any(waiting.given.failures for waiting in self._waiting)
         has_ended = self._waiting[0].given.completion is None
         return is_idle or has_failed or has_ended or len(self._waiting) >= MOST_PASSES
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the ranks have all that keeps them busy."""
+        return self._ranks is not None and len(self._waiting) >= self._ranks.most_passes
+
+    def _ended(self) -> _Waiting[ChunkT] | None:
+        """The oldest pass of a group that has ended."""
+        for waiting in self._waiting:
+            completion = waiting.given.completion
+            is_open = isinstance(completion, RankCompletion) and not completion.query()
+            if waiting.given.failures or not is_open:
+                return waiting
+        return None
+
     def complete(
         self, is_open: Callable[[StreamSlot[ChunkT]], bool]
     ) -> tuple[Batch, SubmittedPass[ChunkT], PassResult]:
-        """Wait for the end of the oldest pass; see `PassExecutor.complete`."""
-        waiting = self._waiting.popleft()
+        """Wait for the end of a pass that is due; see `PassExecutor.complete`."""
+        waiting = self._ended() if self._ranks is not None else self._waiting[0]
+        assert waiting is not None, "a pass is due"
+        self._waiting.remove(waiting)
         return waiting.batch, waiting.given, self._executor.complete(waiting.given, is_open)

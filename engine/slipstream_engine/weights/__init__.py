@@ -2,6 +2,9 @@
 
 request.py       what a user asks for
 factory.py       from a request to a configuration and a pipeline
+group.py         the same over several devices
+share.py         what one of these needs of a model
+bundle.py        the models of a configuration
 wan.py           the bundle of a real preset, from a folder of pulled weights
 embedded.py      the bundle of the embedded preset, from the package
 random.py        a bundle with random weights

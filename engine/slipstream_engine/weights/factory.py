@@ -1,26 +1,22 @@
 """From a `ModelRequest` to a loaded diffusion pipeline, whichever kind of preset it names."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from slipstream_engine.codec.hybrid import CodecSides
-from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
 from slipstream_engine.config import CHUNK_LATENTS, Compilation, EngineConfig, Preset
 from slipstream_engine.device.attention_order import AttentionShape, device_timer, measure_order
 from slipstream_engine.device.convolutions import check_conv3d, choose_convolutions_by_timing
-from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle, latent_size
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, latent_size
 from slipstream_engine.models.vae.taehv_config import TINY, TaehvParams
 from slipstream_engine.presets import PRESETS
-from slipstream_engine.weights.embedded import load_embedded_bundle
+from slipstream_engine.weights.bundle import load_bundle
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
 from slipstream_engine.weights.request import ModelRequest
-from slipstream_engine.weights.wan import load_wan_bundle
-
-_EMBEDDINGS_MAX_BYTES = 1 << 30
 
 
 def available_cores() -> int:
@@ -100,6 +96,27 @@ def _device(name: str) -> str:
     return name
 
 
+def device_group(names: Sequence[str]) -> tuple[str, ...]:
+    """The devices of a group, in order; `auto` stands for all GPUs, or the CPU where there is none.
+
+    Raises:
+        ValueError: if one is not there, or is named twice, or they are of several kinds.
+    """
+    if tuple(names) == ("auto",):
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        return tuple(f"cuda:{index}" for index in range(gpus)) or ("cpu",)
+    devices = tuple(_device(name) for name in names)
+    kinds = {torch.device(device).type for device in devices}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"devices are {', '.join(devices)}, a group is of one kind; name GPUs only, or cpu only"
+        )
+    twice = [device for device in devices if devices.count(device) > 1 and device != "cpu"]
+    if twice:
+        raise ValueError(f"devices name {twice[0]} twice, each runs one rank; name it once")
+    return devices
+
+
 def _why_no_cuda() -> str:
     """What keeps torch from CUDA: the build, the driver or the machine."""
     if torch.version.cuda is None:
@@ -157,21 +174,3 @@ def attention_shapes(preset: Preset, stride: int) -> tuple[AttentionShape, ...]:
         )
         for keys in (preset.cache.slots * tokens, dit.text_len)
     )
-
-
-def load_bundle(config: EngineConfig, weights: Path) -> ModelBundle[Any]:
-    """Load the models of `config`.
-
-    Args:
-        weights: folder of pulled weights; not read for an embedded model.
-
-    Raises:
-        ValueError: if weights are missing or of another model.
-        OSError: if they cannot be read.
-    """
-    if config.preset.embedded:
-        return load_embedded_bundle(config)
-    cache = EmbeddingCache(
-        weights / "embeddings", model=config.preset.text, max_bytes=_EMBEDDINGS_MAX_BYTES
-    )
-    return load_wan_bundle(config, weights, cache, encoder_device=torch.device("cpu"))

@@ -15,6 +15,8 @@ class ModelRequest:
         preset: name of a preset.
         size_px: width and height of a frame; None for the preset's own.
         device: a torch device; None for a GPU where there is one.
+        devices: that share the model, or `auto` for all GPUs; empty for one device.
+        plan: which of them runs what: `auto`, `layers`, `steps` or a plan's file.
         weights: folder of pulled weights; None for the default one. An embedded model brings its
             own.
         codec: `wan`, `taehv`, or encoder and decoder like `wan+taehv`; None for the preset's own.
@@ -30,6 +32,8 @@ class ModelRequest:
     preset: str = DEFAULT_PRESET
     size_px: tuple[int, int] | None = None
     device: str | None = None
+    devices: tuple[str, ...] = ()
+    plan: str = "auto"
     weights: Path | None = None
     codec: str | None = None
     max_streams: int = 1

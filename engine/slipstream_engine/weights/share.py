@@ -1,12 +1,13 @@
 """The parts of a model that one rank of a group needs; all of it where there is no group."""
 
 import re
-from typing import Generic, TypeVar
+from typing import Any, TypeVar
 
 from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Prompts
 from torch import Tensor, zeros
 
+from slipstream_engine.codec.absent import AbsentCodec
 from slipstream_engine.codec.protocol import Codec
 from slipstream_engine.config import DitParams, RankShare
 from slipstream_engine.models.dit.transformer import CausalDit
@@ -38,29 +39,9 @@ def cut(model: CausalDit, share: RankShare | None) -> CausalDit:
     return model
 
 
-class AbsentCodec(Generic[StateT]):
-    """Stands for a codec on a rank that neither encodes nor decodes."""
-
-    def __init__(self, like: Codec[StateT]) -> None:
-        self.stride = like.stride
-        self.latent_channels = like.latent_channels
-
-    def fresh_state(self) -> None:
-        return None
-
-    def reset(self, state: None) -> None:
-        return None
-
-    def encode(self, rgb_TCHW: Tensor, state: None) -> Tensor:
-        raise AssertionError("this rank does not encode")
-
-    def decode(self, latents_FCHW: Tensor, state: None) -> Tensor:
-        raise AssertionError("this rank does not decode")
-
-
-def coding(codec: Codec[StateT], share: RankShare | None) -> "Codec[StateT] | AbsentCodec[StateT]":
+def coding(codec: Codec[StateT], share: RankShare | None) -> Codec[Any]:
     """The codec, where the share needs it."""
-    return codec if share is None or share.codes else AbsentCodec(codec)
+    return codec if share is None or share.codes else AbsentCodec.like(codec)
 
 
 class AbsentText:

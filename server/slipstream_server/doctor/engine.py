@@ -46,7 +46,7 @@ async def inspect_engine(config: ServerConfig) -> Inspection:
         EngineFailed: as `ask_engine`.
     """
     options = ["--preset", config.preset]
-    for name in ("size", "codec", "device", "weights", "checkpoint"):
+    for name in ("size", "codec", "device", "devices", "plan", "weights", "checkpoint"):
         if value := getattr(config, name):
             options += [f"--{name}", str(value)]
     return await ask_engine(Inspection, "inspect", *options)
@@ -130,6 +130,8 @@ def judge_device(found: Inspection, config: ServerConfig, *, has_driver: bool) -
     """Whether the engine uses the best device of the machine."""
     gpus = ", ".join(f"{gpu.name} ({gpu.memory_bytes / _GIB:.0f} GiB)" for gpu in found.gpus)
     text = f"torch {found.torch} on {found.device}" + (f", GPUs: {gpus}" if gpus else "")
+    if config.devices and found.links:
+        text += f"; {', '.join(found.links)}"
     if found.device == "cpu" and not config.device:
         if has_driver and found.cuda is None:
             return warn(

@@ -32,6 +32,10 @@ logger = logging.getLogger(__name__)
 
 SILENT_LOADING_S = 300.0  # a large checkpoint takes minutes to read from a slow disk
 _STOP_S = 5.0
+_PASSED_ON = (
+    *("size", "codec", "device", "devices", "plan"),
+    *("weights", "checkpoint", "compile", "threads"),
+)
 
 
 def engine_command(config: ServerConfig) -> tuple[str, ...]:
@@ -40,7 +44,7 @@ def engine_command(config: ServerConfig) -> tuple[str, ...]:
     command += ["--pipeline", config.pipeline, "--preset", config.preset]
     command += ["--max-streams", str(config.max_streams)]
     command += ["--age-ms-target", str(config.age_ms_target)]
-    for name in ("size", "codec", "device", "weights", "checkpoint", "compile", "threads"):
+    for name in _PASSED_ON:
         if value := getattr(config, name):
             command += [f"--{name}", str(value)]
     return tuple(command)

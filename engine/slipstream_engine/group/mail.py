@@ -1,0 +1,84 @@
+"""What a rank sends to the others, and gets from them, by the number of the other rank."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from slipstream_engine.parallel.links import Arrival, Inbox, Link, Outbox, Transfer
+from slipstream_engine.parallel.message_layouts import MessageLayout, MessageLayouts
+
+
+class Mail:
+    """A rank's links, made when they are first used.
+
+    Args:
+        link: to or from the other rank; called with its number and whether this one sends.
+        layouts: of what is sent.
+        largest_bytes: of a message.
+    """
+
+    def __init__(
+        self,
+        link: Callable[[int, bool], Link],
+        layouts: MessageLayouts,
+        *,
+        largest_bytes: int,
+        device: torch.device,
+    ) -> None:
+        self.layouts = layouts
+        self._link = link
+        self._largest_bytes = largest_bytes
+        self._device = device
+        self._outboxes: dict[int, Outbox] = {}
+        self._inboxes: dict[int, Inbox] = {}
+
+    @property
+    def sent_bytes(self) -> int:
+        return sum(outbox.sent_bytes for outbox in self._outboxes.values())
+
+    def send(self, rank: int, layout: MessageLayout, fields: Mapping[str, Tensor]) -> None:
+        """See `Outbox.send`."""
+        if rank not in self._outboxes:
+            self._outboxes[rank] = Outbox(
+                self._link(rank, True), largest_bytes=self._largest_bytes, device=self._device
+            )
+        self._outboxes[rank].send(layout, fields)
+
+    def expect(self, rank: int, layout: MessageLayout) -> Arrival:
+        """See `Inbox.expect`."""
+        if rank not in self._inboxes:
+            self._inboxes[rank] = Inbox(
+                self._link(rank, False), largest_bytes=self._largest_bytes, device=self._device
+            )
+        return self._inboxes[rank].expect(layout)
+
+    def send_tensors(self, rank: int, tensors: list[Tensor]) -> None:
+        """Send tensors of any size and wait for it: for what happens rarely."""
+        link = self._link(rank, True)
+        for transfer in [link.send(_bytes(tensor.contiguous())) for tensor in tensors]:
+            transfer.wait()
+
+    def expect_tensors(self, rank: int, likes: list[Tensor]) -> "ExpectedTensors":
+        """Begin to receive what the other rank sends by `send_tensors`."""
+        link = self._link(rank, False)
+        tensors = [torch.empty(like.shape, dtype=like.dtype, device=like.device) for like in likes]
+        return ExpectedTensors(tensors, [link.receive(_bytes(tensor)) for tensor in tensors])
+
+
+class ExpectedTensors:
+    """Tensors on their way."""
+
+    def __init__(self, tensors: list[Tensor], transfers: list[Transfer]) -> None:
+        self._tensors = tensors
+        self._transfers = transfers
+
+    def result(self) -> list[Tensor]:
+        """They are there now."""
+        for transfer in self._transfers:
+            transfer.wait()
+        return self._tensors
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    return tensor.reshape(-1).view(torch.uint8)

@@ -1,0 +1,91 @@
+"""The passes of a group that have not ended, by what its ranks report. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from slipstream_engine.group.messages import PassEnded
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class GroupPass:
+    """A stage of a chunk on its way through the ranks.
+
+    Args:
+        number: of the pass.
+        parts: how many reports it takes.
+        submitted_ns: when the ranks were told.
+    """
+
+    number: int
+    parts: int
+    submitted_ns: int
+    ended_parts: int = 0
+    began_ns: int = 0
+    ended_ns: int = 0
+
+    @property
+    def has_ended(self) -> bool:
+        return self.ended_parts == self.parts
+
+
+@dataclass(slots=True)
+class RankTime:
+    """What a rank has done.
+
+    Args:
+        busy_ns: in parts of passes.
+        parts: how many.
+        sent_bytes: to other ranks.
+    """
+
+    busy_ns: int = 0
+    parts: int = 0
+    sent_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Passes:
+    """Submitted passes, oldest first, and the time of each rank.
+
+    Attributes:
+        by_rank: what each rank has done.
+    """
+
+    ranks: int
+    by_rank: list[RankTime] = field(init=False)
+    _under_way: dict[int, GroupPass] = field(default_factory=dict)
+    _numbers: int = 0
+
+    def __post_init__(self) -> None:
+        self.by_rank = [RankTime() for _ in range(self.ranks)]
+
+    def next_number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def add(self, submitted: GroupPass) -> None:
+        self._under_way[submitted.number] = submitted
+
+    def report(self, ended: PassEnded) -> None:
+        """A rank has ended its part."""
+        rank = self.by_rank[ended.rank]
+        rank.busy_ns += ended.ended_ns - ended.began_ns
+        rank.parts += 1
+        rank.sent_bytes = ended.sent_bytes
+        known = self._under_way[ended.number]
+        known.began_ns = min(known.began_ns or ended.began_ns, ended.began_ns)
+        known.ended_ns = max(known.ended_ns, ended.ended_ns)
+        known.ended_parts += 1
+        if known.has_ended:
+            del self._under_way[ended.number]
+
+    @property
+    def oldest_ns(self) -> int | None:
+        """When the oldest that has not ended was submitted."""
+        return next((one.submitted_ns for one in self._under_way.values()), None)
+
+    def __iter__(self) -> Iterator[GroupPass]:
+        return iter(self._under_way.values())
+
+    def __len__(self) -> int:
+        return len(self._under_way)

@@ -1,0 +1,183 @@
+"""Loads a model over several devices, as a `GroupPipeline`."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from slipstream_protocol.channel import Channel
+
+from slipstream_engine.config import EngineConfig, Preset
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
+from slipstream_engine.group.fingerprint import fingerprint
+from slipstream_engine.group.messages import Setup, ToRank
+from slipstream_engine.group.paths import Paths, share_of
+from slipstream_engine.group.pipeline import GroupPipeline
+from slipstream_engine.group.serve_rank import serve_rank
+from slipstream_engine.group.staging import Staging
+from slipstream_engine.group.workers import RankStartError, Workers
+from slipstream_engine.parallel.plan import PipelinePlan, read_plan
+from slipstream_engine.parallel.plan_forms import even_ranges, layers_plan, steps_plan
+from slipstream_engine.parallel.process_group import why_not_joined
+from slipstream_engine.weights.bundle import load_bundle, weight_files
+from slipstream_engine.weights.factory import (
+    available_cores,
+    configure,
+    device_group,
+    load_diffusion,
+)
+from slipstream_engine.weights.random import random_bundle
+from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
+from slipstream_engine.weights.request import ModelRequest
+
+logger = logging.getLogger(__name__)
+
+
+def load_model(request: ModelRequest) -> DiffusionPipeline[Any] | GroupPipeline:
+    """Load a pipeline, over one device or several, without warming it up.
+
+    A further rank that does not come up is left out: what the others can do without it, they do.
+
+    Raises:
+        ValueError: if the request is not possible.
+        OSError: if weights are missing or cannot be read.
+    """
+    if not request.devices:
+        return load_diffusion(request)
+    devices, notes = list(group_of(request)), list[str]()
+    if reason := why_not_joined(devices):
+        raise ValueError(f"devices are {', '.join(devices)}: {reason}")
+    while len(devices) > 1:
+        config = configure(replace(request, device=devices[0]))
+        plan = plan_of(request.plan, config.preset, ranks=len(devices), max_steps=request.max_steps)
+        note = f"{plan.form} over {', '.join(devices)}"
+        try:
+            return start_group(
+                config,
+                plan,
+                devices,
+                weights=(request.weights or DEFAULT_WEIGHTS).expanduser(),
+                random_weights=False,
+                threads=request.threads or max(1, available_cores() // 2 // len(devices)),
+                note="; ".join([note, *notes]),
+            )
+        except RankStartError as error:
+            if not error.rank or Path(request.plan).is_file():
+                raise ValueError(str(error)) from error
+            logger.error("%s; the engine goes on without it", error)
+            notes.append(f"without {devices.pop(error.rank)}: {error}")
+    return load_diffusion(replace(request, device=devices[0], devices=()))
+
+
+def group_of(request: ModelRequest) -> tuple[str, ...]:
+    """The devices of a request, in the order of their ranks.
+
+    Raises:
+        ValueError: if one is not there, or is named twice, or they are of several kinds.
+    """
+    if request.devices and request.device is not None:
+        raise ValueError("device and devices are both given, choose one of them")
+    if request.devices:
+        return device_group(request.devices)
+    return (configure(request).device,)
+
+
+def plan_of(name: str, preset: Preset, *, ranks: int, max_steps: int | None) -> PipelinePlan:
+    """The plan of that name for a preset, before anything is measured, or a file's.
+
+    Raises:
+        ValueError: if there is none, or it is not for so many devices or this model.
+        OSError: if its file cannot be read.
+    """
+    blocks, steps = preset.dit.layers, max_steps or len(preset.schedule.step_list)
+    if name == "layers" or (name == "auto" and ranks <= blocks):
+        return layers_plan(even_ranges(blocks, ranks), steps=steps)
+    if name in ("steps", "auto"):
+        return steps_plan(ranks=ranks, steps=steps, blocks=blocks)
+    plan = read_plan(Path(name).read_bytes())
+    found = {"ranks": plan.ranks, "blocks": plan.blocks, "steps": plan.steps}
+    wanted = {"ranks": ranks, "blocks": blocks, "steps": steps}
+    for what, number in wanted.items():
+        if found[what] != number:
+            raise ValueError(
+                f"{what} of the plan {name} is {found[what]}, here it must be {number}; "
+                f"make the plan for this preset and its devices (slipstream-engine plan)"
+            )
+    return plan
+
+
+def start_group(
+    config: EngineConfig,
+    plan: PipelinePlan,
+    devices: Sequence[str],
+    *,
+    weights: Path,
+    random_weights: bool,
+    threads: int,
+    note: str,
+) -> GroupPipeline:
+    """Start all ranks of a plan, each with its share of the model.
+
+    Args:
+        devices: of the ranks, in order.
+        random_weights: in place of those of files.
+        threads: of torch, of each rank on a CPU.
+        note: on the plan, for people.
+
+    Raises:
+        ValueError: if weights are missing or of another model.
+        OSError: if they cannot be read.
+        RankStartError: if a rank does not come up.
+    """
+    workers = Workers(devices)
+    print_of_all = fingerprint(() if random_weights else weight_files(config, weights))
+    setups = [
+        Setup(
+            rank=rank,
+            plan=plan,
+            config=replace(config, device=device, share=share_of(plan, rank), max_steps=plan.steps),
+            weights=str(weights),
+            random_weights=random_weights,
+            store=str(workers.store),
+            threads=threads,
+            fingerprint=print_of_all,
+        )
+        for rank, device in enumerate(devices)
+    ]
+    try:
+        local = DiffusionPipeline(setups[0].config, load_share(setups[0]))
+        staging = Staging()
+        serve = partial(_serve_first, setups[0], local, staging)
+        workers.start_thread(0, serve)
+        for setup in setups[1:]:
+            workers.start_process(setup)
+        workers.await_ready(print_of_all)
+    except BaseException:
+        workers.stop()
+        raise
+    return GroupPipeline(local, Paths(plan), workers, staging, note=note)
+
+
+def _serve_first(
+    setup: Setup, local: DiffusionPipeline[Any], staging: Staging, channel: Channel[ToRank]
+) -> None:
+    serve_rank(setup, channel, local, fingerprint=setup.fingerprint, staging=staging)
+
+
+def load_share(setup: Setup) -> ModelBundle[Any]:
+    """Load what a rank needs of the model.
+
+    Raises:
+        ValueError: if weights are missing or of another model.
+        OSError: if they cannot be read.
+    """
+    config = setup.config
+    if config.device.startswith("cuda"):
+        torch.cuda.set_device(config.device)
+    torch.set_num_threads(setup.threads)
+    if setup.random_weights:
+        return random_bundle(config)
+    return load_bundle(config, Path(setup.weights))
