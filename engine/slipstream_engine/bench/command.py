@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from slipstream_engine.bench.ranks import run_ranks
 from slipstream_engine.bench.report import Figures, Machine, Report, describe_machine
 from slipstream_engine.bench.runner import Case, Mode, measure_case
 from slipstream_engine.bench.workload import BenchDuration
@@ -115,6 +116,8 @@ def run_bench(arguments: argparse.Namespace) -> int:
     """Measure every case; 1 and a reason on standard error where that is not possible."""
     torch.set_num_threads(arguments.threads or available_cores())
     duration = BenchDuration(chunks=arguments.chunks, seconds=arguments.seconds)
+    if arguments.devices:
+        return run_ranks(arguments, duration)
     weights = (arguments.weights or DEFAULT_WEIGHTS).expanduser()
     try:
         report = measure_all(cases_of(arguments), duration, weights)

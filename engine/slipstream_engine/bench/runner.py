@@ -91,7 +91,8 @@ def measure_case(
     ttff_s = statistics.median(_ttff_s(pipeline, scene, parameters) for _ in range(TTFF_TRIES))
     warm_up_chunks = config.preset.cache.slots + duration.warm_up_chunks
     if case.mode is Mode.SERVED:
-        samples, overhead = serve_clients(pipeline, scene, parameters, warm_up_chunks, duration)
+        samples, stats = serve_clients(pipeline, scene, parameters, warm_up_chunks, duration)
+        overhead = stats.overhead_share
     else:
         batched = case.mode is Mode.BATCH
         streams = [pipeline.open(parameters, batched=batched) for _ in range(config.max_streams)]

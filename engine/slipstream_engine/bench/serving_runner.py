@@ -23,11 +23,16 @@ from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.bench.workload import BenchDuration, ChunkSample, Scene, check_not_flat
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
+from slipstream_engine.group.pipeline import GroupPipeline
 from slipstream_engine.serving.calibration import calibrate
 from slipstream_engine.serving.loop import Loop
+from slipstream_engine.serving.stats import LoopStats
 
 _NEVER_NS = 3600 * NS_PER_S  # nobody waits for a frame, so none is late
 _SILENCE_S = 600.0
+
+
+ServedPipeline = DiffusionPipeline[Any] | GroupPipeline
 
 
 class _Clients:
@@ -86,17 +91,17 @@ class _Clients:
 
 
 def serve_clients(
-    pipeline: DiffusionPipeline[Any],
+    pipeline: ServedPipeline,
     scene: Scene,
     parameters: Parameters,
     warm_up_chunks: int,
     duration: BenchDuration,
-) -> tuple[list[ChunkSample], float]:
+) -> tuple[list[ChunkSample], LoopStats]:
     """Serve a client on every lane.
 
     Returns:
-        chunks of all streams after the first `warm_up_chunks` of each, and the loop's overhead as a
-        share of the computation.
+        chunks of all streams after the first `warm_up_chunks` of each, and where the loop's time
+        went.
 
     Raises:
         RuntimeError: if the pipeline has no room for as many streams as it has lanes, or the
@@ -112,7 +117,9 @@ def serve_clients(
         arena = Arena.create(layout)
         opened.callback(arena.close)
         latency = calibrate(pipeline).latency
-        loop = Loop(pipeline, loop_channel, arena, age_target_ns=_NEVER_NS, latency=latency)
+        loop: Loop[Any] = Loop(
+            pipeline, loop_channel, arena, age_target_ns=_NEVER_NS, latency=latency
+        )
         thread = threading.Thread(target=loop.run, name="engine loop")
         thread.start()
         opened.callback(thread.join)
@@ -120,7 +127,7 @@ def serve_clients(
         clients = _Clients(client_channel, arena, scene)
         samples = _collect(clients, layout.lanes, parameters, warm_up_chunks, duration)
         client_channel.send(Stop())
-    return samples, loop.stats.overhead_share
+    return samples, loop.stats
 
 
 def _collect(

@@ -85,6 +85,10 @@ class GroupPipeline:
         paths: of the plan.
         workers: all ranks, running.
         note: on the plan, for people.
+
+    Attributes:
+        passes: under way, and the time of each rank.
+        decoded_chunks: how many have been ordered.
     """
 
     name = "diffusion"
@@ -109,6 +113,7 @@ class GroupPipeline:
         self._streams = 0
         self._memory: dict[int, RankMemory] = {}
         self._last: GroupPass | None = None
+        self.decoded_chunks = 0
         self.passes = Passes(paths.plan.ranks)
 
     # ---- what it is
@@ -209,6 +214,7 @@ class GroupPipeline:
 
     def decode(self, chunk: GroupChunk, out_THW: I420) -> StagedFrames:
         """Decode a chunk; its frames are there when the pass has ended."""
+        self.decoded_chunks += 1
         decoder = self._paths.plan.decode_rank
         submitted = self._submit(parts=2 if decoder else 1)
         self._staging.expect_output(submitted.number, out_THW)

@@ -82,8 +82,8 @@ def restrict_with_landlock(*, allows_tcp: bool = False) -> int:
     if version < _LANDLOCK_MOVES:
         raise OSError(f"Landlock has version {version}, which would refuse to move files")
     handled = [_MAKE_DEVICES | _MOVE_FILES]
-    if version >= _LANDLOCK_TCP and not allows_tcp:
-        handled.append(_BIND_TCP | _CONNECT_TCP)
+    if version >= _LANDLOCK_TCP:
+        handled.append(0 if allows_tcp else _BIND_TCP | _CONNECT_TCP)
     if version >= _LANDLOCK_SCOPES:
         handled.append(_SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS)
     attributes = struct.pack(f"={len(handled)}Q", *handled)

@@ -10,6 +10,7 @@ COMMANDS = (
     "bench",
     "inspect",
     "pull",
+    "rank",
     "sandbox",
     "serve",
     "simulate",

@@ -1,6 +1,7 @@
 """What a process that confines itself reports, and what it must still be able to do."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,14 @@ from slipstream_engine.sandbox.confinement import Confinement, Measure
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the measures are Linux's")
 
 
-def confined(script: str, *, before: str = "", **environment: str) -> str:
+def confined(
+    script: str, *, before: str = "", needs_loopback: bool = False, **environment: str
+) -> str:
     """What a script prints that runs in a confined process."""
     start = "from slipstream_engine.sandbox.confinement import confine\n"
+    call = f"confine({needs_loopback=})"
     ran = subprocess.run(
-        [sys.executable, "-c", f"{before}\n{start}confinement = confine()\n{script}"],
+        [sys.executable, "-c", f"{before}\n{start}confinement = {call}\n{script}"],
         capture_output=True,
         text=True,
         check=False,
@@ -78,3 +82,26 @@ socket.socketpair()[0].close()
 print(os.path.exists(two + "/file"), subprocess.check_output(["id", "-u"], text=True).strip())
 """
     assert confined(script, TMPDIR=str(tmp_path)) == f"True {os.geteuid()}"
+
+
+@linux_only
+def test_ranks_get_a_loopback_of_their_own() -> None:
+    """they reach each other by it, and nothing that listens on this machine.
+
+    Where the kernel gives no network namespace, the report names what is left out.
+    """
+    script = """
+import errno, os, socket
+from slipstream_engine.sandbox.confinement import Measure
+if Measure.NETWORK in confinement.held:
+    own = socket.create_server(("127.0.0.1", 0))
+    socket.create_connection(own.getsockname(), timeout=5)
+    number = socket.socket().connect_ex(("127.0.0.1", int(os.environ["OUTSIDE"])))
+    print(errno.errorcode[number], Measure.CALLS in confinement.held)
+else:
+    print("ECONNREFUSED", Measure.CALLS in confinement.missing)
+"""
+    with socket.create_server(("127.0.0.1", 0)) as outside:
+        port = outside.getsockname()[1]
+        said = confined(script, needs_loopback=True, OUTSIDE=str(port))
+    assert said == "ECONNREFUSED True"
