@@ -65,7 +65,7 @@ def inspect(request: ModelRequest) -> Inspection:
         device_problem = next(filter(None, failures), None) or why_not_joined(devices)
         if devices[0].startswith("cuda"):
             gpu = torch.device(devices[0]).index
-            least = least_device_bytes(config)
+            least = least_device_bytes(config) if len(devices) == 1 else None  # all on one
             unfused = why_not_fused(torch.device(devices[0]))
         folder = (request.weights or DEFAULT_WEIGHTS).expanduser()
         weights = "the package" if config.preset.embedded else str(folder)
