@@ -9,6 +9,7 @@ COMMANDS = (
     "account",
     "bench",
     "inspect",
+    "plan",
     "pull",
     "rank",
     "sandbox",
