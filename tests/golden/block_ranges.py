@@ -1,15 +1,26 @@
 """Family e: a stream batch whose blocks are split into ranges, as over several devices."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import torch
-from einops import repeat
-from slipstream_engine.diffusion.flow_matching import follow
+from einops import rearrange
+from slipstream_engine.diffusion.denoise import Part, denoise
+from slipstream_engine.group.mail import Mail
 from slipstream_engine.kv_cache.positions import BatchPositions
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
+from slipstream_engine.parallel.message_layouts import MessageLayouts
+from slipstream_engine.parallel.process_group import ProcessGroup
+from slipstream_protocol.frames import Geometry
+from slipstream_protocol.parameters import MAX_STEPS
 from torch import Tensor
 
 from tests.golden.case import Case, Replay
 from tests.golden.sequential import SEVERAL_FRAMES
-from tests.golden.streaming import StreamBatch, load_dit, noises
+from tests.golden.streaming import CPU, StreamBatch, load_dit, noises
 
 RING = "the reference's ring of ranks drops chunks; ours hands every result back first"
 
@@ -40,7 +51,10 @@ def replay(case: Case) -> Replay:
 
 
 class SplitBatch(StreamBatch):
-    """A stream batch that runs range after range and records what one passes to the next."""
+    """A stream batch over ranks, a thread for each range, which pass tokens on as a group's do.
+
+    It records what one passes to the next.
+    """
 
     ranges: list[range]
 
@@ -50,6 +64,27 @@ class SplitBatch(StreamBatch):
         }
         self.fed_each_call: list[Tensor] = []
 
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """Inside, all ranks are connected."""
+        ranks = len(self.ranges)
+        layouts = MessageLayouts(
+            latents=(self.model.params.latent_channels, *self.size),
+            tokens=(self.frame_tokens, self.model.params.dim),
+            dtype=self.model.dtype,
+            geometry=Geometry(width_px=8, height_px=8, first_chunk_frames=5, chunk_frames=4),
+        )
+        with TemporaryDirectory() as folder, ThreadPoolExecutor(ranks) as self.threads:
+
+            def join(rank: int) -> Mail:
+                group = ProcessGroup(
+                    Path(folder) / "store", rank=rank, ranks=ranks, device=CPU, pairs=()
+                )
+                return Mail(group.link, layouts, largest_bytes=layouts.largest_bytes(2), device=CPU)
+
+            self.mails = list(self.threads.map(join, range(ranks)))
+            yield
+
     def denoise(
         self,
         x_BFchw: Tensor,
@@ -57,25 +92,61 @@ class SplitBatch(StreamBatch):
         positions: BatchPositions,
         cache: RollingCache,
     ) -> Tensor:
-        model = self.model
-        timesteps_BF = repeat(timesteps_B, "b -> b f", f=x_BFchw.shape[1])
-        time = model.embed_time(timesteps_BF, self.conditioning)
-        height, width = x_BFchw.shape[-2:]
-        context = model.kv_cache_context(cache, positions, height=height, width=width)
-        tokens = model.embed(x_BFchw)
-        for cut, layers in enumerate(self.ranges):
-            tokens = model.run(tokens, time, self.conditioning, context, layers)
-            if f"act.cut{cut}" in self.cuts:
-                self.cuts[f"act.cut{cut}"].append(tokens)
-        flow = model.unembed(tokens, time, rows=height // model.params.patch[1])
-        sigma = self.schedule.sigma(timesteps_B)[:, None, None, None, None]
-        return follow(x_BFchw, flow, sigma)
+        def run(rank: int) -> Tensor:
+            return self._run_part(rank, x_BFchw, timesteps_B, positions, cache)
+
+        return list(self.threads.map(run, range(len(self.ranges))))[-1]
+
+    @torch.inference_mode()
+    def _run_part(
+        self,
+        rank: int,
+        x_BFchw: Tensor,
+        timesteps_B: Tensor,
+        positions: BatchPositions,
+        cache: RollingCache,
+    ) -> Tensor:
+        mail, samples = self.mails[rank], len(x_BFchw)
+        layout = mail.layouts.of_activations(x_BFchw.shape[0] * x_BFchw.shape[1])
+        is_last = rank == len(self.ranges) - 1
+        tokens_BFSC, arrival = None, None
+        if rank:
+            arrival = mail.expect(rank - 1, layout)
+            fields = arrival.fields()
+            x_BFchw, tokens_BFSC = (
+                rearrange(fields[name], "(b f) ... -> b f ...", b=samples)
+                for name in ("x", "tokens")
+            )
+        out = denoise(
+            self.model,
+            self.schedule,
+            x_BFchw,
+            timesteps_B,
+            positions,
+            cache,
+            self.conditioning,
+            part=Part(self.ranges[rank], embeds=rank == 0, heads=is_last),
+            tokens_BFSC=tokens_BFSC,
+        )
+        if not is_last:
+            self.cuts[f"act.cut{rank}"].append(out)
+            timesteps = torch.zeros(MAX_STEPS, dtype=torch.int64)
+            sent = {"x": x_BFchw.flatten(0, 1), "tokens": out.flatten(0, 1)}
+            mail.send(rank + 1, layout, {**sent, "timesteps": timesteps})
+        if arrival is not None:
+            arrival.release()
+        return out
 
 
 def _run(case: Case, ranges: list[tuple[int, int]]) -> tuple[list[Tensor], SplitBatch]:
     """The clean latents of chunk 0, and of every row after each call."""
     stream = SplitBatch(load_dit(case), case.config, case.tensor("in.prompt_embeds"))
     stream.ranges = [range(*ends) for ends in ranges] or [range(stream.model.params.layers)]
+    with stream.joined():
+        return _stream(case, stream), stream
+
+
+def _stream(case: Case, stream: SplitBatch) -> list[Tensor]:
     stream.start_notes()
     between = len(stream.steps) - 1
     drawn = noises(case, "noise.prepare", between)
@@ -86,4 +157,4 @@ def _run(case: Case, ranges: list[tuple[int, int]]) -> tuple[list[Tensor], Split
         drawn = noises(case, f"noise.chunk{number:02}", between)
         results.append(stream.call(chunk, current_steps[number], drawn))
         stream.fed_each_call.append(stream.fed)
-    return results, stream
+    return results
