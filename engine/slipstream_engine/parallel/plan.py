@@ -105,6 +105,17 @@ class PipelinePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         passed = (segment for segment in self.segments if step in segment.steps)
         return tuple(sorted(passed, key=_first_block))
 
+    @property
+    def rank_paths(self) -> tuple[tuple[int, ...], ...]:
+        """The ranks that a step passes, in order, once for all steps of the same segments."""
+        return tuple(tuple(part.rank for part in path) for path in self._distinct_paths())
+
+    @property
+    def path_of_step(self) -> tuple[int, ...]:
+        """For each step, which of the `rank_paths` it takes."""
+        paths = self._distinct_paths()
+        return tuple(paths.index(self.path(step)) for step in range(self.steps))
+
     def segments_of(self, rank: int) -> tuple[Segment, ...]:
         """What a rank runs of the transformer; nothing on a rank of the codec alone."""
         return tuple(segment for segment in self.segments if segment.rank == rank)
@@ -119,6 +130,9 @@ class PipelinePlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def weights_of(self, rank: int) -> frozenset[int]:
         """The blocks whose weights a rank must hold, whatever the step."""
         return frozenset(block for segment in self.segments_of(rank) for block in segment.blocks)
+
+    def _distinct_paths(self) -> list[tuple[Segment, ...]]:
+        return list(dict.fromkeys(self.path(step) for step in range(self.steps)))
 
     def _check_ranks(self) -> None:
         most = self.blocks * self.steps + 2

@@ -1,19 +1,22 @@
-"""All streams' chunks on one device, and the rules by which they move. Pure.
+"""All streams' chunks on one engine, and the rules by which they move. Pure.
 
 A chunk is dropped as a whole and only before it is begun: it has not changed its stream's state
 then, as if the camera had not sent it. A chunk that is begun is always finished.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from slipstream_engine.scheduling.queues import QueuedChunk, StreamQueue
 from slipstream_engine.scheduling.types import (
+    ONE_RANK,
     Batch,
     ChunkShape,
     DropCause,
     DroppedChunk,
     MicroStep,
     PassKind,
+    Placement,
     Stage,
     StagePlan,
 )
@@ -22,14 +25,19 @@ from slipstream_engine.scheduling.types import (
 class Backlog:
     """The queues of all streams, the batches that run, and the chunks that were dropped.
 
+    Args:
+        placement: the ranks of the stages.
+
     Attributes:
         queues: by the number of the stream.
+        placement: as given.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, placement: Placement = ONE_RANK) -> None:
+        self.placement = placement
         self.queues: dict[int, StreamQueue] = {}
         self._plans: dict[ChunkShape, StagePlan] = {}
-        self._kinds: dict[str, list[PassKind]] = {}
+        self._kinds: dict[PassKind, PassKind] = {}
         self._running: dict[int, tuple[QueuedChunk, ...]] = {}
         self._dropped: list[DroppedChunk] = []
         self._batches = 0
@@ -126,7 +134,16 @@ class Backlog:
             )
             for chunk in chosen
         )
-        return Batch(number=self._batches, kind=kind, items=items)
+        rank = chosen[0].plan.ranks[chosen[0].position]
+        return Batch(number=self._batches, kind=kind, items=items, rank=rank)
+
+    def onward(self, batch: Batch) -> Batch | None:
+        """The next hop of a pass whose hop is done; None after its last."""
+        chunks = self._running.get(batch.number)
+        if chunks is None:
+            return None
+        plan, position = chunks[0].plan, chunks[0].position
+        return replace(batch, kind=plan.kinds[position], rank=plan.ranks[position])
 
     def is_last(self, batch: Batch) -> bool:
         """Whether nothing is left to run, at present, after a batch that is running."""
@@ -137,14 +154,19 @@ class Backlog:
         return not any(queue.has_more(chunks) for queue in served)
 
     def done(self, batch: Batch) -> list[MicroStep]:
-        """A batch has run; returns those micro-steps that were a chunk's last.
+        """A batch has run on its rank; returns those micro-steps that were a chunk's last.
 
-        Those of a stream that was closed meanwhile are not among them.
+        Those of a stream that was closed meanwhile are not among them. A pass that has further hops
+        goes `onward`; what comes behind it may enter the rank that it has left.
 
         Raises:
             KeyError: if it was not running.
         """
         finished: list[MicroStep] = []
+        if batch.kind.hop + 1 < self._hops(batch.kind):
+            for chunk in self._running[batch.number]:
+                chunk.position += 1
+            return finished
         for chunk, item in zip(self._running.pop(batch.number), batch.items, strict=True):
             chunk.is_running = False
             if chunk.position + 1 < len(chunk.plan.kinds):
@@ -162,14 +184,33 @@ class Backlog:
         return plan
 
     def _new_plan(self, shape: ChunkShape) -> StagePlan:
-        kinds = self._kinds.get(shape.level)
-        if kinds is None:
-            kinds = [PassKind(stage=stage, level=shape.level) for stage in Stage]
-            self._kinds[shape.level] = kinds
-        encode, denoise, decode = kinds
+        placement = self.placement
+        kinds = [self._kind(PassKind(stage=Stage.ENCODE, level=shape.level))]
+        steps, ranks, ends = [0], [placement.encode_rank], [1]
+        for step in range(shape.steps):
+            path = placement.path_at(step)
+            hops = placement.paths[path]
+            kinds += [
+                self._kind(PassKind(stage=Stage.DENOISE, level=shape.level, path=path, hop=hop))
+                for hop in range(len(hops))
+            ]
+            steps += [step] * len(hops)
+            ranks += hops
+            ends += [len(kinds)] * len(hops)
+        kinds.append(self._kind(PassKind(stage=Stage.DECODE, level=shape.level)))
         return StagePlan(
-            kinds=(encode, *[denoise] * shape.steps, decode), steps=(0, *range(shape.steps), 0)
+            kinds=tuple(kinds),
+            steps=(*steps, 0),
+            ranks=(*ranks, placement.decode_rank),
+            ends=(*ends, len(kinds)),
         )
+
+    def _kind(self, kind: PassKind) -> PassKind:
+        """The one object that is equal to it."""
+        return self._kinds.setdefault(kind, kind)
+
+    def _hops(self, kind: PassKind) -> int:
+        return len(self.placement.paths[kind.path]) if kind.stage is Stage.DENOISE else 1
 
     def _drop(self, chunk: QueuedChunk, cause: DropCause) -> None:
         dropped = DroppedChunk(stream=chunk.queue.stream, chunk=chunk.number, cause=cause)

@@ -1,10 +1,12 @@
 """Which chunks share a pass: as many as make no chunk late that a smaller pass would not. Pure.
 
 Throughout, `slack_ns` of a chunk is the time until its deadline less what it still takes alone,
-with caution; `lone_pass_ns` is what the pass in question takes with one member, with caution.
+with caution. A pass may visit several ranks: its members wait for it on all of them, other chunks
+on one at a time, so for those the rank on which it takes longest counts.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from slipstream_engine.scheduling.deadline_check import Forecast
 from slipstream_engine.scheduling.queues import QueuedChunk
@@ -12,6 +14,14 @@ from slipstream_engine.scheduling.types import PassKind, Stage
 
 _LEAST_SHARING_GAIN = 0.05  # share of a lone pass that joining another must save
 _NO_LIMIT_NS = 1e20  # beyond any deadline
+
+
+@dataclass(frozen=True, slots=True)
+class _PassTime:
+    """What a pass takes, with caution: on all ranks, and on the one where it takes longest."""
+
+    whole_ns: float
+    longest_hop_ns: float
 
 
 class Batcher:
@@ -43,11 +53,11 @@ class Batcher:
         if not peers or not self.is_worthwhile(kind):
             return [head]
         peers.sort(key=urgency)
-        batch = [head, *peers[: self._max_batch - 1]]
-        lone_pass_ns = self._forecast.pass_ns(kind, 1)
+        batch = [head, *peers[: self._most_items(head, chunks) - 1]]
+        lone = self._pass_time(head, 1)
         while len(batch) > 1:
-            longest_ns = _longest_pass_ns(chunks, batch, lone_pass_ns)
-            if self._forecast.pass_ns(kind, len(batch)) <= longest_ns:
+            allowed = _longest_pass(chunks, batch, lone)
+            if _fits(self._pass_time(head, len(batch)), allowed):
                 break
             batch.pop()
         return batch
@@ -73,7 +83,7 @@ class Batcher:
         candidates = [chunk for chunk in ready if _could_join(chunk, head)]
         if not candidates or not self.is_worthwhile(step_kind):
             return []
-        longest_ns = _longest_pass_ns(chunks, [head], self._forecast.pass_ns(step_kind, 1))
+        allowed = _longest_pass(chunks, [head], self._pass_time(head, 1))
         items = sum(chunk.kind is step_kind for chunk in ready)
         encodings_ns = 0.0
         joiners: list[QueuedChunk] = []
@@ -82,10 +92,23 @@ class Batcher:
             encodings_ns += self._forecast.pass_ns(chunk.kind, 1)
             if items > self._max_batch:
                 break
-            if encodings_ns + self._forecast.pass_ns(step_kind, items) > longest_ns:
+            if not _fits(self._pass_time(head, items), allowed, after_ns=encodings_ns):
                 break
             joiners.append(chunk)
         return self.fill(joiners[0], chunks, joiners) if joiners else []
+
+    def _most_items(self, head: QueuedChunk, chunks: Iterable[QueuedChunk]) -> int:
+        """As many as leave about one pass for each rank of the path: with fewer and fuller passes
+        the ranks would wait for each other."""
+        ranks = len(head.pass_kinds)
+        if ranks == 1:
+            return self._max_batch
+        stepping = sum(chunk.is_begun and chunk.kind.path == head.kind.path for chunk in chunks)
+        return min(self._max_batch, max(1, round(stepping / ranks)))
+
+    def _pass_time(self, head: QueuedChunk, items: int) -> _PassTime:
+        hops_ns = [self._forecast.pass_ns(kind, items) for kind in head.pass_kinds]
+        return _PassTime(sum(hops_ns), max(hops_ns))
 
 
 def urgency(chunk: QueuedChunk) -> int:
@@ -106,26 +129,35 @@ def _could_join(chunk: QueuedChunk, head: QueuedChunk) -> bool:
     return chunk.queue.is_first_step_free
 
 
-def _longest_pass_ns(
-    chunks: Iterable[QueuedChunk], batch: Sequence[QueuedChunk], lone_pass_ns: float
-) -> float:
+def _fits(duration: _PassTime, allowed: _PassTime, *, after_ns: float = 0.0) -> bool:
+    """Whether a pass that begins after so long is short enough for members and for others."""
+    return (
+        after_ns + duration.whole_ns <= allowed.whole_ns
+        and after_ns + duration.longest_hop_ns <= allowed.longest_hop_ns
+    )
+
+
+def _longest_pass(
+    chunks: Iterable[QueuedChunk], batch: Sequence[QueuedChunk], lone: _PassTime
+) -> _PassTime:
     """How long a pass of `batch` may take without costing a deadline that a smaller one keeps.
 
-    A pass of duration D leaves a chunk in time as long as
+    A pass leaves a chunk in time as long as
 
-    * `D <= slack_ns + lone_pass_ns`, if it is in the batch: the pass does its next stage, which
-      the slack has counted at `lone_pass_ns`;
-    * `D <= slack_ns`, if it is not: all its own stages are still to be run.
+    * it takes at most `slack_ns` and the lone pass, if the chunk is in the batch: the pass does its
+      next stage, which the slack has counted so;
+    * its longest hop takes at most `slack_ns`, if it is not: all its own stages are still to be
+      run.
 
     A chunk that is late already (`slack_ns < 0`), or that even the shortest pass would make late
-    (outside the batch and `slack_ns < lone_pass_ns`), sets no limit.
+    (outside the batch and `slack_ns` below its longest hop), sets no limit.
     """
-    longest_ns = _NO_LIMIT_NS
+    whole_ns = longest_hop_ns = _NO_LIMIT_NS
     for chunk in chunks:
         if chunk.slack_ns < 0:
             continue
         if chunk in batch:
-            longest_ns = min(longest_ns, chunk.slack_ns + lone_pass_ns)
-        elif chunk.slack_ns >= lone_pass_ns:
-            longest_ns = min(longest_ns, chunk.slack_ns)
-    return longest_ns
+            whole_ns = min(whole_ns, chunk.slack_ns + lone.whole_ns)
+        elif chunk.slack_ns >= lone.longest_hop_ns:
+            longest_hop_ns = min(longest_hop_ns, chunk.slack_ns)
+    return _PassTime(whole_ns, longest_hop_ns)

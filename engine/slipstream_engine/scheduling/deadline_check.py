@@ -29,13 +29,14 @@ class RemainingTime:
 
 @dataclass(slots=True)
 class _RemainingParts:
-    """The same time in parts: the steps can share passes, encode and decode cannot.
+    """The same time on one rank, in parts: the steps can share passes, encode and decode cannot.
 
     Args:
         encode_ns, encode_ns2: mean and variance of its encoding; 0 where that is done.
         step_kind: of its steps; None where none is left.
         steps: the number of steps left.
         decode_ns, decode_ns2: mean and variance of its decoding.
+        elsewhere_ns, elsewhere_ns2: of what it still takes on other ranks, alone.
     """
 
     encode_ns: float = 0.0
@@ -44,6 +45,13 @@ class _RemainingParts:
     steps: int = 0
     decode_ns: float = 0.0
     decode_ns2: float = 0.0
+    elsewhere_ns: float = 0.0
+    elsewhere_ns2: float = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is left on this rank."""
+        return not (self.encode_ns or self.steps or self.decode_ns)
 
 
 class Forecast:
@@ -58,7 +66,7 @@ class Forecast:
         self._latency = latency
         self._caution = caution
         self._times: dict[StagePlan, list[RemainingTime]] = {}
-        self._parts: dict[tuple[StagePlan, int], _RemainingParts] = {}
+        self._parts: dict[tuple[StagePlan, int, int], _RemainingParts] = {}
 
     def observe(self, kind: PassKind, *, items: int, duration_ns: int) -> None:
         """A pass has ended: learn from it."""
@@ -78,7 +86,7 @@ class Forecast:
         return all(self._latency.samples(kind) >= _TRUSTED_SAMPLES for kind in plan.kinds)
 
     def pass_ns(self, kind: PassKind, items: int) -> float:
-        """Time of one pass, with caution."""
+        """Time of one pass on one rank, with caution."""
         line = self._latency.line(kind)
         return line.at(items) * (1.0 + self._caution * self._latency.spread(kind))
 
@@ -92,15 +100,43 @@ class Forecast:
         whole = self.remaining(plan)[0]
         return whole.mean_ns - whole.shareable_ns * (1 - 1 / items)
 
+    def rank_ns(self, plan: StagePlan, items: float) -> list[float]:
+        """The same on each rank."""
+        times_ns = [0.0] * (max(plan.ranks) + 1)
+        for kind, rank in zip(plan.kinds, plan.ranks, strict=True):
+            line = self._latency.line(kind)
+            shared_ns = line.base_ns * (1 - 1 / items) if kind.stage is Stage.DENOISE else 0.0
+            times_ns[rank] += line.at(1) - shared_ns
+        return times_ns
+
+    def through_ns(self, plan: StagePlan, items: int) -> float:
+        """Time of a chunk from end to end where each pass over steps holds `items`."""
+        return sum(
+            self._latency.line(kind).at(items if kind.stage is Stage.DENOISE else 1)
+            for kind in plan.kinds
+        )
+
     def all_in_time(self, chunks: Iterable[QueuedChunk], now_ns: int) -> bool:
         """Whether all of `chunks` would make their deadlines if they shared passes.
+
+        Each rank is looked at as if all that a chunk does elsewhere came before or after: on the
+        busiest rank, which decides, the chunks queue up behind each other so.
 
         Chunks that are not begun are encoded first. Then come rounds in which each chunk with steps
         left takes one, in a pass shared with all of its kind. A chunk is decoded after its last
         step, before the next round. A chunk that is late already takes its time, too, but its
         deadline does not count.
         """
-        work = [(self._remaining_parts(chunk.plan, chunk.position), chunk) for chunk in chunks]
+        together = list(chunks)
+        ranks = {rank for chunk in together for rank in chunk.plan.ranks[chunk.position :]}
+        return all(self._are_in_time_on(rank, together, now_ns) for rank in ranks)
+
+    def _are_in_time_on(self, rank: int, chunks: list[QueuedChunk], now_ns: int) -> bool:
+        work = [
+            (parts, chunk)
+            for chunk in chunks
+            if not (parts := self._remaining_parts(chunk.plan, chunk.position, rank)).is_idle
+        ]
         work.sort(key=_order_of_decoding)
         step_kinds = dict.fromkeys(parts.step_kind for parts, _ in work if parts.step_kind)
         mean_ns = sum(parts.encode_ns for parts, _ in work)
@@ -118,19 +154,24 @@ class Forecast:
                 rounds_done = parts.steps
             mean_ns += parts.decode_ns
             variance_ns2 += parts.decode_ns2
-            ends_ns = now_ns + mean_ns + self._caution * variance_ns2**0.5
+            deviation_ns = (variance_ns2 + parts.elsewhere_ns2) ** 0.5
+            ends_ns = now_ns + mean_ns + parts.elsewhere_ns + self._caution * deviation_ns
             if chunk.slack_ns >= 0 and ends_ns > chunk.deadline_ns:
                 return False
         return True
 
-    def _remaining_parts(self, plan: StagePlan, position: int) -> _RemainingParts:
-        parts = self._parts.get((plan, position))
+    def _remaining_parts(self, plan: StagePlan, position: int, rank: int) -> _RemainingParts:
+        parts = self._parts.get((plan, position, rank))
         if parts is not None:
             return parts
-        parts = self._parts[plan, position] = _RemainingParts()
-        for kind in plan.kinds[position:]:
+        parts = self._parts[plan, position, rank] = _RemainingParts()
+        for kind, runs_on in zip(plan.kinds[position:], plan.ranks[position:], strict=True):
             alone_ns = self._latency.line(kind).at(1)
             variance_ns2 = (self._latency.spread(kind) * alone_ns) ** 2
+            if runs_on != rank:
+                parts.elsewhere_ns += alone_ns
+                parts.elsewhere_ns2 += variance_ns2
+                continue
             match kind.stage:
                 case Stage.ENCODE:
                     parts.encode_ns, parts.encode_ns2 = alone_ns, variance_ns2

@@ -78,7 +78,8 @@ class Admission:
     """Whether a promise can be kept.
 
     Args:
-        load: share of the device that all promises would take, steps sharing passes.
+        load: share of the device, of several ranks the busiest, that all promises would take, steps
+            sharing passes.
         reason: why not, for people; None where it can.
     """
 
@@ -146,15 +147,16 @@ class Promises:
         return self._forecast.remaining(self._backlog.plan(shape))[0].mean_ns
 
     def entitled_period_ns(self, promise: Promise) -> int:
-        """The distance of the chunks that a device can be asked for: no less than one takes."""
-        return max(promise.period_ns, round(self.alone_ns(promise.shape)))
+        """The distance of chunks that can be asked for: no less than the busiest rank takes."""
+        busiest_ns = max(self._forecast.rank_ns(self._backlog.plan(promise.shape), 1))
+        return max(promise.period_ns, round(busiest_ns))
 
     def _load(self, promises: list[Promise]) -> float:
-        """The share of the device that they take at their floors: a chunk's steps share passes with
+        """The share of the busiest rank that they take at their floors: steps share passes with
         all of its level that come within its period."""
         least = [promise.at_floor() for promise in promises]
         periods_ns = [self.entitled_period_ns(promise) for promise in least]
-        load = 0.0
+        loads = [0.0] * self._backlog.placement.ranks
         for promise, period_ns in zip(least, periods_ns, strict=True):
             steps = sum(
                 other.shape.steps * min(1.0, period_ns / other_ns)
@@ -162,5 +164,7 @@ class Promises:
                 if other.shape.level == promise.shape.level
             )
             items = min(max(steps, 1.0), self._max_batch)
-            load += self._forecast.shared_ns(self._backlog.plan(promise.shape), items) / period_ns
-        return load
+            times_ns = self._forecast.rank_ns(self._backlog.plan(promise.shape), items)
+            for rank, time_ns in enumerate(times_ns):
+                loads[rank] += time_ns / period_ns
+        return max(loads)

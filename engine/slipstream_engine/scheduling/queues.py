@@ -1,4 +1,4 @@
-"""One stream's chunks on a device, their positions, and the stages that could run now. Pure.
+"""One stream's chunks on an engine, their positions, and the stages that could run now. Pure.
 
 A chunk passes `encode, step 0, ..., step n-1, decode`. A micro-step reads and writes only what
 belongs to (stream, stage), so it depends on the stage before it and on the same stage of the
@@ -79,6 +79,16 @@ class QueuedChunk:
     def kind(self) -> PassKind:
         """Of its next stage, or of the one that runs."""
         return self.plan.kinds[self.position]
+
+    @property
+    def rank(self) -> int:
+        """Where that stage runs."""
+        return self.plan.ranks[self.position]
+
+    @property
+    def pass_kinds(self) -> tuple[PassKind, ...]:
+        """Of its next pass at each rank that the pass visits."""
+        return self.plan.pass_kinds(self.position)
 
 
 class StreamQueue:

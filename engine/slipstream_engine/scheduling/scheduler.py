@@ -23,6 +23,12 @@ part of one of any `patience + streams` batches in a row, whatever the others se
         scheduler.done(batch, started_ns=..., ended_ns=...)
     scheduler.take_dropped()
 
+Where a model runs on several ranks (`Placement`), each asks `next_batch` for itself, and a pass
+over steps is chosen once, for the first rank of its path. After each `done` it goes on, behind
+those that came to the next rank before it:
+
+    following = scheduler.onward(batch)  # the same pass at its next rank, None after the last
+
 On a device that works off what it is given, `submitted` and `observe` are the halves of `done`, and
 `next_batch` is asked for the time at which the device will be free.
 """
@@ -39,10 +45,12 @@ from slipstream_engine.scheduling.promises import Admission, Promise, Promises
 from slipstream_engine.scheduling.queues import QueuedChunk, StreamQueue
 from slipstream_engine.scheduling.types import (
     FIRST_STEP_POSITION,
+    ONE_RANK,
     Batch,
     ChunkShape,
     DroppedChunk,
     MicroStep,
+    Placement,
     Prefetch,
 )
 
@@ -62,7 +70,8 @@ class SchedulingPolicy(Protocol):
     ) -> None: ...
     def prefetch(self, stream: int) -> Prefetch: ...
     def is_last(self, batch: Batch) -> bool: ...
-    def next_batch(self, now_ns: int) -> Batch | None: ...
+    def next_batch(self, now_ns: int, *, rank: int = 0) -> Batch | None: ...
+    def onward(self, batch: Batch) -> Batch | None: ...
     def done(self, batch: Batch, *, started_ns: int, ended_ns: int) -> list[MicroStep]: ...
     def take_dropped(self) -> list[DroppedChunk]: ...
 
@@ -75,6 +84,7 @@ class Scheduler:
         max_batch: most micro-steps the device can take in one pass.
         patience: batches that may pass over a stream before it goes first.
         caution: standard deviations of a pass to allow for when deadlines are checked.
+        placement: the ranks of the stages.
 
     Raises:
         ValueError: if `max_batch` or `patience` is below 1, or `caution` below 0.
@@ -87,6 +97,7 @@ class Scheduler:
         max_batch: int = MAX_BATCH,
         patience: int = PATIENCE_BATCHES,
         caution: float = CAUTION,
+        placement: Placement = ONE_RANK,
     ) -> None:
         if max_batch < 1:
             raise ValueError(f"max_batch is {max_batch}, it must be at least 1")
@@ -95,9 +106,9 @@ class Scheduler:
         if caution < 0:
             raise ValueError(f"caution is {caution}, it must not be negative")
         self._forecast = Forecast(latency, caution=caution)
-        self._backlog = Backlog()
+        self._backlog = Backlog(placement)
         self._batcher = Batcher(self._forecast, max_batch=max_batch)
-        self._capacity = Capacity(self._backlog, self._forecast)
+        self._capacity = Capacity(self._backlog, self._forecast, max_batch=max_batch)
         self._promises = Promises(self._backlog, self._forecast, max_batch=max_batch)
         self._max_batch = max_batch
         self._patience = patience
@@ -163,8 +174,12 @@ class Scheduler:
 
         Frames stay freshest at the camera, so by default only when the device runs out of work.
         Where passes are shared and the device is full, the next chunk should be on the device
-        early, to share passes with the chunk before it or, better, with other streams' chunks.
+        early, to share passes with the chunk before it or, better, with other streams' chunks. On
+        several ranks it should be there early so that none of them waits.
         """
+        if self._backlog.placement.ranks > 1:
+            is_late = not self._capacity.is_saturated(self._now_ns)
+            return Prefetch.ON_IDLE if is_late else Prefetch.AFTER_ENCODE
         shape = self._backlog.queues[stream].shape
         if shape is None or not shape.steps or self._max_batch < 2:
             return Prefetch.ON_IDLE
@@ -180,10 +195,10 @@ class Scheduler:
         """The chunks dropped since the last call."""
         return self._backlog.take_dropped()
 
-    def next_batch(self, now_ns: int) -> Batch | None:
-        """The batch to run now, or None if there is nothing to run."""
+    def next_batch(self, now_ns: int, *, rank: int = 0) -> Batch | None:
+        """The batch that a rank is to begin now, or None if there is nothing for it to begin."""
         self._now_ns = now_ns
-        chunks, ready = self._survey(now_ns)
+        chunks, ready = self._survey(now_ns, rank)
         ready = self._startable(chunks, ready, now_ns)
         if not ready:
             return None
@@ -191,6 +206,10 @@ class Scheduler:
         for chunk in chosen:
             chunk.queue.passed_over_batches = 0
         return self._backlog.begin(chosen)
+
+    def onward(self, batch: Batch) -> Batch | None:
+        """The next hop of a pass whose hop is done; see `Backlog.onward`."""
+        return self._backlog.onward(batch)
 
     def is_last(self, batch: Batch) -> bool:
         """Whether nothing is left to run after a batch that is under way; see `Backlog.is_last`."""
@@ -214,11 +233,11 @@ class Scheduler:
         duration_ns = max(1, ended_ns - started_ns)
         self._forecast.observe(batch.kind, items=len(batch.items), duration_ns=duration_ns)
 
-    def _survey(self, now_ns: int) -> tuple[list[QueuedChunk], list[QueuedChunk]]:
+    def _survey(self, now_ns: int, rank: int) -> tuple[list[QueuedChunk], list[QueuedChunk]]:
         """Drop overdue chunks, refresh slack and urgency.
 
         Returns:
-            all chunks, and those whose next stage could run.
+            all chunks, and those whose next stage could run on the rank.
         """
         chunks: list[QueuedChunk] = []
         ready: list[QueuedChunk] = []
@@ -232,7 +251,7 @@ class Scheduler:
                 if goes_first:
                     chunk.urgency_ns = -queue.passed_over_batches
                 chunks.append(chunk)
-            could_run = queue.ready()
+            could_run = [chunk for chunk in queue.ready() if chunk.rank == rank]
             ready += could_run
             queue.passed_over_batches += bool(could_run or has_lost)
         return chunks, ready
@@ -263,6 +282,8 @@ class Scheduler:
         for chunk in sorted(ready, key=urgency):
             if not chunk.is_begun:
                 together = [*in_flight, chunk]
+                if self._capacity.is_full(chunk.plan, len(in_flight)):
+                    continue
                 if not self._may_begin(chunk, together, now_ns):
                     continue
                 in_flight = together

@@ -1,4 +1,4 @@
-"""Scheduling's vocabulary: stages, micro-steps, batches, chunk shapes, dropped chunks. Pure."""
+"""Scheduling's vocabulary: stages, ranks, micro-steps, batches, chunk shapes, drops. Pure."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,10 +30,55 @@ class Prefetch(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassKind:
-    """Work that can share a forward pass: the same stage of the same level."""
+    """Work that can share a forward pass: the same stage of the same level, on the same rank.
+
+    Args:
+        path: of a denoising step, its number in the `Placement`; 0 elsewhere.
+        hop: the place in that path, from 0.
+    """
 
     stage: Stage
     level: str
+    path: int = 0
+    hop: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """The rank (device) of each stage. A pass over denoising steps goes from rank to rank.
+
+    Args:
+        encode_rank, decode_rank: of the codec's halves.
+        paths: the ranks that a pass visits, in order; one of them for all steps that may share it.
+        path_of_step: the number of each step's path; steps beyond these begin again.
+
+    Raises:
+        ValueError: if a step has no path, or a path no rank.
+    """
+
+    encode_rank: int = 0
+    decode_rank: int = 0
+    paths: tuple[tuple[int, ...], ...] = ((0,),)
+    path_of_step: tuple[int, ...] = (0,)
+
+    def __post_init__(self) -> None:
+        if not self.path_of_step or not all(self.paths):
+            raise ValueError("a step has no rank, name at least one path, of at least one rank")
+        wrong = [path for path in self.path_of_step if not 0 <= path < len(self.paths)]
+        if wrong:
+            raise ValueError(f"a step has path {wrong[0]}, there are 0 to {len(self.paths) - 1}")
+
+    @property
+    def ranks(self) -> int:
+        """How many there are."""
+        return 1 + max(self.encode_rank, self.decode_rank, *map(max, self.paths))
+
+    def path_at(self, step: int) -> int:
+        """The number of a step's path."""
+        return self.path_of_step[step % len(self.path_of_step)]
+
+
+ONE_RANK = Placement()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +115,17 @@ class MicroStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Micro-steps for one forward pass, at most one of any (stream, stage, step)."""
+    """Micro-steps for one forward pass, at most one of any (stream, stage, step).
+
+    Args:
+        number: the same at all hops of a pass.
+        rank: that runs it.
+    """
 
     number: int
     kind: PassKind
     items: tuple[MicroStep, ...]
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,12 +142,20 @@ FIRST_STEP_POSITION = 1  # in a `StagePlan` that has steps; position 0 is the en
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StagePlan:
-    """The stages of a shape by position: encode, the steps, decode.
+    """The stages of a shape by position: encode, each hop of each step, decode.
 
     Args:
         kinds: the kind of pass at each position.
         steps: the number of the denoising step at each position, 0 for encode and decode.
+        ranks: that each position runs on.
+        ends: the position after the last hop of the pass at each position.
     """
 
     kinds: tuple[PassKind, ...]
     steps: tuple[int, ...]
+    ranks: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    def pass_kinds(self, position: int) -> tuple[PassKind, ...]:
+        """What a pass that is entered at a position is at each of its hops."""
+        return self.kinds[position : self.ends[position]]

@@ -58,7 +58,10 @@ class FixedBatchPolicy:
     def done(self, batch: Batch, *, started_ns: int, ended_ns: int) -> list[MicroStep]:
         return self._backlog.done(batch)
 
-    def next_batch(self, now_ns: int) -> Batch | None:
+    def onward(self, batch: Batch) -> Batch | None:
+        return self._backlog.onward(batch)
+
+    def next_batch(self, now_ns: int, *, rank: int = 0) -> Batch | None:
         ready = [chunk for queue in self._backlog.queues.values() for chunk in queue.ready()]
         ready.sort(key=_deadline)
         chosen = self._choose(ready)

@@ -1,7 +1,7 @@
-"""How long passes really take on a simulated device: a line, noise, and a slow-down. Pure."""
+"""How long passes really take on simulated ranks: a line, noise, and a slow-down. Pure."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +29,7 @@ class NoisyService:
 
     Args:
         lines: of each stage.
+        shares: of the line of a denoising step, for each path, at each hop of it.
         noise: standard deviation as a share of the mean.
         slow_down: or None.
         rng: draws the noise.
@@ -41,7 +42,9 @@ class NoisyService:
         noise: float,
         slow_down: SlowDown | None,
         rng: random.Random,
+        shares: Sequence[Sequence[float]] = ((1.0,),),
     ) -> None:
+        self._shares = shares
         self._lines = lines
         self._noise = noise
         self._slow_down = slow_down
@@ -54,4 +57,6 @@ class NoisyService:
         slow = self._slow_down
         if slow and slow.from_ns <= now_ns < slow.to_ns:
             factor *= slow.factor
+        if kind.stage is Stage.DENOISE:
+            factor *= self._shares[kind.path][kind.hop]
         return max(1, round(self._lines[kind.stage].at(items) * factor))

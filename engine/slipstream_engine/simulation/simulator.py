@@ -1,19 +1,29 @@
 """Devices, cameras and viewers in a heap of events: the scheduler's code without a device. Pure.
 
-Chunks are of `CHUNK_FRAMES` frames. A chunk is offered when its last frame is captured or, where
-frames wait at the camera, when its stream has a credit for it. Its age is counted from its first
-frame, as the SLO monitor does, and so is its deadline. A chunk that is dropped or late is missed.
+A device may be several ranks: each works off what comes to it in order, and a pass over denoising
+steps goes from rank to rank. Chunks are of `CHUNK_FRAMES` frames. A chunk is offered when its last
+frame is captured or, where frames wait at the camera, when its stream has a credit for it. Its age
+is counted from its first frame, as the SLO monitor does, and so is its deadline. A chunk that is
+dropped or late is missed.
 """
 
 import heapq
 import random
+from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from slipstream_engine.scheduling.flow_control import FlowControl
 from slipstream_engine.scheduling.input_credits import Credit
 from slipstream_engine.scheduling.scheduler import SchedulingPolicy
-from slipstream_engine.scheduling.types import Batch, DroppedChunk, MicroStep, Stage
+from slipstream_engine.scheduling.types import (
+    ONE_RANK,
+    Batch,
+    DroppedChunk,
+    MicroStep,
+    Placement,
+    Stage,
+)
 from slipstream_engine.simulation.camera import (
     HAND_OVER_NS,
     SimulatedCamera,
@@ -36,11 +46,19 @@ class _Arrival:
 
 @dataclass(slots=True)
 class _PassEnd:
-    """A pass ends."""
+    """A pass ends on a rank."""
 
     device: int
     batch: Batch
     started_ns: int
+
+
+@dataclass(slots=True)
+class _HopArrival:
+    """A pass arrives at its next rank."""
+
+    device: int
+    batch: Batch
 
 
 @dataclass(slots=True)
@@ -50,17 +68,25 @@ class _OutputRead:
     stream: int
 
 
-_Event = _Arrival | _PassEnd | _OutputRead
+_Event = _Arrival | _PassEnd | _HopArrival | _OutputRead
+
+
+@dataclass(slots=True)
+class _Rank:
+    """Runs one pass at a time; those that came from other ranks wait in order."""
+
+    arrived: deque[Batch] = field(default_factory=deque)
+    is_running: bool = False
 
 
 @dataclass(slots=True)
 class _Device:
-    """A device, under a policy of its own."""
+    """One or several ranks, under a policy of their own."""
 
     policy: SchedulingPolicy
     service: Service
     flow: FlowControl
-    is_running: bool = False
+    ranks: list[_Rank]
 
 
 class Simulator:
@@ -71,6 +97,8 @@ class Simulator:
         services: one a device.
         cameras: stream number `i` comes from the i-th.
         rng: draws the jitter of arrivals.
+        placement: the ranks of each device.
+        hop_ns: that a pass takes from one rank to the next.
     """
 
     def __init__(
@@ -79,9 +107,14 @@ class Simulator:
         services: Sequence[Service],
         cameras: Sequence[SimulatedCamera],
         rng: random.Random,
+        *,
+        placement: Placement = ONE_RANK,
+        hop_ns: int = 0,
     ) -> None:
+        self._placement = placement
+        self._hop_ns = hop_ns
         self._devices = [
-            _Device(policy, service, FlowControl(policy))
+            _Device(policy, service, FlowControl(policy), [_Rank() for _ in range(placement.ranks)])
             for policy, service in zip(policies, services, strict=True)
         ]
         self._streams = [SimulatedStream(camera, number) for number, camera in enumerate(cameras)]
@@ -109,9 +142,11 @@ class Simulator:
                     device = self._arrive(event.chunk, now_ns)
                 case _PassEnd():
                     device = self._end_pass(event, now_ns)
+                case _HopArrival():
+                    device = self._arrive_at_rank(event)
                 case _OutputRead():
                     device = self._read_output(event.stream)
-            self._start_pass(device, now_ns)
+            self._start_passes(device, now_ns)
         return self._trace
 
     def _push(self, at_ns: int, event: _Event) -> None:
@@ -164,7 +199,7 @@ class Simulator:
 
     def _end_pass(self, end: _PassEnd, now_ns: int) -> int:
         device, batch = self._devices[end.device], end.batch
-        device.is_running = False
+        device.ranks[batch.rank].is_running = False
         self._trace.passes.append(
             SimulatedPass(
                 device=end.device,
@@ -172,15 +207,23 @@ class Simulator:
                 items=len(batch.items),
                 started_ns=end.started_ns,
                 ended_ns=now_ns,
+                rank=batch.rank,
             )
         )
         device.policy.done(batch, started_ns=end.started_ns, ended_ns=now_ns)
+        if following := device.policy.onward(batch):
+            self._push(now_ns + self._hop_ns, _HopArrival(end.device, following))
+            return end.device
         for item in batch.items:
             if item.stage is Stage.ENCODE:
                 self._grant(device.flow.on_encoded(item.stream, item.chunk), now_ns)
             elif item.stage is Stage.DECODE:
                 self._finish(device, item, now_ns)
         return end.device
+
+    def _arrive_at_rank(self, hop: _HopArrival) -> int:
+        self._devices[hop.device].ranks[hop.batch.rank].arrived.append(hop.batch)
+        return hop.device
 
     def _read_output(self, number: int) -> int:
         stream = self._streams[number]
@@ -190,19 +233,28 @@ class Simulator:
 
     # ---- passes
 
-    def _start_pass(self, number: int, now_ns: int) -> None:
-        """Begin the device's next pass, unless one runs or there is nothing to do."""
+    def _start_passes(self, number: int, now_ns: int) -> None:
+        """Begin the next pass of each rank that runs none and has one."""
         device = self._devices[number]
-        if device.is_running:
-            return
-        batch = device.policy.next_batch(now_ns)
-        self._grant(device.flow.credits_before(batch), now_ns)
-        if batch is not None:
-            device.is_running = True
-            duration_ns = device.service.duration_ns(batch.kind, len(batch.items), now_ns)
-            self._push(now_ns + duration_ns, _PassEnd(number, batch, now_ns))
+        for index, rank in enumerate(device.ranks):
+            if rank.is_running:
+                continue
+            if rank.arrived:
+                self._run(number, rank.arrived.popleft(), now_ns)
+                continue
+            batch = device.policy.next_batch(now_ns, rank=index)
+            if batch is not None or index == self._placement.encode_rank:
+                self._grant(device.flow.credits_before(batch), now_ns)
+            if batch is not None:
+                self._run(number, batch, now_ns)
         for dropped in device.policy.take_dropped():
             self._drop(device, dropped, now_ns)
+
+    def _run(self, number: int, batch: Batch, now_ns: int) -> None:
+        device = self._devices[number]
+        device.ranks[batch.rank].is_running = True
+        duration_ns = device.service.duration_ns(batch.kind, len(batch.items), now_ns)
+        self._push(now_ns + duration_ns, _PassEnd(number, batch, now_ns))
 
     def _finish(self, device: _Device, item: MicroStep, now_ns: int) -> None:
         """A chunk is decoded: it is over, and lies in an output slot until it is read."""

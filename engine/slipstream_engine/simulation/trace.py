@@ -26,13 +26,14 @@ class ChunkOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedPass:
-    """One forward pass."""
+    """One forward pass, or one hop of it on a rank of its device."""
 
     device: int
     stage: Stage
     items: int
     started_ns: int
     ended_ns: int
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
