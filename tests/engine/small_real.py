@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 from slipstream_engine.codec.hybrid import CodecName
 from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
+from slipstream_engine.conditioning.encoder_placement import EncoderPlacement
 from slipstream_engine.config import Compilation, DitParams, EngineConfig, Preset
 from slipstream_engine.diffusion.cuda_graphs import Recorder
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
@@ -83,7 +84,7 @@ def make(
         config,
         weights,
         EmbeddingCache(cache, model="small", max_bytes=10**7),
-        encoder_device=torch.device("cpu"),
+        encoder=EncoderPlacement(),
         sizes=SIZES,
     )
     return DiffusionPipeline(config, bundle, recorder=recorder)

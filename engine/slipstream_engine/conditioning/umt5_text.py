@@ -4,6 +4,7 @@ L tokens, C channels.
 """
 
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,7 @@ class Umt5Text:
         self._encoder: Umt5Encoder | None = None
         self._tokenizer: Tokenizer | None = None
         self._lock = threading.Lock()
+        self._stream: torch.cuda.Stream | None = None
 
     @property
     def text_dim(self) -> int:
@@ -112,12 +114,21 @@ class Umt5Text:
     def _compute(self, cleaned: str) -> Tensor:
         if self._tokenizer is None:
             self._tokenizer = Tokenizer(self._files.tokenizer, max_tokens=self.text_len)
-        if self._encoder is None:
-            self._encoder = load_module(
-                lambda: Umt5Encoder(self._config),
-                self._files.weights,
-                dtype=torch.bfloat16,
-                device=self._encoder_device,
-            )
-        ids_L = torch.tensor(self._tokenizer.ids(cleaned), device=self._encoder_device)
-        return self._encoder.forward(ids_L[None])[0]
+        with self._beside_passes():
+            if self._encoder is None:
+                self._encoder = load_module(
+                    lambda: Umt5Encoder(self._config),
+                    self._files.weights,
+                    dtype=torch.bfloat16,
+                    device=self._encoder_device,
+                )
+            ids_L = torch.tensor(self._tokenizer.ids(cleaned), device=self._encoder_device)
+            return self._encoder.forward(ids_L[None])[0].cpu()
+
+    def _beside_passes(self) -> AbstractContextManager[object]:
+        """A GPU's own stream: what streams compute meanwhile does not wait for it."""
+        if self._encoder_device.type != "cuda":
+            return nullcontext()
+        if self._stream is None:
+            self._stream = torch.cuda.Stream(self._encoder_device)
+        return torch.cuda.stream(self._stream)

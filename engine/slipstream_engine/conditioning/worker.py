@@ -41,7 +41,8 @@ class TextWorker:
         worker.close()
 
     Args:
-        encoder: used by this thread only; released when no prompt came for `idle_release_s`.
+        encoder: used by this thread only; released when no prompt came for `idle_release_s`,
+            never before the end if that is None.
         max_waiting: prompts that may wait.
     """
 
@@ -49,7 +50,7 @@ class TextWorker:
         self,
         encoder: ReleasableEncoder,
         *,
-        idle_release_s: float = IDLE_RELEASE_S,
+        idle_release_s: float | None = IDLE_RELEASE_S,
         max_waiting: int = MAX_WAITING_TEXTS,
     ) -> None:
         self._encoder = encoder

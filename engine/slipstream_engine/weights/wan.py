@@ -12,8 +12,9 @@ from slipstream_engine.checkpoints.loader import check_checkpoint, load_module
 from slipstream_engine.codec.hybrid import CodecName, CodecSides, HybridCodec, LatentStatistics
 from slipstream_engine.codec.protocol import Codec
 from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
+from slipstream_engine.conditioning.encoder_placement import EncoderPlacement
 from slipstream_engine.conditioning.umt5_text import Umt5Files, Umt5Text
-from slipstream_engine.conditioning.worker import TextWorker
+from slipstream_engine.conditioning.worker import IDLE_RELEASE_S, TextWorker
 from slipstream_engine.config import EngineConfig, Preset
 from slipstream_engine.diffusion.pipeline import ModelBundle
 from slipstream_engine.errors import CheckpointError
@@ -49,7 +50,7 @@ def load_wan_bundle(
     weights: Path,
     cache: EmbeddingCache,
     *,
-    encoder_device: torch.device,
+    encoder: EncoderPlacement,
     sizes: ModelSizes | None = None,
 ) -> ModelBundle[Any]:
     """Load model and codec; the text encoder is loaded later, in a thread, by the first new prompt.
@@ -60,7 +61,7 @@ def load_wan_bundle(
     Args:
         weights: a folder that `slipstream-engine pull` filled.
         cache: of prompt embeddings.
-        encoder_device: where prompts are encoded.
+        encoder: where prompts are encoded, and whether the encoder stays.
         sizes: None for those of the published files.
 
     Raises:
@@ -76,7 +77,7 @@ def load_wan_bundle(
         cache,
         dtype=dtype,
         is_pinned=device.type == "cuda",
-        encoder_device=encoder_device,
+        encoder_device=device if encoder.on_gpu else torch.device("cpu"),
         config=sizes.umt5,
     )
     builders = builders_of(preset, sizes)
@@ -86,6 +87,9 @@ def load_wan_bundle(
     for artifact, build in builders.items():
         check_checkpoint(build, files[artifact], surplus=artifact.surplus)
     share = config.share
+    has_text = share is None or share.leads
+    if has_text:
+        text.check()
     generator = GENERATORS[preset.name]
 
     def load(artifact: Artifact) -> Any:
@@ -100,11 +104,10 @@ def load_wan_bundle(
 
     model = cut(load(generator), share)
     codec = coding(join_codecs(preset, lambda name: load(CODECS[name]), device), share)
-    if share is not None and not share.leads:
+    if not has_text:
         like = torch.zeros((), device=device, dtype=dtype)
         return ModelBundle(model=model, codec=codec, text=AbsentText(preset.dit, like))
-    text.check()
-    worker = TextWorker(text)
+    worker = TextWorker(text, idle_release_s=None if encoder.stays else IDLE_RELEASE_S)
     worker.start()
     return ModelBundle(model=model, codec=codec, text=text, text_worker=worker)
 

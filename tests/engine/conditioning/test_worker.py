@@ -81,6 +81,19 @@ def test_an_error_belongs_to_its_prompt() -> None:
     worker.close()
 
 
+def test_an_encoder_that_stays_is_released_at_the_end_alone() -> None:
+    """however long nobody sends a prompt."""
+    encoder = SlowEncoder()
+    encoder.gate.set()
+    worker = TextWorker(encoder, idle_release_s=None)
+    worker.start()
+    for text in ("one", "two"):
+        worker.submit(text).result(DEADLINE_S)
+        assert not encoder.released.wait(0.05)
+    worker.close()
+    assert encoder.released.is_set()
+
+
 def test_memory_is_freed_when_idle() -> None:
     """with nothing to do the encoder is released, and used again for the next prompt."""
     encoder = SlowEncoder()

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-import torch
 from safetensors.torch import save_file
 from slipstream_engine.conditioning.embedding_cache import EmbeddingCache
+from slipstream_engine.conditioning.encoder_placement import EncoderPlacement
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.models.text.umt5 import Umt5Config, Umt5Encoder
 from slipstream_engine.weights.factory import configure
@@ -64,7 +64,7 @@ def test_the_fast_preset_of_1_3b_loads_and_makes_a_chunk(tmp_path: Path) -> None
         config,
         tmp_path,
         EmbeddingCache(tmp_path / "embeddings", model="small", max_bytes=10**8),
-        encoder_device=torch.device("cpu"),
+        encoder=EncoderPlacement(),
         sizes=ModelSizes(umt5=TEXT),
     )
     pipeline = DiffusionPipeline(config, parts)

@@ -65,7 +65,8 @@ def test_products_are_quick_in_the_model_alone() -> None:
     """the model runs as it was trained; whatever else the process computes stays exact."""
     bundle = load_embedded_bundle(CONFIG)
     seen: list[str] = []
-    bundle.model.register_forward_hook(lambda *_: seen.append(torch.get_float32_matmul_precision()))
+    for block in bundle.model.blocks:
+        block.register_forward_hook(lambda *_: seen.append(torch.get_float32_matmul_precision()))
     before = torch.get_float32_matmul_precision()
     watch(DiffusionPipeline(CONFIG, bundle), Parameters())
     assert set(seen) == {"medium"} != {before}
