@@ -70,6 +70,7 @@ chaos: install  ## faults against a call in a real Chromium (ROUNDS=100): is it 
 
 simulate: install  ## the scheduler against other policies, on devices that are not here
 	$(BIN)/slipstream-engine simulate --suite --seconds 600 --plot tests/pictures/scheduler.png
+	$(BIN)/slipstream-engine simulate --ranks 4 --suite --seconds 60 --plot tests/pictures/ranks.png
 
 bench-engine: install  ## our micro-step against the specification's text, on the CPU
 	$(BIN)/python -m tests.bench.engine

@@ -48,8 +48,9 @@ class Capacity:
         """How many in flight keep every rank busy.
 
         As many as a pass holds for each rank of its path, one for each rank of the codec alone, and
-        one more that is encoded or decoded elsewhere. Passes need not be shared where the busiest
-        rank gains nothing by it, such as one that only decodes.
+        one more that is encoded or decoded elsewhere; two more where passes are shared, as they are
+        not all of one size. They need not be where the busiest rank gains nothing by it, such as
+        one that only decodes.
         """
         placement = self._backlog.placement
         streams = sum(queue.shape is not None for queue in self._backlog.queues.values())
@@ -58,11 +59,11 @@ class Capacity:
         fullest = max(items.values(), default=1)
         alone_ns = max(self._forecast.rank_ns(plan, 1))
         if alone_ns <= max(self._forecast.rank_ns(plan, fullest)) * (1 + _GAINS_NOTHING):
-            items = dict.fromkeys(entered, 1)
+            items, fullest = dict.fromkeys(entered, 1), 1
         stepping = sum(len(placement.paths[path]) * count for path, count in items.items())
         busy = {rank for path in entered for rank in placement.paths[path]}
         codec_alone = {placement.encode_rank, placement.decode_rank} - busy
-        return stepping + len(codec_alone) + 1
+        return stepping + len(codec_alone) + (2 if fullest > 1 else 1)
 
     def others_are_sending(self, stream: int, now_ns: int) -> bool:
         """Whether any other stream has sent a chunk within its last few gaps."""

@@ -1,4 +1,4 @@
-"""The command `simulate`: the scheduler against other policies on simulated devices."""
+"""The command `simulate`: the scheduler on devices that are not here, beside other policies."""
 
 import argparse
 import sys
@@ -8,6 +8,9 @@ from pathlib import Path
 
 from slipstream_protocol.clock import NS_PER_S
 
+from slipstream_engine.config import CHUNK_FRAMES
+from slipstream_engine.simulation.rank_report import plot_ranks, rank_table, simulate_device
+from slipstream_engine.simulation.rank_scaling import RankResult
 from slipstream_engine.simulation.scenario import (
     DEVICES,
     POLICIES,
@@ -79,9 +82,32 @@ def run_suite(seconds: float, picture: Path | None) -> None:
             plot(summaries, picture)
 
 
+def run_scaling(
+    names: Sequence[str], most_ranks: int, seconds: float, picture: Path | None
+) -> None:
+    """One stream over 1, 2, ... devices as tables for people, and as a picture."""
+    devices: list[tuple[str, list[RankResult]]] = []
+    started_s = time.process_time()
+    for name in names:
+        results = simulate_device(name, most_ranks=most_ranks, seconds=seconds)
+        devices.append((name, results))
+        print(rank_table(name, results), end="\n\n", flush=True)
+    cpu_ms = (time.process_time() - started_s) * 1000
+    chunks = sum(
+        result.fps * seconds / CHUNK_FRAMES for _, results in devices for result in results
+    )
+    print(f"{cpu_ms / chunks:.2f} ms of CPU for a chunk, planning and simulation included")
+    if picture:
+        plot_ranks(devices, picture)
+
+
 def run_simulate(arguments: argparse.Namespace) -> int:
     """Simulate all policies and print their figures."""
     try:
+        if arguments.ranks:
+            names = tuple(DEVICES) if arguments.suite else (arguments.device,)
+            run_scaling(names, arguments.ranks, arguments.seconds, arguments.plot)
+            return 0
         if arguments.suite:
             run_suite(arguments.seconds, arguments.plot)
             return 0
@@ -134,6 +160,12 @@ def add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--device", choices=tuple(DEVICES), default=device, help="simulated device and model"
     )
     parser.add_argument("--gpus", type=int, default=default.gpus, help="devices of that kind")
+    parser.add_argument(
+        "--ranks",
+        type=int,
+        help="one stream over up to so many GPUs, 1 to 4 steps, beside the bound and the paper; "
+        "only with device or suite, seconds and plot",
+    )
     parser.add_argument("--streams", type=int, default=default.streams, help="open at once")
     parser.add_argument("--steps", type=int, default=default.steps, help="denoising steps")
     parser.add_argument("--load", type=float, default=default.load, help="1 fills the stream batch")
@@ -144,7 +176,9 @@ def add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--seconds", type=float, default=default.seconds, help="simulated")
     parser.add_argument("--seed", type=int, default=default.seed, help="of arrivals and noise")
     parser.add_argument(
-        "--suite", action="store_true", help="the cases of the README; only with seconds and plot"
+        "--suite",
+        action="store_true",
+        help="the cases of the README; only with ranks, seconds and plot",
     )
     parser.add_argument(
         "--asked",
