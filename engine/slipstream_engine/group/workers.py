@@ -5,7 +5,6 @@ by their channel; a process is also killed by the kernel then, even one that was
 """
 
 import contextlib
-import os
 import subprocess
 import sys
 import threading
@@ -68,11 +67,6 @@ class Workers:
     def name(self, rank: int) -> str:
         """A rank, for people."""
         return f"rank {rank} on {self._devices[rank]}"
-
-    def pid(self, rank: int) -> int:
-        """The process of a rank."""
-        process = self._processes.get(rank)
-        return process.pid if process else os.getpid()
 
     def exit_of(self, rank: int) -> str:
         """How the process of a rank has ended, as the end of a sentence; empty if it has not."""
@@ -151,7 +145,7 @@ class Workers:
                     )
 
     def stop(self) -> None:
-        """End all ranks: ask them, and kill those that do not listen."""
+        """End all ranks: ask them, and kill those that do not listen; a second time, nothing."""
         for channel in self.channels:
             with contextlib.suppress(ChannelClosed, DeviceLostError):
                 channel.send(StopRank())
@@ -164,6 +158,7 @@ class Workers:
                 process.wait()
         for channel in self.channels:
             channel.close()
+        self.channels.clear()
         for thread in self._threads:
             thread.join(_EXIT_S)
         self._folder.cleanup()

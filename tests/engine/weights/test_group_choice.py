@@ -1,0 +1,69 @@
+"""Which devices share a model, and by which plan: what cannot be is said before anything starts."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from slipstream_engine.parallel.plan import write_plan
+from slipstream_engine.parallel.plan_forms import even_ranges, layers_plan
+from slipstream_engine.presets import PRESETS
+from slipstream_engine.weights.factory import device_group
+from slipstream_engine.weights.group import group_of, load_model, plan_of
+from slipstream_engine.weights.request import ModelRequest
+
+TINY = PRESETS["tiny"]
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_devices_are_checked() -> None:
+    assert device_group(("auto",)) == ("cuda:0", "cuda:1")
+    assert device_group(("cuda:1", "cuda:0")) == ("cuda:1", "cuda:0")
+    assert device_group(("cpu", "cpu")) == ("cpu", "cpu")
+    for names, reason in (
+        (("cuda:0", "cuda"), "devices name cuda:0 twice, each runs one rank; name it once"),
+        (("cuda:0", "cuda:2"), "device is cuda:2, the last GPU here is cuda:1"),
+        (("cuda:0", "cpu"), "a group is of one kind; name GPUs only, or cpu only"),
+        (("gpu", "cpu"), "device is 'gpu', it must be one of torch's"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            device_group(names)
+
+
+def test_without_a_gpu_all_devices_are_the_cpu() -> None:
+    assert device_group(("auto",)) == ("cpu",)
+
+
+def test_one_device_or_several() -> None:
+    request = ModelRequest(device="cpu", devices=("cpu", "cpu"))
+    with pytest.raises(ValueError, match="device and devices are both given, choose one"):
+        group_of(request)
+
+
+def test_a_plan_must_be_for_this_model_and_these_devices(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="4 ranks cannot share 3 blocks, each must have one"):
+        plan_of("layers", TINY, ranks=4, max_steps=None)
+    assert plan_of("auto", TINY, ranks=4, max_steps=None).form == "steps"
+    file = tmp_path / "plan.json"
+    file.write_bytes(write_plan(layers_plan(even_ranges(4, 2), steps=4)))
+    with pytest.raises(ValueError, match=r"blocks of the plan .* is 4, here it must be 3"):
+        plan_of(str(file), TINY, ranks=2, max_steps=None)
+    with pytest.raises(ValueError, match="ranks of the plan"):
+        plan_of(str(file), TINY, ranks=3, max_steps=None)
+    hole = file.read_text().replace('"first_block": 2', '"first_block": 3')
+    file.write_text(hole)
+    with pytest.raises(ValueError, match="block 2 of step 0 have no rank; give them to one"):
+        plan_of(str(file), TINY, ranks=2, max_steps=None)
+    with pytest.raises(OSError, match="no-such-plan"):
+        plan_of("no-such-plan", TINY, ranks=2, max_steps=None)
+
+
+def test_a_torch_that_cannot_join_ranks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.distributed, "is_gloo_available", lambda: False)
+    with pytest.raises(ValueError, match="this torch is built without Gloo, install one with it"):
+        load_model(ModelRequest(devices=("cpu", "cpu")))
