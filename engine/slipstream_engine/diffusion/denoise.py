@@ -26,8 +26,8 @@ class Part:
     """
 
     layers: range
-    embeds: bool = True
-    heads: bool = True
+    embeds: bool
+    heads: bool
 
 
 def denoise(
@@ -52,17 +52,18 @@ def denoise(
         timesteps_B: int64, on the device.
         positions: of each sample's chunk in its cache row.
         rows_B: the cache rows, int64, on the device; None if the batch is the whole cache in order.
-
         part: of the step to run; None for all of it.
         tokens_BFSC: what the part before has made.
 
     Returns:
         `[B, F, c, h, w]`; of a part that is not the last its tokens.
     """
-    part = part or Part(range(model.params.layers))
     timesteps_BF = repeat(timesteps_B, "b -> b f", f=x_BFchw.shape[1])
     height, width = x_BFchw.shape[-2:]
     context = model.kv_cache_context(cache, positions, height=height, width=width, rows_B=rows_B)
+    if part is None:
+        flow_BFchw = model(x_BFchw, timesteps_BF, conditioning, context)
+        return follow(x_BFchw, flow_BFchw, _per_sample(schedule.sigma(timesteps_B)))
     time = model.embed_time(timesteps_BF, conditioning)
     if part.embeds:
         tokens_BFSC = model.embed(x_BFchw)
