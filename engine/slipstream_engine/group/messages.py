@@ -180,11 +180,14 @@ class PassEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A rank has ended its part of a pass.
 
     Args:
+        path, place: of a part of a step; 0 elsewhere.
         sent_bytes: to other ranks.
     """
 
     rank: int
     number: int
+    path: int
+    place: int
     began_ns: int
     ended_ns: int
     sent_bytes: int

@@ -13,12 +13,18 @@ class GroupPass:
     Args:
         number: of the pass.
         parts: how many reports it takes.
+        path: of a step that takes one; None of a stage that has none, or takes several at once.
         submitted_ns: when the ranks were told.
+
+    Attributes:
+        hops_ns: begin and end on each rank of its path, as far as they are known.
     """
 
     number: int
     parts: int
     submitted_ns: int
+    path: int | None = None
+    hops_ns: dict[int, tuple[int, int]] = field(default_factory=dict)
     ended_parts: int = 0
     began_ns: int = 0
     ended_ns: int = 0
@@ -26,6 +32,15 @@ class GroupPass:
     @property
     def has_ended(self) -> bool:
         return self.ended_parts == self.parts
+
+    def hop_ns(self, hop: int) -> tuple[int, int] | None:
+        """When it began on a rank of its path, and left it; None if it has not.
+
+        Where it has no path, or several, it is one hop, which ends with it.
+        """
+        if self.path is None:
+            return (self.began_ns, self.ended_ns) if self.has_ended and not hop else None
+        return self.hops_ns.get(hop)
 
 
 @dataclass(slots=True)
@@ -76,6 +91,8 @@ class Passes:
         known.began_ns = min(known.began_ns or ended.began_ns, ended.began_ns)
         known.ended_ns = max(known.ended_ns, ended.ended_ns)
         known.ended_parts += 1
+        if ended.path == known.path:
+            known.hops_ns[ended.place] = ended.began_ns, ended.ended_ns
         if known.has_ended:
             del self._under_way[ended.number]
 

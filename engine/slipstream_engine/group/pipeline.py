@@ -1,8 +1,8 @@
 """A group of ranks behind the interface of one pipeline: the leader's side.
 
-The caller orders stages, and gets their ends by `submitted`; several may be under way. Whatever
-depends on a stage may be ordered at once where it begins on the rank on which the stage ends; else
-once it has ended, so that no rank waits for another while it could do something else.
+The caller orders stages, and gets their ends by `submitted`; several may be under way. What depends
+on a stage is best ordered once that has ended: a rank does what it is told in that order, and would
+wait for another one while it could do something else.
 """
 
 import select
@@ -23,7 +23,6 @@ from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.diffusion.stream_host import ChunkOrder
 from slipstream_engine.errors import AdmissionError, DeviceLostError
 from slipstream_engine.group.messages import (
-    DECODER,
     BeginChunk,
     CloseLane,
     CopyRow,
@@ -44,7 +43,7 @@ from slipstream_engine.group.paths import Paths
 from slipstream_engine.group.staging import Staging
 from slipstream_engine.group.stream import GroupChunk, GroupStream, StagedFrames
 from slipstream_engine.group.workers import Workers
-from slipstream_engine.scheduling.types import Stage
+from slipstream_engine.scheduling.types import Placement
 
 SILENT_S = 30.0  # a pass that takes longer is taken for one that never ends
 _PIECE_BYTES = 1 << 19
@@ -59,14 +58,17 @@ class PassCompletion:
     submitted: GroupPass
 
     def query(self) -> bool:
-        """Whether it has ended."""
-        self.group.read(0.0)
+        """Whether it has ended, by what has been read of the ranks."""
         return self.submitted.has_ended
 
     @property
     def span_ns(self) -> tuple[int, int]:
         """When the first rank began it, and when the last one ended it."""
         return self.submitted.began_ns, self.submitted.ended_ns
+
+    def hop_ns(self, hop: int) -> tuple[int, int] | None:
+        """See `GroupPass.hop_ns`."""
+        return self.submitted.hop_ns(hop)
 
     def synchronize(self) -> None:
         """Wait for it.
@@ -88,6 +90,7 @@ class GroupPipeline:
 
     Attributes:
         passes: under way, and the time of each rank.
+        placement: the ranks of the stages.
         decoded_chunks: how many have been ordered.
     """
 
@@ -115,6 +118,12 @@ class GroupPipeline:
         self._last: GroupPass | None = None
         self.decoded_chunks = 0
         self.passes = Passes(paths.plan.ranks)
+        self.placement = Placement(
+            encode_rank=paths.plan.encode_rank,
+            decode_rank=paths.plan.decode_rank,
+            paths=paths.plan.rank_paths,
+            path_of_step=paths.plan.path_of_step,
+        )
 
     # ---- what it is
 
@@ -255,7 +264,10 @@ class GroupPipeline:
     def _denoise(self, chunk: GroupChunk) -> None:
         step, is_first = chunk.steps_done, chunk.is_first
         paths = self._paths.taken_by(step, steps=chunk.steps, is_first=is_first)
-        submitted = self._submit(parts=sum(len(self._paths.segments[path]) for path in paths))
+        submitted = self._submit(
+            parts=sum(len(self._paths.segments[path]) for path in paths),
+            path=paths[0] if not is_first else None,
+        )
         for path in paths:
             for place, segment in enumerate(self._paths.segments[path]):
                 self._tell(
@@ -294,23 +306,6 @@ class GroupPipeline:
             self._tell_all(piece)
 
     # ---- passes
-
-    def follows_at_once(self, stage: Stage, chunk: GroupChunk) -> bool:
-        """Whether what comes after a stage just ordered begins on the rank on which it ends."""
-        plan, paths = self._paths.plan, self._paths
-        if stage is Stage.DECODE:
-            return True
-        step, steps, is_first = chunk.steps_done, chunk.steps, chunk.is_first
-        if is_first:
-            return stage is Stage.ENCODE  # several paths, which end together
-        after = DECODER if step == steps else paths.of_step(step)
-        ends_on = plan.encode_rank if not step else paths.last_rank(paths.of_step(step - 1))
-        return paths.first_rank(after) == ends_on
-
-    @property
-    def most_passes(self) -> int:
-        """Passes that keep all ranks busy: one that each runs, and one behind it."""
-        return 2 * self._paths.plan.ranks
 
     @property
     def wakes(self) -> tuple[int, ...]:
@@ -375,9 +370,9 @@ class GroupPipeline:
             "the engine must start again"
         )
 
-    def _submit(self, *, parts: int) -> GroupPass:
+    def _submit(self, *, parts: int, path: int | None = None) -> GroupPass:
         number = self.passes.next_number()
-        self._last = GroupPass(number=number, parts=parts, submitted_ns=now_ns())
+        self._last = GroupPass(number=number, parts=parts, submitted_ns=now_ns(), path=path)
         self.passes.add(self._last)
         return self._last
 

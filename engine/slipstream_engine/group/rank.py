@@ -328,7 +328,7 @@ class Rank:
             self._mail.send(path[order.place + 1].rank, layout, {**latents, "tokens": made})
         if arrival is not None:
             arrival.release()
-        self._ended(order.number, began_ns)
+        self._ended(order.number, began_ns, order.path, order.place)
 
     def _pass_on(self, chunk: _Chunk, path: int, latents: dict[str, Tensor]) -> None:
         """Latents to the rank that goes on with them, which may be this one."""
@@ -396,11 +396,17 @@ class Rank:
 
     # ---- to the leader
 
-    def _ended(self, number: int, began_ns: int) -> None:
+    def _ended(self, number: int, began_ns: int, path: int = 0, place: int = 0) -> None:
         """Report the end of what has been submitted, without waiting for it here."""
         sent_bytes, completion = self._mail.sent_bytes, self._pipeline.submitted()
         report = partial(
-            PassEnded, rank=self._rank, number=number, began_ns=began_ns, sent_bytes=sent_bytes
+            PassEnded,
+            rank=self._rank,
+            number=number,
+            path=path,
+            place=place,
+            began_ns=began_ns,
+            sent_bytes=sent_bytes,
         )
         if completion is None:
             self._tell(report(ended_ns=now_ns()))

@@ -3,16 +3,17 @@
 from collections import defaultdict
 from collections.abc import Callable, Hashable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, TypeVar
 
 import numpy as np
 from slipstream_protocol.clock import NS_PER_MS, now_ns
 
+from slipstream_engine.scheduling.backlog import Backlog
 from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
 from slipstream_engine.scheduling.types import ChunkShape, PassKind, Stage
-from slipstream_engine.serving.pipeline_protocol import Pipeline
+from slipstream_engine.serving.pipeline_protocol import Pipeline, RankCompletion, placement_of
 
 STEADY_CHUNKS = 3  # so many samples of a kind are trusted
 _GREY = 128
@@ -48,17 +49,20 @@ class _PassTimes:
         started_ns = now_ns()
         result = action(*inputs)
         self._pipeline.finish()
-        self._durations_ns[kind].append(max(1, now_ns() - started_ns))
+        ended_ns, completion = now_ns(), self._pipeline.submitted()
+        if not isinstance(completion, RankCompletion):
+            self._durations_ns[kind].append(max(1, ended_ns - started_ns))
+            return result
+        hop = 0
+        while span_ns := completion.hop_ns(hop):
+            self._durations_ns[replace(kind, hop=hop)].append(max(1, span_ns[1] - span_ns[0]))
+            hop += 1
         return result
 
     def chunk_ns(self, shape: ChunkShape) -> float:
         """Time of a chunk of this shape, each of its passes at its median."""
-        passes = {Stage.ENCODE: 1, Stage.DENOISE: shape.steps, Stage.DECODE: 1}
-        return sum(
-            count * median(self._durations_ns[PassKind(stage=stage, level=shape.level)])
-            for stage, count in passes.items()
-            if count
-        )
+        kinds = Backlog(placement_of(self._pipeline)).plan(shape).kinds
+        return sum(median(self._durations_ns[kind]) for kind in kinds)
 
     def model(self) -> LatencyModel:
         """Starts each kind at its median, kinds that were never measured at the slowest."""
@@ -100,8 +104,9 @@ def calibrate(pipeline: Pipeline[Any], steady_chunks: int = STEADY_CHUNKS) -> Ca
             )
             number += 1
             chunk = times.measure(encode, stream.encode, frames_THW)
-            for _ in range(shape.steps):
-                times.measure(denoise, pipeline.denoise, [chunk])
+            for step in range(shape.steps):
+                on_path = replace(denoise, path=placement_of(pipeline).path_at(step))
+                times.measure(on_path, pipeline.denoise, [chunk])
             delivery = times.measure(decode, stream.decode, chunk, np.empty_like(frames_THW))
             if delivery is not None:
                 delivery.finish()

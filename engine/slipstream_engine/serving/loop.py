@@ -5,6 +5,7 @@ the host; what a pass has made is sent when it has ended (`submitted_passes.py`)
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from time import thread_time_ns
 from typing import Generic, TypeVar
@@ -38,12 +39,17 @@ from slipstream_engine.scheduling.scheduler import Scheduler
 from slipstream_engine.scheduling.types import Batch, DropCause, Stage
 from slipstream_engine.serving.admission import StreamAdmission
 from slipstream_engine.serving.calibration import default_latency_model
-from slipstream_engine.serving.executor import PassExecutor, PassItems
-from slipstream_engine.serving.pipeline_protocol import Pipeline, RankGroup
+from slipstream_engine.serving.executor import PassExecutor
+from slipstream_engine.serving.pipeline_protocol import (
+    Pipeline,
+    RankCompletion,
+    RankGroup,
+    placement_of,
+)
 from slipstream_engine.serving.ready import ready_message
 from slipstream_engine.serving.stats import LoopStats
 from slipstream_engine.serving.stream_slot import MAX_WAITING_MESSAGES, InFlightChunk, StreamSlot
-from slipstream_engine.serving.submitted_passes import SubmittedPasses
+from slipstream_engine.serving.submitted_passes import MOST_PASSES, SubmittedPasses
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +94,10 @@ class Loop(Generic[ChunkT]):
         self._arena = arena
         self._age_target_ns = age_target_ns
         self._latency = latency or default_latency_model()
-        self._scheduler = Scheduler(self._latency, max_batch=pipeline.max_batch)
+        self._ranks = pipeline if isinstance(pipeline, RankGroup) else None
+        self._scheduler = Scheduler(
+            self._latency, max_batch=pipeline.max_batch, placement=placement_of(pipeline)
+        )
         self._flow = FlowControl(self._scheduler)
         self._admission = StreamAdmission(
             pipeline,
@@ -96,9 +105,9 @@ class Loop(Generic[ChunkT]):
             lanes=arena.layout.lanes,
             period_ns=max(age_target_ns // 2, 1),
         )
-        self._ranks = pipeline if isinstance(pipeline, RankGroup) else None
         self._passes = SubmittedPasses(PassExecutor(pipeline, arena), self._ranks)
-        self._unfollowed: set[int] = set()  # passes that a chunk's next stage waits for
+        self._rank_count = placement_of(pipeline).ranks
+        self._hops: dict[int, Batch] = {}  # of passes on their way through ranks: where each is
         self._streams: dict[int, StreamSlot[ChunkT]] = {}
         self._is_stopped = False
         self.stats = LoopStats()
@@ -124,10 +133,7 @@ class Loop(Generic[ChunkT]):
     def _serve(self) -> None:
         while not self._is_stopped:
             started_ns, pass_cpu_ns = thread_time_ns(), self.stats.pass_cpu_ns
-            if self._ranks is not None:
-                self._ranks.read(0.0)
-            is_full = self._passes.is_full
-            batch = None if is_full else self._scheduler.next_batch(self._passes.free_ns(now_ns()))
+            batch = self._next_batch()
             self._report_drops()
             self._grant(self._flow.credits_before(batch))
             if batch is not None:
@@ -248,10 +254,10 @@ class Loop(Generic[ChunkT]):
         started_ns = thread_time_ns()
         failed = self._passes.submit(batch, items, round(expected_ns))
         self.stats.pass_cpu_ns += thread_time_ns() - started_ns
-        if self._follow_at_once(batch, items):
+        if self._ranks is None:
             self._scheduler.submitted(batch)
         else:
-            self._unfollowed.add(batch.number)
+            self._hops[batch.number] = batch
         for stream, item in zip(streams, batch.items, strict=True):
             if stream.lane in failed:
                 continue  # closed with its pass, before another is chosen
@@ -261,14 +267,32 @@ class Loop(Generic[ChunkT]):
             elif item.stage is Stage.DECODE and not len(stream.outputs):
                 self._scheduler.hold(stream.lane)
 
-    def _follow_at_once(self, batch: Batch, items: PassItems[ChunkT]) -> bool:
-        """Whether the next stage of these chunks may be chosen before this one has ended: a device
-        works passes off in order, but ranks would wait for each other."""
-        ranks, stage = self._ranks, batch.kind.stage
-        return ranks is None or all(
-            chunk.pipeline_chunk is None or ranks.follows_at_once(stage, chunk.pipeline_chunk)
-            for _, chunk in items
-        )
+    def _next_batch(self) -> Batch | None:
+        if self._ranks is None:
+            return self._scheduler.next_batch(self._passes.free_ns(now_ns()))
+        self._ranks.read(0.0)
+        for number, completion in self._passes.ranked():
+            self._follow(number, completion)
+        at_ns, waiting = now_ns(), Counter(batch.rank for batch in self._hops.values())
+        for rank in range(self._rank_count):
+            if waiting[rank] < MOST_PASSES and (
+                batch := self._scheduler.next_batch(at_ns, rank=rank)
+            ):
+                return batch
+        return None
+
+    def _follow(self, number: int, completion: RankCompletion) -> None:
+        """Tell the scheduler which ranks a pass has left: others may enter them."""
+        while (batch := self._hops.get(number)) and (hop := completion.hop_ns(batch.kind.hop)):
+            self._scheduler.observe(batch, started_ns=hop[0], ended_ns=hop[1])
+            self._leave(batch)
+
+    def _leave(self, batch: Batch) -> None:
+        self._scheduler.submitted(batch)
+        if (following := self._scheduler.onward(batch)) is None:
+            del self._hops[batch.number]
+        else:
+            self._hops[batch.number] = following
 
     def _complete(self, *, is_idle: bool) -> bool:
         """End the passes that are due; returns whether there were any."""
@@ -277,11 +301,10 @@ class Loop(Generic[ChunkT]):
             started_ns = thread_time_ns()
             batch, given, result = self._passes.complete(self._is_open)
             self.stats.pass_cpu_ns += thread_time_ns() - started_ns
-            if batch.number in self._unfollowed:
-                self._unfollowed.remove(batch.number)
-                self._scheduler.submitted(batch)
+            while hop := self._hops.get(batch.number):  # what failed, or took several paths
+                self._leave(hop)
             self.stats.passes_ns += result.ended_ns - result.started_ns
-            if not result.failures:  # how long a failure took says nothing
+            if not result.failures and self._ranks is None:  # how long a failure took says nothing
                 self._scheduler.observe(
                     batch, started_ns=result.started_ns, ended_ns=result.ended_ns
                 )

@@ -6,14 +6,14 @@ on the order.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from slipstream_protocol.frames import I420, Geometry
 from slipstream_protocol.levels import Levels
 from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Parameters, Prompts
 
-from slipstream_engine.scheduling.types import ChunkShape, Stage
+from slipstream_engine.scheduling.types import ONE_RANK, ChunkShape, Placement
 
 ChunkT = TypeVar("ChunkT")
 
@@ -39,6 +39,10 @@ class RankCompletion(Completion, Protocol):
         """When the first rank began it, and when the last one ended it."""
         ...
 
+    def hop_ns(self, hop: int) -> tuple[int, int] | None:
+        """When it began on a rank of its path, and left it; None if it has not."""
+        ...
+
 
 class Delivery(Protocol):
     """Generated frames on their way from the device. Call one of its methods, once."""
@@ -57,8 +61,8 @@ class RankGroup(Protocol):
     """What a pipeline over several devices offers besides."""
 
     @property
-    def most_passes(self) -> int:
-        """Passes that keep all ranks busy."""
+    def placement(self) -> Placement:
+        """The ranks of the stages."""
         ...
 
     @property
@@ -74,9 +78,10 @@ class RankGroup(Protocol):
         """
         ...
 
-    def follows_at_once(self, stage: Stage, chunk: Any) -> bool:
-        """Whether what comes after a stage just ordered begins on the rank on which it ends."""
-        ...
+
+def placement_of(pipeline: object) -> Placement:
+    """The ranks of a pipeline's stages; one rank for all where it is no group."""
+    return pipeline.placement if isinstance(pipeline, RankGroup) else ONE_RANK
 
 
 class PipelineStream(Protocol[ChunkT]):

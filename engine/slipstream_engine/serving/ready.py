@@ -6,9 +6,10 @@ from slipstream_protocol.arena import Layout
 from slipstream_protocol.clock import NS_PER_MS
 from slipstream_protocol.messages import Ready
 
+from slipstream_engine.scheduling.backlog import Backlog
 from slipstream_engine.scheduling.latency_model import LatencyModel
-from slipstream_engine.scheduling.types import PassKind, Stage
-from slipstream_engine.serving.pipeline_protocol import Pipeline
+from slipstream_engine.scheduling.types import ONE_RANK, ChunkShape, PassKind, Placement
+from slipstream_engine.serving.pipeline_protocol import Pipeline, placement_of
 
 
 def ready_message(
@@ -35,19 +36,18 @@ def ready_message(
         note="; ".join(filter(None, (pipeline.note, note))),
         levels=pipeline.levels,
         fps=pipeline.fps,
-        chunk_ms=longest_chunk_ms(latency, steps=len(pipeline.step_list)),
+        chunk_ms=longest_chunk_ms(
+            latency, steps=len(pipeline.step_list), placement=placement_of(pipeline)
+        ),
     )
 
 
-def longest_chunk_ms(latency: LatencyModel, *, steps: int) -> float:
+def longest_chunk_ms(
+    latency: LatencyModel, *, steps: int, placement: Placement = ONE_RANK
+) -> float:
     """Time of a chunk alone with all `steps`, at the slowest level; 0 where none was measured."""
     levels = {kind.level for kind in latency.kinds if isinstance(kind, PassKind)}
-    return max((_chunk_ns(latency, level, steps) / NS_PER_MS for level in levels), default=0.0)
-
-
-def _chunk_ns(latency: LatencyModel, level: str, steps: int) -> float:
-    passes = {Stage.ENCODE: 1, Stage.DENOISE: steps, Stage.DECODE: 1}
-    return sum(
-        count * latency.line(PassKind(stage=stage, level=level)).at(1)
-        for stage, count in passes.items()
-    )
+    backlog = Backlog(placement)
+    plans = [backlog.plan(ChunkShape(level=level, steps=steps)) for level in levels]
+    chunks_ns = [sum(latency.line(kind).at(1) for kind in plan.kinds) for plan in plans]
+    return max(chunks_ns, default=0.0) / NS_PER_MS

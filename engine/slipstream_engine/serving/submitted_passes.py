@@ -1,9 +1,9 @@
 """The passes that a device has been given and has not ended, oldest first."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from slipstream_engine.scheduling.types import Batch
 from slipstream_engine.serving.executor import (
@@ -78,17 +78,17 @@ class SubmittedPasses(Generic[ChunkT]):
         has_ended = self._waiting[0].given.completion is None
         return is_idle or has_failed or has_ended or len(self._waiting) >= MOST_PASSES
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the ranks have all that keeps them busy."""
-        return self._ranks is not None and len(self._waiting) >= self._ranks.most_passes
+    def ranked(self) -> Iterator[tuple[int, RankCompletion]]:
+        """The numbers and ends of those that ranks have been given."""
+        for waiting in self._waiting:
+            if completion := _of_ranks(waiting):
+                yield waiting.batch.number, completion
 
     def _ended(self) -> _Waiting[ChunkT] | None:
         """The oldest pass of a group that has ended."""
         for waiting in self._waiting:
-            completion = waiting.given.completion
-            is_open = isinstance(completion, RankCompletion) and not completion.query()
-            if waiting.given.failures or not is_open:
+            completion = _of_ranks(waiting)
+            if waiting.given.failures or completion is None or completion.query():
                 return waiting
         return None
 
@@ -100,3 +100,8 @@ class SubmittedPasses(Generic[ChunkT]):
         assert waiting is not None, "a pass is due"
         self._waiting.remove(waiting)
         return waiting.batch, waiting.given, self._executor.complete(waiting.given, is_open)
+
+
+def _of_ranks(waiting: _Waiting[ChunkT]) -> RankCompletion | None:
+    """The end of a group's pass; all of a group's ends are of this kind."""
+    return cast(RankCompletion | None, waiting.given.completion)
