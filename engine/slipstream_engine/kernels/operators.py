@@ -100,6 +100,15 @@ def store_frame(
     plain_forms.plain_store_frame(keys, values, k, v, rows, slots)
 
 
+@torch.library.custom_op(
+    "slipstream::norm_silu_window",
+    mutates_args=("tail",),
+    schema="(Tensor x, Tensor(a!) tail, Tensor gain, float eps) -> Tensor",
+)
+def norm_silu_window(x: Tensor, tail: Tensor, gain: Tensor, eps: float) -> Tensor:
+    return plain_forms.plain_norm_silu_window(x, tail, gain, eps)
+
+
 def _rule(
     sinks: int, threshold: float, pinned_slots: int, ring_slots: int, count_unwritten: bool
 ) -> SinkRule:
@@ -136,6 +145,18 @@ def _(sums: Tensor, rows: Tensor, *_: object) -> Tensor:
 @store_frame.register_fake
 def _(*_: object) -> None:
     return None
+
+
+@norm_silu_window.register_fake
+def _(x: Tensor, tail: Tensor, *_: object) -> Tensor:
+    return x.new_empty(x.shape[0], tail.shape[1] + x.shape[1], *x.shape[2:])
+
+
+@norm_silu_window.register_kernel("cuda")
+def _(x: Tensor, tail: Tensor, gain: Tensor, eps: float) -> Tensor:
+    from slipstream_engine.kernels import triton_kernels
+
+    return triton_kernels.triton_norm_silu_window(x, tail, gain, eps)
 
 
 @residual_norm.register_kernel("cuda")

@@ -51,6 +51,26 @@ def plain_rms_norm(x_BLC: Tensor, weight_C: Tensor, eps: float) -> Tensor:
     return normed.to(x_BLC.dtype) * weight_C
 
 
+def plain_norm_silu_window(
+    x_BTHWC: Tensor, tail_BPHWC: Tensor, gain_C: Tensor, eps: float
+) -> Tensor:
+    """What a causal convolution of a normed, activated input sees: its past, then its frames.
+
+    Args:
+        x_BTHWC: T frames of H rows and W columns.
+        tail_BPHWC: the P frames before them, normed and activated; replaced by those before the
+            next chunk's.
+        gain_C: of the norm, see `ChannelNorm`.
+
+    Returns:
+        `[B, P + T, H, W, C]`.
+    """
+    normed_BTHWC = F.rms_norm(x_BTHWC, (x_BTHWC.shape[-1],), gain_C, eps=eps)
+    window = torch.cat([tail_BPHWC, F.silu(normed_BTHWC)], dim=1)
+    tail_BPHWC.copy_(window[:, -tail_BPHWC.shape[1] :])
+    return window
+
+
 def plain_norm_rotate(
     q_BLC: Tensor,
     k_BLC: Tensor,

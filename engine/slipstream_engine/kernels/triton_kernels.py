@@ -12,6 +12,7 @@ from torch import Tensor
 from slipstream_engine.kernels.sink_rule import SinkRule
 
 GROUP_TOKENS = 16  # one program's share of a frame where it also sums over tokens
+GROUP_PIXELS = 16  # one program's share of a picture
 WARPS = 8
 
 
@@ -59,6 +60,36 @@ def _rms_norm(x_ptr, weight_ptr, out_ptr, width, eps, BLOCK: tl.constexpr):
     weight = tl.load(weight_ptr + column, mask=inside, other=0.0).to(tl.float32)
     out = normed.to(kind).to(tl.float32) * weight
     tl.store(out_ptr + token * width + column, out.to(kind), mask=inside)
+
+
+@triton.jit
+def _norm_silu_window(
+    x_ptr, tail_ptr, gain_ptr, window_ptr, pixels, width, frames, past, eps,
+    GROUP: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    sample = tl.program_id(1).to(tl.int64)
+    pixel = (tl.program_id(0) * GROUP + tl.arange(0, GROUP)).to(tl.int64)[:, None]
+    column = tl.arange(0, BLOCK)[None, :]
+    inside = (pixel < pixels) & (column < width)
+    at = pixel * width + column
+    frame = pixels.to(tl.int64) * width
+    kind = window_ptr.dtype.element_ty
+    gain = tl.load(gain_ptr + column, mask=column < width, other=0.0).to(tl.float32)
+    # in the order of the frames: a tail's frame is read before a later one takes its place
+    for number in range(past + frames):
+        if number < past:
+            value = tl.load(tail_ptr + (sample * past + number) * frame + at, mask=inside)
+        else:
+            at_x = x_ptr + (sample * frames + number - past) * frame + at
+            x = tl.load(at_x, mask=inside, other=0.0).to(tl.float32)
+            root = tl.sqrt(tl.sum(x * x, axis=1) / width + eps)
+            normed = (x / root[:, None] * gain).to(kind).to(tl.float32)
+            value = (normed * tl.sigmoid(normed)).to(kind)
+        at_window = window_ptr + (sample * (past + frames) + number) * frame + at
+        tl.store(at_window, value, mask=inside)
+        if number >= frames:
+            at_tail = tail_ptr + (sample * past + number - frames) * frame + at
+            tl.store(at_tail, value, mask=inside)
 
 
 @triton.jit
@@ -234,6 +265,22 @@ def triton_rms_norm(x_BLC: Tensor, weight_C: Tensor, eps: float) -> Tensor:
         *(x_BLC, weight_C, out, width, eps), BLOCK=_block(width), num_warps=WARPS
     )
     return out
+
+
+def triton_norm_silu_window(
+    x_BTHWC: Tensor, tail_BPHWC: Tensor, gain_C: Tensor, eps: float
+) -> Tensor:
+    x_BTHWC = x_BTHWC.contiguous()
+    batch, frames, height, columns, width = x_BTHWC.shape
+    past, pixels = tail_BPHWC.shape[1], height * columns
+    window = x_BTHWC.new_empty(batch, past + frames, height, columns, width)
+    _norm_silu_window[(triton.cdiv(pixels, GROUP_PIXELS), batch)](
+        *(x_BTHWC, tail_BPHWC, gain_C, window, pixels, width, frames, past, eps),
+        GROUP=GROUP_PIXELS,
+        BLOCK=_block(width),
+        num_warps=WARPS,
+    )
+    return window
 
 
 def triton_norm_rotate(

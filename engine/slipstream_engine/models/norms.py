@@ -39,7 +39,11 @@ class ChannelNorm(nn.Module):
     def __init__(self, channels: int, *, axes: int) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.ones(channels, *[1] * axes))
-        self._eps = 1e-24 / channels  # a length below 1e-12 counts as 1e-12
+        self.eps = 1e-24 / channels  # a length below 1e-12 counts as 1e-12
+
+    @property
+    def gain_C(self) -> Tensor:
+        return self.gamma.flatten()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, (x.shape[-1],), self.gamma.flatten(), eps=self._eps)
+        return F.rms_norm(x, (x.shape[-1],), self.gain_C, eps=self.eps)

@@ -18,6 +18,7 @@ from slipstream_engine.conditioning.worker import IDLE_RELEASE_S, TextWorker
 from slipstream_engine.config import EngineConfig, Preset
 from slipstream_engine.diffusion.pipeline import ModelBundle
 from slipstream_engine.errors import CheckpointError
+from slipstream_engine.kernels.availability import why_not_fused
 from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.models.text.umt5 import Umt5Config
 from slipstream_engine.models.vae.taehv import Taehv
@@ -131,7 +132,7 @@ def join_codecs(
     sides = CodecSides.named(preset.codec)
     loaded = {name: load(name) for name in sides.used}
     if CodecName.WAN in loaded:
-        loaded[CodecName.WAN].channels_last()
+        loaded[CodecName.WAN].channels_last().is_fused = not why_not_fused(device)
     if sides.encoder is CodecName.TAEHV:
         statistics = LatentStatistics.of(LATENT_MEAN, LATENT_STD, device)
     else:

@@ -19,6 +19,9 @@ FLAGS: dict[str, list[dict[str, Any]]] = {
         for is_modulated in (False, True)
     ],
     "_rms_norm": [{"BLOCK": 2048}],
+    "_norm_silu_window": [
+        {"GROUP": triton_kernels.GROUP_PIXELS, "BLOCK": block} for block in (128, 512)
+    ],
     "_norm_rotate": [{"GROUP": triton_kernels.GROUP_TOKENS, "BLOCK": 1024}],
     "_choose_slots": [
         {"SINKS": 3, "PINNED": 3, "RING": 3, "COUNT_UNWRITTEN": counted, "BLOCK": 2048}

@@ -7,7 +7,14 @@ from importlib.util import find_spec
 
 import pytest
 
-KERNELS = {"_residual_norm", "_rms_norm", "_norm_rotate", "_choose_slots", "_store_frame"}
+KERNELS = {
+    "_residual_norm",
+    "_norm_silu_window",
+    "_rms_norm",
+    "_norm_rotate",
+    "_choose_slots",
+    "_store_frame",
+}
 
 
 @pytest.mark.slow

@@ -77,6 +77,22 @@ def test_rms_norm(kernels: ModuleType, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("pieces", [(1, 4, 4), (3,), (1, 1, 1)])
+def test_norm_silu_window(kernels: ModuleType, dtype: torch.dtype, pieces: tuple[int, ...]) -> None:
+    """Windows and tails chunk after chunk, also of one frame, where a part of the past stays."""
+    gain = torch.randn(24, dtype=dtype)
+    ours, plain = torch.zeros(2, 2, 2, 3, 5, 24, dtype=dtype).unbind()
+    for frames in pieces:
+        x = torch.randn(2, frames, 3, 5, 24, dtype=dtype)
+        x[:, 0, 0, 0] = 0
+        our_window = kernels.triton_norm_silu_window(x, ours, gain, 1e-24 / 24)
+        plain_window = plain_forms.plain_norm_silu_window(x, plain, gain, 1e-24 / 24)
+        assert our_window.shape == (2, 2 + frames, 3, 5, 24)
+        assert_alike(our_window, plain_window, dtype)
+        assert_alike(ours, plain, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("tokens", [1, 16, 33])
 def test_norm_rotate(kernels: ModuleType, dtype: torch.dtype, tokens: int) -> None:
     """Queries, keys and the sums, with frames of less, just and more than a group of tokens."""

@@ -12,6 +12,9 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
+from slipstream_engine.kernels import operators
+from slipstream_engine.models.norms import ChannelNorm
+
 
 class CausalState:
     """What one direction (encode or decode) of one stream carries from chunk to chunk.
@@ -22,10 +25,12 @@ class CausalState:
 
     Args:
         slots: convolutions with a past.
+        is_fused: whether norms go through the fused operator, see `kernels/plain_forms.py`.
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, *, is_fused: bool = False) -> None:
         self.started = False
+        self.is_fused = is_fused
         self._tails: list[Tensor | None] = [None] * slots
 
     @property
@@ -45,15 +50,20 @@ class CausalState:
                 tail.zero_()
         self.started = False
 
+    def tail(self, slot: int, x_BTHWC: Tensor, past_frames: int) -> Tensor:
+        """The past of `x_BTHWC`."""
+        tail = self._tails[slot]
+        if tail is None:
+            batch, _, height, width, channels = x_BTHWC.shape
+            tail = x_BTHWC.new_zeros(batch, past_frames, height, width, channels)
+            self._tails[slot] = tail
+        return tail
+
     def window(self, slot: int, x_BTHWC: Tensor, past_frames: int) -> Tensor:
         """A buffer for the past and the frames of `x_BTHWC`; only the past is filled in."""
         batch, frames, height, width, channels = x_BTHWC.shape
         window = x_BTHWC.new_empty(batch, past_frames + frames, height, width, channels)
-        tail = self._tails[slot]
-        if tail is None:
-            tail = x_BTHWC.new_zeros(batch, past_frames, height, width, channels)
-            self._tails[slot] = tail
-        window[:, :past_frames] = tail
+        window[:, :past_frames] = self.tail(slot, x_BTHWC, past_frames)
         return window
 
     def store_tail(self, slot: int, window_BTHWC: Tensor) -> None:
@@ -102,10 +112,14 @@ class CausalConv(nn.Conv3d):
     def forward(self, x_BTHWC: Tensor, state: CausalState) -> Tensor:  # type: ignore[override]  # takes the state
         return self._convolve(self.join_past(x_BTHWC, state))
 
-    def after_silu(self, x_BTHWC: Tensor, state: CausalState) -> Tensor:
-        """The convolution of SiLU(x), computed into the window without a copy."""
+    def after_norm(self, norm: ChannelNorm, x_BTHWC: Tensor, state: CausalState) -> Tensor:
+        """The convolution of SiLU(norm(x)), computed into the window without a copy."""
+        if state.is_fused:
+            tail_BPHWC = state.tail(self.slot, x_BTHWC, self.past_frames)
+            window = operators.norm_silu_window(x_BTHWC, tail_BPHWC, norm.gain_C, norm.eps)
+            return self._convolve(window)
         window = state.window(self.slot, x_BTHWC, self.past_frames)
-        torch.ops.aten.silu.out(x_BTHWC, out=window[:, self.past_frames :])
+        torch.ops.aten.silu.out(norm(x_BTHWC), out=window[:, self.past_frames :])
         state.store_tail(self.slot, window)
         return self._convolve(window)
 

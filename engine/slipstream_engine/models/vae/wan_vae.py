@@ -156,6 +156,7 @@ class WanVae(nn.Module):
         super().__init__()
         self.config = config
         self.normalize_encoded = normalize_encoded
+        self.is_fused = False  # whether states of new streams use the fused operator
         latent = config.latent_channels
         self.encoder = Encoder(config)
         self.conv1 = PointConv(2 * latent, 2 * latent)
@@ -179,7 +180,8 @@ class WanVae(nn.Module):
     def fresh_state(self) -> WanVaeState:
         """The state of a new stream."""
         return WanVaeState(
-            encoder=CausalState(self.encoder.slots), decoder=CausalState(self.decoder.slots)
+            encoder=CausalState(self.encoder.slots, is_fused=self.is_fused),
+            decoder=CausalState(self.decoder.slots, is_fused=self.is_fused),
         )
 
     def reset(self, state: WanVaeState) -> None:

@@ -46,8 +46,8 @@ class ResidualBlock(nn.Module):
         norm_in, conv_in, norm_out, conv_out = cast(
             tuple[ChannelNorm, CausalConv, ChannelNorm, CausalConv], self.residual.values()
         )
-        y = conv_in.after_silu(norm_in(x_BTHWC), state)
-        y = conv_out.after_silu(norm_out(y), state)
+        y = conv_in.after_norm(norm_in, x_BTHWC, state)
+        y = conv_out.after_norm(norm_out, y, state)
         return y.add_(self.shortcut(x_BTHWC))
 
 
@@ -152,4 +152,4 @@ class VaeHead(nn.ModuleDict):
 
     def forward(self, x_BTHWC: Tensor, state: CausalState) -> Tensor:
         norm, conv = cast(tuple[ChannelNorm, CausalConv], self.values())
-        return conv.after_silu(norm(x_BTHWC), state)
+        return conv.after_norm(norm, x_BTHWC, state)
