@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,6 +15,7 @@ from slipstream_engine.bench.report import Spread
 from slipstream_engine.bench.serving_runner import ServedPipeline, serve_clients
 from slipstream_engine.bench.workload import BenchDuration, ChunkSample, Scene
 from slipstream_engine.cli.options import compilation_of
+from slipstream_engine.config import Preset
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.group.pipeline import GroupPipeline
 from slipstream_engine.group.workers import RankStartError
@@ -22,7 +24,8 @@ from slipstream_engine.parallel.process_group import why_not_joined
 from slipstream_engine.serving.stats import LoopStats
 from slipstream_engine.weights.bundle import load_bundle
 from slipstream_engine.weights.factory import available_cores, configure
-from slipstream_engine.weights.group import group_of, plan_of, start_group
+from slipstream_engine.weights.group import group_of, start_group
+from slipstream_engine.weights.plan_choice import AUTO, choose_by, costs_of, plan_of
 from slipstream_engine.weights.random import random_bundle
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
 from slipstream_engine.weights.request import ModelRequest
@@ -123,11 +126,12 @@ def measure_group(arguments: argparse.Namespace, duration: BenchDuration) -> Gro
     preset = config.preset
     steps = arguments.steps[0] or preset.schedule.steps
     config = replace(config, max_steps=arguments.max_steps or max(steps, preset.schedule.steps))
-    plan = plan_of(request.plan, preset, ranks=len(devices), max_steps=config.max_steps)
+    request = replace(request, max_steps=config.max_steps)
     weights = (request.weights or DEFAULT_WEIGHTS).expanduser()
     is_random: bool = arguments.random_weights
     bundle = random_bundle(config) if is_random else load_bundle(config, weights)
     with closing(DiffusionPipeline(config, bundle)) as alone:
+        plan = _plan(request, preset, devices, alone)
         alone_samples, _ = _serve(alone, preset.timesteps(steps), duration)
     del alone, bundle
     threads = request.threads or max(1, available_cores() // len(devices))
@@ -163,6 +167,19 @@ def _request(arguments: argparse.Namespace) -> ModelRequest:
         compilation=compilation_of(arguments),
         checkpoint=arguments.checkpoint,
     )
+
+
+def _plan(
+    request: ModelRequest,
+    preset: Preset,
+    devices: Sequence[str],
+    alone: DiffusionPipeline[Any],
+) -> PipelinePlan:
+    if request.plan != AUTO:
+        return plan_of(request.plan, preset, ranks=len(devices), max_steps=request.max_steps)
+    chosen = choose_by(costs_of(alone), None, request, preset, devices)
+    print(chosen.reason, file=sys.stderr)
+    return chosen.plan
 
 
 def _serve(

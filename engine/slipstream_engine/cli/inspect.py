@@ -25,8 +25,9 @@ from slipstream_engine.models.dit.transformer import CausalDit
 from slipstream_engine.parallel.process_group import why_not_joined
 from slipstream_engine.weights.embedded import check_embedded
 from slipstream_engine.weights.factory import configure
-from slipstream_engine.weights.group import group_of, plan_of
+from slipstream_engine.weights.group import group_of
 from slipstream_engine.weights.least_memory import least_device_bytes
+from slipstream_engine.weights.plan_choice import AUTO, plan_of
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
 from slipstream_engine.weights.request import ModelRequest
 from slipstream_engine.weights.wan import check_present
@@ -55,7 +56,7 @@ def inspect(request: ModelRequest) -> Inspection:
     try:
         devices = group_of(request)
         config = configure(replace(request, device=devices[0]))
-        if len(devices) > 1:
+        if len(devices) > 1 and request.plan != AUTO:
             plan_of(request.plan, config.preset, ranks=len(devices), max_steps=request.max_steps)
     except (ValueError, OSError) as error:
         device_problem = str(error)

@@ -3,6 +3,7 @@
 request.py       what a user asks for
 factory.py       from a request to a configuration and a pipeline
 group.py         the same over several devices
+plan_choice.py   which of them runs what
 share.py         what one of these needs of a model
 bundle.py        the models of a configuration
 wan.py           the bundle of a real preset, from a folder of pulled weights

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from slipstream_protocol.channel import Channel
 
-from slipstream_engine.config import EngineConfig, Preset
+from slipstream_engine.config import EngineConfig
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
 from slipstream_engine.group.fingerprint import fingerprint
 from slipstream_engine.group.messages import Setup, ToRank
@@ -19,8 +19,7 @@ from slipstream_engine.group.pipeline import GroupPipeline
 from slipstream_engine.group.serve_rank import serve_rank
 from slipstream_engine.group.staging import Staging
 from slipstream_engine.group.workers import RankStartError, Workers
-from slipstream_engine.parallel.plan import PipelinePlan, read_plan
-from slipstream_engine.parallel.plan_forms import even_ranges, layers_plan, steps_plan
+from slipstream_engine.parallel.plan import PipelinePlan
 from slipstream_engine.parallel.process_group import why_not_joined
 from slipstream_engine.weights.bundle import load_bundle, weight_files
 from slipstream_engine.weights.factory import (
@@ -29,6 +28,7 @@ from slipstream_engine.weights.factory import (
     device_group,
     load_diffusion,
 )
+from slipstream_engine.weights.plan_choice import plan_for
 from slipstream_engine.weights.random import random_bundle
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
 from slipstream_engine.weights.request import ModelRequest
@@ -52,17 +52,16 @@ def load_model(request: ModelRequest) -> DiffusionPipeline[Any] | GroupPipeline:
         raise ValueError(f"devices are {', '.join(devices)}: {reason}")
     while len(devices) > 1:
         config = configure(replace(request, device=devices[0]))
-        plan = plan_of(request.plan, config.preset, ranks=len(devices), max_steps=request.max_steps)
-        note = f"{plan.form} over {', '.join(devices)}"
+        chosen = plan_for(request, config.preset, devices)
         try:
             return start_group(
                 config,
-                plan,
+                chosen.plan,
                 devices,
                 weights=(request.weights or DEFAULT_WEIGHTS).expanduser(),
                 random_weights=False,
                 threads=request.threads or max(1, available_cores() // 2 // len(devices)),
-                note="; ".join([note, *notes]),
+                note="; ".join([chosen.reason, *notes]),
             )
         except RankStartError as error:
             if not error.rank or Path(request.plan).is_file():
@@ -83,30 +82,6 @@ def group_of(request: ModelRequest) -> tuple[str, ...]:
     if request.devices:
         return device_group(request.devices)
     return (configure(request).device,)
-
-
-def plan_of(name: str, preset: Preset, *, ranks: int, max_steps: int | None) -> PipelinePlan:
-    """The plan of that name for a preset, before anything is measured, or a file's.
-
-    Raises:
-        ValueError: if there is none, or it is not for so many devices or this model.
-        OSError: if its file cannot be read.
-    """
-    blocks, steps = preset.dit.layers, max_steps or len(preset.schedule.step_list)
-    if name == "layers" or (name == "auto" and ranks <= blocks):
-        return layers_plan(even_ranges(blocks, ranks), steps=steps)
-    if name in ("steps", "auto"):
-        return steps_plan(ranks=ranks, steps=steps, blocks=blocks)
-    plan = read_plan(Path(name).read_bytes())
-    found = {"ranks": plan.ranks, "blocks": plan.blocks, "steps": plan.steps}
-    wanted = {"ranks": ranks, "blocks": blocks, "steps": steps}
-    for what, number in wanted.items():
-        if found[what] != number:
-            raise ValueError(
-                f"{what} of the plan {name} is {found[what]}, here it must be {number}; "
-                f"make the plan for this preset and its devices (slipstream-engine plan)"
-            )
-    return plan
 
 
 def start_group(

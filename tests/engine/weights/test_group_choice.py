@@ -1,14 +1,20 @@
 """Which devices share a model, and by which plan: what cannot be is said before anything starts."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from slipstream_engine.parallel.plan import write_plan
+from slipstream_engine.config import EngineConfig
+from slipstream_engine.group.workers import RankStartError
+from slipstream_engine.parallel.model_costs import ModelCosts
+from slipstream_engine.parallel.plan import PipelinePlan, write_plan
 from slipstream_engine.parallel.plan_forms import even_ranges, layers_plan
 from slipstream_engine.presets import PRESETS
+from slipstream_engine.weights import group
 from slipstream_engine.weights.factory import device_group
-from slipstream_engine.weights.group import group_of, load_model, plan_of
+from slipstream_engine.weights.group import group_of, load_model
+from slipstream_engine.weights.plan_choice import choose_by, plan_of
 from slipstream_engine.weights.request import ModelRequest
 
 TINY = PRESETS["tiny"]
@@ -48,7 +54,6 @@ def test_one_device_or_several() -> None:
 def test_a_plan_must_be_for_this_model_and_these_devices(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="4 ranks cannot share 3 blocks, each must have one"):
         plan_of("layers", TINY, ranks=4, max_steps=None)
-    assert plan_of("auto", TINY, ranks=4, max_steps=None).form == "steps"
     file = tmp_path / "plan.json"
     file.write_bytes(write_plan(layers_plan(even_ranges(4, 2), steps=4)))
     with pytest.raises(ValueError, match=r"blocks of the plan .* is 4, here it must be 3"):
@@ -67,3 +72,33 @@ def test_a_torch_that_cannot_join_ranks_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.distributed, "is_gloo_available", lambda: False)
     with pytest.raises(ValueError, match="this torch is built without Gloo, install one with it"):
         load_model(ModelRequest(devices=("cpu", "cpu")))
+
+
+def test_the_plan_follows_what_the_model_takes() -> None:
+    """a decoder as slow as all blocks together has a rank of its own, and the reason says why."""
+    costs = ModelCosts(encode_ms=1.0, decode_ms=90.0, block_ms=(30.0, 30.0, 30.0))
+    chosen = choose_by(costs, None, ModelRequest(), TINY, ("cuda:0", "cuda:1"))
+    assert not chosen.plan.segments_of(chosen.plan.decode_rank)
+    assert chosen.reason.startswith(f"{chosen.plan.form} over cuda:0, cuda:1: ")
+
+
+def test_a_rank_that_does_not_come_up_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """the others get a plan of their own, and people are told; not so for the leader's own rank."""
+    asked: list[tuple[int, str]] = []
+
+    def start(config: EngineConfig, plan: PipelinePlan, devices: list[str], **more: Any) -> Any:
+        asked.append((plan.ranks, more["note"]))
+        if len(devices) > 2:
+            raise RankStartError(1, "rank 1 on cpu has ended at its start with exit code 1")
+        if len(devices) == 2 and len(asked) > 2:
+            raise RankStartError(0, "rank 0 on cpu cannot start: no memory")
+        return "the group"
+
+    monkeypatch.setattr(group, "start_group", start)
+    request = ModelRequest(devices=("cpu", "cpu", "cpu"), plan="layers")
+    loaded: object = load_model(request)
+    assert loaded == "the group"
+    assert [ranks for ranks, _ in asked] == [3, 2]
+    assert "without cpu: rank 1 on cpu has ended at its start with exit code 1" in asked[-1][1]
+    with pytest.raises(ValueError, match="rank 0 on cpu cannot start: no memory"):
+        load_model(ModelRequest(devices=("cpu", "cpu"), plan="layers"))

@@ -53,7 +53,7 @@ async def test_a_call_outlives_any_rank(tmp_path: Path) -> None:
     For the one that hangs the leader is killed with -9: the stopped process goes with it.
     """
     async with serving(
-        tmp_path, pipeline="diffusion", size="64x64", devices="cpu,cpu", threads=1
+        tmp_path, pipeline="diffusion", size="64x64", devices="cpu,cpu", plan="layers", threads=1
     ) as server:
         assert server.supervisor.status.ready is not None
         assert "layers over cpu, cpu" in server.supervisor.status.ready.note
