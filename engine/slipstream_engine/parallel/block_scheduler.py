@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from slipstream_engine.parallel.block_transfers import BlockTransfer, transfers
+from slipstream_engine.parallel.block_transfers import BlockMove, transfers
 from slipstream_engine.parallel.model_costs import DeviceCosts, ModelCosts, rank_load
 from slipstream_engine.parallel.pipeline_partition import RankLoad, least_bottleneck_ms, partition
 from slipstream_engine.parallel.plan import PipelinePlan, Segment
@@ -64,24 +64,6 @@ class MovePolicy:
     horizon_chunks: int = 250
     drain_ms: float = 0.0
     block_ms: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlockMove:
-    """A plan to change to between two chunks.
-
-    Args:
-        epoch: of the new plan.
-        transfers: the blocks whose caches move.
-        gain_ms: by which the busiest rank becomes faster, as far as is known.
-        reason: for people.
-    """
-
-    epoch: int
-    plan: PipelinePlan
-    transfers: tuple[BlockTransfer, ...]
-    gain_ms: float
-    reason: str
 
 
 class BlockScheduler:

@@ -21,6 +21,24 @@ class BlockTransfer:
     blocks: range
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockMove:
+    """A plan to change to between two chunks.
+
+    Args:
+        epoch: of the new plan.
+        transfers: the blocks whose caches move.
+        gain_ms: by which the busiest rank becomes faster, as far as is known.
+        reason: for people.
+    """
+
+    epoch: int
+    plan: PipelinePlan
+    transfers: tuple[BlockTransfer, ...]
+    gain_ms: float
+    reason: str
+
+
 def transfers(old: PipelinePlan, new: PipelinePlan) -> tuple[BlockTransfer, ...]:
     """What has to move, in order of source, target, steps and blocks.
 

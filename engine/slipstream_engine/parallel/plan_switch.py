@@ -19,8 +19,7 @@ sends no chunks is moved by `rest`.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from slipstream_engine.parallel.block_scheduler import BlockMove
-from slipstream_engine.parallel.block_transfers import BlockTransfer
+from slipstream_engine.parallel.block_transfers import BlockMove, BlockTransfer
 from slipstream_engine.parallel.plan import PipelinePlan
 
 

@@ -14,7 +14,7 @@ The caller sends on the credits that its methods return, at once and in order.
 """
 
 from slipstream_engine.scheduling.input_credits import Credit, CreditQueue
-from slipstream_engine.scheduling.scheduler import SchedulingPolicy
+from slipstream_engine.scheduling.policy import SchedulingPolicy
 from slipstream_engine.scheduling.types import Batch, Prefetch
 
 

@@ -9,7 +9,8 @@ from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 from slipstream_engine.config import CHUNK_FRAMES
 from slipstream_engine.parallel.model_costs import ModelCosts
 from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
-from slipstream_engine.scheduling.scheduler import Scheduler, SchedulingPolicy
+from slipstream_engine.scheduling.policy import SchedulingPolicy
+from slipstream_engine.scheduling.scheduler import Scheduler
 from slipstream_engine.scheduling.types import ChunkShape, Stage
 from slipstream_engine.simulation.baseline_policies import (
     FixedBatchPolicy,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from slipstream_engine.scheduling.flow_control import FlowControl
 from slipstream_engine.scheduling.input_credits import Credit
-from slipstream_engine.scheduling.scheduler import SchedulingPolicy
+from slipstream_engine.scheduling.policy import SchedulingPolicy
 from slipstream_engine.scheduling.types import (
     ONE_RANK,
     Batch,

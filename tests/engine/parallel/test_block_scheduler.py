@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slipstream_engine.parallel.block_scheduler import (
-    BlockMove,
     BlockScheduler,
     ChunkTimes,
     MovePolicy,
 )
-from slipstream_engine.parallel.block_transfers import BlockTransfer, transfers
+from slipstream_engine.parallel.block_transfers import BlockMove, BlockTransfer, transfers
 from slipstream_engine.parallel.model_costs import DeviceCosts, ModelCosts
 from slipstream_engine.parallel.plan import PipelinePlan
 from slipstream_engine.parallel.plan_forms import even_ranges, grouped_plan, layers_plan

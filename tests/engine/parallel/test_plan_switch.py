@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from slipstream_engine.config import CacheParams, DitParams, Positions
 from slipstream_engine.kv_cache.positions import position_of, to_device
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
-from slipstream_engine.parallel.block_scheduler import BlockMove
-from slipstream_engine.parallel.block_transfers import transfers
+from slipstream_engine.parallel.block_transfers import BlockMove, transfers
 from slipstream_engine.parallel.plan import PipelinePlan
 from slipstream_engine.parallel.plan_forms import layers_plan
 from slipstream_engine.parallel.plan_switch import PlanSwitch

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
-from slipstream_engine.scheduling.scheduler import Scheduler, SchedulingPolicy
+from slipstream_engine.scheduling.policy import SchedulingPolicy
+from slipstream_engine.scheduling.scheduler import Scheduler
 from slipstream_engine.scheduling.types import ChunkShape, PassKind, Prefetch, Stage
 from slipstream_engine.simulation.baseline_policies import (
     FixedBatchPolicy,
