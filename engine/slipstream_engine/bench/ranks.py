@@ -202,7 +202,7 @@ def _figures(
     stats: LoopStats,
     steps: int,
 ) -> GroupFigures:
-    by_rank = group.passes.by_rank
+    by_rank = group.leader.passes.by_rank
     seconds = samples[-1].done_s - samples[0].done_s
     chunk_s = seconds / (len(samples) - 1)
     frames = group.geometry.chunk_frames
@@ -220,7 +220,7 @@ def _figures(
             cache_bytes=memory.cache_bytes,
             peak_bytes=memory.peak_bytes,
         )
-        for device, time, memory in zip(devices, by_rank, group.memory(), strict=True)
+        for device, time, memory in zip(devices, by_rank, group.leader.memory(), strict=True)
     ]
     return GroupFigures(
         preset=group.preset,

@@ -8,9 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from functools import partial
-from queue import SimpleQueue
 from typing import Any
 
 import torch
@@ -23,14 +21,9 @@ from torch import Tensor
 
 from slipstream_engine.codec.absent import sees_camera
 from slipstream_engine.codec.color import i420_from_rgb, rgb_from_i420
-from slipstream_engine.device.memory import peak_bytes
 from slipstream_engine.device.precision import reduced_precision_matmul
-from slipstream_engine.diffusion.chunk import LatentChunk
 from slipstream_engine.diffusion.denoise import Part
-from slipstream_engine.diffusion.lane_pool import LaneMemory
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
-from slipstream_engine.diffusion.state import StreamState
-from slipstream_engine.diffusion.stream_host import ChunkOrder
 from slipstream_engine.group.mail import Mail
 from slipstream_engine.group.messages import (
     DECODER,
@@ -39,34 +32,18 @@ from slipstream_engine.group.messages import (
     CopyRow,
     Decode,
     ExpectLatents,
-    FromRank,
     OpenLane,
-    PassEnded,
     PromptPiece,
-    RankMemory,
     RunPart,
     StopRank,
     TellMemory,
     ToRank,
 )
 from slipstream_engine.group.paths import Paths, share_of
+from slipstream_engine.group.rank_reports import RankReports
+from slipstream_engine.group.rank_streams import RankChunk, RankStreams
 from slipstream_engine.group.staging import Staging
 from slipstream_engine.parallel.links import Arrival
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Lane:
-    memory: LaneMemory[Any]
-    state: StreamState[Any]
-    prompt_rows: bytearray = field(default_factory=bytearray)
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Chunk:
-    """A chunk under way, with the latents that wait here, by the path that goes on with them."""
-
-    latent: LatentChunk[Any]
-    waiting: dict[int, Arrival | dict[str, Tensor]] = field(default_factory=dict)
 
 
 class Rank:
@@ -88,7 +65,6 @@ class Rank:
         channel: Channel[ToRank],
         staging: Staging | None = None,
     ) -> None:
-        share = share_of(paths.plan, rank)
         self._rank = rank
         self._plan = paths.plan
         self._paths = paths
@@ -97,21 +73,16 @@ class Rank:
         self._mail = mail
         self._channel = channel
         self._staging = staging
-        self._layer_of = {block: layer for layer, block in enumerate(share.blocks)}
-        self._row_of = {step: row for row, step in enumerate(share.steps)}
         self._sees_camera = sees_camera(pipeline.bundle.codec)
-        self._lanes: dict[int, _Lane] = {}
-        self._chunks: dict[tuple[int, int], _Chunk] = {}
+        self._streams = RankStreams(rank, share_of(paths.plan, rank), pipeline, mail)
+        self._reports = RankReports(rank, channel, pipeline, mail)
         self._queue: deque[Callable[[], None]] = deque()
-        self._sending = threading.Lock()
-        self._submitted: SimpleQueue[tuple[Any, Callable[..., PassEnded]] | None] = SimpleQueue()
         self._is_stopped = False
 
     @torch.inference_mode()
     def serve(self) -> None:
         """Carry out orders until the leader says so, or is gone."""
-        reporter = threading.Thread(target=self._report_ends, daemon=True)
-        reporter.start()
+        self._reports.start()
         try:
             while not self._is_stopped:
                 self._read()
@@ -119,8 +90,7 @@ class Rank:
         except ChannelClosed:
             return
         finally:
-            self._submitted.put(None)
-            reporter.join()
+            self._reports.stop()
 
     def _read(self) -> None:
         """Prepare all orders that have come; wait for one if there is nothing to do."""
@@ -140,68 +110,23 @@ class Rank:
             case ExpectLatents():
                 layout = self._mail.layouts.of_latents(order.frames)
                 arrival = self._mail.expect(order.source, layout)
-                return partial(self._keep, order, arrival)
+                return partial(self._streams.keep, order, arrival)
             case Decode():
                 return self._prepared_decode(order)
             case OpenLane(stream=stream):
-                return partial(self._open, stream)
+                return partial(self._streams.open, stream)
             case CloseLane(stream=stream):
-                return partial(self._close, stream)
+                return partial(self._streams.close, stream)
             case PromptPiece():
-                return partial(self._add_prompt, order)
+                return partial(self._streams.add_prompt, order)
             case CopyRow():
-                return self._prepared_copy(order)
+                return self._streams.prepared_copy(order)
             case TellMemory():
-                return self._tell_memory
+                return self._reports.memory
             case StopRank():
                 return self._stop
             case _:
                 raise AssertionError(f"{order} comes first only")
-
-    # ---- streams
-
-    def _open(self, stream: int) -> None:
-        memory = self._pipeline.pool.acquire()
-        self._lanes[stream] = _Lane(memory=memory, state=self._pipeline.fresh_state(memory))
-
-    def _close(self, stream: int) -> None:
-        for key in [key for key in self._chunks if key[0] == stream]:
-            self._forget(key)
-        self._pipeline.pool.release(self._lanes.pop(stream).memory)
-
-    def _forget(self, key: tuple[int, int]) -> None:
-        for waiting in self._chunks.pop(key).waiting.values():
-            if isinstance(waiting, Arrival):  # it has been sent, so it will come
-                waiting.fields()
-                waiting.release()
-
-    def _add_prompt(self, piece: PromptPiece) -> None:
-        self._lanes[piece.stream].prompt_rows += piece.data
-
-    def _prepared_copy(self, order: CopyRow) -> Callable[[], None]:
-        """Give a step's cache to another step, on this rank or from one to another."""
-        layers = self._layers(order.first_block, order.end_block)
-        if self._rank != order.source:
-            likes = self._pipeline.pool.cache.row_tensors(0, layers)
-            expected = self._mail.expect_tensors(order.source, likes)
-            return lambda: _copy(expected.result(), self._row(order, order.to_step, layers))
-
-        def give() -> None:
-            sent = self._row(order, order.from_step, layers)
-            if order.target == self._rank:
-                _copy(sent, self._row(order, order.to_step, layers))
-            else:
-                self._mail.send_tensors(order.target, sent)
-
-        return give
-
-    def _row(self, order: CopyRow, step: int, layers: range) -> list[Tensor]:
-        cache = self._lanes[order.stream].state.step_cache.cache
-        return cache.row_tensors(self._row_of[step], layers)
-
-    def _layers(self, first_block: int, end_block: int) -> range:
-        first = self._layer_of[first_block]
-        return range(first, first + end_block - first_block)
 
     # ---- encode
 
@@ -230,19 +155,19 @@ class Rank:
         self, order: BeginChunk, arrived: Arrival | None, latents: dict[int, Arrival]
     ) -> None:
         began_ns = now_ns()
-        lane = self._lanes[order.stream]
-        chunk_order = self._chunk_order(order, lane)
+        state = self._streams.lanes[order.stream].state
+        chunk_order = self._streams.chunk_order(order)
         rgb_TCHW = self._frames(order, arrived)
         if self._rank != self._plan.encode_rank:
-            chunk = _Chunk(latent=self._maker.begin(chunk_order, lane.state))
+            chunk = RankChunk(latent=self._maker.begin(chunk_order, state))
             chunk.waiting.update(latents)
             if rgb_TCHW is not None:
                 self._maker.keep_camera(chunk.latent, rgb_TCHW)
-            self._chunks[order.stream, order.chunk] = chunk
+            self._streams.chunks[order.stream, order.chunk] = chunk
             return
         assert rgb_TCHW is not None, "the encoder gets the frames"
-        chunk = _Chunk(latent=self._maker.encode(chunk_order, rgb_TCHW, lane.state))
-        self._chunks[order.stream, order.chunk] = chunk
+        chunk = RankChunk(latent=self._maker.encode(chunk_order, rgb_TCHW, state))
+        self._streams.chunks[order.stream, order.chunk] = chunk
         timesteps_I = chunk.latent.timesteps_I
         made = {
             "x": chunk.latent.x_FCHW,
@@ -250,24 +175,7 @@ class Rank:
         }
         for path in self._begun_by(order):
             self._pass_on(chunk, path, made)
-        self._ended(order.number, began_ns)
-
-    def _chunk_order(self, order: BeginChunk, lane: _Lane) -> ChunkOrder:
-        prompt_TE = None
-        if order.has_prompt:
-            model = self._maker.model
-            rows_TE = torch.frombuffer(lane.prompt_rows, dtype=torch.float32)
-            rows_TE = rows_TE.view(-1, model.params.text_dim)
-            prompt_TE = rows_TE.to(device=model.device, dtype=model.dtype)
-            lane.prompt_rows = bytearray()
-        return ChunkOrder(
-            number=order.chunk,
-            is_first=order.is_first,
-            resets_cache=order.resets_cache,
-            position=order.position,
-            settings=order.settings,
-            prompt_TE=prompt_TE,
-        )
+        self._reports.ended(order.number, began_ns)
 
     def _frames(self, order: BeginChunk, arrived: Arrival | None) -> Tensor | None:
         """The chunk's frames as RGB, where this rank needs them; the leader's rank sends them."""
@@ -287,35 +195,29 @@ class Rank:
 
     # ---- denoise
 
-    def _keep(self, order: ExpectLatents, arrival: Arrival) -> None:
-        self._chunks[order.stream, order.chunk].waiting[order.path] = arrival
-
     def _run_part(self, order: RunPart, arrival: Arrival | None) -> None:
-        chunk = self._chunks[order.stream, order.chunk]
+        chunk = self._streams.chunks[order.stream, order.chunk]
         latent, path = chunk.latent, self._paths.segments[order.path]
         segment = path[order.place]
         latent.steps_done = order.step
-        fields = self._take(chunk, order.path) if arrival is None else arrival.fields()
+        fields = self._streams.take(chunk, order.path) if arrival is None else arrival.fields()
         latent.timesteps_I = fields["timesteps"][: latent.steps].clone()
         began_ns = now_ns()
         x_FCHW = fields["x"]
         if not order.place:
             x_FCHW = self._maker.noised(latent, x_FCHW)
         part = Part(
-            self._layers(segment.first_block, segment.end_block),
+            self._streams.layers(segment.first_block, segment.end_block),
             embeds=order.place == 0,
             heads=segment is path[-1],
         )
-        first_row = self._row_of[segment.steps[0]]
-        row = first_row if latent.is_first else self._row_of[order.step]
+        first_row = self._streams.row_of[segment.steps[0]]
+        row = first_row if latent.is_first else self._streams.row_of[order.step]
         is_reduced = self._maker.preset.reduced_precision
         with reduced_precision_matmul() if is_reduced else nullcontext():
             made = self._maker.run_part(latent, x_FCHW, row, part, fields.get("tokens"))
         if latent.is_first and order.step + 1 == latent.steps:
-            cache = latent.state.step_cache.cache
-            first = cache.row_tensors(first_row, part.layers)
-            for step in segment.steps[1:]:
-                _copy(first, cache.row_tensors(self._row_of[step], part.layers))
+            self._streams.copy_first(latent, segment)
         latents = {"x": made if part.heads else x_FCHW, "timesteps": fields["timesteps"]}
         if part.heads:
             after = self._paths.after(
@@ -328,9 +230,9 @@ class Rank:
             self._mail.send(path[order.place + 1].rank, layout, {**latents, "tokens": made})
         if arrival is not None:
             arrival.release()
-        self._ended(order.number, began_ns, order.path, order.place)
+        self._reports.ended(order.number, began_ns, path=order.path, place=order.place)
 
-    def _pass_on(self, chunk: _Chunk, path: int, latents: dict[str, Tensor]) -> None:
+    def _pass_on(self, chunk: RankChunk, path: int, latents: dict[str, Tensor]) -> None:
         """Latents to the rank that goes on with them, which may be this one."""
         rank = self._paths.first_rank(path)
         if rank == self._rank:
@@ -339,44 +241,34 @@ class Rank:
             layout = self._mail.layouts.of_latents(len(latents["x"]))
             self._mail.send(rank, layout, latents)
 
-    @staticmethod
-    def _take(chunk: _Chunk, path: int) -> dict[str, Tensor]:
-        """The latents that a path goes on with, in memory of their own."""
-        waiting = chunk.waiting.pop(path)
-        if isinstance(waiting, dict):
-            return waiting
-        fields = {name: view.clone() for name, view in waiting.fields().items()}
-        waiting.release()
-        return fields
-
     # ---- decode
 
     def _prepared_decode(self, order: Decode) -> Callable[[], None]:
         if self._rank == self._plan.decode_rank:
             return partial(self._decode, order)
         if self._staging is None:
-            return partial(self._forget, (order.stream, order.chunk))
+            return partial(self._streams.forget, (order.stream, order.chunk))
         layout = self._mail.layouts.of_pixels(order.frames)
         arrival = self._mail.expect(self._plan.decode_rank, layout)
         return partial(self._await_pixels, order, arrival)
 
     def _decode(self, order: Decode) -> None:
-        chunk = self._chunks[order.stream, order.chunk]
-        latents = self._take(chunk, DECODER)
+        chunk = self._streams.chunks[order.stream, order.chunk]
+        latents = self._streams.take(chunk, DECODER)
         began_ns = now_ns()
         chunk.latent.x_FCHW = latents["x"]
         made_THW = i420_from_rgb(self._maker.decode(chunk.latent))
-        self._forget((order.stream, order.chunk))
+        self._streams.forget((order.stream, order.chunk))
         if self._staging is not None:
             self._deliver(order.number, made_THW, began_ns)
         else:
             layout = self._mail.layouts.of_pixels(order.frames)
             self._mail.send(0, layout, {"frames": made_THW})
-            self._ended(order.number, began_ns)
+            self._reports.ended(order.number, began_ns)
 
     def _await_pixels(self, order: Decode, arrival: Arrival) -> None:
         """Let a thread wait for them, as this rank has other work meanwhile."""
-        self._forget((order.stream, order.chunk))
+        self._streams.forget((order.stream, order.chunk))
         threading.Thread(target=self._collect, args=(order, arrival), daemon=True).start()
 
     @torch.inference_mode()
@@ -390,55 +282,7 @@ class Rank:
         assert self._staging is not None, "the leader's rank has the host's memory"
         out_THW: I420 = self._staging.output(number)
         fetch = self._pipeline.transfers.download.fetch(made_THW, out_THW)
-        if fetch is not None:
-            fetch.finish()
-        self._ended(number, began_ns)
-
-    # ---- to the leader
-
-    def _ended(self, number: int, began_ns: int, path: int = 0, place: int = 0) -> None:
-        """Report the end of what has been submitted, without waiting for it here."""
-        sent_bytes, completion = self._mail.sent_bytes, self._pipeline.submitted()
-        report = partial(
-            PassEnded,
-            rank=self._rank,
-            number=number,
-            path=path,
-            place=place,
-            began_ns=began_ns,
-            sent_bytes=sent_bytes,
-        )
-        if completion is None:
-            self._tell(report(ended_ns=now_ns()))
-        else:
-            self._submitted.put((completion, report))
-
-    def _report_ends(self) -> None:
-        """In a thread, on a device that works by itself: report each end when it comes."""
-        while entry := self._submitted.get():
-            completion, report = entry
-            completion.synchronize()
-            self._tell(report(ended_ns=now_ns()))
-
-    def _tell_memory(self) -> None:
-        weights = self._pipeline.bundle.model.parameters()
-        self._tell(
-            RankMemory(
-                rank=self._rank,
-                peak_bytes=peak_bytes(self._maker.model.device),
-                weights_bytes=sum(tensor.nbytes for tensor in weights),
-                cache_bytes=self._pipeline.pool.cache.nbytes,
-            )
-        )
-
-    def _tell(self, report: FromRank) -> None:
-        with self._sending:
-            self._channel.send(report)
+        self._reports.ended(number, began_ns, wait=fetch.finish if fetch else None)
 
     def _stop(self) -> None:
         self._is_stopped = True
-
-
-def _copy(sources: list[Tensor], targets: list[Tensor]) -> None:
-    for source, target in zip(sources, targets, strict=True):
-        target.copy_(source)

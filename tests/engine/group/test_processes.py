@@ -44,7 +44,7 @@ def test_processes_give_the_frames_of_one(group: GroupPipeline) -> None:
 
 def test_a_rank_holds_its_own_share(group: GroupPipeline) -> None:
     """half of the blocks for every second step, or all of them for the others."""
-    first, second, third = group.memory()
+    first, second, third = group.leader.memory()
     bundle = one_process(small_config())
     whole_bytes = bundle.pool.cache.k_NRKSHD.nbytes * 2
     # of all blocks and steps each of the first two holds a quarter, the third one half

@@ -1,0 +1,169 @@
+"""The leader's talk with its ranks: orders to them, and what they report."""
+
+import select
+from dataclasses import dataclass
+
+from slipstream_protocol.channel import Channel, ChannelClosed
+from slipstream_protocol.clock import NS_PER_S, now_ns
+
+from slipstream_engine.errors import DeviceLostError
+from slipstream_engine.group.messages import (
+    FromRank,
+    PassEnded,
+    RankFailed,
+    RankMemory,
+    TellMemory,
+    ToRank,
+)
+from slipstream_engine.group.passes import GroupPass, Passes
+from slipstream_engine.group.workers import Workers
+
+SILENT_S = 30.0  # a pass that takes longer is taken for one that never ends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PassCompletion:
+    """The end of a pass; a `Completion`."""
+
+    leader: "Leader"
+    submitted: GroupPass
+
+    def query(self) -> bool:
+        """Whether it has ended, by what has been read of the ranks."""
+        return self.submitted.has_ended
+
+    @property
+    def span_ns(self) -> tuple[int, int]:
+        """When the first rank began it, and when the last one ended it."""
+        return self.submitted.began_ns, self.submitted.ended_ns
+
+    def hop_ns(self, hop: int) -> tuple[int, int] | None:
+        """See `GroupPass.hop_ns`."""
+        return self.submitted.hop_ns(hop)
+
+    def synchronize(self) -> None:
+        """Wait for it.
+
+        Raises:
+            DeviceLostError: if a rank is lost meanwhile.
+        """
+        self.leader.wait_for(self.submitted)
+
+
+class Leader:
+    """See the module.
+
+    Args:
+        workers: all ranks, running.
+
+    Attributes:
+        passes: under way, and the time of each rank.
+    """
+
+    def __init__(self, workers: Workers, *, ranks: int) -> None:
+        self._workers = workers
+        self._ranks = ranks
+        self._memory: dict[int, RankMemory] = {}
+        self._last: GroupPass | None = None
+        self.passes = Passes(ranks)
+
+    @property
+    def wakes(self) -> tuple[int, ...]:
+        """Descriptors that can be read from when a pass has ended, or a rank."""
+        return tuple(channel.fileno() for channel in self._workers.channels)
+
+    def submitted(self) -> PassCompletion | None:
+        """The end of the newest pass."""
+        assert self._last is not None, "nothing was ordered"
+        return PassCompletion(leader=self, submitted=self._last)
+
+    def finish(self) -> None:
+        """Wait until all passes have ended.
+
+        Raises:
+            DeviceLostError: if a rank is lost meanwhile.
+        """
+        while len(self.passes):
+            self.wait_for(next(iter(self.passes)))
+
+    def wait_for(self, submitted: GroupPass) -> None:
+        """Wait until a pass has ended.
+
+        Raises:
+            DeviceLostError: if a rank is lost meanwhile, or nothing has ended for `SILENT_S`.
+        """
+        while not submitted.has_ended:
+            if not self.read(SILENT_S):
+                raise DeviceLostError(self._silence())
+
+    def read(self, wait_s: float) -> bool:
+        """Take in what the ranks report; returns whether there was anything.
+
+        Raises:
+            DeviceLostError: if a rank is lost.
+        """
+        readable, _, _ = select.select(self._workers.channels, [], [], wait_s)
+        for channel in readable:
+            self._read_channel(channel)
+        return bool(readable)
+
+    def _read_channel(self, channel: Channel[FromRank]) -> None:
+        rank = self._workers.channels.index(channel)
+        try:
+            while report := channel.receive(0.0):
+                match report:
+                    case PassEnded():
+                        self.passes.report(report)
+                    case RankMemory():
+                        self._memory[rank] = report
+                    case RankFailed(reason=reason):
+                        raise DeviceLostError(f"{self._workers.name(rank)} has failed: {reason}")
+        except ChannelClosed:
+            raise DeviceLostError(
+                f"{self._workers.name(rank)} has ended{self._workers.exit_of(rank)}; "
+                "the engine starts again with the ranks that come back"
+            ) from None
+
+    def _silence(self) -> str:
+        oldest_ns = self.passes.oldest_ns or now_ns()
+        return (
+            f"no rank has ended its part for {(now_ns() - oldest_ns) / NS_PER_S:.0f} s, one hangs; "
+            "the engine must start again"
+        )
+
+    def submit(self, *, parts: int, path: int | None = None) -> GroupPass:
+        """A new pass; see `GroupPass`."""
+        number = self.passes.next_number()
+        self._last = GroupPass(number=number, parts=parts, submitted_ns=now_ns(), path=path)
+        self.passes.add(self._last)
+        return self._last
+
+    def tell_all(self, order: ToRank) -> None:
+        """Give an order to every rank."""
+        for rank in range(self._ranks):
+            self.tell(rank, order)
+
+    def tell(self, rank: int, order: ToRank) -> None:
+        """Give an order to a rank.
+
+        Raises:
+            DeviceLostError: if the rank is lost.
+        """
+        try:
+            self._workers.channels[rank].send(order)
+        except ChannelClosed:
+            self._read_channel(self._workers.channels[rank])  # it may have said why
+            raise DeviceLostError(f"{self._workers.name(rank)} has ended") from None
+
+    def memory(self) -> list[RankMemory]:
+        """Of each rank, asked now."""
+        self._memory.clear()
+        self.tell_all(TellMemory())
+        while len(self._memory) < self._ranks:
+            if not self.read(SILENT_S):
+                raise DeviceLostError(self._silence())
+        return [self._memory[rank] for rank in range(self._ranks)]
+
+    def stop(self) -> None:
+        """End all ranks."""
+        self._workers.stop()

@@ -1,0 +1,161 @@
+"""The streams of a rank: their memory, and the chunks under way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slipstream_engine.config import RankShare
+from slipstream_engine.diffusion.chunk import LatentChunk
+from slipstream_engine.diffusion.lane_pool import LaneMemory
+from slipstream_engine.diffusion.pipeline import DiffusionPipeline
+from slipstream_engine.diffusion.state import StreamState
+from slipstream_engine.diffusion.stream_host import ChunkOrder
+from slipstream_engine.group.mail import Mail
+from slipstream_engine.group.messages import BeginChunk, CopyRow, ExpectLatents, PromptPiece
+from slipstream_engine.parallel.links import Arrival
+from slipstream_engine.parallel.plan import Segment
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class RankLane:
+    """A stream's memory on a rank.
+
+    Args:
+        prompt_rows: of an embedding whose pieces have come.
+    """
+
+    memory: LaneMemory[Any]
+    state: StreamState[Any]
+    prompt_rows: bytearray = field(default_factory=bytearray)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class RankChunk:
+    """A chunk under way, with the latents that wait here, by the path that goes on with them."""
+
+    latent: LatentChunk[Any]
+    waiting: dict[int, Arrival | dict[str, Tensor]] = field(default_factory=dict)
+
+
+class RankStreams:
+    """See the module.
+
+    Args:
+        rank: its number.
+        share: of the model, which the rank holds.
+        pipeline: of that share.
+        mail: to and from other ranks.
+
+    Attributes:
+        lanes: by the number of the stream.
+        chunks: by the numbers of stream and chunk.
+        row_of: the cache row of a step, as this rank numbers them.
+    """
+
+    def __init__(
+        self, rank: int, share: RankShare, pipeline: DiffusionPipeline[Any], mail: Mail
+    ) -> None:
+        self._rank = rank
+        self._pipeline = pipeline
+        self._mail = mail
+        self._layer_of = {block: layer for layer, block in enumerate(share.blocks)}
+        self.row_of = {step: row for row, step in enumerate(share.steps)}
+        self.lanes: dict[int, RankLane] = {}
+        self.chunks: dict[tuple[int, int], RankChunk] = {}
+
+    def open(self, stream: int) -> None:
+        """A stream begins, on a lane of its own."""
+        memory = self._pipeline.pool.acquire()
+        self.lanes[stream] = RankLane(memory=memory, state=self._pipeline.fresh_state(memory))
+
+    def close(self, stream: int) -> None:
+        """A stream ends, with its chunks under way."""
+        for key in [key for key in self.chunks if key[0] == stream]:
+            self.forget(key)
+        self._pipeline.pool.release(self.lanes.pop(stream).memory)
+
+    def forget(self, key: tuple[int, int]) -> None:
+        """A chunk, by its stream and number, is done here."""
+        for waiting in self.chunks.pop(key).waiting.values():
+            if isinstance(waiting, Arrival):  # it has been sent, so it will come
+                waiting.fields()
+                waiting.release()
+
+    def add_prompt(self, piece: PromptPiece) -> None:
+        """A part of an embedding has come."""
+        self.lanes[piece.stream].prompt_rows += piece.data
+
+    def prepared_copy(self, order: CopyRow) -> Callable[[], None]:
+        """Give a step's cache to another step, on this rank or from one to another."""
+        layers = self.layers(order.first_block, order.end_block)
+        if self._rank != order.source:
+            likes = self._pipeline.pool.cache.row_tensors(0, layers)
+            expected = self._mail.expect_tensors(order.source, likes)
+            return lambda: copy_tensors(expected.result(), self._row(order, order.to_step, layers))
+
+        def give() -> None:
+            sent = self._row(order, order.from_step, layers)
+            if order.target == self._rank:
+                copy_tensors(sent, self._row(order, order.to_step, layers))
+            else:
+                self._mail.send_tensors(order.target, sent)
+
+        return give
+
+    def _row(self, order: CopyRow, step: int, layers: range) -> list[Tensor]:
+        cache = self.lanes[order.stream].state.step_cache.cache
+        return cache.row_tensors(self.row_of[step], layers)
+
+    def layers(self, first_block: int, end_block: int) -> range:
+        """Some of the model's blocks, as this rank numbers them."""
+        first = self._layer_of[first_block]
+        return range(first, first + end_block - first_block)
+
+    def chunk_order(self, order: BeginChunk) -> ChunkOrder:
+        """What a chunk is to be, its prompts being those whose pieces have come."""
+        lane, prompt_TE = self.lanes[order.stream], None
+        if order.has_prompt:
+            model = self._pipeline.maker.model
+            rows_TE = torch.frombuffer(lane.prompt_rows, dtype=torch.float32)
+            rows_TE = rows_TE.view(-1, model.params.text_dim)
+            prompt_TE = rows_TE.to(device=model.device, dtype=model.dtype)
+            lane.prompt_rows = bytearray()
+        return ChunkOrder(
+            number=order.chunk,
+            is_first=order.is_first,
+            resets_cache=order.resets_cache,
+            position=order.position,
+            settings=order.settings,
+            prompt_TE=prompt_TE,
+        )
+
+    @staticmethod
+    def take(chunk: RankChunk, path: int) -> dict[str, Tensor]:
+        """The latents that a path goes on with, in memory of their own."""
+        waiting = chunk.waiting.pop(path)
+        if isinstance(waiting, dict):
+            return waiting
+        fields = {name: view.clone() for name, view in waiting.fields().items()}
+        waiting.release()
+        return fields
+
+    def keep(self, order: ExpectLatents, arrival: Arrival) -> None:
+        """Latents will come, with which a path goes on."""
+        self.chunks[order.stream, order.chunk].waiting[order.path] = arrival
+
+    def copy_first(self, chunk: LatentChunk[Any], segment: Segment) -> None:
+        """A first chunk has run all its steps in one row: every step's begins as a copy of it."""
+        cache = chunk.state.step_cache.cache
+        layers = self.layers(segment.first_block, segment.end_block)
+        first, *others = (cache.row_tensors(self.row_of[step], layers) for step in segment.steps)
+        for other in others:
+            copy_tensors(first, other)
+
+
+def copy_tensors(sources: list[Tensor], targets: list[Tensor]) -> None:
+    """Overwrite the targets."""
+    for source, target in zip(sources, targets, strict=True):
+        target.copy_(source)
