@@ -10,6 +10,7 @@ import pytest
 import torch
 from slipstream_engine.__main__ import main
 from slipstream_engine.bench.flops import chunk_flop
+from slipstream_engine.bench.ranks import GroupFigures
 from slipstream_engine.bench.report import Figures, Machine, Report, Spread, StreamFigures
 from slipstream_engine.bench.runner import Case, Mode, measure_case
 from slipstream_engine.bench.workload import BenchDuration, Scene
@@ -167,3 +168,24 @@ def test_the_table() -> None:
         "tiny 256x192 taehv 1 served 2 20.0 10.0 199.6 210.0 220.0 20.0 150.0 25.0 0.42 % 252 450 "
         "0.040 40 %"
     )
+
+
+def test_a_group_beside_one_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """what each rank computes, sends and holds; both together hold the model once."""
+    out = tmp_path / "ranks.json"
+    options = ["--devices", "cpu,cpu", "--plan", "layers", "--threads", "1", "--size", "64x48"]
+    brief = ["--random-weights", "--chunks", "2", "--seconds", "0.1", "--out", str(out)]
+    assert main(["bench", *options, *brief]) == 0
+    figures = msgspec.json.decode(out.read_bytes(), type=GroupFigures)
+    first, second = figures.ranks
+    assert figures.fps > 0 and figures.scaling > 0 and figures.plan.form == "layers"
+    assert all(rank.busy_ms > 0 and 0 <= rank.idle_share < 1 for rank in figures.ranks)
+    pixels = 4 * 64 * 48 * 3 // 2
+    assert pixels <= second.sent_bytes < 1.5 * pixels  # a first chunk has five frames
+    assert first.weights_bytes != second.weights_bytes  # one block and two
+    assert "layers" in capsys.readouterr().out
+
+
+def test_a_group_takes_one_case(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--devices", "cpu,cpu", "--streams", "1", "2"]) == 1
+    assert "--streams has several values, with --devices name one" in capsys.readouterr().err

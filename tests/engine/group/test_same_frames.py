@@ -81,7 +81,7 @@ def test_any_plan_gives_the_frames_of_one_process(name: str, alone: dict[int, li
         for steps, chunks, changes in (
             (1, 3, STEADY),
             (3, 3, STEADY),
-            (4, 9, STEADY),
+            (4, 4, STEADY),
             (2, 10, LIVE),
         ):
             if steps not in alone:

@@ -381,3 +381,18 @@ def test_the_engine_needs_no_video_library() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "--noise-scale" in done.stdout
+
+
+def test_a_manifest_shows_that_two_devices_make_the_frames_of_one(
+    video: Path, tmp_path: Path
+) -> None:
+    """a line a frame, equal for equal pixels whatever the video's encoder makes of them."""
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    common = ("--steps", "2", "--threads", "1", "--manifest")
+    assert v2v(video, tmp_path / "1.mp4", *common, str(alone)) == 0
+    devices = ("--devices", "cpu,cpu", "--plan", "layers")
+    assert v2v(video, tmp_path / "2.mp4", *common, str(both), *devices) == 0
+    hashes = alone.read_text().split()
+    assert len(hashes) == 23 and all(len(line) == 64 for line in hashes)
+    assert len(set(hashes)) > 1
+    assert both.read_text().split() == hashes
