@@ -90,6 +90,16 @@ def test_forwarded_is_read_alike(peer: Any, chain: list[Any], caller: Any, how: 
         assert found.host == "stage.example:8443"
 
 
+@pytest.mark.parametrize(("size", "is_read"), [(4096, True), (4097, False)])
+def test_a_header_of_four_thousand_characters_is_read_and_a_longer_one_is_not(
+    size: int, is_read: bool
+) -> None:
+    """The proxy itself is the caller then; lines of one header count together."""
+    lines = ["198.51.100.7", " " * (size - 13)]  # and the comma that joins them
+    caller = caller_of_request(direct("10.0.0.1"), ForwardedHeaders(for_=lines[::-1]), PROXIES)
+    assert caller.address == ("198.51.100.7" if is_read else "10.0.0.1")
+
+
 @given(
     INSIDE,
     st.sampled_from(["unknown", "_hidden", "", "1.2.3", "1.2.3.4:x", "[::1", "[::1]x", "a b"]),
