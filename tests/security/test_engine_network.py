@@ -73,7 +73,7 @@ def serve():
 
 import slipstream_engine.cli.serve as command
 confine = command.confine
-command.confine = lambda: (confine(), serve())[0]
+command.confine = lambda **options: (confine(**options), serve())[0]
 sys.exit(main(["serve", "--pipeline", "echo", "--channel-fd", sys.argv[4]]))
 """
 

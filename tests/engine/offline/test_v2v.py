@@ -33,7 +33,7 @@ from slipstream_engine.offline.video_reader import (
     scaled_frames,
 )
 from slipstream_engine.offline.video_writer import VideoWriter
-from slipstream_engine.weights import embedded, factory
+from slipstream_engine.weights import bundle, embedded
 from slipstream_protocol.frames import I420, Geometry
 from slipstream_protocol.messages import StageTimes
 from slipstream_protocol.parameters import Parameters
@@ -349,7 +349,7 @@ def test_bad_weights(
     def load_spoilt(config: EngineConfig) -> ModelBundle[TaehvState]:
         return embedded.load_embedded_bundle(config, folder)
 
-    monkeypatch.setattr(factory, "load_embedded_bundle", load_spoilt)
+    monkeypatch.setattr(bundle, "load_embedded_bundle", load_spoilt)
     assert reason in refusal_of(capsys, video, tmp_path / "new.mp4")
 
 

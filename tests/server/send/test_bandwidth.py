@@ -133,7 +133,7 @@ def test_under_any_feedback_the_bounds_hold(
     lost = highest = at_ms = 0
     for one in feedback:
         if isinstance(one, int):
-            rate.on_packet_sent(one // 8, at_ms * NS_PER_MS)
+            rate.on_packet_sent(-(-one // 8), at_ms * NS_PER_MS)
             rate.on_remb(one, at_ms * NS_PER_MS)
             assert rate.bitrate_bps <= max(FLOOR_BPS, 0.85 * one / 0.9)
         else:
