@@ -1,17 +1,11 @@
 /**
- * The controls: prompt, styles, colours, strength, steps, motion, seed.
+ * The settings: strength, steps, motion, seed; the prompts are in a panel of their own.
  */
 
 import { byId } from "../shared/dom.js";
-import { recall, store } from "../shared/storage.js";
 import { capitalised, formatDuration, UNKNOWN } from "./format.js";
-import { joinPrompt, splitPrompt } from "./prompt_words.js";
-
-const SLIDER_INTERVAL_MS = 80;
-const DRAFT_KEY = "prompt-draft"; // of sessionStorage
-const VOCABULARY_KEY = "vocabulary"; // of localStorage: "none" where the last model had none
-const USUAL_FPS = 24;
-const LONGEST_CHANGE_CHUNKS = 1_000;
+import { PromptPanel } from "./prompt_panel.js";
+import { Throttle } from "./throttle.js";
 
 /** Shows the parameters in force, and reports every change that is made to them at once. */
 export class Controls {
@@ -23,29 +17,17 @@ export class Controls {
   #chosen = {};
   /** @type {number[]} */
   #stepList = [];
-  /** @type {string[]} */
-  #colours = [];
-  /** Whether the prompt was edited and not applied. */
-  #isDraft = false;
-  #fps = USUAL_FPS;
-  #chunkFrames = 4;
-  #slider = { timer: 0, sent_ms: -Infinity };
-  #prompt = byId("prompt", HTMLTextAreaElement);
+  #throttle = new Throttle();
   #strength = byId("strength", HTMLInputElement);
   #steps = byId("steps", HTMLSelectElement);
-  #blend = byId("blend", HTMLSelectElement);
   #motion = byId("motion", HTMLInputElement);
   #seed = byId("seed", HTMLInputElement);
 
   /** @param {(update: object, label: string) => void} onChange the label says what, for people */
   constructor(onChange) {
     this.#onChange = onChange;
+    this.prompts = new PromptPanel(onChange);
     this.#listen();
-    byId("vocabulary").hidden = recall("localStorage", VOCABULARY_KEY) === "none";
-    const draft = recall("sessionStorage", DRAFT_KEY);
-    if (draft === null) return;
-    this.#prompt.value = draft;
-    this.#setDraft(true);
   }
 
   /**
@@ -54,29 +36,13 @@ export class Controls {
    * @returns {object}
    */
   takeInitialParameters() {
-    if (this.#isDraft) this.#choosePrompt();
-    return { ...this.#chosen };
-  }
-
-  /** @param {number} fps of the output, by which a change over seconds is counted */
-  showRate(fps) {
-    if (fps > 0) this.#fps = fps;
+    return { ...this.#chosen, ...this.prompts.takeInitialParameters() };
   }
 
   /** @param {import("./server_status.js").Model} model */
   showModel(model) {
     byId("note").textContent = model.note ?? "";
-    if (model.styles) {
-      this.#colours = model.colours ?? [];
-      // its place is kept either way, so that nothing below it moves; the next visit knows better
-      byId("vocabulary").classList.toggle("unknown", !model.styles.length);
-      if (model.styles.length) byId("vocabulary").hidden = false;
-      store("localStorage", VOCABULARY_KEY, model.styles.length ? null : "none");
-      byId("colours").hidden = !this.#colours.length;
-      showChips(byId("styles"), model.styles);
-      showChips(byId("colours"), this.#colours);
-    }
-    this.#chunkFrames = model.chunk_frames ?? this.#chunkFrames;
+    this.prompts.showModel(model);
     if (model.step_list && model.step_list.join() !== this.#stepList.join()) {
       this.#showSteps(model.step_list);
     }
@@ -94,8 +60,7 @@ export class Controls {
 
   /** @param {any} parameters in force; what is being edited is left alone */
   showParameters(parameters) {
-    const text = parameters.prompt ?? parameters.prompts?.[0]?.text;
-    if (!this.#isDraft) setValue(this.#prompt, text);
+    this.prompts.showParameters(parameters);
     setValue(this.#seed, parameters.seed);
     if (parameters.noise_scale !== undefined) {
       setValue(this.#strength, parameters.noise_scale);
@@ -107,7 +72,6 @@ export class Controls {
     if (parameters.denoising_step_list?.length && document.activeElement !== this.#steps) {
       this.#steps.value = String(parameters.denoising_step_list.length);
     }
-    this.#markChips();
   }
 
   /** @param {import("./update_tracker.js").TrackedUpdate | null} update the newest */
@@ -130,33 +94,11 @@ export class Controls {
   }
 
   #listen() {
-    byId("prompt-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.#applyPrompt();
-    });
-    this.#prompt.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-      event.preventDefault();
-      this.#applyPrompt();
-    });
-    this.#prompt.addEventListener("input", () => {
-      this.#setDraft(true);
-      this.#markChips();
-    });
-    byId("styles").addEventListener("click", ({ target }) => {
-      const chip = /** @type {Element} */ (target).closest("button");
-      if (!chip) return;
-      this.#editPrompt({ rest: chip.dataset.word ?? "" });
-    });
-    byId("colours").addEventListener("click", ({ target }) => {
-      const chip = /** @type {Element} */ (target).closest("button");
-      if (!chip) return;
-      const isOn = chip.getAttribute("aria-pressed") === "true";
-      this.#editPrompt({ colour: isOn ? "" : chip.dataset.word ?? "" });
-    });
     this.#strength.addEventListener("input", () => {
       this.#showStrength();
-      this.#sendStrength();
+      this.#throttle.call(() => {
+        this.#update({ noise_scale: Number(this.#strength.value) }, "Strength");
+      });
     });
     this.#steps.addEventListener("change", () => {
       const denoising_step_list = this.#stepList.slice(0, Number(this.#steps.value));
@@ -179,52 +121,9 @@ export class Controls {
     this.#onChange(update, label);
   }
 
-  /** @param {boolean} isDraft */
-  #setDraft(isDraft) {
-    this.#isDraft = isDraft;
-    store("sessionStorage", DRAFT_KEY, isDraft ? this.#prompt.value : null);
-  }
-
-  /** Later calls start with the prompt. @returns {string} its text */
-  #choosePrompt() {
-    const text = this.#prompt.value.trim();
-    this.#chosen.prompt = text;
-    this.#setDraft(false);
-    return text;
-  }
-
-  /** How many chunks are made in the time that was chosen for a change. */
-  get #changeChunks() {
-    const chunks = Math.round((Number(this.#blend.value) * this.#fps) / this.#chunkFrames);
-    return Math.min(chunks, LONGEST_CHANGE_CHUNKS);
-  }
-
-  /** Apply the prompt at once or as a transition over some seconds. */
-  #applyPrompt() {
-    const text = this.#choosePrompt();
-    const num_steps = this.#changeChunks;
-    this.#markChips();
-    this.#onChange(
-      num_steps ? { transition: { target_prompts: [{ text }], num_steps } } : { prompt: text },
-      "Prompt",
-    );
-  }
-
   #applySeed() {
     if (this.#seed.value === "" || !this.#seed.checkValidity()) return this.#seed.reportValidity();
     this.#update({ seed: Number(this.#seed.value) }, "Seed");
-  }
-
-  /** Send the strength while it is dragged, at a limited rate; the last value is always sent. */
-  #sendStrength() {
-    clearTimeout(this.#slider.timer);
-    const send = () => {
-      this.#slider.sent_ms = performance.now();
-      this.#update({ noise_scale: Number(this.#strength.value) }, "Strength");
-    };
-    const wait_ms = this.#slider.sent_ms + SLIDER_INTERVAL_MS - performance.now();
-    if (wait_ms <= 0) send();
-    else this.#slider.timer = setTimeout(send, wait_ms);
   }
 
   /** @param {[number, number]} least and most noise that the model can work from */
@@ -253,46 +152,6 @@ export class Controls {
     }));
     this.#steps.disabled = stepList.length < 2;
   }
-
-  /** @param {Partial<import("./prompt_words.js").PromptWords>} words to replace in the prompt */
-  #editPrompt(words) {
-    const current = splitPrompt(this.#prompt.value, this.#colours);
-    this.#prompt.value = joinPrompt({ ...current, ...words });
-    this.#applyPrompt();
-  }
-
-  #markChips() {
-    const { colour, rest } = splitPrompt(this.#prompt.value, this.#colours);
-    markChip(byId("styles"), rest);
-    markChip(byId("colours"), colour);
-  }
-}
-
-/**
- * @param {HTMLElement} list
- * @param {string[]} words one chip for each
- */
-function showChips(list, words) {
-  if (words.join() === list.dataset.shown) return;
-  list.dataset.shown = words.join();
-  list.replaceChildren(...words.map((word) => {
-    const chip = document.createElement("button");
-    chip.type = "button";
-    chip.className = "chip";
-    chip.dataset.word = word;
-    chip.textContent = word;
-    return chip;
-  }));
-}
-
-/**
- * @param {HTMLElement} list of chips
- * @param {string} word of the one to mark as pressed
- */
-function markChip(list, word) {
-  for (const chip of list.querySelectorAll("button")) {
-    chip.setAttribute("aria-pressed", String(chip.dataset.word === word));
-  }
 }
 
 /** @param {import("./update_tracker.js").TrackedUpdate} update */
@@ -307,7 +166,7 @@ function progressOf({ label, stage, applied_ms, shown_ms, errors }) {
 }
 
 /**
- * @param {HTMLInputElement | HTMLTextAreaElement} control
+ * @param {HTMLInputElement} control
  * @param {unknown} value
  */
 function setValue(control, value) {

@@ -18,7 +18,7 @@ import { Controls } from "./controls.js";
 import { MetricsPanel } from "./metrics_panel.js";
 import { enableCopying, showAddresses, showViewAddress } from "./obs_links.js";
 import { OutputPanel } from "./output_panel.js";
-import { PendingUpdates } from "./pending_updates.js";
+import { PendingUpdates, touchesPrompts } from "./pending_updates.js";
 import { judgePicture } from "./picture_state.js";
 import { QualityPanel } from "./quality_panel.js";
 import { takeResumeToken } from "./resume.js";
@@ -73,7 +73,9 @@ let refreshes = 0;
 
 async function start() {
   startButton.disabled = true;
-  for (const each of [updateTracker, serverClock, latencyMeter, clientStats]) each.reset();
+  for (const each of [updateTracker, serverClock, latencyMeter, clientStats, controls.prompts]) {
+    each.reset();
+  }
   pendingUpdates.clear();
   metricsPanel.clear();
   qualityPanel.clear();
@@ -123,6 +125,7 @@ function sendUpdate(update, label) {
     return;
   }
   updateTracker.sent(rev, label, performance.now());
+  if (touchesPrompts(update)) controls.prompts.sent(rev, update);
   controls.showUpdate(updateTracker.update);
 }
 
@@ -155,10 +158,12 @@ function onMessage(message) {
       break;
     case "ack":
       updateTracker.acknowledged(message.rev, message.status, message.errors ?? []);
+      if (message.status !== "accepted") controls.prompts.ended(message.rev);
       controls.showUpdate(updateTracker.update);
       break;
     case "applied":
       updateTracker.applied(message.rev, now_ms);
+      controls.prompts.applied(message.rev);
       controls.showUpdate(updateTracker.update);
       break;
     case "on_air":
@@ -171,7 +176,7 @@ function onMessage(message) {
       break;
     case "slo":
       sinceInput_ms = message.since_input_ms ?? null;
-      controls.showRate(message.fps?.out ?? 0);
+      controls.prompts.showRate(message.fps?.out ?? 0);
       metricsPanel.showSlo(message);
       outputPanel.showBadges(
         latencyMeter.summary(now_ms)?.now_ms ?? message.age_ms?.p50 ?? null,

@@ -5,6 +5,11 @@
 /** The three ways to say what the video should become; the newest replaces the others. */
 const PROMPTS = ["prompt", "prompts", "transition"];
 
+/** @param {object} update @returns {boolean} whether it says what the video should become */
+export function touchesPrompts(update) {
+  return PROMPTS.some((key) => key in update);
+}
+
 /** Merges updates, key by key. */
 export class PendingUpdates {
   /** @type {Record<string, unknown>} */
@@ -13,7 +18,7 @@ export class PendingUpdates {
 
   /** @param {Record<string, unknown>} update @param {string} label what is changed, for people */
   add(update, label) {
-    if (PROMPTS.some((key) => key in update)) for (const key of PROMPTS) delete this.#update[key];
+    if (touchesPrompts(update)) for (const key of PROMPTS) delete this.#update[key];
     Object.assign(this.#update, update);
     this.#labels.add(label);
   }

