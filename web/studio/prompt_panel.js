@@ -62,10 +62,6 @@ export class PromptPanel {
     else this.#draft(mixOfText(draft));
   }
 
-  get mix() {
-    return this.#mix;
-  }
-
   /** @returns {Change} as it is chosen on the page */
   get change() {
     const over_s = this.#blend.validity.valid ? Number(this.#blend.value) : 0;
@@ -140,13 +136,6 @@ export class PromptPanel {
     if (!hasWeight(prompts)) return {};
     this.#sent.add(prompts);
     return updateOf(prompts, this.#rate.chunks(over_s), method);
-  }
-
-  /** Move the crossfader by so much. @param {number} by */
-  nudgeFade(by) {
-    if (byId("fade", HTMLInputElement).disabled) return;
-    const fade = Math.min(Math.max(this.#mix.fade + by, 0), 1);
-    this.#onMix({ ...this.#mix, fade }, "slide");
   }
 
   /** Fade to the other side, over the time that is chosen for changes. */

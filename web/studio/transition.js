@@ -12,14 +12,9 @@ export class ChunkRate {
   #fps = USUAL_FPS;
   #chunkFrames = USUAL_CHUNK_FRAMES;
 
-  /** Whether it was measured, in this call or one before. */
-  isMeasured = false;
-
   /** @param {number} fps of the output; 0 while nothing is made */
   showFps(fps) {
-    if (fps <= 0) return;
-    this.#fps = fps;
-    this.isMeasured = true;
+    if (fps > 0) this.#fps = fps;
   }
 
   /** @param {number | undefined} frames of a chunk */

@@ -149,7 +149,9 @@ async def test_pause_stops_the_pictures_and_go_on_brings_new_ones(tmp_path: Path
 
 async def test_a_viewer_who_pauses_and_leaves_gives_the_place_back(tmp_path: Path) -> None:
     """the only place of the real pipeline is free again though no chunk came after the pause."""
-    async with serving(tmp_path, pipeline="diffusion", max_streams=1, threads=1) as server:
+    async with serving(
+        tmp_path, pipeline="diffusion", size="64x64", max_streams=1, threads=1
+    ) as server:
         async with dial(server.client, camera=Camera()) as call:
             await call.until_event("state", state="live")
             call.send({"paused": True, "rev": 1})
@@ -161,7 +163,7 @@ async def test_a_viewer_who_pauses_and_leaves_gives_the_place_back(tmp_path: Pat
 async def test_an_update_the_engine_refuses_does_not_pause(tmp_path: Path) -> None:
     """it is refused as a whole."""
     async with (
-        serving(tmp_path, pipeline="diffusion", threads=1) as server,
+        serving(tmp_path, pipeline="diffusion", size="64x64", threads=1) as server,
         dial(server.client, camera=Camera()) as call,
     ):
         await call.until_event("state", state="live")

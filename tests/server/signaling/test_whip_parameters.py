@@ -52,7 +52,10 @@ async def test_an_owner_sees_what_others_change(tmp_path: Path) -> None:
 
 async def test_bad_parameters_are_refused_with_the_reason(tmp_path: Path) -> None:
     """by the same rules as on the data channel, and also what the engine itself refuses."""
-    async with serving(tmp_path, pipeline="diffusion", threads=1) as server, publishing(server):
+    async with (
+        serving(tmp_path, pipeline="diffusion", size="64x64", threads=1) as server,
+        publishing(server),
+    ):
         address = "/api/v1/streams/stage/parameters"
         for body, status, reason in (
             (b'{"noise_scale": 7}', 400, "noise_scale is 7: Expected `float` <= 1.0"),
