@@ -2,8 +2,8 @@ VENV        ?= .venv
 PYTHON      ?= python3
 CONSTRAINTS ?= constraints.txt
 PORT        ?= 8080
-# tests run in so many processes of up to 2 GiB each; those of whole calls in a browser after the
-# others, which would take the cores from them
+# tests run in so many processes of up to 2 GiB each; those of whole calls in a browser one by one,
+# since each of them needs two cores
 JOBS        ?= 2
 CALLS       := tests/e2e
 # vectors to replay: those beside this checkout, else the subset in tests/golden
@@ -46,7 +46,7 @@ format: install  ## rewrite files in house format
 test: install  ## every test that needs no GPU; finds or installs Chromium and Firefox first
 	$(BIN)/python -m tests.e2e.provision
 	$(BIN)/pytest -m 'not gpu' --ignore=$(CALLS) --numprocesses $(JOBS) --dist loadfile
-	$(BIN)/pytest -m 'not gpu' --numprocesses $(JOBS) --dist loadfile $(CALLS)
+	$(BIN)/pytest -m 'not gpu' $(CALLS)
 
 test-golden: install  ## replay the reference's vectors, one line a case (GOLDEN_DIR=... for others)
 	GOLDEN_DIR='$(GOLDEN_DIR)' $(BIN)/python -m tests.golden

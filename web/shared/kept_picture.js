@@ -5,13 +5,19 @@
 import { BLANK_PX, watchFrames } from "./video_frames.js";
 
 const SPARE_EVERY_MS = 1000;
+const SAMPLES = 8; // rows and columns by which a picture is told from the browser's black one
+const BLACK_MAX = 2; // of 255: a camera's own noise in the dark is above
 
 /** A canvas over a video. */
 export class KeptPicture {
   #video;
   #canvas;
-  /** A picture of the last second: the browser may paint black before the page hears of the end. */
+  /**
+   * A picture of the last second: the browser paints black, in the picture's own size too, before
+   * the page hears of the end.
+   */
   #spare = document.createElement("canvas");
+  #copied = document.createElement("canvas");
   #spared_ms = -Infinity;
 
   /** @param {HTMLVideoElement} video @param {HTMLCanvasElement} canvas in the same place */
@@ -20,8 +26,10 @@ export class KeptPicture {
     this.#canvas = canvas;
     watchFrames(video, ({ shown_ms }) => {
       if (shown_ms - this.#spared_ms < SPARE_EVERY_MS || !this.#hasPicture) return;
+      copy(video, video.videoWidth, video.videoHeight, this.#copied);
+      if (isBlack(this.#copied)) return;
+      [this.#spare, this.#copied] = [this.#copied, this.#spare];
       this.#spared_ms = shown_ms;
-      copy(video, video.videoWidth, video.videoHeight, this.#spare);
     });
   }
 
@@ -34,10 +42,11 @@ export class KeptPicture {
   keep() {
     if (this.isShown) return;
     const { videoWidth, videoHeight } = this.#video;
-    if (this.#hasPicture) copy(this.#video, videoWidth, videoHeight, this.#canvas);
-    else if (this.#spared_ms > 0) {
+    const hasPicture = this.#hasPicture;
+    if (hasPicture) copy(this.#video, videoWidth, videoHeight, this.#canvas);
+    if (this.#spared_ms > 0 && (!hasPicture || isBlack(this.#canvas))) {
       copy(this.#spare, this.#spare.width, this.#spare.height, this.#canvas);
-    } else return;
+    } else if (!hasPicture) return;
     this.#canvas.hidden = false;
   }
 
@@ -66,4 +75,15 @@ export class KeptPicture {
 function copy(picture, width_px, height_px, canvas) {
   [canvas.width, canvas.height] = [width_px, height_px];
   canvas.getContext("2d")?.drawImage(picture, 0, 0);
+}
+
+/** @param {HTMLCanvasElement} picture @returns {boolean} */
+function isBlack(picture) {
+  const small = document.createElement("canvas");
+  [small.width, small.height] = [SAMPLES, SAMPLES];
+  const context = small.getContext("2d", { willReadFrequently: true });
+  if (!context) return false;
+  context.drawImage(picture, 0, 0, SAMPLES, SAMPLES);
+  const { data } = context.getImageData(0, 0, SAMPLES, SAMPLES);
+  return data.every((value, at) => at % 4 === 3 || value <= BLACK_MAX);
 }

@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 # a stream of one bright colour, then what Chromium paints when a connection closes
 _PLAY = """
-async ({ isNoticedLate, isForgotten }) => {
+async ({ black, isForgotten }) => {
   const { KeptPicture } = await import("/shared/kept_picture.js");
   const [video, kept] = [document.createElement("video"), document.createElement("canvas")];
   document.body.append(video, kept);
@@ -37,10 +37,11 @@ async ({ isNoticedLate, isForgotten }) => {
     video.srcObject = null;
     picture.forget();
   }
-  if (isNoticedLate) {
-    video.srcObject = stream(2, "black");
+  if (black) {
+    frames = 0;
+    video.srcObject = stream(black, "black");
     await video.play();
-    await until(() => video.videoWidth === 2);
+    await until(() => video.videoWidth === black && frames > 70);
   }
   picture.keep();
   const [red, green] = kept.getContext("2d").getImageData(kept.width / 2, 9, 1, 1).data;
@@ -49,22 +50,18 @@ async ({ isNoticedLate, isForgotten }) => {
 """
 
 
-@pytest.mark.parametrize("is_noticed_late", [False, True])
+@pytest.mark.parametrize("black_px", [0, 2, 64])
 async def test_it_is_the_last_one_that_was_no_black_frame(
-    server: FakeServer, is_noticed_late: bool
+    server: FakeServer, black_px: int
 ) -> None:
-    """also where the browser has painted black before `keep` is called; before the first picture
-    there is none to keep."""
-    found: dict[str, Any] = await server.evaluate(
-        _PLAY, {"isNoticedLate": is_noticed_late, "isForgotten": False}
-    )
+    """also where the browser has painted black before `keep` is called, small or in the picture's
+    own size, and for longer than a second; before the first picture there is none to keep."""
+    found: dict[str, Any] = await server.evaluate(_PLAY, {"black": black_px, "isForgotten": False})
     assert (found["early"], found["isShown"], found["width"]) == (False, True, 64)
     assert abs(found["red"] - 200) < 12 and abs(found["green"] - 160) < 12
 
 
 async def test_one_that_is_forgotten_is_not_shown(server: FakeServer) -> None:
     """a new call begins without the last one's picture."""
-    found: dict[str, Any] = await server.evaluate(
-        _PLAY, {"isNoticedLate": True, "isForgotten": True}
-    )
+    found: dict[str, Any] = await server.evaluate(_PLAY, {"black": 2, "isForgotten": True})
     assert not found["isShown"]
