@@ -1,7 +1,7 @@
 """Where prompts are encoded, and whether the encoder stays loaded between them. Pure.
 
-A new prompt while the picture runs takes tens of milliseconds with the encoder on the GPU, a second
-or more with it in the host's memory, and the reading of 11 GB besides where it is in neither.
+A new prompt while the picture runs is soonest with the encoder on the GPU; in the host's memory it
+is computed on the CPU, and where it is in neither its 11 GB are read first.
 """
 
 from dataclasses import dataclass

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_engine.device.attention_order import (
     CANDIDATES,
+    AttentionOrder,
     AttentionShape,
     measure_order,
     order_by_times,
@@ -55,8 +56,11 @@ def test_a_kernel_that_the_device_has_not_comes_last() -> None:
     assert order.note == "attention by flash (ms a step: flash 3.00, cuDNN -, efficient -)"
     q_BHLD = torch.randn(1, 2, 8, 16)
     plain = F.scaled_dot_product_attention(q_BHLD, q_BHLD, q_BHLD)
+    with AttentionOrder(names=("flash",), step_ms=order.step_ms).in_force():
+        assert torch.backends.cuda.flash_sdp_enabled() and torch.backends.cuda.math_sdp_enabled()
+        assert not torch.backends.cuda.mem_efficient_sdp_enabled(), "it is not in the order"
+    assert torch.backends.cuda.mem_efficient_sdp_enabled()
     with order.in_force():
-        assert torch.backends.cuda.cudnn_sdp_enabled() and torch.backends.cuda.math_sdp_enabled()
         assert torch.equal(F.scaled_dot_product_attention(q_BHLD, q_BHLD, q_BHLD), plain)
 
 
