@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from slipstream_protocol.clock import NS_PER_MS, now_ns
+from slipstream_protocol.messages import StageTimes
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.config import CHUNK_FRAMES, Preset
@@ -141,30 +141,18 @@ def costs_of(pipeline: DiffusionPipeline[Any]) -> ModelCosts:
     """What a model on one device takes, by running it; what links take is not known."""
     preset, model = pipeline.maker.preset, pipeline.bundle.model
     pipeline.warm_up()
-    laps: list[tuple[float, float, float]] = []
+    laps: list[StageTimes] = []
     with closing(pipeline.open(Parameters())) as stream:
         for number in range(preset.cache.slots + _MEASURED_CHUNKS):
             shape = (pipeline.geometry.frames_of(number), *pipeline.geometry.frame_shape)
             frames_THW = np.full(shape, 128, dtype=np.uint8)
-            times = [now_ns()]
-            chunk = stream.encode(frames_THW)
-            pipeline.finish()
-            times.append(now_ns())
-            while not chunk.is_clean:
-                pipeline.denoise([chunk])
-            pipeline.finish()
-            times.append(now_ns())
-            if fetch := stream.decode(chunk, frames_THW):
-                fetch.finish()
-            times.append(now_ns())
-            encode, steps, decode = np.diff(times) / NS_PER_MS
-            laps.append((float(encode), float(steps) / chunk.steps, float(decode)))
-    measured = zip(*laps[-_MEASURED_CHUNKS:], strict=True)
-    encode_ms, step_ms, decode_ms = (median(lap) for lap in measured)
+            laps.append(stream.step(frames_THW, np.empty_like(frames_THW)))
+    measured = laps[-_MEASURED_CHUNKS:]
     blocks = model.params.layers
+    step_ms = median(lap.denoise_ms for lap in measured) / preset.schedule.steps
     return ModelCosts(
-        encode_ms=encode_ms,
-        decode_ms=decode_ms,
+        encode_ms=median(lap.encode_ms for lap in measured),
+        decode_ms=median(lap.decode_ms for lap in measured),
         block_ms=(step_ms / blocks,) * blocks,
         block_bytes=sum(tensor.nbytes for tensor in model.block(0).parameters()),
         cache_bytes=pipeline.pool.cache.nbytes // pipeline.pool.cache.row_count // blocks,
