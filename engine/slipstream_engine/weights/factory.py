@@ -140,8 +140,7 @@ def load_diffusion(request: ModelRequest) -> DiffusionPipeline[Any]:
     weights = (request.weights or DEFAULT_WEIGHTS).expanduser()
     if not config.device.startswith("cuda"):
         return DiffusionPipeline(config, load_bundle(config, weights))
-    torch.cuda.set_device(config.device)  # what names no device means this one
-    choose_convolutions_by_timing()
+    use_gpu(config.device)
     bundle = load_bundle(config, weights)
     device = torch.device(config.device)
     order = measure_order(
@@ -151,6 +150,12 @@ def load_diffusion(request: ModelRequest) -> DiffusionPipeline[Any]:
         timer=device_timer(device),
     )
     return DiffusionPipeline(config, bundle, attention=order)
+
+
+def use_gpu(device: str) -> None:
+    """Before anything is loaded: what names no device means this one."""
+    torch.cuda.set_device(device)
+    choose_convolutions_by_timing()
 
 
 def attention_shapes(preset: Preset, stride: int) -> tuple[AttentionShape, ...]:

@@ -27,6 +27,7 @@ from slipstream_engine.weights.factory import (
     configure,
     device_group,
     load_diffusion,
+    use_gpu,
 )
 from slipstream_engine.weights.plan_choice import plan_for
 from slipstream_engine.weights.random import random_bundle
@@ -151,7 +152,7 @@ def load_share(setup: Setup) -> ModelBundle[Any]:
     """
     config = setup.config
     if config.device.startswith("cuda"):
-        torch.cuda.set_device(config.device)
+        use_gpu(config.device)
     torch.set_num_threads(setup.threads)
     if setup.random_weights:
         return random_bundle(config)
