@@ -4,6 +4,7 @@
 
 import { byId } from "../shared/dom.js";
 import { capitalised, formatDuration, UNKNOWN } from "./format.js";
+import { promptsOf } from "./prompt_mix.js";
 import { PromptPanel } from "./prompt_panel.js";
 import { Throttle } from "./throttle.js";
 
@@ -23,7 +24,10 @@ export class Controls {
   #motion = byId("motion", HTMLInputElement);
   #seed = byId("seed", HTMLInputElement);
 
-  /** @param {(update: object, label: string) => void} onChange the label says what, for people */
+  /**
+   * @param {(update: object, label: string) => void} onChange the label says what, for people; the
+   *   update is empty where the server need not know
+   */
   constructor(onChange) {
     this.#onChange = onChange;
     this.prompts = new PromptPanel(onChange);
@@ -47,8 +51,13 @@ export class Controls {
       this.#showSteps(model.step_list);
     }
     if (model.noise_scale_range) this.#showRange(model.noise_scale_range);
-    this.showParameters(model.parameters ?? {});
     this.showUnderstood(model.understood);
+  }
+
+  /** @param {any} parameters a stream starts with; what was chosen here goes before them */
+  showDefaults(parameters) {
+    this.prompts.showDefaults(parameters);
+    this.#showSettings({ ...parameters, ...this.#chosen });
   }
 
   /** @param {string} [text] what the model makes of the prompt; none if it takes any text */
@@ -61,17 +70,73 @@ export class Controls {
   /** @param {any} parameters in force; what is being edited is left alone */
   showParameters(parameters) {
     this.prompts.showParameters(parameters);
-    setValue(this.#seed, parameters.seed);
+    this.#showSettings(parameters);
+  }
+
+  /** The present look. @returns {import("./look.js").Look} */
+  get look() {
+    const { mix, change } = this.prompts;
+    return {
+      mix,
+      change,
+      strength: this.#strength.disabled ? null : Number(this.#strength.value),
+      steps: Number(this.#steps.value) || null,
+      seed: this.#seed.value !== "" && this.#seed.checkValidity() ? Number(this.#seed.value) : null,
+      motion: this.#motion.checked,
+    };
+  }
+
+  /**
+   * Set a look, as if it was made here.
+   * @param {import("./look.js").Look} look
+   * @param {import("./look.js").Change} change to it
+   * @returns {Record<string, unknown>} the update for the server: what is another than before
+   */
+  set(look, change) {
+    const before = this.look;
+    const settings = this.#settingsOf(look, before);
+    Object.assign(this.#chosen, settings);
+    this.#showSettings(settings, true);
+    const isSameMix = !this.prompts.isDraft
+      && JSON.stringify(promptsOf(look.mix)) === JSON.stringify(promptsOf(before.mix));
+    const prompts = this.prompts.set(look.mix, change);
+    this.prompts.change = look.change;
+    return isSameMix ? settings : { ...settings, ...prompts };
+  }
+
+  /**
+   * @param {import("./look.js").Look} look
+   * @param {import("./look.js").Look} before
+   * @returns {Record<string, unknown>} what the model of this call can do of it
+   */
+  #settingsOf({ strength, steps, seed, motion }, before) {
+    /** @type {Record<string, unknown>} */
+    const settings = {};
+    if (strength !== null && before.strength !== null) {
+      const [least, most] = [Number(this.#strength.min), Number(this.#strength.max)];
+      const noise_scale = Math.min(Math.max(strength, least), most);
+      if (noise_scale !== before.strength) settings.noise_scale = noise_scale;
+    }
+    const count = steps === null ? 0 : Math.min(steps, this.#stepList.length);
+    if (count && count !== before.steps) {
+      settings.denoising_step_list = this.#stepList.slice(0, count);
+    }
+    if (seed !== null && seed !== before.seed) settings.seed = seed;
+    if (motion !== null && motion !== before.motion) settings.noise_controller = motion;
+    return settings;
+  }
+
+  /** @param {any} parameters @param {boolean} [isForced] also over what is being edited */
+  #showSettings(parameters, isForced = false) {
+    setValue(this.#seed, parameters.seed, isForced);
     if (parameters.noise_scale !== undefined) {
-      setValue(this.#strength, parameters.noise_scale);
+      setValue(this.#strength, parameters.noise_scale, isForced);
       this.#showStrength();
     }
     if (parameters.noise_controller !== undefined) {
       this.#motion.checked = parameters.noise_controller;
     }
-    if (parameters.denoising_step_list?.length && document.activeElement !== this.#steps) {
-      this.#steps.value = String(parameters.denoising_step_list.length);
-    }
+    setValue(this.#steps, parameters.denoising_step_list?.length || null, isForced);
   }
 
   /** @param {import("./update_tracker.js").TrackedUpdate | null} update the newest */
@@ -86,9 +151,15 @@ export class Controls {
     this.#showLine("pending", `${label} kept, sent as soon as the call is there…`);
   }
 
+  /** @param {string} text what went wrong */
+  showProblem(text) {
+    this.#showLine("rejected", text);
+  }
+
   /** @param {string} stage @param {string} text */
   #showLine(stage, text) {
     const line = byId("round-trip");
+    line.setAttribute("role", stage === "rejected" ? "alert" : "status");
     line.dataset.stage = stage;
     line.textContent = text;
   }
@@ -166,10 +237,11 @@ function progressOf({ label, stage, applied_ms, shown_ms, errors }) {
 }
 
 /**
- * @param {HTMLInputElement} control
+ * @param {HTMLInputElement | HTMLSelectElement} control
  * @param {unknown} value
+ * @param {boolean} isForced also while it is being edited
  */
-function setValue(control, value) {
-  if (value === undefined || value === null || document.activeElement === control) return;
-  control.value = String(value);
+function setValue(control, value, isForced) {
+  if (value === undefined || value === null) return;
+  if (isForced || document.activeElement !== control) control.value = String(value);
 }

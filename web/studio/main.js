@@ -1,312 +1,163 @@
 /**
- * The studio page: connects camera, call, controls, output and metrics, which do not know each
- * other.
+ * The studio page: makes its parts, which do not know each other, and joins them.
  */
 
-import { ClientStats } from "../shared/client_stats.js";
 import { byId } from "../shared/dom.js";
-import { LatencyMeter } from "../shared/latency.js";
-import { asProblem, browserProblem } from "../shared/problems.js";
+import { asProblem } from "../shared/problems.js";
 import { playOnTap } from "../shared/playback.js";
-import { ServerClock } from "../shared/server_clock.js";
-import { silenceText, tooLong_s } from "../shared/silence.js";
 import { watchFrames } from "../shared/video_frames.js";
-import { WakeLock } from "../shared/wake_lock.js";
 import { Call } from "./call.js";
+import { CallView } from "./call_view.js";
 import { CameraPanel } from "./camera_panel.js";
 import { Controls } from "./controls.js";
+import { Figures } from "./figures.js";
 import { MetricsPanel } from "./metrics_panel.js";
 import { enableCopying, showAddresses, showViewAddress } from "./obs_links.js";
 import { OutputPanel } from "./output_panel.js";
-import { PendingUpdates, touchesPrompts } from "./pending_updates.js";
-import { judgePicture } from "./picture_state.js";
 import { QualityPanel } from "./quality_panel.js";
 import { takeResumeToken } from "./resume.js";
-import { fetchHealth } from "./server_status.js";
-import { UpdateTracker } from "./update_tracker.js";
-
-const REFRESH_MS = 1_000;
-const HEALTH_EVERY = 3; // refreshes
+import { Updates } from "./updates.js";
 
 document.documentElement.dataset.started = "";
 
-const startButton = byId("start", HTMLButtonElement);
-const stopButton = byId("stop", HTMLButtonElement);
-const pauseButton = byId("pause", HTMLButtonElement);
-const againButton = byId("again", HTMLButtonElement);
-
-const cameraPanel = new CameraPanel({
+const camera = new CameraPanel({
   onSwitch: switchCamera,
   onRetaken: (track) => call.replaceTrack(track),
-  onChange: () => showStatus(),
+  onChange: () => view.show(),
 });
 const call = new Call({
-  onChange: showStatus,
+  onChange: () => view.show(),
   onMessage,
-  onTimings: (message) => latencyMeter.addStamps(message),
-  onOutput: showOutput,
-  onDisconnect: () => outputPanel.keepPicture(),
+  onTimings: (message) => figures.addStamps(message),
+  onOutput: (stream) => {
+    figures.newConnection();
+    output.play(stream);
+  },
+  onDisconnect: () => output.keepPicture(),
 });
-const controls = new Controls(sendUpdate);
-const outputPanel = new OutputPanel();
-const metricsPanel = new MetricsPanel(byId("figures"));
-const qualityPanel = new QualityPanel(byId("quality"), (keep) => {
+const controls = new Controls((update, label) => updates.send(update, label));
+const output = new OutputPanel();
+const metrics = new MetricsPanel(byId("figures"));
+const quality = new QualityPanel(byId("quality"), (keep) => {
   call.sendMessage({ type: "level_answer", keep });
 });
-const updateTracker = new UpdateTracker();
-const serverClock = new ServerClock();
-const latencyMeter = new LatencyMeter(serverClock, performance.timeOrigin);
-const clientStats = new ClientStats();
-const pendingUpdates = new PendingUpdates();
-const wakeLock = new WakeLock();
-
-/** @type {import("./server_status.js").Health | null} null if the server does not answer */
-let health = null;
-let shownModel = "";
-let lastShown_ms = 0;
-/** @type {number | null} since the camera's last picture, as the server counts it */
-let sinceInput_ms = null;
-let isFresh = false;
-let refreshes = 0;
-
-// ---- the call
+const updates = new Updates(call, controls);
+const figures = new Figures(call, metrics);
+const view = new CallView({
+  call,
+  camera,
+  output,
+  metrics,
+  onModel: (model) => {
+    controls.showModel(model);
+    controls.showDefaults(model.parameters ?? {});
+    if (model.width_px && model.height_px) output.setSize(model.width_px, model.height_px);
+  },
+  onCall: (isOpen) => {
+    if (!isOpen && camera.isOpen) camera.close();
+  },
+});
 
 async function start() {
-  startButton.disabled = true;
-  for (const each of [updateTracker, serverClock, latencyMeter, clientStats, controls.prompts]) {
-    each.reset();
-  }
-  pendingUpdates.clear();
-  metricsPanel.clear();
-  qualityPanel.clear();
-  controls.showUpdate(null);
-  outputPanel.forgetPicture();
-  sinceInput_ms = null;
-  await call.start(openCamera, initialParameters);
+  for (const each of [view, updates, figures]) each.reset();
+  quality.clear();
+  output.forgetPicture();
+  await call.start(openCamera, () => updates.takeInitialParameters());
 }
 
 /** Resume the call of this tab's page before this one, if there was one. */
 async function resume() {
   const token = takeResumeToken();
-  if (token) await call.resume(openCamera, initialParameters, token);
-}
-
-/** What was changed while the call waited is among them. */
-function initialParameters() {
-  pendingUpdates.clear();
-  return controls.takeInitialParameters();
+  if (token) await call.resume(openCamera, () => updates.takeInitialParameters(), token);
 }
 
 async function openCamera() {
-  const track = await cameraPanel.open();
-  await cameraPanel.selectInUse();
+  const track = await camera.open();
+  await camera.selectInUse();
   return track;
 }
 
 /** Use another camera for the running call; if it does not open, the one in use stays. */
 async function switchCamera() {
   try {
-    await call.replaceTrack(await cameraPanel.open());
+    await call.replaceTrack(await camera.open());
   } catch (error) {
     const { title, advice } = asProblem(error);
-    byId("round-trip").textContent = `${title}. ${advice}`;
-    byId("round-trip").dataset.stage = "rejected";
-    await cameraPanel.selectInUse();
+    controls.showProblem(`${title}. ${advice}`);
+    await camera.selectInUse();
   }
-}
-
-/** @param {object} update of parameters @param {string} label what is changed, for people */
-function sendUpdate(update, label) {
-  const rev = call.sendUpdate(update);
-  if (rev === null) {
-    if (!call.isOpen) return; // the next call starts with it
-    pendingUpdates.add({ ...update }, label);
-    controls.showPending(label);
-    return;
-  }
-  updateTracker.sent(rev, label, performance.now());
-  if (touchesPrompts(update)) controls.prompts.sent(rev, update);
-  controls.showUpdate(updateTracker.update);
 }
 
 /** @param {any} message from the server; unknown types are a newer server's, and are ignored */
 function onMessage(message) {
-  const now_ms = performance.now();
   switch (message.type) {
-    case "state": {
-      const pending = pendingUpdates.take();
-      if (pending) sendUpdate(pending.update, pending.label);
-      const parameters = { ...message.parameters, ...pending?.update };
-      controls.showModel({ ...message, parameters });
-      qualityPanel.showState(message);
-      outputPanel.setSize(message.width_px, message.height_px);
+    case "state":
+      controls.showModel(message);
+      controls.showParameters({ ...message.parameters, ...updates.sendPending() });
+      quality.showState(message);
+      output.setSize(message.width_px, message.height_px);
       byId("model").textContent =
         `${message.pipeline} · ${message.preset} · ${message.width_px}×${message.height_px}`;
       showViewAddress(message.stream, call.viewToken);
       break;
-    }
     case "parameters_updated":
+      controls.prompts.transition.begun(message.transition_chunks ?? null);
       controls.showParameters(message.parameters);
       controls.showUnderstood(message.understood);
       break;
     case "level":
-      qualityPanel.showLevel(message);
-      if (message.text) metricsPanel.markLevel(message.is_down);
+      quality.showLevel(message);
+      if (message.text) metrics.markLevel(message.is_down);
       break;
     case "level_question":
-      qualityPanel.ask(message);
+      quality.ask(message);
       break;
     case "ack":
-      updateTracker.acknowledged(message.rev, message.status, message.errors ?? []);
-      if (message.status !== "accepted") controls.prompts.ended(message.rev);
-      controls.showUpdate(updateTracker.update);
+      updates.acknowledged(message);
       break;
     case "applied":
-      updateTracker.applied(message.rev, now_ms);
-      controls.prompts.applied(message.rev);
-      controls.showUpdate(updateTracker.update);
+      updates.applied(message.rev);
       break;
     case "on_air":
-      updateTracker.onAir(message.rev, message.rtp_timestamp);
-      controls.showUpdate(updateTracker.update);
+      updates.onAir(message);
       break;
     case "pong":
-      serverClock.add(message.t, message.server_ns / 1e6, now_ms);
-      metricsPanel.showRoundTrip(now_ms - message.t);
+      figures.addPong(message);
       break;
     case "slo":
-      sinceInput_ms = message.since_input_ms ?? null;
-      controls.prompts.showRate(message.fps?.out ?? 0);
-      metricsPanel.showSlo(message);
-      outputPanel.showBadges(
-        latencyMeter.summary(now_ms)?.now_ms ?? message.age_ms?.p50 ?? null,
-        message.fps?.out ?? null,
-      );
+      showSlo(message);
       break;
   }
 }
 
-// ---- the output
-
-/** @param {MediaStream} stream */
-function showOutput(stream) {
-  for (const each of [latencyMeter, clientStats]) each.reset(); // a new call counts anew
-  outputPanel.play(stream);
+/** @param {any} slo the event, once a second */
+function showSlo(slo) {
+  view.sinceInput_ms = slo.since_input_ms ?? null;
+  controls.prompts.transition.showRate(slo.fps?.out ?? 0);
+  metrics.showSlo(slo);
+  output.showBadges(figures.age_ms ?? slo.age_ms?.p50 ?? null, slo.fps?.out ?? null);
 }
 
-watchFrames(outputPanel.video, (frame) => {
-  lastShown_ms = frame.shown_ms;
-  outputPanel.dropPicture();
-  latencyMeter.addFrame(frame);
-  const offset_ms = serverClock.offset_ms;
-  call.frameShown(offset_ms === null ? null : frame.shown_ms + offset_ms);
-  const before = updateTracker.update?.stage;
-  updateTracker.addFrame(frame);
-  if (updateTracker.update?.stage !== before) controls.showUpdate(updateTracker.update);
-  if (!isFresh) showStatus(); // at once, not with the next second
+watchFrames(output.video, (frame) => {
+  output.dropPicture();
+  figures.addFrame(frame);
+  updates.addFrame(frame);
+  view.pictureShown(frame.shown_ms);
 });
 
-// ---- the status
-
-function showStatus() {
-  const { state, problem, milestones, isOpen, isPaused, interruption, farewell } = call;
-  const { waitsFor, queued, crowd } = call;
-  const silent_s = tooLong_s(isOpen ? sinceInput_ms : null);
-  const stale_s = document.hidden ? null : tooLong_s(performance.now() - lastShown_ms);
-  const picture = judgePicture({
-    state,
-    isPaused,
-    isRefused: outputPanel.isRefused,
-    interruption,
-    cameraTrouble: isOpen ? cameraPanel.trouble : "",
-    silent_s,
-    stale_s,
-  });
-  isFresh = picture.picture === "fresh";
-  outputPanel.showStatus({
-    state,
-    problem: problem ?? (state === "idle" ? browserProblem() : null),
-    milestones,
-    picture,
-    interruption,
-    farewell,
-    silence: silenceText(silent_s),
-    waitsFor,
-    queued,
-    crowd,
-    health,
-  });
-  metricsPanel.setStopped(!isFresh && milestones.picture_ms !== null);
-  wakeLock.set(state === "live");
-  document.body.classList.toggle("has-output", milestones.picture_ms !== null);
-  startButton.disabled = isOpen;
-  stopButton.disabled = !isOpen;
-  pauseButton.disabled = state !== "live";
-  pauseButton.setAttribute("aria-pressed", String(isPaused));
-  pauseButton.textContent = isPaused ? "Resume" : "Pause";
-  againButton.hidden = isOpen;
-  if (!isOpen && cameraPanel.isOpen) cameraPanel.close();
-  if (!isFresh) outputPanel.showBadges(null, null);
-}
-
-/**
- * Show the model that a call would use; once, so that what is chosen before a call stays.
- * @param {import("./server_status.js").Model | null} model
- */
-function showModelOnce(model) {
-  const description = JSON.stringify(model);
-  if (!model || description === shownModel) return;
-  shownModel = description;
-  controls.showModel(model);
-  if (model.width_px && model.height_px) outputPanel.setSize(model.width_px, model.height_px);
-}
-
-/** Once a second: show whether pictures still come and, without a call, how the server is. */
-async function refresh() {
-  if (document.hidden) return;
-  refreshes += 1;
-  if (!call.isOpen && refreshes % HEALTH_EVERY === 1) {
-    health = await fetchHealth().catch(() => null);
-    if (!call.isOpen && health) {
-      showModelOnce(health.model);
-      byId("model").textContent = `${health.pipeline} · ${health.preset}`;
-    }
-  }
-  showStatus();
-}
-
-/** Once a second, while the page is visible: show the latency and report client stats. */
-async function reportStats() {
-  if (document.hidden || !call.isOpen) return;
-  const stats = await call.stats();
-  const now_ms = performance.now();
-  const latency = latencyMeter.summary(now_ms);
-  metricsPanel.showLatency(latency);
-  const message = clientStats.message(stats, now_ms, latencyMeter.presentedFrames, latency);
-  if (message) call.sendMessage(message);
-}
-
-// ---- the user's and the browser's events
-
-startButton.addEventListener("click", start);
-againButton.addEventListener("click", start);
-stopButton.addEventListener("click", () => call.stop());
-pauseButton.addEventListener("click", () => {
-  call.sendUpdate({ paused: !call.isPaused });
-});
-document.addEventListener("visibilitychange", () => {
-  lastShown_ms = performance.now(); // hidden, no picture was shown
-});
+byId("start").addEventListener("click", start);
+byId("again").addEventListener("click", start);
+byId("stop").addEventListener("click", () => call.stop());
+byId("pause").addEventListener("click", () => call.sendUpdate({ paused: !call.isPaused }));
 addEventListener("online", () => call.networkChanged());
 addEventListener("pagehide", () => call.suspend());
 addEventListener("pageshow", ({ persisted }) => persisted && resume());
 
-playOnTap(byId("tap"), outputPanel.video, byId("input", HTMLVideoElement));
+playOnTap(byId("tap"), output.video, byId("input", HTMLVideoElement));
 enableCopying();
 controls.showUpdate(null);
 showAddresses();
-await cameraPanel.listCameras();
-setInterval(refresh, REFRESH_MS);
-setInterval(reportStats, REFRESH_MS);
-await refresh();
+await camera.listCameras();
+figures.start();
+await view.start();
 await resume();

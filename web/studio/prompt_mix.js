@@ -5,7 +5,8 @@
 /** Prompts that the page mixes; the server takes more, and those set elsewhere are shown. */
 export const MOST_PROMPTS = 4;
 
-const MOST_SHOWN = 8;
+/** Prompts that the server takes. */
+export const MOST_SHOWN = 8;
 const REMEMBERED = 64;
 
 /**

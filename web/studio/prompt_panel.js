@@ -3,31 +3,28 @@
  */
 
 import { byId } from "../shared/dom.js";
-import { recall, store } from "../shared/storage.js";
+import { keepMix, keptMix } from "./kept_mix.js";
 import { Mixer } from "./mixer.js";
 import {
   hasWeight, mixOfPrompts, mixOfText, promptsOf, SentPrompts, updateOf, withAnother,
 } from "./prompt_mix.js";
 import { Throttle } from "./throttle.js";
-import { ChunkRate, TransitionProgress } from "./transition.js";
+import { TransitionBar } from "./transition_bar.js";
 import { Vocabulary } from "./vocabulary.js";
 
-const DRAFT_KEY = "prompt-draft"; // of sessionStorage
-const PROGRESS_MS = 200;
+/** @typedef {import("./look.js").Change} Change */
 
-/**
- * How prompts change to others.
- * @typedef {object} Change
- * @property {number} over_s 0 for at once
- * @property {string} method "linear" or "slerp"
- */
+/** @type {Change} */
+const AT_ONCE = { over_s: 0, method: "linear" };
 
 /** Shows the prompts in force, and reports every change that is made to them. */
 export class PromptPanel {
+  /** Follows the changes from some prompts to others. */
+  transition = new TransitionBar();
   #onChange;
   /** @type {import("./prompt_mix.js").Mix} */
   #mix = mixOfText("");
-  /** The prompts that were applied here; the next call starts with them.
+  /** The prompts that were in force last; the next call starts with them.
    * @type {import("./prompt_mix.js").Prompt[] | null} */
   #chosen = null;
   /** Whether a text was edited and not applied. */
@@ -35,10 +32,6 @@ export class PromptPanel {
   /** Of the row whose text the vocabulary edits. */
   #active = 0;
   #sent = new SentPrompts();
-  #rate = new ChunkRate();
-  #fps = 0;
-  #progress = new TransitionProgress();
-  #progressTimer = 0;
   #throttle = new Throttle();
   #prompt = byId("prompt", HTMLTextAreaElement);
   #blend = byId("blend", HTMLInputElement);
@@ -53,20 +46,40 @@ export class PromptPanel {
     onFocus: (index) => this.#look(index),
   });
 
-  /** @param {(update: object, label: string) => void} onChange the label says what, for people */
+  /**
+   * @param {(update: object, label: string) => void} onChange the label says what, for people; the
+   *   update is empty where the server need not know
+   */
   constructor(onChange) {
     this.#onChange = onChange;
     this.#listen();
-    const draft = recall("sessionStorage", DRAFT_KEY);
-    if (draft === null) this.#show();
-    else this.#draft(mixOfText(draft));
+    const kept = keptMix();
+    if (kept) this.#mix = kept.mix;
+    this.#isDraft = kept?.isDraft ?? false;
+    if (kept && !kept.isDraft) this.#sent.add(this.#choose());
+    this.#show();
+  }
+
+  /** The mixture as it stands here, applied or not. */
+  get mix() {
+    return this.#mix;
+  }
+
+  /** Whether a text was edited and not applied. */
+  get isDraft() {
+    return this.#isDraft;
   }
 
   /** @returns {Change} as it is chosen on the page */
   get change() {
     const over_s = this.#blend.validity.valid ? Number(this.#blend.value) : 0;
-    return { over_s, method: this.#method.value };
+    return { over_s, method: this.#method.value === "slerp" ? "slerp" : "linear" };
   }
+
+  set change({ over_s, method }) {
+    [this.#blend.value, this.#method.value] = [String(over_s), method];
+  }
+
 
   /** @returns {object} the parameters a new call starts with: what stands here, applied or not */
   takeInitialParameters() {
@@ -76,15 +89,9 @@ export class PromptPanel {
     return updateOf(this.#chosen, 0, "");
   }
 
-  /** @param {number} fps of the output, by which a change over seconds is counted */
-  showRate(fps) {
-    this.#fps = fps;
-    this.#rate.showFps(fps);
-  }
-
   /** @param {import("./server_status.js").Model} model */
   showModel({ styles, colours, chunk_frames }) {
-    this.#rate.showChunkFrames(chunk_frames);
+    this.transition.showChunkFrames(chunk_frames);
     if (styles) this.#vocabulary.showWords(styles, colours ?? []);
   }
 
@@ -94,31 +101,16 @@ export class PromptPanel {
     if (!inForce || this.#sent.isOwn(inForce) || this.#isDraft) return;
     if (this.#prompt === document.activeElement) return;
     this.#mix = mixOfPrompts(inForce);
+    this.#chosen = inForce;
+    this.#keep();
     this.#show();
   }
 
-  /** @param {number} rev of an update to the prompts @param {any} update */
-  sent(rev, update) {
-    this.#progress.sent(rev, update.transition?.num_steps ?? 0);
-    clearInterval(this.#progressTimer);
-    this.#progressTimer = setInterval(() => this.#showProgress(), PROGRESS_MS);
-    this.#showProgress();
-  }
-
-  /** @param {number} rev that the engine has begun with */
-  applied(rev) {
-    this.#progress.applied(rev, performance.now());
-  }
-
-  /** @param {number} rev that was rejected, or given up for a later one */
-  ended(rev) {
-    this.#progress.ended(rev);
-  }
-
-  /** A new call begins. */
-  reset() {
-    this.#progress.stop();
-    this.#fps = 0;
+  /** @param {any} parameters that a stream starts with, if nothing was chosen here */
+  showDefaults({ prompts }) {
+    if (!prompts || this.#chosen || this.#isDraft) return;
+    this.#mix = mixOfPrompts(prompts);
+    this.#show();
   }
 
   /**
@@ -135,7 +127,7 @@ export class PromptPanel {
     this.#show();
     if (!hasWeight(prompts)) return {};
     this.#sent.add(prompts);
-    return updateOf(prompts, this.#rate.chunks(over_s), method);
+    return updateOf(prompts, this.transition.chunks(over_s), method);
   }
 
   /** Fade to the other side, over the time that is chosen for changes. */
@@ -156,9 +148,13 @@ export class PromptPanel {
     });
     this.#prompt.addEventListener("focus", () => this.#look(0));
     this.#prompt.addEventListener("input", () => this.#draft(this.#mixWith(0, this.#prompt.value)));
+    for (const one of [this.#blend, this.#method]) {
+      one.addEventListener("change", () => this.#onChange({}, "Change over"));
+    }
     byId("crossfade").addEventListener("click", () => this.crossfade());
     byId("add-prompt").addEventListener("click", () => {
       this.#draft(withAnother(this.#mix)); // sent with its first word, or the first move of a slider
+      this.#onChange({}, "Mix");
       this.#mixer.focusLast();
     });
   }
@@ -179,7 +175,7 @@ export class PromptPanel {
   #draft(mix) {
     this.#mix = mix;
     this.#isDraft = true;
-    store("sessionStorage", DRAFT_KEY, mix.rows[0].text);
+    this.#keep();
     this.#show();
   }
 
@@ -188,8 +184,12 @@ export class PromptPanel {
     const prompts = promptsOf(this.#mix);
     if (hasWeight(prompts)) this.#chosen = prompts;
     this.#isDraft = false;
-    store("sessionStorage", DRAFT_KEY, null);
+    this.#keep();
     return prompts;
+  }
+
+  #keep() {
+    keepMix({ mix: this.#mix, isDraft: this.#isDraft });
   }
 
   #apply() {
@@ -201,12 +201,12 @@ export class PromptPanel {
     if (how === "apply") {
       this.#report(this.set(mix, this.change), "Prompt");
     } else if (how === "cut") {
-      this.#report(this.set(mix, { over_s: 0, method: "linear" }), "Mix");
+      this.#report(this.set(mix, AT_ONCE), "Mix");
     } else {
       this.#mix = mix;
       this.#show();
       this.#throttle.call(() => {
-        this.#report(this.set(this.#mix, { over_s: 0, method: "linear" }), "Mix");
+        this.#report(this.set(this.#mix, AT_ONCE), "Mix");
       });
     }
   }
@@ -222,13 +222,5 @@ export class PromptPanel {
     if (this.#prompt.value.trim() !== text.trim()) this.#prompt.value = text;
     this.#mixer.show(this.#mix);
     this.#look(this.#active);
-  }
-
-  #showProgress() {
-    const share = this.#progress.share(performance.now(), this.#fps > 0 ? this.#rate.chunksPerS : 0);
-    const bar = byId("blend-progress", HTMLProgressElement);
-    bar.hidden = share === null;
-    bar.value = share ?? 0;
-    if (share === null) clearInterval(this.#progressTimer);
   }
 }

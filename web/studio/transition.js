@@ -50,6 +50,17 @@ export class TransitionProgress {
     [this.#rev, this.#chunks, this.#done, this.#last_ms] = [rev, chunks, 0, null];
   }
 
+  /**
+   * The server tells of prompts that have come into force, set here or elsewhere. Where a change of
+   * this page waits to be begun, that is the one to follow.
+   * @param {number} chunks of the change to them; 0: a change at once
+   * @param {number} now_ms
+   */
+  begun(chunks, now_ms) {
+    const isWaiting = this.#chunks > 0 && this.#last_ms === null;
+    if (!isWaiting) [this.#chunks, this.#done, this.#last_ms] = [chunks, 0, now_ms];
+  }
+
   /** @param {number} rev that the engine has begun with @param {number} now_ms */
   applied(rev, now_ms) {
     if (rev === this.#rev && this.#last_ms === null) this.#last_ms = now_ms;

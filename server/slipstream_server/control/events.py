@@ -161,10 +161,16 @@ class Pong(Event, frozen=True, tag="pong"):
 
 
 class ParametersUpdated(Event, frozen=True, tag="parameters_updated"):
-    """All parameters now in force, with the steps as chosen; `understood` as in `State`."""
+    """All parameters now in force, with the steps as chosen; `understood` as in `State`.
+
+    Args:
+        transition_chunks: how long the change to the prompts takes that begins now, whoever asked
+            for it; 0 for at once, null where the prompts were not changed.
+    """
 
     parameters: Parameters
     understood: str = ""
+    transition_chunks: int | None = None
 
 
 class PipelineError(Event, frozen=True, tag="pipeline_error"):

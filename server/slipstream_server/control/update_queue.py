@@ -153,7 +153,12 @@ class UpdateQueue:
                 update.send(AppliedRev(rev=update.rev, chunk=applied.chunk))
                 self._applied.append((applied.rev, update))
         if not all(update.is_level for update in batch.updates):
-            self._send(ParametersUpdated(parameters=self.wanted, understood=self.understood))
+            updated = ParametersUpdated(
+                parameters=self.wanted,
+                understood=self.understood,
+                transition_chunks=_transition_chunks(batch.parameters),
+            )
+            self._send(updated)
         self._send_next()
 
     def on_refused(self, refused: UpdateRefused) -> None:
@@ -233,6 +238,13 @@ def in_force(parameters: Parameters) -> Parameters:
     target = parameters.target
     cleared = dict.fromkeys((*_ONCE_KEYS, *_PROMPT_KEYS), UNSET)
     return msgspec.structs.replace(parameters, **(cleared | {"prompts": target}))
+
+
+def _transition_chunks(parameters: Parameters) -> int | None:
+    """As in `ParametersUpdated`."""
+    if parameters.target is UNSET:
+        return None
+    return 0 if parameters.transition is UNSET else parameters.transition.num_steps
 
 
 def _ignore(_: Event) -> None:

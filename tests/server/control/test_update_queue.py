@@ -2,8 +2,10 @@
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
@@ -29,6 +31,26 @@ def test_an_update_goes_to_the_engine_and_comes_into_force() -> None:
     assert updated.understood == page.updates.understood == "x, I see"
     assert page.updates.current.prompts == (Prompt("a"),)
     assert isinstance(page.events[-1], ParametersUpdated)
+
+
+@pytest.mark.parametrize(
+    ("update", "chunks"),
+    [
+        ({"seed": 1}, None),
+        ({"prompt": "dusk"}, 0),
+        ({"transition": {"target_prompts": [{"text": "dusk"}], "num_steps": 8}}, 8),
+    ],
+)
+def test_everyone_is_told_how_long_the_prompts_change(
+    update: dict[str, Any], chunks: int | None
+) -> None:
+    """whoever asked for it; nothing of it where they stay."""
+    page = Page()
+    page.send(update)
+    page.apply()
+    (updated,) = page.of(ParametersUpdated)
+    assert isinstance(updated, ParametersUpdated)
+    assert updated.transition_chunks == chunks
 
 
 def test_updates_without_a_number_are_served_too() -> None:

@@ -18,7 +18,9 @@ _OPEN = """async () => {
   const copy = document.querySelector("main").cloneNode(true);
   document.querySelector("main").replaceWith(copy);
   window.sent = [];
-  window.panel = new PromptPanel((update) => window.sent.push(update));
+  window.panel = new PromptPanel((update) => {
+    if (Object.keys(update).length) window.sent.push(update); // else the server need not know
+  });
 }"""
 _SHOW = "(parameters) => window.panel.showParameters(parameters)"
 _ROWS = """[...document.querySelectorAll("#mix-rows > *")].map((row) => {
@@ -105,6 +107,52 @@ async def test_the_progress_follows_the_rate(server: FakeServer) -> None:
         ],
     )
     assert shares == [None, 0, None, 0.5, 0.5, None, 0.75, None, None, None, None]
+
+
+async def test_the_progress_follows_a_change_that_was_begun_elsewhere(server: FakeServer) -> None:
+    """from when the server tells of it; one at once ends it, and one of this page's own that waits
+    for its turn is not given up for it."""
+    shares = await server.evaluate(
+        _PROGRESS,
+        [
+            ["begun", 8, 1000],
+            ["share", 2000, 4],
+            ["begun", 0, 2500],
+            ["share", 2500, 4],
+            ["sent", 1, 4],
+            ["begun", 8, 3000],
+            ["applied", 1, 4000],
+            ["share", 4500, 4],
+        ],
+    )
+    assert shares == [None, 0.5, None, None, None, None, None, 0.5]
+
+
+async def test_sides_and_fader_outlive_a_reload(server: FakeServer) -> None:
+    """also where the server reports the prompts that they made; those of another replace them, and
+    a mixture that no page can have kept is forgotten."""
+    await opened(server)
+    page = server.page
+    await page.fill("#prompt", "pencil")
+    await page.click("#add-prompt")
+    await page.keyboard.type("neon")
+    await page.keyboard.press("Enter")
+    await page.locator("#fade").fill("0.25")
+    made = (await sent(server, 2))[1]["prompts"]
+    own = await page.evaluate(_ROWS)
+    assert [row[2] for row in own] == ["A", "B"]
+    await opened(server)
+    assert await page.evaluate(_ROWS) == own
+    assert await page.evaluate("window.panel.takeInitialParameters()") == {"prompts": made}
+    await page.evaluate(_SHOW, {"prompts": made})
+    assert await page.evaluate(_ROWS) == own
+    assert await page.input_value("#fade") == "0.25"
+    await page.evaluate(_SHOW, {"prompts": [{"text": w, "weight": 1} for w in "ab"]})
+    assert [row[2] for row in await page.evaluate(_ROWS)] == ["both", "both"]
+    for nonsense in ("{", "7", '{"mix": {"rows": [], "fade": 0}, "isDraft": false}'):
+        await page.evaluate("(text) => sessionStorage.setItem('mix', text)", nonsense)
+        await opened(server)
+        assert await page.is_hidden("#mixer")
 
 
 async def test_prompts_are_mixed_and_faded_on_the_page(server: FakeServer) -> None:
