@@ -10,12 +10,16 @@ import { Call } from "./call.js";
 import { CallView } from "./call_view.js";
 import { CameraPanel } from "./camera_panel.js";
 import { Controls } from "./controls.js";
+import { CuePanel } from "./cue_panel.js";
+import { Desk } from "./desk.js";
 import { Figures } from "./figures.js";
+import { enableKeys } from "./keys.js";
 import { MetricsPanel } from "./metrics_panel.js";
 import { enableCopying, showAddresses, showViewAddress } from "./obs_links.js";
 import { OutputPanel } from "./output_panel.js";
 import { QualityPanel } from "./quality_panel.js";
 import { takeResumeToken } from "./resume.js";
+import { SnapshotPanel } from "./snapshot_panel.js";
 import { Updates } from "./updates.js";
 
 document.documentElement.dataset.started = "";
@@ -35,7 +39,7 @@ const call = new Call({
   },
   onDisconnect: () => output.keepPicture(),
 });
-const controls = new Controls((update, label) => updates.send(update, label));
+const controls = new Controls((update, label) => desk.changed(update, label));
 const output = new OutputPanel();
 const metrics = new MetricsPanel(byId("figures"));
 const quality = new QualityPanel(byId("quality"), (keep) => {
@@ -43,6 +47,13 @@ const quality = new QualityPanel(byId("quality"), (keep) => {
 });
 const updates = new Updates(call, controls);
 const figures = new Figures(call, metrics);
+const desk = new Desk(controls, {
+  onUpdate: (update, label) => updates.send(update, label),
+  onChange: showDesk,
+  onProblem: (text) => snapshots.showProblem(text),
+});
+const snapshots = new SnapshotPanel(desk, showDesk);
+const cues = new CuePanel(desk, () => snapshots.selected);
 const view = new CallView({
   call,
   camera,
@@ -51,10 +62,12 @@ const view = new CallView({
   onModel: (model) => {
     controls.showModel(model);
     controls.showDefaults(model.parameters ?? {});
+    desk.reported();
     if (model.width_px && model.height_px) output.setSize(model.width_px, model.height_px);
   },
   onCall: (isOpen) => {
     if (!isOpen && camera.isOpen) camera.close();
+    cues.setCall(isOpen);
   },
 });
 
@@ -94,6 +107,7 @@ function onMessage(message) {
     case "state":
       controls.showModel(message);
       controls.showParameters({ ...message.parameters, ...updates.sendPending() });
+      desk.reported();
       quality.showState(message);
       output.setSize(message.width_px, message.height_px);
       byId("model").textContent =
@@ -103,6 +117,7 @@ function onMessage(message) {
     case "parameters_updated":
       controls.prompts.transition.begun(message.transition_chunks ?? null);
       controls.showParameters(message.parameters);
+      desk.reported();
       controls.showUnderstood(message.understood);
       break;
     case "level":
@@ -130,6 +145,11 @@ function onMessage(message) {
   }
 }
 
+function showDesk() {
+  snapshots.show();
+  cues.show();
+}
+
 /** @param {any} slo the event, once a second */
 function showSlo(slo) {
   view.sinceInput_ms = slo.since_input_ms ?? null;
@@ -155,6 +175,8 @@ addEventListener("pageshow", ({ persisted }) => persisted && resume());
 
 playOnTap(byId("tap"), output.video, byId("input", HTMLVideoElement));
 enableCopying();
+enableKeys();
+desk.readShow();
 controls.showUpdate(null);
 showAddresses();
 await camera.listCameras();

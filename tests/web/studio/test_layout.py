@@ -67,7 +67,7 @@ async def test_figures_do_not_move_when_their_verdicts_come(server: FakeServer) 
 async def test_the_styles_are_above_the_fold(server: FakeServer) -> None:
     """of a laptop's window, all of twenty, with the whole picture."""
     await opened(server, WIDE, health(STYLES, ["red", "blue"]))
-    await server.page.get_by_role("button", name="red").wait_for()
+    await server.page.get_by_role("button", name="red", exact=True).wait_for()
     for _, top, _, bottom in await places(server, "#stage", "#prompt", "#styles"):
         assert 0 <= top < bottom <= WIDE[1]
 

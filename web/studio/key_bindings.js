@@ -1,0 +1,127 @@
+/**
+ * The keys of the studio: one table, from which they are found and the help sheet is made. Pure.
+ *
+ * A key presses, focuses or moves an element of the page, so that it does what the element does.
+ */
+
+/**
+ * @typedef {object} KeyBinding
+ * @property {string} key as `KeyboardEvent.key`, a letter in small; "1-9" for the digit keys
+ * @property {boolean} [shift] with the shift key; where it is not said, as the key comes
+ * @property {boolean} [control] with Ctrl, or the command key of a Mac
+ * @property {"press" | "hold" | "focus" | "move"} does to the element: `hold` is a long press
+ * @property {string} on the element's id; "snapshot-#" for that of the digit
+ * @property {number} [by] how far it is moved: parts of a slider's range, or places in a list
+ * @property {string} group of the sheet
+ * @property {string} what it does, for people
+ */
+
+/** @type {KeyBinding[]} */
+export const KEY_BINDINGS = [
+  { key: "1-9", shift: false, does: "press", on: "snapshot-#", group: "Snapshots", what: "go to that snapshot" },
+  { key: "1-9", shift: true, does: "hold", on: "snapshot-#", group: "Snapshots", what: "keep the present look there" },
+  { key: "n", does: "focus", on: "snapshot-name", group: "Snapshots", what: "name it" },
+  { key: "u", does: "press", on: "undo", group: "Snapshots", what: "undo" },
+  { key: "z", control: true, shift: false, does: "press", on: "undo", group: "Snapshots", what: "undo" },
+  { key: "y", does: "press", on: "redo", group: "Snapshots", what: "redo" },
+  { key: "z", control: true, shift: true, does: "press", on: "redo", group: "Snapshots", what: "redo" },
+  { key: " ", does: "press", on: "cue-go", group: "Cue list", what: "next cue, or the first" },
+  { key: "escape", does: "press", on: "cue-stop", group: "Cue list", what: "stop the list" },
+  { key: "q", does: "press", on: "cue-add", group: "Cue list", what: "add the snapshot as a cue" },
+  { key: "enter", does: "focus", on: "prompt", group: "Prompts", what: "write the prompt" },
+  { key: "m", does: "press", on: "add-prompt", group: "Prompts", what: "mix in a prompt" },
+  { key: "x", does: "press", on: "crossfade", group: "Prompts", what: "fade to the other side" },
+  { key: "a", does: "move", on: "fade", by: -0.1, group: "Prompts", what: "fader towards A" },
+  { key: "b", does: "move", on: "fade", by: 0.1, group: "Prompts", what: "fader towards B" },
+  { key: "t", does: "focus", on: "blend", group: "Prompts", what: "seconds of a change" },
+  { key: "l", does: "move", on: "blend-method", by: 1, group: "Prompts", what: "linear or slerp" },
+  { key: "-", does: "move", on: "strength", by: -0.05, group: "Picture", what: "less strength" },
+  { key: "+", does: "move", on: "strength", by: 0.05, group: "Picture", what: "more strength" },
+  { key: "=", does: "move", on: "strength", by: 0.05, group: "Picture", what: "more strength" },
+  { key: ",", does: "move", on: "steps", by: -1, group: "Picture", what: "fewer steps" },
+  { key: ".", does: "move", on: "steps", by: 1, group: "Picture", what: "more steps" },
+  { key: "d", does: "press", on: "dice", group: "Picture", what: "another seed" },
+  { key: "e", does: "focus", on: "seed", group: "Picture", what: "write the seed" },
+  { key: "o", does: "press", on: "motion", group: "Picture", what: "adapt to motion" },
+  { key: "r", does: "press", on: "reset", group: "Picture", what: "forget the past" },
+  { key: "s", shift: false, does: "press", on: "start", group: "Call", what: "start" },
+  { key: "s", shift: true, does: "press", on: "stop", group: "Call", what: "stop" },
+  { key: "p", does: "press", on: "pause", group: "Call", what: "pause or go on" },
+  { key: "c", does: "focus", on: "camera", group: "Call", what: "choose the camera" },
+  { key: "i", does: "press", on: "mirror", group: "Call", what: "mirror on this page" },
+  { key: "k", does: "press", on: "keep-steps", group: "Call", what: "when asked: keep my steps" },
+  { key: "w", does: "press", on: "allow-steps", group: "Call", what: "when asked: allow fewer" },
+  { key: "f", does: "press", on: "fullscreen", group: "Page", what: "full screen" },
+  { key: "v", does: "press", on: "pip", group: "Page", what: "picture in picture" },
+  { key: "?", does: "press", on: "help", group: "Page", what: "this sheet" },
+];
+
+/**
+ * @typedef {object} KeyPress
+ * @property {string} key
+ * @property {string} code
+ * @property {boolean} shiftKey
+ * @property {boolean} ctrlKey
+ * @property {boolean} metaKey
+ * @property {boolean} altKey
+ * @property {boolean} repeat it is held down
+ * @property {boolean} isComposing
+ */
+
+/**
+ * Where the focus is: "text" in a field that takes text, "list" in one whose letters choose, "button"
+ * on what a space presses, "slider" on what arrows move; else "page".
+ * @typedef {"text" | "list" | "button" | "slider" | "page"} Focus
+ */
+
+/** What a key means: an element's id, and what to do to it. */
+/** @typedef {{does: KeyBinding["does"], on: string, by: number}} KeyAction */
+
+/** The keys that press a button which has the focus. */
+const PRESSING = [" ", "Enter"];
+const DIGIT_CODE = /^(?:Digit|Numpad)([1-9])$/;
+
+/**
+ * @param {KeyPress} press
+ * @param {Focus} focus
+ * @returns {KeyAction | null} null where the key means nothing, or something to the field it is for
+ */
+export function actionOf(press, focus) {
+  if (focus === "text" || focus === "list" || press.isComposing || press.altKey) return null;
+  if (focus === "button" && PRESSING.includes(press.key)) return null;
+  const digit = DIGIT_CODE.exec(press.code)?.[1] ?? "";
+  const found = KEY_BINDINGS.find((binding) => isMeant(binding, press, digit));
+  if (!found || (press.repeat && found.does !== "move")) return null;
+  return { does: found.does, on: found.on.replace("#", digit), by: found.by ?? 0 };
+}
+
+/** @param {KeyBinding} binding @param {KeyPress} press @param {string} digit of the key, or empty */
+function isMeant({ key, shift, control = false }, press, digit) {
+  if (control !== (press.ctrlKey || press.metaKey)) return false;
+  if (shift !== undefined && shift !== press.shiftKey) return false;
+  return key === "1-9" ? digit !== "" : key === press.key.toLowerCase();
+}
+
+/** @param {KeyBinding} binding @returns {string[]} its keys as they are written on a sheet */
+export function keysOf({ key, shift, control }) {
+  const names = new Map([[" ", "Space"], ["enter", "Enter"], ["escape", "Esc"], ["1-9", "1 … 9"]]);
+  const written = names.get(key) ?? key.toUpperCase();
+  return [...(control ? ["Ctrl"] : []), ...(shift ? ["Shift"] : []), written];
+}
+
+/**
+ * The sheet: each thing that keys do, once, with all keys that do it.
+ * @returns {Map<string, {what: string, keys: string[][]}[]>} by group, in the order of the table
+ */
+export function helpSheet() {
+  /** @type {Map<string, {what: string, keys: string[][]}[]>} */
+  const groups = new Map();
+  for (const binding of KEY_BINDINGS) {
+    const rows = groups.get(binding.group) ?? [];
+    groups.set(binding.group, rows);
+    const row = rows.find(({ what }) => what === binding.what);
+    if (row) row.keys.push(keysOf(binding));
+    else rows.push({ what: binding.what, keys: [keysOf(binding)] });
+  }
+  return groups;
+}
