@@ -1,6 +1,8 @@
 """The embedded default as it is shipped: it loads, streams, restyles and stays."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +61,19 @@ def apart(one: I420, other: I420) -> float:
 def test_weights_are_small() -> None:
     """the package carries less than 12 MB of weights."""
     assert sum(path.stat().st_size for path in WEIGHTS.glob("*.safetensors")) < MOST_BYTES
+
+
+def test_loading_brings_no_compiler() -> None:
+    """in a fresh interpreter: torch's compiler and sympy would cost every start two seconds."""
+    code = (
+        "import sys\n"
+        "from slipstream_engine.weights.factory import load_diffusion\n"
+        "from slipstream_engine.weights.request import ModelRequest\n"
+        "load_diffusion(ModelRequest(max_streams=1)).close()\n"
+        "print({'sympy', 'torch._dynamo'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "set()\n", done.stderr
 
 
 def test_products_are_quick_in_the_model_alone() -> None:

@@ -126,6 +126,18 @@ class FeedForward(nn.Sequential):
         return out
 
 
+def small_parameter(*shape: int) -> nn.Parameter:
+    """Random numbers whose deviation is one over the root of the last dimension.
+
+    None are drawn on the meta device, where a checkpoint's model is built: torch would import sympy
+    and all of its compiler for them, which takes two seconds of an engine's start.
+    """
+    parameter = nn.Parameter(torch.empty(shape))
+    if not parameter.is_meta:
+        nn.init.normal_(parameter, std=shape[-1] ** -0.5)
+    return parameter
+
+
 class DitBlock(nn.Module):
     """One transformer block; the timestep shifts, scales and gates all but the cross-attention."""
 
@@ -139,7 +151,7 @@ class DitBlock(nn.Module):
             nn.GELU(approximate="tanh"),
             Linear(params.ffn_dim, params.dim),
         )
-        self.modulation = nn.Parameter(torch.randn(1, 6, params.dim) / params.dim**0.5)
+        self.modulation = small_parameter(1, 6, params.dim)
         self.eps = params.eps
 
     def forward(
@@ -175,7 +187,7 @@ class OutputHead(nn.Module):
     def __init__(self, params: DitParams) -> None:
         super().__init__()
         self.head = Linear(params.dim, params.patch_values)
-        self.modulation = nn.Parameter(torch.randn(1, 2, params.dim) / params.dim**0.5)
+        self.modulation = small_parameter(1, 2, params.dim)
         self._eps = params.eps
 
     def forward(self, x_BFSC: Tensor, time_BFC: Tensor) -> Tensor:
