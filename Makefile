@@ -24,9 +24,10 @@ $(VENV)/.run: pyproject.toml $(CONSTRAINTS)
 	$(PIP_INSTALL) --editable '.[engine]'
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.run
+$(VENV)/.dev: pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) --editable '.[engine,dev]'
-	touch $@
+	touch $(VENV)/.run $@
 
 install: $(VENV)/.dev  ## make .venv with everything a developer needs
 
