@@ -15,7 +15,7 @@ from slipstream_server.http import bodies
 
 from tests.server.calls import OFFER_PATH
 from tests.server.command import health, slipstream
-from tests.server.serving import serving
+from tests.server.serving import Serving, serving
 
 TOKEN = "a-token-of-enough-length"
 ALLOWED = {"Authorization": f"Bearer {TOKEN}"}
@@ -98,15 +98,17 @@ async def test_a_body_that_does_not_come_ends_with_a_reason(
 ) -> None:
     """408, and the connection is closed."""
     monkeypatch.setattr(bodies, "BODY_S", 0.05)
-    async with serving(tmp_path, ready=False, token=TOKEN) as server:
+
+    async def refused_late(server: Serving, method: str, path: str) -> None:
+        head = f"{method} {path}?token={TOKEN} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{{"
+        async with half_request(server.client.port, head) as reader:
+            answer = await asyncio.wait_for(reader.read(), 20)
+        assert b" 408 " in answer.splitlines()[0]
+        assert b"the body has not come within" in answer
+
+    async with serving(tmp_path, ready=False, token=TOKEN) as server, asyncio.TaskGroup() as tasks:
         for method, path in ROUTES:
-            head = (
-                f"{method} {path}?token={TOKEN} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{{"
-            )
-            async with half_request(server.client.port, head) as reader:
-                answer = await asyncio.wait_for(reader.read(), 20)
-            assert b" 408 " in answer.splitlines()[0]
-            assert b"the body has not come within" in answer
+            tasks.create_task(refused_late(server, method, path))
 
 
 async def test_a_body_that_says_it_is_too_large_is_not_read(tmp_path: Path) -> None:
