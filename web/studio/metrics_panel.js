@@ -27,6 +27,7 @@ const SMALLEST_SHARE = 0.004; // of the bar; a smaller segment cannot be seen
 const COVERS_LABELS = {
   glass: "camera to screen",
   server: "server to screen",
+  sent: "camera to sent",
 };
 
 // in the order of a stream's start
@@ -62,6 +63,7 @@ const DROP_LABELS = new Map([
  * @typedef {object} Slo
  * @property {Record<string, number | null>} ttff_ms
  * @property {Record<"p50" | "p95" | "p99", number | null>} age_ms
+ * @property {"glass" | "sent" | null} age_covers where the age ends that `holds` is about
  * @property {Record<"p50" | "p95", number | null>} gap_ms
  * @property {Record<"frame" | "chunk", number | null>} jitter_ms
  * @property {Record<"in" | "out", number | null>} fps
@@ -169,13 +171,14 @@ export class MetricsPanel {
     const age = this.#age;
     const [miss, rate] = this.#isStopped ? [null, null] : [miss_ratio, rate_ratio];
     this.#level("ttff", first_ms, targets?.ttff_ms, formatDuration);
-    this.#level("age", age?.p95_ms ?? null, targets?.age_ms, formatDuration);
+    const covers = this.#latency?.covers ?? this.#slo.age_covers ?? "sent";
+    const about = age?.p95_ms ? COVERS_LABELS[covers] : "";
+    this.#level("age", age?.p95_ms ?? null, targets?.age_ms, formatDuration, atMost, about);
     this.#level("miss", miss, targets?.miss_ratio, formatPercent);
     this.#level("rate", rate, targets?.rate_ratio, formatPercent, atLeast);
     this.#text("glass-now", formatDuration(age?.now_ms));
     this.#text("glass-half", formatDuration(age?.p50_ms));
-    const covers = this.#latency?.covers ?? "server";
-    this.#text("glass-covers", age?.p95_ms ? COVERS_LABELS[covers] : "");
+    this.#text("glass-covers", about);
     const stages_ms = this.#latency?.stages_ms ?? asPageStages(this.#slo.stages_ms ?? {});
     this.#stages(age ? stages_ms : {});
   }
@@ -187,15 +190,19 @@ export class MetricsPanel {
    * @param {number | undefined} target
    * @param {(value: number | null | undefined) => string} format
    * @param {(value: number, target: number) => boolean} isMet
+   * @param {string} about what the value covers, where that differs
    */
-  #level(name, value, target, format, isMet = atMost) {
+  #level(name, value, target, format, isMet = atMost, about = "") {
     const isJudged = !this.#isStopped && value !== null && target !== undefined
       && typeof this.#slo.holds?.[name] === "boolean"; // else it is too early
     const holds = isJudged ? isMet(value, target) : null;
     this.#part(name).dataset.holds = holds === null ? "unknown" : String(holds);
     this.#text(`${name}-value`, format(value));
     const budget = formatBudget(this.#slo.budgets?.[name]?.left_ratio);
-    this.#text(`${name}-target`, target === undefined ? "" : `target ${format(target)}${budget}`);
+    const covered = about && ` ${about}`;
+    this.#text(
+      `${name}-target`, target === undefined ? "" : `target ${format(target)}${covered}${budget}`,
+    );
     this.#text(`${name}-verdict`, holds === null ? "" : holds ? "holds" : "missed");
   }
 

@@ -7,7 +7,7 @@ import msgspec
 from slipstream_server.control.events import Event
 from slipstream_server.observability.client_stats import ClientStatsReport, GlassToGlassMs
 from slipstream_server.observability.error_budget import BudgetReport, ServiceLevel
-from slipstream_server.observability.slo_report import Milestone, SloReport, SloTargets
+from slipstream_server.observability.slo_report import AgeCovers, Milestone, SloReport, SloTargets
 
 
 class TtffMs(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +98,9 @@ class Slo(Event, frozen=True, tag="slo"):
     """The figures of the last ten seconds, once a second; null before they are known.
 
     Args:
+        age_ms: to sent.
+        age_covers: where the age ends that `holds` is about: "glass", on this page's screen as it
+            has told in `client_stats`, or "sent".
         since_input_ms: since the camera's last frame, or since there is a path for its first.
         rate_ratio: share of the frames due that were shown: of the camera's, but no more than the
             model makes alone.
@@ -106,6 +109,7 @@ class Slo(Event, frozen=True, tag="slo"):
 
     ttff_ms: TtffMs
     age_ms: AgeMs
+    age_covers: AgeCovers | None
     gap_ms: GapMs
     jitter_ms: JitterMs
     fps: Fps
@@ -138,6 +142,7 @@ def slo_event(
             p95=age.p95 if age else None,
             p99=age.p99 if age else None,
         ),
+        age_covers=report.age_covers,
         gap_ms=GapMs(p50=gap.p50 if gap else None, p95=gap.p95 if gap else None),
         jitter_ms=JitterMs(frame=report.jitter_frame_ms, chunk=report.jitter_chunk_ms),
         fps=Fps(in_=report.fps_in, out=report.fps_out),

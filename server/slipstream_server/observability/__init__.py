@@ -1,7 +1,8 @@
 """Measurements.
 
 * `slo.py`: service levels of one stream, computed; `slo_report.py`: targets, milestones, reports.
-* `shown_rate.py`: the share of due frames that is shown; `first_frames.py`: first frames in time;
+* `judged_age.py`: by which age a stream is judged; `shown_rate.py`: the share of due frames that
+  is shown; `first_frames.py`: first frames in time;
   `sliding_window.py`: the last ten seconds; `error_budget.py`: what of the allowed errors is left.
 * `slo_metrics.py`: verdicts and error budgets of the server for Prometheus and /health.
 * `frame_trace.py`: the way of each frame for a while, as a file; `frame_stages.py`: where a

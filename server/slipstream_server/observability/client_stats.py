@@ -1,8 +1,8 @@
 """What the viewer's browser reports of the picture it gets. Pure.
 
-It is passed on beside the service levels and does not change them: age and misses are measured
-where the server is responsible for them (see `observability/slo.py`), and a freeze may be due to
-the viewer's own network. So a freeze is no miss; it is counted for itself.
+It is passed on beside the service levels. Of all it says, only the age to the screen decides one
+(`judged_age.py`): the link is part of what a viewer is promised. A freeze is no miss, which is a
+chunk's; it is counted for itself.
 """
 
 from collections import deque

@@ -4,11 +4,12 @@ Definitions. `age` is capture to sent, per frame. `gap` is the time between two 
 `jitter` per frame is how far that is from the distance of their play times, and per chunk how far
 the distance of two chunks' arrivals is from the distance of their captures. A chunk is a `miss`
 when its oldest frame was already older than the age target on arrival from the engine, or when the
-engine has given it up for its deadline. `rate` is the share of the frames due that are shown
+engine has given it up for its deadline. The verdict on `age` is by what the viewer's page measures
+to its screen, where it does (`judged_age.py`). `rate` is the share of the frames due that are shown
 (`shown_rate.py`). A frame that is repeated since the camera sends no other
 counts for the moment it stands for, and not as a frame sent. All of these are over a sliding
-window; `ttff` (time to first frame) is counted from the offer. What the viewer's browser reports
-(`observability/client_stats.py`) is passed on beside them.
+window; `ttff` (time to first frame) is counted from the offer. What else the viewer's browser
+reports (`observability/client_stats.py`) is passed on beside them.
 """
 
 from collections.abc import Mapping
@@ -20,11 +21,13 @@ from slipstream_server.frames.playout import GeneratedFrame, ScheduledFrame
 from slipstream_server.observability.client_stats import ClientStats, ClientStatsWindow
 from slipstream_server.observability.error_budget import ServiceLevel, Tallies, Tally
 from slipstream_server.observability.first_frames import FirstFrames
+from slipstream_server.observability.judged_age import AgeJudge
 from slipstream_server.observability.shown_rate import ShownRate
 from slipstream_server.observability.sliding_window import Row, SlidingWindow
 from slipstream_server.observability.slo_report import (
     Holds,
     Milestone,
+    Percentiles,
     SloReport,
     SloTargets,
     StageShares,
@@ -73,6 +76,7 @@ class SloMonitor:
         self._chunks = SlidingWindow[_Chunk]()
         self._dropped_chunks = SlidingWindow[None]()  # given up for their deadline
         self._client_stats = ClientStatsWindow()
+        self._age_judge = AgeJudge()
         self._shown_rate = ShownRate()
         self._first_frames = FirstFrames(round(targets.ttff_ms * NS_PER_MS))
         self._first_frames.begin(offered_ns)
@@ -155,6 +159,7 @@ class SloMonitor:
     def observe_client(self, stats: ClientStats, now_ns: int) -> None:
         """The viewer's browser has reported its last second."""
         self._client_stats.add(stats, now_ns)
+        self._age_judge.on_told(stats.glass_ms, self._sent_ages(now_ns), now_ns)
 
     def observe_first_shown(self, shown_ns: int | None, now_ns: int) -> None:
         """The page has reported that the first picture is on the screen.
@@ -176,7 +181,8 @@ class SloMonitor:
         age_ms = (now_ns - frame.captured_ns) / NS_PER_MS
         self._shown_rate.on_shown(now_ns)
         self._first_frames.on_sent(now_ns)
-        self._ages += _event(is_good=age_ms <= self._targets.age_ms)
+        shown_age_ms = age_ms + self._age_judge.beyond_ms(now_ns)
+        self._ages += _event(is_good=shown_age_ms <= self._targets.age_ms)
         gap_ms = jitter_ms = 0.0
         if self._last_sent is not None:
             sent_ns, play_ns = self._last_sent
@@ -197,13 +203,14 @@ class SloMonitor:
 
     def report(self, now_ns: int) -> SloReport:
         """The figures of now."""
-        for window in (self._inputs, self._sent, self._chunks, self._dropped_chunks):
+        for window in (self._inputs, self._chunks, self._dropped_chunks):
             window.trim(now_ns)
         ttff_ms = {
             milestone: (reached_ns - self._offered_ns) / NS_PER_MS
             for milestone, reached_ns in self._milestones.items()
         }
-        age = percentiles(self._sent.values(lambda sent: sent.age_ms))
+        age = self._sent_ages(now_ns)
+        judged = self._age_judge.judged(age, now_ns)
         frame_jitter = percentiles(self._sent.values(lambda sent: sent.jitter_ms))
         chunk_jitter = percentiles(self._chunks.values(lambda chunk: chunk.jitter_ms))
         miss_ratio = self._miss_ratio()
@@ -213,6 +220,7 @@ class SloMonitor:
             ttff_ms=ttff_ms,
             ttff_paper_ms=self._paper_ttff_ms(fps_in),
             age_ms=age,
+            age_covers=judged.covers if judged else None,
             gap_ms=percentiles(self._sent.values(lambda sent: sent.gap_ms)),
             jitter_frame_ms=frame_jitter.p95 if frame_jitter else None,
             jitter_chunk_ms=chunk_jitter.p95 if chunk_jitter else None,
@@ -225,11 +233,15 @@ class SloMonitor:
             viewer=self._client_stats.report(now_ns),
             holds=Holds(
                 ttff=self._holds_ttff(ttff_ms, now_ns),
-                age=age.p95 <= self._targets.age_ms if age else None,
+                age=judged.p95_ms <= self._targets.age_ms if judged else None,
                 miss=miss_ratio <= self._targets.miss_ratio if miss_ratio is not None else None,
                 rate=rate_ratio >= self._targets.rate_ratio if rate_ratio is not None else None,
             ),
         )
+
+    def _sent_ages(self, now_ns: int) -> Percentiles | None:
+        self._sent.trim(now_ns)
+        return percentiles(self._sent.values(lambda sent: sent.age_ms))
 
     def _since_input_ms(self, now_ns: int) -> float | None:
         since_ns = self._last_input_ns

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from slipstream_server.observability.error_budget import ErrorBudgets, ServiceLevel, Tallies
-from slipstream_server.observability.slo_report import SloReport, SloTargets
+from slipstream_server.observability.slo_report import AgeCovers, SloReport, SloTargets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,13 @@ class SloMetrics:
             "slipstream_slo_met_ratio",
             "Share of streams that meet each target now; absent where none is judged",
             ["slo"],
+            registry=registry,
+        )
+        self._covers = Gauge(
+            "slipstream_slo_age_streams",
+            "Streams by where the age ends that is judged: on the screen, as the page tells it "
+            "(glass), or where it is sent",
+            ["covers"],
             registry=registry,
         )
         self._events = Counter(
@@ -87,6 +94,9 @@ class SloMetrics:
 
     def update_gauges(self, reports: Collection[SloReport], now_ns: int) -> None:
         """Set the gauges that are computed only when the metrics are read."""
+        for covers in AgeCovers:
+            judged = sum(report.age_covers is covers for report in reports)
+            self._covers.labels(covers.value).set(judged)
         for level, now in self.summary(reports, now_ns).items():
             _set(self._met, now.met_ratio, level.value)
             _set(self._burn, now.burn_short, level.value, "5m")

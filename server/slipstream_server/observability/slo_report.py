@@ -64,6 +64,13 @@ class Percentiles:
     p99: float
 
 
+class AgeCovers(StrEnum):
+    """Where an age ends; it begins at the camera."""
+
+    GLASS = "glass"  # on the viewer's screen
+    SENT = "sent"  # at the encoder
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageShares:
     """Mean milliseconds a frame spends in each stage: waiting for its chunk and for the engine, in
@@ -91,6 +98,8 @@ class SloReport:
     """The figures of one stream at one moment; None where there is nothing to measure yet.
 
     Args:
+        age_ms: to sent.
+        age_covers: where the age ends that the verdict is about.
         since_input_ms: since the camera's last frame, or since there is a path for its first.
         rate_ratio: share of the frames due that were shown.
     """
@@ -98,6 +107,7 @@ class SloReport:
     ttff_ms: Mapping[Milestone, float]
     ttff_paper_ms: float | None
     age_ms: Percentiles | None
+    age_covers: AgeCovers | None
     gap_ms: Percentiles | None
     jitter_frame_ms: float | None
     jitter_chunk_ms: float | None

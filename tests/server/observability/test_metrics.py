@@ -1,5 +1,6 @@
 """What Prometheus reads."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from slipstream_server.observability.error_budget import ServiceLevel, Tally
 from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.observability.metrics import CallCounts, Metrics
 from slipstream_server.observability.slo import SloMonitor
-from slipstream_server.observability.slo_report import Milestone, SloTargets
+from slipstream_server.observability.slo_report import AgeCovers, Milestone, SloTargets
 
 from tests.server.calls import Camera, dial
 from tests.server.observability.test_client_stats import stats
@@ -63,14 +64,20 @@ def test_without_a_stream_no_level_is_met_and_none_is_missed() -> None:
     metrics = Metrics()
     assert not [name for name in samples(metrics) if name.startswith("slipstream_slo_met_ratio")]
     monitor = SloMonitor(SloTargets(), offered_ns=0)
-    metrics.report("a", monitor.report(2 * NS_PER_S), {})
+    report = monitor.report(2 * NS_PER_S)
+    metrics.report("a", report, {})
     metrics.slo.add({ServiceLevel.RATE: Tally(good=45, bad=15)}, now_ns())
     got = samples(metrics)
     assert got["slipstream_slo_met_ratio ttff"] == 0
     assert "slipstream_slo_met_ratio rate" not in got
     assert metrics.slo_summary()[ServiceLevel.TTFF].met_ratio == 0
+    assert got["slipstream_slo_age_streams sent"] == 0
+    metrics.report("b", dataclasses.replace(report, age_covers=AgeCovers.GLASS), {})
+    assert samples(metrics)["slipstream_slo_age_streams glass"] == 1
+    metrics.forget("b")
     metrics.forget("a")
     got = samples(metrics)
+    assert got["slipstream_slo_age_streams glass"] == 0
     assert "slipstream_slo_met_ratio ttff" not in got
     assert got["slipstream_slo_events_total good rate"] == 45
     assert got["slipstream_slo_burn_rate rate 5m"] == pytest.approx(2.5)

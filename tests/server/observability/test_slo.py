@@ -5,9 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_S
 from slipstream_server.frames.playout import ScheduledFrame
+from slipstream_server.observability.client_stats import GlassToGlassMs
 from slipstream_server.observability.error_budget import ServiceLevel, Tally
 from slipstream_server.observability.slo import SloMonitor
-from slipstream_server.observability.slo_report import Holds, Milestone, SloTargets, percentiles
+from slipstream_server.observability.slo_report import (
+    AgeCovers,
+    Holds,
+    Milestone,
+    SloTargets,
+    percentiles,
+)
 
 from tests.server.observability.test_client_stats import stats
 from tests.server.stamped import generated_frame, ms
@@ -62,13 +69,40 @@ def test_first_shown_is_when_the_page_saw_it(reported_ms: float | None, shown_ms
 
 
 def test_a_freeze_is_reported_but_is_no_miss() -> None:
-    """the browser's figures stand beside the service levels, which are the server's."""
+    """the browser's counts stand beside the service levels."""
     slo = monitor()
     slo.observe_chunk(generated_frame(0, received_ms=100))
     slo.observe_client(stats(freezes=2), ms(200))
     report = slo.report(ms(300))
     assert report.viewer is not None and report.viewer.freezes == 2
     assert report.miss_ratio == 0
+
+
+@pytest.mark.parametrize(
+    ("told_p95_ms", "report_at_ms", "holds", "covers", "good"),
+    [
+        (None, 1500, True, AgeCovers.SENT, 4),
+        (290.0, 1500, True, AgeCovers.GLASS, 4),
+        (310.0, 1500, False, AgeCovers.GLASS, 2),
+        (310.0, 4001, True, AgeCovers.SENT, 2),
+        (10.0, 1500, True, AgeCovers.GLASS, 4),
+    ],
+)
+def test_the_age_on_the_screen_is_judged_where_the_page_tells_it(
+    told_p95_ms: float | None, report_at_ms: float, holds: bool, covers: AgeCovers, good: int
+) -> None:
+    """verdict and error budget alike; three seconds after its last word the age to sent counts
+    again, which no page's word is below."""
+    slo = monitor(age_ms=300)
+    for at_ms in (0, 40):
+        slo.observe_sent(scheduled_frame(at_ms, 250 + at_ms), ms(250 + at_ms))
+    glass = None if told_p95_ms is None else GlassToGlassMs(p50=told_p95_ms, p95=told_p95_ms)
+    slo.observe_client(stats(glass_ms=glass), ms(1000))
+    for at_ms in (800, 840):
+        slo.observe_sent(scheduled_frame(at_ms, 250 + at_ms), ms(250 + at_ms))
+    report = slo.report(ms(report_at_ms))
+    assert (report.holds.age, report.age_covers) == (holds, covers)
+    assert slo.take_tallies(ms(report_at_ms))[ServiceLevel.AGE] == Tally(good=good, bad=4 - good)
 
 
 def test_age_gap_and_jitter() -> None:

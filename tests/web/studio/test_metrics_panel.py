@@ -34,19 +34,36 @@ async def test_a_level_is_shown_with_its_target_and_whether_it_holds(server: Fak
         server,
         {
             "age_ms": {"p50": 400, "p95": 1234, "p99": 20_000},
+            "age_covers": "sent",
             "miss_ratio": 0.004,
             "targets": TARGETS,
             "holds": {"ttff": None, "age": False, "miss": True},
         },
     )
     for level, shown in (
-        ("age", ("1.23 s", "target 1.00 s", "missed")),
+        ("age", ("1.23 s", "target 1.00 s camera to sent", "missed")),
         ("miss", ("0.4 %", "target 1.0 %", "holds")),
         ("ttff", ("\u2013", "target 1.00 s", "")),
     ):
         parts = [await text(server, f"{level}-{part}") for part in ("value", "target", "verdict")]
         assert tuple(parts) == shown
     assert await text(server, "glass-half") == "400 ms"
+
+
+async def test_the_age_on_the_screen_is_judged_where_the_page_measures_it(
+    server: FakeServer,
+) -> None:
+    """the verdict is about the figure shown, and says which it is: late on the link is late."""
+    slo = {
+        "age_ms": {"p50": 400, "p95": 500, "p99": 600},
+        "age_covers": "glass",
+        "targets": TARGETS,
+        "holds": {"age": True},
+    }
+    latency = {"covers": "glass", "now_ms": 9, "p50_ms": 900, "p95_ms": 1500, "stages_ms": {}}
+    await show(server, slo, latency)
+    parts = [await text(server, f"age-{part}") for part in ("value", "target", "verdict")]
+    assert parts == ["1.50 s", "target 1.00 s camera to screen", "missed"]
 
 
 async def test_skipped_pictures_are_a_target_missed(server: FakeServer) -> None:
