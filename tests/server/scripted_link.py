@@ -18,6 +18,7 @@ from slipstream_server.send.send_history import SendHistory, SentPacket
 PACKET_BYTES = 1200
 REPORT_MS = 50
 LOSS_REPORT_MS = 1000
+_OVERTAKEN_MS = 15
 CLOCK_AHEAD_MS = 1_000_000  # the receiver's clock has another zero
 
 
@@ -39,6 +40,35 @@ class LinkScript:
     jitter_ms: float = 0.0
     lost: float = 0.0
     overtaken: float = 0.0
+
+
+class ScriptedQueue:
+    """One way over a link: when each packet comes out at its end.
+
+    Args:
+        seed: of what happens at random.
+    """
+
+    def __init__(self, link: LinkScript, *, seed: int) -> None:
+        self._link = link
+        self._random = random.Random(seed)
+        self._free_ms = self._last_ms = 0.0
+
+    def arrival_ms(self, size_bytes: int, at_ms: float) -> float | None:
+        """When a packet that leaves at `at_ms`, no earlier than the one before, arrives; None if it
+        is lost."""
+        link = self._link
+        waits_ms = max(0.0, self._free_ms - at_ms)
+        if waits_ms > link.queue_ms or self._random.random() < link.lost:
+            return None
+        took_ms = size_bytes * 8000 / link.capacity_bps(int(at_ms))
+        self._free_ms = at_ms + waits_ms + took_ms
+        jitter_ms = self._random.uniform(0, link.jitter_ms)
+        arrives_ms = self._free_ms + link.one_way_ms + jitter_ms
+        if self._random.random() < link.overtaken:
+            return arrives_ms + _OVERTAKEN_MS
+        self._last_ms = max(arrives_ms, self._last_ms)
+        return self._last_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +103,9 @@ class ScriptedCall:
         self.sent_bytes = self.probe_bytes = 0
         self._link, self._demand_bps, self._picture = link, demand_bps, picture
         self._probes = probes
-        self._random = random.Random(seed)
+        self._queue = ScriptedQueue(link, seed=seed)
         self._history, self._feedback, self._used = SendHistory(), TransportFeedback(), MeanRate()
-        self._free_ms = self._last_ms = self._delay_ms = 0.0
+        self._delay_ms = 0.0
         self._arriving: list[tuple[float, int]] = []
         self._reports: list[tuple[float, bytes]] = []
         self._lost = self._sent = 0
@@ -133,18 +163,10 @@ class ScriptedCall:
             self.rate.on_packet_sent(size_bytes, now_ns)
             self.sent_bytes += size_bytes
         self._sent += 1
-        waits_ms = max(0.0, self._free_ms - at_ms)
-        if waits_ms > self._link.queue_ms or self._random.random() < self._link.lost:
+        arrives_ms = self._queue.arrival_ms(size_bytes, at_ms)
+        if arrives_ms is None:
             self._lost += 1
             return
-        took_ms = size_bytes * 8000 / self._link.capacity_bps(at_ms)
-        self._free_ms = at_ms + waits_ms + took_ms
-        jitter_ms = self._random.uniform(0, self._link.jitter_ms)
-        arrives_ms = self._free_ms + self._link.one_way_ms + jitter_ms
-        if self._random.random() < self._link.overtaken:
-            arrives_ms += 15
-        else:
-            arrives_ms = self._last_ms = max(arrives_ms, self._last_ms)
         self._delay_ms = arrives_ms - at_ms
         heapq.heappush(self._arriving, (arrives_ms, sequence))
 
