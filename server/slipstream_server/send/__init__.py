@@ -7,7 +7,8 @@
 * `bandwidth.py`: bitrate and frame spacing, changed by feedback some times a second;
   `link_estimator.py`: what the link carries; `delay_trend.py`: whether a queue grows on it;
   `send_history.py`: packets on their way, joined with the reports of their arrival; `pacer.py`:
-  waits of milliseconds between the packets of one frame, and a leaky bucket.
+  waits of milliseconds between the packets of one frame, and a leaky bucket; `playout_delay.py`:
+  how long the viewer keeps frames where packets are lost.
 * `aiortc_sender.py`: the private names of aiortc's sender; `outgoing_packets.py`: numbers and
   waits of the packets between it and its transport; `retransmit.py`: which packets to send
   again.

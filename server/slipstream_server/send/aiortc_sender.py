@@ -57,6 +57,7 @@ from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.link_estimator import Probe
 from slipstream_server.send.outgoing_packets import OutgoingExtensions, PacedTransport
 from slipstream_server.send.pacer import Pacer
+from slipstream_server.send.playout_delay import PlayoutDelay
 from slipstream_server.send.retransmit import RetransmitPolicy
 from slipstream_server.send.send_history import SendHistory, SentPacket
 
@@ -82,7 +83,7 @@ class AiortcSender:
         codec: that it sends, as aiortc names it ("H264", "VP8").
         feedback: takes it; None leaves rate and key frames to aiortc's own encoder.
         pacer: spaces out the packets of large frames.
-        low_delay: whether the viewer is to show each frame at once.
+        low_delay: whether the viewer is to show each frame as soon as its link allows.
 
     Raises:
         InternalsChanged: if this aiortc is not built as we know it.
@@ -104,7 +105,9 @@ class AiortcSender:
         self._history: dict[int, RtpPacket] = get_private(sender, "_RTCRtpSender__rtp_history")
         self._retransmits = RetransmitPolicy(self._is_in_history)
         self._on_the_way = SendHistory()
-        self._numbers = OutgoingExtensions(self._on_the_way, low_delay=low_delay)
+        self._delay = PlayoutDelay()
+        delay = self._delay if low_delay else None
+        self._numbers = OutgoingExtensions(self._on_the_way, delay=delay)
         replace_private(sender, "_RTCRtpSender__rtp_header_extensions_map", self._numbers)
         self._retransmit = get_private(sender, "_retransmit")
         self._probe: Probe | None = None
@@ -176,9 +179,7 @@ class AiortcSender:
         if self._feedback is not None:
             self._notify(self._feedback, packet)
         if isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK:
-            rtt_s: float | None = get_private(self._sender, "_RTCRtpSender__rtt")
-            rtt_ns = int((rtt_s or 0) * NS_PER_S)
-            decision = self._retransmits.decide(packet.lost, now_ns(), rtt_ns)
+            decision = self._retransmits.decide(packet.lost, now_ns(), self._rtt_ns)
             if decision.needs_key:
                 self._request_key()
             packet = replace(packet, lost=list(decision.sequences))
@@ -188,6 +189,12 @@ class AiortcSender:
         if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
             for report in packet.reports:
                 if report.ssrc == self._ssrc:
+                    self._delay.on_report(
+                        packets_lost=report.packets_lost,
+                        highest_sequence=report.highest_sequence,
+                        rtt_ns=self._rtt_ns,
+                        now_ns=now_ns(),
+                    )
                     feedback.rate.on_report(
                         packets_lost=report.packets_lost,
                         highest_sequence=report.highest_sequence,
@@ -197,6 +204,12 @@ class AiortcSender:
             estimate_bps = read_remb(packet.fci, self._ssrc)
             if estimate_bps is not None:
                 feedback.rate.on_remb(estimate_bps, now_ns())
+
+    @property
+    def _rtt_ns(self) -> int:
+        """Of the link; 0 while it is not known."""
+        rtt_s: float | None = get_private(self._sender, "_RTCRtpSender__rtt")
+        return int((rtt_s or 0) * NS_PER_S)
 
     def _on_packet_sent(self, sequence: int) -> None:
         packet = self._history[sequence % RTP_HISTORY_SIZE]

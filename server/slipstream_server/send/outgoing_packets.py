@@ -20,26 +20,27 @@ from slipstream_protocol.clock import NS_PER_S, now_ns
 
 from slipstream_server.rtp.aiortc_internals import PLAYOUT_DELAY, TRANSPORT_CC, get_private
 from slipstream_server.send.pacer import Pacer
+from slipstream_server.send.playout_delay import PlayoutDelay
 from slipstream_server.send.send_history import SendHistory
 
 
 class OutgoingExtensions(HeaderExtensionsMap):
-    """Numbers every packet for the transport, and adds "between 0 and 0 ms", where the viewer knows
-    the extensions.
+    """Numbers every packet for the transport, and adds for how long its frame is to be kept, where
+    the viewer knows the extensions.
 
     Sources: draft-holmer-rmcat-transport-wide-cc-extensions-01, section 2;
     http://www.webrtc.org/experiments/rtp-hdrext/playout-delay.
 
     Args:
         history: gives the numbers.
-        low_delay: whether the viewer is to show each frame at once.
+        delay: for how long frames are kept; None leaves that to the viewer.
     """
 
-    def __init__(self, history: SendHistory, *, low_delay: bool) -> None:
+    def __init__(self, history: SendHistory, *, delay: PlayoutDelay | None) -> None:
         super().__init__()
         self.taken: int | None = None  # the number of the packet just made
         self._history = history
-        self._low_delay = low_delay
+        self._delay = delay
         self._ids: dict[str, int] = {}
 
     def configure(self, parameters: RTCRtpParameters) -> None:
@@ -51,10 +52,11 @@ class OutgoingExtensions(HeaderExtensionsMap):
             # the same object comes again with a packet that is sent again
             self.taken = values.transport_sequence_number = self._history.next_sequence()
         profile, packed = super().set(values)
-        if not self._low_delay or PLAYOUT_DELAY not in self._ids:
+        if self._delay is None or PLAYOUT_DELAY not in self._ids:
             return profile, packed
         extensions = unpack_header_extensions(profile, packed)
-        return pack_header_extensions([*extensions, (self._ids[PLAYOUT_DELAY], bytes(3))])
+        delay = self._ids[PLAYOUT_DELAY], self._delay.packed(now_ns())
+        return pack_header_extensions([*extensions, delay])
 
 
 class PacedTransport:

@@ -20,6 +20,7 @@ from slipstream_server.rtp import aiortc_internals
 from slipstream_server.rtp.colour_extension import COLOUR_SPACE
 from slipstream_server.send import aiortc_sender
 from slipstream_server.send.outgoing_packets import OutgoingExtensions
+from slipstream_server.send.playout_delay import PlayoutDelay
 from slipstream_server.send.send_history import SendHistory
 
 from tests.server.calls import OFFER_PATH, Camera
@@ -230,7 +231,10 @@ def test_playout_delay_rides_on_every_packet() -> None:
     ]
     values = HeaderExtensions(mid="0")
     for agreed in (extensions, extensions[:1]):
-        ours, theirs = OutgoingExtensions(SendHistory(), low_delay=True), HeaderExtensionsMap()
+        ours, theirs = (
+            OutgoingExtensions(SendHistory(), delay=PlayoutDelay()),
+            HeaderExtensionsMap(),
+        )
         for one in (ours, theirs):
             one.configure(RTCRtpParameters(headerExtensions=agreed))
         packet = RtpPacket(payload=b"x")
@@ -245,7 +249,7 @@ def test_every_packet_is_numbered_for_the_transport() -> None:
     on."""
     uri = RTCRtpHeaderExtensionParameters(id=3, uri=aiortc_internals.TRANSPORT_CC)
     for agreed in ([uri], []):
-        ours, theirs = OutgoingExtensions(SendHistory(), low_delay=False), HeaderExtensionsMap()
+        ours, theirs = OutgoingExtensions(SendHistory(), delay=None), HeaderExtensionsMap()
         for one in (ours, theirs):
             one.configure(RTCRtpParameters(headerExtensions=agreed))
         packet = RtpPacket(payload=b"x")
