@@ -96,8 +96,8 @@ export class PromptPanel {
   }
 
   /** @param {any} parameters in force; what is being edited is left alone */
-  showParameters({ prompt, prompts }) {
-    const inForce = prompts ?? (prompt === undefined ? null : [{ text: prompt, weight: 1 }]);
+  showParameters(parameters) {
+    const inForce = promptsIn(parameters);
     if (!inForce || this.#sent.isOwn(inForce) || this.#isDraft) return;
     if (this.#prompt === document.activeElement) return;
     this.#mix = mixOfPrompts(inForce);
@@ -107,7 +107,8 @@ export class PromptPanel {
   }
 
   /** @param {any} parameters that a stream starts with, if nothing was chosen here */
-  showDefaults({ prompts }) {
+  showDefaults(parameters) {
+    const prompts = promptsIn(parameters);
     if (!prompts || this.#chosen || this.#isDraft) return;
     this.#mix = mixOfPrompts(prompts);
     this.#show();
@@ -223,4 +224,9 @@ export class PromptPanel {
     this.#mixer.show(this.#mix);
     this.#look(this.#active);
   }
+}
+
+/** @param {any} parameters @returns {import("./prompt_mix.js").Prompt[] | null} null if not among them */
+function promptsIn({ prompt, prompts }) {
+  return prompts ?? (prompt === undefined ? null : [{ text: prompt, weight: 1 }]);
 }

@@ -152,7 +152,7 @@ async def test_a_change_is_counted_in_seconds(server: FakeServer) -> None:
           const sent = [];
           const controls = new Controls((update) => sent.push(update));
           controls.showModel({ chunk_frames: 4 });
-          controls.prompts.showRate(16);
+          controls.prompts.transition.showRate(16);
           document.querySelector("#blend").value = "2";
           document.querySelector("#prompt-form").requestSubmit();
           return sent;
