@@ -58,3 +58,26 @@ async def test_nothing_else_is_served(tmp_path: Path, path: str) -> None:
         async with server.client.session.get(url) as response:
             assert SECRET not in await response.text()
             assert response.status == 404
+
+
+async def test_files_are_sent_compressed_to_who_takes_it(tmp_path: Path) -> None:
+    """and in full to who does not; one that has not changed is not sent again, one that has is."""
+    async with serving(tmp_path, ready=False) as server:
+        page = tmp_path / "index.html"
+        text = "this is a longer page " * 200
+        page.write_text(text)
+        async with server.client.get("/") as packed:
+            assert packed.headers["Content-Encoding"] == "gzip"
+            assert packed.headers["Vary"] == "Accept-Encoding"
+            assert packed.headers["Content-Type"].startswith("text/html")
+            assert int(packed.headers["Content-Length"]) < len(text) / 10
+            assert await packed.text() == text
+            known = {"If-None-Match": packed.headers["ETag"]}
+        async with server.client.get("/", headers=known) as same:
+            assert (same.status, await same.text()) == (304, "")
+        async with server.client.get("/", headers={"Accept-Encoding": "identity"}) as plain:
+            assert "Content-Encoding" not in plain.headers
+            assert await plain.text() == text
+        page.write_text("another")
+        async with server.client.get("/", headers=known) as changed:
+            assert (changed.status, await changed.text()) == (200, "another")
