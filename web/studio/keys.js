@@ -28,7 +28,8 @@ export function enableKeys() {
     if (!work.checked && event.key !== HELP) return undefined;
     const action = actionOf(event, focus);
     const element = action && document.getElementById(action.on);
-    if (!element || element.getClientRects().length === 0) return undefined; // not in sight
+    if (!element || element.matches(":disabled")) return undefined; // a space scrolls then, as ever
+    if (element.getClientRects().length === 0) return undefined; // not in sight
     event.preventDefault();
     return act(action, element);
   });
@@ -56,7 +57,6 @@ function act({ does, by }, element) {
 
 /** @param {HTMLInputElement | HTMLSelectElement} control @param {number} by */
 function move(control, by) {
-  if (control.disabled) return;
   if (control instanceof HTMLSelectElement) {
     const last = control.options.length - 1;
     const next = control.selectedIndex + by;
