@@ -32,6 +32,15 @@ class RunningServer:
             health: dict[str, Any] = await response.json()
             return health
 
+    async def until_health(self, **figures: Any) -> None:
+        """Until `/health` has these values."""
+        for _ in range(600):
+            health = await self.health()
+            if figures.items() <= health.items():
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"/health never had {figures}: {health}")
+
 
 @asynccontextmanager
 async def running_server(

@@ -70,6 +70,12 @@ class Studio:
         await self.page.click("#start")
         await self.until("live")
 
+    async def stop(self) -> None:
+        """Press Stop, where there is a call to be ended: its stream is not held then."""
+        if await self.page.locator("#stop:enabled").count():
+            await self.page.click("#stop")
+            await self.until("idle")
+
     async def until(self, state: str, *, timeout_ms: float = LIVE_MS) -> None:
         await self.page.wait_for_selector(f"body[data-state={state}]", timeout=timeout_ms)
 
@@ -139,6 +145,7 @@ async def opened_page(
         studio = Studio(await context.new_page())
         await studio.page.goto(url)
         yield studio
+        await studio.stop()
         assert not studio.failures, studio.failures
     finally:
         await context.close()

@@ -4,16 +4,16 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from playwright.async_api import Browser
 from slipstream_server.probe.marker import read_marker
 
 from tests.e2e import pictures
-from tests.e2e.browser import running_chromium
 from tests.e2e.clips import NUMBERED_COUNT
 from tests.e2e.pictures import Pictures
-from tests.e2e.server import running_server
+from tests.e2e.server import RunningServer, running_server
 from tests.e2e.studio import opened_page, opened_studio
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
 def numbers_of(pictures: Pictures) -> list[int]:
@@ -30,24 +30,18 @@ def assert_in_order(pictures: Pictures) -> None:
     assert len(set(numbers)) > len(numbers) / 2, f"the picture hardly moves: {numbers}"
 
 
-async def test_frames_keep_their_order(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+async def test_frames_keep_their_order(browser: Browser, server: RunningServer) -> None:
     """Pictures are on the screen in the order of the camera."""
-    async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        opened_studio(chromium, server.url, camera=numbers) as studio,
-    ):
+    async with opened_page(browser, server.url) as studio:
         await studio.start()
         assert_in_order(await studio.record(count=100))
 
 
 async def test_an_echo_is_the_camera_itself(
-    chromium: Path, camera_clip: Path, tmp_path: Path
+    server: RunningServer, chromium: Path, camera_clip: Path
 ) -> None:
     """The measures that tell a restyled picture do not take an echo for one."""
-    async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        opened_studio(chromium, server.url, camera=camera_clip) as studio,
-    ):
+    async with opened_studio(chromium, server.url, camera=camera_clip) as studio:
         await studio.start()
         camera, output = await studio.record_both(count=100)
         assert pictures.distance(output, camera) < pictures.RESTYLED_LEVELS / 2
@@ -56,11 +50,11 @@ async def test_an_echo_is_the_camera_itself(
         assert alignment.correlation > alignment.baseline + 0.1, alignment
 
 
-async def test_a_call_can_be_made_again(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+async def test_a_call_can_be_made_again(browser: Browser, tmp_path: Path) -> None:
     """Stop releases the camera and the stream: a server for one takes the next call."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "server.log", max_streams=1) as server,
-        opened_studio(chromium, server.url, camera=numbers) as studio,
+        opened_page(browser, server.url) as studio,
     ):
         for _ in range(2):
             await studio.start()
@@ -73,12 +67,9 @@ async def test_a_call_can_be_made_again(chromium: Path, numbers: Path, tmp_path:
         assert_in_order(await studio.record(count=20))
 
 
-async def test_a_pause_keeps_the_picture(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+async def test_a_pause_keeps_the_picture(browser: Browser, server: RunningServer) -> None:
     """Pause keeps the last picture in sight and is shown; Resume goes on in order."""
-    async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        opened_studio(chromium, server.url, camera=numbers) as studio,
-    ):
+    async with opened_page(browser, server.url) as studio:
         await studio.start()
         await studio.page.click("#pause")
         await studio.page.locator("#status-title").get_by_text("Paused").wait_for()
@@ -88,12 +79,11 @@ async def test_a_pause_keeps_the_picture(chromium: Path, numbers: Path, tmp_path
         assert_in_order(await studio.record(count=20))
 
 
-async def test_a_caller_waits_for_a_place(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+async def test_a_caller_waits_for_a_place(browser: Browser, tmp_path: Path) -> None:
     """The second caller of a server for one reads why it waits, and comes in once the first ends,
     who has gone on undisturbed."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "server.log", max_streams=1) as server,
-        running_chromium(chromium, camera=numbers) as browser,
         opened_page(browser, server.url) as first,
         opened_page(browser, server.url) as second,
     ):
@@ -108,25 +98,18 @@ async def test_a_caller_waits_for_a_place(chromium: Path, numbers: Path, tmp_pat
         assert_in_order(await second.record(count=20))
 
 
-async def test_a_missing_camera_is_reported(chromium: Path, tmp_path: Path) -> None:
+async def test_a_missing_camera_is_reported(server: RunningServer, chromium: Path) -> None:
     """Without a camera the page says what to do; no session is made."""
-    async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        opened_studio(chromium, server.url, camera=None) as studio,
-    ):
+    async with opened_studio(chromium, server.url, camera=None) as studio:
         await studio.page.click("#start")
         await studio.until("error")
         assert (await studio.status()).startswith("No camera was found.")
         assert (await server.health())["sessions"] == 0
 
 
-async def test_the_clean_view_shows_a_stream(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+async def test_the_clean_view_shows_a_stream(browser: Browser, server: RunningServer) -> None:
     """The address for OBS shows the stream's pictures in order, and nothing else."""
-    async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        running_chromium(chromium, camera=numbers) as browser,
-        opened_page(browser, server.url) as studio,
-    ):
+    async with opened_page(browser, server.url) as studio:
         await studio.start()
         address = await studio.page.input_value("#view-url")
         assert address.startswith(f"{server.url}/view/")
@@ -136,11 +119,9 @@ async def test_the_clean_view_shows_a_stream(chromium: Path, numbers: Path, tmp_
             assert await view.page.is_hidden("#status")
 
 
-async def test_the_clean_view_reconnects(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+async def test_the_clean_view_reconnects(browser: Browser, server: RunningServer) -> None:
     """Opened before anything is live, and again after a stream has ended, it finds the next one."""
     async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        running_chromium(chromium, camera=numbers) as browser,
         opened_page(browser, server.url) as studio,
         opened_page(browser, f"{server.url}/view?status=1") as view,
     ):

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from playwright.async_api import Browser
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bench.edge import CASES, SIZE, edge_figures
 from tests.bench.media import record
 from tests.e2e.browser import running_chromium
 from tests.e2e.server import running_server
-from tests.e2e.studio import opened_studio
+from tests.e2e.studio import opened_page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 DEADLINE_S = 20.0
 UNKNOWN = "\u2013"  # shown for a figure that is not known
@@ -30,13 +31,11 @@ async def metrics(url: str) -> dict[str, float]:
         }
 
 
-async def test_the_page_measures_the_age_of_its_picture(
-    chromium: Path, numbers: Path, tmp_path: Path
-) -> None:
+async def test_the_page_measures_the_age_of_its_picture(browser: Browser, tmp_path: Path) -> None:
     """camera to screen by Chromium's own clock, by stage, and reported to the server."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        opened_studio(chromium, server.url, camera=numbers) as studio,
+        opened_page(browser, server.url) as studio,
     ):
         await studio.start()
         glass = studio.page.locator("#figures [data-part=glass]")

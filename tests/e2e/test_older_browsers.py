@@ -1,14 +1,12 @@
 """Browsers without some newer interface: the call opens, or the page names what is missing."""
 
-from pathlib import Path
-
 import pytest
+from playwright.async_api import Browser
 
-from tests.e2e.browser import running_chromium
-from tests.e2e.server import running_server
+from tests.e2e.server import RunningServer
 from tests.e2e.studio import opened_page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 # each is newer than browsers that people still have, or turned off by some
 _MISSING = (
@@ -33,50 +31,36 @@ _NEEDED = {
 
 
 async def test_a_call_opens_whatever_newer_interface_is_missing(
-    chromium: Path, numbers: Path, tmp_path: Path
+    browser: Browser, server: RunningServer
 ) -> None:
     """each has a fall-back: the picture comes, and can be stopped."""
-    async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        running_chromium(chromium, camera=numbers) as browser,
-    ):
-        for script in _MISSING:
-            async with opened_page(browser, "about:blank") as studio:
-                await studio.page.add_init_script(script)
-                await studio.page.goto(server.url)
-                await studio.start()
-                await studio.page.click("#stop")
-                await studio.until("idle")
+    for script in _MISSING:
+        async with opened_page(browser, "about:blank") as studio:
+            await studio.page.add_init_script(script)
+            await studio.page.goto(server.url)
+            await studio.start()
+            await studio.page.click("#stop")
+            await studio.until("idle")
 
 
-async def test_what_has_no_fall_back_is_named(
-    chromium: Path, numbers: Path, tmp_path: Path
-) -> None:
+async def test_what_has_no_fall_back_is_named(browser: Browser, server: RunningServer) -> None:
     """the page says that the browser is too old, and what it lacks, before Start."""
-    async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        running_chromium(chromium, camera=numbers) as browser,
-    ):
-        for script, name in _NEEDED.items():
-            async with opened_page(browser, "about:blank") as studio:
-                await studio.page.add_init_script(script)
-                await studio.page.goto(server.url)
-                advice = studio.page.locator("#notice-advice")
-                await advice.get_by_text(f"It lacks {name}").wait_for()
-                assert "too old" in await studio.status()
+    for script, name in _NEEDED.items():
+        async with opened_page(browser, "about:blank") as studio:
+            await studio.page.add_init_script(script)
+            await studio.page.goto(server.url)
+            advice = studio.page.locator("#notice-advice")
+            await advice.get_by_text(f"It lacks {name}").wait_for()
+            assert "too old" in await studio.status()
 
 
 async def test_a_browser_that_cannot_read_the_modules_is_told(
-    chromium: Path, numbers: Path, tmp_path: Path
+    browser: Browser, server: RunningServer
 ) -> None:
     """by a script in the oldest JavaScript."""
-    async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        running_chromium(chromium, camera=numbers) as browser,
-    ):
-        context = await browser.new_context()
-        page = await context.new_page()
-        await page.route("**/studio/main.js", lambda route: route.fulfill(body="await = 1;"))
-        await page.goto(server.url)
-        await page.get_by_text("This browser is too old for this page").wait_for()
-        await context.close()
+    context = await browser.new_context()
+    page = await context.new_page()
+    await page.route("**/studio/main.js", lambda route: route.fulfill(body="await = 1;"))
+    await page.goto(server.url)
+    await page.get_by_text("This browser is too old for this page").wait_for()
+    await context.close()

@@ -7,14 +7,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Browser, Page
 
-from tests.e2e.browser import running_chromium
-from tests.e2e.server import running_server
-from tests.e2e.studio import LIVE_MS, Studio, opened_page, opened_studio
-from tests.e2e.test_recovery import events_of, readable, record_events, until_health
+from tests.e2e.server import RunningServer, running_server
+from tests.e2e.studio import LIVE_MS, Studio, opened_page
+from tests.e2e.test_recovery import events_of, readable, record_events
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 # the camera is away while `gone` is set
 _CAMERA = """
@@ -140,12 +139,9 @@ async def assert_fresh(studio: Studio) -> None:
     assert readable(await studio.record(count=20)) > 10
 
 
-async def test_a_pause_dims_the_picture(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+async def test_a_pause_dims_the_picture(browser: Browser, server: RunningServer) -> None:
     """until it is resumed."""
-    async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        opened_studio(chromium, server.url, camera=numbers) as studio,
-    ):
+    async with opened_page(browser, server.url) as studio:
         await studio.start()
         await studio.page.click("#pause")
         await assert_kept(studio, "Paused")
@@ -153,21 +149,15 @@ async def test_a_pause_dims_the_picture(chromium: Path, numbers: Path, tmp_path:
         await assert_fresh(studio)
 
 
-async def test_a_camera_that_ends_is_taken_again(
-    chromium: Path, numbers: Path, tmp_path: Path
-) -> None:
+async def test_a_camera_that_ends_is_taken_again(browser: Browser, server: RunningServer) -> None:
     """the stream is held meanwhile, and goes on with new pictures of the same call."""
-    async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        running_chromium(chromium, camera=numbers) as browser,
-        opened_page(browser, server.url) as studio,
-    ):
+    async with opened_page(browser, server.url) as studio:
         await studio.page.add_init_script(_CAMERA)
         await record_events(studio)
         await studio.start()
         await studio.page.evaluate(_LOSE)
         await assert_kept(studio, "The camera is gone")
-        await until_health(server, sessions=1, held=0)
+        await server.until_health(sessions=1, held=0)
         await studio.page.evaluate(_PLUG_IN)
         await assert_fresh(studio)
         streams = {event["stream"] for event in await events_of(studio.page, "state")}
@@ -175,15 +165,11 @@ async def test_a_camera_that_ends_is_taken_again(
 
 
 async def test_a_screen_that_is_not_shared_any_more_waits_for_a_choice(
-    chromium: Path, numbers: Path, tmp_path: Path
+    browser: Browser, server: RunningServer
 ) -> None:
     """the stream is held, and goes on with the screen shared again, or a camera instead; no camera
     is taken that was not chosen."""
-    async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        running_chromium(chromium, camera=numbers) as browser,
-        opened_page(browser, server.url) as studio,
-    ):
+    async with opened_page(browser, server.url) as studio:
         page = studio.page
         await page.add_init_script(_SCREEN)
         await record_events(studio)
@@ -193,20 +179,17 @@ async def test_a_screen_that_is_not_shared_any_more_waits_for_a_choice(
         for choice in ("screen", camera):
             await page.evaluate(_END_SHARING)
             await assert_kept(studio, "The screen is not shared any more")
-            await until_health(server, sessions=1, held=0)
+            await server.until_health(sessions=1, held=0)
             await page.select_option("#camera", choice)
             await assert_fresh(studio)
         streams = {event["stream"] for event in await events_of(page, "state")}
         assert len(streams) == 1
 
 
-async def test_a_server_that_is_stopped_is_a_break(
-    chromium: Path, numbers: Path, tmp_path: Path
-) -> None:
+async def test_a_server_that_is_stopped_is_a_break(browser: Browser, tmp_path: Path) -> None:
     """as one that crashes: the page starts a new stream with the same prompt by itself, and a
     prompt that was applied meanwhile."""
     async with AsyncExitStack() as stack:
-        browser = await stack.enter_async_context(running_chromium(chromium, camera=numbers))
         async with running_server(pipeline="echo", log=tmp_path / "first.log") as first:
             studio = await stack.enter_async_context(opened_page(browser, first.url))
             await record_events(studio)
@@ -225,12 +208,9 @@ async def test_a_server_that_is_stopped_is_a_break(
             await until(studio.page, "window.events.some((one) => one.parameters?.seed === 7)")
 
 
-async def test_a_muted_camera_is_named(chromium: Path, numbers: Path, tmp_path: Path) -> None:
+async def test_a_muted_camera_is_named(browser: Browser, server: RunningServer) -> None:
     """a phone that takes a call mutes it; once it gives pictures again all is as before."""
-    async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        opened_studio(chromium, server.url, camera=numbers) as studio,
-    ):
+    async with opened_page(browser, server.url) as studio:
         await studio.start()
         await studio.page.evaluate(_SEND, "mute")
         await assert_kept(studio, "The camera gives no pictures just now")
@@ -238,16 +218,10 @@ async def test_a_muted_camera_is_named(chromium: Path, numbers: Path, tmp_path: 
         await assert_fresh(studio)
 
 
-async def test_a_window_in_which_nothing_moves(
-    chromium: Path, numbers: Path, tmp_path: Path
-) -> None:
+async def test_a_window_in_which_nothing_moves(browser: Browser, server: RunningServer) -> None:
     """its last picture stays with the reason over it, a prompt is still shown on it, and all is as
     before when something moves."""
-    async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        running_chromium(chromium, camera=numbers) as browser,
-        opened_page(browser, server.url) as studio,
-    ):
+    async with opened_page(browser, server.url) as studio:
         await studio.page.add_init_script(_WINDOW)
         await studio.page.reload()
         await studio.start()
@@ -261,14 +235,10 @@ async def test_a_window_in_which_nothing_moves(
 
 
 async def test_the_screen_stays_on_while_the_call_is_live(
-    chromium: Path, numbers: Path, tmp_path: Path
+    browser: Browser, server: RunningServer
 ) -> None:
     """and may turn itself off once it is over."""
-    async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        running_chromium(chromium, camera=numbers) as browser,
-        opened_page(browser, server.url) as studio,
-    ):
+    async with opened_page(browser, server.url) as studio:
         await studio.page.add_init_script(_WAKE_LOCK)
         await studio.page.reload()
         await studio.start()
@@ -278,38 +248,33 @@ async def test_the_screen_stays_on_while_the_call_is_live(
 
 
 async def test_a_phone_chooses_by_where_its_cameras_look(
-    chromium: Path, numbers: Path, tmp_path: Path
+    browser: Browser, server: RunningServer
 ) -> None:
     """front and back before any camera has a name; the back one is asked for, in the same call."""
-    async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        running_chromium(chromium, camera=numbers) as browser,
-    ):
-        context = await browser.new_context(
-            has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}
-        )
-        studio = Studio(await context.new_page())
-        await studio.page.add_init_script(_RECORD_WISHES)
-        await studio.page.goto(server.url)
-        options = studio.page.locator("#camera option")
-        await options.nth(1).wait_for(state="attached")
-        names = await options.all_text_contents()
-        assert names[:2] == ["Front camera", "Back camera"]
-        await studio.start()
-        await studio.page.select_option("#camera", label="Back camera")
-        await until(studio.page, "window.wishes.length === 2")
-        await assert_fresh(studio)
-        assert await studio.page.evaluate("window.wishes") == ["user", "environment"]
-        await context.close()
+    context = await browser.new_context(
+        has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}
+    )
+    studio = Studio(await context.new_page())
+    await studio.page.add_init_script(_RECORD_WISHES)
+    await studio.page.goto(server.url)
+    options = studio.page.locator("#camera option")
+    await options.nth(1).wait_for(state="attached")
+    names = await options.all_text_contents()
+    assert names[:2] == ["Front camera", "Back camera"]
+    await studio.start()
+    await studio.page.select_option("#camera", label="Back camera")
+    await until(studio.page, "window.wishes.length === 2")
+    await assert_fresh(studio)
+    assert await studio.page.evaluate("window.wishes") == ["user", "environment"]
+    await studio.stop()
+    await context.close()
 
 
 async def test_the_clean_view_asks_for_a_tap_where_it_may_not_play(
-    chromium: Path, numbers: Path, tmp_path: Path
+    browser: Browser, server: RunningServer
 ) -> None:
     """it plays after one, and says nothing where it may; a stream that ends leaves its picture."""
     async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        running_chromium(chromium, camera=numbers) as browser,
         opened_page(browser, server.url) as studio,
         opened_page(browser, "about:blank") as view,
     ):

@@ -1,6 +1,5 @@
 """Calls in a real browser survive the loss of engine, page, network or server."""
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -9,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Browser, Page
 from slipstream_server.probe.marker import read_marker
 
 from tests.bench.link import LinkUnavailable, capped_link
 from tests.e2e.browser import running_chromium
 from tests.e2e.pictures import Pictures
 from tests.e2e.server import RunningServer, running_server
-from tests.e2e.studio import LIVE_MS, Studio, opened_page, opened_studio
+from tests.e2e.studio import LIVE_MS, Studio, opened_page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 # Records the server's events on every data channel; runs before any script of the page.
 _RECORD_EVENTS = """
@@ -52,16 +51,6 @@ async def until_status(studio: Studio, text: str) -> None:
     await studio.page.locator("#status-title").get_by_text(text).wait_for(timeout=LIVE_MS)
 
 
-async def until_health(server: RunningServer, **figures: Any) -> None:
-    """Until `/health` has these values."""
-    for _ in range(600):
-        health = await server.health()
-        if figures.items() <= health.items():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"/health never had {figures}: {health}")
-
-
 def readable(pictures: Pictures) -> int:
     return sum(read_marker(luma) is not None for luma in pictures.luma)
 
@@ -70,13 +59,11 @@ async def kill_engine(server: RunningServer) -> None:
     os.kill((await server.health())["engine_pid"], signal.SIGKILL)
 
 
-async def test_the_call_stays_up_when_the_engine_dies(
-    chromium: Path, numbers: Path, tmp_path: Path
-) -> None:
+async def test_the_call_stays_up_when_the_engine_dies(browser: Browser, tmp_path: Path) -> None:
     """The page shows the cause and the last picture, and goes on with the same prompt."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        opened_studio(chromium, server.url, camera=numbers) as studio,
+        opened_page(browser, server.url) as studio,
     ):
         await record_events(studio)
         await studio.start()
@@ -93,13 +80,9 @@ async def test_the_call_stays_up_when_the_engine_dies(
         assert states[-1]["parameters"]["prompts"] == [{"text": "dusk", "weight": 1.0}]
 
 
-async def test_a_reloaded_page_resumes_its_stream(
-    chromium: Path, numbers: Path, tmp_path: Path
-) -> None:
+async def test_a_reloaded_page_resumes_its_stream(browser: Browser, server: RunningServer) -> None:
     """Same stream, same prompt, chunk numbers go on, unattended; its subscriber stays."""
     async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        running_chromium(chromium, camera=numbers) as browser,
         opened_page(browser, server.url) as studio,
         opened_page(browser, f"{server.url}/view") as view,
     ):
@@ -130,12 +113,12 @@ async def test_a_reloaded_page_resumes_its_stream(
 
 
 async def test_a_silent_server_is_noticed_and_the_stream_resumed(
-    chromium: Path, numbers: Path, tmp_path: Path
+    browser: Browser, tmp_path: Path
 ) -> None:
     """Once it goes on, the page resumes the same stream; Stop in between ends the stream."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        opened_studio(chromium, server.url, camera=numbers) as studio,
+        opened_page(browser, server.url) as studio,
     ):
         await record_events(studio)
         await studio.start()
@@ -157,7 +140,7 @@ async def test_a_silent_server_is_noticed_and_the_stream_resumed(
             await studio.until("idle")
         finally:
             os.kill(server.pid, signal.SIGCONT)
-        await until_health(server, sessions=0, held=0)
+        await server.until_health(sessions=0, held=0)
 
 
 async def test_the_stream_is_resumed_after_a_loss_of_network(
@@ -196,7 +179,7 @@ async def test_the_stream_is_resumed_after_a_loss_of_network(
             with link.cut():
                 await until_status(studio, "The connection broke off")
                 assert await studio.page.is_hidden("#notice")
-                await until_health(server, sessions=0, held=1)
+                await server.until_health(sessions=0, held=1)
             await until_status(studio, "Live")
             assert readable(await studio.record(count=20)) > 10
             back = (await events_of(studio.page, "state"))[-1]
@@ -209,14 +192,13 @@ async def test_the_stream_is_resumed_after_a_loss_of_network(
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_a_restarted_server_gets_the_stream_back(
-    chromium: Path, numbers: Path, tmp_path: Path, number: signal.Signals
+    browser: Browser, tmp_path: Path, number: signal.Signals
 ) -> None:
     """it was gone with the first server: the page begins it anew on the next one, by itself, with
     the same prompt and under the same name, so that the viewer's link holds. Where the server was
     asked to stop, the page has told so before."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "first.log", drain_s=2) as first,
-        running_chromium(chromium, camera=numbers) as browser,
         opened_page(browser, first.url) as studio,
     ):
         await record_events(studio)

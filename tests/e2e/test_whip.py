@@ -5,15 +5,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from playwright.async_api import Browser
 from slipstream_server.probe.marker import read_marker
 
-from tests.e2e.browser import running_chromium
 from tests.e2e.clips import NUMBERED_COUNT
 from tests.e2e.pictures import Pictures
-from tests.e2e.server import running_server
+from tests.e2e.server import RunningServer, running_server
 from tests.e2e.studio import LIVE_MS, Studio, opened_page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 # A minimal publisher, as any page might have one; returns its Location.
 _PUBLISH = """
@@ -44,14 +44,10 @@ def assert_in_order(pictures: Pictures) -> None:
 
 
 async def test_a_page_publishes_and_the_clean_view_plays_it(
-    chromium: Path, numbers: Path, tmp_path: Path
+    browser: Browser, server: RunningServer
 ) -> None:
     """By the stream's name in both addresses; the view uses nothing but WHEP."""
-    async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
-        running_chromium(chromium, camera=numbers) as browser,
-        opened_page(browser, server.url) as studio,
-    ):
+    async with opened_page(browser, server.url) as studio:
         address = await studio.page.input_value("#whip-url")
         assert address == f"{server.url}/whip/obs"
         location = await studio.page.evaluate(_PUBLISH, address)
@@ -75,10 +71,10 @@ async def test_a_page_publishes_and_the_clean_view_plays_it(
 
 
 async def test_the_clean_view_survives_a_restart_of_the_server(
-    chromium: Path, numbers: Path, tmp_path: Path
+    browser: Browser, tmp_path: Path
 ) -> None:
     """Opened before there is a stream, and left open while the server restarts."""
-    async with running_chromium(chromium, camera=numbers) as browser, AsyncExitStack() as pages:
+    async with AsyncExitStack() as pages:
         async with running_server(pipeline="echo", log=tmp_path / "first.log") as server:
             url, port = server.url, int(server.url.rpartition(":")[2])
             view = await pages.enter_async_context(
