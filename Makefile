@@ -2,9 +2,9 @@ VENV        ?= .venv
 PYTHON      ?= python3
 CONSTRAINTS ?= constraints.txt
 PORT        ?= 8080
-# tests run in so many processes of up to 2 GiB each; those of whole calls in a browser one by one,
-# since each of them needs two cores
-JOBS        ?= 2
+# tests run in so many processes of up to 2 GiB each, more than there are cores, since many wait for
+# a deadline; those of whole calls in a browser one by one, since each of them needs two cores
+JOBS        ?= 3
 CALLS       := tests/e2e
 # vectors to replay: those beside this checkout, else the subset in tests/golden
 GOLDEN_DIR  ?= $(wildcard ../shared/golden)
@@ -46,7 +46,8 @@ format: install  ## rewrite files in house format
 
 test: install  ## every test that needs no GPU; finds or installs Chromium and Firefox first
 	$(BIN)/python -m tests.e2e.provision
-	$(BIN)/pytest -m 'not gpu' --ignore=$(CALLS) --numprocesses $(JOBS) --dist loadfile
+	$(BIN)/pytest -m 'not gpu' --ignore=$(CALLS) --numprocesses $(JOBS) --dist loadfile \
+		--no-loadscope-reorder
 	$(BIN)/pytest -m 'not gpu' $(CALLS)
 
 test-golden: install  ## replay the reference's vectors, one line a case (GOLDEN_DIR=... for others)
