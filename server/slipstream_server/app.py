@@ -27,6 +27,7 @@ from slipstream_server.http.outside import OutsideView
 from slipstream_server.http.port import bind
 from slipstream_server.http.rate_limit import RateLimit, client_key
 from slipstream_server.http.refusals import RefusalCounter
+from slipstream_server.http.refused_bodies import discard_refused_body
 from slipstream_server.http.security_headers import SecurityHeaders
 from slipstream_server.http.sign_in import SignIn
 from slipstream_server.http.static import page_routes, web_root
@@ -147,6 +148,7 @@ def _guarded_application(
         client_max_size=BODY_MAX_BYTES,
         middlewares=[
             note_request,
+            discard_refused_body,
             outside.show,
             RefusalCounter(metrics.http).count,
             *checks,

@@ -11,10 +11,10 @@ from slipstream_server.http.outside import Handler
 
 BODY_MAX_BYTES = 256 << 10
 BODY_S = 10.0  # a whole body on a bad link
-_REFUSED_BODY_S = 2.0  # a body nobody reads is taken off the wire for so long, then it is cut off
 
-# for every aiohttp server: its parser would else unpack bodies as they come, before any handler
-HTTP_OPTIONS: Mapping[str, Any] = {"auto_decompress": False, "lingering_time": _REFUSED_BODY_S}
+# for every aiohttp server: its parser would else unpack bodies as they come, before any handler;
+# `refused_bodies` takes off the wire what is left of them
+HTTP_OPTIONS: Mapping[str, Any] = {"auto_decompress": False, "lingering_time": 0}
 
 
 @web.middleware

@@ -46,12 +46,19 @@ class HttpConnection(asyncio.Protocol):
         self._table = table
         self._place = place
         self._transport: asyncio.Transport | None = None
+        self._is_discarding = False
         self._requests = 0  # pipelined ones are served one by one, all of them are one request here
 
     def abort(self) -> None:
         """Close it at once."""
         if self._transport is not None:
             self._transport.abort()
+
+    def discard(self) -> None:
+        """Let nothing that comes from now on reach aiohttp; the connection is of no more use."""
+        self._is_discarding = True
+        if self._transport is not None:
+            self._transport.resume_reading()
 
     def serve_in(self, task: "asyncio.Task[object]") -> None:
         """A request has come; the task serves it and sends the answer."""
@@ -74,6 +81,8 @@ class HttpConnection(asyncio.Protocol):
         self._inner.connection_lost(error)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_discarding:
+            return
         if self._place.phase is Phase.IDLE:
             self._table.enter(self._place, Phase.HEAD, now_ns())
         self._inner.data_received(data)
