@@ -1,9 +1,10 @@
 """Every size and every policy of a model, as data; `presets.py` has the values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from slipstream_protocol.frames import FrameSize
 from slipstream_protocol.levels import DEFAULT_LEVELS, Levels
 from slipstream_protocol.messages import DEFAULT_FPS
 from slipstream_protocol.parameters import MAX_STEPS
@@ -217,7 +218,8 @@ class Preset:
         text: name of the text encoder.
         width_px, height_px: default size of its frames.
         smaller_sizes_px: widths and heights, falling, for machines on which it would not keep `fps`
-            at its default size.
+            at its default size, and for streams of a lower level.
+        aspects: width to height of the other frames that it generates, see `frame_sizes.py`.
         fps: the least frame rate that a viewer should get.
         levels: of quality at which its streams may be generated, the best first.
         prompt: of a new stream.
@@ -240,10 +242,28 @@ class Preset:
     prompt: str
     note: str
     smaller_sizes_px: tuple[tuple[int, int], ...] = ()
+    aspects: tuple[tuple[int, int], ...] = ()
     fps: float = DEFAULT_FPS
     levels: Levels = DEFAULT_LEVELS
     reduced_precision: bool = False
     embedded: bool = False
+
+    @property
+    def scales(self) -> tuple[FrameSize, ...]:
+        """Its own size at each of its scales, the largest first."""
+        sizes_px = ((self.width_px, self.height_px), *self.smaller_sizes_px)
+        return tuple(FrameSize(*size_px) for size_px in sizes_px)
+
+    def at_one_size(self, width_px: int, height_px: int) -> "Preset":
+        """The same for frames of that size only."""
+        return replace(
+            self,
+            width_px=width_px,
+            height_px=height_px,
+            smaller_sizes_px=(),
+            aspects=(),
+            levels=self.levels.without_sizes(),
+        )
 
     def timesteps(self, steps: int) -> tuple[int, ...]:
         """The timesteps of a chunk that is denoised in `steps` steps.

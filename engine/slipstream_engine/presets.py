@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from slipstream_protocol.levels import parse_levels
+
 from slipstream_engine.config import (
     CacheParams,
     DitParams,
@@ -13,6 +15,9 @@ from slipstream_engine.config import (
     Preset,
     ScheduleParams,
 )
+from slipstream_engine.frame_sizes import CAMERA_ASPECTS
+
+UPRIGHT = ((9, 16),)  # 480x832, which the model was trained at too
 
 _WAN_1_3B = Preset(
     name="wan-1.3b",
@@ -23,6 +28,7 @@ _WAN_1_3B = Preset(
     text="umt5",
     width_px=832,
     height_px=480,
+    aspects=UPRIGHT,
     prompt="",
     note="StreamDiffusionV2 on Wan 2.1 T2V 1.3B",
 )
@@ -73,6 +79,8 @@ _TINY = Preset(
     width_px=256,
     height_px=256,
     smaller_sizes_px=((192, 192),),
+    aspects=CAMERA_ASPECTS,
+    levels=parse_levels("4,3,2,1,1/192,1@12/192,1@8/192,held"),
     prompt="comic",
     note="the embedded demo model: a small style vocabulary, not open-ended text",
     reduced_precision=True,

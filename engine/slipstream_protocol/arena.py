@@ -5,11 +5,12 @@
     | in 0   | in 1   | out 0  | out 1  |    | in 0   | ...        one slot = geometry.slot_bytes
     +--------+--------+--------+--------+    +--------+---
 
-A slot belongs to one side at a time and changes hands by message only (`messages.py`), so there is
-no lock and nothing is overwritten while it is read. The block has no name: it is an anonymous
-memory file where the kernel has them (Linux), an unlinked temporary file elsewhere, and exists as
-long as a process holds it. The engine creates it, since it alone knows the sizes, and sends its
-descriptor with `Ready`.
+A slot holds a chunk of the largest frames that a stream may have; a chunk of smaller ones lies at
+its front, packed. A slot belongs to one side at a time and changes hands by message only
+(`messages.py`), so there is no lock and nothing is overwritten while it is read. The block has no
+name: it is an anonymous memory file where the kernel has them (Linux), an unlinked temporary file
+elsewhere, and exists as long as a process holds it. The engine creates it, since it alone knows the
+sizes, and sends its descriptor with `Ready`.
 
 All of it is reserved when it is created. A file that is only given its size gets memory page by
 page as it is written, and where there is none left a write is not an error but a SIGBUS, which ends
@@ -19,11 +20,12 @@ whichever process has written.
 import mmap
 import os
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.frames import I420, FrameSize, Geometry
 
 _MIB = 1 << 20
 
@@ -35,6 +37,9 @@ class ArenaRefused(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """How many slots of what size the arena has.
+
+    Args:
+        geometry: of a chunk of the largest frames, see `largest_geometry`.
 
     Raises:
         ValueError: if a count is less than 1.
@@ -79,10 +84,9 @@ class Arena:
                 f"shared memory is {size} bytes, the layout needs {layout.total_bytes}; "
                 "both sides must use the same layout"
             )
-        rows, width = layout.geometry.frame_shape
-        self._pixels_LSTHW: I420 = np.frombuffer(
+        self._bytes_LSX: I420 = np.frombuffer(
             mmap.mmap(descriptor, layout.total_bytes), dtype=np.uint8
-        ).reshape(layout.lanes, layout.lane_slots, layout.geometry.slot_frames, rows, width)
+        ).reshape(layout.lanes, layout.lane_slots, layout.geometry.slot_bytes)
 
     @classmethod
     def create(cls, layout: Layout, *, anonymous: bool = hasattr(os, "memfd_create")) -> "Arena":
@@ -108,26 +112,44 @@ class Arena:
                 os.close(descriptor)
             raise ArenaRefused(_refusal(layout, error, anonymous=anonymous)) from error
 
-    def input(self, lane: int, slot: int) -> I420:
-        """Input slot `slot` of a lane, `[slot_frames, H * 3 // 2, W]`, in the shared memory."""
-        return self._view(lane, slot, self.layout.in_slots, 0)
+    def input(self, lane: int, slot: int, size: FrameSize | None = None) -> I420:
+        """Input slot `slot` of a lane, `[slot_frames, H * 3 // 2, W]`, in the shared memory.
 
-    def output(self, lane: int, slot: int) -> I420:
+        Args:
+            size: of the frames in it; None for the layout's own.
+
+        Raises:
+            ValueError: if a chunk of such frames is larger than a slot.
+        """
+        return self._view(lane, slot, self.layout.in_slots, 0, size)
+
+    def output(self, lane: int, slot: int, size: FrameSize | None = None) -> I420:
         """Output slot `slot` of a lane, as `input`."""
-        return self._view(lane, slot, self.layout.out_slots, self.layout.in_slots)
+        return self._view(lane, slot, self.layout.out_slots, self.layout.in_slots, size)
 
     def close(self) -> None:
         """Close the descriptor; the memory is freed with the last view of it."""
         os.close(self.descriptor)
-        self._pixels_LSTHW = np.empty((0, 0, 0, 0, 0), np.uint8)
+        self._bytes_LSX = np.empty((0, 0, 0), np.uint8)
 
-    def _view(self, lane: int, slot: int, slots: int, first: int) -> I420:
+    def _view(self, lane: int, slot: int, slots: int, first: int, size: FrameSize | None) -> I420:
         if not 0 <= lane < self.layout.lanes:
             raise IndexError(f"lane is {lane}, the arena has {self.layout.lanes}")
         if not 0 <= slot < slots:
             raise IndexError(f"slot is {slot}, a lane has {slots} in this direction")
-        view: I420 = self._pixels_LSTHW[lane, first + slot]
-        return view
+        geometry = self.layout.geometry if size is None else self.layout.geometry.at(size)
+        if geometry.slot_bytes > self.layout.geometry.slot_bytes:
+            raise ValueError(
+                f"frames are {geometry.size}, a slot of this arena holds a chunk of "
+                f"{self.layout.geometry.size}"
+            )
+        packed: I420 = self._bytes_LSX[lane, first + slot, : geometry.slot_bytes]
+        return packed.reshape(geometry.slot_frames, *geometry.frame_shape)
+
+
+def largest_geometry(geometry: Geometry, sizes: Iterable[FrameSize]) -> Geometry:
+    """That of the largest of its chunks with frames of any of these sizes, or its own."""
+    return geometry.at(max((geometry.size, *sizes), key=lambda size: size.pixels))
 
 
 def _reserve(descriptor: int, size_bytes: int) -> None:
@@ -143,9 +165,9 @@ def _reserve(descriptor: int, size_bytes: int) -> None:
 
 def _refusal(layout: Layout, error: OSError, *, anonymous: bool) -> str:
     kind = "anonymous memory (memfd)" if anonymous else f"a file in {tempfile.gettempdir()}"
-    size = f"{layout.geometry.width_px}x{layout.geometry.height_px}"
+    need = f"{layout.total_bytes / _MIB:.1f} MiB"
     return (
-        f"{layout.lanes} streams of {size} need {layout.total_bytes / _MIB:.1f} MiB of shared "
+        f"{layout.lanes} streams of {layout.geometry.size} need {need} of shared "
         f"memory, all of it when the engine starts, and {kind} does not give it: {error.strerror}; "
         "free memory, raise the limit of the container, or serve fewer or smaller streams "
         "(--max-streams, --size)"

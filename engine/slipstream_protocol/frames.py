@@ -13,6 +13,50 @@ from numpy.typing import NDArray
 I420 = NDArray[np.uint8]
 
 
+class FrameSize(msgspec.Struct, frozen=True, array_like=True):
+    """Width and height of a frame in pixels; both even, as 4:2:0 chroma demands.
+
+    Raises:
+        ValueError: if one is odd or not positive.
+    """
+
+    width_px: int
+    height_px: int
+
+    def __post_init__(self) -> None:
+        for name in ("width_px", "height_px"):
+            value = getattr(self, name)
+            if value < 2 or value % 2:
+                raise ValueError(f"{name} is {value}, it must be even and at least 2")
+
+    def __str__(self) -> str:
+        return f"{self.width_px}x{self.height_px}"
+
+    @classmethod
+    def of(cls, frame: I420) -> "FrameSize":
+        """That of one I420 frame, or of each of a chunk's.
+
+        Raises:
+            ValueError: if it is none of uint8.
+        """
+        rows, width_px = frame.shape[-2:]
+        if frame.dtype != np.uint8 or rows % 3:
+            raise ValueError(
+                f"frame is {frame.dtype} {frame.shape}, it must be uint8, I420: its rows are three "
+                "for two of the picture"
+            )
+        return cls(width_px, rows * 2 // 3)
+
+    @property
+    def pixels(self) -> int:
+        return self.width_px * self.height_px
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Rows and columns of one I420 frame."""
+        return self.height_px * 3 // 2, self.width_px
+
+
 class Geometry(msgspec.Struct, frozen=True, kw_only=True):
     """The sizes of a lane's frames and chunks.
 
@@ -31,19 +75,29 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
     chunk_frames: int
 
     def __post_init__(self) -> None:
-        for name in ("width_px", "height_px"):
-            value = getattr(self, name)
-            if value < 2 or value % 2:
-                raise ValueError(f"{name} is {value}, it must be even and at least 2")
+        FrameSize(self.width_px, self.height_px)
         for name in ("first_chunk_frames", "chunk_frames"):
             value = getattr(self, name)
             if value < 1:
                 raise ValueError(f"{name} is {value}, it must be at least 1")
 
     @property
+    def size(self) -> FrameSize:
+        return FrameSize(self.width_px, self.height_px)
+
+    def at(self, size: FrameSize) -> "Geometry":
+        """That of the same chunks with frames of another size."""
+        return Geometry(
+            width_px=size.width_px,
+            height_px=size.height_px,
+            first_chunk_frames=self.first_chunk_frames,
+            chunk_frames=self.chunk_frames,
+        )
+
+    @property
     def frame_shape(self) -> tuple[int, int]:
         """Rows and columns of one I420 frame."""
-        return self.height_px * 3 // 2, self.width_px
+        return self.size.frame_shape
 
     @property
     def frame_bytes(self) -> int:
@@ -61,18 +115,6 @@ class Geometry(msgspec.Struct, frozen=True, kw_only=True):
     def frames_of(self, chunk: int) -> int:
         """How many frames chunk number `chunk` of a stream holds."""
         return self.first_chunk_frames if chunk == 0 else self.chunk_frames
-
-    def check_frame(self, frame: I420) -> None:
-        """Check that `frame` is one I420 picture of this size.
-
-        Raises:
-            ValueError: if it is not.
-        """
-        if frame.dtype != np.uint8 or frame.shape != self.frame_shape:
-            raise ValueError(
-                f"frame is {frame.dtype} {frame.shape}, it must be uint8 {self.frame_shape} "
-                f"(I420 of {self.width_px}x{self.height_px})"
-            )
 
 
 def i420_planes(frame: I420) -> tuple[I420, I420, I420]:

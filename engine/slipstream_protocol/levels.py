@@ -2,11 +2,13 @@
 
 They are written as people write them: `4,3,2,1,1@12,1@8,held` are four levels by denoising steps,
 then two of one step at 12 and at 8 frames a second, and at last a stream may be held, so that
-older ones keep their promise.
+older ones keep their promise. A level of smaller pictures names their scale after a slash, as
+`1/192` and `1@12/192`: the shorter side that the model's own picture has there.
 """
 
 import itertools
 import re
+from collections.abc import Collection
 
 import msgspec
 
@@ -16,8 +18,11 @@ HELD = "held"
 MIN_FPS = 8.0  # a chunk is not waited for longer than half a second: less would cost as much
 MAX_FPS = 120.0
 MAX_LEVELS = 32
+MAX_SIZE_PX = 16_384
 
-_LEVEL = re.compile(r"(?P<steps>\d{1,3})(?:@(?P<fps>\d{1,4}(?:\.\d{1,3})?))?")
+_LEVEL = re.compile(
+    r"(?P<steps>\d{1,3})(?:@(?P<fps>\d{1,4}(?:\.\d{1,3})?))?(?:/(?P<size>\d{1,5}))?"
+)
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +31,7 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         steps: denoising steps of a chunk; 0 while the stream is held.
         fps: frames a second that are generated at the most; 0 for all that the camera sends.
+        size_px: scale of the pictures, see `OfferedSize`; 0 for the model's largest.
 
     Raises:
         ValueError: if a number is out of its range.
@@ -33,6 +39,7 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
 
     steps: int = 0
     fps: float = 0.0
+    size_px: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.steps <= MAX_STEPS:
@@ -40,6 +47,10 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
         if self.fps and not MIN_FPS <= self.fps <= MAX_FPS:
             raise ValueError(
                 f"level has {self.fps:g} fps, it may have {MIN_FPS:g} to {MAX_FPS:g}, or none named"
+            )
+        if not 0 <= self.size_px <= MAX_SIZE_PX:
+            raise ValueError(
+                f"level has pictures of {self.size_px} px, it may have up to {MAX_SIZE_PX}"
             )
 
     @property
@@ -52,7 +63,9 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
         """As it is written in a setting."""
         if self.is_held:
             return HELD
-        return f"{self.steps}@{self.fps:g}" if self.fps else str(self.steps)
+        fps = f"@{self.fps:g}" if self.fps else ""
+        size = f"/{self.size_px}" if self.size_px else ""
+        return f"{self.steps}{fps}{size}"
 
     @property
     def text(self) -> str:
@@ -60,14 +73,20 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
         if self.is_held:
             return HELD
         steps = f"{self.steps} step{'s' if self.steps > 1 else ''}"
-        return f"{steps} at {self.fps:g} fps" if self.fps else steps
+        fps = f" at {self.fps:g} fps" if self.fps else ""
+        size = f" of {self.size_px} px" if self.size_px else ""
+        return f"{steps}{size}{fps}"
 
     def costs_more_than(self, other: "Level") -> bool:
         """Whether it costs more, on every device: no part is lower, and one is higher."""
-        fps, others_fps = self.fps or MAX_FPS + 1, other.fps or MAX_FPS + 1
         if other.is_held:
             return not self.is_held
-        return self.steps >= other.steps and fps >= others_fps and self != other
+        pairs = zip(self._costs, other._costs, strict=True)
+        return all(ours >= others for ours, others in pairs) and self != other
+
+    @property
+    def _costs(self) -> tuple[float, ...]:
+        return self.steps, self.fps or MAX_FPS + 1, self.size_px or MAX_SIZE_PX + 1
 
 
 class Levels(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +121,29 @@ class Levels(msgspec.Struct, frozen=True, kw_only=True):
         """As it is written in a setting."""
         return ",".join([*(level.spec for level in self.running), *([HELD] * self.can_hold)])
 
+    @property
+    def sizes_px(self) -> frozenset[int]:
+        """The scales that are named."""
+        return frozenset(level.size_px for level in self.running if level.size_px)
+
+    def check_sizes(self, offered_px: Collection[int]) -> None:
+        """Check that a model has every scale that is named.
+
+        Raises:
+            ValueError: if it has not.
+        """
+        if missing := sorted(self.sizes_px.difference(offered_px)):
+            known = ", ".join(f"/{size_px}" for size_px in sorted(offered_px, reverse=True))
+            raise ValueError(
+                f"ladder has levels of {missing[0]} px, which this model does not generate; "
+                f"name {known or 'no size'}"
+            )
+
+    def without_sizes(self) -> "Levels":
+        """Those of a model that generates at one scale only."""
+        levels = (Level(steps=level.steps, fps=level.fps) for level in self.running)
+        return Levels(running=tuple(dict.fromkeys(levels)), can_hold=self.can_hold)
+
     def below(self, top: Level) -> tuple[Level, ...]:
         """A stream's own levels: `top`, and all of these that cost less."""
         return (top, *(level for level in self.running if top.costs_more_than(level)))
@@ -125,10 +167,14 @@ def parse_level(text: str) -> Level:
     match = _LEVEL.fullmatch(text.strip())
     if match is None or not int(match["steps"]):
         raise ValueError(
-            f"level {text.strip()[:40]!r} is not STEPS or STEPS@FPS, as 2 or 1@15: codec and size "
-            "cannot change while a stream runs"
+            f"level {text.strip()[:40]!r} is not STEPS[@FPS][/SIZE], as 2, 1@15, 1/192 or "
+            "1@12/192: a codec cannot change while a stream runs"
         )
-    return Level(steps=int(match["steps"]), fps=float(match["fps"] or 0))
+    return Level(
+        steps=int(match["steps"]),
+        fps=float(match["fps"] or 0),
+        size_px=int(match["size"] or 0),
+    )
 
 
 def parse_levels(text: str) -> Levels:

@@ -10,7 +10,7 @@ and again after `SlotRead`.
 
 import msgspec
 
-from slipstream_protocol.frames import Geometry
+from slipstream_protocol.frames import FrameSize, Geometry
 from slipstream_protocol.levels import DEFAULT_LEVELS, Levels
 from slipstream_protocol.parameters import Parameters
 
@@ -33,6 +33,7 @@ class OpenStream(Message, frozen=True):
         floor_steps: denoising steps of the lowest quality that the stream may be moved to where the
             device is full; 0 where it is not moved.
         floor_period_ns: the distance of its chunks there; 0 for that at the camera's rate.
+        floor_size_px: scale of its pictures there, see `OfferedSize`; 0 for that which it has.
         is_return: it was open on an engine before this one, and keeps its promise: it is opened
             whatever its load.
         spare_lanes: of streams that would be closed to make room for it, in this order.
@@ -43,6 +44,7 @@ class OpenStream(Message, frozen=True):
     period_ns: int = 0
     floor_steps: int = 0
     floor_period_ns: int = 0
+    floor_size_px: int = 0
     is_return: bool = False
     spare_lanes: tuple[int, ...] = ()
 
@@ -66,6 +68,9 @@ class ChunkIn(Message, frozen=True):
     Args:
         captured_ns: when the camera took the oldest of them, or when it was repeated since the
             camera sent no other; how long a chunk may take counts from then.
+        size: of its frames, one that is offered; None for that of `Ready.geometry`. Where it is
+            another than the chunk's before, the stream begins anew at it, with as many frames as a
+            first chunk has.
     """
 
     lane: int
@@ -74,6 +79,7 @@ class ChunkIn(Message, frozen=True):
     frames: int
     captured_ns: int
     submitted_ns: int
+    size: FrameSize | None = None
 
 
 class SlotRead(Message, frozen=True):
@@ -108,12 +114,29 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     colours: tuple[str, ...] = ()
 
 
+class OfferedSize(msgspec.Struct, frozen=True, kw_only=True):
+    """A size at which streams may be generated.
+
+    Args:
+        scale_px: names it together with those of other aspects and about as many pixels: the
+            shorter side of the model's own among them.
+        chunk_ms: time of a chunk alone with all steps, measured or by the pixels from one that was;
+            0 if none was.
+    """
+
+    size: FrameSize
+    scale_px: int
+    chunk_ms: float = 0.0
+
+
 class Ready(Message, frozen=True):
     """The engine serves. The arena's file descriptor travels with this message.
 
     Args:
         pipeline, preset: what is running, e.g. `diffusion` and `tiny`.
-        geometry: the size of a frame and of a chunk.
+        geometry: the size of a chunk, and of the frames of a stream that begins.
+        sizes: of frames that a stream may change to, the largest scale first; none where all
+            streams have that of `geometry`.
         lanes: streams the engine can hold at once.
         in_slots, out_slots: slots of a lane in each direction.
         defaults: the values of the parameters a stream starts with.
@@ -140,6 +163,7 @@ class Ready(Message, frozen=True):
     levels: Levels = DEFAULT_LEVELS
     fps: float = DEFAULT_FPS
     chunk_ms: float = 0.0
+    sizes: tuple[OfferedSize, ...] = ()
 
 
 class StreamOpened(Message, frozen=True):
@@ -203,6 +227,7 @@ class ChunkOut(Message, frozen=True):
     Args:
         rev: of the newest parameter update this chunk was generated with, -1 before the first.
         taken_ns, made_ns: when its encoding began and its decoding ended.
+        size: of its frames, as in `ChunkIn`.
     """
 
     lane: int
@@ -213,6 +238,7 @@ class ChunkOut(Message, frozen=True):
     taken_ns: int
     made_ns: int
     stages: StageTimes
+    size: FrameSize | None = None
 
 
 class Applied(Message, frozen=True):

@@ -303,7 +303,7 @@ async def running_engine(
     Args:
         is_urgent: once it is set, the engine is killed at the block's end.
     """
-    supervisor = Supervisor(engine_command(config), pool)
+    supervisor = Supervisor(engine_command(config), pool, config.ladder_settings.check)
     running = asyncio.create_task(supervisor.run(), name="supervisor")
     try:
         yield supervisor

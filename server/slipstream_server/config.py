@@ -152,7 +152,7 @@ class ServerConfig:
     )
     ladder: str = _setting(
         "",
-        "quality levels, STEPS or STEPS@FPS, the best first, held last where the newest stream may "
+        "quality levels, STEPS[@FPS][/SIZE], the best first, held last where the newest stream may "
         "be, as 4,2,1,1@15,held; the preset's own unless set; off: quality stays as chosen",
     )
     quality_floor: str = _setting("", "level of the ladder below which no stream goes, as 1@12")

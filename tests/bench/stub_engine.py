@@ -10,7 +10,7 @@ import time
 from contextlib import ExitStack
 
 from slipstream_engine.cli.options import size_px
-from slipstream_engine.serving.calibration import calibrate
+from slipstream_engine.serving.calibration import calibrate, latency_of
 from slipstream_engine.serving.echo import EchoPipeline, EchoStream
 from slipstream_engine.serving.loop import Loop
 from slipstream_protocol.arena import Arena, Layout
@@ -73,7 +73,7 @@ def main() -> None:
         layout = Layout(geometry=pipeline.geometry, lanes=1, in_slots=1, out_slots=2)
         arena = Arena.create(layout)
         opened.callback(arena.close)
-        latency = calibrate(pipeline).latency
+        latency = latency_of([calibrate(pipeline)])
         Loop(pipeline, channel, arena, age_target_ns=1000 * NS_PER_MS, latency=latency).run()
 
 

@@ -7,7 +7,6 @@ the first two chunks are left out, in which a style is not yet there. One line a
 """
 
 import argparse
-from dataclasses import replace
 
 import numpy as np
 from slipstream_engine.config import EngineConfig
@@ -28,7 +27,7 @@ STRIDE = 2621  # of the numbers, so that every cell changes often
 
 def load(side_px: int = 256) -> Pipeline:
     """The embedded model for square pictures."""
-    preset = replace(PRESETS["tiny"], width_px=side_px, height_px=side_px)
+    preset = PRESETS["tiny"].at_one_size(side_px, side_px)
     config = EngineConfig(preset=preset, max_streams=1)
     return DiffusionPipeline(config, load_embedded_bundle(config))
 

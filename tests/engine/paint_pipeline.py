@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 from slipstream_engine.errors import AdmissionError
+from slipstream_engine.frame_sizes import ScaledSize
 from slipstream_engine.scheduling.types import ChunkShape
 from slipstream_protocol.arena import Layout
-from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.frames import I420, FrameSize, Geometry
 from slipstream_protocol.levels import parse_levels
 from slipstream_protocol.messages import (
     Vocabulary,
@@ -14,6 +15,7 @@ from slipstream_protocol.messages import (
 from slipstream_protocol.parameters import Parameters, Prompt, Prompts
 
 GEOMETRY = Geometry(width_px=8, height_px=4, first_chunk_frames=5, chunk_frames=4)
+UPRIGHT = FrameSize(4, 8)
 FULL_SEED = 404  # a stream that asks for it finds no room
 LAYOUT = Layout(geometry=GEOMETRY, lanes=3, in_slots=1, out_slots=2)
 
@@ -43,6 +45,9 @@ class PaintStream:
 
     steady_shape = shape
 
+    def resize(self, size: FrameSize) -> None:
+        pass
+
     def encode(self, frames_THW: I420) -> list[int]:
         return [self.value, self.prompts[0].text == "fail"]
 
@@ -58,6 +63,7 @@ class PaintPipeline:
     preset = "none"
     max_batch = 1
     geometry = GEOMETRY
+    sizes = tuple(ScaledSize(size=size, scale_px=4) for size in (GEOMETRY.size, UPRIGHT))
     defaults = Parameters(seed=1)
     step_list = (1000,)
     noise_scale_range = (0.0, 1.0)
@@ -68,6 +74,9 @@ class PaintPipeline:
 
     def understood(self, prompts: Prompts) -> str:
         return f"paints {prompts[0].text}"
+
+    def begin_at(self, size: FrameSize) -> None:
+        self.geometry = self.geometry.at(size)
 
     def warm_up(self) -> None:
         pass

@@ -29,15 +29,13 @@ BY_AGE = PRESETS["tiny"].cache
 
 def small_preset(cache: CacheParams = SINKS_REFRESHED) -> Preset:
     """The tiny preset's codec with a transformer of four small blocks."""
-    tiny = PRESETS["tiny"]
+    tiny = PRESETS["tiny"].at_one_size(32, 32)
     dit = replace(tiny.dit, dim=24, heads=2, layers=BLOCKS, ffn_dim=32, freq_dim=32)
     return replace(
         tiny,
         dit=dit,
         cache=cache,
         noise=NoiseMode.FRESH,
-        width_px=32,
-        height_px=32,
         reduced_precision=False,  # a setting of the whole process, which threads share
     )
 

@@ -39,9 +39,8 @@ SIZES = ModelSizes(
 
 
 def preset(name: str = "wan-1.3b", codec: str = "wan") -> Preset:
-    return replace(
-        PRESETS[name], dit=DIT, codec=codec, width_px=48, height_px=32, prompt="a cat sits"
-    )
+    one = PRESETS[name].at_one_size(48, 32)
+    return replace(one, dit=DIT, codec=codec, prompt="a cat sits")
 
 
 def write_weights(folder: Path) -> Path:

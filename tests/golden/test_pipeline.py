@@ -15,6 +15,7 @@ from slipstream_engine.diffusion.step_cache import StepCache
 from slipstream_engine.diffusion.stream_host import ChunkOrder, StreamHost
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.vae.wan_vae import WanVaeState
+from slipstream_protocol.frames import FrameSize
 from slipstream_protocol.parameters import MAX_STEPS, Prompt
 from torch import Tensor
 
@@ -69,6 +70,7 @@ def session(case: Case) -> tuple[RecordedNoise, StreamHost, StreamState[WanVaeSt
     )
     object.__setattr__(maker, "case", case)
     rows, columns = model.grid(config["height"] // STRIDE, config["width"] // STRIDE)
+    size = FrameSize(config["width"], config["height"])
     prompt_TE = case.tensor("in.prompt_embeds")[0]
     state = StreamState(
         step_cache=StepCache(
@@ -87,7 +89,7 @@ def session(case: Case) -> tuple[RecordedNoise, StreamHost, StreamState[WanVaeSt
     )
     embeddings = PromptEmbeddings(lambda text: Future(), device=CPU)
     track = PromptTrack.constant((Prompt(""),), prompt_TE)
-    return maker, StreamHost(preset, embeddings, track), state
+    return maker, StreamHost(preset, embeddings, track, size), state
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Checks of a device: plain functions, so that a machine without pytest can run them, too."""
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -21,7 +22,8 @@ def copies_lose_nothing(device: str) -> None:
     """Every chunk is itself after a way there and back behind slow work."""
     shape, side = (5, 720, 832), 4096 if device.startswith("cuda") else 64
     target = torch.device(device)
-    upload, download = Upload(shape, target), Download(shape, target)
+    most_bytes = math.prod(shape)
+    upload, download = Upload(most_bytes, target), Download(most_bytes, target)
     load = torch.randn(side, side, device=target)
     out = np.empty(shape, dtype=np.uint8)
     for number in range(12):

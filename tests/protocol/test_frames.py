@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from slipstream_protocol.arena import largest_geometry
 from slipstream_protocol.clock import ns_to_rtp, rtp_to_ns
-from slipstream_protocol.frames import Geometry, i420_planes
+from slipstream_protocol.frames import FrameSize, Geometry, i420_planes
 
 
 def test_sizes_follow_from_the_picture() -> None:
@@ -32,11 +33,25 @@ def test_planes_are_views_in_ffmpeg_order() -> None:
     assert frame[5, 0] == 99
 
 
-def test_a_frame_of_another_size_is_named() -> None:
-    """the error says what came and what was wanted."""
-    geometry = Geometry(width_px=4, height_px=4, first_chunk_frames=1, chunk_frames=1)
-    with pytest.raises(ValueError, match=r"uint8 \(4, 4\), it must be uint8 \(6, 4\)"):
-        geometry.check_frame(np.zeros((4, 4), np.uint8))
+def test_the_size_of_a_frame_is_read_off_its_array() -> None:
+    """and one that is no I420 picture is named with the rule."""
+    assert FrameSize.of(np.zeros((6, 8), np.uint8)) == FrameSize(8, 4)
+    assert FrameSize.of(np.zeros((5, 12, 4), np.uint8)) == FrameSize(4, 8)
+    for rows, dtype in ((4, np.uint8), (6, np.uint16)):
+        with pytest.raises(ValueError, match="it must be uint8, I420"):
+            FrameSize.of(np.zeros((rows, 4), dtype))
+    with pytest.raises(ValueError, match="height_px is 3, it must be even"):
+        FrameSize(4, 3)
+
+
+def test_the_same_chunks_of_another_size() -> None:
+    """have as many frames; the largest decides how much room a slot has."""
+    geometry = Geometry(width_px=8, height_px=4, first_chunk_frames=5, chunk_frames=4)
+    upright, small = FrameSize(4, 10), FrameSize(4, 4)
+    assert geometry.at(upright).size == upright
+    assert geometry.at(upright).slot_frames == 5
+    assert largest_geometry(geometry, [small, upright]).size == upright
+    assert largest_geometry(geometry, [small]) == geometry
 
 
 def test_rtp_time_is_ninety_to_the_millisecond() -> None:

@@ -29,16 +29,22 @@ DEADLINE_S = 20.0
 
 
 def numbered(number: int, *, width_px: int = 640, height_px: int = 480) -> VideoFrame:
-    """A grey picture with its number in it."""
+    """A grey picture with its number in it; in the middle square of one that is upright."""
     rows = np.full((height_px * 3 // 2, width_px), 128, np.uint8)
-    draw_marker(rows[:height_px], number)
+    draw_marker(_middle(rows[:height_px]), number)
     return VideoFrame.from_ndarray(rows, format="yuv420p")
 
 
 def number_of(frame: VideoFrame) -> int | None:
     """The number in a frame made by `numbered`, at any size."""
     luma: NDArray[Any] = frame.to_ndarray(format="gray")
-    return read_marker(luma)
+    return read_marker(_middle(luma))
+
+
+def _middle(luma: NDArray[Any]) -> NDArray[Any]:
+    height, width = luma.shape
+    top = max(0, (height - width) // 2)
+    return luma[top : height - top]
 
 
 class Camera(MediaStreamTrack):

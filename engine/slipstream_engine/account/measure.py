@@ -22,7 +22,6 @@ from slipstream_engine.diffusion.chunk import LatentChunk
 from slipstream_engine.diffusion.cuda_graphs import Recording
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.diffusion.stream import DiffusionStream
-from slipstream_engine.diffusion.stream_host import FIRST
 from slipstream_engine.weights.random import random_bundle
 
 LIGHT_CODEC = "taehv"
@@ -230,7 +229,7 @@ class _Books:
 
     def _encode(self, stream: DiffusionStream[Any]) -> LatentChunk[Any]:
         with self._stage("encode"):
-            return stream.encode(self._frames(is_first=stream.shape.level == FIRST))
+            return stream.encode(self._frames(is_first=stream.host.begins_size))
 
     def _denoise(self, chunks: Sequence[LatentChunk[Any]]) -> None:
         with self._stage("step" if len(chunks) == 1 else f"step x {len(chunks)}"):

@@ -24,7 +24,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_engine.bench.workload import BenchDuration, ChunkSample, Scene, check_not_flat
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.group.pipeline import GroupPipeline
-from slipstream_engine.serving.calibration import calibrate
+from slipstream_engine.serving.calibration import calibrate, latency_of
 from slipstream_engine.serving.loop import Loop
 from slipstream_engine.serving.stats import LoopStats
 
@@ -116,7 +116,7 @@ def serve_clients(
         opened.callback(loop_channel.close)
         arena = Arena.create(layout)
         opened.callback(arena.close)
-        latency = calibrate(pipeline).latency
+        latency = latency_of([calibrate(pipeline)])
         loop: Loop[Any] = Loop(
             pipeline, loop_channel, arena, age_target_ns=_NEVER_NS, latency=latency
         )

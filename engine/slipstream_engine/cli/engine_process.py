@@ -10,14 +10,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from slipstream_protocol.arena import Arena, Layout
+from slipstream_protocol.arena import Arena, Layout, largest_geometry
 from slipstream_protocol.channel import ChannelClosed, engine_end
 from slipstream_protocol.clock import NS_PER_MS
+from slipstream_protocol.frames import FrameSize
 from slipstream_protocol.messages import Failed, Loading
 
 from slipstream_engine.cli.options import model_request
 from slipstream_engine.config import CHUNK_FRAMES
 from slipstream_engine.errors import DeviceLostError
+from slipstream_engine.frame_sizes import CAMERA_ASPECTS
 from slipstream_engine.optional_packages import require_model_packages
 from slipstream_engine.serving.echo import EchoPipeline
 from slipstream_engine.serving.loop import Loop
@@ -27,7 +29,7 @@ from slipstream_engine.serving.startup import prepare
 
 logger = logging.getLogger(__name__)
 
-ECHO_SIZE_PX = (640, 480)
+ECHO_SIZES = (FrameSize(640, 480), FrameSize(480, 360))
 
 
 def run_engine(arguments: argparse.Namespace) -> int:
@@ -46,7 +48,10 @@ def run_engine(arguments: argparse.Namespace) -> int:
             pipeline = prepared.pipeline
             opened.callback(pipeline.close)
             layout = Layout(
-                geometry=pipeline.geometry, lanes=arguments.max_streams, in_slots=1, out_slots=2
+                geometry=largest_geometry(pipeline.geometry, (one.size for one in pipeline.sizes)),
+                lanes=arguments.max_streams,
+                in_slots=1,
+                out_slots=2,
             )
             arena = Arena.create(layout)
             opened.callback(arena.close)
@@ -73,13 +78,13 @@ def run_engine(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def load_pipeline(
-    arguments: argparse.Namespace, size_px: tuple[int, int] | None = None
-) -> Pipeline[Any]:
+def load_pipeline(arguments: argparse.Namespace, size: FrameSize | None = None) -> Pipeline[Any]:
     """Load the pipeline that the arguments name, without warming it up.
 
+    A size that is named, here or by them, is the only one that it offers.
+
     Args:
-        size_px: width and height of a frame; None for that of the arguments or the preset.
+        size: of frames; None for that of the arguments, or those of the preset.
 
     Raises:
         ValueError: if the preset, the size or the device is not possible.
@@ -87,15 +92,22 @@ def load_pipeline(
         MissingExtraError: if torch is not installed.
     """
     if arguments.pipeline == "echo":
-        width_px, height_px = size_px or arguments.size or ECHO_SIZE_PX
-        return EchoPipeline(width_px=width_px, height_px=height_px)
+        if arguments.size is not None:
+            width_px, height_px = arguments.size
+            return EchoPipeline(width_px=width_px, height_px=height_px)
+        own, *smaller = ECHO_SIZES
+        return EchoPipeline(
+            width_px=own.width_px,
+            height_px=own.height_px,
+            smaller=tuple(smaller),
+            aspects=CAMERA_ASPECTS,
+        )
     require_model_packages()
     from slipstream_engine.weights.group import load_model
 
     request = model_request(arguments)
-    return load_model(
-        replace(request, size_px=size_px or request.size_px, max_streams=arguments.max_streams)
-    )
+    size_px = request.size_px if size is None else (size.width_px, size.height_px)
+    return load_model(replace(request, size_px=size_px, max_streams=arguments.max_streams))
 
 
 def resolution_choice(arguments: argparse.Namespace) -> ResolutionChoice | None:
@@ -108,5 +120,4 @@ def resolution_choice(arguments: argparse.Namespace) -> ResolutionChoice | None:
     preset = preset_named(arguments.preset)
     if not preset.smaller_sizes_px:
         return None
-    sizes_px = ((preset.width_px, preset.height_px), *preset.smaller_sizes_px)
-    return ResolutionChoice(sizes_px, fps=preset.fps, chunk_frames=CHUNK_FRAMES)
+    return ResolutionChoice(preset.scales, fps=preset.fps, chunk_frames=CHUNK_FRAMES)

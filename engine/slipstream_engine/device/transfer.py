@@ -4,10 +4,10 @@ A copy waits for its source and its target only, and the host only for a copy wh
 what it fetches it may read later (`Fetch`), while the device goes on. On the CPU the same code runs
 on plain memory, with streams that order nothing.
 
-T frames, H height, W width.
+T frames, H height, W width, X bytes of the largest chunk.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -84,23 +84,25 @@ class Upload:
     The caller may overwrite the frames as soon as the block is entered.
 
     Args:
-        shape: of the largest chunk.
+        most_bytes: of a chunk.
     """
 
     def __init__(
-        self, shape: Sequence[int], device: torch.device, streams: CopyStreams | None = None
+        self, most_bytes: int, device: torch.device, streams: CopyStreams | None = None
     ) -> None:
         self._streams = streams or copy_streams_of(device)
         self._is_cuda = device.type == "cuda"
-        self._host_THW = _host(shape, pinned=self._is_cuda)
-        self._device_THW = torch.empty(*shape, dtype=torch.uint8, device=device)
+        self._host_X = _host(most_bytes, pinned=self._is_cuda)
+        self._device_X = torch.empty(most_bytes, dtype=torch.uint8, device=device)
         self._copied = self._streams.event()
         self._read = self._streams.event()
 
     @contextmanager
     def sent(self, frames_THW: I420) -> Iterator[Tensor]:
-        streams, count = self._streams, len(frames_THW)
-        host_THW, device_THW = self._host_THW[:count], self._device_THW[:count]
+        streams = self._streams
+        host_THW, device_THW = (
+            x[: frames_THW.size].view(frames_THW.shape) for x in (self._host_X, self._device_X)
+        )
         self._copied.synchronize()  # the chunk before; done long ago
         host_THW.numpy()[...] = frames_THW
         with streams.on_copies():
@@ -114,7 +116,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _PinnedBuffer:
-    host_THW: Tensor
+    host_X: Tensor
     copied: Any
 
 
@@ -131,7 +133,8 @@ class Fetch:
     def finish(self) -> None:
         """Wait for the chunk, and fill the caller's frames."""
         self._buffer.copied.synchronize()
-        self._out_THW[...] = self._buffer.host_THW[: len(self._out_THW)].numpy()
+        fetched_X = self._buffer.host_X[: self._out_THW.size].numpy()
+        self._out_THW[...] = fetched_X.reshape(self._out_THW.shape)
         self._give_back(self._buffer)
 
     def discard(self) -> None:
@@ -144,15 +147,15 @@ class Download:
     """Chunks from the device; several may be on their way, each in a buffer of its own.
 
     Args:
-        shape: of the largest chunk.
+        most_bytes: of a chunk.
     """
 
     def __init__(
-        self, shape: Sequence[int], device: torch.device, streams: CopyStreams | None = None
+        self, most_bytes: int, device: torch.device, streams: CopyStreams | None = None
     ) -> None:
         self._streams = streams or copy_streams_of(device)
         self._is_cuda = device.type == "cuda"
-        self._shape = shape
+        self._most_bytes = most_bytes
         self._free = [self._new_buffer()]
         self._made = self._streams.event()
 
@@ -167,7 +170,8 @@ class Download:
         self._made.record(streams.current())
         with streams.on_copies():
             streams.copies.wait_event(self._made)
-            buffer.host_THW[: len(made_THW)].copy_(made_THW, non_blocking=self._is_cuda)
+            host_THW = buffer.host_X[: made_THW.numel()].view(made_THW.shape)
+            host_THW.copy_(made_THW, non_blocking=self._is_cuda)
             buffer.copied.record(streams.copies)
         if self._is_cuda:
             made_THW.record_stream(streams.copies)  # its memory is not given away before
@@ -178,9 +182,9 @@ class Download:
         return None
 
     def _new_buffer(self) -> _PinnedBuffer:
-        host_THW = _host(self._shape, pinned=self._is_cuda)
-        return _PinnedBuffer(host_THW=host_THW, copied=self._streams.event())
+        host_X = _host(self._most_bytes, pinned=self._is_cuda)
+        return _PinnedBuffer(host_X=host_X, copied=self._streams.event())
 
 
-def _host(shape: Sequence[int], *, pinned: bool) -> Tensor:
-    return torch.empty(*shape, dtype=torch.uint8, pin_memory=pinned)
+def _host(most_bytes: int, *, pinned: bool) -> Tensor:
+    return torch.empty(most_bytes, dtype=torch.uint8, pin_memory=pinned)

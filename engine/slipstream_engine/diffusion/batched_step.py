@@ -10,6 +10,7 @@ There are three ways, which give the same numbers but for rounding:
 B batch, F latent frames, C channels, H W size.
 """
 
+import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -37,6 +38,7 @@ class _StackedSteps:
     Args:
         rows: of the pool, one for each sample, rising.
         is_steady: all cache rows are full, so the batch's shapes will come again.
+        cache: the pool, for frames of this size.
     """
 
     x_BFCHW: Tensor
@@ -45,6 +47,7 @@ class _StackedSteps:
     conditioning: Conditioning
     rows: tuple[int, ...]
     is_steady: bool
+    cache: RollingCache
 
     @property
     def has_adjacent_rows(self) -> bool:
@@ -96,6 +99,7 @@ class BatchedDenoiser(Generic[CodecStateT]):
             conditioning=self.shared.load([chunk.conditioning for chunk in chunks]),
             rows=tuple(_pool_row(chunk) for chunk in chunks),
             is_steady=all(chunk.is_steady for chunk in chunks),
+            cache=self.pool.of_frames(math.prod(self.maker.model.grid(*x_BFCHW.shape[-2:]))),
         )
 
     def _denoise_slice(self, steps: _StackedSteps) -> Tensor:
@@ -106,7 +110,7 @@ class BatchedDenoiser(Generic[CodecStateT]):
             steps.x_BFCHW,
             steps.timesteps_B,
             steps.positions,
-            self.pool.rows(steps.rows[0], steps.rows[-1] + 1),
+            steps.cache.rows(steps.rows[0], steps.rows[-1] + 1),
             steps.conditioning,
         )
 
@@ -126,7 +130,7 @@ class BatchedDenoiser(Generic[CodecStateT]):
                 x_BFCHW,
                 timesteps_B,
                 replace(steps.positions, frames_BF=frames_BF, slots_BF=slots_BF),
-                self.pool,
+                steps.cache,
                 conditioning,
                 rows_B=rows_B,
             )
@@ -139,7 +143,7 @@ class BatchedDenoiser(Generic[CodecStateT]):
         ]
         if not steps.is_steady:
             return denoise_rows(*inputs)
-        key = "batch", len(steps.rows), conditioning.k_NBTHD.shape[1]
+        key = "batch", len(steps.rows), conditioning.k_NBTHD.shape[1], *steps.x_BFCHW.shape[-2:]
         return self.runner.run(key, denoise_rows, *inputs)
 
 

@@ -1,13 +1,17 @@
 """The memory of all streams, in lanes; a stream has one lane while it is open.
 
-Cache rows are allocated at once, a codec's state when its lane is first used. A released lane is
-emptied, but its memory keeps its addresses: graphs recorded on it serve its next stream.
+Cache rows are allocated at once, for the largest frames, a codec's state when its lane is first
+used. A released lane is emptied, but its memory keeps its addresses: graphs recorded on it serve
+its next stream. Only a lane that is used at another size than before gets another state and other
+graphs.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
+from slipstream_protocol.frames import FrameSize
 
 from slipstream_engine.codec.protocol import Codec
 from slipstream_engine.diffusion.cuda_graphs import Compiler, GraphRunner
@@ -18,12 +22,13 @@ from slipstream_engine.kv_cache.rolling_cache import RollingCache
 CodecStateT = TypeVar("CodecStateT")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class LaneMemory(Generic[CodecStateT]):
     """One lane's memory.
 
     Args:
         number: of the lane.
+        size: of its stream's frames.
         first_row: which row of the pool the lane's first one is.
         step_cache: the lane's rows, on the pool's memory.
         codec: the codec's state.
@@ -32,6 +37,7 @@ class LaneMemory(Generic[CodecStateT]):
     """
 
     number: int
+    size: FrameSize
     first_row: int
     step_cache: StepCache
     codec: CodecStateT
@@ -47,15 +53,23 @@ class LanePool(Generic[CodecStateT]):
         lanes: how many there are.
         codec: creates and resets its state of each lane.
         compiler: decides whether graphs are recorded.
+        frame_tokens: tokens of a latent frame, by the size of frames.
     """
 
     def __init__(
-        self, cache: RollingCache, codec: Codec[CodecStateT], compiler: Compiler, *, lanes: int
+        self,
+        cache: RollingCache,
+        codec: Codec[CodecStateT],
+        compiler: Compiler,
+        frame_tokens: Mapping[FrameSize, int],
+        *,
+        lanes: int,
     ) -> None:
         self.cache = cache
         self.lanes = lanes
         self._codec = codec
         self._compiler = compiler
+        self._frame_tokens = frame_tokens
         self._rows = cache.row_count // lanes
         self._unused = list(range(lanes))
         self._released: list[LaneMemory[CodecStateT]] = []
@@ -69,13 +83,26 @@ class LanePool(Generic[CodecStateT]):
         """Whether the next lane was never used, so that its stream will allocate memory."""
         return not self._released
 
-    def acquire(self) -> LaneMemory[CodecStateT]:
-        """A free lane, one that was used before if possible; check `has_free_lane` first."""
+    def acquire(self, size: FrameSize) -> LaneMemory[CodecStateT]:
+        """A free lane for frames of that size, one that was used before if possible; check
+        `has_free_lane` first."""
         if self._released:
+            self.resize(self._released[-1], size)
             return self._released.pop()
-        lane = self._make(self._unused[0])
+        lane = self._make(self._unused[0], size)
         del self._unused[0]
         return lane
+
+    @torch.inference_mode()
+    def resize(self, lane: LaneMemory[CodecStateT], size: FrameSize) -> None:
+        """Empty a lane, for frames of that size from now on; one that has it stays as it is."""
+        if size == lane.size:
+            return
+        lane.runner = GraphRunner(self._compiler)  # graphs of the state before go with it
+        lane.codec = self._codec.fresh_state()
+        lane.step_cache = self._step_cache(lane.first_row, size)
+        lane.step_cache.reset()
+        lane.size = size
 
     @torch.inference_mode()
     def release(self, lane: LaneMemory[CodecStateT]) -> None:
@@ -85,13 +112,18 @@ class LanePool(Generic[CodecStateT]):
         lane.static_conditioning.clear()
         self._released.append(lane)
 
-    def _make(self, number: int) -> LaneMemory[CodecStateT]:
+    def _make(self, number: int, size: FrameSize) -> LaneMemory[CodecStateT]:
         first = number * self._rows
         return LaneMemory(
             number=number,
+            size=size,
             first_row=first,
-            step_cache=StepCache(self.cache.rows(first, first + self._rows)),
+            step_cache=self._step_cache(first, size),
             codec=self._codec.fresh_state(),
             static_conditioning=StaticConditioning(),
             runner=GraphRunner(self._compiler),
         )
+
+    def _step_cache(self, first: int, size: FrameSize) -> StepCache:
+        cache = self.cache.of_frames(self._frame_tokens[size])
+        return StepCache(cache.rows(first, first + self._rows))

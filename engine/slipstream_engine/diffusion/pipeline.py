@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
-from slipstream_protocol.frames import Geometry
+from slipstream_protocol.arena import largest_geometry
+from slipstream_protocol.frames import FrameSize, Geometry
 from slipstream_protocol.levels import Levels
 from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Parameters, Prompt, Prompts
@@ -42,6 +43,7 @@ from slipstream_engine.diffusion.stream_batch import StreamBatch
 from slipstream_engine.diffusion.stream_host import StreamHost
 from slipstream_engine.diffusion.warm_up import WarmUp
 from slipstream_engine.errors import AdmissionError
+from slipstream_engine.frame_sizes import ScaledSize, scaled_sizes
 from slipstream_engine.kernels.availability import fused_note, why_not_fused
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
 from slipstream_engine.models.dit.rope import exact_dtype
@@ -81,6 +83,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
         bundle: the loaded models.
         maker: turns frames into chunks and back.
         transfers: of frames to the device and back.
+        sizes: of frames that a stream may have.
         pool: the memory of all streams.
         denoiser: runs passes over it.
 
@@ -107,20 +110,22 @@ class DiffusionPipeline(Generic[CodecStateT]):
         memory = memory or memory_of(self._device)
         self._admission = MemoryAdmission(memory)
         self.bundle = bundle
-        self._latent_size = latent_size(config.preset, bundle.codec.stride)
-        rows, columns = bundle.model.grid(*self._latent_size)
-        self._frame_tokens = rows * columns
+        self._size = config.preset.scales[0]
+        self.sizes = _sizes(config.preset, bundle.codec.stride)
+        self._tokens = {
+            one.size: _frame_tokens(config.preset, bundle, one.size) for one in self.sizes
+        }
         self._config, self._steps_note = limit_steps(
-            config, bundle.model, frame_tokens=self._frame_tokens, memory=memory
+            config, bundle.model, frame_tokens=max(self._tokens.values()), memory=memory
         )
         preset = self._config.preset
         schedule = FlowSchedule(preset.schedule, self._device)
         self.maker = ChunkMaker(
             preset=preset, model=bundle.model, schedule=schedule, codec=bundle.codec
         )
-        largest = (FIRST_CHUNK_FRAMES, *self.geometry.frame_shape)
+        most_bytes = largest_geometry(self.geometry, self._tokens).slot_bytes
         self.transfers = Transfers(
-            upload=Upload(largest, self._device), download=Download(largest, self._device)
+            upload=Upload(most_bytes, self._device), download=Download(most_bytes, self._device)
         )
         self._compiler = Compiler(config.compilation, self._device, bundle.model, recorder=recorder)
         # inductor fuses by itself
@@ -154,11 +159,15 @@ class DiffusionPipeline(Generic[CodecStateT]):
     @property
     def geometry(self) -> Geometry:
         return Geometry(
-            width_px=self._config.preset.width_px,
-            height_px=self._config.preset.height_px,
+            width_px=self._size.width_px,
+            height_px=self._size.height_px,
             first_chunk_frames=FIRST_CHUNK_FRAMES,
             chunk_frames=CHUNK_FRAMES,
         )
+
+    def begin_at(self, size: FrameSize) -> None:
+        assert size in self._tokens, "only a size that is offered can be begun with"
+        self._size = size
 
     @property
     def max_streams(self) -> int:
@@ -268,13 +277,15 @@ class DiffusionPipeline(Generic[CodecStateT]):
             self.bundle.text_worker.close()
 
     def _open(self, parameters: Parameters, *, batched: bool) -> DiffusionStream[CodecStateT]:
-        lane = self.pool.acquire()  # takes none if there is no memory for it
+        size = self._size
+        lane = self.pool.acquire(size)  # takes none if there is no memory for it
         try:
             stream = DiffusionStream(
                 self.denoiser,
-                self.fresh_host(),
+                self.fresh_host(size),
                 self.transfers,
                 self.fresh_state(lane),
+                partial(self._resize, lane),
                 partial(self._release, lane),
                 StreamBatch(self.denoiser) if batched else None,
             )
@@ -289,6 +300,11 @@ class DiffusionPipeline(Generic[CodecStateT]):
             raise
         return stream
 
+    def _resize(self, lane: LaneMemory[CodecStateT], size: FrameSize) -> LaneMemory[CodecStateT]:
+        """That lane's memory, empty, for frames of another size."""
+        self.pool.resize(lane, size)
+        return lane
+
     @torch.inference_mode()
     def _release(self, lane: LaneMemory[CodecStateT]) -> None:
         self.pool.release(lane)
@@ -298,11 +314,11 @@ class DiffusionPipeline(Generic[CodecStateT]):
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def fresh_host(self) -> StreamHost:
-        """The host's half of a new stream."""
+    def fresh_host(self, size: FrameSize) -> StreamHost:
+        """The host's half of a new stream, of frames of that size."""
         default = self._default_prompt
         track = PromptTrack.constant(default.prompts, default.result())
-        return StreamHost(self._config.preset, self._embeddings, track)
+        return StreamHost(self._config.preset, self._embeddings, track, size)
 
     @torch.inference_mode()
     def fresh_state(self, lane: LaneMemory[CodecStateT]) -> StreamState[CodecStateT]:
@@ -329,28 +345,38 @@ class DiffusionPipeline(Generic[CodecStateT]):
             model.params,
             preset.cache,
             rows=lanes * steps,
-            frame_tokens=self._frame_tokens,
+            frame_tokens=max(self._tokens.values()),
             device=self._device,
             dtype=model.dtype,
         )
-        return LanePool(cache, self.bundle.codec, self._compiler, lanes=lanes)
+        return LanePool(cache, self.bundle.codec, self._compiler, self._tokens, lanes=lanes)
 
 
-def latent_size(preset: Preset, stride: int) -> tuple[int, int]:
-    """Height and width of a frame's latents.
+def _sizes(preset: Preset, stride: int) -> tuple[ScaledSize, ...]:
+    unit_px = stride * max(preset.dit.patch)
+    return scaled_sizes(preset.scales, preset.aspects, unit_px=unit_px)
+
+
+def _frame_tokens(preset: Preset, bundle: ModelBundle[Any], size: FrameSize) -> int:
+    rows, columns = bundle.model.grid(*latent_size(preset, bundle.codec.stride, size))
+    return rows * columns
+
+
+def latent_size(preset: Preset, stride: int, size: FrameSize) -> tuple[int, int]:
+    """Height and width of the latents of a frame of that size.
 
     Raises:
-        ValueError: if the preset's frame size does not divide into the model's tokens.
+        ValueError: if it does not divide into the model's tokens.
     """
     _, rows, columns = preset.dit.patch
-    for name, size, unit in (
-        ("height", preset.height_px, stride * rows),
-        ("width", preset.width_px, stride * columns),
+    for name, side_px, unit in (
+        ("height", size.height_px, stride * rows),
+        ("width", size.width_px, stride * columns),
     ):
-        if size % unit:
-            below = max(size // unit, 1) * unit
+        if side_px % unit:
+            below = max(side_px // unit, 1) * unit
             raise ValueError(
-                f"{name} is {size} px, it must be a multiple of {unit} for preset {preset.name}, "
-                f"like {below} or {below + unit}"
+                f"{name} is {side_px} px, it must be a multiple of {unit} for preset "
+                f"{preset.name}, like {below} or {below + unit}"
             )
-    return preset.height_px // stride, preset.width_px // stride
+    return size.height_px // stride, size.width_px // stride

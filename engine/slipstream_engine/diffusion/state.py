@@ -130,6 +130,11 @@ class StreamState(Generic[CodecStateT]):
             self._timesteps_I = torch.tensor(step_list, device=self.noise_scale.device)
         return self._timesteps_I
 
+    def begin_anew(self, step_cache: StepCache, codec: CodecStateT, runner: GraphRunner) -> None:
+        """Go on with frames of another size, on empty memory; only the prompts stay."""
+        self.step_cache, self.codec, self.runner = step_cache, codec, runner
+        self.last_frame_CHW = None
+
 
 def _value_or(value: ValueT | UnsetType, otherwise: ValueT) -> ValueT:
     return otherwise if isinstance(value, UnsetType) else value

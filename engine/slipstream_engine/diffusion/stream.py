@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
-from slipstream_protocol.frames import I420
+from slipstream_protocol.frames import I420, FrameSize
 from slipstream_protocol.messages import StageTimes
 from slipstream_protocol.parameters import Parameters, Prompts
 
@@ -15,6 +15,7 @@ from slipstream_engine.device.stage_clock import StageClock
 from slipstream_engine.device.transfer import Download, Fetch, Upload
 from slipstream_engine.diffusion.batched_step import BatchedDenoiser
 from slipstream_engine.diffusion.chunk import LatentChunk
+from slipstream_engine.diffusion.lane_pool import LaneMemory
 from slipstream_engine.diffusion.state import StreamState
 from slipstream_engine.diffusion.stream_batch import StreamBatch, denoise_in_sequence
 from slipstream_engine.diffusion.stream_host import StreamHost
@@ -36,6 +37,7 @@ class DiffusionStream(Generic[CodecStateT]):
 
     Args:
         denoiser: runs passes.
+        resize_lane: empties the stream's memory, for frames of that size, and returns it.
         release_lane: called once, when the stream is closed or garbage-collected.
         batch: lets `step` run steps of neighbouring chunks in one pass; None runs all steps of a
             chunk before the next.
@@ -47,6 +49,7 @@ class DiffusionStream(Generic[CodecStateT]):
         host: StreamHost,
         transfers: Transfers,
         state: StreamState[CodecStateT],
+        resize_lane: Callable[[FrameSize], LaneMemory[CodecStateT]],
         release_lane: Callable[[], None],
         batch: StreamBatch[CodecStateT] | None = None,
     ) -> None:
@@ -56,6 +59,7 @@ class DiffusionStream(Generic[CodecStateT]):
         self._batch = batch
         self.host = host
         self.state = state
+        self._resize_lane = resize_lane
         self._release_lane = weakref.finalize(self, release_lane)
         self._release_lane.atexit = False
 
@@ -75,6 +79,9 @@ class DiffusionStream(Generic[CodecStateT]):
     def apply(self, parameters: Parameters) -> None:
         self.host.apply(parameters)
 
+    def resize(self, size: FrameSize) -> None:
+        self.host.resize(size)
+
     @torch.inference_mode()
     def begin(self) -> None:
         """Condition on the prompts that the first chunk has."""
@@ -88,7 +95,11 @@ class DiffusionStream(Generic[CodecStateT]):
     def encode(self, frames_THW: I420) -> LatentChunk[CodecStateT]:
         with self._transfers.upload.sent(frames_THW) as sent_THW:
             rgb_TCHW = rgb_from_i420(sent_THW)
-        return self._maker.encode(self.host.order(len(frames_THW)), rgb_TCHW, self.state)
+        order = self.host.order(len(frames_THW))
+        if order.new_size is not None:
+            lane = self._resize_lane(order.new_size)
+            self.state.begin_anew(lane.step_cache, lane.codec, lane.runner)
+        return self._maker.encode(order, rgb_TCHW, self.state)
 
     @torch.inference_mode()
     def decode(self, chunk: LatentChunk[CodecStateT], out_THW: I420) -> Fetch | None:

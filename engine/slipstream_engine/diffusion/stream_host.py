@@ -8,6 +8,7 @@ import logging
 from dataclasses import dataclass
 
 from msgspec import UNSET
+from slipstream_protocol.frames import FrameSize
 from slipstream_protocol.parameters import Parameters, Prompts
 from torch import Tensor
 
@@ -21,11 +22,11 @@ from slipstream_engine.conditioning.worker import TextBusyError
 from slipstream_engine.config import CHUNK_FRAMES, CHUNK_LATENTS, Preset
 from slipstream_engine.diffusion.state import StreamSettings
 from slipstream_engine.kv_cache.positions import CachePosition, position_of
-from slipstream_engine.scheduling.types import ChunkShape
+from slipstream_engine.scheduling.types import ChunkShape, level_at
 
 logger = logging.getLogger(__name__)
 
-# levels of a `ChunkShape`: chunks whose tensors differ in size run in separate passes
+# levels of a `ChunkShape`, each at a size: chunks whose tensors differ run in separate passes
 FIRST, RESTART, FILLING, STEADY = "first", "restart", "filling", "steady"
 
 
@@ -40,6 +41,7 @@ class ChunkOrder:
         position: in the cache rows of all its steps.
         settings: the viewer's.
         prompt_TE: the embedding of its prompts; None for that of the chunk before.
+        new_size: of frames, at which the stream begins anew with it; None where it goes on.
     """
 
     number: int
@@ -48,6 +50,7 @@ class ChunkOrder:
     position: CachePosition
     settings: StreamSettings
     prompt_TE: Tensor | None
+    new_size: FrameSize | None = None
 
 
 class StreamHost:
@@ -56,23 +59,31 @@ class StreamHost:
     Args:
         embeddings: of prompts, which all streams share.
         default_prompt: what it begins with, encoded already; the viewer's may take time.
+        size: of the frames that it begins with.
 
     Attributes:
         settings: of the next chunk.
         track: its prompts.
+        size: of the next chunk's frames.
         next_chunk: number of the next chunk.
         past_frames: latent frames of the cache's epoch so far; 0 makes the next chunk a first one.
         needs_reset: the next chunk begins a new epoch.
     """
 
     def __init__(
-        self, preset: Preset, embeddings: PromptEmbeddings, default_prompt: PromptTrack
+        self,
+        preset: Preset,
+        embeddings: PromptEmbeddings,
+        default_prompt: PromptTrack,
+        size: FrameSize,
     ) -> None:
         self._preset = preset
         self._embeddings = embeddings
         self._prompt_change: PromptChange | None = None  # its embedding may not be computed yet
         self.settings = StreamSettings.of(preset.schedule)
         self.track = default_prompt
+        self.size = size
+        self._held_size = size  # that its memory is for
         self.next_chunk = 0
         self.past_frames = 0
         self.needs_reset = False
@@ -100,6 +111,10 @@ class StreamHost:
         if parameters.reset_cache is True:
             self.needs_reset = True
 
+    def resize(self, size: FrameSize) -> None:
+        """Have frames of that size from the next chunk on; if it is another, with a first chunk."""
+        self.size = size
+
     def begin(self) -> Tensor:
         """The embedding of the first chunk's prompts: the viewer's where they are encoded already
         and come at once, else the preset's."""
@@ -123,24 +138,35 @@ class StreamHost:
         # while a cache fills, each chunk attends to more than the one before: no graph serves it
         is_full = self.past_frames + CHUNK_LATENTS >= self._preset.cache.slots
         level = STEADY if is_full else FILLING
-        if self.needs_reset or not self.past_frames:
-            level = RESTART if self.next_chunk else FIRST
+        if self.begins_size:
+            level = FIRST
+        elif self.needs_reset:
+            level = RESTART
         # the first chunk of an epoch empties the cache, so no chunk before it may still need it
         return ChunkShape(
-            level=level, steps=len(self.settings.step_list), alone=level in (FIRST, RESTART)
+            level=level_at(level, self.size),
+            steps=len(self.settings.step_list),
+            alone=level in (FIRST, RESTART),
         )
+
+    @property
+    def begins_size(self) -> bool:
+        """Whether the next chunk is the first of its size, and as long as a stream's first."""
+        return not self.next_chunk or self.size != self._held_size
 
     @property
     def steady_shape(self) -> ChunkShape:
         """Of its chunks after the first."""
-        return ChunkShape(level=STEADY, steps=len(self.settings.step_list))
+        return ChunkShape(level=level_at(STEADY, self.size), steps=len(self.settings.step_list))
 
     def order(self, frames: int) -> ChunkOrder:
         """The next chunk, of so many frames; the stream moves on by it."""
         self._adopt_prompts()
+        new_size = self.size if self.size != self._held_size else None
         resets_cache, self.needs_reset = self.needs_reset, False
-        if resets_cache:
+        if new_size is not None or resets_cache:
             self.past_frames = 0
+        self._held_size = self.size
         has_new_prompt = self.track.advance()
         latents = -(-frames // CHUNK_FRAMES)  # the first frame of a stream has one of its own
         order = ChunkOrder(
@@ -150,6 +176,7 @@ class StreamHost:
             position=position_of(self._preset.cache, past_frames=self.past_frames, frames=latents),
             settings=self.settings,
             prompt_TE=self.track.embedding_TE if has_new_prompt else None,
+            new_size=new_size,
         )
         self.past_frames += latents
         self.next_chunk += 1

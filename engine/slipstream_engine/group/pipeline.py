@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.frames import I420, FrameSize, Geometry
 from slipstream_protocol.levels import Levels
 from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Parameters, Prompts
@@ -18,6 +18,7 @@ from torch import Tensor
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.diffusion.stream_host import ChunkOrder
 from slipstream_engine.errors import AdmissionError
+from slipstream_engine.frame_sizes import ScaledSize
 from slipstream_engine.group.leader import Leader, PassCompletion
 from slipstream_engine.group.messages import (
     BeginChunk,
@@ -93,6 +94,13 @@ class GroupPipeline:
         return self._local.geometry
 
     @property
+    def sizes(self) -> tuple[ScaledSize, ...]:
+        return self._local.sizes
+
+    def begin_at(self, size: FrameSize) -> None:
+        assert size == self.geometry.size, "a group of ranks has one size"
+
+    @property
     def max_streams(self) -> int:
         return self._local.max_streams
 
@@ -135,7 +143,7 @@ class GroupPipeline:
                 f"{self._lanes} streams are open, the limit is {self._lanes}; wait until "
                 "a viewer leaves, or start the engine with a larger --max-streams"
             )
-        host = self._local.fresh_host()
+        host = self._local.fresh_host(self.geometry.size)
         host.apply(self.defaults.merged(parameters))
         host.begin()
         self._streams += 1

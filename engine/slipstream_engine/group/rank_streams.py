@@ -68,7 +68,7 @@ class RankStreams:
 
     def open(self, stream: int) -> None:
         """A stream begins, on a lane of its own."""
-        memory = self._pipeline.pool.acquire()
+        memory = self._pipeline.pool.acquire(self._pipeline.geometry.size)
         self.lanes[stream] = RankLane(memory=memory, state=self._pipeline.fresh_state(memory))
 
     def close(self, stream: int) -> None:

@@ -57,7 +57,7 @@ def serve_rank(
 def layouts_of(pipeline: DiffusionPipeline[Any]) -> MessageLayouts:
     """Of the messages between ranks of a model."""
     model, preset = pipeline.bundle.model, pipeline.maker.preset
-    size = latent_size(preset, pipeline.bundle.codec.stride)
+    size = latent_size(preset, pipeline.bundle.codec.stride, pipeline.geometry.size)
     rows, columns = model.grid(*size)
     return MessageLayouts(
         latents=(model.params.latent_channels, *size),

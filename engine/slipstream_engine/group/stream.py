@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slipstream_protocol.clock import now_ns
-from slipstream_protocol.frames import I420
+from slipstream_protocol.frames import I420, FrameSize
 from slipstream_protocol.messages import StageTimes
 from slipstream_protocol.parameters import Parameters, Prompts
 
@@ -82,6 +82,9 @@ class GroupStream:
 
     def apply(self, parameters: Parameters) -> None:
         self.host.apply(parameters)
+
+    def resize(self, size: FrameSize) -> None:
+        assert size == self.host.size, "a group of ranks has one size"
 
     def await_prompts(self) -> None:
         """See `StreamHost.await_prompts`."""

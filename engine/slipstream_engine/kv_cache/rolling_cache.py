@@ -53,8 +53,9 @@ class RollingCache:
     """Keys and values of independent rows, with their eviction state.
 
     Everything is allocated once. `rows(a, b)` is a view: a stream's cache and one step's cache are
-    slices of a pool. A batch over scattered rows names them by an index on the device. Writing is
-    for inference only; training attends within its clip (`ClipContext` in
+    slices of a pool. So is `of_frames(tokens)`, for frames of fewer tokens: a row's frames then lie
+    packed at the front of its memory. A batch over scattered rows names them by an index on the
+    device. Writing is for inference only; training attends within its clip (`ClipContext` in
     `models/dit/attention_context.py`).
     """
 
@@ -101,6 +102,13 @@ class RollingCache:
         )
         view.eviction = self.eviction.rows(start, stop)
         view._all_rows_R = self._all_rows_R[: stop - start]
+        return view
+
+    def of_frames(self, tokens: int) -> Self:
+        """The same rows for frames of so many tokens, no more than these, on the same memory: what
+        either writes means nothing to the other, so a row is reset when it changes."""
+        view = self.rows(0, self.row_count)
+        view.k_NRKSHD, view.v_NRKSHD = (_packed(x, tokens) for x in (self.k_NRKSHD, self.v_NRKSHD))
         return view
 
     def reset(self) -> None:
@@ -204,6 +212,16 @@ class RollingCache:
             query_BF=_count_older(frame_BK, positions.frames_BF),
             key_BK=_count_older(frame_BK, frame_BK[:, : positions.length]),
         )
+
+
+def _packed(x_NRKSHD: Tensor, tokens: int) -> Tensor:
+    slots, most, heads, head_dim = x_NRKSHD.shape[2:]
+    assert tokens <= most, f"frames of {tokens} tokens do not fit where {most} do"
+    numbers = slots * tokens * heads * head_dim
+    packed_NRX = x_NRKSHD.flatten(2)[:, :, :numbers]
+    return rearrange(
+        packed_NRX, "n r (k s h d) -> n r k s h d", k=slots, s=tokens, h=heads, d=head_dim
+    )
 
 
 def _read(cached_RKSHD: Tensor, rows_B: Tensor | None, length: int) -> Tensor:

@@ -9,10 +9,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from slipstream_protocol.clock import NS_PER_MS
+from slipstream_protocol.frames import FrameSize
 
 from slipstream_engine.scheduling.backlog import Backlog
 from slipstream_engine.scheduling.deadline_check import Forecast
-from slipstream_engine.scheduling.types import ChunkShape
+from slipstream_engine.scheduling.types import ChunkShape, moved_level
 
 _FULL_LOAD = 0.9  # share of the device that may be promised to streams
 
@@ -24,6 +25,7 @@ class QualityFloor:
     Args:
         steps: of its chunks.
         period_ns: their distance; one that is shorter than at the camera's rate changes nothing.
+        size: of their frames; None for that which they have.
 
     Raises:
         ValueError: if there is no step, or the period is negative.
@@ -31,6 +33,7 @@ class QualityFloor:
 
     steps: int
     period_ns: int = 0
+    size: FrameSize | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -68,9 +71,13 @@ class Promise:
         """The least that it comes down to."""
         if self.floor is None:
             return self
-        steps = min(self.shape.steps, self.floor.steps)
-        period_ns = max(self.period_ns, self.floor.period_ns)
-        return Promise(shape=replace(self.shape, steps=steps), period_ns=period_ns)
+        floor, level = self.floor, self.shape.level
+        shape = replace(
+            self.shape,
+            steps=min(self.shape.steps, floor.steps),
+            level=level if floor.size is None else moved_level(level, floor.size),
+        )
+        return Promise(shape=shape, period_ns=max(self.period_ns, floor.period_ns))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

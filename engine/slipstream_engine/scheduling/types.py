@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from slipstream_protocol.frames import FrameSize
+
 
 class Stage(StrEnum):
     """The parts of a chunk's computation, in order; `DENOISE` is repeated for each step."""
@@ -79,6 +81,17 @@ class Placement:
 
 
 ONE_RANK = Placement()
+
+
+def level_at(name: str, size: FrameSize) -> str:
+    """The level of that name of chunks whose frames have that size."""
+    return f"{name} {size}"
+
+
+def moved_level(level: str, size: FrameSize) -> str:
+    """The same level for chunks of another size; itself where it names none."""
+    name, separator, _ = level.partition(" ")
+    return level_at(name, size) if separator else level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,14 @@
 """Opens the streams, and makes the changes, that the device can serve beside all its promises."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET
 from slipstream_protocol.clock import NS_PER_MS, now_ns
-from slipstream_protocol.messages import Applied, OpenStream, StreamRefused, UpdateRefused
+from slipstream_protocol.frames import FrameSize
+from slipstream_protocol.messages import Applied, ChunkIn, OpenStream, StreamRefused, UpdateRefused
 from slipstream_protocol.parameters import Parameters
 from slipstream_protocol.turnover import TurnoverEstimator
 
@@ -72,11 +73,22 @@ class StreamAdmission(Generic[ChunkT]):
         answer = stream.update(parameters, self._pipeline.understood)
         if isinstance(answer, UpdateRefused):
             return answer
-        shape = stream.pipeline_stream.steady_shape
-        promise = self._scheduler.promised(stream.lane)
-        if promise is not None and promise.shape != shape:
-            self._scheduler.promise(stream.lane, promise.with_shape(shape))
+        self._renew_promise(stream)
         return msgspec.structs.replace(answer, alone_ms=self.alone_ms(stream))
+
+    def accept(self, stream: StreamSlot[ChunkT], message: ChunkIn) -> str | None:
+        """Have a chunk come next on its stream, of its own size from then on; why not, where it
+        cannot."""
+        if message.chunk != stream.next_chunk:
+            return f"ValueError: chunk is {message.chunk}, {stream.next_chunk} is next"
+        if message.size != stream.size:
+            offered = {one.size for one in self._pipeline.sizes}
+            size = message.size or self._pipeline.geometry.size
+            if size not in offered:
+                return f"ValueError: frames are {size}, this model has {_named(offered)}"
+            stream.pipeline_stream.resize(size)
+            self._renew_promise(stream)
+        return None
 
     def alone_ms(self, stream: StreamSlot[ChunkT]) -> float:
         """The forecast time of one of its chunks that has the device to itself."""
@@ -107,6 +119,13 @@ class StreamAdmission(Generic[ChunkT]):
         self._scheduler.promise(message.lane, promise)
         return stream
 
+    def _renew_promise(self, stream: StreamSlot[ChunkT]) -> None:
+        """Weigh the stream by the chunks that it has now."""
+        shape = stream.pipeline_stream.steady_shape
+        promise = self._scheduler.promised(stream.lane)
+        if promise is not None and promise.shape != shape:
+            self._scheduler.promise(stream.lane, promise.with_shape(shape))
+
     def _refusal(self, lane: int, parameters: Parameters) -> str | None:
         """Why the stream cannot take so many steps; None where it can."""
         promise = self._scheduler.promised(lane)
@@ -126,5 +145,15 @@ class StreamAdmission(Generic[ChunkT]):
     def _promise(self, message: OpenStream, shape: ChunkShape) -> Promise:
         floor = None
         if message.floor_steps:
-            floor = QualityFloor(steps=message.floor_steps, period_ns=message.floor_period_ns)
+            scale_px = message.floor_size_px
+            sizes = (one.size for one in self._pipeline.sizes if one.scale_px == scale_px)
+            floor = QualityFloor(
+                steps=message.floor_steps,
+                period_ns=message.floor_period_ns,
+                size=next(sizes, None),
+            )
         return Promise(shape=shape, period_ns=message.period_ns or self._period_ns, floor=floor)
+
+
+def _named(sizes: Iterable[FrameSize]) -> str:
+    return ", ".join(sorted(map(str, sizes)))

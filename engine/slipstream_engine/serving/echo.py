@@ -6,14 +6,16 @@ It gives the least latency possible, serves tests, and needs neither torch nor w
 from collections.abc import Sequence
 
 from msgspec import UNSET
-from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.frames import I420, FrameSize, Geometry
 from slipstream_protocol.levels import DEFAULT_LEVELS
 from slipstream_protocol.messages import DEFAULT_FPS, Vocabulary
 from slipstream_protocol.parameters import Parameters, Prompt, Prompts
 
+from slipstream_engine.frame_sizes import ScaledSize, scaled_sizes
 from slipstream_engine.scheduling.types import ChunkShape
 
 _SHAPE = ChunkShape(level="echo", steps=0)
+_UNIT_PX = 8  # sides of its sizes are multiples of this
 
 
 class EchoStream:
@@ -34,6 +36,9 @@ class EchoStream:
         if parameters.target is not UNSET:
             self._prompts = parameters.target
 
+    def resize(self, size: FrameSize) -> None:
+        """Nothing is kept of the frames before."""
+
     def encode(self, frames_THW: I420) -> I420:
         return frames_THW.copy()
 
@@ -48,7 +53,9 @@ class EchoPipeline:
     """See the module.
 
     Args:
-        width_px, height_px: of the frames it takes.
+        width_px, height_px: of the frames that a stream begins with.
+        smaller: scales beside that one, the largest first.
+        aspects: see `frame_sizes.py`.
     """
 
     name = "echo"
@@ -68,10 +75,23 @@ class EchoPipeline:
         seed=0,
     )
 
-    def __init__(self, *, width_px: int, height_px: int) -> None:
+    def __init__(
+        self,
+        *,
+        width_px: int,
+        height_px: int,
+        smaller: tuple[FrameSize, ...] = (),
+        aspects: tuple[tuple[int, int], ...] = (),
+    ) -> None:
         self.geometry = Geometry(
             width_px=width_px, height_px=height_px, first_chunk_frames=4, chunk_frames=4
         )
+        self.sizes: tuple[ScaledSize, ...] = scaled_sizes(
+            (self.geometry.size, *smaller), aspects, unit_px=_UNIT_PX
+        )
+
+    def begin_at(self, size: FrameSize) -> None:
+        self.geometry = self.geometry.at(size)
 
     def understood(self, prompts: Prompts) -> str:
         """Empty: prompts change nothing."""

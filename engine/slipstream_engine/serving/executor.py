@@ -152,8 +152,8 @@ class PassExecutor(Generic[ChunkT]):
         message = chunk.message
         chunk.taken_ns = now_ns()
         chunk.rev = stream.rev
-        frames_THW = self._arena.input(message.lane, message.slot)[: message.frames]
-        chunk.pipeline_chunk = stream.pipeline_stream.encode(frames_THW)
+        frames_THW = self._arena.input(message.lane, message.slot, message.size)
+        chunk.pipeline_chunk = stream.pipeline_stream.encode(frames_THW[: message.frames])
 
     def _denoise(self, items: PassItems[ChunkT]) -> None:
         self._pipeline.denoise([chunk.encoded for _, chunk in items])
@@ -163,7 +163,8 @@ class PassExecutor(Generic[ChunkT]):
         slot = stream.outputs.take()
         assert slot is not None, "a stream without a free output slot is held"
         chunk.output_slot = slot
-        out_THW = self._arena.output(stream.lane, slot)[: chunk.message.frames]
+        message = chunk.message
+        out_THW = self._arena.output(stream.lane, slot, message.size)[: message.frames]
         delivery = stream.pipeline_stream.decode(chunk.encoded, out_THW)
         if delivery is not None:
             given.deliveries[place] = delivery

@@ -222,16 +222,18 @@ class Loop(Generic[ChunkT]):
             message = stream.waiting_messages.popleft()
             if isinstance(message, Update):
                 self._channel.send(self._admission.update(stream, message.parameters))
-            elif message.chunk == stream.next_chunk:
-                stream.next_chunk += 1
-                self._offer(stream, message, message.captured_ns)
-            else:
-                reason = f"ValueError: chunk is {message.chunk}, {stream.next_chunk} is next"
+            elif reason := self._admission.accept(stream, message):
                 self._fail(stream, reason)
                 return
+            else:
+                is_first = not message.chunk or message.size != stream.size
+                stream.next_chunk, stream.size = message.chunk + 1, message.size
+                self._offer(stream, message, message.captured_ns, is_first=is_first)
 
-    def _offer(self, stream: StreamSlot[ChunkT], message: ChunkIn, age_from_ns: int) -> None:
-        stream.in_flight[stream.offers] = InFlightChunk(message=message)
+    def _offer(
+        self, stream: StreamSlot[ChunkT], message: ChunkIn, age_from_ns: int, *, is_first: bool
+    ) -> None:
+        stream.in_flight[stream.offers] = InFlightChunk(message=message, is_first=is_first)
         self._flow.occupy(stream.lane, stream.offers, message.slot)
         self._scheduler.offer(
             stream.lane,
@@ -331,11 +333,12 @@ class Loop(Generic[ChunkT]):
             if dropped.cause is DropCause.CLOSED:
                 continue
             stream = self._streams[dropped.stream]
-            message = stream.in_flight.pop(dropped.chunk).message
+            chunk = stream.in_flight.pop(dropped.chunk)
+            message = chunk.message
             credit = self._flow.on_dropped(dropped.stream, dropped.chunk)
-            if message.chunk == 0:
+            if chunk.is_first:
                 # no other chunk has its length, so a stream cannot begin without it: better late
-                self._offer(stream, message, now_ns())
+                self._offer(stream, message, now_ns(), is_first=True)
                 continue
             self._channel.send(
                 ChunkDropped(lane=stream.lane, slot=credit.slot, chunk=message.chunk)

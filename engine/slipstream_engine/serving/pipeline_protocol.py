@@ -8,11 +8,12 @@ on the order.
 from collections.abc import Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
-from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.frames import I420, FrameSize, Geometry
 from slipstream_protocol.levels import Levels
 from slipstream_protocol.messages import Vocabulary
 from slipstream_protocol.parameters import Parameters, Prompts
 
+from slipstream_engine.frame_sizes import ScaledSize
 from slipstream_engine.scheduling.types import ONE_RANK, ChunkShape, Placement
 
 ChunkT = TypeVar("ChunkT")
@@ -110,11 +111,17 @@ class PipelineStream(Protocol[ChunkT]):
         """
         ...
 
+    def resize(self, size: FrameSize) -> None:
+        """Have frames of that size, which the pipeline offers, from the next chunk to be encoded
+        on. If it is another size, the stream begins anew: with a first chunk, and no past."""
+        ...
+
     def encode(self, frames_THW: I420) -> ChunkT:
         """Begin a chunk.
 
         Args:
-            frames_THW: I420 frames `[T, H * 3 // 2, W]`, T by the pipeline's geometry; not read
+            frames_THW: I420 frames `[T, H * 3 // 2, W]` of the stream's size, T by the pipeline's
+                geometry, as for a first chunk where the stream begins at a size; not read
                 any more once this returns.
         """
         ...
@@ -143,7 +150,19 @@ class Pipeline(Protocol[ChunkT]):
     @property
     def preset(self) -> str: ...
     @property
-    def geometry(self) -> Geometry: ...
+    def geometry(self) -> Geometry:
+        """Of the chunks of a stream that begins."""
+        ...
+
+    @property
+    def sizes(self) -> tuple[ScaledSize, ...]:
+        """Of frames that a stream may have, the largest scale first."""
+        ...
+
+    def begin_at(self, size: FrameSize) -> None:
+        """Let streams begin at that size, one of `sizes`, from now on."""
+        ...
+
     @property
     def max_batch(self) -> int:
         """The most chunks that `denoise` takes; 1 where sharing a pass would not make it faster."""

@@ -4,11 +4,18 @@ from typing import Any
 
 from slipstream_protocol.arena import Layout
 from slipstream_protocol.clock import NS_PER_MS
-from slipstream_protocol.messages import Ready
+from slipstream_protocol.frames import FrameSize
+from slipstream_protocol.messages import OfferedSize, Ready
 
 from slipstream_engine.scheduling.backlog import Backlog
 from slipstream_engine.scheduling.latency_model import LatencyModel
-from slipstream_engine.scheduling.types import ONE_RANK, ChunkShape, PassKind, Placement
+from slipstream_engine.scheduling.types import (
+    ONE_RANK,
+    ChunkShape,
+    PassKind,
+    Placement,
+    moved_level,
+)
 from slipstream_engine.serving.pipeline_protocol import Pipeline, placement_of
 
 
@@ -22,6 +29,7 @@ def ready_message(
         latency: has observed what the server takes as the usual time of a chunk.
         note: added to the pipeline's own note.
     """
+    steps, placement = len(pipeline.step_list), placement_of(pipeline)
     return Ready(
         pipeline=pipeline.name,
         preset=pipeline.preset,
@@ -36,17 +44,33 @@ def ready_message(
         note="; ".join(filter(None, (pipeline.note, note))),
         levels=pipeline.levels,
         fps=pipeline.fps,
-        chunk_ms=longest_chunk_ms(
-            latency, steps=len(pipeline.step_list), placement=placement_of(pipeline)
+        chunk_ms=longest_chunk_ms(latency, steps=steps, placement=placement),
+        sizes=tuple(
+            OfferedSize(
+                size=one.size,
+                scale_px=one.scale_px,
+                chunk_ms=longest_chunk_ms(latency, steps=steps, size=one.size, placement=placement),
+            )
+            for one in pipeline.sizes
         ),
     )
 
 
 def longest_chunk_ms(
-    latency: LatencyModel, *, steps: int, placement: Placement = ONE_RANK
+    latency: LatencyModel,
+    *,
+    steps: int,
+    size: FrameSize | None = None,
+    placement: Placement = ONE_RANK,
 ) -> float:
-    """Time of a chunk alone with all `steps`, at the slowest level; 0 where none was measured."""
+    """Time of a chunk alone with all `steps`, at the slowest level; 0 where none was measured.
+
+    Args:
+        size: of its frames; None for the slowest of any.
+    """
     levels = {kind.level for kind in latency.kinds if isinstance(kind, PassKind)}
+    if size is not None:
+        levels = {level for level in levels if moved_level(level, size) == level}
     backlog = Backlog(placement)
     plans = [backlog.plan(ChunkShape(level=level, steps=steps)) for level in levels]
     chunks_ns = [sum(latency.line(kind).at(1) for kind in plan.kinds) for plan in plans]

@@ -5,14 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from slipstream_protocol.frames import FrameSize
+
 from slipstream_engine.scheduling.latency_model import LatencyModel
-from slipstream_engine.serving.calibration import calibrate
+from slipstream_engine.serving.calibration import Calibration, calibrate, latency_of
 from slipstream_engine.serving.pipeline_protocol import Pipeline
 from slipstream_engine.serving.resolution import ResolutionChoice
 
 logger = logging.getLogger(__name__)
 
-Load = Callable[[tuple[int, int] | None], Pipeline[Any]]
+Load = Callable[[FrameSize | None], Pipeline[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,31 +34,36 @@ class PreparedPipeline:
 def prepare(
     load: Load, choice: ResolutionChoice | None, report: Callable[[str], None]
 ) -> PreparedPipeline:
-    """Load, warm up and calibrate; where there is a choice of sizes, the calibration decides it.
+    """Load, warm up and calibrate; where there is a choice of sizes to begin with, the calibration
+    decides it.
 
     A machine that keeps up at the largest size starts as fast as one whose size is configured.
     Each size that is too large costs the seconds in which it was tried.
 
     Args:
-        load: loads a pipeline of that width and height in pixels, or of its preset's for None.
+        load: loads a pipeline with all its sizes, or with that one only.
         choice: of the sizes to try; None where the size is given.
         report: called with what is being done, for people.
     """
+    pipeline = load(None)
+    measured: list[Calibration] = []
     while True:
-        size_px = choice.size_px if choice else None
-        pipeline = load(size_px)
+        sizes = [one.size for one in pipeline.sizes]
         try:
-            report("warming up" if size_px is None else f"warming up at {size_px[0]}x{size_px[1]}")
+            if choice is not None and choice.size in sizes:
+                pipeline.begin_at(choice.size)
+            report("warming up" if choice is None else f"warming up at {choice.size}")
             pipeline.warm_up()
-            calibration = calibrate(pipeline)
+            measured.append(calibrate(pipeline))
+            latency = latency_of(measured, sizes)
         except BaseException:
             pipeline.close()
             raise
         if choice is None:
-            return PreparedPipeline(pipeline=pipeline, latency=calibration.latency)
-        if choice.judge(calibration.steady_chunk_ns):
+            return PreparedPipeline(pipeline=pipeline, latency=latency)
+        if choice.judge(measured[-1].steady_chunk_ns):
             logger.info("%s", choice.note)
-            return PreparedPipeline(
-                pipeline=pipeline, latency=calibration.latency, note=choice.note
-            )
-        pipeline.close()
+            return PreparedPipeline(pipeline=pipeline, latency=latency, note=choice.note)
+        if choice.size not in sizes:  # as those of a group of ranks, which has one
+            pipeline.close()
+            pipeline, measured = load(choice.size), []

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from msgspec import UNSET
 from slipstream_protocol.arena import Slots
 from slipstream_protocol.clock import NS_PER_MS
+from slipstream_protocol.frames import FrameSize
 from slipstream_protocol.messages import (
     Applied,
     ChunkIn,
@@ -33,6 +34,7 @@ class InFlightChunk(Generic[ChunkT]):
 
     Args:
         message: that announced it.
+        is_first: the stream begins with it, or begins anew at its size: it is not left out.
         rev: of the newest update it is generated with, known once it is encoded.
         taken_ns: when its encoding began.
         pipeline_chunk: the pipeline's own, once it is encoded.
@@ -40,6 +42,7 @@ class InFlightChunk(Generic[ChunkT]):
     """
 
     message: ChunkIn
+    is_first: bool = False
     rev: int = -1
     taken_ns: int = 0
     pipeline_chunk: ChunkT | None = None
@@ -68,6 +71,7 @@ class InFlightChunk(Generic[ChunkT]):
             rev=self.rev,
             taken_ns=self.taken_ns,
             made_ns=ended_ns,
+            size=message.size,
             stages=StageTimes(encode_ms=encode_ms, denoise_ms=denoise_ms, decode_ms=decode_ms),
         )
 
@@ -85,6 +89,7 @@ class StreamSlot(Generic[ChunkT]):
         in_flight: chunks offered and not ended, by their number in the scheduler.
         offers: to the scheduler so far; the next one has this number.
         next_chunk: number of the next chunk as the server counts.
+        size: of the newest chunk's frames; None for that which every stream begins at.
         rev: of the newest update applied.
     """
 
@@ -95,6 +100,7 @@ class StreamSlot(Generic[ChunkT]):
     in_flight: dict[int, InFlightChunk[ChunkT]] = field(default_factory=dict)
     offers: int = 0
     next_chunk: int = 0
+    size: FrameSize | None = None
     rev: int = -1
 
     def update(

@@ -5,7 +5,6 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -109,7 +108,7 @@ def _steps(arguments: argparse.Namespace) -> Mapping[TrainingStage, Callable[[],
     workshop = stages.Workshop(plan=chosen, out=arguments.out, device=arguments.device)
     preset = chosen.preset
     if arguments.size is not None:
-        preset = replace(preset, width_px=arguments.size[0], height_px=arguments.size[1])
+        preset = preset.at_one_size(*arguments.size)
     examination = Examination(
         weights=arguments.weights or workshop.weights,
         preset=preset,

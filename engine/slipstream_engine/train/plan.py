@@ -1,6 +1,6 @@
 """The amounts of data and steps: of the full training, and of a smoke test of all stages."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from slipstream_engine.config import Preset
 from slipstream_engine.presets import PRESETS
@@ -61,7 +61,7 @@ def smoke(seed: int) -> Plan:
     crop = Crop(batch=2, rows=4, columns=4)
     short = Recipe(steps=4, rate=1e-3, warm_up=2, log_every=2, save_every=2, seed=seed)
     return Plan(
-        preset=replace(PRESETS["tiny"], width_px=64, height_px=48),
+        preset=PRESETS["tiny"].at_one_size(64, 48),
         data=DataConfig(clips=6, targets=2, width_px=64, height_px=48, seed=seed),
         training=TRAINING[:2],
         held_out=HELD_OUT[2:3],

@@ -53,9 +53,13 @@ def configure(request: ModelRequest) -> EngineConfig:
         CodecSides.named(request.codec)
         preset = replace(preset, codec=request.codec)
     if request.size_px is not None:
-        width_px, height_px = request.size_px
-        preset = replace(preset, width_px=width_px, height_px=height_px)
-    latent_size(preset, (TINY if preset.embedded else TaehvParams()).stride)
+        preset = preset.at_one_size(*request.size_px)
+    if request.compilation is Compilation.INDUCTOR:
+        # it compiles for each size, which takes longer than any viewer waits
+        preset = replace(preset, aspects=(), levels=preset.levels.without_sizes())
+    stride = (TINY if preset.embedded else TaehvParams()).stride
+    for size in preset.scales:
+        latent_size(preset, stride, size)
     device = _device(request.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if device.startswith("cuda") and "wan" in preset.codec.split("+"):
         check_conv3d()
@@ -166,7 +170,7 @@ def attention_shapes(preset: Preset, stride: int) -> tuple[AttentionShape, ...]:
     """
     dit = preset.dit
     _, rows, columns = dit.patch
-    height, width = latent_size(preset, stride)
+    height, width = latent_size(preset, stride, preset.scales[0])
     tokens = (height // rows) * (width // columns)
     return tuple(
         AttentionShape(

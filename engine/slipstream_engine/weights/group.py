@@ -97,6 +97,8 @@ def start_group(
 ) -> GroupPipeline:
     """Start all ranks of a plan, each with its share of the model.
 
+    A group generates at one size, its preset's: all messages between ranks have one layout.
+
     Args:
         devices: of the ranks, in order.
         random_weights: in place of those of files.
@@ -108,6 +110,8 @@ def start_group(
         OSError: if they cannot be read.
         RankStartError: if a rank does not come up.
     """
+    preset = config.preset.at_one_size(config.preset.width_px, config.preset.height_px)
+    config = replace(config, preset=preset)
     workers = Workers(devices)
     print_of_all = fingerprint(() if random_weights else weight_files(config, weights))
     setups = [

@@ -20,7 +20,7 @@ def least_device_bytes(config: EngineConfig) -> int:
         numbers = sum(weight.numel() for weight in CausalDit(preset.dit).parameters())
     _, rows, columns = preset.dit.patch
     stride = (TINY if preset.embedded else TaehvParams()).stride
-    height, width = latent_size(preset, stride)
+    height, width = latent_size(preset, stride, preset.scales[0])
     cache_row_bytes = row_bytes(
         preset.dit,
         preset.cache,

@@ -127,8 +127,9 @@ class LevelMoved(Event, frozen=True, tag="level"):
     """The quality ladder has moved the stream to another level.
 
     Args:
-        steps, fps: denoising steps of a chunk and the highest frame rate from now on; 0 steps where
-            nothing is generated, 0 fps for the camera's own rate.
+        steps, fps, size_px: denoising steps of a chunk, the highest frame rate and the scale of the
+            pictures from now on; 0 steps where nothing is generated, 0 fps for the camera's own
+            rate, 0 px for the largest scale.
         chosen_steps: those of the parameters.
         is_down: whether it costs quality.
         text: what changes and why, for people; empty where the viewer has chosen it.
@@ -137,6 +138,7 @@ class LevelMoved(Event, frozen=True, tag="level"):
 
     steps: int
     fps: float
+    size_px: int
     chosen_steps: int
     is_down: bool
     text: str

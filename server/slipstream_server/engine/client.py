@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 
 import numpy as np
-from slipstream_protocol.arena import Arena, Layout
+from slipstream_protocol.arena import Arena, Layout, largest_geometry
 from slipstream_protocol.async_channel import AsyncChannel
 from slipstream_protocol.channel import ChannelClosed
 from slipstream_protocol.clock import now_ns
@@ -76,7 +76,7 @@ class EngineClient:
         self._streams: dict[int, EngineStream] = {}
         self._lane_freed = asyncio.Event()
         self._turnover = TurnoverEstimator(since_ns=now_ns())
-        self._copies_inline = ready.geometry.slot_bytes <= _INLINE_COPY_BYTES
+        self._copies_inline = arena.layout.geometry.slot_bytes <= _INLINE_COPY_BYTES
         self._lost_reason: str | None = None
 
     @classmethod
@@ -93,7 +93,7 @@ class EngineClient:
             descriptor: of that memory; owned from now on.
         """
         layout = Layout(
-            geometry=ready.geometry,
+            geometry=largest_geometry(ready.geometry, (one.size for one in ready.sizes)),
             lanes=ready.lanes,
             in_slots=ready.in_slots,
             out_slots=ready.out_slots,
@@ -143,6 +143,7 @@ class EngineClient:
                 period_ns=promise.period_ns,
                 floor_steps=promise.floor_steps,
                 floor_period_ns=promise.floor_period_ns,
+                floor_size_px=promise.floor_size_px,
                 is_return=promise.is_return,
                 spare_lanes=promise.spare_lanes,
             )
@@ -273,7 +274,7 @@ class EngineClient:
 
     async def _copy_out(self, out: ChunkOut) -> ChunkBack:
         received_ns = now_ns()
-        slot_THW = self.arena.output(out.lane, out.slot)[: out.frames]
+        slot_THW = self.arena.output(out.lane, out.slot, out.size)[: out.frames]
         frames_THW: I420 = np.empty_like(slot_THW)
         await self.copy(lambda: np.copyto(frames_THW, slot_THW))
         self.send(SlotRead(lane=out.lane, slot=out.slot))

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from slipstream_protocol.arena import Arena, Slots
 from slipstream_protocol.clock import NS_PER_S, now_ns
-from slipstream_protocol.frames import I420
+from slipstream_protocol.frames import I420, FrameSize
 from slipstream_protocol.levels import Level
 from slipstream_protocol.messages import (
     Applied,
@@ -44,6 +44,7 @@ class StreamPromise:
     period_ns: int = 0
     floor_steps: int = 0
     floor_period_ns: int = 0
+    floor_size_px: int = 0
     is_return: bool = False
     spare_lanes: tuple[int, ...] = ()
 
@@ -55,6 +56,7 @@ class StreamPromise:
             period_ns=round(chunk_ns / fps),
             floor_steps=lowest.steps,
             floor_period_ns=round(chunk_ns / lowest.fps) if lowest.fps else 0,
+            floor_size_px=lowest.size_px,
         )
 
 
@@ -113,7 +115,7 @@ class EngineStream:
         """Send the next chunk to the engine; `has_free_slot` must hold.
 
         Args:
-            frames: each `[H * 3 // 2, W]`, uint8.
+            frames: each `[H * 3 // 2, W]`, uint8, all of one size that the engine offers.
             captured_ns: when the oldest frame was captured.
 
         Returns:
@@ -121,7 +123,8 @@ class EngineStream:
         """
         slot = self.slots.take()
         assert slot is not None, "a chunk may only be submitted into a free slot"
-        slot_THW = self._arena.input(self.lane, slot)
+        size = FrameSize.of(frames[0])
+        slot_THW = self._arena.input(self.lane, slot, size)
         await self._copy(lambda: np.stack(frames, out=slot_THW[: len(frames)]))
         chunk, submitted_ns = self._chunks, now_ns()
         self._chunks += 1
@@ -133,6 +136,7 @@ class EngineStream:
                 frames=len(frames),
                 captured_ns=captured_ns,
                 submitted_ns=submitted_ns,
+                size=size,
             )
         )
         return chunk, submitted_ns

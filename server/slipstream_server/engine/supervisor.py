@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -70,9 +70,16 @@ class Supervisor:
     Args:
         command: of the child; `--channel-fd N` is added.
         pool: runs the client's large copies.
+        check: raises ValueError where an engine cannot do what the settings ask for.
     """
 
-    def __init__(self, command: Sequence[str], pool: Executor) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        pool: Executor,
+        check: Callable[[Ready], None] = lambda ready: None,
+    ) -> None:
+        self._check = check
         self.current = CurrentEngine[EngineClient]()
         self._command = tuple(command)
         self._pool = pool
@@ -196,6 +203,11 @@ class Supervisor:
         if isinstance(ready, Failed):
             return _ServiceEnd(reason=f"the engine did not start: {ready.reason}")
         (descriptor,) = channel.take_descriptors(1)
+        try:
+            self._check(ready)
+        except ValueError as error:
+            os.close(descriptor)
+            return _ServiceEnd(reason=f"the engine does not fit the settings: {error}")
         self._keep_size(ready)
         client = EngineClient.attach(channel, ready, descriptor, self._pool)
         self.current.connect(client)
@@ -215,13 +227,12 @@ class Supervisor:
             self._set_status(EngineState.DOWN, "it has just ended")
 
     def _keep_size(self, ready: Ready) -> None:
-        """Start every later engine with this one's frame size.
+        """Start every later engine with this one's frame size, where it has no other.
 
-        An engine that chooses its size by measuring must not choose another under open calls.
+        An engine that chooses its only size by measuring must not choose another under open calls.
         """
-        if "--size" not in self._command:
-            size = f"{ready.geometry.width_px}x{ready.geometry.height_px}"
-            self._command += ("--size", size)
+        if len(ready.sizes) <= 1 and "--size" not in self._command:
+            self._command += ("--size", str(ready.geometry.size))
 
     async def _wait_ready(self, channel: WatchedChannel) -> Ready | Failed:
         while True:

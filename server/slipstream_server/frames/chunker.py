@@ -1,4 +1,4 @@
-"""Camera frames into chunks of the engine's size; may leave some out, or repeat some. Pure.
+"""Camera frames into chunks of the engine's length; may leave some out, or repeat some. Pure.
 
 The engine requests a chunk when it can take one, and gets the newest frames there are. Where more
 frames wait than a chunk holds, the engine is slower than the camera: the chunk then takes frames
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from slipstream_protocol.clock import NS_PER_S
-from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.frames import I420, FrameSize, Geometry
 
 MAX_SPAN_NS = 1 * NS_PER_S
 MAX_WAITING_FRAMES = 128
@@ -29,7 +29,7 @@ REPEAT_AFTER_NS = NS_PER_S * 5 // 4  # without a new frame; beyond the pace of o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapturedFrame:
-    """One camera frame at the engine's size, I420.
+    """One camera frame at a size of the engine's, I420.
 
     Args:
         captured_ns: when it was captured, estimated, on the monotonic clock.
@@ -60,7 +60,8 @@ class Chunker:
 
     Drops are counted by cause: `skipped` came between the frames of a chunk, `stale` were captured
     more than `max_span_ns` before the newest or were too many, `flushed` were dropped by `flush`,
-    `level` came faster than `max_fps`.
+    `level` came faster than `max_fps`, `resized` waited when one of another size came: a chunk has
+    one size, and the first of a size is as long as a stream's first.
     A repeated frame is none of them.
 
     Args:
@@ -73,6 +74,7 @@ class Chunker:
         self._max_span_ns = max_span_ns
         self._waiting: deque[CapturedFrame] = deque()
         self._newest: CapturedFrame | None = None
+        self._size: FrameSize | None = None
         self.max_fps = 0.0  # frames a second that are taken at the most; 0 for all
         self._turn_ns = 0  # when the next frame may have been captured, at `max_fps`
         self._interval_ns = 0  # between the captures of the newest two
@@ -88,12 +90,14 @@ class Chunker:
         """Take in the newest frame.
 
         Raises:
-            ValueError: if it is not of the engine's size.
+            ValueError: if it is no I420 picture.
         """
-        self._geometry.check_frame(frame.frame)
+        size = FrameSize.of(frame.frame)
         if not self._has_turn(frame.captured_ns):
             self._drops["level"] += 1
             return
+        if size != self._size:
+            self._begin_size(size)
         oldest_ns = frame.captured_ns - self._max_span_ns
         while self._waiting and (
             self._waiting[0].captured_ns < oldest_ns or len(self._waiting) >= MAX_WAITING_FRAMES
@@ -140,6 +144,12 @@ class Chunker:
     def restart(self) -> None:
         """Begin with a first chunk again, as a new engine needs it."""
         self._drop_waiting()
+        self.chunks = 0
+
+    def _begin_size(self, size: FrameSize) -> None:
+        self._drops["resized"] += len(self._waiting)
+        self._waiting.clear()
+        self._size = size
         self.chunks = 0
 
     def _has_turn(self, captured_ns: int) -> bool:

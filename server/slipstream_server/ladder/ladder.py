@@ -40,6 +40,8 @@ class Ladder:
         promise: of the stream.
         steps: that the stream starts with.
         is_own: whether they are a viewer's own choice.
+        size_px: scale that the stream starts with, where that is not the largest: it climbs from
+            there, unless its steps are a viewer's own.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Ladder:
         promise: ViewerPromise,
         steps: int,
         is_own: bool,
+        size_px: int = 0,
     ) -> None:
         self._levels = levels
         self._floor = floor
@@ -65,6 +68,9 @@ class Ladder:
         self._level = Level(steps=steps)
         self._own: tuple[Level, ...] = (self._level,)
         self.choose(steps, is_own=is_own)
+        if size_px and not is_own:
+            smaller = (level for level in self._own if 0 < level.size_px <= size_px)
+            self._level = next(smaller, self._level)
 
     @property
     def level(self) -> Level:

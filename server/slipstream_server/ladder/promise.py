@@ -6,7 +6,8 @@ take at another: the steps are a known part of it, a chunk is collected in the t
 and others' work in between stays as it is.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from slipstream_protocol.clock import NS_PER_S
 from slipstream_protocol.levels import Level
@@ -26,12 +27,19 @@ class ViewerPromise:
         fps: the model's rate; a camera that sends less, and a level of less, lower it.
         rate_share: of those pictures that are shown.
         chunk_frames: pictures of a chunk.
+        work_by_scale: what a chunk costs by the scale of its pictures, see `frames/size_choice.py`;
+            one that is not named costs as much as at the largest.
     """
 
     age_ns: int
     fps: float
     rate_share: float = 0.9
     chunk_frames: int
+    work_by_scale: Mapping[int, float] = field(default_factory=dict)
+
+    def work_share(self, level: Level) -> float:
+        """What a step, or the codec, costs there, as a share of that at the largest scale."""
+        return self.work_by_scale.get(level.size_px, 1.0)
 
     def longest_period_ns(self, camera_fps: float, level: Level) -> float:
         """From one chunk to the next, at the most."""
@@ -124,7 +132,7 @@ def outlook_now(reading: Reading, promise: ViewerPromise, others: Others) -> Out
 
 def outlook_at(reading: Reading, level: Level, promise: ViewerPromise, others: Others) -> Outlook:
     """As it would be at `level`, which is not held, if nothing else changed."""
-    work_ns = work_at_ns(reading, level)
+    work_ns = work_at_ns(reading, level, promise)
     filling_ns = promise.filling_ns(reading.camera_fps, level)
     if reading.period_ns > _SATURATED * promise.filling_ns(reading.camera_fps, reading.level):
         beside_ns = max(0.0, reading.period_ns - reading.work_ns)
@@ -146,10 +154,13 @@ def outlook_at(reading: Reading, level: Level, promise: ViewerPromise, others: O
 
 def own_need(reading: Reading, level: Level, promise: ViewerPromise) -> float:
     """Share of the device that the stream would need at `level` for what it promises."""
-    return work_at_ns(reading, level) / promise.longest_period_ns(reading.camera_fps, level)
+    return work_at_ns(reading, level, promise) / promise.longest_period_ns(
+        reading.camera_fps, level
+    )
 
 
-def work_at_ns(reading: Reading, level: Level) -> float:
+def work_at_ns(reading: Reading, level: Level, promise: ViewerPromise) -> float:
     """Of the device for a chunk at `level`."""
     fixed_ns = reading.work_ns - reading.denoise_ns
-    return fixed_ns + reading.denoise_ns * level.steps / reading.level.steps
+    same_size_ns = fixed_ns + reading.denoise_ns * level.steps / reading.level.steps
+    return same_size_ns * promise.work_share(level) / promise.work_share(reading.level)

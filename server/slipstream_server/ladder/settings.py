@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from slipstream_protocol.levels import Level, Levels, parse_level, parse_levels
+from slipstream_protocol.messages import Ready
 from slipstream_protocol.parameters import MAX_STEPS
 
 OFF = "off"
@@ -43,6 +44,17 @@ class LadderSettings:
         """
         levels = _NOTHING_BELOW if ladder == OFF else parse_levels(ladder) if ladder else None
         return cls(levels=levels, floor=parse_level(floor) if floor else None)
+
+    def check(self, ready: Ready) -> None:
+        """Check that an engine has what they name.
+
+        Raises:
+            ValueError: if it does not generate at a size of theirs.
+        """
+        offered_px = {one.scale_px for one in ready.sizes}
+        self.levels_of(ready.levels).check_sizes(offered_px)
+        if self.floor is not None:
+            Levels(running=(self.floor,)).check_sizes(offered_px)
 
     def levels_of(self, model: Levels) -> Levels:
         """Those of a model with levels of its own."""

@@ -123,6 +123,12 @@ class Metrics:
             ["way", "cause"],
             registry=registry,
         )
+        self._camera_turns = Counter(
+            "slipstream_camera_turns",
+            "Times that a camera came to another shape, and whether its stream followed",
+            ["outcome"],
+            registry=registry,
+        )
         self._drops = Counter(
             "slipstream_dropped_frames", "Frames dropped, by cause", ["cause"], registry=registry
         )
@@ -214,6 +220,10 @@ class Metrics:
     def level_moved(self, cause: str, *, is_down: bool) -> None:
         """A stream goes to another level of its quality ladder."""
         self._level_moves.labels("down" if is_down else "up", cause).inc()
+
+    def camera_turned(self, outcome: str, times: int) -> None:
+        """A camera's pictures had another shape; see `SizeChoice.turns`."""
+        self._camera_turns.labels(outcome).inc(times)
 
     def offer(self, status: int) -> None:
         """An offer was answered with this HTTP status."""

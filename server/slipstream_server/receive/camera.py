@@ -19,11 +19,11 @@ from slipstream_protocol.colours import (
     declared_colours,
     live_colours,
 )
-from slipstream_protocol.frames import I420, Geometry, i420_planes
+from slipstream_protocol.frames import I420, FrameSize, i420_planes
 
 from slipstream_server.frames.chunker import CapturedFrame
 from slipstream_server.receive.capture_time import CaptureClock, FrameOrigin
-from slipstream_server.receive.picture_limits import check_size
+from slipstream_server.receive.picture_limits import check_area, check_aspect
 
 logger = logging.getLogger(__name__)
 
@@ -41,24 +41,22 @@ class CameraScaler:
     colours of the engine.
 
     Not for two threads at once: swscale's context is kept from frame to frame.
-
-    Args:
-        geometry: of the engine.
     """
 
-    def __init__(self, geometry: Geometry) -> None:
-        self._geometry = geometry
+    def __init__(self) -> None:
         self._reformatter = VideoReformatter()
         self._from_rgb = VideoReformatter()
         self._is_hdr_said = False
 
-    def __call__(self, frame: VideoFrame, said: DeclaredColours | None = None) -> I420:
-        """The frame for the engine.
+    def __call__(
+        self, frame: VideoFrame, size: FrameSize, said: DeclaredColours | None = None
+    ) -> I420:
+        """The frame for the engine, of that size.
 
         Args:
             said: its colours by its sender's word, which goes before what the decoder finds.
         """
-        width_px, height_px = cover_px(frame.width, frame.height, self._geometry)
+        width_px, height_px = cover_px(frame.width, frame.height, size)
         colours = live_colours(said or declared_colours(frame))
         if colours.hdr is not None and not self._is_hdr_said:
             self._is_hdr_said = True
@@ -68,9 +66,9 @@ class CameraScaler:
                 colours.hdr.name,
             )
         scaled = self._scaled(frame, colours, width_px, height_px)
-        out: I420 = np.empty(self._geometry.frame_shape, np.uint8)
-        left_px = (width_px - self._geometry.width_px) // 4 * 2
-        top_px = (height_px - self._geometry.height_px) // 4 * 2
+        out: I420 = np.empty(size.frame_shape, np.uint8)
+        left_px = (width_px - size.width_px) // 4 * 2
+        top_px = (height_px - size.height_px) // 4 * 2
         for shift, plane, target in zip((0, 1, 1), scaled.planes, i420_planes(out), strict=True):
             pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(
                 plane.height, plane.line_size
@@ -113,13 +111,13 @@ class CameraScaler:
         )
 
 
-def cover_px(width_px: int, height_px: int, geometry: Geometry) -> tuple[int, int]:
-    """The even size of a picture's aspect that just covers the engine's frame."""
-    if width_px * geometry.height_px >= height_px * geometry.width_px:
-        wide = -(-width_px * geometry.height_px // height_px)
-        return wide + wide % 2, geometry.height_px
-    high = -(-height_px * geometry.width_px // width_px)
-    return geometry.width_px, high + high % 2
+def cover_px(width_px: int, height_px: int, size: FrameSize) -> tuple[int, int]:
+    """The even size of a picture's aspect that just covers a frame of the engine's."""
+    if width_px * size.height_px >= height_px * size.width_px:
+        wide = -(-width_px * size.height_px // height_px)
+        return wide + wide % 2, size.height_px
+    high = -(-height_px * size.width_px // width_px)
+    return size.width_px, high + high % 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +125,7 @@ class _DecodedFrame:
     """A decoded picture that waits for the scaler."""
 
     frame: VideoFrame
+    size: FrameSize  # that it is scaled to
     captured_ns: int
     arrived_ns: int
     origin: FrameOrigin | None
@@ -140,7 +139,7 @@ class CameraIngest:
 
     Args:
         track: of the camera.
-        geometry: of the engine.
+        size_for: the size that a picture of that width and height is scaled to, at that time.
         pool: where frames are scaled, one of this track at a time.
         on_frame: called with each frame, in the camera's order.
         frame_origin: the origin of the picture with a pts, None where it is not known.
@@ -150,15 +149,15 @@ class CameraIngest:
         self,
         track: VideoSource,
         *,
-        geometry: Geometry,
+        size_for: Callable[[int, int, int], FrameSize],
         pool: Executor,
         on_frame: Callable[[CapturedFrame], None],
         frame_origin: Callable[[int], FrameOrigin | None] = lambda pts: None,
     ) -> None:
         self.drops: Counter[str] = Counter()
         self._track = track
-        self._geometry = geometry
-        self._scale = CameraScaler(geometry)
+        self._size_for = size_for
+        self._scale = CameraScaler()
         self._pool = pool
         self._on_frame = on_frame
         self._frame_origin = frame_origin
@@ -179,7 +178,9 @@ class CameraIngest:
             if not isinstance(frame, VideoFrame) or frame.pts is None:
                 self.drops["unreadable"] += 1
                 continue
-            check_size(frame.width, frame.height, self._geometry)
+            check_area(frame.width, frame.height)
+            size = self._size_for(frame.width, frame.height, arrived_ns)
+            check_aspect(frame.width, frame.height, size)
             if len(self._unscaled) == _UNSCALED_MAX_FRAMES:
                 self._unscaled.popleft()
                 self.drops["unscaled"] += 1
@@ -187,7 +188,11 @@ class CameraIngest:
             origin = self._frame_origin(frame.pts)
             self._unscaled.append(
                 _DecodedFrame(
-                    frame=frame, captured_ns=captured_ns, arrived_ns=arrived_ns, origin=origin
+                    frame=frame,
+                    size=size,
+                    captured_ns=captured_ns,
+                    arrived_ns=arrived_ns,
+                    origin=origin,
                 )
             )
             self._has_frames.set()
@@ -202,7 +207,9 @@ class CameraIngest:
                 decoded = self._unscaled.popleft()
                 origin = decoded.origin
                 said = origin.colours if origin else None
-                frame = await loop.run_in_executor(self._pool, self._scale, decoded.frame, said)
+                frame = await loop.run_in_executor(
+                    self._pool, self._scale, decoded.frame, decoded.size, said
+                )
                 self._on_frame(
                     CapturedFrame(
                         frame=frame,

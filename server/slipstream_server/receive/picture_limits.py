@@ -1,6 +1,6 @@
 """How large a camera's picture may be: announced, before it is decoded, and decoded. Pure."""
 
-from slipstream_protocol.frames import Geometry
+from slipstream_protocol.frames import FrameSize
 
 from slipstream_server.errors import CameraRefused
 from slipstream_server.rtp.picture_size import PictureSize
@@ -18,8 +18,8 @@ def check_announced(size: PictureSize) -> None:
     Raises:
         CameraRefused: if it is too large, has no area, or needs too many others to be kept.
     """
-    _check_area(size.width_px, size.height_px)
-    _check_area(size.coded_width_px, size.coded_height_px)
+    check_area(size.width_px, size.height_px)
+    check_area(size.coded_width_px, size.coded_height_px)
     pixels = size.coded_width_px * size.coded_height_px
     if pixels * size.reference_frames > _MAX_KEPT_PIXELS:
         raise CameraRefused(
@@ -29,23 +29,29 @@ def check_announced(size: PictureSize) -> None:
         )
 
 
-def check_size(width_px: int, height_px: int, geometry: Geometry) -> None:
-    """Check that a picture is not too expensive to scale.
+def check_aspect(width_px: int, height_px: int, size: FrameSize) -> None:
+    """Check that a picture is no stripe, most of which would be scaled in vain.
+
+    Args:
+        size: that it is scaled to.
 
     Raises:
-        CameraRefused: if the picture is too large, has no area, or is too narrow.
+        CameraRefused: if it is too narrow.
     """
-    _check_area(width_px, height_px)
-    wide, high = width_px * geometry.height_px, height_px * geometry.width_px
+    wide, high = width_px * size.height_px, height_px * size.width_px
     if max(wide, high) > _MAX_ASPECT_RATIO * min(wide, high):
         raise CameraRefused(
             f"the camera's picture is {width_px}x{height_px}, its sides may be {_MAX_ASPECT_RATIO} "
-            f"times as unequal as those of {geometry.width_px}x{geometry.height_px}; choose a size "
-            "that is no stripe"
+            f"times as unequal as those of {size}; choose a size that is no stripe"
         )
 
 
-def _check_area(width_px: int, height_px: int) -> None:
+def check_area(width_px: int, height_px: int) -> None:
+    """Check that a picture is not too expensive to scale.
+
+    Raises:
+        CameraRefused: if it is too large, or has no area.
+    """
     is_side_right = 0 < width_px <= _MAX_SIDE_PX and 0 < height_px <= _MAX_SIDE_PX
     if not is_side_right or width_px * height_px > MAX_PIXELS:
         raise CameraRefused(

@@ -37,7 +37,8 @@ class PublisherSession(Session):
         servers: tuple[IceServer, ...],
         context: MediaContext,
     ) -> None:
-        geometry = stream.ready.geometry
+        geometry, sizes = stream.ready.geometry, stream.ready.sizes
+        largest = sizes[0].size if sizes else geometry.size
         output = None
         if stream.returns_video:
             playout = Playout(chunk_frames=geometry.chunk_frames)
@@ -48,7 +49,7 @@ class PublisherSession(Session):
             output.encoding if output else None,
             servers,
             context,
-            wanted_px=(geometry.width_px, geometry.height_px),
+            wanted_px=(largest.width_px, largest.height_px),
         )
         self.stream = stream
         self.client = ""  # the address it is counted under, once its stream is its own
@@ -80,7 +81,7 @@ class PublisherSession(Session):
             return
         self._ingest = ingest = CameraIngest(
             self.peer.camera,
-            geometry=self.stream.ready.geometry,
+            size_for=self.stream.chunk_pipe.size_for,
             pool=self.context.pool,
             on_frame=self.stream.on_frame,
             frame_origin=self.peer.frame_origin,

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 from slipstream_protocol.clock import NS_PER_S, now_ns
+from slipstream_protocol.frames import FrameSize
 from slipstream_protocol.messages import Applied, Ready, UpdateRefused
 from slipstream_protocol.parameters import Parameters
 
@@ -18,6 +19,7 @@ from slipstream_server.engine.engine_stream import ChunkBack, EngineStream, Stre
 from slipstream_server.errors import EngineUnavailable
 from slipstream_server.frames.chunker import CapturedFrame, Chunker
 from slipstream_server.frames.playout import GeneratedFrame
+from slipstream_server.frames.size_choice import SizeChoice
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloMonitor
 from slipstream_server.streams.submitted_chunk import SubmittedChunk, new_frames
@@ -107,6 +109,7 @@ class ChunkPipe:
         self._metrics = metrics
         self._owner = owner
         self._chunker = Chunker(ready.geometry)
+        self._sizes = SizeChoice.of(ready)
         self._promise = promise
         self._engine: EngineStream | None = None
         self._lost_reason: str | None = None
@@ -199,6 +202,23 @@ class ChunkPipe:
     def limit_rate(self, fps: float) -> None:
         """Make no more than so many of the camera's frames a second; 0 for all."""
         self._chunker.max_fps = fps
+
+    def limit_size(self, size_px: int) -> None:
+        """Make pictures at this scale, from the camera's next one on; 0 for the largest."""
+        self._sizes.limit(size_px)
+
+    def size_for(self, width_px: int, height_px: int, now_ns: int) -> FrameSize:
+        """The size at which a picture of the camera is to be pushed."""
+        before = dict(self._sizes.turns)
+        size = self._sizes.for_camera(width_px, height_px, now_ns)
+        for outcome, count in self._sizes.turns.items():
+            self._metrics.camera_turned(outcome, count - before.get(outcome, 0))
+        return size
+
+    @property
+    def size(self) -> FrameSize:
+        """Of the pictures that are pushed from now on."""
+        return self._sizes.size
 
     @property
     def lane(self) -> int | None:

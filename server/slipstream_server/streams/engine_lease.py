@@ -12,6 +12,7 @@ from slipstream_server.control.update_queue import SendEvent, UpdateQueue, in_fo
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.engine.engine_stream import StreamPromise
 from slipstream_server.errors import RequestError, Unavailable
+from slipstream_server.frames.size_choice import same_sizes
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo import SloMonitor
 from slipstream_server.streams.chunk_pipe import ChunkPipe
@@ -99,7 +100,7 @@ class EngineLease:
             await self._lost.wait()
             client = await self._engines.running()
             try:
-                self._check_geometry(client)
+                self._check_sizes(client)
                 await self.chunk_pipe.open(client, self.updates.current, is_return=True)
             except RequestError as error:
                 self._end(str(error))
@@ -146,9 +147,9 @@ class EngineLease:
             self.chunk_pipe.pause(is_paused)
             self._on_paused(is_paused)
 
-    def _check_geometry(self, client: EngineClient) -> None:
-        """Raise RequestError if the new engine generates frames of another size."""
-        if client.ready.geometry != self.ready.geometry:
+    def _check_sizes(self, client: EngineClient) -> None:
+        """Raise RequestError if the new engine offers other sizes of pictures."""
+        if not same_sizes(client.ready, self.ready):
             raise RequestError(
-                "the engine was started again with another picture size; make a new call"
+                "the engine was started again with other picture sizes; make a new call"
             )

@@ -1,16 +1,18 @@
-"""Keeps one stream at the level of its quality ladder: its steps, its frame rate, or held."""
+"""Keeps one stream at the level of its quality ladder: its steps, frame rate and size, or held."""
 
 import asyncio
 import logging
 from collections.abc import Callable
 
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, now_ns
+from slipstream_protocol.frames import FrameSize
 from slipstream_protocol.messages import Ready
 
 from slipstream_server.control.events import LevelMoved, LevelQuestion
 from slipstream_server.control.update_queue import SendEvent, UpdateQueue
 from slipstream_server.frames.chunker import CapturedFrame
 from slipstream_server.frames.playout import GeneratedFrame
+from slipstream_server.frames.size_choice import work_by_scale
 from slipstream_server.ladder.chunk_meter import ChunkMeter
 from slipstream_server.ladder.device_share import DeviceShare, Share
 from slipstream_server.ladder.ladder import Ladder
@@ -68,6 +70,7 @@ class QualityControl:
             fps=ready.fps,
             rate_share=max(targets.rate_ratio, _LEAST_RATE),
             chunk_frames=ready.geometry.chunk_frames,
+            work_by_scale=work_by_scale(ready.sizes),
         )
         levels = settings.levels_of(ready.levels)
         self._may_be_held = levels.can_hold and settings.floor is None
@@ -78,11 +81,17 @@ class QualityControl:
             promise=self._promise,
             steps=len(updates.chosen_steps or ()),
             is_own=updates.choices > 0,
+            size_px=_smaller_start_px(ready),
         )
+        self._has_sizes = bool(levels.sizes_px)
+        if self._has_sizes:  # else all pictures have the size that the engine chose
+            chunk_pipe.limit_size(self._ladder.level.size_px)
         self._meter = ChunkMeter()
         self._reading: Reading | None = None
         self._moved_ns = 0
         self.lowered = ""
+        if self._ladder.level != self._ladder.top:
+            self.lowered = f"{self._ladder.level.text}: the machine was slow when it was started"
         device.join(chunk_pipe.id)
         chunk_pipe.observers.append(self)
 
@@ -117,7 +126,8 @@ class QualityControl:
 
     def on_generated(self, first: GeneratedFrame) -> None:
         self._follow_choice()
-        if first.stamps.submitted_ns >= self._moved_ns:
+        has_this_size = FrameSize.of(first.frame) == self._chunk_pipe.size
+        if first.stamps.submitted_ns >= self._moved_ns and has_this_size:
             self._observe(self._meter.on_chunk(first, self._ladder.level), now_ns())
 
     def on_given_up(self, stands_for_ns: int) -> None:
@@ -195,6 +205,8 @@ class QualityControl:
         self._moved_ns = now_ns()
         self._meter.restart()
         self._chunk_pipe.limit_rate(level.fps)
+        if self._has_sizes and not level.is_held:
+            self._chunk_pipe.limit_size(level.size_px)
         self._chunk_pipe.give_way(level.is_held)
         in_force, chosen = updates.current.denoising_step_list, updates.chosen_steps
         if chosen and not level.is_held and in_force != chosen[: level.steps]:
@@ -206,9 +218,17 @@ class QualityControl:
             LevelMoved(
                 steps=level.steps,
                 fps=level.fps,
+                size_px=level.size_px,
                 chosen_steps=self._ladder.top.steps,
                 is_down=is_down,
                 text=text,
                 lowered=self.lowered,
             )
         )
+
+
+def _smaller_start_px(ready: Ready) -> int:
+    """The scale at which the engine lets streams begin; 0 if it is its largest."""
+    sizes = {one.size: one.scale_px for one in ready.sizes}
+    start_px = sizes.get(ready.geometry.size, 0)
+    return start_px if start_px < max(sizes.values(), default=0) else 0

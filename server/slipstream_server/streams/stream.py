@@ -125,6 +125,7 @@ class Stream:
         self._hold_s = hold_s
         self._lifecycle = StreamLifecycle()
         self._announced: StateName = self._lifecycle.state
+        self._announced_size = self.chunk_pipe.size
         self._context = context
         self._channel: ParameterChannel | None = None
         self._quality: QualityControl | None = None
@@ -211,6 +212,8 @@ class Stream:
     def state_event(self) -> State:
         """The state of the stream, its model, and the parameters in force."""
         model = msgspec.structs.asdict(describe_model(self.ready))
+        size = self.chunk_pipe.size
+        model |= {"width_px": size.width_px, "height_px": size.height_px}
         updates = self._engine.updates
         return State(
             state=self._lifecycle.state,
@@ -331,12 +334,15 @@ class Stream:
     # ---- tasks
 
     def _announce(self) -> None:
-        """Send the stream's state to every participant, if it has changed."""
-        state = self._lifecycle.state
+        """Send the stream's state to every participant, if it, or its pictures' size, has
+        changed."""
+        state, size = self._lifecycle.state, self.chunk_pipe.size
+        if (state, size) == (self._announced, self._announced_size):
+            return
         if state != self._announced:
             logger.info("stream %s: %s -> %s", self.id, self._announced, state)
-            self._announced = state
-            self.chunk_pipe.send(self.state_event())
+        self._announced, self._announced_size = state, size
+        self.chunk_pipe.send(self.state_event())
 
     async def _expire(self) -> None:
         await self.slot.expire()

@@ -2,6 +2,7 @@
 read.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -72,7 +73,7 @@ def chunk(number: int) -> Any:
 
 def test_chunks_come_back_as_they_went() -> None:
     """Any number of chunks, of either length, and the caller's array is free once it is sent."""
-    upload, download = Upload(SHAPE, CPU), Download(SHAPE, CPU)
+    upload, download = Upload(math.prod(SHAPE), CPU), Download(math.prod(SHAPE), CPU)
     for number in range(7):
         frames = chunk(number)
         with upload.sent(frames) as sent_THW:
@@ -86,7 +87,7 @@ def test_chunks_come_back_as_they_went() -> None:
 def test_an_upload_waits_for_what_it_would_overwrite() -> None:
     """The host waits for the last copy, the copy for the last reader, the reader for the copy."""
     streams = LoggedStreams()
-    upload = Upload(SHAPE, CPU, streams)
+    upload = Upload(math.prod(SHAPE), CPU, streams)
     for number in range(2):
         with upload.sent(chunk(number)):
             streams.log.append(f"compute reads {number}")
@@ -101,7 +102,7 @@ def test_a_download_waits_for_the_picture_and_the_host_for_the_download() -> Non
     streams = LoggedStreams()
     picture = chunk(0)
     out = np.empty_like(picture)
-    fetch = Download(SHAPE, CPU, streams).fetch(torch.from_numpy(picture), out)
+    fetch = Download(math.prod(SHAPE), CPU, streams).fetch(torch.from_numpy(picture), out)
     begun = ["compute records e2", "copies begins", "copies waits e2", "copies records e1"]
     assert streams.log == [*begun, "copies ends"], "the host waits for nothing yet"
     assert fetch is not None
@@ -114,7 +115,7 @@ def test_chunks_on_their_way_have_a_buffer_each() -> None:
     """Those fetched before the first is read are all right, one that is discarded fills nothing,
     and a buffer is used again."""
     streams = LoggedStreams()
-    download = Download(SHAPE, CPU, streams)
+    download = Download(math.prod(SHAPE), CPU, streams)
     for _ in range(3):
         outs = [np.zeros_like(chunk(number)) for number in range(3)]
         fetches = [

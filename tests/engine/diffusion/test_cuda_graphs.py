@@ -223,7 +223,7 @@ def test_shared_passes_have_graphs_for_any_streams() -> None:
                 out.append(np.empty_like(moving_chunk(number)))
                 stream.decode(chunk, out[-1])
         generated.append(out)
-    assert pipeline.denoiser.runner.recorded == {("batch", 2, 2)}
+    assert pipeline.denoiser.runner.recorded == {("batch", 2, 2, 4, 4)}
     assert_equal(generated[1], generated[0])
 
 
@@ -237,7 +237,7 @@ def test_no_graph_of_a_shared_pass_is_recorded_live() -> None:
 
     pipeline = toy_pipeline(Compilation.GRAPH, recorder=counted, cpu_batch=4, lanes=2)
     pipeline.warm_up()
-    shared = {("batch", 2, 1), ("batch", 2, 2), ("batch", 3, 3), ("batch", 4, 4)}
+    shared = {("batch", *rows, 4, 4) for rows in ((2, 1), (2, 2), (3, 3), (4, 4))}
     assert pipeline.denoiser.runner.recorded == shared
     warm = len(recorded)
     streams = [pipeline.open(Parameters(seed=seed, prompt=f"p{seed}")) for seed in range(2)]
@@ -260,7 +260,8 @@ def test_a_filling_cache_is_a_level_of_its_own() -> None:
         levels.append(stream.shape.level)
         chunk = stream.encode(moving_chunk(number))
         assert chunk.is_steady == (levels[-1] == stream.steady_shape.level)
-    assert levels == ["first", "filling", "filling", "filling", "steady", "steady", "steady"]
+    names = ["first", "filling", "filling", "filling", "steady", "steady", "steady"]
+    assert levels == [f"{name} 32x32" for name in names]
 
 
 def test_the_tape_can_fail() -> None:

@@ -1,7 +1,5 @@
 """diffusion/chunk.py with a decoder that sees the camera: each chunk keeps its own frames."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from slipstream_engine.config import EngineConfig
@@ -36,7 +34,7 @@ def decoded(
 
 def test_a_chunk_is_redrawn_by_its_own_frames() -> None:
     """the camera's next chunk may be encoded and denoised before this one is decoded."""
-    config = EngineConfig(preset=replace(PRESETS["tiny"], width_px=64, height_px=64), max_streams=1)
+    config = EngineConfig(preset=PRESETS["tiny"].at_one_size(64, 64), max_streams=1)
     pipeline = DiffusionPipeline(config, load_embedded_bundle(config))
     rng = np.random.default_rng(0)
     chunks = [np.full((count, *pipeline.geometry.frame_shape), 128, np.uint8) for count in CHUNKS]

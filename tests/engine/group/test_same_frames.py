@@ -1,6 +1,7 @@
 """A model over several ranks gives the frames of one process, bit for bit, whatever the plan."""
 
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,12 +14,15 @@ from slipstream_engine.parallel.plan_forms import (
     layers_plan,
     steps_plan,
 )
+from slipstream_engine.weights.group import start_group
 from slipstream_protocol.frames import I420
+from slipstream_protocol.levels import parse_levels
 
 from tests.engine.rank_groups import (
     BLOCKS,
     BY_AGE,
     LIVE,
+    NO_WEIGHTS,
     SINKS_REFRESHED,
     STEADY,
     film,
@@ -101,3 +105,24 @@ def test_any_cache_policy_is_carried_along(cache: CacheParams) -> None:
     for name in ("both 4", "steps 4"):
         with closing(thread_group(config, PLANS[name])) as group:
             assert same(film(group, steps=2, chunks=9, changes=LIVE), wanted), name
+
+
+def test_a_group_has_its_presets_own_size_and_no_other() -> None:
+    """whatever the preset has: the messages between ranks have one layout."""
+    config = small_config()
+    levels = parse_levels("2,1,1/16")
+    preset = replace(config.preset, smaller_sizes_px=((16, 16),), levels=levels)
+    config = replace(config, preset=preset)
+    assert len(one_process(config).sizes) == 2
+    group = start_group(
+        config,
+        PLANS["one"],
+        ["cpu"],
+        weights=NO_WEIGHTS,
+        random_weights=True,
+        threads=1,
+        note="",
+    )
+    with closing(group):
+        assert [str(one.size) for one in group.sizes] == ["32x32"]
+        assert group.levels == parse_levels("2,1")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
 from slipstream_engine.scheduling.types import PassKind, Stage
-from slipstream_engine.serving.calibration import calibrate
+from slipstream_engine.serving.calibration import calibrate, latency_of
 from slipstream_protocol.messages import (
     ChunkOut,
     Failed,
@@ -112,7 +112,7 @@ def test_a_refused_stream_submits_no_prompt() -> None:
 
 def test_nothing_is_shared_in_the_codecs_passes() -> None:
     """Streams are encoded and decoded one by one: two take twice as long as one."""
-    latency = calibrate(PaintPipeline()).latency
+    latency = latency_of([calibrate(PaintPipeline())])
     for stage in (Stage.ENCODE, Stage.DECODE):
         line = latency.line(PassKind(stage=stage, level="paint"))
         assert line.at(2) == pytest.approx(2 * line.at(1))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
 from slipstream_engine.scheduling.types import PassKind, Stage
-from slipstream_engine.serving.calibration import calibrate
+from slipstream_engine.serving.calibration import calibrate, latency_of
 from slipstream_engine.serving.executor import PassExecutor
 from slipstream_engine.serving.stream_slot import InFlightChunk, StreamSlot
 from slipstream_protocol.arena import Slots
@@ -20,6 +20,7 @@ from slipstream_protocol.messages import (
     ChunkOut,
     CloseStream,
     Failed,
+    OfferedSize,
     OpenStream,
     Ready,
     SlotFree,
@@ -34,7 +35,7 @@ from slipstream_protocol.messages import (
 from slipstream_protocol.parameters import Parameters
 
 from tests.engine.loop_harness import LoopHarness
-from tests.engine.paint_pipeline import FULL_SEED, GEOMETRY, LAYOUT, PaintPipeline
+from tests.engine.paint_pipeline import FULL_SEED, GEOMETRY, LAYOUT, UPRIGHT, PaintPipeline
 
 
 @pytest.fixture
@@ -65,6 +66,7 @@ def test_the_server_learns_all_of_the_pipeline() -> None:
             note="paints",
             levels=parse_levels("1,1@9"),
             fps=12.0,
+            sizes=tuple(OfferedSize(size=size, scale_px=4) for size in (GEOMETRY.size, UPRIGHT)),
         )
 
 
@@ -197,7 +199,7 @@ def test_a_held_chunk_is_dropped_without_a_message_to_wake_the_loop() -> None:
     """a chunk of a client that reads no output is dropped at its deadline, beside a stream that has
     nothing to do, without a message that would wake the loop."""
     pipeline = PaintPipeline()
-    latency = calibrate(pipeline).latency
+    latency = latency_of([calibrate(pipeline)])
     harness = LoopHarness(pipeline, LAYOUT, age_target_ns=200_000_000, latency=latency)
     with contextlib.closing(harness):
         harness.receive()
@@ -302,7 +304,7 @@ def test_streams_that_share_a_pass_share_its_failure(harness: LoopHarness) -> No
 
 def test_a_calibration_knows_every_stage() -> None:
     """each stage of a steady chunk has been observed often enough to be trusted."""
-    latency = calibrate(PaintPipeline()).latency
+    latency = latency_of([calibrate(PaintPipeline())])
     for stage in Stage:
         kind = PassKind(stage=stage, level="paint")
         assert latency.samples(kind) >= 3

@@ -1,6 +1,7 @@
 """serving/submitted_passes.py and device/transfer.py: a device that never waits for the host."""
 
 import contextlib
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,8 +42,8 @@ class VirtualDevice:
             VirtualStreams(clock=self.clock, compute=self.compute, copy_ms=COPY_MS)
             for _ in range(2)
         ]
-        self.upload = Upload(shape, CPU, streams[0])
-        self.download = Download(shape, CPU, streams[1])
+        self.upload = Upload(math.prod(shape), CPU, streams[0])
+        self.download = Download(math.prod(shape), CPU, streams[1])
         self.delivered_ms: list[float] = []
 
     def submitted(self) -> VirtualEvent:

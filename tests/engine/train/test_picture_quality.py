@@ -1,7 +1,5 @@
 """train/picture_quality.py, train/quality_report.py: each fault shows in its own measure only."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -129,7 +127,7 @@ def test_what_the_section_says() -> None:
 def test_the_shipped_model_shows_no_grid() -> None:
     """on a held-out clip a style of lines and one of even areas are hardly steeper between blocks
     than their teachers are."""
-    preset = replace(PRESETS["tiny"], width_px=128, height_px=128)
+    preset = PRESETS["tiny"].at_one_size(128, 128)
     config = EngineConfig(preset=preset)
     size = Size(frames=9, width_px=128, height_px=128)
     coffee = [source for source in HELD_OUT if source.name == "coffee"]

@@ -14,6 +14,7 @@ from slipstream_server.config import ServerConfig
 from slipstream_server.engine.supervisor import Supervisor, engine_command
 from slipstream_server.engine_status import EngineState
 from slipstream_server.errors import EngineUnavailable
+from slipstream_server.frames.size_choice import same_sizes
 
 from tests.server.serving import poll
 
@@ -24,6 +25,20 @@ from slipstream_protocol.messages import Failed, Loading
 parser = argparse.ArgumentParser()
 parser.add_argument("--channel-fd", type=int)
 channel = engine_end(socket.socket(fileno=parser.parse_args().channel_fd))
+"""
+
+OF_ONE_SIZE = """
+import argparse, socket
+from slipstream_engine.serving.echo import EchoPipeline
+from slipstream_engine.serving.loop import Loop
+from slipstream_protocol.arena import Arena, Layout
+from slipstream_protocol.channel import engine_end
+parser = argparse.ArgumentParser()
+parser.add_argument("--channel-fd", type=int)
+channel = engine_end(socket.socket(fileno=parser.parse_known_args()[0].channel_fd))
+pipeline = EchoPipeline(width_px=32, height_px=16)
+arena = Arena.create(Layout(geometry=pipeline.geometry, lanes=1, in_slots=1, out_slots=2))
+Loop(pipeline, channel, arena).run()
 """
 
 
@@ -159,24 +174,53 @@ def test_the_command_line_has_what_was_set_and_no_more() -> None:
         assert chosen[chosen.index(flag) + 1] == value
 
 
-async def test_the_next_engine_serves_the_size_of_the_first() -> None:
+async def test_the_next_engine_serves_the_only_size_of_the_first() -> None:
     """one that chooses by what it measures cannot come back with another size under a call."""
-    config = ServerConfig(pipeline="echo")
+    async with supervised(OF_ONE_SIZE) as supervisor:
+        await poll(lambda: supervisor.status.ready is not None)
+        first = supervisor.status.pid
+        assert first is not None and "--size" not in psutil.Process(first).cmdline()
+        os.kill(first, signal.SIGKILL)
+        await poll(lambda: supervisor.status.restarts > 0 and supervisor.status.ready is not None)
+        second = supervisor.status.pid
+        assert second is not None
+        line = psutil.Process(second).cmdline()
+        assert line[line.index("--size") + 1] == "32x16"
+
+
+async def test_an_engine_of_several_sizes_chooses_anew_where_it_begins() -> None:
+    """the next one has all of them, too: calls go on at theirs."""
     with ThreadPoolExecutor(1) as pool:
-        supervisor = Supervisor(engine_command(config), pool)
+        supervisor = Supervisor(engine_command(ServerConfig(pipeline="echo")), pool)
         running = asyncio.create_task(supervisor.run())
         try:
             await poll(lambda: supervisor.status.ready is not None)
-            first = supervisor.status.pid
-            assert first is not None and "--size" not in psutil.Process(first).cmdline()
+            first, ready = supervisor.status.pid, supervisor.status.ready
+            assert first is not None and ready is not None
             os.kill(first, signal.SIGKILL)
             await poll(
                 lambda: supervisor.status.restarts > 0 and supervisor.status.ready is not None
             )
-            second = supervisor.status.pid
-            assert second is not None
-            line = psutil.Process(second).cmdline()
-            assert line[line.index("--size") + 1] == "640x480"
+            assert supervisor.status.ready is not None
+            assert same_sizes(supervisor.status.ready, ready)
+            assert len(ready.sizes) > 1
+        finally:
+            supervisor.stop()
+            await running
+
+
+async def test_an_engine_without_a_size_that_the_ladder_names_is_not_used() -> None:
+    """the status says which it has, and no call is answered."""
+    config = ServerConfig(pipeline="echo", ladder="1,1/100")
+    with ThreadPoolExecutor(1) as pool:
+        supervisor = Supervisor(engine_command(config), pool, config.ladder_settings.check)
+        running = asyncio.create_task(supervisor.run())
+        try:
+            await poll(lambda: supervisor.status.state is EngineState.DOWN)
+            assert supervisor.status.detail.startswith(
+                "the engine does not fit the settings: ladder has levels of 100 px, which this "
+                "model does not generate; name /480, /360"
+            )
         finally:
             supervisor.stop()
             await running

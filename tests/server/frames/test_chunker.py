@@ -1,6 +1,7 @@
 """The chunker: newest frames, even motion, every drop counted; slow cameras are not waited for."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,10 +86,10 @@ def test_flushed_frames_are_counted() -> None:
     assert chunker.drops["flushed"] == 3
 
 
-def test_a_frame_of_another_size_is_refused() -> None:
-    """the camera changed its size and nobody rescaled."""
-    frame = np.zeros((6, 6), np.uint8)
-    with pytest.raises(ValueError, match=r"frame is uint8 \(6, 6\)"):
+def test_what_is_no_picture_is_refused() -> None:
+    """it is named with the rule."""
+    frame = np.zeros((4, 6), np.uint8)
+    with pytest.raises(ValueError, match=r"frame is uint8 \(4, 6\), it must be uint8, I420"):
         Chunker(GEOMETRY).push(CapturedFrame(frame=frame, captured_ns=0, arrived_ns=0))
 
 
@@ -290,3 +291,23 @@ def test_a_clock_that_goes_back_does_not_stop_a_level_of_fewer_frames() -> None:
     for at_ms in (90_000, 90_100, 1_000, 1_100, 1_200):
         chunker.push(captured_frame(at_ms))
     assert chunker.drops["level"] == 0
+
+
+def test_a_picture_of_another_size_begins_a_first_chunk() -> None:
+    """a chunk has one size: what waits of the one before is counted, and no picture of it is
+    repeated."""
+    chunker = Chunker(GEOMETRY)
+    for n in range(7):
+        chunker.push(captured_frame(n * 30))
+        if n == 4:
+            assert len(chunker.take(ms(120)) or ()) == 5
+    tall = np.zeros((6, 2), np.uint8)
+    for n in range(7, 12):
+        assert chunker.take(ms(n * 30)) is None
+        chunker.push(replace(captured_frame(n * 30), frame=tall))
+    chunk = chunker.take(ms(330))
+    assert times_ms(chunk) == [210, 240, 270, 300, 330]
+    assert chunker.drops["resized"] == 2
+    for n in range(12, 16):
+        chunker.push(replace(captured_frame(n * 30), frame=tall))
+    assert len(chunker.take(ms(450)) or ()) == 4

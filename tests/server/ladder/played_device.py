@@ -56,7 +56,13 @@ class Device:
 
 
 def device(
-    *, steps: int = 4, is_own: bool = False, floor: str = "", ladder: str = "", **dials: float
+    *,
+    steps: int = 4,
+    is_own: bool = False,
+    floor: str = "",
+    ladder: str = "",
+    size_px: int = 0,
+    **dials: float,
 ) -> Device:
     own = Ladder(
         parse_levels(ladder) if ladder else DEFAULT_LEVELS,
@@ -64,5 +70,6 @@ def device(
         promise=PROMISE,
         steps=steps,
         is_own=is_own,
+        size_px=size_px,
     )
     return Device(ladder=own, **dials)  # type: ignore[arg-type]  # the dials are all numbers

@@ -4,7 +4,9 @@ from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 from slipstream_protocol.levels import Level
 from slipstream_server.ladder.promise import Reading, ViewerPromise
 
-PROMISE = ViewerPromise(age_ns=NS_PER_S, fps=16.0, chunk_frames=4)
+PROMISE = ViewerPromise(
+    age_ns=NS_PER_S, fps=16.0, chunk_frames=4, work_by_scale={256: 1.0, 192: 0.5}
+)
 
 
 def reading(
@@ -17,8 +19,9 @@ def reading(
     link_ms: float = 0.0,
 ) -> Reading:
     """What a device says that takes this long, beside other work, for a stream at `level`."""
-    denoise_ms = step_ms * level.steps
-    work_ms = codec_ms + denoise_ms
+    share = PROMISE.work_share(level)
+    denoise_ms = share * step_ms * level.steps
+    work_ms = share * codec_ms + denoise_ms
     filling_ms = PROMISE.filling_ns(camera_fps, level) / NS_PER_MS
     period_ms = max(filling_ms, work_ms + beside_ms)
     return Reading(

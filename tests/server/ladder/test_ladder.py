@@ -298,3 +298,38 @@ def test_a_chunk_that_was_begun_before_a_fall_says_nothing() -> None:
         one.now_ns += 500 * NS_PER_MS
         assert one.ladder.observe(late, Others(), one.now_ns) is None
     assert one.ladder.level == before
+
+
+SIZED = "4,3,2,1,1/192,1@12/192,1@8/192,held"
+
+
+def test_smaller_pictures_come_before_fewer() -> None:
+    """a device that is too slow for one step makes them smaller, and large again when it can."""
+    one = device(steps=1, ladder=SIZED, codec_ms=180, step_ms=180)
+    one.run(15)
+    assert one.path == ["1/192"]
+    assert one.moves[0][1].text.startswith("1 step -> 1 step of 192 px: ")
+    one.codec_ms = one.step_ms = 60
+    one.run(30)
+    assert one.path == ["1/192", "1"]
+
+
+def test_a_stream_that_begins_small_climbs_when_there_is_room() -> None:
+    """the machine was busy when it was measured: what it measured then is no verdict for ever."""
+    one = device(steps=1, ladder=SIZED, size_px=192)
+    assert one.ladder.level.spec == "1/192"
+    assert one.ladder.top.spec == "1"
+    one.run(20)
+    assert one.path == ["1"]
+
+
+def test_a_stream_that_begins_small_on_a_slow_machine_stays_so() -> None:
+    one = device(steps=1, ladder=SIZED, size_px=192, codec_ms=180, step_ms=180)
+    one.run(60)
+    assert one.path == []
+
+
+def test_steps_of_ones_own_are_begun_with_at_the_full_size() -> None:
+    """and where a ladder has no sizes there is nothing to begin lower at."""
+    assert device(steps=3, ladder=SIZED, size_px=192, is_own=True).ladder.level.spec == "3"
+    assert device(steps=1, ladder="2,1,1@8", size_px=192).ladder.level.spec == "1"

@@ -3,13 +3,13 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_protocol.levels import DEFAULT_LEVELS, Level
+from slipstream_protocol.levels import DEFAULT_LEVELS, Level, parse_levels
 from slipstream_server.ladder.promise import Others, outlook_at, outlook_now
 
 from tests.server.ladder.readings import PROMISE, reading
 
 times = st.floats(1, 500)
-running = st.sampled_from(DEFAULT_LEVELS.running)
+running = st.sampled_from((*DEFAULT_LEVELS.running, *parse_levels("2/192,1/192,1@12/192").running))
 
 
 @given(running, times, times, st.floats(1, 60))

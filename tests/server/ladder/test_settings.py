@@ -1,7 +1,10 @@
 """What an operator may set of the ladder."""
 
 import pytest
+from slipstream_protocol.frames import FrameSize, Geometry
 from slipstream_protocol.levels import DEFAULT_LEVELS, Level, parse_levels
+from slipstream_protocol.messages import OfferedSize, Ready, Vocabulary
+from slipstream_protocol.parameters import Parameters
 from slipstream_server.config import ServerConfig
 from slipstream_server.engine.engine_stream import StreamPromise
 from slipstream_server.errors import ConfigError
@@ -33,7 +36,7 @@ def test_off_is_a_ladder_with_nothing_below_any_choice() -> None:
 @pytest.mark.parametrize(
     ("ladder", "floor", "error"),
     [
-        ("", "0", "level '0' is not STEPS or STEPS@FPS"),
+        ("", "0", "level '0' is not STEPS\\[@FPS\\]\\[/SIZE\\]"),
         (
             "2,1",
             "3",
@@ -41,7 +44,7 @@ def test_off_is_a_ladder_with_nothing_below_any_choice() -> None:
         ),
         ("2,3", "", "ladder has 3 after 2, each level must cost less"),
         (" ", "", "ladder has 0 levels, it must have 1 to 32"),
-        ("2/taehv", "", "codec and size cannot change while a stream runs"),
+        ("2/taehv", "", "a codec cannot change while a stream runs"),
     ],
 )
 def test_what_cannot_be_is_refused_at_the_start(ladder: str, floor: str, error: str) -> None:
@@ -62,3 +65,27 @@ def test_a_stream_is_promised_the_lowest_level_that_it_may_be_moved_to() -> None
     at_rate = LadderSettings.parse("4,2,1@12,held", "").lowest_of(DEFAULT_LEVELS)
     promise = StreamPromise.of_camera(30, chunk_frames=4, lowest=at_rate)
     assert (promise.floor_steps, promise.floor_period_ns) == (1, 333_333_333)
+
+
+def test_a_size_that_the_engine_has_not_is_refused() -> None:
+    """in the ladder, or as the floor."""
+    ready = Ready(
+        pipeline="p",
+        preset="p",
+        geometry=Geometry(width_px=8, height_px=8, first_chunk_frames=1, chunk_frames=1),
+        lanes=1,
+        in_slots=1,
+        out_slots=1,
+        defaults=Parameters(),
+        step_list=(1,),
+        noise_scale_range=(0.0, 1.0),
+        vocabulary=Vocabulary(),
+        note="",
+        levels=parse_levels("1,1/4"),
+        sizes=tuple(OfferedSize(size=FrameSize(px, px), scale_px=px) for px in (8, 4)),
+    )
+    LadderSettings().check(ready)
+    LadderSettings.parse("2,1,1/4", "1@8/4").check(ready)
+    for ladder, floor in (("2,1,1/6", ""), ("", "1/6")):
+        with pytest.raises(ValueError, match="levels of 6 px, which this model does not generate"):
+            LadderSettings.parse(ladder, floor).check(ready)

@@ -105,8 +105,10 @@ def test_moves_of_the_ladder_are_changes_of_level() -> None:
     """in the server's words, or by their numbers where the viewer has chosen."""
     record = call()
     for said in (
-        LevelMoved(steps=1, fps=0, chosen_steps=2, is_down=True, text="2 steps -> 1", lowered=""),
-        LevelMoved(steps=2, fps=12, chosen_steps=2, is_down=False, text="", lowered=""),
+        LevelMoved(
+            steps=1, fps=0, size_px=0, chosen_steps=2, is_down=True, text="2 steps -> 1", lowered=""
+        ),
+        LevelMoved(steps=2, fps=12, size_px=0, chosen_steps=2, is_down=False, text="", lowered=""),
     ):
         text = msgspec.json.encode(said).decode()
         record.messages.append(TimedMessage(record.frames[-1].at_ns, text))

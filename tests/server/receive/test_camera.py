@@ -1,7 +1,7 @@
 """The camera's track is drained, scaled and stamped."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, now_ns
 from slipstream_protocol.colours import DeclaredColours
-from slipstream_protocol.frames import Geometry, i420_planes
+from slipstream_protocol.frames import I420, FrameSize, i420_planes
 from slipstream_server.frames.chunker import CapturedFrame
 from slipstream_server.probe.marker import read_marker
 from slipstream_server.receive.camera import CameraIngest, CameraScaler, cover_px
@@ -22,7 +22,17 @@ from tests.colours import PATCHES, WEIGHTS, distance, flat, samples_of
 from tests.server.calls import numbered
 
 BT_601 = 5
-GEOMETRY = Geometry(width_px=256, height_px=192, first_chunk_frames=5, chunk_frames=4)
+SIZE = FrameSize(256, 192)
+
+
+def always(width_px: int, height_px: int, now_ns: int) -> FrameSize:
+    return SIZE
+
+
+def scaler() -> Callable[..., I420]:
+    """One to a single size."""
+    scale = CameraScaler()
+    return lambda frame, said=None: scale(frame, SIZE, said)
 
 
 class Clip:
@@ -41,19 +51,19 @@ class Clip:
 @given(st.integers(1, 4000), st.integers(1, 4000))
 def test_the_cover_is_even_and_covers_tightly(width_px: int, height_px: int) -> None:
     """one side fits exactly, the other is no shorter, and the aspect is kept."""
-    wide, high = cover_px(width_px, height_px, GEOMETRY)
+    wide, high = cover_px(width_px, height_px, SIZE)
     assert wide % 2 == high % 2 == 0
-    assert wide >= GEOMETRY.width_px
-    assert high >= GEOMETRY.height_px
-    assert wide == GEOMETRY.width_px or high == GEOMETRY.height_px
+    assert wide >= SIZE.width_px
+    assert high >= SIZE.height_px
+    assert wide == SIZE.width_px or high == SIZE.height_px
     assert abs(wide - high * width_px / height_px) <= 2 + 2 * width_px / height_px
 
 
 @pytest.mark.parametrize("size", [(640, 480), (1280, 720), (480, 640), (257, 193), (64, 48)])
 def test_a_picture_of_any_size_fills_the_engines(size: tuple[int, int]) -> None:
     """all three planes, without borders or mixed-up colours."""
-    out = CameraScaler(GEOMETRY)(flat((100, 60, 200), width_px=size[0], height_px=size[1]))
-    assert out.shape == GEOMETRY.frame_shape
+    out = scaler()(flat((100, 60, 200), width_px=size[0], height_px=size[1]))
+    assert out.shape == SIZE.frame_shape
     for plane, value in zip(i420_planes(out), (100, 60, 200), strict=True):
         assert np.abs(plane.astype(int) - value).max() <= 2
 
@@ -62,12 +72,12 @@ def test_a_picture_of_any_size_fills_the_engines(size: tuple[int, int]) -> None:
 def test_the_middle_is_kept(size: tuple[int, int]) -> None:
     """a code in the middle of the picture is read back at the engine's size."""
     frame = numbered(777, width_px=size[0], height_px=size[1])
-    assert read_marker(i420_planes(CameraScaler(GEOMETRY)(frame))[0]) == 777
+    assert read_marker(i420_planes(scaler()(frame))[0]) == 777
 
 
 def test_a_scaler_follows_a_camera_that_turns() -> None:
     """the size may change in the middle of a track, as when a phone is turned."""
-    scale = CameraScaler(GEOMETRY)
+    scale = scaler()
     first = scale(flat((50, 128, 128), width_px=640, height_px=480))
     scale(flat((90, 128, 128), width_px=480, height_px=640))
     again = scale(flat((50, 128, 128), width_px=640, height_px=480))
@@ -77,7 +87,7 @@ def test_a_scaler_follows_a_camera_that_turns() -> None:
 def test_a_full_range_picture_is_brought_to_video_range() -> None:
     """what a browser marks as full range does not come out too dark or too bright."""
     frame = flat((255, 128, 128), width_px=640, height_px=480, format="yuvj420p")
-    luma, _, _ = i420_planes(CameraScaler(GEOMETRY)(frame))
+    luma, _, _ = i420_planes(scaler()(frame))
     assert abs(int(luma.mean()) - 235) <= 1
 
 
@@ -85,7 +95,7 @@ def test_a_full_range_picture_is_brought_to_video_range() -> None:
 @pytest.mark.parametrize("matrix", WEIGHTS)
 def test_declared_colours_are_those_of_the_engine(matrix: int, is_full: bool) -> None:
     """whatever matrix and range a camera declares, flat colours come out as BT.601, limited."""
-    scale = CameraScaler(GEOMETRY)
+    scale = scaler()
     for colour in PATCHES:
         frame = flat(samples_of(colour, matrix, is_full=is_full), width_px=640, height_px=480)
         frame.colorspace, frame.color_range = matrix, 2 if is_full else 1
@@ -99,7 +109,7 @@ def test_the_senders_word_goes_before_the_decoders() -> None:
     """a browser's H.264 and VP8 declare nothing, or what their encoder believes."""
     frame = flat(samples_of(PATCHES[0], 1), width_px=640, height_px=480)
     said = DeclaredColours(matrix=1, transfer=1, is_full_range=False)
-    out = CameraScaler(GEOMETRY)(frame, said)
+    out = scaler()(frame, said)
     found = tuple(round(plane.mean()) for plane in i420_planes(out))
     assert distance(found, samples_of(PATCHES[0], BT_601)) <= 1
 
@@ -109,7 +119,7 @@ def test_a_matrix_that_nobody_knows_ends_no_call(matrix: int) -> None:
     """an undeclared one is BT.601, and so is one that is reserved or that no scaler has."""
     frame = flat(samples_of(PATCHES[0], BT_601), width_px=1280, height_px=720)
     frame.colorspace = matrix
-    out = CameraScaler(GEOMETRY)(frame)
+    out = scaler()(frame)
     found = tuple(round(plane.mean()) for plane in i420_planes(out))
     if matrix != 10:  # a variety of BT.2020
         assert distance(found, samples_of(PATCHES[0], BT_601)) <= 1
@@ -118,7 +128,7 @@ def test_a_matrix_that_nobody_knows_ends_no_call(matrix: int) -> None:
 @pytest.mark.parametrize("transfer", [16, 18])
 def test_high_dynamic_range_is_said_once(transfer: int, caplog: pytest.LogCaptureFixture) -> None:
     """a live picture is not tone-mapped; one line says so, and what to do."""
-    scale = CameraScaler(GEOMETRY)
+    scale = scaler()
     for one in (transfer, 1, transfer):
         frame = flat((120, 128, 128), width_px=640, height_px=480)
         frame.color_trc = one
@@ -137,7 +147,7 @@ async def test_frames_come_through_in_order_with_their_times() -> None:
     delivered: asyncio.Queue[CapturedFrame] = asyncio.Queue()
     with ThreadPoolExecutor(1) as pool:
         ingest = CameraIngest(
-            Clip(frames), geometry=GEOMETRY, pool=pool, on_frame=delivered.put_nowait
+            Clip(frames), size_for=always, pool=pool, on_frame=delivered.put_nowait
         )
         scaling = asyncio.create_task(ingest.scale())
         with pytest.raises(MediaStreamError):
@@ -178,7 +188,7 @@ async def test_a_frame_is_stamped_and_delivered_without_delay() -> None:
         delivered.set()
 
     with ThreadPoolExecutor(1) as pool:
-        ingest = CameraIngest(OneByOne(frames), geometry=GEOMETRY, pool=pool, on_frame=deliver)
+        ingest = CameraIngest(OneByOne(frames), size_for=always, pool=pool, on_frame=deliver)
         scaling = asyncio.create_task(ingest.scale())
         with pytest.raises(MediaStreamError):
             async with asyncio.timeout(5):
@@ -199,7 +209,7 @@ async def test_a_scaler_that_is_late_keeps_the_newest() -> None:
     delivered: asyncio.Queue[CapturedFrame] = asyncio.Queue()
     with ThreadPoolExecutor(1) as pool:
         ingest = CameraIngest(
-            Clip(frames), geometry=GEOMETRY, pool=pool, on_frame=delivered.put_nowait
+            Clip(frames), size_for=always, pool=pool, on_frame=delivered.put_nowait
         )
         with pytest.raises(MediaStreamError):
             await ingest.drain()

@@ -29,9 +29,12 @@ async def test_pictures_come_back_in_order(tmp_path: Path) -> None:
 
 
 async def test_a_wide_camera_is_cut_at_the_sides(tmp_path: Path) -> None:
-    """the engine's aspect is kept: the middle of a wider picture comes back whole."""
+    """where the operator has named the one size: the middle of the picture comes back whole."""
     camera = Camera(width_px=1280, height_px=720, fps=15)
-    async with serving(tmp_path) as server, dial(server.client, camera=camera) as call:
+    async with (
+        serving(tmp_path, size="640x480") as server,
+        dial(server.client, camera=camera) as call,
+    ):
         await call.until_frames(8)
         assert {(frame.width, frame.height) for frame in call.frames} == {(640, 480)}
         assert None not in {number_of(frame) for frame in call.frames[2:]}

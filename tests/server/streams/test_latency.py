@@ -105,7 +105,7 @@ async def shown_ages_ms(fps: int) -> list[float]:
     source = PlayoutSource(Playout(chunk_frames=GEOMETRY.chunk_frames))
     pipe.outputs.append(source)
     await pipe.open(cast(EngineClient, engine), Parameters())
-    ingest = CameraIngest(camera, geometry=GEOMETRY, pool=InlineExecutor(), on_frame=pipe.push)
+    ingest = CameraIngest(camera, size_for=pipe.size_for, pool=InlineExecutor(), on_frame=pipe.push)
     ages: list[float] = []
 
     async def show() -> None:
