@@ -39,6 +39,14 @@ def scaled_sizes(
     return tuple(sizes.values())
 
 
+def at_scale_of(other: FrameSize, size: FrameSize, offered: Sequence[ScaledSize]) -> FrameSize:
+    """The one nearest in shape to `size` among those at the scale of `other`, both of them
+    offered."""
+    scales_px = {one.size: one.scale_px for one in offered}
+    alike = [one.size for one in offered if one.scale_px == scales_px[other]]
+    return max(alike, key=lambda each: each.kept_share(size.aspect))
+
+
 def fitting(own: FrameSize, aspect: tuple[int, int], *, unit_px: int) -> FrameSize:
     """The size of about that aspect with no more tokens than `own`."""
     tokens = own.pixels // unit_px**2

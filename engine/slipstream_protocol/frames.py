@@ -52,6 +52,15 @@ class FrameSize(msgspec.Struct, frozen=True, array_like=True):
         return self.width_px * self.height_px
 
     @property
+    def aspect(self) -> float:
+        """Width to height."""
+        return self.width_px / self.height_px
+
+    def kept_share(self, aspect: float) -> float:
+        """The share of a picture of that width to height that is left when it is cut to this."""
+        return min(self.aspect, aspect) / max(self.aspect, aspect)
+
+    @property
     def frame_shape(self) -> tuple[int, int]:
         """Rows and columns of one I420 frame."""
         return self.height_px * 3 // 2, self.width_px

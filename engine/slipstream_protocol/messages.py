@@ -68,9 +68,8 @@ class ChunkIn(Message, frozen=True):
     Args:
         captured_ns: when the camera took the oldest of them, or when it was repeated since the
             camera sent no other; how long a chunk may take counts from then.
-        size: of its frames, one that is offered; None for that of `Ready.geometry`. Where it is
-            another than the chunk's before, the stream begins anew at it, with as many frames as a
-            first chunk has.
+        size: of its frames, one that is offered. Where it is another than that of the chunk
+            before, the stream begins anew at it, with as many frames as a first chunk has.
     """
 
     lane: int
@@ -79,7 +78,7 @@ class ChunkIn(Message, frozen=True):
     frames: int
     captured_ns: int
     submitted_ns: int
-    size: FrameSize | None = None
+    size: FrameSize
 
 
 class SlotRead(Message, frozen=True):
@@ -238,7 +237,7 @@ class ChunkOut(Message, frozen=True):
     taken_ns: int
     made_ns: int
     stages: StageTimes
-    size: FrameSize | None = None
+    size: FrameSize
 
 
 class Applied(Message, frozen=True):

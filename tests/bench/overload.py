@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, now_ns
-from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.frames import I420, FrameSize, Geometry
 from slipstream_protocol.messages import Applied, ChunkOut, Ready, StageTimes, UpdateRefused
 from slipstream_protocol.parameters import Parameters, Prompt
 from slipstream_server.control.events import Event, LevelMoved, LevelQuestion
@@ -138,6 +138,7 @@ class PlayedLane:
             taken_ns=taken_ns,
             made_ns=now_ns(),
             stages=stages,
+            size=FrameSize.of(frames[0]),
         )
         back = ChunkBack(out=out, frames_THW=np.stack(frames), received_ns=now_ns())
         self._listener.on_chunk(back)

@@ -74,6 +74,7 @@ class LoopHarness:
             frames=self.geometry.frames_of(number),
             captured_ns=now + ahead_ns,
             submitted_ns=now,
+            size=self.geometry.size,
         )
 
     def open(self, lane: int, **parameters: object) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import UNSET
 from slipstream_engine.errors import AdmissionError
 from slipstream_engine.frame_sizes import ScaledSize
-from slipstream_engine.scheduling.types import ChunkShape
+from slipstream_engine.scheduling.types import ChunkShape, level_at
 from slipstream_protocol.arena import Layout
 from slipstream_protocol.frames import I420, FrameSize, Geometry
 from slipstream_protocol.levels import parse_levels
@@ -16,6 +16,7 @@ from slipstream_protocol.parameters import Parameters, Prompt, Prompts
 
 GEOMETRY = Geometry(width_px=8, height_px=4, first_chunk_frames=5, chunk_frames=4)
 UPRIGHT = FrameSize(4, 8)
+LEVEL = level_at("paint", GEOMETRY.size)  # of a stream that begins
 FULL_SEED = 404  # a stream that asks for it finds no room
 LAYOUT = Layout(geometry=GEOMETRY, lanes=3, in_slots=1, out_slots=2)
 
@@ -27,6 +28,7 @@ class PaintStream:
         self.prompts: Prompts = (Prompt(""),)
         self.value = 0
         self.steps = 2
+        self.size = GEOMETRY.size
         self.apply(parameters)
 
     def apply(self, parameters: Parameters) -> None:
@@ -41,12 +43,12 @@ class PaintStream:
 
     @property
     def shape(self) -> ChunkShape:
-        return ChunkShape(level="paint", steps=self.steps)
+        return ChunkShape(level=level_at("paint", self.size), steps=self.steps)
 
     steady_shape = shape
 
     def resize(self, size: FrameSize) -> None:
-        pass
+        self.size = size
 
     def encode(self, frames_THW: I420) -> list[int]:
         return [self.value, self.prompts[0].text == "fail"]

@@ -81,6 +81,7 @@ def main(descriptor: int, die_at: int) -> None:
                     taken_ns=chunk.submitted_ns,
                     made_ns=now_ns(),
                     stages=StageTimes(),
+                    size=chunk.size,
                 )
             )
 

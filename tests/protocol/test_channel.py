@@ -89,6 +89,7 @@ async def test_no_frame_is_torn_and_no_wake_up_is_lost() -> None:
                             frames=4,
                             captured_ns=0,
                             submitted_ns=now_ns(),
+                            size=LAYOUT.geometry.size,
                         )
                     )
                     sent[lane] += 1
@@ -105,7 +106,10 @@ async def test_no_frame_is_torn_and_no_wake_up_is_lost() -> None:
 async def test_death_is_noticed_at_once() -> None:
     """a killed process is an end of file on the channel, after all that it had said."""
     async with inverter(die_at=0) as (channel, _arena), asyncio.timeout(DEADLINE_S):
-        channel.send(ChunkIn(lane=0, slot=0, chunk=0, frames=5, captured_ns=0, submitted_ns=0))
+        size = LAYOUT.geometry.size
+        channel.send(
+            ChunkIn(lane=0, slot=0, chunk=0, frames=5, captured_ns=0, submitted_ns=0, size=size)
+        )
         with pytest.raises(ChannelClosed, match="the engine has closed the channel"):
             await channel.receive()
         with pytest.raises(ChannelClosed, match="the engine has closed the channel"):

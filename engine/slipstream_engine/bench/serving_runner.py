@@ -77,6 +77,7 @@ class _Clients:
                 frames=len(frames_THW),
                 captured_ns=now_ns() + _NEVER_NS,
                 submitted_ns=now_ns(),
+                size=self._arena.layout.geometry.size,
             )
         )
 

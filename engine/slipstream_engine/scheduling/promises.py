@@ -50,6 +50,8 @@ class Promise:
         shape: of its chunks.
         period_ns: their distance at its camera's rate.
         floor: what it may be moved to; None where it is served as it is, or not at all.
+        shares_passes: whether its steps are weighed as sharing passes with others of its level. Not
+            before the size of its frames is known, by which it may have a level of its own.
 
     Raises:
         ValueError: if the period is below 1 ns.
@@ -58,6 +60,7 @@ class Promise:
     shape: ChunkShape
     period_ns: int
     floor: QualityFloor | None = None
+    shares_passes: bool = True
 
     def __post_init__(self) -> None:
         if self.period_ns < 1:
@@ -77,7 +80,16 @@ class Promise:
             steps=min(self.shape.steps, floor.steps),
             level=level if floor.size is None else moved_level(level, floor.size),
         )
-        return Promise(shape=shape, period_ns=max(self.period_ns, floor.period_ns))
+        return Promise(
+            shape=shape,
+            period_ns=max(self.period_ns, floor.period_ns),
+            shares_passes=self.shares_passes,
+        )
+
+    def shares_with(self, other: "Promise") -> bool:
+        """Whether steps of both may run in one pass."""
+        is_known = self.shares_passes and other.shares_passes
+        return is_known and self.shape.level == other.shape.level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,15 +172,15 @@ class Promises:
 
     def _load(self, promises: list[Promise]) -> float:
         """The share of the busiest rank that they take at their floors: steps share passes with
-        all of its level that come within its period."""
+        all of their level, and so of their size, that come within their period."""
         least = [promise.at_floor() for promise in promises]
         periods_ns = [self.entitled_period_ns(promise) for promise in least]
         loads = [0.0] * self._backlog.placement.ranks
-        for promise, period_ns in zip(least, periods_ns, strict=True):
+        for place, (promise, period_ns) in enumerate(zip(least, periods_ns, strict=True)):
             steps = sum(
                 other.shape.steps * min(1.0, period_ns / other_ns)
-                for other, other_ns in zip(least, periods_ns, strict=True)
-                if other.shape.level == promise.shape.level
+                for at, (other, other_ns) in enumerate(zip(least, periods_ns, strict=True))
+                if at == place or promise.shares_with(other)
             )
             items = min(max(steps, 1.0), self._max_batch)
             times_ns = self._forecast.rank_ns(self._backlog.plan(promise.shape), items)

@@ -13,6 +13,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_protocol.turnover import TurnoverEstimator
 
 from slipstream_engine.errors import AdmissionError
+from slipstream_engine.frame_sizes import at_scale_of
 from slipstream_engine.scheduling.promises import Promise, QualityFloor
 from slipstream_engine.scheduling.scheduler import Scheduler
 from slipstream_engine.scheduling.types import ChunkShape
@@ -73,7 +74,10 @@ class StreamAdmission(Generic[ChunkT]):
         answer = stream.update(parameters, self._pipeline.understood)
         if isinstance(answer, UpdateRefused):
             return answer
-        self._renew_promise(stream)
+        promise = self._scheduler.promised(stream.lane)
+        if promise is not None:
+            shape = stream.pipeline_stream.steady_shape
+            self._scheduler.promise(stream.lane, promise.with_shape(shape))
         return msgspec.structs.replace(answer, alone_ms=self.alone_ms(stream))
 
     def accept(self, stream: StreamSlot[ChunkT], message: ChunkIn) -> str | None:
@@ -81,13 +85,12 @@ class StreamAdmission(Generic[ChunkT]):
         cannot."""
         if message.chunk != stream.next_chunk:
             return f"ValueError: chunk is {message.chunk}, {stream.next_chunk} is next"
-        if message.size != stream.size:
-            offered = {one.size for one in self._pipeline.sizes}
-            size = message.size or self._pipeline.geometry.size
-            if size not in offered:
-                return f"ValueError: frames are {size}, this model has {_named(offered)}"
-            stream.pipeline_stream.resize(size)
-            self._renew_promise(stream)
+        offered = {one.size for one in self._pipeline.sizes}
+        if message.size not in offered:
+            return f"ValueError: frames are {message.size}, this model has {_named(offered)}"
+        if not message.chunk or message.size != stream.size:
+            stream.pipeline_stream.resize(message.size)
+            self._renew_promise(stream, message.size)
         return None
 
     def alone_ms(self, stream: StreamSlot[ChunkT]) -> float:
@@ -119,12 +122,16 @@ class StreamAdmission(Generic[ChunkT]):
         self._scheduler.promise(message.lane, promise)
         return stream
 
-    def _renew_promise(self, stream: StreamSlot[ChunkT]) -> None:
-        """Weigh the stream by the chunks that it has now."""
-        shape = stream.pipeline_stream.steady_shape
+    def _renew_promise(self, stream: StreamSlot[ChunkT], size: FrameSize) -> None:
+        """Weigh the stream by frames of that size, and of that shape at its floor."""
         promise = self._scheduler.promised(stream.lane)
-        if promise is not None and promise.shape != shape:
-            self._scheduler.promise(stream.lane, promise.with_shape(shape))
+        if promise is None:
+            return
+        shape, floor = stream.pipeline_stream.steady_shape, promise.floor
+        if floor is not None and floor.size is not None:
+            floor = replace(floor, size=at_scale_of(floor.size, size, self._pipeline.sizes))
+        renewed = replace(promise, shape=shape, floor=floor, shares_passes=True)
+        self._scheduler.promise(stream.lane, renewed)
 
     def _refusal(self, lane: int, parameters: Parameters) -> str | None:
         """Why the stream cannot take so many steps; None where it can."""
@@ -152,7 +159,12 @@ class StreamAdmission(Generic[ChunkT]):
                 period_ns=message.floor_period_ns,
                 size=next(sizes, None),
             )
-        return Promise(shape=shape, period_ns=message.period_ns or self._period_ns, floor=floor)
+        return Promise(
+            shape=shape,
+            period_ns=message.period_ns or self._period_ns,
+            floor=floor,
+            shares_passes=len(self._pipeline.sizes) <= 1,  # else its camera's shape decides
+        )
 
 
 def _named(sizes: Iterable[FrameSize]) -> str:

@@ -187,7 +187,10 @@ class Loop(Generic[ChunkT]):
             return
         outputs = Slots(self._arena.layout.out_slots, owned=True)
         self._streams[lane] = StreamSlot(
-            lane=lane, pipeline_stream=pipeline_stream, outputs=outputs
+            lane=lane,
+            pipeline_stream=pipeline_stream,
+            size=self._pipeline.geometry.size,
+            outputs=outputs,
         )
         understood = self._pipeline.understood(pipeline_stream.prompts)
         alone_ms = self._admission.alone_ms(self._streams[lane])

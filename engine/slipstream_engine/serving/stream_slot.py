@@ -89,18 +89,18 @@ class StreamSlot(Generic[ChunkT]):
         in_flight: chunks offered and not ended, by their number in the scheduler.
         offers: to the scheduler so far; the next one has this number.
         next_chunk: number of the next chunk as the server counts.
-        size: of the newest chunk's frames; None for that which every stream begins at.
+        size: of the newest chunk's frames.
         rev: of the newest update applied.
     """
 
     lane: int
     pipeline_stream: PipelineStream[ChunkT]
+    size: FrameSize
     outputs: Slots
     waiting_messages: deque[Update | ChunkIn] = field(default_factory=deque)
     in_flight: dict[int, InFlightChunk[ChunkT]] = field(default_factory=dict)
     offers: int = 0
     next_chunk: int = 0
-    size: FrameSize | None = None
     rev: int = -1
 
     def update(

@@ -84,7 +84,7 @@ class SizeChoice:
     def _best(self, aspect: float | None) -> FrameSize:
         """That which cuts the least off the picture."""
         sizes = [one.size for one in self._offered if one.scale_px == self._scale_px]
-        return sizes[0] if aspect is None else max(sizes, key=lambda size: _kept(size, aspect))
+        return sizes[0] if aspect is None else max(sizes, key=lambda size: size.kept_share(aspect))
 
 
 def same_sizes(ready: Ready, other: Ready) -> bool:
@@ -105,9 +105,3 @@ def work_by_scale(offered: Iterable[OfferedSize]) -> dict[int, float]:
         costs.setdefault(one.scale_px, one.chunk_ms or one.size.pixels)
     most = max(costs.values(), default=1.0)
     return {scale_px: cost / most for scale_px, cost in costs.items()}
-
-
-def _kept(size: FrameSize, aspect: float) -> float:
-    """The share of a picture that is left when it is cut to a size."""
-    ours = size.width_px / size.height_px
-    return min(ours, aspect) / max(ours, aspect)

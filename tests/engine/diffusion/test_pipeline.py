@@ -17,6 +17,7 @@ from slipstream_engine.diffusion.stream import DiffusionStream
 from slipstream_engine.errors import AdmissionError
 from slipstream_engine.models.dit.blocks import Conditioning
 from slipstream_engine.models.dit.transformer import CausalDit
+from slipstream_engine.scheduling.types import level_at
 from slipstream_engine.serving.pipeline_protocol import Pipeline
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters, Prompt
@@ -230,9 +231,9 @@ def test_reset_cache_forgets_the_past_once() -> None:
     """After a reset the next chunk is a first one for the cache, and only then."""
     stream = toy_pipeline(toy_preset(cache=ADAPTIVE)).open(Parameters())
     run(stream, range(8))
-    assert stream.shape.level == "steady"
+    assert stream.shape.level == level_at("steady", stream.host.size)
     stream.apply(Parameters(reset_cache=True))
-    assert stream.shape.level == "restart"
+    assert stream.shape.level == level_at("restart", stream.host.size)
     run(stream, range(8, 9))
     assert stream.host.past_frames == 1
     assert stream.state.step_cache.cache.k_NRKSHD[:, :, 1:].abs().sum() == 0

@@ -1,20 +1,26 @@
 """What streams are promised: which further promise a device can keep."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_engine.scheduling.promises import Promise, QualityFloor
 from slipstream_engine.scheduling.scheduler import Scheduler
-from slipstream_engine.scheduling.types import ChunkShape, PassKind
+from slipstream_engine.scheduling.types import ChunkShape, PassKind, level_at
+from slipstream_protocol.frames import FrameSize
 
 from tests.engine.exact_device import ALONE_MS, LINES, MS, TINY, exact_model
 
 LIGHT = ChunkShape(level="tiny", steps=1)
 HEAVY = ChunkShape(level="tiny", steps=4)
+WIDE, UPRIGHT = FrameSize(48, 32), FrameSize(32, 48)
+AT_FLOOR = {WIDE: FrameSize(24, 16), UPRIGHT: FrameSize(16, 24)}
+LEVELS = [level_at("tiny", size) for size in (*AT_FLOOR, *AT_FLOOR.values())]
 
 
 def device(max_batch: int = 16) -> Scheduler:
-    return Scheduler(exact_model("tiny"), caution=0, max_batch=max_batch)
+    return Scheduler(exact_model("tiny", *LEVELS), caution=0, max_batch=max_batch)
 
 
 def promise(
@@ -25,6 +31,16 @@ def promise(
         shape=shape,
         period_ns=round(period_ms * MS),
         floor=floor and QualityFloor(steps=floor[0], period_ns=round(floor[1] * MS)),
+    )
+
+
+def sized(period_ms: float, size: FrameSize, *, known: bool = True, falls: bool = False) -> Promise:
+    """With frames of that size, and a floor of smaller ones if it `falls`."""
+    return Promise(
+        shape=ChunkShape(level=level_at("tiny", size), steps=2),
+        period_ns=round(period_ms * MS),
+        floor=QualityFloor(steps=2, size=AT_FLOOR[size]) if falls else None,
+        shares_passes=known,
     )
 
 
@@ -165,6 +181,49 @@ def test_impossible_floors_are_refused(steps: int, period_ns: int, reason: str) 
     """with the rule."""
     with pytest.raises(ValueError, match=reason):
         QualityFloor(steps=steps, period_ns=period_ns)
+
+
+@pytest.mark.parametrize("falls", [False, True])
+def test_streams_of_different_sizes_share_no_pass(falls: bool) -> None:
+    """nor do they at their floors, where each has the size of its own shape; nor one whose size is
+    not known yet."""
+    scheduler = device()
+    opened(scheduler, 0, sized(300, WIDE, falls=falls))
+    together = scheduler.admit(sized(300, WIDE, falls=falls)).load
+    assert together == pytest.approx(2 * chunk_ms(2, 4) / 300)
+    for other in (sized(300, UPRIGHT, falls=falls), sized(300, WIDE, known=False, falls=falls)):
+        assert scheduler.admit(other).load == pytest.approx(2 * chunk_ms(2, 2) / 300)
+
+
+@given(
+    streams=st.lists(
+        st.tuples(
+            st.sampled_from([WIDE, UPRIGHT]), st.booleans(), st.booleans(), st.integers(100, 1000)
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_passes_are_counted_for_each_size(
+    streams: list[tuple[FrameSize, bool, bool, int]],
+) -> None:
+    """the load of all is the sum of those of each size by itself, and knowing a size never adds to
+    it: whatever shape a camera turns out to have, what was admitted fits."""
+    scheduler, alone = device(), {level: device() for level in [*LEVELS, "not known"]}
+    least: dict[str, float] = dict.fromkeys(alone, 0.0)
+    for stream, (size, known, falls, period_ms) in enumerate(streams):
+        one = sized(period_ms, size, known=known, falls=falls)
+        total = scheduler.admit(one).load
+        if known:
+            level = level_at("tiny", AT_FLOOR[size] if falls else size)
+            least[level] = alone[level].admit(one).load
+            opened(alone[level], stream, one)
+        else:
+            least["not known"] += device().admit(one).load
+        assert total == pytest.approx(sum(least.values()))
+        known_load = scheduler.admit(replace(one, shares_passes=True)).load
+        assert known_load <= total + 1e-9
+        opened(scheduler, stream, one)
 
 
 @given(

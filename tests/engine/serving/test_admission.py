@@ -4,9 +4,17 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
+from msgspec import structs
+from slipstream_engine.frame_sizes import ScaledSize
 from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
+from slipstream_engine.scheduling.scheduler import Scheduler
+from slipstream_engine.serving.admission import StreamAdmission
+from slipstream_engine.serving.stream_slot import StreamSlot
+from slipstream_protocol.arena import Slots
+from slipstream_protocol.frames import FrameSize
 from slipstream_protocol.messages import (
     Applied,
+    ChunkIn,
     CloseStream,
     OpenStream,
     StreamOpened,
@@ -17,7 +25,9 @@ from slipstream_protocol.messages import (
 from slipstream_protocol.parameters import Parameters
 
 from tests.engine.loop_harness import LoopHarness
-from tests.engine.paint_pipeline import LAYOUT, PaintPipeline
+from tests.engine.paint_pipeline import GEOMETRY, LAYOUT, UPRIGHT, PaintPipeline
+
+WIDE = GEOMETRY.size
 
 
 @contextlib.contextmanager
@@ -81,6 +91,47 @@ def test_a_stream_is_promised_its_cameras_rate_from_its_opening() -> None:
                 OpenStream(lane=1, parameters=Parameters(), period_ns=period_ns, floor_steps=steps)
             )
             assert harness.receive() == StreamRefused(lane=1, reason=reason, retry_after_s=0)
+
+
+class SharingPipeline(PaintPipeline):
+    """Wide and upright pictures at two scales; those of one size share passes."""
+
+    max_batch = 8
+    sizes = tuple(
+        ScaledSize(size=size, scale_px=scale_px)
+        for size, scale_px in ((WIDE, 4), (UPRIGHT, 4), (FrameSize(4, 2), 2), (FrameSize(2, 4), 2))
+    )
+
+
+@pytest.mark.parametrize("floor_size_px", [0, 2])
+@pytest.mark.parametrize(("other", "fits"), [(WIDE, True), (UPRIGHT, False)])
+def test_cameras_of_different_shapes_leave_less_room(
+    other: FrameSize, fits: bool, floor_size_px: int
+) -> None:
+    """their passes are not shared, nor would they be at the floor: a third caller fits beside two
+    of one shape, and not beside two of different shapes."""
+    pipeline = SharingPipeline()
+    scheduler = Scheduler(LatencyModel(LinearLatency(base_ns=30_000_000, per_item_ns=1)))
+    admission = StreamAdmission(pipeline, scheduler, lanes=3, period_ns=1)
+    opening = OpenStream(
+        lane=0,
+        parameters=Parameters(),
+        period_ns=280_000_000,
+        floor_steps=2,
+        floor_size_px=floor_size_px,
+    )
+    for lane, size in enumerate((WIDE, other)):
+        stream = admission.open(structs.replace(opening, lane=lane), range(lane))
+        assert not isinstance(stream, StreamRefused)
+        slot = StreamSlot(
+            lane=lane, pipeline_stream=stream, size=WIDE, outputs=Slots(1, owned=True)
+        )
+        first = ChunkIn(
+            lane=lane, slot=0, chunk=0, frames=5, captured_ns=0, submitted_ns=0, size=size
+        )
+        assert admission.accept(slot, first) is None
+    third = admission.open(structs.replace(opening, lane=2), (0, 1))
+    assert isinstance(third, StreamRefused) is not fits
 
 
 def test_a_refusal_says_which_spare_streams_to_close() -> None:

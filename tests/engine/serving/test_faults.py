@@ -17,10 +17,10 @@ from slipstream_protocol.messages import (
 from slipstream_protocol.parameters import Parameters
 
 from tests.engine.loop_harness import LoopHarness
-from tests.engine.paint_pipeline import LAYOUT, PaintPipeline, PaintStream
+from tests.engine.paint_pipeline import LAYOUT, LEVEL, PaintPipeline, PaintStream
 
 SLOW = LinearLatency(base_ns=0, per_item_ns=30_000_000)
-DENOISE = PassKind(stage=Stage.DENOISE, level="paint")
+DENOISE = PassKind(stage=Stage.DENOISE, level=LEVEL)
 
 
 class NotedStream(PaintStream):
@@ -114,6 +114,6 @@ def test_nothing_is_shared_in_the_codecs_passes() -> None:
     """Streams are encoded and decoded one by one: two take twice as long as one."""
     latency = latency_of([calibrate(PaintPipeline())])
     for stage in (Stage.ENCODE, Stage.DECODE):
-        line = latency.line(PassKind(stage=stage, level="paint"))
+        line = latency.line(PassKind(stage=stage, level=LEVEL))
         assert line.at(2) == pytest.approx(2 * line.at(1))
     assert latency.line(DENOISE).base_ns > 0

@@ -35,7 +35,7 @@ from slipstream_protocol.messages import (
 from slipstream_protocol.parameters import Parameters
 
 from tests.engine.loop_harness import LoopHarness
-from tests.engine.paint_pipeline import FULL_SEED, GEOMETRY, LAYOUT, UPRIGHT, PaintPipeline
+from tests.engine.paint_pipeline import FULL_SEED, GEOMETRY, LAYOUT, LEVEL, UPRIGHT, PaintPipeline
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_the_server_learns_all_of_the_pipeline() -> None:
 def test_the_server_learns_how_long_a_chunk_takes() -> None:
     """what was measured at the start; the server takes an engine slower than that for hung."""
     kinds: dict[Hashable, LinearLatency] = {
-        PassKind(stage=stage, level="paint"): LinearLatency(base_ns=0, per_item_ns=2e6)
+        PassKind(stage=stage, level=LEVEL): LinearLatency(base_ns=0, per_item_ns=2e6)
         for stage in Stage
     }
     harness = LoopHarness(
@@ -292,7 +292,12 @@ def test_streams_that_share_a_pass_share_its_failure(harness: LoopHarness) -> No
     work = []
     for number, prompt in enumerate(("fine", "fail", "fine")):
         stream = pipeline.open(Parameters(prompt=prompt))
-        slot = StreamSlot(lane=number, pipeline_stream=stream, outputs=Slots(2, owned=True))
+        slot = StreamSlot(
+            lane=number,
+            pipeline_stream=stream,
+            size=GEOMETRY.size,
+            outputs=Slots(2, owned=True),
+        )
         work.append((slot, InFlightChunk[list[int]](message=harness.chunk(number, 0))))
     assert not device.submit(Stage.ENCODE, work).failures
     assert device.submit(Stage.DENOISE, work[:2]).failures == dict.fromkeys(
@@ -306,6 +311,6 @@ def test_a_calibration_knows_every_stage() -> None:
     """each stage of a steady chunk has been observed often enough to be trusted."""
     latency = latency_of([calibrate(PaintPipeline())])
     for stage in Stage:
-        kind = PassKind(stage=stage, level="paint")
+        kind = PassKind(stage=stage, level=LEVEL)
         assert latency.samples(kind) >= 3
         assert latency.line(kind).at(1) < 1_000_000

@@ -18,7 +18,7 @@ from slipstream_protocol.parameters import Parameters
 
 from tests.engine.diffusion.test_sizes import OWN, SMALL, UPRIGHT, frames, pipeline, run
 from tests.engine.loop_harness import NEVER_NS, LaneClient, LoopHarness, run_clients
-from tests.engine.paint_pipeline import LAYOUT, PaintPipeline
+from tests.engine.paint_pipeline import GEOMETRY, LAYOUT, PaintPipeline
 
 CHANGES = {0: OWN, 5: UPRIGHT, 9: SMALL, 13: OWN}
 CHUNKS = 18
@@ -29,7 +29,7 @@ class SizedClient(LaneClient):
     """Its chunks have the size that `changes` names last."""
 
     changes: Mapping[int, FrameSize]
-    sizes_back: list[FrameSize | None] = field(default_factory=list)
+    sizes_back: list[FrameSize] = field(default_factory=list)
 
     def size_of(self, number: int) -> FrameSize:
         return self.changes[max(at for at in self.changes if at <= number)]
@@ -111,7 +111,7 @@ def test_the_first_chunk_of_a_size_is_rather_late_than_left_out() -> None:
         harness.receive()
         harness.open(0)
         upright = PaintPipeline.sizes[1].size
-        for number, size in enumerate((None, upright)):
+        for number, size in enumerate((GEOMETRY.size, upright)):
             late: ChunkIn = harness.chunk(0, number, ahead_ns=-NS_PER_S)
             harness.send(structs.replace(late, frames=5, size=size))
             answers = [harness.receive(), harness.receive()]

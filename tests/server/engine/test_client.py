@@ -124,6 +124,7 @@ class Played:
             taken_ns=0,
             made_ns=0,
             stages=StageTimes(),
+            size=self.arena.layout.geometry.size,
         )
 
 

@@ -5,6 +5,7 @@ clock of the test's own.
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
+from slipstream_protocol.frames import FrameSize
 from slipstream_protocol.messages import (
     ChunkDropped,
     ChunkIn,
@@ -21,13 +22,17 @@ from slipstream_protocol.messages import (
 from slipstream_protocol.parameters import Parameters
 from slipstream_server.engine.hang_detector import MIN_DEADLINE_NS, HangDetector
 
+SIZE = FrameSize(8, 4)
+
 
 def ms(milliseconds: float) -> int:
     return round(milliseconds * NS_PER_MS)
 
 
 def chunk_in(chunk: int, lane: int = 0) -> ChunkIn:
-    return ChunkIn(lane=lane, slot=0, chunk=chunk, frames=4, captured_ns=0, submitted_ns=0)
+    return ChunkIn(
+        lane=lane, slot=0, chunk=chunk, frames=4, captured_ns=0, submitted_ns=0, size=SIZE
+    )
 
 
 def chunk_out(chunk: int, lane: int = 0) -> ChunkOut:
@@ -40,6 +45,7 @@ def chunk_out(chunk: int, lane: int = 0) -> ChunkOut:
         taken_ns=0,
         made_ns=0,
         stages=StageTimes(encode_ms=0, denoise_ms=0, decode_ms=0),
+        size=SIZE,
     )
 
 

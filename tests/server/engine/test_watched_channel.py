@@ -7,13 +7,22 @@ from contextlib import asynccontextmanager
 import pytest
 from slipstream_protocol.channel import engine_end, open_pair
 from slipstream_protocol.clock import NS_PER_S
+from slipstream_protocol.frames import FrameSize
 from slipstream_protocol.messages import ChunkIn, Ready
 from slipstream_server.engine import watched_channel
 from slipstream_server.engine.watched_channel import WatchedChannel
 
 from tests.server.played_engine import ready_message
 
-CHUNK_IN = ChunkIn(lane=0, slot=0, chunk=0, frames=4, captured_ns=0, submitted_ns=0)
+CHUNK_IN = ChunkIn(
+    lane=0,
+    slot=0,
+    chunk=0,
+    frames=4,
+    captured_ns=0,
+    submitted_ns=0,
+    size=FrameSize(8, 4),
+)
 
 
 class FakeTime:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from slipstream_protocol.clock import now_ns
-from slipstream_protocol.frames import I420
+from slipstream_protocol.frames import I420, FrameSize
 from slipstream_protocol.messages import Applied, ChunkOut, StageTimes, UpdateRefused
 from slipstream_protocol.parameters import Parameters
 from slipstream_server.engine.client import EngineClient
@@ -162,6 +162,7 @@ class AnsweringEngine(TakingEngine):
             taken_ns=now_ns(),
             made_ns=now_ns(),
             stages=StageTimes(),
+            size=FrameSize.of(frames[0]),
         )
         back = ChunkBack(out=out, frames_THW=np.stack(frames), received_ns=now_ns())
         asyncio.get_running_loop().call_soon(self._listener.on_chunk, back)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from av import VideoFrame
 from slipstream_protocol.clock import NS_PER_MS, now_ns
-from slipstream_protocol.frames import I420, Geometry
+from slipstream_protocol.frames import I420, FrameSize, Geometry
 from slipstream_protocol.messages import ChunkOut, StageTimes
 from slipstream_protocol.parameters import Parameters
 from slipstream_server.engine.client import EngineClient
@@ -81,6 +81,7 @@ class TimedEngine:
             taken_ns=now_ns(),
             made_ns=now_ns() + round(ENGINE_MS * NS_PER_MS),
             stages=StageTimes(),
+            size=FrameSize.of(frames[0]),
         )
         pictures = np.stack(frames)
 
