@@ -84,11 +84,13 @@ class LanePool(Generic[CodecStateT]):
         return not self._released
 
     def acquire(self, size: FrameSize) -> LaneMemory[CodecStateT]:
-        """A free lane for frames of that size, one that was used before if possible; check
-        `has_free_lane` first."""
+        """A free lane for frames of that size, one that has it if possible, or else one that was
+        used before; check `has_free_lane` first."""
         if self._released:
-            self.resize(self._released[-1], size)
-            return self._released.pop()
+            alike = (at for at, lane in enumerate(self._released) if lane.size == size)
+            at = next(alike, -1)
+            self.resize(self._released[at], size)
+            return self._released.pop(at)
         lane = self._make(self._unused[0], size)
         del self._unused[0]
         return lane

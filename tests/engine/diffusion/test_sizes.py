@@ -134,3 +134,15 @@ def test_streams_of_two_sizes_lie_in_one_pool(sizes: tuple[FrameSize, FrameSize]
             lonely.step(given, theirs)
             assert np.abs(ours.astype(int) - theirs).max() <= 1
     assert len(levels) == len(set(sizes)), "chunks of two sizes cannot share a pass"
+
+
+def test_a_lane_that_has_the_size_is_taken_first() -> None:
+    """its state and its graphs serve the next stream as they are."""
+    pool = pipeline().pool
+    small, own = pool.acquire(SMALL), pool.acquire(OWN)
+    state = small.codec
+    pool.release(small)
+    pool.release(own)
+    again = pool.acquire(SMALL)
+    assert again is small and again.codec is state
+    assert pool.acquire(UPRIGHT) is own
