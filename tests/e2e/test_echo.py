@@ -3,6 +3,7 @@
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.async_api import Browser
 from slipstream_server.probe.marker import read_marker
@@ -12,8 +13,36 @@ from tests.e2e.clips import NUMBERED_COUNT
 from tests.e2e.pictures import Pictures
 from tests.e2e.server import RunningServer, running_server
 from tests.e2e.studio import opened_page, opened_studio
+from tests.e2e.test_page_states import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+# red on the left, blue on the right, and between them what brightens and darkens
+_TURNING_CAMERA = """() => {
+  navigator.mediaDevices.getUserMedia = async () => {
+    const canvas = document.createElement("canvas");
+    const context = canvas.getContext("2d");
+    let number = 0;
+    const draw = () => {
+      const { width, height } = canvas;
+      number += 1;
+      const third = width / 3;
+      const level = (number * 16) % 256;
+      ["#ff0000", `rgb(${level}, ${level}, ${level})`, "#0000ff"].forEach((colour, index) => {
+        context.fillStyle = colour;
+        context.fillRect(index * third, 0, third + 1, height);
+      });
+    };
+    window.turn = (width, height) => {
+      [canvas.width, canvas.height] = [width, height]; // which empties it
+      draw();
+    };
+    window.turn(1280, 720);
+    setInterval(draw, 50);
+    return canvas.captureStream(20);
+  };
+}"""
+_SIZE = "((video) => `${video.videoWidth}x${video.videoHeight}`)(document.querySelector('#output'))"
 
 
 def numbers_of(pictures: Pictures) -> list[int]:
@@ -48,6 +77,25 @@ async def test_an_echo_is_the_camera_itself(
         assert not pictures.differs_in_style(output, camera)
         alignment = pictures.align(output, camera)
         assert alignment.correlation > alignment.baseline + 0.1, alignment
+
+
+async def test_pictures_turn_with_the_camera(browser: Browser, server: RunningServer) -> None:
+    """A wide camera gets wide pictures; once it is turned, upright ones: on the same call, whole
+    from edge to edge, and moving."""
+    async with opened_page(browser, server.url) as studio:
+        page = studio.page
+        await page.evaluate(_TURNING_CAMERA)
+        await studio.start()
+        for camera_px, width_px, height_px in (([1280, 720], 736, 416), ([480, 640], 480, 640)):
+            await page.evaluate("(px) => window.turn(...px)", camera_px)
+            await until(page, f"{_SIZE} === '{width_px}x{height_px}'")
+            shown = (await studio.record(count=12)).rgb.astype(int)
+            left, right = shown[:, 20:-20, :10], shown[:, 20:-20, -10:]
+            assert np.all((left[..., 0] - left[..., 2]).mean((1, 2)) > 100), "red on the left"
+            assert np.all((right[..., 2] - right[..., 0]).mean((1, 2)) > 100), "blue on the right"
+            assert np.ptp(shown[:, :, 80:-80].mean((1, 2, 3))) > 20, "the middle changes"
+            assert await page.inner_text("#status-title") == "Live"
+        assert (await server.health())["sessions"] == 1
 
 
 async def test_a_call_can_be_made_again(browser: Browser, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The size of a stream's pictures: its camera's aspect, at the scale of its level. Pure.
 
 The aspect is chosen at the camera's first picture. A camera that has another shape later, as a
-phone that is turned, is followed once it has kept that shape for a while, and not again for a while
+phone that is turned, is followed once it has kept that shape for a second, and not again within ten
 after that: each change begins the stream anew. Until then its pictures are cut.
 """
 
@@ -31,7 +31,7 @@ class SizeChoice:
         self._offered = tuple(offered) or (only,)
         self._scale_px = next(one.scale_px for one in self._offered if one.size == first)
         self._aspect: float | None = None
-        self._chosen_ns = 0
+        self._followed_ns: int | None = None  # the newest turn
         self._other: float | None = None
         self._other_from_ns = 0
         self._turns: Counter[str] = Counter()
@@ -60,7 +60,7 @@ class SizeChoice:
         """The size for a picture that the camera has sent."""
         aspect = width_px / height_px
         if self._aspect is None:
-            self._aspect, self._chosen_ns = aspect, now_ns
+            self._aspect = aspect
         elif self._best(aspect) == self.size:
             self._give_up()
         else:
@@ -72,9 +72,11 @@ class SizeChoice:
         if self._other is None or self._best(self._other) != self._best(aspect):
             self._give_up()
             self._other, self._other_from_ns = aspect, now_ns
+        followed_ns = self._followed_ns
         is_settled = not 0 <= now_ns - self._other_from_ns < _SETTLED_NS
-        if is_settled and not 0 <= now_ns - self._chosen_ns < _KEPT_NS:
-            self._aspect, self._chosen_ns, self._other = aspect, now_ns, None
+        is_due = followed_ns is None or not 0 <= now_ns - followed_ns < _KEPT_NS
+        if is_settled and is_due:
+            self._aspect, self._followed_ns, self._other = aspect, now_ns, None
             self._turns[FOLLOWED] += 1
 
     def _give_up(self) -> None:
