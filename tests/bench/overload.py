@@ -33,6 +33,7 @@ from slipstream_server.streams.quality_control import QualityControl
 from tests.server.played_engine import ready_message
 
 GEOMETRY = Geometry(width_px=8, height_px=4, first_chunk_frames=5, chunk_frames=4)
+READY = ready_message(geometry=GEOMETRY)
 STEPS = (1000, 750, 500, 250)
 
 
@@ -100,6 +101,7 @@ class PlayedLane:
     closing = False
     understood = ""
     alone_ms = 0.0
+    ready = READY
 
     def __init__(self, device: PlayedDevice, steps: int) -> None:
         self.steps = steps
@@ -198,7 +200,7 @@ class PlayedStream:
         self.record.levels.append((self._at_s(), steps, 0.0))
         self._fps = fps
         monitor = SloMonitor(SloTargets(age_ms=age_ms), offered_ns=now_ns())
-        ready: Ready = ready_message(geometry=GEOMETRY)
+        ready: Ready = READY
         self.pipe = ChunkPipe(id, ready, monitor, Metrics(), self)
         self.updates = UpdateQueue(
             current=Parameters(denoising_step_list=STEPS[:steps], prompts=(Prompt(""),)),

@@ -100,6 +100,7 @@ class LanePool(Generic[CodecStateT]):
         """Empty a lane, for frames of that size from now on; one that has it stays as it is."""
         if size == lane.size:
             return
+        lane.step_cache.reset()  # larger frames lie where smaller ones do not
         lane.runner = GraphRunner(self._compiler)  # graphs of the state before go with it
         lane.codec = self._codec.fresh_state()
         lane.step_cache = self._step_cache(lane.first_row, size)

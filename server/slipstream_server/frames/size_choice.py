@@ -67,6 +67,11 @@ class SizeChoice:
             self._see(aspect, now_ns)
         return self.size
 
+    def work_ratio(self, size: FrameSize, other: FrameSize) -> float:
+        """What a chunk of one size costs, as a share of one of another, both offered."""
+        costs = {one.size: one.chunk_ms or one.size.pixels for one in self._offered}
+        return costs[size] / costs[other]
+
     def _see(self, aspect: float, now_ns: int) -> None:
         """A picture of another shape, which is followed in time."""
         if self._other is None or self._best(self._other) != self._best(aspect):

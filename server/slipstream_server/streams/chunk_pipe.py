@@ -110,6 +110,8 @@ class ChunkPipe:
         self._owner = owner
         self._chunker = Chunker(ready.geometry)
         self._sizes = SizeChoice.of(ready)
+        self._pushed_size = ready.geometry.size  # of the newest frame
+        self._alone_ms = 0.0  # time of a chunk of that size alone; 0 where nobody knows
         self._promise = promise
         self._engine: EngineStream | None = None
         self._lost_reason: str | None = None
@@ -166,7 +168,9 @@ class ChunkPipe:
             engine.close()
             raise EngineUnavailable(self._lost_reason, retry_after_s=RETRY_S)
         self._engine = engine
-        self._observe_model(engine.alone_ms)
+        self._alone_ms, opened = engine.alone_ms, client.ready.geometry.size
+        self._alone_ms *= self._sizes.work_ratio(self._pushed_size, opened)
+        self._observe_model()
         self.epoch += 1
         self._chunker.restart()
         self._wake.set()
@@ -181,6 +185,11 @@ class ChunkPipe:
         for observer in self.observers:
             observer.on_captured(frame)
         self._chunker.push(frame)
+        size = FrameSize.of(frame.frame)
+        if size != self._pushed_size:
+            self._alone_ms *= self._sizes.work_ratio(size, self._pushed_size)
+            self._pushed_size = size
+            self._observe_model()
         self._wake.set()
 
     def pause(self, is_paused: bool) -> None:
@@ -297,11 +306,13 @@ class ChunkPipe:
 
     def on_applied(self, applied: Applied) -> None:
         chunk = self._past_chunks + applied.chunk
-        self._observe_model(applied.alone_ms)
+        self._alone_ms = applied.alone_ms
+        self._observe_model()
         self._owner.on_applied(msgspec.structs.replace(applied, chunk=chunk))
 
-    def _observe_model(self, alone_ms: float) -> None:
-        frames = self.ready.geometry.chunk_frames
+    def _observe_model(self) -> None:
+        """Pictures are due as fast as the model makes them at the size that they have now."""
+        frames, alone_ms = self.ready.geometry.chunk_frames, self._alone_ms
         self._monitor.observe_model(fps=frames * 1000 / alone_ms if alone_ms > 0 else None)
 
     def on_update_refused(self, refused: UpdateRefused) -> None:

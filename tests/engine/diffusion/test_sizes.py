@@ -136,6 +136,17 @@ def test_streams_of_two_sizes_lie_in_one_pool(sizes: tuple[FrameSize, FrameSize]
     assert len(levels) == len(set(sizes)), "chunks of two sizes cannot share a pass"
 
 
+def test_no_size_of_a_stream_is_left_behind() -> None:
+    """nothing of a viewer's pictures lies on a lane that is free, at whatever size they ended."""
+    served = pipeline(lanes=1)
+    stream = served.open(Parameters())
+    for size in (OWN, UPRIGHT, SMALL):
+        run(stream, size, range(8))
+    assert served.pool.cache.k_NRKSHD.any()
+    stream.close()
+    assert not served.pool.cache.k_NRKSHD.any() and not served.pool.cache.v_NRKSHD.any()
+
+
 def test_a_lane_that_has_the_size_is_taken_first() -> None:
     """its state and its graphs serve the next stream as they are."""
     pool = pipeline().pool

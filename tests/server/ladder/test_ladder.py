@@ -5,13 +5,15 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slipstream_engine.serving.resolution import ResolutionChoice
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
+from slipstream_protocol.frames import FrameSize
 from slipstream_protocol.levels import Level, parse_level
 from slipstream_server.ladder.moves import MoveCause
 from slipstream_server.ladder.promise import Others
 
 from tests.server.ladder.played_device import Device, device
-from tests.server.ladder.readings import reading
+from tests.server.ladder.readings import PROMISE, reading
 
 
 def test_a_stream_that_keeps_its_promise_stays() -> None:
@@ -320,6 +322,25 @@ def test_a_stream_that_begins_small_climbs_when_there_is_room() -> None:
     assert one.ladder.level.spec == "1/192"
     assert one.ladder.top.spec == "1"
     one.run(20)
+    assert one.path == ["1"]
+
+
+def test_a_machine_that_was_busy_at_its_start_climbs_later() -> None:
+    """the rehearsal of the start only chooses where streams begin: small while the machine is busy,
+    and large for good soon after it no longer is."""
+    choice = ResolutionChoice(
+        (FrameSize(256, 256), FrameSize(192, 192)), fps=PROMISE.fps, chunk_frames=4
+    )
+    while not choice.judge(360 * NS_PER_MS * PROMISE.work_by_scale[choice.size.height_px]):
+        pass
+    assert choice.size == FrameSize(192, 192)
+    one = device(steps=1, ladder=SIZED, size_px=choice.size.height_px, codec_ms=180, step_ms=180)
+    one.run(120)
+    assert one.path == []
+    one.codec_ms = one.step_ms = 60
+    one.run(10)
+    assert one.path == ["1"]
+    one.run(300)
     assert one.path == ["1"]
 
 

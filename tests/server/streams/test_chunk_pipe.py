@@ -2,13 +2,21 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import pytest
+from msgspec import structs
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import I420, FrameSize
-from slipstream_protocol.messages import Applied, ChunkOut, StageTimes, UpdateRefused
+from slipstream_protocol.messages import (
+    Applied,
+    ChunkOut,
+    OfferedSize,
+    StageTimes,
+    UpdateRefused,
+)
 from slipstream_protocol.parameters import Parameters
 from slipstream_server.engine.client import EngineClient
 from slipstream_server.engine.engine_stream import ChunkBack
@@ -33,6 +41,7 @@ class TakingEngine:
     has_free_slot = True
     closing = False
     alone_ms = 0.0
+    ready = READY
 
     def __init__(self) -> None:
         self.taken = asyncio.Event()
@@ -75,6 +84,17 @@ class PipeOwner:
         self.lost.append(reason)
 
 
+class NotedModel(SloMonitor):
+    """Keeps what the model makes."""
+
+    def __init__(self, targets: SloTargets, *, offered_ns: int) -> None:
+        super().__init__(targets, offered_ns=offered_ns)
+        self.model_fps: list[float | None] = []
+
+    def observe_model(self, *, fps: float | None) -> None:
+        self.model_fps.append(fps)
+
+
 async def test_a_chunk_given_up_is_counted_everywhere() -> None:
     """as dropped frames under its cause, as a miss of the stream, and as a miss of the server."""
     monitor, metrics = SloMonitor(SloTargets(), offered_ns=0), Metrics()
@@ -93,6 +113,33 @@ async def test_a_chunk_given_up_is_counted_everywhere() -> None:
     assert samples(metrics)["slipstream_chunk_misses_total"] == 1
     assert samples(metrics)["slipstream_chunks_total"] == 1
     assert monitor.report(now_ns()).miss_ratio == 1.0
+
+
+async def test_as_many_pictures_are_due_as_the_model_makes_at_their_size() -> None:
+    """smaller ones take less time, and a stream that has come to them owes more of the camera's."""
+    small = FrameSize(GEOMETRY.width_px // 2, GEOMETRY.height_px)
+    ready = structs.replace(
+        READY,
+        sizes=(
+            OfferedSize(size=GEOMETRY.size, scale_px=64, chunk_ms=100.0),
+            OfferedSize(size=small, scale_px=32, chunk_ms=40.0),
+        ),
+    )
+    due = NotedModel(SloTargets(), offered_ns=0)
+    pipe = ChunkPipe("s", ready, due, Metrics(), cast(ChunkPipeOwner, PipeOwner()))
+    engine = TakingEngine()
+    engine.alone_ms = 200.0
+    await pipe.open(cast(EngineClient, engine), Parameters())
+    picture = replace(captured_frame(0), frame=np.zeros(small.frame_shape, np.uint8))
+    pipe.push(picture)
+    pipe.push(picture)
+    pipe.on_applied(Applied(lane=0, rev=1, chunk=0, alone_ms=160.0))
+    pipe.push(captured_frame(1))
+    pipe.on_lost("killed")
+    await pipe.open(cast(EngineClient, engine), Parameters())
+    frames = GEOMETRY.chunk_frames * 1000
+    alone_ms = (200, 200 * 0.4, 160, 160 / 0.4, 200)
+    assert due.model_fps == [pytest.approx(frames / each) for each in alone_ms]
 
 
 async def test_frames_from_before_a_hold_are_not_in_the_chunk_after_it() -> None:

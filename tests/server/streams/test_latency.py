@@ -28,6 +28,7 @@ from tests.server.played_engine import ready_message
 from tests.server.scripted_clock import InlineExecutor, run_scripted
 
 GEOMETRY = Geometry(width_px=256, height_px=192, first_chunk_frames=5, chunk_frames=4)
+READY = ready_message(geometry=GEOMETRY)
 ENGINE_MS = 50.0
 SECONDS = 6.0
 SETTLED_MS = 2000.0
@@ -58,6 +59,7 @@ class TimedEngine:
     has_free_slot = True
     closing = False
     alone_ms = 0.0
+    ready = READY
 
     def __init__(self) -> None:
         self._chunks = 0
@@ -100,9 +102,7 @@ async def shown_ages_ms(fps: int) -> list[float]:
     camera, engine = Camera(fps), TimedEngine()
     began_ns = now_ns()
     monitor = SloMonitor(SloTargets(), offered_ns=began_ns)
-    pipe = ChunkPipe(
-        "s", ready_message(geometry=GEOMETRY), monitor, Metrics(), cast(ChunkPipeOwner, None)
-    )
+    pipe = ChunkPipe("s", READY, monitor, Metrics(), cast(ChunkPipeOwner, None))
     source = PlayoutSource(Playout(chunk_frames=GEOMETRY.chunk_frames))
     pipe.outputs.append(source)
     await pipe.open(cast(EngineClient, engine), Parameters())
