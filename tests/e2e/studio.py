@@ -140,7 +140,7 @@ async def opened_page(
     Args:
         trusting: accept any certificate, as a user may.
     """
-    context = await browser.new_context(ignore_https_errors=trusting)
+    context = await browser.new_context(ignore_https_errors=trusting, color_scheme="dark")
     try:
         studio = Studio(await context.new_page())
         await studio.page.goto(url)

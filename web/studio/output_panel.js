@@ -137,6 +137,7 @@ export class OutputPanel {
     document.body.dataset.picture = status.picture.picture;
     setText(byId("veil-reason"), status.picture.reason);
     setText(byId("veil-advice"), status.picture.advice);
+    byId("status").setAttribute("role", status.problem ? "alert" : "status");
     setText(byId("status-title"), statusLineOf(status));
     setText(byId("status-advice"), status.problem?.advice ?? "");
     const [title, advice] = noticeOf(status);

@@ -9,7 +9,7 @@ from tests.web.studio.test_controls import health
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-WIDE, PHONE = (1440, 900), (390, 844)
+WIDE, PHONE, SMALL_PHONE = (1440, 900), (390, 844), (360, 740)
 STYLES = [f"a style called {number}" for number in range(20)]
 LONGEST = "The connection broke off: the server was stopped. Coming back once it runs again…"
 _PLACES = """
@@ -72,16 +72,21 @@ async def test_the_styles_are_above_the_fold(server: FakeServer) -> None:
         assert 0 <= top < bottom <= WIDE[1]
 
 
-async def test_a_phone_keeps_the_picture_and_stop_in_sight(server: FakeServer) -> None:
+@pytest.mark.parametrize("size", [PHONE, SMALL_PHONE])
+async def test_a_phone_keeps_the_picture_and_stop_in_sight(
+    server: FakeServer, size: tuple[int, int]
+) -> None:
     """wherever the page is scrolled to; nothing is wider than the screen."""
-    await opened(server, PHONE, health(STYLES, []))
+    await opened(server, size, health(STYLES, []))
     await server.page.get_by_role("button", name=STYLES[0], exact=True).wait_for()
+    await server.page.keyboard.press("Shift+Digit9")
+    await server.page.keyboard.press("q")
     for part in (0, 0.5, 1):
         await server.page.evaluate("(part) => scrollTo(0, part * document.body.scrollHeight)", part)
         for left, top, right, bottom in await places(server, "#stage", "#stop"):
-            assert 0 <= left < right <= PHONE[0]
-            assert 0 <= top < bottom <= PHONE[1]
-    assert await server.page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+            assert 0 <= left < right <= size[0]
+            assert 0 <= top < bottom <= size[1]
+    assert await server.page.evaluate("document.documentElement.scrollWidth") <= size[0]
 
 
 async def test_a_phone_shows_every_word_of_the_status(server: FakeServer) -> None:
