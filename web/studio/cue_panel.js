@@ -81,6 +81,7 @@ export class CuePanel {
   #showList() {
     this.#shown = this.#desk.show;
     const { cues, repeats } = this.#list;
+    byId("cue-run").hidden = cues.length === 0;
     this.#run.setList(this.#list, (number) => snapshotOf(this.#shown.snapshots, number) !== null);
     this.#repeats.checked = repeats;
     while (this.#rows.children.length > cues.length) this.#rows.lastElementChild?.remove();

@@ -78,6 +78,7 @@ export class SnapshotPanel {
     pad.type = "button";
     pad.id = `snapshot-${number}`;
     pad.dataset.number = String(number);
+    pad.title = "A click goes there, a long press keeps the present look";
     pad.append(document.createElement("b"), document.createElement("span"));
     /** @type {HTMLElement} */ (pad.firstElementChild).textContent = String(number);
     this.#listenToPad(pad, number);
