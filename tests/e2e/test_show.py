@@ -12,6 +12,7 @@ from tests.e2e.server import running_server
 from tests.e2e.studio import opened_page
 from tests.e2e.test_page_states import until
 from tests.e2e.test_recovery import events_of, record_events
+from tests.web.accessibility import findings
 
 pytestmark = pytest.mark.browser
 
@@ -50,7 +51,7 @@ async def until_in_force(page: Page, seed: int, count: int) -> None:
 
 async def test_a_show_runs_in_a_call(chromium: Path, numbers: Path, tmp_path: Path) -> None:
     """digits go to snapshots, space and time to cues, the run ends with the call; a change that is
-    begun elsewhere shows its bar."""
+    begun elsewhere shows its bar, and axe-core finds nothing on the page in dark or light."""
     async with (
         running_server(pipeline="echo", log=tmp_path / "server.log") as server,
         running_chromium(chromium, camera=numbers) as browser,
@@ -85,6 +86,10 @@ async def test_a_show_runs_in_a_call(chromium: Path, numbers: Path, tmp_path: Pa
         await page.wait_for_selector("#blend-progress:not([hidden])")
         await until(page, "document.querySelector('#blend-progress').value > 0")
         assert await page.input_value("#prompt") == "night"
+
+        for scheme in ("dark", "light"):
+            await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            assert await findings(page) == [], scheme
 
         await page.click("#stop")
         await studio.until("idle")
