@@ -115,20 +115,17 @@ export class PromptPanel {
   }
 
   /**
-   * Set a mixture, as if it was made here.
+   * Set a mixture, as if it was made here; a text that is just being written stays.
    * @param {import("./prompt_mix.js").Mix} mix
    * @param {Change} change
    * @returns {Record<string, unknown>} the update for the server; empty where nothing has weight
    */
-  set(mix, { over_s, method }) {
-    this.#throttle.cancel();
-    this.#active = 0;
-    this.#mix = mix;
-    const prompts = this.#choose();
-    this.#show();
-    if (!hasWeight(prompts)) return {};
-    this.#sent.add(prompts);
-    return updateOf(prompts, this.transition.chunks(over_s), method);
+  set(mix, change) {
+    const isWriting = this.#isDraft && document.activeElement?.matches("#prompt, #mix-rows [type=text]");
+    if (!isWriting) return this.#put(mix, change);
+    const prompts = promptsOf(mix);
+    if (hasWeight(prompts)) this.#chosen = prompts;
+    return this.#updateTo(prompts, change);
   }
 
   /** Fade to the other side, over the time that is chosen for changes. */
@@ -180,6 +177,23 @@ export class PromptPanel {
     this.#show();
   }
 
+  /** @param {import("./prompt_mix.js").Mix} mix @param {Change} change */
+  #put(mix, change) {
+    this.#throttle.cancel();
+    this.#active = 0;
+    this.#mix = mix;
+    const prompts = this.#choose();
+    this.#show();
+    return this.#updateTo(prompts, change);
+  }
+
+  /** @param {import("./prompt_mix.js").Prompt[]} prompts @param {Change} change */
+  #updateTo(prompts, { over_s, method }) {
+    if (!hasWeight(prompts)) return {};
+    this.#sent.add(prompts);
+    return updateOf(prompts, this.transition.chunks(over_s), method);
+  }
+
   /** Later calls start with the prompts. @returns {import("./prompt_mix.js").Prompt[]} */
   #choose() {
     const prompts = promptsOf(this.#mix);
@@ -194,20 +208,20 @@ export class PromptPanel {
   }
 
   #apply() {
-    this.#report(this.set(this.#mix, this.change), "Prompt");
+    this.#report(this.#put(this.#mix, this.change), "Prompt");
   }
 
   /** @param {import("./prompt_mix.js").Mix} mix @param {"apply" | "slide" | "cut"} how */
   #onMix(mix, how) {
     if (how === "apply") {
-      this.#report(this.set(mix, this.change), "Prompt");
+      this.#report(this.#put(mix, this.change), "Prompt");
     } else if (how === "cut") {
-      this.#report(this.set(mix, AT_ONCE), "Mix");
+      this.#report(this.#put(mix, AT_ONCE), "Mix");
     } else {
       this.#mix = mix;
       this.#show();
       this.#throttle.call(() => {
-        this.#report(this.set(this.#mix, AT_ONCE), "Mix");
+        this.#report(this.#put(this.#mix, AT_ONCE), "Mix");
       });
     }
   }

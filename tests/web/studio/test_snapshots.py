@@ -93,6 +93,23 @@ async def test_a_look_is_kept_and_comes_back(server: FakeServer) -> None:
     assert await stands(page) == kept
 
 
+async def test_a_text_that_is_being_written_stays(server: FakeServer) -> None:
+    """where a cue goes to another look meanwhile; all else of the look comes."""
+    page = await opened(server)
+    await page.fill("#prompt", "dawn")
+    await page.press("#prompt", "Enter")
+    await page.fill("#seed", "1")
+    await page.locator("#seed").blur()
+    await page.keyboard.press("Shift+Digit1")
+    await page.fill("#seed", "2")
+    await page.locator("#prompt").fill("half a")
+    await page.evaluate("document.querySelector('#snapshot-1').click()")
+    assert (await page.input_value("#prompt"), await page.input_value("#seed")) == ("half a", "1")
+    await page.locator("#prompt").blur()
+    await page.keyboard.press("1")
+    assert await page.input_value("#prompt") == "dawn"
+
+
 async def test_a_long_press_keeps_and_a_short_one_does_not(server: FakeServer) -> None:
     """nor does a long one go to the look."""
     page = await opened(server)
