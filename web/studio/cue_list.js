@@ -30,7 +30,7 @@ export const LONGEST_HOLD_S = 3_600;
  */
 
 /** @param {Cue} cue @returns {number | null} */
-export function durationOf({ over_s, hold_s }) {
+function durationOf({ over_s, hold_s }) {
   return hold_s === null ? null : over_s + hold_s;
 }
 

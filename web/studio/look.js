@@ -8,7 +8,7 @@ import {
 import { MOST_SHOWN } from "./prompt_mix.js";
 
 /** The most characters of a prompt, as the server takes it. */
-export const PROMPT_CHARS = 2_000;
+const PROMPT_CHARS = 2_000;
 /** The longest change to other prompts, in seconds. */
 export const LONGEST_CHANGE_S = 60;
 
