@@ -10,11 +10,12 @@ from msgspec import convert
 from slipstream_engine.config import CacheParams, EngineConfig, NoiseMode, Preset
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.group.messages import Setup, ToRank
-from slipstream_engine.group.paths import Paths, share_of
+from slipstream_engine.group.paths import share_of
 from slipstream_engine.group.pipeline import GroupPipeline
 from slipstream_engine.group.serve_rank import serve_rank
 from slipstream_engine.group.staging import Staging
 from slipstream_engine.group.workers import Workers
+from slipstream_engine.parallel.block_scheduler import BlockScheduler
 from slipstream_engine.parallel.plan import PipelinePlan
 from slipstream_engine.presets import PRESETS
 from slipstream_engine.weights.random import random_bundle
@@ -48,7 +49,9 @@ def one_process(config: EngineConfig) -> DiffusionPipeline[Any]:
     return DiffusionPipeline(config, random_bundle(config))
 
 
-def thread_group(config: EngineConfig, plan: PipelinePlan) -> GroupPipeline:
+def thread_group(
+    config: EngineConfig, plan: PipelinePlan, scheduler: BlockScheduler | None = None
+) -> GroupPipeline:
     """A group whose ranks are threads of this process, over Gloo as processes are; close it."""
     workers, staging = Workers(["cpu"] * plan.ranks), Staging()
     pipelines = []
@@ -66,7 +69,7 @@ def thread_group(config: EngineConfig, plan: PipelinePlan) -> GroupPipeline:
         pipelines.append(one_process(setup.config))
         workers.start_thread(rank, partial(_serve, setup, pipelines[-1], staging))
     workers.await_ready("")
-    return GroupPipeline(pipelines[0], Paths(plan), workers, staging, note="")
+    return GroupPipeline(pipelines[0], plan, workers, staging, note="", scheduler=scheduler)
 
 
 def _serve(

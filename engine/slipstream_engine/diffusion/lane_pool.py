@@ -6,7 +6,7 @@ its next stream. Only a lane that is used at another size than before gets anoth
 graphs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -72,6 +72,7 @@ class LanePool(Generic[CodecStateT]):
         self._frame_tokens = frame_tokens
         self._rows = cache.row_count // lanes
         self._unused = list(range(lanes))
+        self._made: list[LaneMemory[CodecStateT]] = []
         self._released: list[LaneMemory[CodecStateT]] = []
 
     @property
@@ -93,7 +94,20 @@ class LanePool(Generic[CodecStateT]):
             return self._released.pop(at)
         lane = self._make(self._unused[0], size)
         del self._unused[0]
+        self._made.append(lane)
         return lane
+
+    @torch.inference_mode()
+    def hold_layers(self, layers: Sequence[int | None]) -> None:
+        """Hold these layers of the cache from now on, see `RollingCache.hold_layers`.
+
+        All lanes keep what they hold of them, at other addresses, so their graphs are forgotten.
+        """
+        self.cache.hold_layers(layers)
+        for lane in self._made:
+            lane.runner = GraphRunner(self._compiler)
+            lane.static_conditioning.forget()
+            lane.step_cache.cache = self._rows_of(lane.first_row, lane.size)
 
     @torch.inference_mode()
     def resize(self, lane: LaneMemory[CodecStateT], size: FrameSize) -> None:
@@ -128,5 +142,8 @@ class LanePool(Generic[CodecStateT]):
         )
 
     def _step_cache(self, first: int, size: FrameSize) -> StepCache:
+        return StepCache(self._rows_of(first, size))
+
+    def _rows_of(self, first: int, size: FrameSize) -> RollingCache:
         cache = self.cache.of_frames(self._frame_tokens[size])
-        return StepCache(cache.rows(first, first + self._rows))
+        return cache.rows(first, first + self._rows)

@@ -89,6 +89,10 @@ class StaticConditioning:
         self._source = conditioning
         return self.conditioning
 
+    def forget(self) -> None:
+        """Give its memory up: no graph reads it any more."""
+        self.conditioning = self._source = None
+
     def clear(self) -> None:
         """Overwrite it with zeros."""
         if self.conditioning is not None:

@@ -1,6 +1,7 @@
 """The leader's talk with its ranks: orders to them, and what they report."""
 
 import select
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from slipstream_protocol.channel import Channel, ChannelClosed
@@ -15,7 +16,7 @@ from slipstream_engine.group.messages import (
     TellMemory,
     ToRank,
 )
-from slipstream_engine.group.passes import GroupPass, Passes
+from slipstream_engine.group.passes import ChunkPart, GroupPass, Passes
 from slipstream_engine.group.workers import Workers
 
 SILENT_S = 30.0  # a pass that takes longer is taken for one that never ends
@@ -56,13 +57,18 @@ class Leader:
     Args:
         workers: all ranks, running.
 
+        on_end: called with each pass that has ended.
+
     Attributes:
         passes: under way, and the time of each rank.
     """
 
-    def __init__(self, workers: Workers, *, ranks: int) -> None:
+    def __init__(
+        self, workers: Workers, *, ranks: int, on_end: Callable[[GroupPass], None]
+    ) -> None:
         self._workers = workers
         self._ranks = ranks
+        self._on_end = on_end
         self._memory: dict[int, RankMemory] = {}
         self._last: GroupPass | None = None
         self.passes = Passes(ranks)
@@ -113,7 +119,8 @@ class Leader:
             while report := channel.receive(0.0):
                 match report:
                     case PassEnded():
-                        self.passes.report(report)
+                        if ended := self.passes.report(report):
+                            self._on_end(ended)
                     case RankMemory():
                         self._memory[rank] = report
                     case RankFailed(reason=reason):
@@ -131,10 +138,15 @@ class Leader:
             "the engine must start again"
         )
 
-    def submit(self, *, parts: int, path: int | None = None) -> GroupPass:
+    def submit(self, part: ChunkPart, *, parts: int, path: int | None = None) -> GroupPass:
         """A new pass; see `GroupPass`."""
-        number = self.passes.next_number()
-        self._last = GroupPass(number=number, parts=parts, submitted_ns=now_ns(), path=path)
+        self._last = GroupPass(
+            number=self.passes.next_number(),
+            part=part,
+            parts=parts,
+            submitted_ns=now_ns(),
+            path=path,
+        )
         self.passes.add(self._last)
         return self._last
 

@@ -64,11 +64,13 @@ class BeginChunk(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     Args:
         number: of the pass.
+        epoch: of the plan that the chunk runs under.
         frames: of the camera.
         has_prompt: pieces of an embedding have come before.
     """
 
     number: int
+    epoch: int
     stream: int
     chunk: int
     frames: int
@@ -83,6 +85,7 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Run your part of a step of a chunk.
 
     Args:
+        epoch: of the plan that the chunk runs under.
         step: number of the step.
         frames: latent frames of the chunk.
         path: number of the path, see `Paths`.
@@ -90,6 +93,7 @@ class RunPart(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """
 
     number: int
+    epoch: int
     stream: int
     chunk: int
     step: int
@@ -142,6 +146,23 @@ class CopyRow(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     target: int
 
 
+class TakePlan(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Blocks move: chunks of this epoch run under this plan.
+
+    A rank that gets blocks gets their weights now, from the ranks that have them; it keeps those
+    that go until `DropPlan`.
+    """
+
+    epoch: int
+    plan: PipelinePlan
+
+
+class DropPlan(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Nothing runs under the plan of this epoch any more: give up what only that needs."""
+
+    epoch: int
+
+
 class TellMemory(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Report the memory in use."""
 
@@ -160,6 +181,8 @@ ToRank = (
     | ExpectLatents
     | Decode
     | CopyRow
+    | TakePlan
+    | DropPlan
     | TellMemory
     | StopRank
 )
@@ -170,10 +193,12 @@ class RankReady(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     Args:
         fingerprint: of its code and weights.
+        free_bytes: of its device's memory; None where that is not looked at.
     """
 
     rank: int
     fingerprint: str
+    free_bytes: int | None
 
 
 class PassEnded(msgspec.Struct, frozen=True, kw_only=True, tag=True):

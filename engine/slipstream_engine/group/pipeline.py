@@ -5,7 +5,8 @@ on a stage is best ordered once that has ended: a rank does what it is told in t
 wait for another one while it could do something else.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.diffusion.stream_host import ChunkOrder
 from slipstream_engine.errors import AdmissionError
 from slipstream_engine.frame_sizes import ScaledSize
+from slipstream_engine.group.block_moves import BlockMoves, Order
+from slipstream_engine.group.chunk import GroupChunk
 from slipstream_engine.group.leader import Leader, PassCompletion
 from slipstream_engine.group.messages import (
     BeginChunk,
@@ -30,11 +33,14 @@ from slipstream_engine.group.messages import (
     PromptPiece,
     RunPart,
 )
-from slipstream_engine.group.paths import Paths
 from slipstream_engine.group.staging import Staging
-from slipstream_engine.group.stream import GroupChunk, GroupStream, StagedFrames
+from slipstream_engine.group.stream import GroupStream, StagedFrames
 from slipstream_engine.group.workers import Workers
+from slipstream_engine.parallel.block_scheduler import BlockScheduler
+from slipstream_engine.parallel.plan import PipelinePlan
 from slipstream_engine.scheduling.types import Placement
+
+logger = logging.getLogger(__name__)
 
 _PIECE_BYTES = 1 << 19
 _WARM_CHUNKS = 3
@@ -45,9 +51,10 @@ class GroupPipeline:
 
     Args:
         local: what the first rank runs of the model; its text encoder is the group's.
-        paths: of the plan.
+        plan: that the ranks run at first.
         workers: all ranks, running.
         note: on the plan, for people.
+        scheduler: moves blocks between ranks; None where they stay.
 
     Attributes:
         leader: of the ranks.
@@ -61,26 +68,28 @@ class GroupPipeline:
     def __init__(
         self,
         local: DiffusionPipeline[Any],
-        paths: Paths,
+        plan: PipelinePlan,
         workers: Workers,
         staging: Staging,
         *,
         note: str,
+        scheduler: BlockScheduler | None = None,
     ) -> None:
         self._local = local
-        self._paths = paths
+        self._plan = plan  # its codec's ranks stay, whatever blocks move
+        self._moves = BlockMoves(plan, scheduler)
         self._staging = staging
         self._note = note
         self._lanes = local.pool.lanes
         self._open_streams = 0
         self._streams = 0
         self.decoded_chunks = 0
-        self.leader = Leader(workers, ranks=paths.plan.ranks)
+        self.leader = Leader(workers, ranks=plan.ranks, on_end=self._moves.passed)
         self.placement = Placement(
-            encode_rank=paths.plan.encode_rank,
-            decode_rank=paths.plan.decode_rank,
-            paths=paths.plan.rank_paths,
-            path_of_step=paths.plan.path_of_step,
+            encode_rank=plan.encode_rank,
+            decode_rank=plan.decode_rank,
+            paths=plan.rank_paths,
+            path_of_step=plan.path_of_step,
         )
 
     # ---- what it is
@@ -130,7 +139,12 @@ class GroupPipeline:
 
     @property
     def note(self) -> str:
-        return "; ".join(filter(None, (self._local.note, self._note)))
+        return "; ".join(filter(None, (self._local.note, self._note, self._moves.reason)))
+
+    @property
+    def plan(self) -> PipelinePlan:
+        """That new chunks run under."""
+        return self._moves.paths.plan
 
     def understood(self, prompts: Prompts) -> str:
         return self._local.understood(prompts)
@@ -148,6 +162,7 @@ class GroupPipeline:
         host.begin()
         self._streams += 1
         self._open_streams += 1
+        self._moves.open(self._streams)
         self.leader.tell_all(OpenLane(stream=self._streams))
         return GroupStream(self, self._streams, host)
 
@@ -155,22 +170,37 @@ class GroupPipeline:
         """End a stream; its passes under way end as they would."""
         self._open_streams -= 1
         self.leader.tell_all(CloseLane(stream=stream))
+        self._give(self._moves.close(stream))
 
     def begin(
         self, stream: int, order: ChunkOrder, embedding_TE: Tensor | None, frames_THW: I420
-    ) -> None:
+    ) -> GroupChunk:
         """Encode a chunk.
 
         Args:
             embedding_TE: of its prompts; None for that of the chunk before.
         """
+        before = self._moves.epoch
+        self._give(self._moves.begin(stream, order.number))
+        if self._moves.epoch != before:
+            logger.info("%s", self._moves.reason)
+        chunk = GroupChunk(
+            stream=stream,
+            number=order.number,
+            latents=order.position.frames,
+            is_first=order.is_first,
+            steps=len(order.settings.step_list),
+            epoch=self._moves.epoch,
+            paths=self._moves.paths,
+        )
         if embedding_TE is not None:
             self._send_prompt(stream, embedding_TE)
-        submitted = self.leader.submit(parts=1)
+        submitted = self.leader.submit(chunk.part(is_codec=True), parts=1)
         self._staging.put_input(submitted.number, frames_THW)
         self.leader.tell_all(
             BeginChunk(
                 number=submitted.number,
+                epoch=chunk.epoch,
                 stream=stream,
                 chunk=order.number,
                 frames=len(frames_THW),
@@ -181,6 +211,7 @@ class GroupPipeline:
                 has_prompt=embedding_TE is not None,
             )
         )
+        return chunk
 
     def denoise(self, chunks: Sequence[GroupChunk]) -> None:
         for chunk in chunks:
@@ -189,8 +220,8 @@ class GroupPipeline:
     def decode(self, chunk: GroupChunk, out_THW: I420) -> StagedFrames:
         """Decode a chunk; its frames are there when the pass has ended."""
         self.decoded_chunks += 1
-        decoder = self._paths.plan.decode_rank
-        submitted = self.leader.submit(parts=2 if decoder else 1)
+        part = chunk.part(is_codec=True, is_last=True)
+        submitted = self.leader.submit(part, parts=2 if self._plan.decode_rank else 1)
         self._staging.expect_output(submitted.number, out_THW)
         self.leader.tell_all(
             Decode(
@@ -200,6 +231,7 @@ class GroupPipeline:
                 frames=len(out_THW),
             )
         )
+        self._give(self._moves.end(chunk.stream))
 
         def frames() -> I420:
             self.leader.wait_for(submitted)
@@ -209,8 +241,8 @@ class GroupPipeline:
 
     def copy_row(self, stream: int, from_step: int, to_step: int) -> None:
         """Give the cache of a step to another one, wherever its blocks are."""
-        for source in self._paths.plan.path(from_step):
-            for target in self._paths.plan.path(to_step):
+        for source in self._moves.holders(stream, from_step).path(from_step):
+            for target in self._moves.holders(stream, to_step).path(to_step):
                 first = max(source.first_block, target.first_block)
                 end = min(source.end_block, target.end_block)
                 if first < end:
@@ -223,22 +255,24 @@ class GroupPipeline:
                         source=source.rank,
                         target=target.rank,
                     )
-                    for rank in sorted({source.rank, target.rank}):
-                        self.leader.tell(rank, order)
+                    self._give([Order((source.rank, target.rank), order)])
 
     def _denoise(self, chunk: GroupChunk) -> None:
-        step, is_first = chunk.steps_done, chunk.is_first
-        paths = self._paths.taken_by(step, steps=chunk.steps, is_first=is_first)
+        step, is_first, all_paths = chunk.steps_done, chunk.is_first, chunk.paths
+        self._give(self._moves.take_step(chunk))
+        paths = all_paths.taken_by(step, steps=chunk.steps, is_first=is_first)
         submitted = self.leader.submit(
-            parts=sum(len(self._paths.segments[path]) for path in paths),
+            chunk.part(),
+            parts=sum(len(all_paths.segments[path]) for path in paths),
             path=paths[0] if not is_first else None,
         )
         for path in paths:
-            for place, segment in enumerate(self._paths.segments[path]):
+            for place, segment in enumerate(all_paths.segments[path]):
                 self.leader.tell(
                     segment.rank,
                     RunPart(
                         number=submitted.number,
+                        epoch=chunk.epoch,
                         stream=chunk.stream,
                         chunk=chunk.number,
                         step=step,
@@ -247,9 +281,9 @@ class GroupPipeline:
                         place=place,
                     ),
                 )
-            after = self._paths.after(path, step, steps=chunk.steps, is_first=is_first)
-            source = self._paths.last_rank(path)
-            if after is not None and (target := self._paths.first_rank(after)) != source:
+            after = all_paths.after(path, step, steps=chunk.steps, is_first=is_first)
+            source = all_paths.last_rank(path)
+            if after is not None and (target := all_paths.first_rank(after)) != source:
                 self.leader.tell(
                     target,
                     ExpectLatents(
@@ -261,6 +295,11 @@ class GroupPipeline:
                     ),
                 )
         chunk.steps_done += 1
+
+    def _give(self, orders: Iterable[Order]) -> None:
+        for one in orders:
+            for rank in sorted(set(one.ranks)):
+                self.leader.tell(rank, one.order)
 
     def _send_prompt(self, stream: int, embedding_TE: Tensor) -> None:
         rows_TE = embedding_TE.float().cpu().numpy()

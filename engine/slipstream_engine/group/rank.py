@@ -14,7 +14,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from slipstream_protocol.channel import Channel, ChannelClosed
-from slipstream_protocol.clock import now_ns
 from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import MAX_STEPS
 from torch import Tensor
@@ -31,16 +30,18 @@ from slipstream_engine.group.messages import (
     CloseLane,
     CopyRow,
     Decode,
+    DropPlan,
     ExpectLatents,
     OpenLane,
     PromptPiece,
     RunPart,
     StopRank,
+    TakePlan,
     TellMemory,
     ToRank,
 )
 from slipstream_engine.group.paths import Paths, share_of
-from slipstream_engine.group.rank_reports import RankReports
+from slipstream_engine.group.rank_reports import Began, RankReports
 from slipstream_engine.group.rank_streams import RankChunk, RankStreams
 from slipstream_engine.group.staging import Staging
 from slipstream_engine.parallel.links import Arrival
@@ -66,8 +67,8 @@ class Rank:
         staging: Staging | None = None,
     ) -> None:
         self._rank = rank
-        self._plan = paths.plan
-        self._paths = paths
+        self._plan = paths.plan  # its codec's ranks stay, whatever blocks move
+        self._paths = {0: paths}  # by epoch
         self._pipeline = pipeline
         self._maker = pipeline.maker
         self._mail = mail
@@ -104,7 +105,7 @@ class Rank:
             case RunPart(place=0):
                 return partial(self._run_part, order, None)
             case RunPart():
-                sender = self._paths.segments[order.path][order.place - 1].rank
+                sender = self._paths[order.epoch].segments[order.path][order.place - 1].rank
                 layout = self._mail.layouts.of_activations(order.frames)
                 return partial(self._run_part, order, self._mail.expect(sender, layout))
             case ExpectLatents():
@@ -121,6 +122,10 @@ class Rank:
                 return partial(self._streams.add_prompt, order)
             case CopyRow():
                 return self._streams.prepared_copy(order)
+            case TakePlan():
+                return self._prepared_plan(order)
+            case DropPlan():
+                return partial(self._drop_plan, order)
             case TellMemory():
                 return self._reports.memory
             case StopRank():
@@ -128,18 +133,31 @@ class Rank:
             case _:
                 raise AssertionError(f"{order} comes first only")
 
+    # ---- plans
+
+    def _prepared_plan(self, order: TakePlan) -> Callable[[], None]:
+        before = self._paths[order.epoch - 1].plan
+        self._paths[order.epoch] = Paths(order.plan)
+        return self._streams.prepared_blocks(before, order.plan)
+
+    def _drop_plan(self, order: DropPlan) -> None:
+        del self._paths[order.epoch]
+        kept = self._paths[order.epoch + 1].plan.weights_of(self._rank)
+        self._streams.hold_blocks(sorted(kept))
+
     # ---- encode
 
     def _arrivals_of(self, order: BeginChunk) -> tuple[Arrival | None, dict[int, Arrival]]:
         """The frames of a chunk, and its latents by path, as far as other ranks send them here."""
         layouts, encoder = self._mail.layouts, self._plan.encode_rank
+        first_rank = self._paths[order.epoch].first_rank
         frames = None
         if self._needs_frames(self._rank) and self._rank:
             frames = self._mail.expect(0, layouts.of_pixels(order.frames))
         latents = {
             path: self._mail.expect(encoder, layouts.of_latents(order.position.frames))
             for path in self._begun_by(order)
-            if self._paths.first_rank(path) == self._rank != encoder
+            if first_rank(path) == self._rank != encoder
         }
         return frames, latents
 
@@ -149,15 +167,15 @@ class Rank:
 
     def _begun_by(self, order: BeginChunk) -> tuple[int, ...]:
         steps = len(order.settings.step_list)
-        return self._paths.begun_by(steps=steps, is_first=order.is_first)
+        return self._paths[order.epoch].begun_by(steps=steps, is_first=order.is_first)
 
     def _begin(
         self, order: BeginChunk, arrived: Arrival | None, latents: dict[int, Arrival]
     ) -> None:
-        began_ns = now_ns()
         state = self._streams.lanes[order.stream].state
         chunk_order = self._streams.chunk_order(order)
         rgb_TCHW = self._frames(order, arrived)
+        began = self._reports.began()
         if self._rank != self._plan.encode_rank:
             chunk = RankChunk(latent=self._maker.begin(chunk_order, state))
             chunk.waiting.update(latents)
@@ -174,8 +192,8 @@ class Rank:
             "timesteps": F.pad(timesteps_I, (0, MAX_STEPS - len(timesteps_I))),
         }
         for path in self._begun_by(order):
-            self._pass_on(chunk, path, made)
-        self._reports.ended(order.number, began_ns)
+            self._pass_on(chunk, self._paths[order.epoch].first_rank(path), path, made)
+        self._reports.ended(order.number, began)
 
     def _frames(self, order: BeginChunk, arrived: Arrival | None) -> Tensor | None:
         """The chunk's frames as RGB, where this rank needs them; the leader's rank sends them."""
@@ -197,12 +215,13 @@ class Rank:
 
     def _run_part(self, order: RunPart, arrival: Arrival | None) -> None:
         chunk = self._streams.chunks[order.stream, order.chunk]
-        latent, path = chunk.latent, self._paths.segments[order.path]
+        paths = self._paths[order.epoch]
+        latent, path = chunk.latent, paths.segments[order.path]
         segment = path[order.place]
         latent.steps_done = order.step
         fields = self._streams.take(chunk, order.path) if arrival is None else arrival.fields()
         latent.timesteps_I = fields["timesteps"][: latent.steps].clone()
-        began_ns = now_ns()
+        began = self._reports.began()
         x_FCHW = fields["x"]
         if not order.place:
             x_FCHW = self._maker.noised(latent, x_FCHW)
@@ -220,21 +239,20 @@ class Rank:
             self._streams.copy_first(latent, segment)
         latents = {"x": made if part.heads else x_FCHW, "timesteps": fields["timesteps"]}
         if part.heads:
-            after = self._paths.after(
+            after = paths.after(
                 order.path, order.step, steps=latent.steps, is_first=latent.is_first
             )
             if after is not None:
-                self._pass_on(chunk, after, latents)
+                self._pass_on(chunk, paths.first_rank(after), after, latents)
         else:
             layout = self._mail.layouts.of_activations(order.frames)
             self._mail.send(path[order.place + 1].rank, layout, {**latents, "tokens": made})
         if arrival is not None:
             arrival.release()
-        self._reports.ended(order.number, began_ns, path=order.path, place=order.place)
+        self._reports.ended(order.number, began, path=order.path, place=order.place)
 
-    def _pass_on(self, chunk: RankChunk, path: int, latents: dict[str, Tensor]) -> None:
+    def _pass_on(self, chunk: RankChunk, rank: int, path: int, latents: dict[str, Tensor]) -> None:
         """Latents to the rank that goes on with them, which may be this one."""
-        rank = self._paths.first_rank(path)
         if rank == self._rank:
             chunk.waiting[path] = {name: tensor.clone() for name, tensor in latents.items()}
         else:
@@ -255,16 +273,16 @@ class Rank:
     def _decode(self, order: Decode) -> None:
         chunk = self._streams.chunks[order.stream, order.chunk]
         latents = self._streams.take(chunk, DECODER)
-        began_ns = now_ns()
+        began = self._reports.began()
         chunk.latent.x_FCHW = latents["x"]
         made_THW = i420_from_rgb(self._maker.decode(chunk.latent))
         self._streams.forget((order.stream, order.chunk))
         if self._staging is not None:
-            self._deliver(order.number, made_THW, began_ns)
+            self._deliver(order.number, made_THW, began)
         else:
             layout = self._mail.layouts.of_pixels(order.frames)
             self._mail.send(0, layout, {"frames": made_THW})
-            self._reports.ended(order.number, began_ns)
+            self._reports.ended(order.number, began)
 
     def _await_pixels(self, order: Decode, arrival: Arrival) -> None:
         """Let a thread wait for them, as this rank has other work meanwhile."""
@@ -274,15 +292,15 @@ class Rank:
     @torch.inference_mode()
     def _collect(self, order: Decode, arrival: Arrival) -> None:
         made_THW = arrival.fields()["frames"]
-        self._deliver(order.number, made_THW, now_ns())
+        self._deliver(order.number, made_THW, self._reports.began())
         arrival.release()
 
-    def _deliver(self, number: int, made_THW: Tensor, began_ns: int) -> None:
+    def _deliver(self, number: int, made_THW: Tensor, began: Began) -> None:
         """Frames to the host's memory, where the leader expects them."""
         assert self._staging is not None, "the leader's rank has the host's memory"
         out_THW: I420 = self._staging.output(number)
         fetch = self._pipeline.transfers.download.fetch(made_THW, out_THW)
-        self._reports.ended(number, began_ns, wait=fetch.finish if fetch else None)
+        self._reports.ended(number, began, wait=fetch.finish if fetch else None)
 
     def _stop(self) -> None:
         self._is_stopped = True

@@ -15,6 +15,7 @@ from slipstream_engine.group.mail import Mail
 from slipstream_engine.group.messages import FromRank, PassEnded, RankMemory, ToRank
 
 Wait = Callable[[], None]
+Began = Callable[[], int]  # when work began, in ns; waits until it has
 
 
 class RankReports:
@@ -32,7 +33,9 @@ class RankReports:
         self._pipeline = pipeline
         self._mail = mail
         self._sending = threading.Lock()
-        self._submitted: SimpleQueue[tuple[Wait, Callable[..., PassEnded]] | None] = SimpleQueue()
+        self._submitted: SimpleQueue[tuple[Began, Wait, Callable[..., PassEnded]] | None] = (
+            SimpleQueue()
+        )
         self._thread = threading.Thread(target=self._report_ends, daemon=True)
 
     def start(self) -> None:
@@ -42,10 +45,23 @@ class RankReports:
         self._submitted.put(None)
         self._thread.join()
 
+    def began(self) -> Began:
+        """Work begins here, after what has been submitted before, and what that waits for."""
+        submitted = self._pipeline.submitted()
+        if submitted is None:
+            began_ns = now_ns()
+            return lambda: began_ns
+
+        def wait_ns() -> int:
+            submitted.synchronize()
+            return now_ns()
+
+        return wait_ns
+
     def ended(
         self,
         number: int,
-        began_ns: int,
+        began: Began,
         *,
         path: int = 0,
         place: int = 0,
@@ -55,6 +71,7 @@ class RankReports:
 
         Args:
             number: of the pass.
+            began: of the work.
             path, place: see `PassEnded`.
             wait: returns at that end; None for that of all work submitted to the device.
         """
@@ -64,16 +81,15 @@ class RankReports:
             number=number,
             path=path,
             place=place,
-            began_ns=began_ns,
             sent_bytes=self._mail.sent_bytes,
         )
         completion = self._pipeline.submitted()
         if wait is None and completion is not None:
             wait = completion.synchronize
         if wait is None:
-            self._tell(report(ended_ns=now_ns()))
+            self._tell(report(began_ns=began(), ended_ns=now_ns()))
         else:
-            self._submitted.put((wait, report))
+            self._submitted.put((began, wait, report))
 
     def memory(self) -> None:
         """Report the memory in use."""
@@ -90,9 +106,10 @@ class RankReports:
     def _report_ends(self) -> None:
         try:
             while entry := self._submitted.get():
-                wait, report = entry
+                began, wait, report = entry
+                began_ns = began()
                 wait()
-                self._tell(report(ended_ns=now_ns()))
+                self._tell(report(began_ns=began_ns, ended_ns=now_ns()))
         except ChannelClosed:
             return  # the leader is gone, as the rank itself will notice
 

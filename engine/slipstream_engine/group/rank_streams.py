@@ -1,7 +1,8 @@
 """The streams of a rank: their memory, and the chunks under way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -15,8 +16,9 @@ from slipstream_engine.diffusion.state import StreamState
 from slipstream_engine.diffusion.stream_host import ChunkOrder
 from slipstream_engine.group.mail import Mail
 from slipstream_engine.group.messages import BeginChunk, CopyRow, ExpectLatents, PromptPiece
+from slipstream_engine.parallel.block_transfers import weight_moves
 from slipstream_engine.parallel.links import Arrival
-from slipstream_engine.parallel.plan import Segment
+from slipstream_engine.parallel.plan import PipelinePlan, Segment
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -25,11 +27,13 @@ class RankLane:
 
     Args:
         prompt_rows: of an embedding whose pieces have come.
+        prompt_TE: the embedding that the stream's conditioning is of; None before the first.
     """
 
     memory: LaneMemory[Any]
     state: StreamState[Any]
     prompt_rows: bytearray = field(default_factory=bytearray)
+    prompt_TE: Tensor | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -61,7 +65,7 @@ class RankStreams:
         self._rank = rank
         self._pipeline = pipeline
         self._mail = mail
-        self._layer_of = {block: layer for layer, block in enumerate(share.blocks)}
+        self._blocks = list(share.blocks)
         self.row_of = {step: row for row, step in enumerate(share.steps)}
         self.lanes: dict[int, RankLane] = {}
         self.chunks: dict[tuple[int, int], RankChunk] = {}
@@ -90,29 +94,77 @@ class RankStreams:
 
     def prepared_copy(self, order: CopyRow) -> Callable[[], None]:
         """Give a step's cache to another step, on this rank or from one to another."""
-        layers = self.layers(order.first_block, order.end_block)
         if self._rank != order.source:
-            likes = self._pipeline.pool.cache.row_tensors(0, layers)
+            layers = order.end_block - order.first_block
+            likes = self._pipeline.pool.cache.likes_of_row(layers)
             expected = self._mail.expect_tensors(order.source, likes)
-            return lambda: copy_tensors(expected.result(), self._row(order, order.to_step, layers))
+            return lambda: copy_tensors(expected.result(), self._row(order, order.to_step))
 
         def give() -> None:
-            sent = self._row(order, order.from_step, layers)
+            sent = self._row(order, order.from_step)
             if order.target == self._rank:
-                copy_tensors(sent, self._row(order, order.to_step, layers))
+                copy_tensors(sent, self._row(order, order.to_step))
             else:
                 self._mail.send_tensors(order.target, sent)
 
         return give
 
-    def _row(self, order: CopyRow, step: int, layers: range) -> list[Tensor]:
+    def _row(self, order: CopyRow, step: int) -> list[Tensor]:
         cache = self.lanes[order.stream].state.step_cache.cache
+        layers = self.layers(order.first_block, order.end_block)
         return cache.row_tensors(self.row_of[step], layers)
 
     def layers(self, first_block: int, end_block: int) -> range:
-        """Some of the model's blocks, as this rank numbers them."""
-        first = self._layer_of[first_block]
+        """Some of the model's blocks, as this rank numbers them now."""
+        first = self._blocks.index(first_block)
         return range(first, first + end_block - first_block)
+
+    def prepared_blocks(self, before: PipelinePlan, after: PipelinePlan) -> Callable[[], None]:
+        """Blocks move: give their weights, or hold them as well from now on."""
+        model, moves = self._pipeline.bundle.model, weight_moves(before, after)
+        expected = {
+            move.block: self._mail.expect_tensors(move.source, model.tensors_of_block(0))
+            for move in moves
+            if move.target == self._rank
+        }
+
+        def exchange() -> None:
+            for move in moves:
+                if move.source == self._rank:
+                    weights = model.tensors_of_block(self._blocks.index(move.block))
+                    self._mail.send_tensors(move.target, weights)
+            gained = {block: tensors.result() for block, tensors in expected.items()}
+            if gained:
+                self.hold_blocks(sorted({*self._blocks, *gained}), gained)
+
+        return exchange
+
+    def hold_blocks(
+        self, blocks: Sequence[int], gained: Mapping[int, list[Tensor]] = MappingProxyType({})
+    ) -> None:
+        """Hold these blocks from now on, in this order, with their caches.
+
+        Args:
+            gained: the weights of those that were not held; their caches are empty.
+        """
+        if list(blocks) == self._blocks:
+            return
+        layers = [self._blocks.index(one) if one in self._blocks else None for one in blocks]
+        model = self._pipeline.bundle.model
+        model.hold_blocks(
+            [
+                gained[block] if layer is None else layer
+                for block, layer in zip(blocks, layers, strict=True)
+            ]
+        )
+        self._pipeline.pool.hold_layers(layers)
+        self._blocks = list(blocks)
+        for lane in self.lanes.values():
+            if lane.prompt_TE is not None:
+                lane.state.conditioning = model.condition(lane.prompt_TE[None])
+            lane.state.runner = lane.memory.runner
+        for chunk in self.chunks.values():
+            chunk.latent.conditioning = chunk.latent.conditioning.of_layers(layers)
 
     def chunk_order(self, order: BeginChunk) -> ChunkOrder:
         """What a chunk is to be, its prompts being those whose pieces have come."""
@@ -122,7 +174,7 @@ class RankStreams:
             rows_TE = torch.frombuffer(lane.prompt_rows, dtype=torch.float32)
             rows_TE = rows_TE.view(-1, model.params.text_dim)
             prompt_TE = rows_TE.to(device=model.device, dtype=model.dtype)
-            lane.prompt_rows = bytearray()
+            lane.prompt_rows, lane.prompt_TE = bytearray(), prompt_TE
         return ChunkOrder(
             number=order.chunk,
             is_first=order.is_first,

@@ -7,6 +7,7 @@ import torch
 from slipstream_protocol.channel import Channel
 
 from slipstream_engine.config import FIRST_CHUNK_LATENTS
+from slipstream_engine.device.memory import memory_of
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline, latent_size
 from slipstream_engine.group.mail import Mail
 from slipstream_engine.group.messages import RankReady, Setup, ToRank
@@ -50,7 +51,14 @@ def serve_rank(
         largest_bytes=layouts.largest_bytes(FIRST_CHUNK_LATENTS),
         device=device,
     )
-    channel.send(RankReady(rank=setup.rank, fingerprint=fingerprint))
+    memory = memory_of(device) if device.type == "cuda" else None
+    channel.send(
+        RankReady(
+            rank=setup.rank,
+            fingerprint=fingerprint,
+            free_bytes=memory.free_bytes() if memory else None,
+        )
+    )
     Rank(setup.rank, paths, pipeline, mail, channel, staging).serve()
 
 

@@ -10,33 +10,11 @@ from slipstream_protocol.messages import StageTimes
 from slipstream_protocol.parameters import Parameters, Prompts
 
 from slipstream_engine.diffusion.stream_host import StreamHost
+from slipstream_engine.group.chunk import GroupChunk
 from slipstream_engine.scheduling.types import ChunkShape
 
 if TYPE_CHECKING:  # each has the other
     from slipstream_engine.group.pipeline import GroupPipeline
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class GroupChunk:
-    """A chunk between encode and decode, which the ranks hold.
-
-    Args:
-        stream, number: whose, and which.
-        latents: latent frames.
-        is_first: of its epoch.
-        steps, steps_done: how many it has, and how many are ordered.
-    """
-
-    stream: int
-    number: int
-    latents: int
-    is_first: bool
-    steps: int
-    steps_done: int = 0
-
-    @property
-    def is_clean(self) -> bool:
-        return self.steps_done == self.steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,20 +70,13 @@ class GroupStream:
 
     def encode(self, frames_THW: I420) -> GroupChunk:
         order = self.host.order(len(frames_THW))
-        chunk = GroupChunk(
-            stream=self._number,
-            number=order.number,
-            latents=order.position.frames,
-            is_first=order.is_first,
-            steps=len(order.settings.step_list),
-        )
+        steps = len(order.settings.step_list)
         if not order.is_first:
-            for step in range(self._current_rows, chunk.steps):
+            for step in range(self._current_rows, steps):
                 self._group.copy_row(self._number, self._current_rows - 1, step)
-        self._current_rows = chunk.steps
+        self._current_rows = steps
         embedding_TE = self.host.track.embedding_TE if not order.number else order.prompt_TE
-        self._group.begin(self._number, order, embedding_TE, frames_THW)
-        return chunk
+        return self._group.begin(self._number, order, embedding_TE, frames_THW)
 
     def decode(self, chunk: GroupChunk, out_THW: I420) -> StagedFrames:
         return self._group.decode(chunk, out_THW)

@@ -114,13 +114,17 @@ class Workers:
         self._threads.append(thread)
         thread.start()
 
-    def await_ready(self, fingerprint: str) -> None:
+    def await_ready(self, fingerprint: str) -> list[RankReady]:
         """Wait until all ranks have loaded their weights and found the others.
+
+        Returns:
+            What each of them says.
 
         Raises:
             RankStartError: if one does not, or has other code or weights.
         """
         deadline_s = time.monotonic() + START_S
+        ready: list[RankReady] = []
         for rank, channel in enumerate(self.channels):
             try:
                 report = channel.receive(max(0.0, deadline_s - time.monotonic()))
@@ -130,7 +134,7 @@ class Workers:
                 ) from None
             match report:
                 case RankReady(fingerprint=found) if found == fingerprint:
-                    continue
+                    ready.append(report)
                 case RankReady():
                     raise RankStartError(
                         rank,
@@ -143,6 +147,7 @@ class Workers:
                     raise RankStartError(
                         rank, f"{self.name(rank)} was not ready within {START_S:.0f} s"
                     )
+        return ready
 
     def stop(self) -> None:
         """End all ranks: ask them, and kill those that do not listen; a second time, nothing."""

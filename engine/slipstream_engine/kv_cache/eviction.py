@@ -68,6 +68,12 @@ class EvictionPolicy:
         )
         return view
 
+    def hold_layers(self, layers: Sequence[int | None]) -> None:
+        """See `RollingCache.hold_layers`."""
+        self.head_NR, self.pending_NRP, self.pending_count_NR, self.mean_NRKC = (
+            of_layers(tensor, layers, 0) for tensor in self.state()
+        )
+
     @contextmanager
     def restored_on_error(self, rows: Sequence[int]) -> Iterator[None]:
         """If the block raises, these rows' order of eviction is what it was before."""
@@ -196,6 +202,15 @@ class EvictionPolicy:
             likeness_BJ = likeness_BJ.masked_fill(is_unwritten_BJ, torch.inf)
         is_stale_BJ = (likeness_BJ < threshold) & (fill_BF != 0)
         return _first_argmin(likeness_BJ), is_stale_BJ.any(dim=1)
+
+
+def of_layers(tensor: Tensor, layers: Sequence[int | None], empty: int) -> Tensor:
+    """A tensor of these of its layers, in this order; None for a new one, filled with `empty`."""
+    made = tensor.new_full((len(layers), *tensor.shape[1:]), empty)
+    for place, layer in enumerate(layers):
+        if layer is not None:
+            made[place] = tensor[layer]
+    return made
 
 
 def _mean(x_BFSHD: Tensor) -> Tensor:

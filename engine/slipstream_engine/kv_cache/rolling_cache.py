@@ -11,7 +11,7 @@ N layers, M layers that choose slots of their own, R rows, B batch, K slots, F f
 tokens of a frame, L tokens, H heads, D head dim.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from slipstream_engine.config import CacheParams, DitParams, Positions
 from slipstream_engine.kernels import operators
-from slipstream_engine.kv_cache.eviction import EvictionPolicy
+from slipstream_engine.kv_cache.eviction import EvictionPolicy, of_layers
 from slipstream_engine.kv_cache.positions import BatchPositions
 
 NOT_WRITTEN = 2**62  # the frame number of an empty slot: younger than any frame
@@ -124,12 +124,38 @@ class RollingCache:
 
     def row_tensors(self, row: int, layers: range) -> list[Tensor]:
         """All that changes of some layers of a row, each tensor on the cache's memory."""
-        found: list[Tensor] = []
-        for tensor in self.state():
-            is_shared = len(tensor) < len(self.k_NRKSHD)  # one for all layers, or none at all
-            decided = range(len(tensor)) if is_shared else layers
-            found += [tensor[layer, row] for layer in decided]
-        return found
+        return [
+            tensor[layer, row]
+            for tensor in self.state()
+            for layer in (layers if self._is_by_layer(tensor) else range(len(tensor)))
+        ]
+
+    def likes_of_row(self, layers: int) -> list[Tensor]:
+        """Tensors like those of `row_tensors` of so many layers, which may be more than there are.
+
+        Nothing is to be read from them, or written.
+        """
+        return [
+            tensor[0, 0]
+            for tensor in self.state()
+            for _ in range(layers if self._is_by_layer(tensor) else len(tensor))
+        ]
+
+    def hold_layers(self, layers: Sequence[int | None]) -> None:
+        """Hold these of its layers from now on, in this order; None for a new one, empty.
+
+        Views made before are of the memory before. One tensor after the other is made anew, so
+        that none but the largest lies twice in memory.
+        """
+        if self.params.adapts:
+            self.frame_MRK = of_layers(self.frame_MRK, layers, NOT_WRITTEN)
+            self.eviction.hold_layers(layers)
+        self.k_NRKSHD = of_layers(self.k_NRKSHD, layers, 0)
+        self.v_NRKSHD = of_layers(self.v_NRKSHD, layers, 0)
+
+    def _is_by_layer(self, tensor: Tensor) -> bool:
+        """Whether each layer has its own; else there is one for all, or none."""
+        return self.params.adapts or tensor is self.k_NRKSHD or tensor is self.v_NRKSHD
 
     def state(self) -> Iterator[Tensor]:
         """All that changes, each tensor with layers and rows first."""

@@ -7,6 +7,9 @@ it is beside the others, and from that the exact partition. Blocks move only if
   and the others slower, by `caution` standard errors each: noise moves nothing;
 * what is gained over the next `horizon_chunks` is more than the move costs.
 
+A rank that has blocks keeps one at least, and one that has none gets none: who passes a chunk on to
+whom stays as it is. Chunks of other steps than most are not compared with those.
+
 A move has an epoch, a number that rises by one. It happens between two chunks: all ranks run the
 old plan up to a chunk and the new one from the next. Measurements of another epoch are ignored, and
 after a move all begin anew.
@@ -29,7 +32,7 @@ from slipstream_engine.parallel.block_transfers import BlockMove, transfers
 from slipstream_engine.parallel.model_costs import DeviceCosts, ModelCosts, rank_load
 from slipstream_engine.parallel.pipeline_partition import RankLoad, least_bottleneck_ms, partition
 from slipstream_engine.parallel.plan import PipelinePlan, Segment
-from slipstream_engine.parallel.rank_speed import LEAST_CHUNKS, MeasuredTime
+from slipstream_engine.parallel.rank_speed import LEAST_CHUNKS, WINDOW_CHUNKS, MeasuredTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +41,13 @@ class ChunkTimes:
 
     Args:
         epoch: of the plan it ran under.
+        steps: that it took.
         blocks_ms: for all its blocks in all steps.
         codec_ms: for its part of the codec.
     """
 
     epoch: int
+    steps: int
     blocks_ms: tuple[float, ...]
     codec_ms: tuple[float, ...]
 
@@ -73,7 +78,7 @@ class BlockScheduler:
         plan: that the ranks run.
         costs: nominal; how blocks differ, and what they hold.
         devices: one a rank; their slowness counts until it is measured.
-        steps: of the streams.
+        steps: of the streams, at first; when chunks have others for long, those.
         streams: whose caches a rank must have room for.
 
     Attributes:
@@ -102,11 +107,19 @@ class BlockScheduler:
         self._slowness = [device.slowness for device in devices]  # the last that was measured
         self._proposed: BlockMove | None = None
         self._new_chunks = 0  # since the last decision
+        self._other_chunks = 0  # of other steps, one after the other
 
     def observe(self, times: ChunkTimes) -> None:
         """A chunk has passed all ranks."""
         if times.epoch != self.epoch or self._proposed is not None:
             return
+        if times.steps != self._steps:
+            self._other_chunks += 1
+            if self._other_chunks < WINDOW_CHUNKS:
+                return
+            self._steps = times.steps
+            self._begin_anew()
+        self._other_chunks = 0
         for measured, time_ms in zip(self._blocks, times.blocks_ms, strict=True):
             measured.observe(time_ms)
         for measured, time_ms in zip(self._codec, times.codec_ms, strict=True):
@@ -217,24 +230,25 @@ class BlockScheduler:
             encodes=rank == self.plan.encode_rank,
             decodes=rank == self.plan.decode_rank,
         )
-        fixed_ms = self._codec[rank].middle_ms
-        return replace(load, fixed_ms=fixed_ms, slowness=self._slowness[rank])
+        return replace(
+            load,
+            fixed_ms=self._codec[rank].middle_ms,
+            slowness=self._slowness[rank],
+            min_blocks=1,
+            max_blocks=None if load.max_blocks is None else max(load.max_blocks, 1),
+        )
 
     def _used(self, steps: Sequence[int]) -> int:
         return sum(step < self._steps for step in steps)
 
 
 def _groups(plan: PipelinePlan) -> list[tuple[tuple[int, ...], list[int]]]:
-    """The steps of each group, and its ranks; a rank of the codec alone joins its neighbour."""
+    """The steps of each group of ranks that share blocks, and its ranks."""
     groups: list[tuple[tuple[int, ...], list[int]]] = []
-    waiting: list[int] = []
     for rank in range(plan.ranks):
-        held = plan.segments_of(rank)
-        if not held:
-            (groups[-1][1] if groups else waiting).append(rank)
-        elif groups and groups[-1][0] == held[0].steps:
-            groups[-1][1].append(rank)
-        else:
-            groups.append((held[0].steps, [*waiting, rank]))
-            waiting = []
+        for held in plan.segments_of(rank)[:1]:
+            if groups and groups[-1][0] == held.steps:
+                groups[-1][1].append(rank)
+            else:
+                groups.append((held.steps, [rank]))
     return groups

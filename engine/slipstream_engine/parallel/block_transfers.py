@@ -39,6 +39,33 @@ class BlockMove:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightMove:
+    """A block whose weights a rank gets from another one, which had them before."""
+
+    source: int
+    target: int
+    block: int
+
+
+def weight_moves(old: PipelinePlan, new: PipelinePlan) -> tuple[WeightMove, ...]:
+    """The weights that ranks of a new plan lack, by target and block; steps share weights.
+
+    Raises:
+        ValueError: as `transfers` does.
+    """
+    sources = {
+        (transfer.target, block): transfer.source
+        for transfer in reversed(transfers(old, new))
+        for block in transfer.blocks
+        if block not in old.weights_of(transfer.target)
+    }
+    return tuple(
+        WeightMove(source=source, target=target, block=block)
+        for (target, block), source in sorted(sources.items())
+    )
+
+
 def transfers(old: PipelinePlan, new: PipelinePlan) -> tuple[BlockTransfer, ...]:
     """What has to move, in order of source, target, steps and blocks.
 

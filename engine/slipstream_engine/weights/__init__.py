@@ -4,6 +4,7 @@ request.py       what a user asks for
 factory.py       from a request to a configuration and a pipeline
 group.py         the same over several devices
 plan_choice.py   which of them runs what
+block_moves.py   whether blocks move between them while streams run
 share.py         what one of these needs of a model
 bundle.py        the models of a configuration
 wan.py           the bundle of a real preset, from a folder of pulled weights

@@ -14,13 +14,14 @@ from slipstream_engine.config import EngineConfig
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
 from slipstream_engine.group.fingerprint import fingerprint
 from slipstream_engine.group.messages import Setup, ToRank
-from slipstream_engine.group.paths import Paths, share_of
+from slipstream_engine.group.paths import share_of
 from slipstream_engine.group.pipeline import GroupPipeline
 from slipstream_engine.group.serve_rank import serve_rank
 from slipstream_engine.group.staging import Staging
 from slipstream_engine.group.workers import RankStartError, Workers
 from slipstream_engine.parallel.plan import PipelinePlan
 from slipstream_engine.parallel.process_group import why_not_joined
+from slipstream_engine.weights.block_moves import block_scheduler
 from slipstream_engine.weights.bundle import load_bundle, weight_files
 from slipstream_engine.weights.factory import (
     available_cores,
@@ -63,6 +64,7 @@ def load_model(request: ModelRequest) -> DiffusionPipeline[Any] | GroupPipeline:
                 random_weights=False,
                 threads=request.threads or max(1, available_cores() // 2 // len(devices)),
                 note="; ".join([chosen.reason, *notes]),
+                moves_blocks=not Path(request.plan).is_file(),  # a plan that was written stays
             )
         except RankStartError as error:
             if not error.rank or Path(request.plan).is_file():
@@ -94,6 +96,7 @@ def start_group(
     random_weights: bool,
     threads: int,
     note: str,
+    moves_blocks: bool = False,
 ) -> GroupPipeline:
     """Start all ranks of a plan, each with its share of the model.
 
@@ -104,6 +107,7 @@ def start_group(
         random_weights: in place of those of files.
         threads: of torch, of each rank on a CPU.
         note: on the plan, for people.
+        moves_blocks: between ranks while streams run, as each turns out to be fast or slow.
 
     Raises:
         ValueError: if weights are missing or of another model.
@@ -134,11 +138,14 @@ def start_group(
         workers.start_thread(0, serve)
         for setup in setups[1:]:
             workers.start_process(setup)
-        workers.await_ready(print_of_all)
+        ready = workers.await_ready(print_of_all)
     except BaseException:
         workers.stop()
         raise
-    return GroupPipeline(local, Paths(plan), workers, staging, note=note)
+    scheduler = None
+    if moves_blocks and plan.ranks > 1:
+        scheduler = block_scheduler(local, plan, [one.free_bytes for one in ready])
+    return GroupPipeline(local, plan, workers, staging, note=note, scheduler=scheduler)
 
 
 def _serve_first(

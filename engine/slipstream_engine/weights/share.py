@@ -35,7 +35,7 @@ class WantedTensors:
 def cut(model: CausalDit, share: RankShare | None) -> CausalDit:
     """The model with the blocks of a share alone; those are loaded, the others never were."""
     if share is not None:
-        model.keep_blocks(share.blocks)
+        model.hold_blocks(share.blocks)
     return model
 
 

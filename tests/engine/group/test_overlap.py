@@ -101,6 +101,7 @@ def orders(preset: Any) -> deque[Any]:
         found.append(
             BeginChunk(
                 number=2 * chunk,
+                epoch=0,
                 stream=1,
                 chunk=chunk,
                 frames=4 * latents - 3 * (chunk == 0),
@@ -114,6 +115,7 @@ def orders(preset: Any) -> deque[Any]:
         found.append(
             RunPart(
                 number=2 * chunk + 1,
+                epoch=0,
                 stream=1,
                 chunk=chunk,
                 step=0,

@@ -55,7 +55,10 @@ class Ranks:
         codec_ms[plan.encode_rank] += self.costs.encode_ms * factors[plan.encode_rank]
         codec_ms[plan.decode_rank] += self.costs.decode_ms * factors[plan.decode_rank]
         return ChunkTimes(
-            epoch=self.scheduler.epoch, blocks_ms=tuple(blocks_ms), codec_ms=tuple(codec_ms)
+            epoch=self.scheduler.epoch,
+            steps=plan.steps,
+            blocks_ms=tuple(blocks_ms),
+            codec_ms=tuple(codec_ms),
         )
 
     def run(self, chunks: int) -> "Ranks":
@@ -112,12 +115,34 @@ def test_groups_of_steps_are_balanced_each() -> None:
     assert held == [20, 10, 15, 15]
 
 
-def test_a_rank_of_the_codec_alone_is_given_blocks() -> None:
-    """where it turns out to have time."""
+def test_a_rank_of_the_codec_alone_stays_one() -> None:
+    """and one with blocks keeps one at least, however slow it is: who follows whom is fixed."""
     costs = ModelCosts(encode_ms=10, decode_ms=10, block_ms=(2.0,) * 30)
     plan = grouped_plan([[range(0), range(15), range(15, 30)]], steps=1)
-    ranks = Ranks(plan, lambda chunk: (1, 1, 1), costs=costs).run(30)
-    assert ranks.held == [8, 13, 9]
+    ranks = Ranks(plan, lambda chunk: (1, 99, 1), costs=costs).run(30)
+    assert ranks.held == [0, 1, 29]
+
+
+def test_chunks_of_other_steps_are_not_compared() -> None:
+    """a few disturb nothing; once all have them, the balance is that of their steps."""
+    costs = ModelCosts(encode_ms=20, decode_ms=0, block_ms=(2.0,) * 30)
+    scheduler = BlockScheduler(even(2, steps=4), costs, [DeviceCosts()] * 2, steps=2)
+
+    def chunk(steps: int) -> None:
+        held = [len(scheduler.plan.blocks_of(rank, 0)) for rank in range(2)]
+        blocks_ms = tuple(2.0 * steps * blocks for blocks in held)
+        scheduler.observe(
+            ChunkTimes(epoch=scheduler.epoch, steps=steps, blocks_ms=blocks_ms, codec_ms=(20, 0))
+        )
+        if move := scheduler.decide():
+            scheduler.moved(move)
+
+    for number in range(30):
+        chunk(4 if number % 3 == 1 else 2)
+    assert len(scheduler.plan.blocks_of(0, 0)) in (12, 13)  # 20 ms are the time of five, twice
+    for _ in range(30):
+        chunk(1)
+    assert len(scheduler.plan.blocks_of(0, 0)) == 10
 
 
 def test_steps_that_no_stream_uses_stay_where_they_are() -> None:
@@ -126,7 +151,9 @@ def test_steps_that_no_stream_uses_stay_where_they_are() -> None:
     devices = [DeviceCosts()] * 4
     scheduler = BlockScheduler(plan, COSTS, devices, steps=1)
     for _ in range(5):
-        scheduler.observe(ChunkTimes(epoch=0, blocks_ms=(30, 60, 0, 0), codec_ms=(0, 0, 0, 0)))
+        scheduler.observe(
+            ChunkTimes(epoch=0, steps=1, blocks_ms=(30, 60, 0, 0), codec_ms=(0, 0, 0, 0))
+        )
     move = scheduler.decide()
     assert move is not None
     assert [transfer.steps for transfer in move.transfers] == [(0,)]
@@ -138,7 +165,7 @@ def test_a_rank_is_given_no_more_than_its_memory_holds() -> None:
     devices = [DeviceCosts(memory_bytes=1600), DeviceCosts()]
     scheduler = BlockScheduler(even(2), costs, devices, steps=1)
     for _ in range(5):
-        scheduler.observe(ChunkTimes(epoch=0, blocks_ms=(15, 60), codec_ms=(0, 0)))
+        scheduler.observe(ChunkTimes(epoch=0, steps=1, blocks_ms=(15, 60), codec_ms=(0, 0)))
     move = scheduler.decide()
     assert move is not None
     assert len(move.plan.blocks_of(0, 0)) == 16
@@ -238,7 +265,7 @@ def test_a_move_that_failed_may_be_tried_again() -> None:
     scheduler.not_moved()
     assert scheduler.decide() is None
     for _ in range(5):
-        scheduler.observe(ChunkTimes(epoch=0, blocks_ms=(30, 60), codec_ms=(0, 0)))
+        scheduler.observe(ChunkTimes(epoch=0, steps=1, blocks_ms=(30, 60), codec_ms=(0, 0)))
     assert scheduler.decide() == move
 
 
@@ -247,7 +274,7 @@ def test_times_of_an_old_plan_are_ignored() -> None:
     scheduler, move = proposed()
     scheduler.moved(move)
     for _ in range(20):
-        scheduler.observe(ChunkTimes(epoch=0, blocks_ms=(30, 60), codec_ms=(0, 0)))
+        scheduler.observe(ChunkTimes(epoch=0, steps=1, blocks_ms=(30, 60), codec_ms=(0, 0)))
     assert scheduler.decide() is None
 
 

@@ -4,7 +4,8 @@ B batch, F frames, S tokens of a frame, L = F * S tokens, M = 6 modulation vecto
 text rows, H heads, D head dim.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -50,6 +51,14 @@ class Conditioning:
             v_NBTHD=self.v_NBTHD[:, start:stop],
             pooled_BC=None if self.pooled_BC is None else self.pooled_BC[start:stop],
         )
+
+    def of_layers(self, layers: Sequence[int | None]) -> Self:
+        """Those of these layers, in this order; zeros for None."""
+        k_NBTHD, v_NBTHD = (
+            torch.stack([torch.zeros_like(x[0]) if layer is None else x[layer] for layer in layers])
+            for x in (self.k_NBTHD, self.v_NBTHD)
+        )
+        return replace(self, k_NBTHD=k_NBTHD, v_NBTHD=v_NBTHD)
 
     def clone(self) -> Self:
         """A copy in memory of its own."""

@@ -106,10 +106,28 @@ class CausalDit(nn.Module):
             self._rope = Rope(self.params.head_dim, self.params.positions, self.device)
         return self._rope
 
-    def keep_blocks(self, layers: Sequence[int]) -> None:
-        """Drop all other blocks; those that stay are numbered anew from 0."""
-        self.blocks = nn.ModuleList(self.block(layer) for layer in layers)
-        self.params = replace(self.params, layers=len(layers))
+    def hold_blocks(self, blocks: Sequence[int | Sequence[Tensor]]) -> None:
+        """Hold these blocks alone from now on, numbered anew from 0.
+
+        Args:
+            blocks: the number of one that is held already, or all tensors of a new one, in the
+                order of `tensors_of_block`.
+        """
+        self.blocks = nn.ModuleList(
+            self.block(one) if isinstance(one, int) else self._new_block(one) for one in blocks
+        )
+        self.params = replace(self.params, layers=len(blocks))
+
+    def tensors_of_block(self, layer: int) -> list[Tensor]:
+        """All numbers of a block."""
+        return list(self.block(layer).state_dict().values())
+
+    def _new_block(self, tensors: Sequence[Tensor]) -> DitBlock:
+        with torch.device("meta"):
+            block = DitBlock(self.params).requires_grad_(False).eval()
+        names = block.state_dict()
+        block.load_state_dict(dict(zip(names, tensors, strict=True)), assign=True)
+        return block
 
     def block(self, layer: int) -> DitBlock:
         block = self.blocks[layer]
