@@ -193,6 +193,7 @@ class AiortcSender:
                         packets_lost=report.packets_lost,
                         highest_sequence=report.highest_sequence,
                         rtt_ns=self._rtt_ns,
+                        is_queueing=feedback.rate.is_queueing(now_ns()),
                         now_ns=now_ns(),
                     )
                     feedback.rate.on_report(

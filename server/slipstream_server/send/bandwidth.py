@@ -130,6 +130,10 @@ class RateControl:
             self._receiver_bps = max(self._receiver_bps, self._link.probed_bps)
         self._update_bitrate()
 
+    def is_queueing(self, now_ns: int) -> bool:
+        """Whether a queue has grown on the link of late."""
+        return self._link.is_queueing(now_ns)
+
     def next_probe(self, now_ns: int) -> Probe | None:
         """Packets to be sent again, to know whether the link carries more; None for none."""
         return self._link.next_probe(self._sent.bps(now_ns), now_ns)

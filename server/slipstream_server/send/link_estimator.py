@@ -26,6 +26,7 @@ _LOST_SHARE = 0.10  # a full queue: its delay no longer grows
 _LOST_OF = 20
 _DELIVERED_NS = 1 * NS_PER_S  # arrivals kept, to know what was delivered of late
 _DELIVERED_SPAN_NS = 50 * NS_PER_MS  # the shortest time that a rate is taken over
+_QUEUEING_NS = 5 * NS_PER_S  # for so long a queue that grew may still overflow
 _QUIET_NS = 1 * NS_PER_S  # from a cut to the next probe
 _PROBE_FACTOR = 2.0
 _PROBE_BYTES = 8000
@@ -69,6 +70,7 @@ class LinkEstimator:
         self._arrivals: deque[ArrivedPacket] = deque()
         self._told = self._lost = 0  # packets since losses were judged last
         self._cut_ns: int | None = None
+        self._overused_ns: int | None = None
         self._updated_ns: int | None = None
         self._probe: Probe | None = None
         self._probe_arrivals: list[ArrivedPacket] = []
@@ -101,6 +103,10 @@ class LinkEstimator:
             self._arrivals.popleft()
         self._judge_probe(now_ns)
         self._update(sent_bps, now_ns)
+
+    def is_queueing(self, now_ns: int) -> bool:
+        """Whether a queue has grown on the link of late."""
+        return self._overused_ns is not None and now_ns - self._overused_ns < _QUEUEING_NS
 
     def next_probe(self, sent_bps: float, now_ns: int) -> Probe | None:
         """The probe to be sent now; None where none is due."""
@@ -139,6 +145,8 @@ class LinkEstimator:
     def _update(self, sent_bps: float, now_ns: int) -> None:
         since_ns = 0 if self._updated_ns is None else now_ns - self._updated_ns
         self._updated_ns = now_ns
+        if self._trend.use is LinkUse.OVERUSE:
+            self._overused_ns = now_ns
         if self._trend.use is LinkUse.OVERUSE or self._loses():
             self._cut(now_ns)
         elif self._trend.use is LinkUse.NORMAL and sent_bps >= NEAR_SHARE * self.target_bps:

@@ -3,7 +3,8 @@
 Nothing, on a good link: a frame is shown as it comes. Where packets are lost, those that are sent
 again come a round trip later, and with them all the frames that wait: the viewer would show the
 last of each such burst only. So for as long as losses last it keeps frames for most of a
-round trip and the time that it takes to notice. The wire form is playout-delay's,
+round trip and the time that it takes to notice. Not where a queue overflows: those losses end with
+the queue, as the bitrate falls. The wire form is playout-delay's,
 http://www.webrtc.org/experiments/rtp-hdrext/playout-delay: least and most, 12 bits each, in 10 ms.
 """
 
@@ -40,13 +41,27 @@ class PlayoutDelay:
 
     def __init__(self) -> None:
         self._before: _Counts | None = None
+        self._least_rtt_ns: int | None = None  # one without a queue
         self._delay_ns = 0
         self._until_ns = 0
 
     def on_report(
-        self, *, packets_lost: int, highest_sequence: int, rtt_ns: int, now_ns: int
+        self,
+        *,
+        packets_lost: int,
+        highest_sequence: int,
+        rtt_ns: int,
+        is_queueing: bool,
+        now_ns: int,
     ) -> None:
-        """A reception report: both counts are of the whole call (RFC 3550, section 6.4.1)."""
+        """A reception report: both counts are of the whole call (RFC 3550, section 6.4.1).
+
+        Args:
+            rtt_ns: 0 while it is not known.
+            is_queueing: whether a queue has grown on the link of late.
+        """
+        if rtt_ns:
+            self._least_rtt_ns = min(rtt_ns, self._least_rtt_ns or rtt_ns)
         counts, before = _Counts(packets_lost, highest_sequence, now_ns), self._before
         if before is None or highest_sequence < before.highest_sequence:
             self._before = counts
@@ -56,9 +71,9 @@ class PlayoutDelay:
             return
         self._before = counts
         lost = packets_lost - before.lost
-        if lost >= _LOST_MIN and lost > _LOSSY * expected:
+        if not is_queueing and lost >= _LOST_MIN and lost > _LOSSY * expected:
             trips = min(1.0, _TRIPS + _TRIPS_BY_SHARE * lost / expected)
-            wanted_ns = min(_MOST_NS, round(trips * rtt_ns) + _NOTICE_NS)
+            wanted_ns = min(_MOST_NS, round(trips * (self._least_rtt_ns or 0)) + _NOTICE_NS)
             is_kept = now_ns < self._until_ns
             self._delay_ns = max(wanted_ns, self._delay_ns) if is_kept else wanted_ns
             self._until_ns = now_ns + _LASTS_NS

@@ -81,6 +81,17 @@ def test_without_probes_a_dip_costs_longer() -> None:
     assert between(moments, 23, 24)[-1].bitrate_bps > 300_000
 
 
+def test_a_queue_is_told_from_losses() -> None:
+    """for some seconds after it grew; packets that are lost at random are no queue."""
+    lossy = call(LinkScript(capacity_bps=lambda at_ms: GOOD_BPS, lost=0.05))
+    lossy.run(20)
+    assert not lossy.rate.is_queueing(20_000 * NS_PER_MS)
+    dipping = call(LinkScript(capacity_bps=dip))
+    dipping.run(14)
+    assert dipping.rate.is_queueing(14_000 * NS_PER_MS)
+    assert not dipping.rate.is_queueing(60_000 * NS_PER_MS)
+
+
 @pytest.mark.parametrize("capacity_bps", [300_000.0, 600_000.0, 1_000_000.0, 2_000_000.0])
 @pytest.mark.parametrize("jitter_ms", [0.0, 20.0])
 def test_a_narrow_link_is_filled_without_a_queue(capacity_bps: float, jitter_ms: float) -> None:

@@ -16,16 +16,21 @@ def least_and_most_ms(packed: bytes) -> tuple[int, int]:
     return (value >> 12) * 10, (value & 0xFFF) * 10
 
 
-def reported(delay: PlayoutDelay, shares: list[float], *, rtt_ns: int = RTT_NS) -> list[bytes]:
+def reported(
+    delay: PlayoutDelay, shares: list[float], *, rtt_ns: int = RTT_NS, is_queueing: bool = False
+) -> list[bytes]:
     """What is sent after each second in which such a share of the packets was lost."""
     lost, found = 0.0, []
-    delay.on_report(packets_lost=0, highest_sequence=0, rtt_ns=rtt_ns, now_ns=0)
+    delay.on_report(
+        packets_lost=0, highest_sequence=0, rtt_ns=rtt_ns, is_queueing=is_queueing, now_ns=0
+    )
     for second, share in enumerate(shares, 1):
         lost += share * PER_S
         delay.on_report(
             packets_lost=round(lost),
             highest_sequence=second * PER_S,
             rtt_ns=rtt_ns,
+            is_queueing=is_queueing,
             now_ns=second * NS_PER_S,
         )
         found.append(delay.packed(second * NS_PER_S))
@@ -47,6 +52,15 @@ def test_losses_keep_frames_for_some_of_a_round_trip(share: float, kept_ms: int)
     assert least_and_most_ms(packed) == (kept_ms, kept_ms)
 
 
+def test_losses_of_a_queue_that_overflows_keep_no_frame() -> None:
+    """the bitrate falls for them; and its delay counts in no round trip."""
+    delay = PlayoutDelay()
+    full = reported(delay, [0.2] * 3, rtt_ns=6 * RTT_NS, is_queueing=True)
+    assert set(full) == {AT_ONCE}
+    reported(delay, [0.0], rtt_ns=RTT_NS)
+    assert least_and_most_ms(reported(delay, [0.05], rtt_ns=3 * RTT_NS)[0]) == (40, 40)
+
+
 def test_losses_are_remembered_for_some_seconds() -> None:
     """then frames are shown at once again."""
     found = reported(PlayoutDelay(), [0.0, 0.05, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
@@ -63,10 +77,17 @@ def test_a_few_packets_say_nothing_until_time_has_passed() -> None:
             packets_lost=tenth // 2,
             highest_sequence=tenth * 2,
             rtt_ns=RTT_NS,
+            is_queueing=False,
             now_ns=tenth * NS_PER_S // 10,
         )
         assert delay.packed(tenth * NS_PER_S // 10) == AT_ONCE
-    delay.on_report(packets_lost=15, highest_sequence=60, rtt_ns=RTT_NS, now_ns=3 * NS_PER_S)
+    delay.on_report(
+        packets_lost=15,
+        highest_sequence=60,
+        rtt_ns=RTT_NS,
+        is_queueing=False,
+        now_ns=3 * NS_PER_S,
+    )
     assert delay.packed(3 * NS_PER_S) != AT_ONCE
 
 
@@ -87,6 +108,10 @@ def test_counts_that_make_no_sense_are_survived(reports: list[tuple[int, int]]) 
     delay = PlayoutDelay()
     for at_s, (lost, highest) in enumerate(reports):
         delay.on_report(
-            packets_lost=lost, highest_sequence=highest, rtt_ns=RTT_NS, now_ns=at_s * NS_PER_S
+            packets_lost=lost,
+            highest_sequence=highest,
+            rtt_ns=RTT_NS,
+            is_queueing=False,
+            now_ns=at_s * NS_PER_S,
         )
         assert len(delay.packed(at_s * NS_PER_S)) == 3
