@@ -14,7 +14,7 @@ SOURCES     := server engine tests
 
 .DEFAULT_GOAL := help
 .PHONY: help install run simulate check format test test-golden test-gpu gpu-report bench bench-engine \
-        bench-media bench-edge bench-ladder bench-long bench-sessions soak chaos pictures image clean
+        bench-media bench-edge bench-senders bench-ladder bench-long bench-sessions soak chaos pictures image clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -85,11 +85,16 @@ bench-sessions: install  ## how many calls this machine holds: stock aiortc's H.
 	$(BIN)/python -m tests.bench.sessions
 
 bench-ladder: install  ## the quality ladder under scripted overloads, against levels that stay
-	$(BIN)/python -m tests.bench.overloads --plot tests/pictures/ladder.svg
+	$(BIN)/python -m tests.bench.overloads --plot tests/pictures/ladder.svg \
+		--out tests/benchmarks/ladder.json
 
 bench-edge: install  ## bursts and a link of 2 Mbit/s in a real Chromium (the link: Linux, root)
 	$(BIN)/python -m tests.e2e.provision
 	$(BIN)/python -m tests.bench.edge
+
+bench-senders: install  ## our sender against libwebrtc's on poor links, in a real Chromium (4 minutes)
+	$(BIN)/python -m tests.e2e.provision
+	$(BIN)/python -m tests.bench.senders --out tests/benchmarks/senders.json
 
 bench-long: install  ## ten minutes with an engine of 250 ms a chunk: does age creep
 	$(BIN)/python -m tests.bench --cases '250 ms a chunk' --seconds 600

@@ -23,7 +23,9 @@ from slipstream_server.observability.metrics import CallCounts, Metrics
 from tests.bench.chaos import ChaosReport, chaos_table
 from tests.bench.edge import EdgeReport, edge_table
 from tests.bench.media import MediaReport, media_table
+from tests.bench.overloads import OverloadsReport, overloads_table
 from tests.bench.report import Report, table
+from tests.bench.senders import SendersReport, senders_table
 from tests.bench.sessions import FPS, SessionsReport, sessions_table
 from tests.bench.soak import SoakReport, soak_table
 from tests.fake_cuda.budgets import read_budgets
@@ -98,6 +100,28 @@ def edge() -> str:
         f"on the same cores; calls of {report.cases[0].seconds:.0f} s at {report.size}."
     )
     return f"{heading}\n\n{edge_table(report)}"
+
+
+def senders() -> str:
+    """Our sender against libwebrtc's on the same links."""
+    report = msgspec.json.decode((BENCHMARKS / "senders.json").read_bytes(), type=SendersReport)
+    repeats = max(len(runs) for of in report.cases.values() for runs in of.values())
+    calls = "one call each" if repeats == 1 else f"medians of {repeats} calls each"
+    heading = (
+        f"`make bench-senders` on {report.date}: {report.cores} cores of {report.machine}, all of "
+        f"it on the same cores; pictures of {report.size}, {calls}."
+    )
+    return f"{heading}\n\n{senders_table(report)}"
+
+
+def ladder() -> str:
+    """The quality ladder under scripted overloads, against levels that stay."""
+    report = msgspec.json.decode((BENCHMARKS / "ladder.json").read_bytes(), type=OverloadsReport)
+    heading = (
+        "`make bench-ladder`, by a scripted clock; one reading costs "
+        f"{report.decision_us:.1f} us on {report.machine}."
+    )
+    return f"{heading}\n\n{overloads_table(report)}"
 
 
 def sessions() -> str:
@@ -204,6 +228,8 @@ PAGES: Mapping[Path, Tables] = {
         "long": long,
         "media": media,
         "edge": edge,
+        "senders": senders,
+        "ladder": ladder,
         "sessions": sessions,
         "chaos": chaos,
         "soak": soak,

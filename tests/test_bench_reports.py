@@ -5,16 +5,20 @@ import contextlib
 import socket
 from collections import Counter
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.bench.chaos import FAULTS, ChaosReport, Round, chaos_table, plan
+from tests.bench.overloads import CASES as OVERLOADS
+from tests.bench.overloads import FIXED_STEPS, LADDER, OverloadsReport
 from tests.bench.relayed_link import relayed_link
 from tests.bench.report import Refusal, Report, table
 from tests.bench.senders import CASES, DIP_FROM_S, DIP_TO_S, Record, sender_figures
 from tests.bench.soak import BOUNDS, course
+from tests.pages import BENCHMARKS
 from tests.server.scripted_link import LinkScript
 
 MIB = "server RSS MiB"
@@ -72,6 +76,19 @@ def test_a_call_that_was_refused_is_shown() -> None:
 def test_every_quantity_has_a_bound() -> None:
     """one that is sampled and not judged would be no use."""
     assert all(bound > 0 for bound in BOUNDS.values())
+
+
+@pytest.mark.parametrize("case", OVERLOADS)
+def test_no_level_that_stays_is_better_than_the_ladder(case: str) -> None:
+    """what `docs/measured.md` says of its table: none shows as many steps and misses as little."""
+    report = msgspec.json.decode((BENCHMARKS / "ladder.json").read_bytes(), type=OverloadsReport)
+    ladder, *others = sorted(
+        (row for row in report.rows if row.case == case), key=lambda row: row.policy != LADDER
+    )
+    assert len(others) == len(FIXED_STEPS)
+    assert not [
+        row for row in others if row.missed <= ladder.missed and row.quality >= ladder.quality
+    ]
 
 
 def receiving_record(back_after_s: float) -> tuple[Record, dict[int, float]]:
