@@ -34,6 +34,12 @@ def test_a_token_is_for_what_it_was_signed_for(
     refusal(token, browser=browser, signer=OTHER)
 
 
+def test_a_link_outlives_an_upgrade_of_the_server() -> None:
+    """what was signed once holds as long as it says: how the key is made is not changed."""
+    link = "slip1.view.stage.1900000000.SfwkV8O0jQ3t9nC-isgsuJxERnWZLtMH4r8CFNLhetY"
+    assert SIGNER.verify(link, now_s=0).stream == "stage"
+
+
 @given(st.data())
 def test_no_character_of_it_can_be_changed(data: st.DataObject) -> None:
     """nor left out, nor put in: neither the role, nor the stream, nor the time."""
