@@ -81,12 +81,19 @@ async def offered_ice_servers(
     """Those that the server tells its callers of; none where it knows no such question.
 
     Raises:
-        CallFailed: if it refuses, or does not answer.
+        CallFailed: if it refuses, does not answer, or has no TURN server for a call that is to go
+            through one.
     """
     status, body = await _request(http, "GET", target.url + _ICE_SERVERS)
-    if status == 404:
-        return ()
-    return _decode(body, _IceServers, status, target).iceServers
+    servers = () if status == 404 else _decode(body, _IceServers, status, target).iceServers
+    if target.relay_only and not any(
+        url.startswith(("turn:", "turns:")) for server in servers for url in server.urls
+    ):
+        raise CallFailed(
+            f"{target.url} tells its callers of no TURN server, and the call is to go through one: "
+            "start it with one, or call without --relay"
+        )
+    return servers
 
 
 async def call_by_offer(

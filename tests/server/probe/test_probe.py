@@ -10,6 +10,7 @@ from slipstream_server.probe.command import probe
 from slipstream_server.probe.report import ProbeReport
 
 from tests.server.command import health, slipstream
+from tests.server.serving import serving
 
 TOKEN = "a-token-of-enough-length"
 
@@ -80,6 +81,14 @@ async def test_it_gets_in_by_token_and_certificate(tmp_path: Path) -> None:
         failed = msgspec.json.decode(out, type=ProbeReport)
         assert (code, failed.held) == (1, False)
         assert reason in failed.reasons[0]
+
+
+async def test_a_call_by_relay_needs_one(tmp_path: Path) -> None:
+    """told at once, not after a call that finds no way."""
+    async with serving(tmp_path) as server:
+        address = str(server.client.make_url("/"))
+        code, out, _ = await probing(address.rstrip("/"), "--relay", "--seconds", "2")
+    assert code == 1 and "no TURN server" in out
 
 
 async def test_nobody_there_fails() -> None:
