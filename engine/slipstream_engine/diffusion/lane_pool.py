@@ -86,12 +86,12 @@ class LanePool(Generic[CodecStateT]):
 
     def acquire(self, size: FrameSize) -> LaneMemory[CodecStateT]:
         """A free lane for frames of that size, one that has it if possible, or else one that was
-        used before; check `has_free_lane` first."""
+        used before, of these the one that was used last; check `has_free_lane` first."""
         if self._released:
-            alike = (at for at, lane in enumerate(self._released) if lane.size == size)
-            at = next(alike, -1)
-            self.resize(self._released[at], size)
-            return self._released.pop(at)
+            alike = [at for at, lane in enumerate(self._released) if lane.size == size]
+            lane = self._released.pop(alike[-1] if alike else -1)
+            self.resize(lane, size)
+            return lane
         lane = self._make(self._unused[0], size)
         del self._unused[0]
         self._made.append(lane)

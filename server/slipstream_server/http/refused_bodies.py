@@ -2,7 +2,7 @@
 
 A connection that is closed before is reset, and its caller may never see the answer. aiohttp itself
 would parse all that comes for its lingering time, without a turn for anything else where the body
-is of tiny chunks: one stranger's request stopped the event loop for two seconds.
+is of tiny chunks: one stranger's request would stop the event loop for as long.
 """
 
 import asyncio
@@ -27,9 +27,10 @@ async def discard_refused_body(request: web.Request, handler: Handler) -> web.St
             raise
         response = error
     if not request.content.is_eof():
-        await response.prepare(request)
-        await response.write_eof()
-        await _discard(request)
+        with suppress(ConnectionError):  # the caller has gone before its answer
+            await response.prepare(request)
+            await response.write_eof()
+            await _discard(request)
     return response
 
 

@@ -71,7 +71,7 @@ class PlayoutDelay:
             return
         self._before = counts
         lost = packets_lost - before.lost
-        if not is_queueing and lost >= _LOST_MIN and lost > _LOSSY * expected:
+        if expected and not is_queueing and lost >= _LOST_MIN and lost > _LOSSY * expected:
             trips = min(1.0, _TRIPS + _TRIPS_BY_SHARE * lost / expected)
             wanted_ns = min(_MOST_NS, round(trips * (self._least_rtt_ns or 0)) + _NOTICE_NS)
             is_kept = now_ns < self._until_ns
