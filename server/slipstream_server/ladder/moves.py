@@ -42,8 +42,12 @@ class Move:
 
     @property
     def text(self) -> str:
-        """In words, as "2 steps -> 1 step: pictures were 1.2 s old"."""
-        return f"{self.before.text} -> {self.after.text}: {self.why}"
+        """In words, as "2 steps -> 1 step: pictures were 1.2 s old"; what stays is not named."""
+        if self.before.is_held or self.after.is_held:
+            return f"{self.before.text} -> {self.after.text}: {self.why}"
+        parts = zip(_parts(self.before), _parts(self.after), strict=True)
+        changes = [f"{before} -> {after}" for before, after in parts if before != after]
+        return f"{', '.join(changes)}: {self.why}"
 
     @property
     def why(self) -> str:
@@ -64,6 +68,13 @@ class Move:
             case MoveCause.RELAPSE:
                 return f"it did not hold, pictures were {age} and {fps} a second"
         return f"pictures were {age}"
+
+
+def _parts(level: Level) -> tuple[str, str, str]:
+    """Steps, size and rate, each in words."""
+    size = f"{level.size_px} px" if level.size_px else "the largest size"
+    fps = f"{level.fps:g} pictures a second" if level.fps else "every picture"
+    return f"{level.steps} step{'s' if level.steps > 1 else ''}", size, fps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

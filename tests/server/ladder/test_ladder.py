@@ -310,7 +310,7 @@ def test_smaller_pictures_come_before_fewer() -> None:
     one = device(steps=1, ladder=SIZED, codec_ms=180, step_ms=180)
     one.run(15)
     assert one.path == ["1/192"]
-    assert one.moves[0][1].text.startswith("1 step -> 1 step of 192 px: ")
+    assert one.moves[0][1].text.startswith("the largest size -> 192 px: ")
     one.codec_ms = one.step_ms = 60
     one.run(30)
     assert one.path == ["1/192", "1"]

@@ -22,8 +22,28 @@ def test_every_cause_has_its_words(cause: MoveCause, text: str) -> None:
     before, after = Level(steps=2), Level(steps=1, fps=15)
     measured = reading(before, codec_ms=260, step_ms=120)
     move = Move(before=before, after=after, cause=cause, reading=measured, chunk_frames=4)
-    assert move.text == f"2 steps -> 1 step at 15 fps: {text}"
+    assert move.text == f"2 steps -> 1 step, every picture -> 15 pictures a second: {text}"
     assert move.is_down
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        (Level(steps=1), Level(steps=1, fps=8), "every picture -> 8 pictures a second"),
+        (
+            Level(steps=1, fps=8),
+            Level(steps=1, fps=12),
+            "8 pictures a second -> 12 pictures a second",
+        ),
+        (Level(steps=1), Level(steps=1, size_px=192), "the largest size -> 192 px"),
+        (Level(steps=1, size_px=192), Level(steps=2, size_px=192), "1 step -> 2 steps"),
+        (Level(steps=1, fps=8), Level(), "1 step at 8 fps -> held"),
+    ],
+)
+def test_only_what_changes_is_named(before: Level, after: Level, text: str) -> None:
+    """a step count that stays says nothing."""
+    move = Move(before=before, after=after, cause=MoveCause.OTHERS, reading=None, chunk_frames=4)
+    assert move.text.startswith(f"{text}: ")
 
 
 def test_every_cause_is_among_them() -> None:
