@@ -1,5 +1,5 @@
 /**
- * The last picture of a video, kept over it while the video itself has none.
+ * The last picture of a video, kept over it until a later connection brings a picture of its own.
  */
 
 import { BLANK_PX, watchFrames } from "./video_frames.js";
@@ -19,12 +19,20 @@ export class KeptPicture {
   #spare = document.createElement("canvas");
   #copied = document.createElement("canvas");
   #spared_ms = -Infinity;
+  /**
+   * What the video played when its picture was kept. A last frame of it may still come, and then
+   * the browser's black one, while the track says that it is live: the end is told to it later.
+   * @type {MediaProvider | null}
+   */
+  #keptOf = null;
 
   /** @param {HTMLVideoElement} video @param {HTMLCanvasElement} canvas in the same place */
   constructor(video, canvas) {
     this.#video = video;
     this.#canvas = canvas;
     watchFrames(video, ({ shown_ms }) => {
+      if (video.srcObject === this.#keptOf) return;
+      this.#drop();
       if (shown_ms - this.#spared_ms < SPARE_EVERY_MS || !this.#hasPicture) return;
       copy(video, video.videoWidth, video.videoHeight, this.#copied);
       if (isBlack(this.#copied)) return;
@@ -38,8 +46,12 @@ export class KeptPicture {
     return !this.#canvas.hidden;
   }
 
-  /** Keep the video's picture, if it has had one; best called before its connection closes. */
+  /**
+   * Keep the video's picture, if it has had one; best called before its connection closes. What it
+   * still brings of that connection is not shown.
+   */
   keep() {
+    this.#keptOf = this.#video.srcObject;
     if (this.isShown) return;
     const { videoWidth, videoHeight } = this.#video;
     const hasPicture = this.#hasPicture;
@@ -50,15 +62,14 @@ export class KeptPicture {
     this.#canvas.hidden = false;
   }
 
-  /** The video has a picture of its own again. */
-  drop() {
-    this.#canvas.hidden = true;
-  }
-
   /** None is wanted of what has been shown so far. */
   forget() {
-    this.drop();
+    this.#drop();
     this.#spared_ms = -Infinity;
+  }
+
+  #drop() {
+    this.#canvas.hidden = true;
   }
 
   get #hasPicture() {

@@ -159,7 +159,6 @@ function showSlo(slo) {
 }
 
 watchFrames(output.video, (frame) => {
-  output.dropPicture();
   figures.addFrame(frame);
   updates.addFrame(frame);
   view.pictureShown(frame.shown_ms);

@@ -121,11 +121,6 @@ export class OutputPanel {
     this.#kept.keep();
   }
 
-  /** The video has a picture of its own. */
-  dropPicture() {
-    this.#kept.drop();
-  }
-
   /** None is wanted of the last call's. */
   forgetPicture() {
     this.#kept.forget();

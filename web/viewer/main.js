@@ -46,7 +46,6 @@ let shown_ms = -Infinity;
 let silence = "";
 watchFrames(video, (frame) => {
   shown_ms = frame.shown_ms;
-  kept.drop();
   showStatus("live", silence);
 });
 

@@ -10,17 +10,19 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 # a stream of one bright colour, then what Chromium paints when a connection closes
 _PLAY = """
-async ({ black, isForgotten }) => {
+async ({ black, isForgotten, isLate = false, isNext = false }) => {
   const { KeptPicture } = await import("/shared/kept_picture.js");
   const [video, kept] = [document.createElement("video"), document.createElement("canvas")];
   document.body.append(video, kept);
   kept.hidden = video.muted = true;
   const picture = new KeptPicture(video, kept);
+  let ink;
   const stream = (size, colour) => {
+    ink = colour;
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [size, size];
     const context = canvas.getContext("2d");
-    const draw = () => { context.fillStyle = colour; context.fillRect(0, 0, size, size); };
+    const draw = () => { context.fillStyle = ink; context.fillRect(0, 0, size, size); };
     setInterval(draw, 20);
     return canvas.captureStream();
   };
@@ -33,6 +35,11 @@ async ({ black, isForgotten }) => {
   video.srcObject = stream(64, "rgb(200, 160, 120)");
   await video.play();
   await until(() => video.videoWidth === 64 && frames > 3);
+  if (isLate) {
+    picture.keep();
+    [frames, ink] = [0, "black"];
+    await until(() => frames > 5);
+  }
   if (isForgotten) {
     video.srcObject = null;
     picture.forget();
@@ -43,7 +50,8 @@ async ({ black, isForgotten }) => {
     await video.play();
     await until(() => video.videoWidth === black && frames > 70);
   }
-  picture.keep();
+  if (isNext) await until(() => !picture.isShown);
+  else picture.keep();
   const [red, green] = kept.getContext("2d").getImageData(kept.width / 2, 9, 1, 1).data;
   return { early, isShown: picture.isShown, width: kept.width, red, green };
 }
@@ -59,6 +67,18 @@ async def test_it_is_the_last_one_that_was_no_black_frame(
     found: dict[str, Any] = await server.evaluate(_PLAY, {"black": black_px, "isForgotten": False})
     assert (found["early"], found["isShown"], found["width"]) == (False, True, 64)
     assert abs(found["red"] - 200) < 12 and abs(found["green"] - 160) < 12
+
+
+async def test_the_end_of_its_own_connection_does_not_take_it_away(server: FakeServer) -> None:
+    """a last frame may be shown after it was kept, then the browser's black one, both before the
+    track has ended; the pictures of the next connection do take it away."""
+    late: dict[str, Any] = await server.evaluate(
+        _PLAY, {"black": 0, "isForgotten": False, "isLate": True}
+    )
+    assert (late["isShown"], late["width"]) == (True, 64)
+    assert abs(late["red"] - 200) < 12
+    following = {"black": 64, "isForgotten": False, "isLate": True, "isNext": True}
+    assert not (await server.evaluate(_PLAY, following))["isShown"]
 
 
 async def test_one_that_is_forgotten_is_not_shown(server: FakeServer) -> None:
