@@ -52,7 +52,9 @@ export class SnapshotPanel {
       const name = snapshotOf(snapshots, number)?.name;
       pad.classList.toggle("empty-pad", name === undefined);
       pad.setAttribute("aria-current", String(number === this.selected));
-      setText(/** @type {HTMLElement} */ (pad.lastElementChild), name ?? "empty");
+      const label = /** @type {HTMLElement} */ (pad.lastElementChild);
+      label.classList.toggle("sr", name === undefined); // the number alone is seen
+      setText(label, name ?? "empty");
     }
     byId("snapshot").hidden = this.selected === 0;
     if (document.activeElement !== this.#name) {
