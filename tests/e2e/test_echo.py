@@ -146,6 +146,25 @@ async def test_a_caller_waits_for_a_place(browser: Browser, tmp_path: Path) -> N
         assert_in_order(await second.record(count=20))
 
 
+async def test_a_test_picture_takes_a_cameras_place(
+    browser: Browser, server: RunningServer
+) -> None:
+    """for a call of its own size; another size is sent on the same call."""
+    async with opened_page(browser, server.url) as studio:
+        page = studio.page
+        await page.select_option("#camera", "test")
+        await page.select_option("#camera-size", "1280 720")
+        await studio.start()
+        await until(page, f"{_SIZE} === '736x416'")
+        shown = (await studio.record(count=12)).rgb.astype(int)
+        yellow = shown[:, 40:120, 60:70].mean((0, 1, 2))
+        assert yellow[0] > 200 and yellow[1] > 200 and yellow[2] < 80, yellow
+        assert np.ptp(shown[:, -50:].mean((1, 3)), axis=0).max() > 20, "the block moves"
+        await page.select_option("#camera-size", "640 480")
+        await until(page, f"{_SIZE} === '640x480'")
+        assert (await server.health())["sessions"] == 1
+
+
 async def test_a_missing_camera_is_reported(server: RunningServer, chromium: Path) -> None:
     """Without a camera the page says what to do; no session is made."""
     async with opened_studio(chromium, server.url, camera=None) as studio:

@@ -2,13 +2,15 @@
  * Values that come from outside, checked one by one: what is wrong is named by its place. Pure.
  */
 
+import { FORMAT } from "./strings.js";
+
 const SHOWN_CHARS = 40;
 
 /** A value that breaks a rule; the message has its place, the value and the rule, for people. */
 export class FormatError extends Error {
   /** @param {string} place @param {unknown} value @param {string} rule what it must be */
   constructor(place, value, rule) {
-    super(`${place} is ${described(value)}, it must be ${rule}`);
+    super(FORMAT.wrong(place, described(value), rule));
     this.name = "FormatError";
   }
 }
@@ -22,12 +24,12 @@ export class FormatError extends Error {
  */
 export function checkObject(value, place, keys) {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new FormatError(place, value, `an object with ${keys.join(", ")}`);
+    throw new FormatError(place, value, FORMAT.object(keys.join(", ")));
   }
   const missing = keys.find((key) => !Object.keys(value).includes(key));
-  if (missing) throw new FormatError(`${place}.${missing}`, undefined, "there");
+  if (missing) throw new FormatError(`${place}.${missing}`, undefined, FORMAT.there);
   const unknown = Object.keys(value).find((key) => !keys.includes(key));
-  if (unknown) throw new FormatError(`a key of ${place}`, unknown, `one of ${keys.join(", ")}`);
+  if (unknown) throw new FormatError(FORMAT.keyOf(place), unknown, FORMAT.oneOf(keys.join(", ")));
   return /** @type {Record<string, unknown>} */ (value);
 }
 
@@ -41,9 +43,9 @@ export function checkObject(value, place, keys) {
  * @throws {FormatError}
  */
 export function checkList(value, place, [least, most], check) {
-  if (!Array.isArray(value)) throw new FormatError(place, value, "a list");
+  if (!Array.isArray(value)) throw new FormatError(place, value, FORMAT.list);
   if (value.length < least || value.length > most) {
-    throw new FormatError(`the length of ${place}`, value.length, `from ${least} to ${most}`);
+    throw new FormatError(FORMAT.lengthOf(place), value.length, FORMAT.counts(least, most));
   }
   return value.map((item, index) => check(item, `${place}[${index}]`));
 }
@@ -57,7 +59,7 @@ export function checkList(value, place, [least, most], check) {
  */
 export function checkNumber(value, place, [least, most]) {
   if (typeof value === "number" && value >= least && value <= most) return value;
-  throw new FormatError(place, value, `a number from ${least} to ${most}`);
+  throw new FormatError(place, value, FORMAT.number(least, most));
 }
 
 /**
@@ -69,7 +71,7 @@ export function checkNumber(value, place, [least, most]) {
  */
 export function checkWhole(value, place, [least, most]) {
   if (Number.isSafeInteger(value)) return checkNumber(value, place, [least, most]);
-  throw new FormatError(place, value, `a whole number from ${least} to ${most}`);
+  throw new FormatError(place, value, FORMAT.whole(least, most));
 }
 
 /**
@@ -81,7 +83,7 @@ export function checkWhole(value, place, [least, most]) {
  */
 export function checkText(value, place, most_chars) {
   if (typeof value === "string" && value.length <= most_chars) return value;
-  throw new FormatError(place, value, `a text of at most ${most_chars} characters`);
+  throw new FormatError(place, value, FORMAT.text(most_chars));
 }
 
 /**
@@ -92,7 +94,7 @@ export function checkText(value, place, most_chars) {
  */
 export function checkBoolean(value, place) {
   if (typeof value === "boolean") return value;
-  throw new FormatError(place, value, "true or false");
+  throw new FormatError(place, value, FORMAT.boolean);
 }
 
 /**
@@ -106,12 +108,12 @@ export function checkBoolean(value, place) {
 export function checkChoice(value, place, choices) {
   const found = choices.find((choice) => choice === value);
   if (found !== undefined) return found;
-  throw new FormatError(place, value, `one of ${choices.join(", ")}`);
+  throw new FormatError(place, value, FORMAT.oneOf(choices.join(", ")));
 }
 
 /** @param {unknown} value @returns {string} short */
 function described(value) {
-  if (value === undefined) return "missing";
+  if (value === undefined) return FORMAT.missing;
   const text = JSON.stringify(value);
   return text.length > SHOWN_CHARS ? `${text.slice(0, SHOWN_CHARS)}…` : text;
 }

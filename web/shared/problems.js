@@ -2,6 +2,8 @@
  * Everything that can go wrong, for people: what happened, and what to do about it.
  */
 
+import { PROBLEMS } from "./strings.js";
+
 /**
  * A place in the line of those who wait for a call, from a server that is full.
  * @typedef {object} Queued
@@ -32,57 +34,26 @@ export class Problem extends Error {
   }
 }
 
-const PRESS_START = "Then press Start again.";
-
-/** Title and advice by the name of the browser's exception. */
-const CAMERA_PROBLEMS = new Map([
-  ["NotAllowedError", [
-    "The browser did not give the camera",
-    "Click the camera or lock sign in the address bar, allow the camera for this page, and look "
-      + "whether the system's privacy settings allow it to the browser.",
-  ]],
-  ["NotFoundError", [
-    "No camera was found",
-    "Plug one in, or start the virtual camera in OBS, or choose “Screen or window” in the list.",
-  ]],
-  ["NotReadableError", [
-    "The camera is busy",
-    "Another program or tab holds it, or it was unplugged: close that one, or choose another "
-      + "camera in the list.",
-  ]],
-  ["OverconstrainedError", [
-    "The chosen camera is gone",
-    "Plug it in again, or choose another one in the list.",
-  ]],
-]);
+/**
+ * @param {string[]} texts title and advice
+ * @param {unknown} [cause]
+ * @param {number} [status] of the HTTP response, if that was a refusal
+ */
+function problem([title, advice], cause, status) {
+  return new Problem(title, advice, cause, status);
+}
 
 /**
  * Why no camera can be had at all, before one is requested.
  * @returns {Problem | null}
  */
 export function browserProblem() {
-  if (!globalThis.isSecureContext) {
-    return new Problem(
-      "Browsers give a camera to secure pages only",
-      `This page came over plain http from ${location.host}. Open it as http://localhost on the `
-        + "server's own machine, through an SSH tunnel, or over https.",
-    );
-  }
+  if (!globalThis.isSecureContext) return problem(PROBLEMS.insecure(location.host));
   if (!navigator.mediaDevices?.getUserMedia || !globalThis.RTCPeerConnection) {
-    return new Problem(
-      "This browser has no WebRTC",
-      "Use a current Chrome, Edge, Firefox or Safari, and look whether an extension turned "
-        + "WebRTC off.",
-    );
+    return problem(PROBLEMS.noWebRtc);
   }
   const missing = missingInterfaces();
-  if (missing.length > 0) {
-    return new Problem(
-      "This browser is too old for this page",
-      `It lacks ${missing.join(", ")}. Update it, or use a current Chrome, Edge, Firefox or Safari.`,
-    );
-  }
-  return null;
+  return missing.length > 0 ? problem(PROBLEMS.tooOld(missing.join(", "))) : null;
 }
 
 /** What no fall-back can replace; everything else that may be missing has one. */
@@ -104,32 +75,30 @@ function missingInterfaces() {
  * @param {boolean} isScreen whether a screen or window was requested
  */
 export function cameraProblem(error, isScreen) {
-  if (isScreen && error.name === "NotAllowedError") {
-    return new Problem(
-      "No screen or window was shared",
-      "Press Start again and choose one, or choose a camera in the list.",
-      error,
-    );
-  }
-  const [title, advice] = CAMERA_PROBLEMS.get(error.name) ?? [
-    "The camera did not start",
-    `The browser says: ${error.message || error.name}. Choose another camera in the list.`,
-  ];
-  return new Problem(title, `${advice} ${PRESS_START}`, error);
+  if (isScreen && error.name === "NotAllowedError") return problem(PROBLEMS.noScreen, error);
+  const texts = PROBLEMS.camera.get(error.name)
+    ?? PROBLEMS.cameraElse(error.message || error.name);
+  return problem(texts, error);
 }
 
 /** A camera was opened that nobody wants any more. */
 export function cameraReplaced() {
-  return new Problem("Another camera was chosen meanwhile", "Choose again in the list.");
+  return problem(PROBLEMS.cameraReplaced);
+}
+
+/** A file is to be the camera, and none was chosen. */
+export function noFile() {
+  return problem(PROBLEMS.noFile);
+}
+
+/** @param {File} file that is to be the camera @param {string} reason by the browser, or empty */
+export function unplayableFile({ name, type }, reason) {
+  return problem(PROBLEMS.unplayable(name, reason || type || "?"));
 }
 
 /** No response before the deadline. @param {unknown} error of fetch */
 export function tooSlow(error) {
-  return new Problem(
-    "The server took too long to answer",
-    `It is overloaded or hangs: look at its terminal. ${PRESS_START}`,
-    error,
-  );
+  return problem(PROBLEMS.tooSlow, error);
 }
 
 /**
@@ -137,11 +106,7 @@ export function tooSlow(error) {
  * @param {unknown} error of fetch
  */
 export function networkProblem(error) {
-  return new Problem(
-    "The server does not answer",
-    `Look in its terminal whether it still runs, and whether you are online. ${PRESS_START}`,
-    error,
-  );
+  return problem(PROBLEMS.network, error);
 }
 
 /**
@@ -151,67 +116,41 @@ export function networkProblem(error) {
  * @param {string | null} retryAfter the header `Retry-After`, in seconds
  */
 export function refusal(status, text, retryAfter) {
-  const reason = text ? sentence(text) : `It answered with status ${status} and no reason.`;
-  if (status === 503) {
-    const wait = retryAfter ? `Try again in ${retryAfter} s.` : "Try again in a few seconds.";
-    return new Problem("The server cannot take this call now", `${reason} ${wait}`, null, status);
-  }
-  if (status === 401 || status === 403) {
-    const advice = `${reason} Open the page by the link it printed.`;
-    return new Problem("The server wants a token", advice, null, status);
-  }
-  if (status >= 500) {
-    const advice = `${reason} Its log says more. ${PRESS_START}`;
-    return new Problem("The server failed", advice, null, status);
-  }
-  return new Problem("The server did not accept the call", reason, null, status);
+  const reason = text ? sentence(text) : PROBLEMS.noReason(status);
+  if (status === 503) return problem(PROBLEMS.unavailable(reason, retryAfter), null, status);
+  if (status === 401 || status === 403) return problem(PROBLEMS.unauthorised(reason), null, status);
+  if (status >= 500) return problem(PROBLEMS.failed(reason), null, status);
+  return problem(PROBLEMS.refused(reason), null, status);
 }
 
 /** Signalling worked, but ICE found no path for the media. */
 export function noMediaPath() {
-  return new Problem(
-    "No way for the video to the server",
-    "The page arrives but UDP does not. If the server runs in a container or behind a router, give "
-      + "it the host's network or a TURN server (--turn); a VPN or a firewall here may block it "
-      + `too. ${PRESS_START}`,
-  );
+  return problem(PROBLEMS.noMediaPath);
 }
 
 /** @param {number} seconds the deadline */
 export function setupTooSlow(seconds) {
-  return new Problem(
-    `The call did not come up within ${seconds} s`,
-    `The server accepted it but sent nothing: look at its log. ${PRESS_START}`,
-  );
+  return problem(PROBLEMS.setupTooSlow(seconds));
 }
 
 /** The server closed the connection without a reason. */
 export function callClosed() {
-  return new Problem(
-    "The server closed the call",
-    `It was stopped or restarted: look at its terminal. ${PRESS_START}`,
-  );
+  return problem(PROBLEMS.callClosed);
 }
 
 /** @param {string} reason the server's text for the end of a stream */
 export function streamStopped(reason) {
-  return new Problem("The server ended the stream", `${sentence(reason)} ${PRESS_START}`);
+  return problem(PROBLEMS.streamStopped(sentence(reason)));
 }
 
 /** Nothing is received from the server any more. */
 export function serverSilent() {
-  return new Problem(
-    "The server has fallen silent",
-    `Look whether you are online and whether it still runs. ${PRESS_START}`,
-  );
+  return problem(PROBLEMS.silent);
 }
 
 /** @param {string} reason the server's text for an engine failure that ended the stream */
 export function engineStopped(reason) {
-  return new Problem(
-    "The engine stopped",
-    `${sentence(reason)} The server starts it again by itself: wait a moment. ${PRESS_START}`,
-  );
+  return problem(PROBLEMS.engineStopped(sentence(reason)));
 }
 
 /**
@@ -219,12 +158,7 @@ export function engineStopped(reason) {
  * @param {unknown} error
  */
 export function asProblem(error) {
-  if (error instanceof Problem) return error;
-  return new Problem(
-    "Something in this page failed",
-    `${sentence(String(error))} Reload the page; if it comes back, please report it.`,
-    error,
-  );
+  return error instanceof Problem ? error : problem(PROBLEMS.page(sentence(String(error))), error);
 }
 
 /** The text as a sentence: capitalised and with a full stop. @param {string} text */

@@ -2,6 +2,8 @@
  * When a source or a screen counts as silent, and what is said of a silent source. Pure.
  */
 
+import { cameraIsSilent } from "./strings.js";
+
 const SILENT_AFTER_S = 3; // a camera of one picture in three seconds is slow, not silent
 
 /**
@@ -15,5 +17,5 @@ export function tooLong_s(since_ms) {
 
 /** @param {number | null} silent_s @returns {string} empty if the source is not silent */
 export function silenceText(silent_s) {
-  return silent_s === null ? "" : `No picture of the camera reaches the server for ${silent_s} s`;
+  return silent_s === null ? "" : cameraIsSilent(silent_s);
 }

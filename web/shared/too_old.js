@@ -4,10 +4,5 @@
  */
 addEventListener("load", function () {
   if (document.documentElement.hasAttribute("data-started")) return;
-  var line = document.createElement("p");
-  line.id = "too-old";
-  line.setAttribute("role", "alert");
-  line.textContent = "This browser is too old for this page, or could not load it. Reload it; if "
-    + "that does not help, update the browser, or use a current Chrome, Edge, Firefox or Safari.";
-  document.body.insertBefore(line, document.body.firstChild);
+  document.getElementById("too-old").removeAttribute("hidden");
 });

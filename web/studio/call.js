@@ -8,6 +8,7 @@ import { CallAttempt } from "./call_attempt.js";
 import { Resumption, storeResumeToken } from "./resume.js";
 import { fetchHealth } from "./server_status.js";
 import { StreamState } from "./stream_state.js";
+import { CALL } from "./strings.js";
 
 const SETUP_DEADLINE_S = 20;
 const RESUME_DEADLINE_S = 8;
@@ -123,32 +124,23 @@ export class Call {
   /** Why no new pictures come though the call goes on, for people; empty if nothing is wrong. */
   get interruption() {
     if (this.#resumption.isActive) {
-      if (this.#waitsFor) return "The connection broke off: the server is back and loads its model…";
-      return this.#hasServerStopped
-        ? "The connection broke off: the server was stopped. Coming back once it runs again…"
-        : "The connection broke off, coming back to the same stream…";
+      if (this.#waitsFor) return CALL.loadsAgain;
+      return this.#hasServerStopped ? CALL.serverStopped : CALL.comingBack;
     }
-    if (this.#attempt?.isInterrupted) {
-      return "The network is interrupted, waiting for it to come back";
-    }
-    if (this.#stream.isRestarting) {
-      return "The engine stopped and is being started again, the call stays up…";
-    }
-    return "";
+    if (this.#attempt?.isInterrupted) return CALL.networkAway;
+    return this.#stream.isRestarting ? CALL.engineAway : "";
   }
 
   /** That others wait for a place, for people; empty if nobody does. */
   get crowd() {
     const callers = this.#stream.waitingCallers;
     if (callers === 0) return "";
-    return callers === 1 ? "Live; somebody waits for a place" : `Live; ${callers} wait for a place`;
+    return callers === 1 ? CALL.oneWaits : CALL.othersWait(callers);
   }
 
   /** What the server has told of the call's end, for people; empty as long as none is in sight. */
   get farewell() {
-    if (this.#endsWithin_s === null) return "";
-    return `The server is being stopped: this call ends within ${Math.ceil(this.#endsWithin_s)} s, and`
-      + " comes back by itself once the server runs again";
+    return this.#endsWithin_s === null ? "" : CALL.stopping(Math.ceil(this.#endsWithin_s));
   }
 
   /**

@@ -8,6 +8,7 @@ import { silenceText, tooLong_s } from "../shared/silence.js";
 import { WakeLock } from "../shared/wake_lock.js";
 import { judgePicture } from "./picture_state.js";
 import { fetchHealth } from "./server_status.js";
+import { CALL } from "./strings.js";
 
 const REFRESH_MS = 1_000;
 const HEALTH_EVERY = 3; // refreshes
@@ -107,7 +108,7 @@ export class CallView {
     this.#stop.disabled = !isOpen;
     this.#pause.disabled = state !== "live";
     this.#pause.setAttribute("aria-pressed", String(isPaused));
-    this.#pause.textContent = isPaused ? "Resume" : "Pause";
+    this.#pause.textContent = isPaused ? CALL.resume : CALL.pause;
     this.#again.hidden = isOpen;
   }
 

@@ -1,19 +1,21 @@
 /**
- * The camera's side of the page: the list, the picture, whether it is mirrored, and taking a camera
- * again that has stopped. A shared screen that has ended waits for the user's choice.
+ * The camera's side of the page: the list, size and rate, the picture, whether it is mirrored, and
+ * taking a camera again that has stopped. A shared screen that has ended waits for the user's choice.
  */
 
 import { byId } from "../shared/dom.js";
 import { asProblem } from "../shared/problems.js";
 import { recall, store } from "../shared/storage.js";
-import { Camera, SCREEN } from "./camera.js";
+import { Camera, FILE, isCamera, SCREEN } from "./camera.js";
 import { CameraRecovery } from "./camera_recovery.js";
+import { formatText, parseFormat, RATES_FPS, SIZES_PX } from "./capture_format.js";
+import { CAMERA, UNITS } from "./strings.js";
 
 // keys of localStorage
 const CAMERA_KEY = "camera";
 const MIRROR_KEY = "mirror";
+const FORMAT_KEY = "capture";
 const CHECK_MS = 250;
-const SHARING_ENDED = "The screen is not shared any more: choose what to send in the list";
 
 /**
  * @typedef {object} CameraPanelListener
@@ -35,6 +37,9 @@ export class CameraPanel {
   /** A shared screen has ended; only the user can share it again, so that another is chosen. */
   #hasSharingEnded = false;
   #list = byId("camera", HTMLSelectElement);
+  #size = byId("camera-size", HTMLSelectElement);
+  #rate = byId("camera-rate", HTMLSelectElement);
+  #file = byId("camera-file", HTMLInputElement);
   #video = byId("input", HTMLVideoElement);
   #mirror = byId("mirror", HTMLInputElement);
 
@@ -45,7 +50,7 @@ export class CameraPanel {
       onEnded: () => this.#onEnded(),
       onMuted: () => {
         this.#recovery.muted(performance.now());
-        this.#setTrouble("The camera gives no pictures just now");
+        this.#setTrouble(CAMERA.muted);
       },
       onUnmuted: () => this.#onGiven(),
     });
@@ -54,12 +59,9 @@ export class CameraPanel {
       store("localStorage", MIRROR_KEY, String(this.#mirror.checked));
       this.#applyMirror();
     });
-    this.#list.addEventListener("change", () => {
-      this.#wanted = this.#list.value;
-      store("localStorage", CAMERA_KEY, this.#wanted);
-      if (this.isOpen) listener.onSwitch();
-      else this.#applyMirror();
-    });
+    this.#list.addEventListener("change", () => this.#choose(this.#list.value));
+    this.#listenForFiles();
+    this.#listFormats();
     navigator.mediaDevices?.addEventListener?.("devicechange", () => {
       this.#recovery.devicesChanged(performance.now());
       this.listCameras();
@@ -119,27 +121,75 @@ export class CameraPanel {
     const list = this.#list;
     const choices = await Camera.choices();
     list.replaceChildren(...choices.map(({ id, label }) => new Option(label, id)));
-    if (choices.length === 0) list.add(new Option("No camera found", ""));
-    if (navigator.mediaDevices && "getDisplayMedia" in navigator.mediaDevices) {
-      list.add(new Option("Screen or window…", SCREEN));
-    }
+    if (choices.length === 0) list.add(new Option(CAMERA.none, ""));
+    for (const { id, label } of Camera.substitutes()) list.add(new Option(label, id));
     if (this.#hasSharingEnded) {
       // nothing is chosen, so that the screen can be again
-      list.prepend(new Option("Choose again…", ""));
+      list.prepend(new Option(CAMERA.again, ""));
       list.selectedIndex = 0;
     } else if ([...list.options].some(({ value }) => value === this.#wanted)) {
       list.value = this.#wanted;
     }
+    this.#showFileButton();
+  }
+
+  /** @param {string} choice in the list */
+  #choose(choice) {
+    this.#wanted = choice;
+    this.#showFileButton();
+    // a file is no choice yet, and the browser forgets it with the page
+    if (choice === FILE) return this.#file.click();
+    store("localStorage", CAMERA_KEY, choice);
+    return this.#switch();
+  }
+
+  #switch() {
+    if (this.isOpen) this.#listener.onSwitch();
+    else this.#applyMirror();
+  }
+
+  #listenForFiles() {
+    byId("choose-file").addEventListener("click", () => this.#file.click());
+    this.#file.addEventListener("change", () => this.#switch());
+    this.#file.addEventListener("cancel", () => {
+      if (!this.isOpen || this.#file.files?.length) return;
+      this.#wanted = this.#inUse; // it stays
+      this.listCameras();
+    });
+  }
+
+  #showFileButton() {
+    byId("choose-file").hidden = this.#list.value !== FILE;
+  }
+
+  #listFormats() {
+    const format = parseFormat(recall("localStorage", FORMAT_KEY));
+    const options = SIZES_PX.map((size) => new Option(CAMERA.size(...size), size.join(" ")));
+    this.#size.replaceChildren(...options);
+    this.#size.value = [format.width_px, format.height_px].join(" ");
+    this.#rate.replaceChildren(...RATES_FPS.map((fps) => new Option(UNITS.fps(String(fps)), String(fps))));
+    this.#rate.value = String(format.fps);
+    for (const list of [this.#size, this.#rate]) {
+      list.addEventListener("change", () => {
+        store("localStorage", FORMAT_KEY, formatText(this.#format));
+        // a screen is not asked for again, it has its own size
+        if (this.isOpen && this.#inUse !== SCREEN) this.#listener.onSwitch();
+      });
+    }
+  }
+
+  get #format() {
+    return parseFormat(`${this.#size.value} ${this.#rate.value}`);
   }
 
   #onEnded() {
     if (this.#wanted === SCREEN) {
       this.#hasSharingEnded = true;
       this.listCameras();
-      return this.#setTrouble(SHARING_ENDED);
+      return this.#setTrouble(CAMERA.sharingEnded);
     }
     this.#recovery.ended(performance.now());
-    return this.#setTrouble("The camera stopped, taking it again…");
+    return this.#setTrouble(CAMERA.stopped);
   }
 
   #forgetSharing() {
@@ -162,7 +212,9 @@ export class CameraPanel {
 
   /** @param {string} choice */
   async #take(choice) {
-    const track = await this.#camera.open(choice);
+    const track = await this.#camera.open({
+      choice, format: this.#format, file: this.#file.files?.[0] ?? null,
+    });
     this.#inUse = choice;
     this.#forgetSharing();
     this.#showPicture();
@@ -174,7 +226,7 @@ export class CameraPanel {
   async #takeAgain() {
     // a page in the background gets no camera, and its track comes back with it
     if (!this.isOpen || this.#isTaking || document.hidden) return;
-    if (this.#wanted === SCREEN) return; // the browser would ask which
+    if (!isCamera(this.#wanted)) return; // of a screen the browser would ask which
     if (!this.#recovery.isDue(performance.now())) return;
     const { stream } = this.#camera;
     this.#isTaking = true;
@@ -186,7 +238,7 @@ export class CameraPanel {
       if (this.#camera.stream !== stream) return;
       console.info("the camera is not there yet:", asProblem(error).title);
       if (this.#recovery.state === "gone") {
-        this.#setTrouble("The camera is gone: plug it in again, or choose another in the list");
+        this.#setTrouble(CAMERA.gone);
       }
     } finally {
       this.#isTaking = false;
@@ -199,9 +251,9 @@ export class CameraPanel {
     this.#applyMirror();
   }
 
-  /** A screen is never mirrored, nor is what a phone's back camera sees. */
+  /** Only a camera that looks at its user is mirrored. */
   #applyMirror() {
-    const isOfOneself = this.#wanted !== SCREEN && this.#camera.isOfOneself;
+    const isOfOneself = isCamera(this.#wanted) && !this.#camera.looksAway;
     document.body.classList.toggle("mirrored", this.#mirror.checked && isOfOneself);
   }
 }

@@ -6,6 +6,7 @@ import { byId } from "../shared/dom.js";
 import { capitalised, formatDuration, UNKNOWN } from "./format.js";
 import { promptsOf } from "./prompt_mix.js";
 import { PromptPanel } from "./prompt_panel.js";
+import { CHANGE, UNITS } from "./strings.js";
 import { Throttle } from "./throttle.js";
 
 /** Shows the parameters in force, and reports every change that is made to them at once. */
@@ -142,13 +143,13 @@ export class Controls {
   /** @param {import("./update_tracker.js").TrackedUpdate | null} update the newest */
   showUpdate(update) {
     this.#showLine(
-      update?.stage ?? "none", update ? progressOf(update) : "Enter applies it, also while it runs",
+      update?.stage ?? "none", update ? progressOf(update) : CHANGE.none,
     );
   }
 
   /** @param {string} label of what was changed, and is sent once the server can be reached */
   showPending(label) {
-    this.#showLine("pending", `${label} kept, sent as soon as the call is there…`);
+    this.#showLine("pending", CHANGE.pending(label));
   }
 
   /** @param {string} text what went wrong */
@@ -168,22 +169,22 @@ export class Controls {
     this.#strength.addEventListener("input", () => {
       this.#showStrength();
       this.#throttle.call(() => {
-        this.#update({ noise_scale: Number(this.#strength.value) }, "Strength");
+        this.#update({ noise_scale: Number(this.#strength.value) }, CHANGE.strength);
       });
     });
     this.#steps.addEventListener("change", () => {
       const denoising_step_list = this.#stepList.slice(0, Number(this.#steps.value));
-      this.#update({ denoising_step_list }, "Steps");
+      this.#update({ denoising_step_list }, CHANGE.steps);
     });
     this.#motion.addEventListener("change", () => {
-      this.#update({ noise_controller: this.#motion.checked }, "Motion");
+      this.#update({ noise_controller: this.#motion.checked }, CHANGE.motion);
     });
     this.#seed.addEventListener("change", () => this.#applySeed());
     byId("dice").addEventListener("click", () => {
       this.#seed.value = String(Math.floor(Math.random() * 1_000_000));
       this.#applySeed();
     });
-    byId("reset").addEventListener("click", () => this.#onChange({ reset_cache: true }, "Reset"));
+    byId("reset").addEventListener("click", () => this.#onChange({ reset_cache: true }, CHANGE.reset));
   }
 
   /** @param {Record<string, unknown>} update @param {string} label */
@@ -194,7 +195,7 @@ export class Controls {
 
   #applySeed() {
     if (this.#seed.value === "" || !this.#seed.checkValidity()) return this.#seed.reportValidity();
-    this.#update({ seed: Number(this.#seed.value) }, "Seed");
+    this.#update({ seed: Number(this.#seed.value) }, CHANGE.seed);
   }
 
   /** @param {[number, number]} least and most noise that the model can work from */
@@ -209,7 +210,7 @@ export class Controls {
   #showStrength() {
     const [least, most] = [Number(this.#strength.min), Number(this.#strength.max)];
     const share = most > least ? (Number(this.#strength.value) - least) / (most - least) : 0;
-    const percent = `${Math.round(100 * share)} %`;
+    const percent = UNITS.percent(String(Math.round(100 * share)));
     byId("strength-value").textContent = this.#strength.disabled ? UNKNOWN : percent;
     this.#strength.style.setProperty("--at", `${100 * share}%`);
   }
@@ -219,7 +220,7 @@ export class Controls {
     this.#stepList = stepList;
     this.#steps.replaceChildren(...stepList.map((_, index) => {
       const count = index + 1;
-      return new Option(count === 1 ? "1 (fast)" : String(count), String(count));
+      return new Option(count === 1 ? CHANGE.fastest : String(count), String(count));
     }));
     this.#steps.disabled = stepList.length < 2;
   }
@@ -227,13 +228,13 @@ export class Controls {
 
 /** @param {import("./update_tracker.js").TrackedUpdate} update */
 function progressOf({ label, stage, applied_ms, shown_ms, errors }) {
-  if (stage === "rejected") return `${label} not taken: ${errors.join("; ")}`;
+  if (stage === "rejected") return CHANGE.rejected(label, errors.join("; "));
   const parts = [];
-  if (applied_ms !== null) parts.push(`applied in ${formatDuration(applied_ms)}`);
-  if (shown_ms !== null) parts.push(`on screen after ${formatDuration(shown_ms)}`);
-  if (stage === "sent") return `${label} sent…`;
-  if (stage === "accepted") return `${label} accepted…`;
-  return `${label} ${parts.join(", ")}${shown_ms === null ? "…" : ""}`;
+  if (applied_ms !== null) parts.push(CHANGE.applied(formatDuration(applied_ms)));
+  if (shown_ms !== null) parts.push(CHANGE.shown(formatDuration(shown_ms)));
+  if (stage === "sent") return CHANGE.sent(label);
+  if (stage === "accepted") return CHANGE.accepted(label);
+  return CHANGE.reached(label, parts, shown_ms !== null);
 }
 
 /**

@@ -8,6 +8,7 @@ import {
 } from "./cue_list.js";
 import { emptyShow } from "./show_file.js";
 import { MOST_SNAPSHOTS, snapshotOf } from "./snapshots.js";
+import { CHANGE, SHOW, UNITS } from "./strings.js";
 
 const TICK_MS = 100;
 const USUAL_HOLD_S = 10;
@@ -73,7 +74,7 @@ export class CuePanel {
     const { cues } = this.#list;
     if (this.#desk.show !== this.#shown) this.#showList();
     this.#go.disabled = !this.#isCallOpen || !cues.some(({ snapshot }) => snapshotOf(snapshots, snapshot));
-    this.#go.title = this.#go.disabled ? "For a call with cues" : "Next cue, or the first";
+    this.#go.title = this.#go.disabled ? SHOW.goNeeds : SHOW.go;
     this.#add.disabled = this.#selected() === 0 || cues.length >= MOST_CUES;
     this.#showRun();
   }
@@ -91,7 +92,7 @@ export class CuePanel {
   /** @param {import("./cue_list.js").Cue | null} cue to go to; null: to none */
   #call(cue) {
     const index = this.#run.position(performance.now())?.index ?? 0;
-    if (cue) this.#desk.go(cue.snapshot, `Cue ${index + 1}`, cue.over_s);
+    if (cue) this.#desk.go(cue.snapshot, CHANGE.cue(index + 1), cue.over_s);
     clearInterval(this.#timer);
     if (this.#run.isRunning) this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#showRun();
@@ -115,15 +116,15 @@ export class CuePanel {
     const left_s = lasts_s === null ? 0 : Math.max(0, lasts_s - elapsed_s);
     this.#progress.hidden = lasts_s === null;
     this.#progress.value = lasts_s ? Math.min(1, elapsed_s / lasts_s) : 0;
-    setText(byId("cue-left"), lasts_s === null ? "" : `${Math.ceil(left_s)} s`);
-    const then = next === null ? "the last" : `then ${this.#nameOf(cues[next])}`;
+    setText(byId("cue-left"), lasts_s === null ? "" : UNITS.s(String(Math.ceil(left_s))));
+    const then = next === null ? SHOW.last : SHOW.then(this.#nameOf(cues[next]));
     setText(byId("cue-where"), position
-      ? `Cue ${index + 1} of ${cues.length}: ${this.#nameOf(cues[index])}, ${then}` : "");
+      ? SHOW.where(index + 1, cues.length, this.#nameOf(cues[index]), then) : "");
   }
 
   /** @param {import("./cue_list.js").Cue} cue */
   #nameOf({ snapshot }) {
-    return snapshotOf(this.#desk.show.snapshots, snapshot)?.name ?? "empty";
+    return snapshotOf(this.#desk.show.snapshots, snapshot)?.name ?? SHOW.emptyPad;
   }
 
   #addCue() {
@@ -144,7 +145,7 @@ export class CuePanel {
 
   /** @param {import("./cue_list.js").CueList} cueList */
   #setList(cueList) {
-    this.#desk.setShow({ ...this.#desk.show, cueList }, "Cue list");
+    this.#desk.setShow({ ...this.#desk.show, cueList }, CHANGE.cueList);
   }
 
   /** @param {import("./cue_list.js").Cue} cue @param {number} index */

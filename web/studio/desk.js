@@ -7,6 +7,7 @@ import { recall, store } from "../shared/storage.js";
 import { isSameLook } from "./look.js";
 import { emptyShow, formatShow, parseShow } from "./show_file.js";
 import { snapshotOf, withSnapshot } from "./snapshots.js";
+import { CHANGE, SHOW } from "./strings.js";
 import { UndoHistory } from "./undo.js";
 
 // keys of localStorage
@@ -66,7 +67,7 @@ export class Desk {
     } catch (error) {
       store("localStorage", UNREADABLE_KEY, text);
       this.#listener.onProblem(
-        `The snapshots of this browser cannot be read: ${/** @type {Error} */ (error).message}`,
+        SHOW.unreadable(/** @type {Error} */ (error).message),
       );
     }
     this.#listener.onChange();
@@ -79,11 +80,11 @@ export class Desk {
    */
   importShow(text) {
     try {
-      this.setShow(parseShow(text), "Import");
+      this.setShow(parseShow(text), CHANGE.import);
       return true;
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
-      this.#listener.onProblem(`Nothing was taken from the file: ${error.message}`);
+      this.#listener.onProblem(SHOW.notTaken(error.message));
       return false;
     }
   }
@@ -98,7 +99,7 @@ export class Desk {
   keep(number) {
     const { show } = this.#state;
     const snapshots = withSnapshot(show.snapshots, number, this.#controls.look);
-    this.setShow({ ...show, snapshots }, `Snapshot ${number}`);
+    this.setShow({ ...show, snapshots }, CHANGE.snapshot(number));
   }
 
   /**
@@ -130,12 +131,12 @@ export class Desk {
   }
 
   undo() {
-    const label = `Undo of: ${this.undoes}`;
+    const label = SHOW.undone(this.undoes);
     this.#restore(this.#history.undo(this.#state), label);
   }
 
   redo() {
-    const label = `Again: ${this.redoes}`;
+    const label = SHOW.redo(this.redoes);
     this.#restore(this.#history.redo(this.#state), label);
   }
 

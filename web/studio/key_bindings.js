@@ -4,6 +4,8 @@
  * A key presses, focuses or moves an element of the page, so that it does what the element does.
  */
 
+import { KEYS } from "./strings.js";
+
 /**
  * @typedef {object} KeyBinding
  * @property {string} key as `KeyboardEvent.key`, a letter in small; "1-9" for the digit keys
@@ -16,44 +18,49 @@
  * @property {string} what it does, for people
  */
 
+const { groups: GROUPS } = KEYS;
+
 /** @type {KeyBinding[]} */
 export const KEY_BINDINGS = [
-  { key: "1-9", shift: false, does: "press", on: "snapshot-#", group: "Snapshots", what: "go to that snapshot" },
-  { key: "1-9", shift: true, does: "hold", on: "snapshot-#", group: "Snapshots", what: "keep the present look there" },
-  { key: "n", does: "focus", on: "snapshot-name", group: "Snapshots", what: "name it" },
-  { key: "u", does: "press", on: "undo", group: "Snapshots", what: "undo" },
-  { key: "z", control: true, shift: false, does: "press", on: "undo", group: "Snapshots", what: "undo" },
-  { key: "y", does: "press", on: "redo", group: "Snapshots", what: "redo" },
-  { key: "z", control: true, shift: true, does: "press", on: "redo", group: "Snapshots", what: "redo" },
-  { key: " ", does: "press", on: "cue-go", group: "Cue list", what: "next cue, or the first" },
-  { key: "escape", does: "press", on: "cue-stop", group: "Cue list", what: "stop the list" },
-  { key: "q", does: "press", on: "cue-add", group: "Cue list", what: "add the snapshot as a cue" },
-  { key: "enter", does: "focus", on: "prompt", group: "Prompts", what: "write the prompt" },
-  { key: "m", does: "press", on: "add-prompt", group: "Prompts", what: "mix in a prompt" },
-  { key: "x", does: "press", on: "crossfade", group: "Prompts", what: "fade to the other side" },
-  { key: "a", does: "move", on: "fade", by: -0.1, group: "Prompts", what: "fader towards A" },
-  { key: "b", does: "move", on: "fade", by: 0.1, group: "Prompts", what: "fader towards B" },
-  { key: "t", does: "focus", on: "blend", group: "Prompts", what: "seconds of a change" },
-  { key: "l", does: "move", on: "blend-method", by: 1, group: "Prompts", what: "linear or slerp" },
-  { key: "-", does: "move", on: "strength", by: -0.05, group: "Picture", what: "less strength" },
-  { key: "+", does: "move", on: "strength", by: 0.05, group: "Picture", what: "more strength" },
-  { key: "=", does: "move", on: "strength", by: 0.05, group: "Picture", what: "more strength" },
-  { key: ",", does: "move", on: "steps", by: -1, group: "Picture", what: "fewer steps" },
-  { key: ".", does: "move", on: "steps", by: 1, group: "Picture", what: "more steps" },
-  { key: "d", does: "press", on: "dice", group: "Picture", what: "another seed" },
-  { key: "e", does: "focus", on: "seed", group: "Picture", what: "write the seed" },
-  { key: "o", does: "press", on: "motion", group: "Picture", what: "adapt to motion" },
-  { key: "r", does: "press", on: "reset", group: "Picture", what: "forget the past" },
-  { key: "s", shift: false, does: "press", on: "start", group: "Call", what: "start" },
-  { key: "s", shift: true, does: "press", on: "stop", group: "Call", what: "stop" },
-  { key: "p", does: "press", on: "pause", group: "Call", what: "pause or go on" },
-  { key: "c", does: "focus", on: "camera", group: "Call", what: "choose the camera" },
-  { key: "i", does: "press", on: "mirror", group: "Call", what: "mirror on this page" },
-  { key: "k", does: "press", on: "keep-steps", group: "Call", what: "when asked: keep my steps" },
-  { key: "w", does: "press", on: "allow-steps", group: "Call", what: "when asked: allow fewer" },
-  { key: "f", does: "press", on: "fullscreen", group: "Page", what: "full screen" },
-  { key: "v", does: "press", on: "pip", group: "Page", what: "picture in picture" },
-  { key: "?", does: "press", on: "help", group: "Page", what: "this sheet" },
+  { key: "1-9", shift: false, does: "press", on: "snapshot-#", group: GROUPS.snapshots, what: KEYS.goThere },
+  { key: "1-9", shift: true, does: "hold", on: "snapshot-#", group: GROUPS.snapshots, what: KEYS.keepThere },
+  { key: "n", does: "focus", on: "snapshot-name", group: GROUPS.snapshots, what: KEYS.name },
+  { key: "u", does: "press", on: "undo", group: GROUPS.snapshots, what: KEYS.undo },
+  { key: "z", control: true, shift: false, does: "press", on: "undo", group: GROUPS.snapshots, what: KEYS.undo },
+  { key: "y", does: "press", on: "redo", group: GROUPS.snapshots, what: KEYS.redo },
+  { key: "z", control: true, shift: true, does: "press", on: "redo", group: GROUPS.snapshots, what: KEYS.redo },
+  { key: " ", does: "press", on: "cue-go", group: GROUPS.cues, what: KEYS.next },
+  { key: "escape", does: "press", on: "cue-stop", group: GROUPS.cues, what: KEYS.stopList },
+  { key: "q", does: "press", on: "cue-add", group: GROUPS.cues, what: KEYS.addCue },
+  { key: "enter", does: "focus", on: "prompt", group: GROUPS.prompts, what: KEYS.write },
+  { key: "m", does: "press", on: "add-prompt", group: GROUPS.prompts, what: KEYS.mixIn },
+  { key: "x", does: "press", on: "crossfade", group: GROUPS.prompts, what: KEYS.fade },
+  { key: "a", does: "move", on: "fade", by: -0.1, group: GROUPS.prompts, what: KEYS.towardsA },
+  { key: "b", does: "move", on: "fade", by: 0.1, group: GROUPS.prompts, what: KEYS.towardsB },
+  { key: "t", does: "focus", on: "blend", group: GROUPS.prompts, what: KEYS.over },
+  { key: "l", does: "move", on: "blend-method", by: 1, group: GROUPS.prompts, what: KEYS.method },
+  { key: "-", does: "move", on: "strength", by: -0.05, group: GROUPS.picture, what: KEYS.weaker },
+  { key: "+", does: "move", on: "strength", by: 0.05, group: GROUPS.picture, what: KEYS.stronger },
+  { key: "=", does: "move", on: "strength", by: 0.05, group: GROUPS.picture, what: KEYS.stronger },
+  { key: ",", does: "move", on: "steps", by: -1, group: GROUPS.picture, what: KEYS.fewer },
+  { key: ".", does: "move", on: "steps", by: 1, group: GROUPS.picture, what: KEYS.more },
+  { key: "d", does: "press", on: "dice", group: GROUPS.picture, what: KEYS.dice },
+  { key: "e", does: "focus", on: "seed", group: GROUPS.picture, what: KEYS.seed },
+  { key: "o", does: "press", on: "motion", group: GROUPS.picture, what: KEYS.motion },
+  { key: "r", does: "press", on: "reset", group: GROUPS.picture, what: KEYS.forget },
+  { key: "s", shift: false, does: "press", on: "start", group: GROUPS.call, what: KEYS.start },
+  { key: "s", shift: true, does: "press", on: "stop", group: GROUPS.call, what: KEYS.stop },
+  { key: "p", does: "press", on: "pause", group: GROUPS.call, what: KEYS.pause },
+  { key: "c", does: "focus", on: "camera", group: GROUPS.call, what: KEYS.camera },
+  { key: "g", does: "focus", on: "camera-size", group: GROUPS.call, what: KEYS.size },
+  { key: "h", does: "focus", on: "camera-rate", group: GROUPS.call, what: KEYS.rate },
+  { key: "j", does: "press", on: "choose-file", group: GROUPS.call, what: KEYS.file },
+  { key: "i", does: "press", on: "mirror", group: GROUPS.call, what: KEYS.mirror },
+  { key: "k", does: "press", on: "keep-steps", group: GROUPS.call, what: KEYS.keepSteps },
+  { key: "w", does: "press", on: "allow-steps", group: GROUPS.call, what: KEYS.allowSteps },
+  { key: "f", does: "press", on: "fullscreen", group: GROUPS.page, what: KEYS.fullscreen },
+  { key: "v", does: "press", on: "pip", group: GROUPS.page, what: KEYS.pip },
+  { key: "?", does: "press", on: "help", group: GROUPS.page, what: KEYS.sheet },
 ];
 
 /**
@@ -104,9 +111,8 @@ function isMeant({ key, shift, control = false }, press, digit) {
 
 /** @param {KeyBinding} binding @returns {string[]} its keys as they are written on a sheet */
 export function keysOf({ key, shift, control }) {
-  const names = new Map([[" ", "Space"], ["enter", "Enter"], ["escape", "Esc"], ["1-9", "1 … 9"]]);
-  const written = names.get(key) ?? key.toUpperCase();
-  return [...(control ? ["Ctrl"] : []), ...(shift ? ["Shift"] : []), written];
+  const written = KEYS.names.get(key) ?? key.toUpperCase();
+  return [...(control ? [KEYS.control] : []), ...(shift ? [KEYS.shift] : []), written];
 }
 
 /**

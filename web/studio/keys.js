@@ -5,6 +5,7 @@
 import { byId } from "../shared/dom.js";
 import { recall, store } from "../shared/storage.js";
 import { actionOf, helpSheet } from "./key_bindings.js";
+import { KEYS } from "./strings.js";
 
 const KEYS_KEY = "keys"; // of localStorage: "off" where they are turned off
 const HELP = "?";
@@ -91,7 +92,7 @@ function createGroup([title, rows]) {
     const [term, value] = [document.createElement("dt"), document.createElement("dd")];
     term.textContent = what;
     keys.forEach((names, index) => {
-      if (index > 0) value.append(" or ");
+      if (index > 0) value.append(KEYS.or);
       value.append(...names.map(createKey));
     });
     list.append(term, value);

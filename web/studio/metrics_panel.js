@@ -5,58 +5,9 @@
 import { setText } from "../shared/dom.js";
 import { capitalised, formatDuration, formatPercent, formatRate, UNKNOWN } from "./format.js";
 import { Sparkline } from "./sparkline.js";
-
-/** Labels of the stages of `shared/latency.js`. */
-const STAGE_LABELS = {
-  to_server: "Camera to server",
-  receive: "Receive, decode",
-  collect: "Wait for enough pictures",
-  queue: "Wait for the model",
-  encode: "Model reads",
-  denoise: "Model paints",
-  decode: "Model writes",
-  playout: "Wait for its turn",
-  send: "Compress",
-  back: "Server to browser",
-  screen: "Buffer, decode, screen",
-};
+import { FIGURES } from "./strings.js";
 
 const SMALLEST_SHARE = 0.004; // of the bar; a smaller segment cannot be seen
-
-/** Labels of what a latency covers. */
-const COVERS_LABELS = {
-  glass: "camera to screen",
-  server: "server to screen",
-  sent: "camera to sent",
-};
-
-// in the order of a stream's start
-const FIRST_FRAME_PARTS = [
-  ["signal", "Offer answered"],
-  ["ice", "Media path found"],
-  ["first_input", "First camera frame"],
-  ["first_generated", "First picture made"],
-  ["first_sent", "First picture sent"],
-  ["first_shown", "First picture shown"],
-  ["paper", "Model's share: fill, make"],
-];
-
-/** Causes of pictures left out, by the server's name; another one is shown as it is. */
-const DROP_LABELS = new Map([
-  ["unreadable", "Could not be read"],
-  ["unscaled", "Could not be scaled in time"],
-  ["keyless", "Before the first whole one"],
-  ["stray", "From another stream"],
-  ["duplicate", "Came twice"],
-  ["late", "Packet came too late"],
-  ["stale", "Too old for the model"],
-  ["skipped", "Model busy"],
-  ["flushed", "At a pause or an end"],
-  ["disordered", "Out of order"],
-  ["overrun", "Too many at once"],
-  ["overdue", "Too late to be shown"],
-  ["thinned", "Faster than the screen"],
-]);
 
 /**
  * The `slo` event, once a second; any number may be null before it is known.
@@ -99,8 +50,8 @@ export class MetricsPanel {
   constructor(root) {
     this.#root = root;
     this.#ageLine = new Sparkline(this.#part("age-line"));
-    this.#part("bar").replaceChildren(...Object.keys(STAGE_LABELS).map(createSegment));
-    this.#part("legend").replaceChildren(...Object.entries(STAGE_LABELS).flatMap(createLegendRow));
+    this.#part("bar").replaceChildren(...Object.keys(FIGURES.stages).map(createSegment));
+    this.#part("legend").replaceChildren(...Object.entries(FIGURES.stages).flatMap(createLegendRow));
     this.clear();
   }
 
@@ -172,7 +123,7 @@ export class MetricsPanel {
     const [miss, rate] = this.#isStopped ? [null, null] : [miss_ratio, rate_ratio];
     this.#level("ttff", first_ms, targets?.ttff_ms, formatDuration);
     const covers = this.#latency?.covers ?? this.#slo.age_covers ?? "sent";
-    const about = age?.p95_ms ? COVERS_LABELS[covers] : "";
+    const about = age?.p95_ms ? FIGURES.covers[covers] : "";
     this.#level("age", age?.p95_ms ?? null, targets?.age_ms, formatDuration, atMost, about);
     this.#level("miss", miss, targets?.miss_ratio, formatPercent);
     this.#level("rate", rate, targets?.rate_ratio, formatPercent, atLeast);
@@ -199,17 +150,16 @@ export class MetricsPanel {
     this.#part(name).dataset.holds = holds === null ? "unknown" : String(holds);
     this.#text(`${name}-value`, format(value));
     const budget = formatBudget(this.#slo.budgets?.[name]?.left_ratio);
-    const covered = about && ` ${about}`;
     this.#text(
-      `${name}-target`, target === undefined ? "" : `target ${format(target)}${covered}${budget}`,
+      `${name}-target`, target === undefined ? "" : FIGURES.target(format(target), about, budget),
     );
-    this.#text(`${name}-verdict`, holds === null ? "" : holds ? "holds" : "missed");
+    this.#text(`${name}-verdict`, holds === null ? "" : holds ? FIGURES.holds : FIGURES.missed);
   }
 
   /** @param {Record<string, number | null>} stages_ms */
   #stages(stages_ms) {
     const total = Object.values(stages_ms).reduce((sum, part) => (sum ?? 0) + (part ?? 0), 0);
-    for (const stage of Object.keys(STAGE_LABELS)) {
+    for (const stage of Object.keys(FIGURES.stages)) {
       const value = stages_ms[stage] ?? null;
       const share = total ? (value ?? 0) / total : 0;
       const segment = this.#part(`bar-${stage}`);
@@ -225,16 +175,16 @@ export class MetricsPanel {
     const counted = Object.entries(drops ?? {}).filter(([, count]) => count > 0);
     const list = this.#part("drops");
     list.replaceChildren(...counted.flatMap(([cause, count]) => [
-      createElement("dt", DROP_LABELS.get(cause) ?? capitalised(cause.split("_").join(" "))),
+      createElement("dt", FIGURES.drops.get(cause) ?? capitalised(cause.split("_").join(" "))),
       createElement("dd", String(count)),
     ]));
-    this.#text("drops-none", drops && counted.length === 0 ? "none" : drops ? "" : UNKNOWN);
+    this.#text("drops-none", drops && counted.length === 0 ? FIGURES.none : drops ? "" : UNKNOWN);
   }
 
   /** @param {Record<string, number | null>} ttff_ms */
   #firstFrame(ttff_ms) {
     const list = this.#part("first-frame");
-    list.replaceChildren(...FIRST_FRAME_PARTS.flatMap(([part, label]) => [
+    list.replaceChildren(...FIGURES.firstFrame.flatMap(([part, label]) => [
       createElement("dt", label), createElement("dd", formatDuration(ttff_ms[part])),
     ]));
   }
@@ -292,6 +242,6 @@ function formatLosses(viewer) {
  */
 function formatBudget(left_ratio) {
   if (left_ratio === null || left_ratio === undefined) return "";
-  if (left_ratio <= 0) return " · budget used up";
-  return ` · ${Math.round(100 * left_ratio)} % of budget left`;
+  if (left_ratio <= 0) return FIGURES.noBudget;
+  return FIGURES.budget(Math.round(100 * left_ratio));
 }

@@ -4,6 +4,7 @@
 
 import { byId, setText } from "../shared/dom.js";
 import { hasWeight, MOST_PROMPTS, promptsOf, sharesOf, without } from "./prompt_mix.js";
+import { MIXER, UNITS } from "./strings.js";
 
 /**
  * @typedef {object} MixerListener
@@ -54,7 +55,7 @@ export class Mixer {
     mix.rows.forEach((row, index) => this.#showRow(row, shares[index], index));
     const hasSides = mix.rows.some(({ side }) => side !== "both");
     this.#fade.disabled = !hasSides;
-    this.#fade.title = hasSides ? "Crossfade" : "Give a prompt a side, A or B, to fade it";
+    this.#fade.title = hasSides ? MIXER.fade : MIXER.noSides;
     setSlider(this.#fade, mix.fade);
     const isSilent = isMixed && !hasWeight(promptsOf(mix));
     byId("mix-silent").hidden = !isSilent;
@@ -76,12 +77,12 @@ export class Mixer {
     const part = (/** @type {string} */ name) => row.querySelector(`[data-part=${name}]`);
     const words = part("text");
     if (words instanceof HTMLInputElement) setValue(words, text);
-    else setText(/** @type {HTMLElement} */ (words), text || "the prompt above");
+    else setText(/** @type {HTMLElement} */ (words), text || MIXER.first);
     const slider = /** @type {HTMLInputElement} */ (part("weight"));
     slider.max = String(Math.max(1, weight)); // one set elsewhere may be larger
     setSlider(slider, weight);
     setValue(/** @type {HTMLSelectElement} */ (part("side")), side);
-    setText(/** @type {HTMLElement} */ (part("share")), `${Math.round(100 * share)} %`);
+    setText(/** @type {HTMLElement} */ (part("share")), UNITS.percent(String(Math.round(100 * share))));
   }
 
   /** @param {EventTarget | null} target that was edited */

@@ -7,6 +7,7 @@ import { KeptPicture } from "../shared/kept_picture.js";
 import { playOrAsk } from "../shared/playback.js";
 import { sentence } from "../shared/problems.js";
 import { formatDuration } from "./format.js";
+import { CALL, FIGURES, NOTICE, UNITS } from "./strings.js";
 
 /**
  * @typedef {object} CallStatus
@@ -25,43 +26,31 @@ import { formatDuration } from "./format.js";
 
 /**
  * @param {CallStatus} status
- * @returns {[string, string]} title and advice of the notice
+ * @returns {string[]} title and advice of the notice
  */
 function noticeOf({ state, problem, silence, health, waitsFor, queued }) {
   if (problem) return [problem.title, problem.advice];
-  if (waitsFor) return [notReady(waitsFor), `${detailOf(waitsFor)} The call begins by itself.`];
-  if (queued) return ["Waiting for a place", `${sentence(queued.reason)} The call begins by itself.`];
+  if (waitsFor) return [notReady(waitsFor), NOTICE.beginsByItself(detailOf(waitsFor))];
+  if (queued) return [NOTICE.waiting, NOTICE.beginsByItself(sentence(queued.reason))];
   if (state === "idle" && health?.status === "stopping") {
-    return [notReady(health), "It takes no new calls. Press Start once it runs again."];
+    return [notReady(health), NOTICE.takesNone];
   }
   switch (state) {
     case "connecting":
-      return ["Connecting", "If the browser asks for the camera, allow it."];
+      return NOTICE.connecting;
     case "warming":
-      return ["Connected", sentence(silence || "The first picture is being made")];
+      return [NOTICE.connected, sentence(silence || NOTICE.firstPicture)];
   }
   if (health && !health.ready) {
-    return [
-      notReady(health),
-      `${detailOf(health)} You may press Start already: the call begins by itself once it is ready.`,
-    ];
+    return [notReady(health), NOTICE.mayStart(detailOf(health))];
   }
-  return [
-    "Ready when you are",
-    "Press Start, allow the camera, and say what the video should become. "
-      + "Everything can be changed while it runs.",
-  ];
+  return NOTICE.ready;
 }
 
 /** @param {import("./server_status.js").Health} health */
 function notReady({ status, engine_state }) {
-  if (status === "stopping") return "The server is being stopped";
-  return engine_state === "starting" ? "The model is loading" : "The engine is not running";
-}
-
-/** @param {import("../shared/problems.js").Queued} queued */
-function placeOf({ place, waiting }) {
-  return `you are number ${place} of ${waiting} in the line`;
+  if (status === "stopping") return NOTICE.serverStops;
+  return engine_state === "starting" ? NOTICE.modelLoads : NOTICE.noEngine;
 }
 
 /** @param {import("./server_status.js").Health} health */
@@ -74,16 +63,16 @@ function statusLineOf(status) {
   const { state, problem, picture, interruption, farewell, silence } = status;
   const { waitsFor, queued, crowd } = status;
   if (problem) return `${problem.title}.`;
-  if (state === "live") return picture.reason || farewell || crowd || "Live";
+  if (state === "live") return picture.reason || farewell || crowd || CALL.live;
   if (interruption) return interruption;
-  if (waitsFor) return `${notReady(waitsFor)}, the call begins by itself…`;
-  if (queued) return `Waiting for a place: ${placeOf(queued)}, the call begins by itself…`;
+  if (waitsFor) return CALL.begins(notReady(waitsFor));
+  if (queued) return CALL.inLine(queued.place, queued.waiting);
   if (state === "idle") {
     const [title] = noticeOf(status);
-    return status.health?.ready ? "Ready" : title;
+    return status.health?.ready ? CALL.ready : title;
   }
-  if (state === "connecting") return "Connecting…";
-  return silence || "Connected, waiting for the first picture…";
+  if (state === "connecting") return CALL.connecting;
+  return silence || CALL.connected;
 }
 
 /** The output's video and what is shown around it. */
@@ -158,8 +147,8 @@ export class OutputPanel {
 
   /** @param {number | null} age_ms @param {number | null} fps */
   showBadges(age_ms, fps) {
-    setText(byId("badge-age"), age_ms === null ? "" : `${formatDuration(age_ms)} old`);
-    setText(byId("badge-fps"), fps === null ? "" : `${fps.toFixed(0)} fps`);
+    setText(byId("badge-age"), age_ms === null ? "" : FIGURES.old(formatDuration(age_ms)));
+    setText(byId("badge-fps"), fps === null ? "" : UNITS.fps(fps.toFixed(0)));
   }
 
   async #toggleFullscreen() {

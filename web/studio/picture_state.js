@@ -3,6 +3,7 @@
  */
 
 import { silenceText } from "../shared/silence.js";
+import { KEPT } from "./strings.js";
 
 /**
  * @typedef {object} PictureClues
@@ -30,17 +31,12 @@ export function judgePicture(clues) {
   return { picture: reason ? "kept" : "fresh", reason, advice };
 }
 
-/** @param {PictureClues} clues @returns {[string, string]} */
+/** @param {PictureClues} clues @returns {string[]} */
 function reasonOf({ isPaused, isRefused, interruption, cameraTrouble, silent_s, stale_s }) {
-  if (isRefused) return ["Tap to play", "This browser starts no video by itself."];
+  if (isRefused) return KEPT.tap;
   if (interruption) return [interruption, ""];
-  if (isPaused) return ["Paused", "Resume goes on from here."];
-  if (cameraTrouble) return [cameraTrouble, "The stream is held, nobody who watches is cut off."];
-  if (silent_s !== null) {
-    return [silenceText(silent_s), "Its last picture stays until it sends another."];
-  }
-  if (stale_s === null) return ["", ""];
-  return [
-    `No new picture for ${stale_s} s`, "The server makes none, or the network brings none here.",
-  ];
+  if (isPaused) return KEPT.paused;
+  if (cameraTrouble) return [cameraTrouble, KEPT.held];
+  if (silent_s !== null) return [silenceText(silent_s), KEPT.silent];
+  return stale_s === null ? ["", ""] : KEPT.stale(stale_s);
 }

@@ -8,6 +8,7 @@ import { Mixer } from "./mixer.js";
 import {
   hasWeight, mixOfPrompts, mixOfText, promptsOf, SentPrompts, updateOf, withAnother,
 } from "./prompt_mix.js";
+import { CHANGE } from "./strings.js";
 import { Throttle } from "./throttle.js";
 import { TransitionBar } from "./transition_bar.js";
 import { Vocabulary } from "./vocabulary.js";
@@ -147,12 +148,12 @@ export class PromptPanel {
     this.#prompt.addEventListener("focus", () => this.#look(0));
     this.#prompt.addEventListener("input", () => this.#draft(this.#mixWith(0, this.#prompt.value)));
     for (const one of [this.#blend, this.#method]) {
-      one.addEventListener("change", () => this.#onChange({}, "Change over"));
+      one.addEventListener("change", () => this.#onChange({}, CHANGE.over));
     }
     byId("crossfade").addEventListener("click", () => this.crossfade());
     byId("add-prompt").addEventListener("click", () => {
       this.#draft(withAnother(this.#mix)); // sent with its first word, or the first move of a slider
-      this.#onChange({}, "Mix");
+      this.#onChange({}, CHANGE.mix);
       this.#mixer.focusLast();
     });
   }
@@ -208,20 +209,20 @@ export class PromptPanel {
   }
 
   #apply() {
-    this.#report(this.#put(this.#mix, this.change), "Prompt");
+    this.#report(this.#put(this.#mix, this.change), CHANGE.prompt);
   }
 
   /** @param {import("./prompt_mix.js").Mix} mix @param {"apply" | "slide" | "cut"} how */
   #onMix(mix, how) {
     if (how === "apply") {
-      this.#report(this.#put(mix, this.change), "Prompt");
+      this.#report(this.#put(mix, this.change), CHANGE.prompt);
     } else if (how === "cut") {
-      this.#report(this.#put(mix, AT_ONCE), "Mix");
+      this.#report(this.#put(mix, AT_ONCE), CHANGE.mix);
     } else {
       this.#mix = mix;
       this.#show();
       this.#throttle.call(() => {
-        this.#report(this.#put(this.#mix, AT_ONCE), "Mix");
+        this.#report(this.#put(this.#mix, AT_ONCE), CHANGE.mix);
       });
     }
   }

@@ -8,6 +8,7 @@ import {
 import { LONGEST_HOLD_S, MOST_CUES } from "./cue_list.js";
 import { checkLook, LONGEST_CHANGE_S } from "./look.js";
 import { inOrder, MOST_SNAPSHOTS, NAME_CHARS } from "./snapshots.js";
+import { SHOW } from "./strings.js";
 
 const KIND = "slipstream show";
 const VERSION = 1;
@@ -37,9 +38,9 @@ export function formatShow(show) {
  */
 export function parseShow(text) {
   if (text.length > MOST_CHARS) {
-    throw new FormatError("the file's length", text.length, `at most ${MOST_CHARS} characters`);
+    throw new FormatError(SHOW.fileLength, text.length, SHOW.fileChars(MOST_CHARS));
   }
-  const file = checkObject(parsed(text), "the file", ["kind", "version", "snapshots", "cueList"]);
+  const file = checkObject(parsed(text), SHOW.file, ["kind", "version", "snapshots", "cueList"]);
   checkChoice(file.kind, "kind", [KIND]);
   if (file.version !== VERSION) throw new FormatError("version", file.version, String(VERSION));
   const snapshots = checkList(file.snapshots, "snapshots", [0, MOST_SNAPSHOTS], checkSnapshot);
@@ -56,7 +57,7 @@ function parsed(text) {
   try {
     return JSON.parse(text);
   } catch {
-    throw new FormatError("the file", text, "JSON");
+    throw new FormatError(SHOW.file, text, "JSON");
   }
 }
 

@@ -5,6 +5,7 @@
 import { byId, setText } from "../shared/dom.js";
 import { formatShow } from "./show_file.js";
 import { MOST_SNAPSHOTS, snapshotOf, withName, withoutSnapshot } from "./snapshots.js";
+import { CHANGE, SHOW } from "./strings.js";
 
 const LONG_PRESS_MS = 600;
 const FILE_NAME = "slipstream-show.json";
@@ -27,12 +28,12 @@ export class SnapshotPanel {
       this.#pads.append(this.#newPad(number));
     }
     this.#name.addEventListener("change", () => {
-      this.#setSnapshots(withName(desk.show.snapshots, this.#selected, this.#name.value), "Name");
+      this.#setSnapshots(withName(desk.show.snapshots, this.#selected, this.#name.value), CHANGE.name);
     });
     this.#name.addEventListener("keydown", ({ key }) => key === "Enter" && this.#name.blur());
     byId("snapshot-keep").addEventListener("click", () => this.#keep(this.#selected));
     byId("snapshot-empty").addEventListener("click", () => {
-      this.#setSnapshots(withoutSnapshot(desk.show.snapshots, this.#selected), "Empty");
+      this.#setSnapshots(withoutSnapshot(desk.show.snapshots, this.#selected), CHANGE.empty);
     });
     this.#undo.addEventListener("click", () => desk.undo());
     this.#redo.addEventListener("click", () => desk.redo());
@@ -54,7 +55,7 @@ export class SnapshotPanel {
       pad.setAttribute("aria-current", String(number === this.selected));
       const label = /** @type {HTMLElement} */ (pad.lastElementChild);
       label.classList.toggle("sr", name === undefined); // the number alone is seen
-      setText(label, name ?? "empty");
+      setText(label, name ?? SHOW.emptyPad);
     }
     byId("snapshot").hidden = this.selected === 0;
     if (document.activeElement !== this.#name) {
@@ -62,9 +63,9 @@ export class SnapshotPanel {
     }
     byId("show-export", HTMLButtonElement).disabled = snapshots.length === 0;
     this.#undo.disabled = !undoes;
-    this.#undo.title = undoes ? `Undo: ${undoes}` : "Nothing to undo";
+    this.#undo.title = undoes ? SHOW.undo(undoes) : SHOW.noUndo;
     this.#redo.disabled = !redoes;
-    this.#redo.title = redoes ? `Again: ${redoes}` : "Nothing was undone";
+    this.#redo.title = redoes ? SHOW.redo(redoes) : SHOW.noRedo;
   }
 
   /** @param {string} text what went wrong; empty: nothing */
@@ -80,7 +81,7 @@ export class SnapshotPanel {
     pad.type = "button";
     pad.id = `snapshot-${number}`;
     pad.dataset.number = String(number);
-    pad.title = "A click goes there, a long press keeps the present look";
+    pad.title = SHOW.pad;
     pad.append(document.createElement("b"), document.createElement("span"));
     /** @type {HTMLElement} */ (pad.firstElementChild).textContent = String(number);
     this.#listenToPad(pad, number);
@@ -116,12 +117,12 @@ export class SnapshotPanel {
   /** @param {number} number */
   #keep(number) {
     this.#desk.keep(number);
-    this.#select(number, `Snapshot ${number} kept`);
+    this.#select(number, SHOW.kept(number));
   }
 
   /** @param {number} number */
   #go(number) {
-    this.#desk.go(number, `Snapshot ${number}`);
+    this.#desk.go(number, CHANGE.snapshot(number));
     this.#select(number, "");
   }
 
@@ -148,7 +149,7 @@ export class SnapshotPanel {
       this.showProblem("");
       const isTaken = this.#desk.importShow(await chosen.text());
       file.value = ""; // the same file may be chosen again
-      if (isTaken) setText(byId("show-status"), `${chosen.name} was taken`);
+      if (isTaken) setText(byId("show-status"), SHOW.taken(chosen.name));
     });
   }
 

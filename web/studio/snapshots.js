@@ -2,6 +2,8 @@
  * Looks that are kept under the numbers 1 to 9. Pure: each change makes a new list.
  */
 
+import { SHOW } from "./strings.js";
+
 /** How many there may be; each has a digit key. */
 export const MOST_SNAPSHOTS = 9;
 /** The most characters of a name. */
@@ -62,6 +64,6 @@ export function inOrder(snapshots) {
 /** @param {import("./look.js").Look} look @returns {string} of its prompts, short */
 function nameOf({ mix }) {
   const name = mix.rows.map(({ text }) => text.trim()).filter(Boolean).join(" + ");
-  if (!name) return "no prompt";
+  if (!name) return SHOW.noPrompt;
   return name.length > DRAWN_CHARS ? `${name.slice(0, DRAWN_CHARS - 1).trimEnd()}…` : name;
 }

@@ -10,6 +10,7 @@ import { playOnTap, playOrAsk } from "../shared/playback.js";
 import { Problem } from "../shared/problems.js";
 import { iceServers } from "../shared/signaling.js";
 import { silenceText, tooLong_s } from "../shared/silence.js";
+import { VIEWER } from "../shared/strings.js";
 import { watchFrames } from "../shared/video_frames.js";
 import { WakeLock } from "../shared/wake_lock.js";
 import { WhepSession } from "./whep.js";
@@ -20,7 +21,6 @@ const SILENCE_MS = 4_000;
 const SETUP_MS = 4_000; // more silence is allowed until ICE has found a media path
 const PING_MS = 1_000;
 const CHECK_MS = 200;
-const WAITING = "nothing live, waiting";
 
 const video = byId("output", HTMLVideoElement);
 const status = byId("status");
@@ -120,11 +120,11 @@ async function untilOver(session, start_ms) {
 }
 
 for (let wait_ms = FIRST_WAIT_MS; ;) {
-  let text = WAITING;
+  let text = VIEWER.waiting;
   try {
     if (await play()) wait_ms = FIRST_WAIT_MS;
   } catch (error) {
-    text = error instanceof Problem ? `${WAITING} · ${reasonOf(error)}` : String(error);
+    text = error instanceof Problem ? VIEWER.waitingFor(reasonOf(error)) : String(error);
   }
   showStatus("connecting", text);
   await sleep(wait_ms * (0.75 + Math.random() / 2));

@@ -1,5 +1,7 @@
 """`studio/metrics_panel.js`: what the server's figures become on the page."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,10 @@ import pytest
 from tests.web.conftest import SECURE, FakeServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+SERVER = Path(__file__).parents[3] / "server" / "slipstream_server"
+# where causes of frames left out are counted: by name, or handed on
+_COUNTED = re.compile(r'drops\["(\w+)"\] \+=')
 
 _SHOW = """
 async ([slo, latency]) => {
@@ -102,3 +108,13 @@ async def test_only_causes_of_dropped_frames_are_listed(server: FakeServer) -> N
     assert await text(server, "drops") == "No free slot3"
     await show(server, {"drops": {"too_old": 0}})
     assert (await text(server, "drops"), await text(server, "drops-none")) == ("", "none")
+
+
+async def test_every_cause_of_the_server_has_its_words(server: FakeServer) -> None:
+    """none is shown by the name that the code has for it."""
+    folders = ("receive", "frames")
+    texts = [path.read_text() for one in folders for path in (SERVER / one).glob("*.py")]
+    causes = {cause for text in texts for cause in _COUNTED.findall(text)}
+    assert {"level", "resized", "unreadable", "overdue"} <= causes
+    script = 'async () => [...(await import("/studio/strings.js")).FIGURES.drops.keys()]'
+    assert causes <= set(await server.evaluate(script))
