@@ -20,9 +20,10 @@ from slipstream_server.engine.child_process import background
 from slipstream_server.engine.supervisor import Supervisor, engine_command
 from slipstream_server.http.access import Guard
 from slipstream_server.http.bodies import BODY_MAX_BYTES, HTTP_OPTIONS, read_body
+from slipstream_server.http.connection import note_request
 from slipstream_server.http.connection_table import ConnectionTable
 from slipstream_server.http.health import HealthProbes
-from slipstream_server.http.listener import HttpListener, http_places, note_request
+from slipstream_server.http.listener import HttpListener, http_places
 from slipstream_server.http.outside import OutsideView
 from slipstream_server.http.port import bind
 from slipstream_server.http.rate_limit import RateLimit, client_key

@@ -12,8 +12,9 @@ import pytest
 from aiohttp import web
 from slipstream_server.http import connection_table
 from slipstream_server.http.certificates import self_signed
+from slipstream_server.http.connection import note_request
 from slipstream_server.http.connection_table import ConnectionTable, Phase
-from slipstream_server.http.listener import HttpListener, note_request
+from slipstream_server.http.listener import HttpListener
 from slipstream_server.web_addressing import TrustedProxies
 
 from tests.server.serving import poll

@@ -9,8 +9,9 @@ import pytest
 from aiohttp import StreamReader, web
 from slipstream_server.http import refused_bodies
 from slipstream_server.http.bodies import HTTP_OPTIONS
+from slipstream_server.http.connection import note_request
 from slipstream_server.http.connection_table import ConnectionTable
-from slipstream_server.http.listener import HttpListener, note_request
+from slipstream_server.http.listener import HttpListener
 from slipstream_server.http.refused_bodies import discard_refused_body
 from slipstream_server.web_addressing import TrustedProxies
 

@@ -6,7 +6,8 @@ and token_issuer.py: what links carry; wrong_tokens.py: who has to wait. securit
 every answer says to browsers. error_pages.py: answers to bytes that are no request. refusals.py
 counts what is refused. rate_limit.py: requests per client. bodies.py: bodies of requests;
 refused_bodies.py: what is left of them.
-port.py: the TCP port. listener.py and connection_table.py: connections, and who gets a place.
+port.py: the TCP port. listener.py, connection.py and connection_table.py: connections, and who gets
+a place.
 tls_listener.py and certificates.py: HTTPS; served_certificate.py and file_changes.py: when its
 certificate is read again. addresses.py: the addresses to print. health.py: /health and /ready.
 static.py: the page's files.

@@ -10,14 +10,14 @@ import socket
 import ssl
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 from aiohttp import web
 from slipstream_protocol.clock import now_ns
 
-from slipstream_server.http.connection_table import ConnectionTable, Phase, Place
+from slipstream_server.http.connection import HttpConnection
+from slipstream_server.http.connection_table import ConnectionTable, Place
 from slipstream_server.http.error_pages import RequestProtocol
-from slipstream_server.http.outside import Handler
 from slipstream_server.http.rate_limit import client_key, is_loopback
 from slipstream_server.http.tls_listener import HELLO_S, begins_tls
 from slipstream_server.web_addressing import TrustedProxies
@@ -31,80 +31,6 @@ _PLACES_MIN = 32
 _DESCRIPTORS_WANTED = 16384
 _DESCRIPTORS_OF_CALL = 8  # its sockets: one for each address of the machine, and relays
 _OWN_DESCRIPTORS = 128  # of the engine, the log, the page's files, the event loop
-
-
-class HttpConnection(asyncio.Protocol):
-    """One connection, between its transport and aiohttp's protocol.
-
-    Args:
-        inner: aiohttp's.
-        place: its own, given back when it is lost.
-    """
-
-    def __init__(self, inner: asyncio.Protocol, table: ConnectionTable, place: Place) -> None:
-        self._inner = inner
-        self._table = table
-        self._place = place
-        self._transport: asyncio.Transport | None = None
-        self._is_discarding = False
-        self._requests = 0  # pipelined ones are served one by one, all of them are one request here
-
-    def abort(self) -> None:
-        """Close it at once."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def discard(self) -> None:
-        """Let nothing that comes from now on reach aiohttp; the connection is of no more use."""
-        self._is_discarding = True
-        if self._transport is not None:
-            self._transport.resume_reading()
-
-    def serve_in(self, task: "asyncio.Task[object]") -> None:
-        """A request has come; the task serves it and sends the answer."""
-        self._requests += 1
-        self._table.enter(self._place, Phase.REQUEST, now_ns())
-        task.add_done_callback(self._on_served)
-
-    def _on_served(self, _: object) -> None:
-        self._requests -= 1
-        if not self._requests:
-            self._table.enter(self._place, Phase.IDLE, now_ns())
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # TCP and TLS have this kind
-        self._table.enter(self._place, Phase.HEAD, now_ns())
-        self._inner.connection_made(transport)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._table.release(self._place)
-        self._inner.connection_lost(error)
-
-    def data_received(self, data: bytes) -> None:
-        if self._is_discarding:
-            return
-        if self._place.phase is Phase.IDLE:
-            self._table.enter(self._place, Phase.HEAD, now_ns())
-        self._inner.data_received(data)
-
-    def eof_received(self) -> bool | None:
-        return self._inner.eof_received()
-
-    def pause_writing(self) -> None:
-        self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._inner.resume_writing()
-
-
-@web.middleware
-async def note_request(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Tell the connection that a request has come, and when its answer is sent. The outermost."""
-    transport, task = request.transport, asyncio.current_task()
-    connection = transport.get_protocol() if transport is not None else None
-    if isinstance(connection, HttpConnection) and task is not None:
-        connection.serve_in(task)
-    return await handler(request)
 
 
 class HttpListener:

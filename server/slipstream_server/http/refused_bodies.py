@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from aiohttp import StreamReader, web
 
-from slipstream_server.http.listener import HttpConnection
+from slipstream_server.http.connection import HttpConnection
 from slipstream_server.http.outside import Handler
 
 REFUSED_BODY_S = 2.0  # then it is cut off
