@@ -32,7 +32,9 @@ def test_a_container_has_no_rights_beyond_its_need(name: str) -> None:
     [
         *("10.1.2.3", "127.0.0.1", "169.254.169.254", "172.20.0.1", "192.168.1.1", "100.64.0.1"),
         *("0.0.0.0", "255.255.255.255", "::1", "::", "::ffff:10.0.0.1", "fd00::1", "fe80::1"),
-        *("64:ff9b::a00:1",),
+        *("64:ff9b::a00:1", "64:ff9b:1::a00:1"),  # NAT64, RFC 6052 and 8215
+        *("2002:a00:1::1", "2001:0:a00:1::1"),  # 6to4 and Teredo, RFC 3056 and 4380
+        *("fec0::1",),  # site-local
     ],
 )
 def test_the_relay_leads_to_no_private_address(address: str) -> None:
