@@ -33,12 +33,13 @@ _STDIN = 0
 async def run(
     config: ServerConfig, certificate: Certificate | None, manager: ServiceManager
 ) -> None:
-    """Serve until SIGINT or SIGTERM asks for the end (see `Shutdown`), or the terminal is closed
-    that it runs in.
+    """Serve until a signal asks for the end (see `Shutdown`), or the terminal is closed that it
+    runs in.
 
-    Both are handled even if the process has inherited that SIGINT is ignored, as a shell's
+    Those are handled even if the process has inherited that SIGINT is ignored, as a shell's
     background jobs do: the signal is sent to stop the server. SIGHUP has the certificate read
-    again.
+    again. SIGUSR1 and SIGUSR2, by which other servers open their logs anew or replace themselves,
+    are ignored, here and by the engine, which inherits that.
     """
     shutdown = Shutdown()
     loop = asyncio.get_running_loop()
@@ -53,7 +54,9 @@ async def run(
         else:
             logger.info("SIGHUP: without https there is no certificate to read again")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
         loop.add_signal_handler(number, shutdown.on_signal, number)
     loop.add_signal_handler(signal.SIGHUP, on_hang_up)
 

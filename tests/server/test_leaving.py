@@ -26,12 +26,15 @@ LONG = ("--drain-s", "600")
         ([signal.SIGTERM, signal.SIGTERM], True, True),
         ([signal.SIGTERM, signal.SIGINT], True, True),
         ([signal.SIGINT, signal.SIGINT], True, True),
+        ([signal.SIGQUIT], True, True),
+        ([signal.SIGTERM, signal.SIGQUIT], True, True),
     ],
 )
 async def test_what_each_signal_asks_for(
     numbers: list[signal.Signals], ends_calls: bool, is_urgent: bool
 ) -> None:
-    """the first SIGTERM waits for calls, a Ctrl-C does not, a second signal waits for nothing."""
+    """the first SIGTERM waits for calls, a Ctrl-C does not, a second signal waits for nothing, and
+    nor does SIGQUIT."""
     shutdown = Shutdown()
     for number in numbers:
         shutdown.on_signal(number)
@@ -48,7 +51,10 @@ async def test_a_drain_refuses_newcomers_tells_callers_and_ends_with_the_last(
         slipstream(*LONG, log=log) as (process, address),
         aiohttp.ClientSession(address) as http,
     ):
-        await health(address)
+        engine = (await health(address))["engine_pid"]
+        for number in (signal.SIGUSR1, signal.SIGUSR2):  # what log rotation may send
+            process.send_signal(number)
+            os.kill(engine, number)
         async with (
             dial(http, camera=Camera(fps=10)) as call,
             dial(http, watch=True, view=call.stream) as watcher,
@@ -70,6 +76,7 @@ async def test_a_drain_refuses_newcomers_tells_callers_and_ends_with_the_last(
                     *("stopping", False),
                     1,
                 )
+                assert answer["engine_pid"] == engine
             async with dial(http, camera=Camera(fps=10)) as refused:
                 assert (refused.status, refused.retry_after_s) == (503, "605")
             async with dial(http, camera=Camera(fps=10), resume=call.resume) as refused:
@@ -107,7 +114,7 @@ async def test_the_drain_ends_in_time() -> None:
                 assert await asyncio.wait_for(process.wait(), EXIT_S) == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
 async def test_a_second_signal_ends_at_once(number: signal.Signals) -> None:
     """callers are told all the same, and an engine that does not react is no reason to wait."""
     async with (
