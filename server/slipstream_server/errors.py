@@ -11,6 +11,7 @@
     |   +-- NotAcceptable      406: no codec in common
     |   +-- BodyTooLate        408: the body does not come
     |   +-- Conflict           409: another caller has it
+    |   +-- LengthRequired     411: the body does not say how long it is
     |   +-- StaleTag           412: about an earlier state of the session
     |   +-- WrongType          415: the body is of another type
     |   +-- Unprocessable      422: understood, and not possible here
@@ -86,6 +87,12 @@ class Conflict(RequestError):
     """Another caller has what is requested."""
 
     status: ClassVar[int] = 409
+
+
+class LengthRequired(RequestError):
+    """The body of the request does not say how long it is."""
+
+    status: ClassVar[int] = 411
 
 
 class StaleTag(RequestError):

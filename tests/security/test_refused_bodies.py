@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import StreamReader, web
 from slipstream_server.http import refused_bodies
 from slipstream_server.http.bodies import HTTP_OPTIONS
-from slipstream_server.http.connection import note_request
+from slipstream_server.http.connection import PIECE_BYTES, note_request
 from slipstream_server.http.connection_table import ConnectionTable
 from slipstream_server.http.listener import HttpListener
 from slipstream_server.http.refused_bodies import discard_refused_body
@@ -66,6 +67,35 @@ async def test_tiny_chunks_of_a_refused_body_are_not_parsed(
             await writer.drain()
         await reader.read()
     assert pieces == 0
+
+
+async def test_others_have_turns_while_what_came_at_once_is_parsed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """a head and ten thousand chunks that come with it: few of them are parsed in one turn, and
+    with the answer it ends."""
+    turn = 0
+    parsed: Counter[int] = Counter()
+    feed = StreamReader.feed_data
+
+    def counted(self: StreamReader, data: bytes) -> bool:
+        parsed[turn] += 1
+        return feed(self, data)
+
+    async def take_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(StreamReader, "feed_data", counted)
+    async with asyncio.timeout(DEADLINE_S), refusing() as (reader, writer):
+        turns = asyncio.create_task(take_turns())
+        writer.write(f"{HEAD}Transfer-Encoding: chunked\r\n\r\n".encode() + TINY * 3)
+        assert b" 401 " in await reader.readline()
+        turns.cancel()
+    assert 0 < max(parsed.values()) <= PIECE_BYTES // 6
+    assert parsed.total() < 10_000
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])

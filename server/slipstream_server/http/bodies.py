@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from slipstream_server.errors import BodyTooLate, WrongType
+from slipstream_server.errors import BodyTooLate, LengthRequired, WrongType
 from slipstream_server.http.outside import Handler
 
 BODY_MAX_BYTES = 256 << 10
@@ -25,6 +25,7 @@ async def read_body(request: web.Request, handler: Handler) -> web.StreamRespons
 
     Raises:
         WrongType: if it is packed; nothing is ever unpacked here.
+        LengthRequired: if it is in chunks (RFC 9110, 8.6), each of which costs time to parse.
         BodyTooLate: if it does not come within `BODY_S`.
         web.RequestPayloadError: if it is malformed, or the caller goes away.
         web.HTTPRequestEntityTooLarge: if it is larger than the application takes.
@@ -35,7 +36,11 @@ async def read_body(request: web.Request, handler: Handler) -> web.StreamRespons
             raise WrongType(
                 f"Content-Encoding is {coding[:80]}, bodies are not unpacked here; send it as it is"
             )
-        length = request.content_length or 0
+        length = request.content_length
+        if length is None:
+            raise LengthRequired(
+                "the body has no Content-Length; send it whole, not with Transfer-Encoding: chunked"
+            )
         if length > BODY_MAX_BYTES:
             raise web.HTTPRequestEntityTooLarge(max_size=BODY_MAX_BYTES, actual_size=length)
         try:

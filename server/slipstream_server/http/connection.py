@@ -1,4 +1,9 @@
-"""One HTTP connection, between its transport and aiohttp."""
+"""One HTTP connection, between its transport and aiohttp.
+
+What comes at once is parsed at once by aiohttp, up to 256 KB: 43,000 chunks of one byte (RFC 9112,
+7.1) of a body behind its head, before anybody has looked at the token. Here it gets a piece at a
+time, and everything else has a turn in between.
+"""
 
 import asyncio
 from typing import cast
@@ -8,6 +13,8 @@ from slipstream_protocol.clock import now_ns
 
 from slipstream_server.http.connection_table import ConnectionTable, Phase, Place
 from slipstream_server.http.outside import Handler
+
+PIECE_BYTES = 2048  # 341 chunks of one byte
 
 
 class HttpConnection(asyncio.Protocol):
@@ -23,6 +30,8 @@ class HttpConnection(asyncio.Protocol):
         self._table = table
         self._place = place
         self._transport: asyncio.Transport | None = None
+        self._unread = bytearray()  # what has come and is not parsed yet
+        self._is_held = False  # reading is paused here, not by aiohttp
         self._is_discarding = False
         self._requests = 0  # pipelined ones are served one by one, all of them are one request here
 
@@ -34,6 +43,7 @@ class HttpConnection(asyncio.Protocol):
     def discard(self) -> None:
         """Let nothing that comes from now on reach aiohttp; the connection is of no more use."""
         self._is_discarding = True
+        self._unread.clear()
         if self._transport is not None:
             self._transport.resume_reading()
 
@@ -54,6 +64,7 @@ class HttpConnection(asyncio.Protocol):
         self._inner.connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._unread.clear()
         self._table.release(self._place)
         self._inner.connection_lost(error)
 
@@ -62,7 +73,30 @@ class HttpConnection(asyncio.Protocol):
             return
         if self._place.phase is Phase.IDLE:
             self._table.enter(self._place, Phase.HEAD, now_ns())
-        self._inner.data_received(data)
+        waits = bool(self._unread)
+        self._unread += data
+        if not waits:
+            self._parse_piece()
+
+    def _parse_piece(self) -> None:
+        """Let aiohttp parse the next piece, and others have a turn before the one after it.
+
+        Nothing more is read meanwhile, unless aiohttp resumes after a pause of its own.
+        """
+        transport = self._transport
+        if not self._unread or transport is None:
+            return
+        piece = bytes(self._unread[:PIECE_BYTES])
+        del self._unread[:PIECE_BYTES]
+        if self._is_held:
+            self._is_held = False
+            transport.resume_reading()
+        self._inner.data_received(piece)
+        if self._unread:
+            if transport.is_reading():  # else aiohttp has paused it, and resumes it as well
+                self._is_held = True
+                transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._parse_piece)
 
     def eof_received(self) -> bool | None:
         return self._inner.eof_received()

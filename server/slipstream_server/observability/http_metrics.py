@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-_REFUSALS = frozenset((400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 415, 422, 429, 500, 503))
+_REFUSALS = frozenset(
+    (400, 401, 403, 404, 405, 406, 408, 409, 411, 412, 413, 415, 422, 429, 500, 503)
+)
 # how the paths of a kind begin; the first that fits
 _ROUTES = {
     "/api/v1/webrtc": "call",
