@@ -14,9 +14,11 @@ sizes, and sends its descriptor with `Ready`.
 
 All of it is reserved when it is created. A file that is only given its size gets memory page by
 page as it is written, and where there is none left a write is not an error but a SIGBUS, which ends
-whichever process has written.
+whichever process has written. So does every access to a file that has become smaller: the size is
+sealed where the kernel can do that (Linux), and the server takes no memory without.
 """
 
+import fcntl
 import mmap
 import os
 import tempfile
@@ -28,6 +30,7 @@ import numpy as np
 from slipstream_protocol.frames import I420, FrameSize, Geometry
 
 _MIB = 1 << 20
+_CAN_SEAL = hasattr(fcntl, "F_ADD_SEALS") and hasattr(os, "memfd_create")
 
 
 class ArenaRefused(Exception):
@@ -101,11 +104,15 @@ class Arena:
         descriptor = -1
         try:
             if anonymous:
-                descriptor = os.memfd_create("slipstream-arena")
+                descriptor = os.memfd_create(
+                    "slipstream-arena", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+                )
             else:
                 with tempfile.TemporaryFile() as file:
                     descriptor = os.dup(file.fileno())
             _reserve(descriptor, layout.total_bytes)
+            if anonymous:
+                _seal(descriptor)
             return cls(descriptor, layout)
         except OSError as error:
             if descriptor >= 0:
@@ -161,6 +168,30 @@ def _reserve(descriptor: int, size_bytes: int) -> None:
     left_bytes = size_bytes
     while left_bytes:
         left_bytes -= os.write(descriptor, zeros[:left_bytes])
+
+
+def _seal(descriptor: int) -> None:
+    """Keep the size of an anonymous file as it is, whoever holds it. Raises OSError."""
+    if _CAN_SEAL:
+        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+
+
+def require_sealed(descriptor: int) -> None:
+    """Refuse memory that another process could still make smaller, where the kernel can hold it to
+    its size.
+
+    Raises:
+        ValueError: if it is such memory, or no anonymous file at all.
+    """
+    if not _CAN_SEAL:
+        return
+    try:
+        seals = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
+    except OSError as error:
+        raise ValueError(f"its shared memory is no anonymous file: {error.strerror}") from error
+    if not seals & fcntl.F_SEAL_SHRINK:
+        raise ValueError("its shared memory could be made smaller while it is read; seal its size")
 
 
 def _refusal(layout: Layout, error: OSError, *, anonymous: bool) -> str:

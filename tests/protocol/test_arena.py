@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from slipstream_protocol.arena import Arena, ArenaRefused, Layout, Slots
+from slipstream_protocol.arena import Arena, ArenaRefused, Layout, Slots, require_sealed
 from slipstream_protocol.frames import Geometry
 
 LAYOUT = Layout(
@@ -48,6 +48,16 @@ def test_all_of_it_is_reserved_at_once(anonymous: bool) -> None:
     layout = Layout(geometry=LAYOUT.geometry, lanes=64, in_slots=8, out_slots=8)
     arena = Arena.create(layout, anonymous=anonymous)
     assert os.fstat(arena.descriptor).st_blocks * 512 >= layout.total_bytes
+    arena.close()
+
+
+def test_nobody_can_change_its_size_later() -> None:
+    """neither side, while the other reads and writes: that would be a SIGBUS, too."""
+    arena = Arena.create(LAYOUT)
+    for size in (0, LAYOUT.total_bytes - 1, LAYOUT.total_bytes * 2):
+        with pytest.raises(PermissionError):
+            os.ftruncate(arena.descriptor, size)
+    require_sealed(arena.descriptor)
     arena.close()
 
 

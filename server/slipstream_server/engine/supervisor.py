@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from slipstream_protocol.arena import require_sealed
 from slipstream_protocol.channel import ChannelClosed, open_pair
 from slipstream_protocol.framing import ChannelError
 from slipstream_protocol.messages import Failed, Loading, Ready
@@ -208,8 +209,13 @@ class Supervisor:
         except ValueError as error:
             os.close(descriptor)
             return _ServiceEnd(reason=f"the engine does not fit the settings: {error}")
+        try:
+            require_sealed(descriptor)
+            client = EngineClient.attach(channel, ready, descriptor, self._pool)
+        except ValueError as error:
+            os.close(descriptor)
+            return _ServiceEnd(reason=f"the engine breaks the protocol: {error}")
         self._keep_size(ready)
-        client = EngineClient.attach(channel, ready, descriptor, self._pool)
         self.current.connect(client)
         self._child.is_starting = False
         self._set_status(EngineState.READY, ready.note)

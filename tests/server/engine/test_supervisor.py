@@ -27,6 +27,21 @@ parser.add_argument("--channel-fd", type=int)
 channel = engine_end(socket.socket(fileno=parser.parse_args().channel_fd))
 """
 
+WITH_READY = (
+    OPENED
+    + """
+from slipstream_protocol.messages import Ready, Vocabulary
+from slipstream_protocol.parameters import Parameters
+from slipstream_protocol.frames import Geometry
+size = Geometry(width_px=4, height_px=2, first_chunk_frames=4, chunk_frames=4)
+ready = Ready(
+    pipeline="p", preset="p", geometry=size, lanes=1, in_slots=1, out_slots=1,
+    defaults=Parameters(), step_list=(1,), noise_scale_range=(0, 1), vocabulary=Vocabulary(),
+    note="",
+)
+"""
+)
+
 OF_ONE_SIZE = """
 import argparse, socket
 from slipstream_engine.serving.echo import EchoPipeline
@@ -112,19 +127,39 @@ async def test_an_engine_that_sends_nothing_while_it_loads_is_ended(
 
 async def test_a_ready_engine_without_its_memory_is_an_end() -> None:
     """the descriptor of the pixels must come with the message; the next engine is started."""
-    script = OPENED + (
-        "from slipstream_protocol.messages import Ready, Vocabulary\n"
-        "from slipstream_protocol.parameters import Parameters\n"
-        "from slipstream_protocol.frames import Geometry\n"
-        "size = Geometry(width_px=4, height_px=2, first_chunk_frames=4, chunk_frames=4)\n"
-        "channel.send(Ready(pipeline='p', preset='p', geometry=size, lanes=1, in_slots=1,"
-        " out_slots=1, defaults=Parameters(), step_list=(1,), noise_scale_range=(0, 1),"
-        " vocabulary=Vocabulary(), note=''))\n"
-        "channel.receive()"
-    )
-    async with supervised(script) as supervisor:
+    async with supervised(WITH_READY + "channel.send(ready); channel.receive()") as supervisor:
         assert "the engine could not be served" in await down(supervisor)
         await poll(lambda: supervisor.status.restarts > 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system has memory of a fixed size")
+@pytest.mark.parametrize(
+    ("memory", "reason"),
+    [
+        ("os.open('/dev/zero', os.O_RDWR)", "its shared memory is no anonymous file"),
+        ("os.dup(tempfile.TemporaryFile().fileno())", "its shared memory"),
+        ("os.memfd_create('a', os.MFD_ALLOW_SEALING)", "could be made smaller"),
+        ("sealed(64)", "shared memory is 64 bytes, the layout needs"),
+    ],
+)
+async def test_memory_that_could_fail_under_the_server_is_not_taken(
+    memory: str, reason: str
+) -> None:
+    """reading what an engine has cut off since would end the server and every call with it; and
+    every descriptor that is refused is closed."""
+    script = (
+        f"{WITH_READY}import fcntl, os, tempfile\n"
+        "def sealed(size):\n"
+        "    memory = os.memfd_create('a', os.MFD_ALLOW_SEALING)\n"
+        "    os.ftruncate(memory, size)\n"
+        "    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)\n"
+        "    return memory\n"
+        f"channel.send(ready, [{memory}]); channel.receive()"
+    )
+    before = psutil.Process().num_fds()
+    async with supervised(script) as supervisor:
+        assert reason in await down(supervisor)
+    assert psutil.Process().num_fds() <= before
 
 
 async def test_a_command_that_is_missing_is_reported() -> None:
