@@ -52,10 +52,10 @@ async def test_tiny_chunks_of_a_refused_body_are_not_parsed(
     pieces = 0
     feed = StreamReader.feed_data
 
-    def counted(self: StreamReader, data: bytes) -> bool:
+    def counted(self: StreamReader, data: bytes, size: int = 0) -> bool:
         nonlocal pieces
         pieces += 1
-        return feed(self, data)
+        return feed(self, data, size)
 
     monkeypatch.setattr(StreamReader, "feed_data", counted)
     monkeypatch.setattr(refused_bodies, "REFUSED_BODY_S", 0.5)
@@ -78,9 +78,9 @@ async def test_others_have_turns_while_what_came_at_once_is_parsed(
     parsed: Counter[int] = Counter()
     feed = StreamReader.feed_data
 
-    def counted(self: StreamReader, data: bytes) -> bool:
+    def counted(self: StreamReader, data: bytes, size: int = 0) -> bool:
         parsed[turn] += 1
-        return feed(self, data)
+        return feed(self, data, size)
 
     async def take_turns() -> None:
         nonlocal turn

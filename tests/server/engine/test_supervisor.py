@@ -137,7 +137,7 @@ async def test_a_ready_engine_without_its_memory_is_an_end() -> None:
     ("memory", "reason"),
     [
         ("os.open('/dev/zero', os.O_RDWR)", "its shared memory is no anonymous file"),
-        ("os.dup(tempfile.TemporaryFile().fileno())", "its shared memory"),
+        ("(file := tempfile.TemporaryFile()).fileno()", "its shared memory"),
         ("os.memfd_create('a', os.MFD_ALLOW_SEALING)", "could be made smaller"),
         ("sealed(64)", "shared memory is 64 bytes, the layout needs"),
     ],
