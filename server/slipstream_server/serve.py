@@ -39,7 +39,7 @@ async def run(
     Those are handled even if the process has inherited that SIGINT is ignored, as a shell's
     background jobs do: the signal is sent to stop the server. SIGHUP has the certificate read
     again. SIGUSR1 and SIGUSR2, by which other servers open their logs anew or replace themselves,
-    are ignored, here and by the engine, which inherits that.
+    are ignored, here and by the engine.
     """
     shutdown = Shutdown()
     loop = asyncio.get_running_loop()

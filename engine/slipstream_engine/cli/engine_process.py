@@ -34,7 +34,12 @@ ECHO_SIZES = (FrameSize(640, 480), FrameSize(480, 360))
 
 def run_engine(arguments: argparse.Namespace) -> int:
     """Load and warm up a pipeline, announce it, and run until the server closes the channel."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server decides when to stop
+    for number in (
+        signal.SIGINT,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+    ):  # the server decides when to stop
+        signal.signal(number, signal.SIG_IGN)
     with ExitStack() as opened:
         channel = engine_end(socket.socket(fileno=arguments.channel_fd))
         opened.callback(channel.close)
