@@ -13,7 +13,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 SOURCES     := server engine tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run simulate check format test test-golden test-gpu gpu-report bench bench-engine \
+.PHONY: help install run simulate check format test mutants test-golden test-gpu gpu-report bench bench-engine \
         bench-media bench-edge bench-senders bench-ladder bench-long bench-sessions soak chaos pictures image clean
 
 help:  ## list the targets
@@ -69,6 +69,9 @@ soak: install  ## hours of calls that come, change and go (SECONDS=14400): what 
 chaos: install  ## faults against a call in a real Chromium (ROUNDS=100): is it kept, how long is the gap
 	$(BIN)/python -m tests.e2e.provision
 	$(BIN)/python -m tests.bench.chaos --rounds $(or $(ROUNDS),100)
+
+mutants: install  ## small errors in the pure parts that no test notices (PER_FILE=6)
+	$(BIN)/python -m tests.mutants --per-file $(or $(PER_FILE),6)
 
 simulate: install  ## the scheduler against other policies, on devices that are not here
 	$(BIN)/slipstream-engine simulate --suite --seconds 600 --plot tests/pictures/scheduler.png

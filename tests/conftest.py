@@ -21,6 +21,7 @@ if not Path("/dev/nvidiactl").exists():
 # a property either holds or not; how long an example takes says nothing on a shared machine
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+settings.register_profile("mutants", deadline=None, max_examples=20, derandomize=True)
 
 SLOW_TIMEOUT_S = 900  # of tests marked slow or gpu; pyproject.toml has that of all others
 
