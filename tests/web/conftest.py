@@ -18,6 +18,7 @@ _CONTENT_TYPES = {
     ".js": "text/javascript",
     ".css": "text/css",
     ".svg": "image/svg+xml",
+    ".webp": "image/webp",
 }
 _BLANK = "/blank"
 PREFIX = "/behind/a/proxy"  # is before paths or not, as where a proxy takes it off

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 WEB = Path(__file__).parents[2] / "web"
-_TEXTS = {"shared/strings.js", "studio/strings.js"}
+# the last one has the model's own words
+_TEXTS = {"shared/strings.js", "studio/strings.js", "studio/style_pictures.js"}
 # a comment, or a string; of a template what stands between its values
 _TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)|"(?P<double>(?:[^"\\\n]|\\.)*)"|'(?P<single>(?:[^'\\\n]|\\.)*)'"""

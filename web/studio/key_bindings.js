@@ -39,6 +39,8 @@ export const KEY_BINDINGS = [
   { key: "b", does: "move", on: "fade", by: 0.1, group: GROUPS.prompts, what: KEYS.towardsB },
   { key: "t", does: "focus", on: "blend", group: GROUPS.prompts, what: KEYS.over },
   { key: "l", does: "move", on: "blend-method", by: 1, group: GROUPS.prompts, what: KEYS.method },
+  { key: "/", does: "focus", on: "find-style", group: GROUPS.prompts, what: KEYS.find },
+  { key: "z", shift: false, does: "press", on: "favourite", group: GROUPS.prompts, what: KEYS.favour },
   { key: "-", does: "move", on: "strength", by: -0.05, group: GROUPS.picture, what: KEYS.weaker },
   { key: "+", does: "move", on: "strength", by: 0.05, group: GROUPS.picture, what: KEYS.stronger },
   { key: "=", does: "move", on: "strength", by: 0.05, group: GROUPS.picture, what: KEYS.stronger },

@@ -126,6 +126,11 @@ export const MIXER = {
   first: "the prompt above",
 };
 
+/** The vocabulary of a small model. */
+export const VOCABULARY = {
+  favourite: "Favourite",
+};
+
 /** Snapshots and cues. */
 export const SHOW = {
   emptyPad: "empty",
@@ -239,6 +244,8 @@ export const KEYS = {
   towardsB: "fader towards B",
   over: "seconds of a change",
   method: "linear or slerp",
+  find: "find a style",
+  favour: "favour the style, or not",
   weaker: "less strength",
   stronger: "more strength",
   fewer: "fewer steps",

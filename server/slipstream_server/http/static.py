@@ -20,6 +20,7 @@ _CONTENT_TYPES = {
     ".css": "text/css",
     ".svg": "image/svg+xml",
     ".png": "image/png",
+    ".webp": "image/webp",
     ".ico": "image/x-icon",
     ".webmanifest": "application/manifest+json",
 }
