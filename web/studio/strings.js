@@ -85,7 +85,7 @@ export const CAMERA = {
   muted: "The camera gives no pictures just now",
   stopped: "The camera stopped, taking it again…",
   gone: "The camera is gone: plug it in again, or choose another in the list",
-  size: (/** @type {number} */ width_px, /** @type {number} */ height_px) => `${width_px} × ${height_px}`,
+  size: (/** @type {number} */ width_px, /** @type {number} */ height_px) => `${width_px}×${height_px}`,
   noPicture: "it has no picture",
   tooLong: "the browser has not opened it in time",
 };
