@@ -60,6 +60,11 @@ class ServerConfig:
     )
     token: str = _secret("secret that opens everything; the page hands out links for less")
     pipeline: str = _setting("diffusion", "what the engine runs: diffusion or echo")
+    echo_steps: str = _setting(
+        "",
+        "file with the ms of a step, for tests that slow an engine: echo, and no other pipeline, "
+        "takes four steps for a chunk then, and reads it before each; no steps unless set",
+    )
     preset: str = _setting("tiny", "model of the pipeline")
     size: str = _setting(
         "", "WIDTHxHEIGHT of the engine's frames; chosen for preset and machine unless set"
@@ -177,6 +182,7 @@ class ServerConfig:
         self._check_range("age_ms_target", 1, 3_600_000)
         for name in ("miss_ratio_target", "rate_ratio_target", "in_time_ratio_target"):
             self._check_range(name, 0, 1)
+        self._check_echo()
         self._check_ladder()
         self._check_media_addressing()
         self._check_scheme("stun", ("stun:", "stuns:"))
@@ -297,6 +303,13 @@ class ServerConfig:
     def ladder_settings(self) -> LadderSettings:
         """The quality levels of streams."""
         return LadderSettings.parse(self.ladder, self.quality_floor)
+
+    def _check_echo(self) -> None:
+        if self.echo_steps and self.pipeline != "echo":
+            raise ConfigError(
+                f"echo_steps is {self.echo_steps!r}, which goes with pipeline echo only; this is "
+                f"{self.pipeline!r}; leave it out"
+            )
 
     def _check_ladder(self) -> None:
         try:

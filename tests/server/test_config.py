@@ -62,6 +62,10 @@ def test_a_bad_file_is_explained(tmp_path: Path, content: str, reason: str) -> N
         (["--video-encoder", "av1"], "video_encoder is 'av1', it must be one of x264, auto"),
         (["--smooth", "perhaps"], "smooth is 'perhaps' (from --smooth), it must be bool"),
         (["--preset", ""], "preset is empty, it must be given"),
+        (
+            ["--echo-steps", "ms"],
+            "echo_steps is 'ms', which goes with pipeline echo only; this is",
+        ),
         (["--host", "::"], "host is '::', which others can reach: set a token of at least 16"),
         (["--host", "example.org", "--token", "short"], "set a token of at least 16"),
     ],

@@ -26,6 +26,7 @@ from slipstream_engine.serving.loop import Loop
 from slipstream_engine.serving.pipeline_protocol import Pipeline
 from slipstream_engine.serving.resolution import ResolutionChoice
 from slipstream_engine.serving.startup import prepare
+from slipstream_engine.serving.step_time import StepTime
 
 logger = logging.getLogger(__name__)
 
@@ -92,20 +93,16 @@ def load_pipeline(arguments: argparse.Namespace, size: FrameSize | None = None) 
         size: of frames; None for that of the arguments, or those of the preset.
 
     Raises:
-        ValueError: if the preset, the size or the device is not possible.
-        OSError: if weights cannot be read.
+        ValueError: if the preset, the size, the device or another option is not possible.
+        OSError: if weights, or the time of echo's steps, cannot be read.
         MissingExtraError: if torch is not installed.
     """
     if arguments.pipeline == "echo":
-        if arguments.size is not None:
-            width_px, height_px = arguments.size
-            return EchoPipeline(width_px=width_px, height_px=height_px)
-        own, *smaller = ECHO_SIZES
-        return EchoPipeline(
-            width_px=own.width_px,
-            height_px=own.height_px,
-            smaller=tuple(smaller),
-            aspects=CAMERA_ASPECTS,
+        return _echo(arguments)
+    if arguments.echo_steps is not None:
+        raise ValueError(
+            f"--echo-steps is {arguments.echo_steps}, which goes with --pipeline echo only; leave "
+            "it out"
         )
     require_model_packages()
     from slipstream_engine.weights.group import load_model
@@ -113,6 +110,22 @@ def load_pipeline(arguments: argparse.Namespace, size: FrameSize | None = None) 
     request = model_request(arguments)
     size_px = request.size_px if size is None else (size.width_px, size.height_px)
     return load_model(replace(request, size_px=size_px, max_streams=arguments.max_streams))
+
+
+def _echo(arguments: argparse.Namespace) -> EchoPipeline:
+    file = arguments.echo_steps
+    step_time = None if file is None else StepTime(file)
+    if arguments.size is not None:
+        width_px, height_px = arguments.size
+        return EchoPipeline(width_px=width_px, height_px=height_px, step_time=step_time)
+    own, *smaller = ECHO_SIZES
+    return EchoPipeline(
+        width_px=own.width_px,
+        height_px=own.height_px,
+        smaller=tuple(smaller),
+        aspects=CAMERA_ASPECTS,
+        step_time=step_time,
+    )
 
 
 def resolution_choice(arguments: argparse.Namespace) -> ResolutionChoice | None:

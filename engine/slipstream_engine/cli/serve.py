@@ -6,6 +6,7 @@ What it runs then is imported only afterwards, as importing it starts threads
 
 import argparse
 import logging
+from pathlib import Path
 
 from slipstream_engine.cli.options import add_model_options, count, milliseconds
 from slipstream_engine.sandbox.confinement import confine
@@ -19,6 +20,12 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument("--channel-fd", type=int, required=True, help="inherited socket")
     parser.add_argument(
         "--pipeline", choices=("diffusion", "echo"), default="diffusion", help="echo needs no model"
+    )
+    parser.add_argument(
+        "--echo-steps",
+        type=Path,
+        metavar="FILE",
+        help="give echo four steps of as many ms as FILE says, which is read before every one",
     )
     add_model_options(parser)
     parser.add_argument("--max-streams", type=count, default=1, help="streams open at once")

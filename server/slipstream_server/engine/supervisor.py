@@ -35,7 +35,7 @@ SILENT_LOADING_S = 300.0  # a large checkpoint takes minutes to read from a slow
 _STOP_S = 5.0
 _PASSED_ON = (
     *("size", "codec", "device", "devices", "plan"),
-    *("weights", "checkpoint", "compile", "threads"),
+    *("weights", "checkpoint", "compile", "threads", "echo_steps"),
 )
 
 
@@ -47,7 +47,7 @@ def engine_command(config: ServerConfig) -> tuple[str, ...]:
     command += ["--age-ms-target", str(config.age_ms_target)]
     for name in _PASSED_ON:
         if value := getattr(config, name):
-            command += [f"--{name}", str(value)]
+            command += [f"--{name.replace('_', '-')}", str(value)]
     return tuple(command)
 
 

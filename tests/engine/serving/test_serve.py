@@ -65,6 +65,7 @@ def test_a_file_of_another_model_is_told_by_its_shapes(tmp_path: Path) -> None:
         (("--codec", "vae"), "codec is 'vae', it must be wan or taehv, or an encoder and a"),
         (("--size", "830x480"), "width is 830 px, it must be a multiple of 16"),
         (("--device", "cuda"), "device is cuda, this machine has no GPU that torch can use"),
+        (("--echo-steps", "ms"), "--echo-steps is ms, which goes with --pipeline echo only"),
     ],
 )
 def test_an_option_that_cannot_be_met_is_refused_before_any_work(

@@ -192,6 +192,8 @@ def test_the_command_says_what_the_settings_say() -> None:
     assert command[1:4] == ("-m", "slipstream_engine", "serve")
     assert command[4:10] == ("--pipeline", "echo", "--preset", "p", "--max-streams", "3")
     assert command[10:] == ("--age-ms-target", "1000.0")
+    slow = engine_command(ServerConfig(pipeline="echo", echo_steps="ms.txt"))
+    assert slow[-2:] == ("--echo-steps", "ms.txt")
 
 
 def test_the_command_line_has_what_was_set_and_no_more() -> None:
