@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from slipstream_protocol.clock import NS_PER_MS
 from slipstream_protocol.frames import FrameSize
+from slipstream_protocol.owed_rate import owed_period_ns
 
 from slipstream_engine.scheduling.backlog import Backlog
 from slipstream_engine.scheduling.deadline_check import Forecast
@@ -168,7 +169,7 @@ class Promises:
     def entitled_period_ns(self, promise: Promise) -> int:
         """The distance of chunks that can be asked for: no less than the busiest rank takes."""
         busiest_ns = max(self._forecast.rank_ns(self._backlog.plan(promise.shape), 1))
-        return max(promise.period_ns, round(busiest_ns))
+        return round(owed_period_ns(filling_ns=promise.period_ns, alone_ns=busiest_ns))
 
     def _load(self, promises: list[Promise]) -> float:
         """The share of the busiest rank that they take at their floors: steps share passes with

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from slipstream_protocol.clock import NS_PER_S
 from slipstream_protocol.levels import Level
+from slipstream_protocol.owed_rate import owed_period_ns
 
 from slipstream_server.frames.chunker import FILL_WAIT_NS
 
@@ -24,11 +25,12 @@ class ViewerPromise:
 
     Args:
         age_ns: of a picture, from its capture until it is shown.
-        fps: the model's rate; a camera that sends less, and a level of less, lower it.
-        rate_share: of those pictures that are shown.
+        fps: the model's rate; `slipstream_protocol/owed_rate.py` says what else is counted.
+        rate_share: of the pictures owed that are shown.
         chunk_frames: pictures of a chunk.
         work_by_scale: what a chunk costs by the scale of its pictures, see `frames/size_choice.py`;
             one that is not named costs as much as at the largest.
+        lowest: level that the stream was admitted to come down to; None where that does not count.
     """
 
     age_ns: int
@@ -36,20 +38,32 @@ class ViewerPromise:
     rate_share: float = 0.9
     chunk_frames: int
     work_by_scale: Mapping[int, float] = field(default_factory=dict)
+    lowest: Level | None = None
 
     def work_share(self, level: Level) -> float:
         """What a step, or the codec, costs there, as a share of that at the largest scale."""
         return self.work_by_scale.get(level.size_px, 1.0)
 
-    def longest_period_ns(self, camera_fps: float, level: Level) -> float:
-        """From one chunk to the next, at the most."""
-        fps = min(camera_fps, self.fps, level.fps or camera_fps)
-        return self.chunk_frames * NS_PER_S / (self.rate_share * fps)
+    def longest_period_ns(self, camera_fps: float, level: Level, *, alone_ns: float = 0.0) -> float:
+        """From one chunk to the next, at the most.
+
+        Args:
+            alone_ns: see `owed_period_ns`.
+        """
+        owed_ns = owed_period_ns(
+            filling_ns=self._sending_ns(camera_fps, level),
+            usual_ns=self.chunk_frames * NS_PER_S / self.fps,
+            alone_ns=alone_ns,
+        )
+        return owed_ns / self.rate_share
 
     def filling_ns(self, camera_fps: float, level: Level) -> float:
         """In which the camera fills a chunk, or it is filled by repeating pictures."""
-        filling_ns = self.chunk_frames * NS_PER_S / min(camera_fps, level.fps or camera_fps)
-        return min(filling_ns, FILL_WAIT_NS)
+        return min(self._sending_ns(camera_fps, level), FILL_WAIT_NS)
+
+    def _sending_ns(self, camera_fps: float, level: Level) -> float:
+        """In which as many pictures come as a chunk has, at the level's rate."""
+        return self.chunk_frames * NS_PER_S / min(camera_fps, level.fps or camera_fps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,10 +136,9 @@ class Others:
 
 def outlook_now(reading: Reading, promise: ViewerPromise, others: Others) -> Outlook:
     """As it is."""
-    longest_ns = promise.longest_period_ns(reading.camera_fps, reading.level)
     return Outlook(
         age=reading.age_ns / promise.age_ns,
-        rate=reading.period_ns / longest_ns,
+        rate=reading.period_ns / longest_ns_at(reading, reading.level, promise),
         need=others.need + own_need(reading, reading.level, promise),
     )
 
@@ -147,16 +160,22 @@ def outlook_at(reading: Reading, level: Level, promise: ViewerPromise, others: O
     age_ns = max(work_ns, age_ns + work_ns - reading.work_ns)
     return Outlook(
         age=age_ns / promise.age_ns,
-        rate=period_ns / promise.longest_period_ns(reading.camera_fps, level),
+        rate=period_ns / longest_ns_at(reading, level, promise),
         need=others.need + own_need(reading, level, promise),
     )
 
 
 def own_need(reading: Reading, level: Level, promise: ViewerPromise) -> float:
     """Share of the device that the stream would need at `level` for what it promises."""
-    return work_at_ns(reading, level, promise) / promise.longest_period_ns(
-        reading.camera_fps, level
-    )
+    return work_at_ns(reading, level, promise) / longest_ns_at(reading, level, promise)
+
+
+def longest_ns_at(reading: Reading, level: Level, promise: ViewerPromise) -> float:
+    """From one chunk to the next at `level`, at the most, as the device is now."""
+    alone_ns = 0.0
+    if promise.lowest is not None:
+        alone_ns = min(work_at_ns(reading, one, promise) for one in (level, promise.lowest))
+    return promise.longest_period_ns(reading.camera_fps, level, alone_ns=alone_ns)
 
 
 def work_at_ns(reading: Reading, level: Level, promise: ViewerPromise) -> float:

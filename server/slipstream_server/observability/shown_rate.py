@@ -1,8 +1,9 @@
 """Which share of the frames that are due is shown. Pure: times are arguments.
 
 Due is every frame of the camera, but no more of them than the model makes with the device to
-itself. Without that measure a server looks healthy that skips three frames of four: the fourth is
-young, and in time.
+itself, as it is set now: what could be shown, whatever else the device has to do. What a stream is
+owed beside others may be less (`slipstream_protocol/owed_rate.py`). Without that measure a server
+looks healthy that skips three frames of four: the fourth is young, and in time.
 """
 
 from collections import deque

@@ -71,6 +71,7 @@ class QualityControl:
             rate_share=max(targets.rate_ratio, _LEAST_RATE),
             chunk_frames=ready.geometry.chunk_frames,
             work_by_scale=work_by_scale(ready.sizes),
+            lowest=settings.lowest_of(ready.levels),
         )
         levels = settings.levels_of(ready.levels)
         self._may_be_held = levels.can_hold and settings.floor is None

@@ -1,10 +1,12 @@
 """What a stream promises, and what keeps it at another level."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.levels import DEFAULT_LEVELS, Level, parse_levels
-from slipstream_server.ladder.promise import Others, outlook_at, outlook_now
+from slipstream_server.ladder.promise import Others, longest_ns_at, outlook_at, outlook_now
 
 from tests.server.ladder.readings import PROMISE, reading
 
@@ -63,6 +65,27 @@ def test_the_promise_is_the_slowest_of_camera_model_and_level() -> None:
         assert PROMISE.longest_period_ns(camera_fps, level) == pytest.approx(4e9 / (0.9 * fps))
         filling = PROMISE.filling_ns(camera_fps, level)
         assert filling == pytest.approx(4e9 / max(8, min(camera_fps, level.fps or camera_fps)))
+
+
+LOWEST = replace(PROMISE, lowest=Level(steps=1))
+
+
+@given(running, times, times, st.floats(1, 60))
+def test_no_more_is_owed_than_the_device_makes_at_the_lowest_level(
+    level: Level, codec_ms: float, step_ms: float, camera_fps: float
+) -> None:
+    """so a stream that has a slow device to itself keeps its promise there, and no stream is ever
+    owed more than by camera, model and level."""
+    here = reading(level, codec_ms=codec_ms, step_ms=step_ms, camera_fps=camera_fps)
+    assert outlook_at(here, Level(steps=1), LOWEST, Others()).rate <= 0.9 + 1e-9
+    assert longest_ns_at(here, level, LOWEST) >= longest_ns_at(here, level, PROMISE) - 1
+
+
+def test_what_is_owed_does_not_sink_with_the_level() -> None:
+    """a chunk of four steps that takes too long is late, though the device
+    makes no more of them alone: at one step it does."""
+    late = reading(Level(steps=4), codec_ms=100, step_ms=150)
+    assert outlook_now(late, LOWEST, Others()).rate == pytest.approx(700 * 16 * 0.9 / 4000)
 
 
 def test_the_strain_is_that_of_the_worse_promise() -> None:
