@@ -1,8 +1,9 @@
 """What the newest chunks of a stream say: readings for its ladder. Pure."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 from slipstream_protocol.levels import Level
@@ -10,7 +11,9 @@ from slipstream_protocol.levels import Level
 from slipstream_server.frames.playout import ChunkStamps, GeneratedFrame
 from slipstream_server.ladder.promise import Reading
 
-_CHUNKS = 3  # of the newest, whose mean counts
+_CHUNKS = 3  # of the newest, whose mean counts where they took about as long
+_ALIKE = 2.0  # times as much work at the most, and this beside it:
+_NOISE_NS = 20 * NS_PER_MS
 _PLAYOUT_NS = 10 * NS_PER_MS  # from a chunk's arrival to its first picture, where none waits
 _BREAK_NS = 3 * NS_PER_S  # between two chunks is a pause, not a period
 _CAPTURES_MAX = 512  # more than any camera sends until its chunk is back
@@ -34,9 +37,17 @@ class _Chunk:
     work_ns: float
     denoise_ns: float
 
+    def is_like(self, other: "_Chunk") -> bool:
+        """Whether the device was about as fast for both."""
+        less, more = sorted((self.work_ns, other.work_ns))
+        return more <= _ALIKE * less + _NOISE_NS
+
 
 class ChunkMeter:
     """Keeps the newest chunks of one stream; every time is an argument.
+
+    A mean of what chunks took before and after a device changed would be of neither: only those
+    count that took about as long as the newest.
 
     The camera is measured over those chunks, too: one that stops or slows down makes them come
     further apart, and that is no fault of the device.
@@ -107,7 +118,13 @@ class ChunkMeter:
         )
 
     def _mean(self, of: Callable[[_Chunk], float]) -> float:
-        return sum(map(of, self._chunks)) / len(self._chunks)
+        alike = self._alike
+        return sum(map(of, alike)) / len(alike)
+
+    @property
+    def _alike(self) -> Sequence[_Chunk]:
+        """The newest chunk, and those just before it that are like it."""
+        return list(takewhile(self._chunks[-1].is_like, reversed(self._chunks)))
 
     @property
     def _camera_fps(self) -> float | None:

@@ -1,10 +1,11 @@
 """One stream's level: it falls before its promise breaks, and climbs while that holds. Pure.
 
 Between a bad and a good sign lies a gap in which nothing changes. Signs are believed after a number
-and a time, those to climb later than those to fall. Where it falls to is the best level that keeps
-the promise by what chunks took; it does not fall where that would help nothing. A climb is a
-probe: until it has held for a while it is taken back at fewer signs, and each that fails makes the
-next wait longer. Levels above the viewer's own steps and below the floor are never taken.
+and a time, those to climb later than those to fall; one is enough where a chunk alone takes the
+device twice the time promised. Where it falls to is the best level that keeps the promise by what
+chunks took; it does not fall where that would help nothing. A climb is a probe: until it has held
+for a while it is taken back at fewer signs, and each that fails makes the next wait longer. Levels
+above the viewer's own steps and below the floor are never taken.
 """
 
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
@@ -20,6 +21,7 @@ from slipstream_server.ladder.promise import (
     ViewerPromise,
     outlook_at,
     outlook_now,
+    own_need,
 )
 
 _BAD_AGE = 0.8  # of the age promised
@@ -133,10 +135,11 @@ class Ladder:
         higher = self._higher(reading, others)
         self._see(now, now_ns, can_climb=higher is not None)
         is_first = reading.load >= _HEAVIEST * others.heaviest
-        if (others.are_settling or not is_first) and not self._broken.is_held:
+        is_broken = self._broken.is_held or self._is_sure_to_break(reading)
+        if (others.are_settling or not is_first) and not is_broken:
             self._bad.hold_back()
-        if self._broken.is_held or self._bad.is_held:
-            return self._fall(reading, now, others, is_broken=self._broken.is_held)
+        if is_broken or self._bad.is_held:
+            return self._fall(reading, now, others, is_broken=is_broken)
         self.is_stuck = False
         if self._good.is_held and higher is not None:
             return self._try_climb(reading, higher, others)
@@ -150,6 +153,12 @@ class Ladder:
     def release(self) -> Move:
         """Generate again, at the lowest level first."""
         return self._go(self.lowest, MoveCause.RETURN, None)
+
+    def _is_sure_to_break(self, reading: Reading) -> bool:
+        """Whether a chunk takes so long, with nothing beside, that one more would be a loss. Steps
+        of a viewer's own are not taken away for one."""
+        need = own_need(reading, reading.level, self._promise)
+        return need > _BROKEN_RATE and not self._is_own
 
     def _see(self, now: Outlook, now_ns: int, *, can_climb: bool) -> None:
         if now.age > 1 or now.rate > _BROKEN_RATE:

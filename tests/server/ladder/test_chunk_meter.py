@@ -66,6 +66,21 @@ def test_a_reading_is_the_age_of_the_newest_chunk_and_the_means_of_the_newest_th
     assert reading.camera_fps == pytest.approx(20)
 
 
+def test_chunks_from_before_a_device_changed_do_not_count() -> None:
+    """the first that took more than twice as long, or less than half, says alone what it takes."""
+    meter = filmed(pictures=60)
+    for number in range(4):
+        meter.on_chunk(first_frame(200 * number, 200 * number + 300), LEVEL)
+    slow = StageTimes(encode_ms=40, denoise_ms=320, decode_ms=120)
+    first = meter.on_chunk(first_frame(800, 1500, slow), LEVEL)
+    fast = meter.on_chunk(first_frame(1400, 1650), LEVEL)
+    assert first is not None and fast is not None
+    assert first.work_ns / NS_PER_MS == pytest.approx(480)
+    assert first.denoise_ns / NS_PER_MS == pytest.approx(320)
+    assert first.period_ns / NS_PER_MS == pytest.approx(600)
+    assert fast.work_ns / NS_PER_MS == pytest.approx(120)
+
+
 def test_the_link_makes_a_picture_older() -> None:
     meter = filmed()
     meter.link_ns = 50 * NS_PER_MS

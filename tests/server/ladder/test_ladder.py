@@ -67,6 +67,19 @@ def test_a_broken_promise_is_believed_sooner_than_one_near_breaking() -> None:
     assert near.moves[0][0] > 0.6
 
 
+def test_one_chunk_is_enough_where_it_takes_twice_the_time_promised() -> None:
+    """one more would be lost for certain; steps of a viewer's own are not taken for one."""
+    one, own = device(), device(is_own=True)
+    for each in (one, own):
+        each.run(5)
+        each.codec_ms = each.step_ms = 120  # 600 ms for a chunk that is owed in 278
+        each.run(0.1)
+    assert one.path == ["1"]
+    assert own.moves == []
+    own.run(2)
+    assert own.path == ["1"]
+
+
 def test_climbing_takes_longer_than_falling() -> None:
     one = device(codec_ms=80, step_ms=80)
     one.run(30)
