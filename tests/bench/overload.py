@@ -10,10 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, now_ns
 from slipstream_protocol.frames import I420, FrameSize, Geometry
-from slipstream_protocol.messages import Applied, ChunkOut, Ready, StageTimes, UpdateRefused
+from slipstream_protocol.messages import (
+    Applied,
+    ChunkOut,
+    OfferedSize,
+    StageTimes,
+    UpdateRefused,
+)
 from slipstream_protocol.parameters import Parameters, Prompt
 from slipstream_server.control.events import Event, LevelMoved, LevelQuestion
 from slipstream_server.control.update_queue import UpdateQueue
@@ -33,7 +40,15 @@ from slipstream_server.streams.quality_control import QualityControl
 from tests.server.played_engine import ready_message
 
 GEOMETRY = Geometry(width_px=8, height_px=4, first_chunk_frames=5, chunk_frames=4)
-READY = ready_message(geometry=GEOMETRY)
+LARGE_PX, SMALL_PX = 256, 192  # names of scales; the smaller one's pictures take 0.56 of the time
+READY = msgspec.structs.replace(
+    ready_message(geometry=GEOMETRY),
+    sizes=(
+        OfferedSize(size=GEOMETRY.size, scale_px=LARGE_PX, chunk_ms=LARGE_PX**2),
+        OfferedSize(size=FrameSize(4, 2), scale_px=SMALL_PX, chunk_ms=SMALL_PX**2),
+    ),
+)
+_WORK = {one.size: one.chunk_ms / READY.sizes[0].chunk_ms for one in READY.sizes}
 STEPS = (1000, 750, 500, 250)
 
 
@@ -86,7 +101,7 @@ class PlayedDevice:
     async def _generate(self, job: _Job) -> None:
         times, taken_ns = self._times, now_ns()
         factor = times.slowness((taken_ns - self._began_ns) / NS_PER_S)
-        factor *= times.wobble(self._chunks)
+        factor *= times.wobble(self._chunks) * _WORK[FrameSize.of(job.frames[0])]
         self._chunks += 1
         codec_ms, denoise_ms = times.codec_ms * factor, times.step_ms * factor * job.lane.steps
         await asyncio.sleep((codec_ms + denoise_ms) / 1000)
@@ -178,7 +193,7 @@ class PlayedStream:
 
     Args:
         began_ns: of the whole script.
-        steps: that the stream starts with; `is_own`: by a viewer's choice.
+        steps, size_px: that the stream starts with; `is_own`: by a viewer's choice.
     """
 
     def __init__(
@@ -192,6 +207,7 @@ class PlayedStream:
         steps: int,
         is_own: bool,
         age_ms: float,
+        size_px: int,
         began_ns: int,
     ) -> None:
         self.lane = PlayedLane(device, steps)
@@ -200,8 +216,7 @@ class PlayedStream:
         self.record.levels.append((self._at_s(), steps, 0.0))
         self._fps = fps
         monitor = SloMonitor(SloTargets(age_ms=age_ms), offered_ns=now_ns())
-        ready: Ready = READY
-        self.pipe = ChunkPipe(id, ready, monitor, Metrics(), self)
+        self.pipe = ChunkPipe(id, READY, monitor, Metrics(), self)
         self.updates = UpdateQueue(
             current=Parameters(denoising_step_list=STEPS[:steps], prompts=(Prompt(""),)),
             apply=self.pipe.update,
@@ -212,7 +227,7 @@ class PlayedStream:
         self.pipe.outputs.append(self.source)
         self.pipe.participants.append(Participant(send=self.on_event, end=lambda reason: None))
         self.quality = QualityControl(
-            ready,
+            READY,
             self.updates,
             self.pipe,
             settings=settings,
@@ -222,6 +237,8 @@ class PlayedStream:
             ask=self.on_event,
             on_given_way=lambda gives_way: None,
         )
+        if size_px:
+            self.pipe.limit_size(size_px)
 
     def _at_s(self) -> float:
         return (now_ns() - self._began_ns) / NS_PER_S
@@ -233,13 +250,14 @@ class PlayedStream:
                 tasks.create_task(part, name="part of a stream")
 
     async def _film(self) -> None:
-        picture = np.zeros(GEOMETRY.frame_shape, np.uint8)
         began_ns = now_ns()
         number = 0
         while True:
             due_ns = began_ns + round(number * NS_PER_S / self._fps)
             await asyncio.sleep((due_ns - now_ns()) / NS_PER_S)
             now, number = now_ns(), number + 1
+            size = self.pipe.size_for(GEOMETRY.width_px, GEOMETRY.height_px, now)
+            picture = np.zeros(GEOMETRY.at(size).frame_shape, np.uint8)
             self.pipe.push(CapturedFrame(frame=picture, captured_ns=now, arrived_ns=now))
 
     async def _show(self) -> None:
@@ -275,7 +293,7 @@ class Overload:
 
     Args:
         streams: that come one after the other, `apart_s` apart.
-        steps: that each starts with.
+        steps: that each starts with; `size_px`: the scale, 0 for the largest.
         is_own: whether by its viewer's choice.
         fps: of the cameras.
         age_ms: promised.
@@ -291,6 +309,7 @@ class Overload:
     age_ms: float = 1000.0
     ladder: str = ""
     floor: str = ""
+    size_px: int = 0
 
 
 async def play(script: Overload) -> list[StreamRecord]:
@@ -310,6 +329,7 @@ async def play(script: Overload) -> list[StreamRecord]:
             steps=script.steps,
             is_own=script.is_own,
             age_ms=script.age_ms,
+            size_px=script.size_px,
             began_ns=began_ns,
         )
         streams.append(stream)

@@ -1,6 +1,6 @@
 """The quality ladder under scripted overloads, against policies that keep one level.
 
-    python -m tests.bench.overloads [--out FILE.json] [--plot FILE.svg]
+    python -m tests.bench.overloads [--seed N] [--out FILE.json] [--plot FILE.svg]
 
 The server's own parts between a played camera and a played device (`overload.py`), whose clock is
 scripted: the figures are the same on every machine. A picture that was promised and did not come in
@@ -17,15 +17,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from slipstream_protocol.levels import DEFAULT_LEVELS
+from slipstream_protocol.levels import DEFAULT_LEVELS, Level
 
-from tests.bench.overload import DeviceTimes, Overload, StreamRecord, play
+from tests.bench.overload import SMALL_PX, DeviceTimes, Overload, StreamRecord, play
 from tests.bench.overload_plot import plot
 from tests.server.scripted_clock import run_scripted
 
 PROMISED_FPS = 16 * 0.9
 LADDER = "ladder"
-FIXED_STEPS = (4, 2, 1)
+FIXED = tuple(Level(steps=steps) for steps in (4, 2, 1))
+SMALL = Level(steps=1, size_px=SMALL_PX)
+WITH_SIZES = f"4,3,2,1,1/{SMALL_PX},held"
 SLOW_FROM_S, SLOW_S = 20.0, 30.0
 PLOTTED = "twice as slow for 30 s"
 COLUMNS = (
@@ -75,9 +77,9 @@ def slow(factor: float) -> Callable[[float], float]:
     return lambda at_s: factor if SLOW_FROM_S <= at_s < SLOW_FROM_S + SLOW_S else 1.0
 
 
-def wobbling(share: float) -> Callable[[int], float]:
-    """Log-normal noise of mean 1, the same in every run."""
-    rng = random.Random(1)
+def wobbling(share: float, seed: int) -> Callable[[int], float]:
+    """Log-normal noise of mean 1, the same in every run of a seed."""
+    rng = random.Random(seed)
     factors = [rng.lognormvariate(-share * share / 2, share) for _ in range(9973)]
     return lambda chunk: factors[chunk % len(factors)]
 
@@ -88,19 +90,35 @@ def recorded(at_s: float) -> float:
 
 
 NORMAL = DeviceTimes(codec_ms=40, step_ms=45)
-CASES = {
-    PLOTTED: Overload(times=replace(NORMAL, slowness=slow(2)), seconds=80),
-    "four times as slow for 30 s": Overload(times=replace(NORMAL, slowness=slow(4)), seconds=80),
-    "ten minutes at the knee": Overload(
-        times=DeviceTimes(codec_ms=50, step_ms=56, wobble=wobbling(0.2)), seconds=600
-    ),
-    "a shared machine, four minutes": Overload(
-        times=replace(NORMAL, slowness=recorded, wobble=wobbling(0.1)), seconds=240
-    ),
-    "two streams on a device for one": Overload(
-        times=replace(NORMAL, wobble=wobbling(0.1)), seconds=120, streams=2, apart_s=5
-    ),
-}
+SEED = 1
+
+
+def cases(seed: int) -> dict[str, Overload]:
+    """The scripts, with this noise."""
+    little, much = wobbling(0.1, seed), wobbling(0.2, seed)
+    return {
+        PLOTTED: Overload(times=replace(NORMAL, slowness=slow(2)), seconds=80),
+        "four times as slow for 30 s": Overload(
+            times=replace(NORMAL, slowness=slow(4)), seconds=80
+        ),
+        "ten minutes at the knee": Overload(
+            times=DeviceTimes(codec_ms=50, step_ms=56, wobble=much), seconds=600
+        ),
+        "a shared machine, four minutes": Overload(
+            times=replace(NORMAL, slowness=recorded, wobble=little), seconds=240
+        ),
+        "the same, smaller pictures below": Overload(
+            times=replace(NORMAL, slowness=recorded, wobble=little),
+            seconds=240,
+            ladder=WITH_SIZES,
+        ),
+        "two streams on a device for one": Overload(
+            times=replace(NORMAL, wobble=little), seconds=120, streams=2, apart_s=5
+        ),
+    }
+
+
+CASES = cases(SEED)
 
 
 def judged(case: str, policy: str, script: Overload, records: Sequence[StreamRecord]) -> Played:
@@ -147,16 +165,18 @@ def _back_s(records: Sequence[StreamRecord], script: Overload) -> float | None:
     return max(at_s for at_s, _, _ in last) - SLOW_FROM_S - SLOW_S
 
 
-def run_case(case: str, policy: str) -> tuple[Played, list[StreamRecord]]:
-    """One policy through one case: `ladder`, or a number of steps that stays."""
-    script = CASES[case]
-    if policy == LADDER:
-        script = replace(script, ladder=DEFAULT_LEVELS.spec)
+def run_case(
+    case: str, fixed: Level | None = None, *, seed: int = SEED
+) -> tuple[Played, list[StreamRecord]]:
+    """One case by the ladder, or at a level that stays."""
+    script = cases(seed)[case]
+    if fixed is None:
+        script = replace(script, ladder=script.ladder or DEFAULT_LEVELS.spec)
     else:
-        script = replace(script, ladder="off", steps=int(policy.split()[0]))
+        script = replace(script, ladder="off", steps=fixed.steps, size_px=fixed.size_px)
     with pytest.MonkeyPatch.context() as patch:
         records = run_scripted(play(script), patch)
-    return judged(case, policy, script, records), records
+    return judged(case, LADDER if fixed is None else fixed.text, script, records), records
 
 
 def overloads_table(report: OverloadsReport) -> str:
@@ -177,15 +197,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.overloads", description=__doc__)
     parser.add_argument("--out", type=Path, help="where to write the JSON")
     parser.add_argument("--plot", type=Path, help="where to draw age and level over time (SVG)")
+    parser.add_argument(
+        "--seed", type=int, default=SEED, help="of the noise (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     rows = []
-    policies = (LADDER, *(f"{steps} step{'s' if steps > 1 else ''}" for steps in FIXED_STEPS))
-    for case in CASES:
-        for policy in policies:
-            played, records = run_case(case, policy)
+    for case, script in CASES.items():
+        for fixed in (None, *FIXED, *([SMALL] if script.ladder else [])):
+            played, records = run_case(case, fixed, seed=arguments.seed)
             rows.append(played)
-            if arguments.plot and (case, policy) == (PLOTTED, LADDER):
-                arguments.plot.write_text(plot(records[0], CASES[case]))
+            if arguments.plot and (case, fixed) == (PLOTTED, None):
+                arguments.plot.write_text(plot(records[0], script))
     report = OverloadsReport(decision_us=decision_us(), machine=processor(), rows=rows)
     if arguments.out:
         text = msgspec.json.format(msgspec.json.encode(report), indent=1)

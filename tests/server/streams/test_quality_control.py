@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from slipstream_protocol.levels import DEFAULT_LEVELS
+from slipstream_protocol.levels import DEFAULT_LEVELS, Level
 
 from tests.bench.overload import DeviceTimes, Overload, StreamRecord, play
 from tests.bench.overloads import (
@@ -27,7 +27,7 @@ def played(script: Overload, monkeypatch: pytest.MonkeyPatch) -> list[StreamReco
 def test_a_device_that_is_twice_as_slow_for_half_a_minute() -> None:
     """less than a twentieth of the pictures promised are late or missing meanwhile, and the stream
     is back at its full level within twenty seconds; the page is told of each move in words."""
-    ladder, (record,) = run_case(PLOTTED, "ladder")
+    ladder, (record,) = run_case(PLOTTED)
     script = CASES[PLOTTED]
     assert missed_share([record], script, SLOW_FROM_S, SLOW_FROM_S + SLOW_S) < 0.05
     assert ladder.back_s is not None
@@ -36,14 +36,14 @@ def test_a_device_that_is_twice_as_slow_for_half_a_minute() -> None:
         "4 steps -> 2 steps: only 9 pictures a second were made of 30",
         "2 steps -> 4 steps: pictures are 0.2 s old, there is room for more",
     ]
-    fixed, (kept,) = run_case(PLOTTED, "4 steps")
+    fixed, (kept,) = run_case(PLOTTED, Level(steps=4))
     assert missed_share([kept], script, SLOW_FROM_S, SLOW_FROM_S + SLOW_S) > 0.3
     assert fixed.quality > ladder.quality > 3
 
 
 def test_ten_minutes_at_the_knee() -> None:
     """no more than a change a minute, and no picture in a thousand late or missing."""
-    ladder, _ = run_case("ten minutes at the knee", "ladder")
+    ladder, _ = run_case("ten minutes at the knee")
     assert ladder.missed <= 0.001
     assert ladder.changes <= 10
     assert ladder.quality >= 3
