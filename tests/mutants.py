@@ -100,8 +100,13 @@ class Mutant:
 
 def places(source: str) -> list[int]:
     """Which nodes of a file's syntax tree, in the order of `ast.walk`, have a mutant."""
-    nodes = enumerate(ast.walk(ast.parse(source)))
-    return [number for number, node in list(nodes) if _mutate(node)]
+    nodes = list(ast.walk(ast.parse(source)))
+    decorated = (one for one in nodes if isinstance(one, ast.ClassDef | ast.FunctionDef))
+    # whether a dataclass is frozen, or has slots, is mypy's to check
+    decorators = {
+        id(part) for one in decorated for own in one.decorator_list for part in ast.walk(own)
+    }
+    return [k for k, node in enumerate(nodes) if id(node) not in decorators and _mutate(node)]
 
 
 def mutant_at(source: str, place: int) -> Mutant:

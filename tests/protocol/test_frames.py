@@ -54,6 +54,13 @@ def test_the_same_chunks_of_another_size() -> None:
     assert largest_geometry(geometry, [small]) == geometry
 
 
+def test_what_a_cut_leaves_of_a_picture() -> None:
+    """all of one of the same aspect, the same share of a wider one and a narrower one."""
+    size = FrameSize(8, 4)
+    assert size.aspect == 2
+    assert [size.kept_share(aspect) for aspect in (2, 4, 1)] == [1, 0.5, 0.5]
+
+
 def test_rtp_time_is_ninety_to_the_millisecond() -> None:
     """the video clock of RFC 3551."""
     assert ns_to_rtp(1_000_000) == 90

@@ -29,6 +29,7 @@ def test_a_plain_update_names_only_what_it_changes() -> None:
         ('{"denoising_step_list": []}', "length >= 1"),
         ('{"denoising_step_list": [900, 800, 700, 600, 500]}', "length <= 4"),
         ('{"denoising_step_list": [500, 700]}', "it must fall at every step"),
+        ('{"denoising_step_list": [500, 500]}', "it must fall at every step"),
         ('{"denoising_step_list": [0]}', ">= 1"),
         ('{"prompt": "a", "prompts": [{"text": "b"}]}', "send one of them"),
         ('{"transition": {"target_prompts": []}}', "length >= 1"),

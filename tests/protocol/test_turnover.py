@@ -30,6 +30,14 @@ def test_the_wait_follows_how_often_viewers_leave() -> None:
     assert estimator.wait_s(s(19_076 + 60)) > 10
 
 
+def test_the_ninth_departure_ago_is_the_last_that_counts() -> None:
+    """eight distances of four seconds, and the assumed one."""
+    estimator = TurnoverEstimator(since_ns=0)
+    for number in range(20):
+        estimator.on_departure(s(4 * number))
+    assert estimator.wait_s(s(4 * 19)) == (8 * 4 + 10) / 9
+
+
 @given(st.lists(st.floats(0, 1e6), max_size=30), st.floats(0, 1e6))
 def test_the_wait_has_bounds(gaps_s: list[float], more_s: float) -> None:
     """between a second and a minute."""

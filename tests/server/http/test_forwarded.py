@@ -166,6 +166,12 @@ def test_a_scheme_or_host_alone_is_taken_too() -> None:
     )
 
 
+def test_of_several_prefixes_the_nearest_proxys_counts() -> None:
+    """whoever is before it may have written the others."""
+    headers = ForwardedHeaders(prefix=["/a, /b", "/c"])
+    assert caller_of_request(direct("10.0.0.1"), headers, PROXIES).prefix == "/c"
+
+
 @given(st.text(alphabet=st.sampled_from('/ab.%?#\\\r\n"<: -_~'), max_size=30))
 def test_a_prefix_needs_no_escape(text: str) -> None:
     """in a Location, a page or a cookie, and it names no other host."""
