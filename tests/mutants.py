@@ -53,7 +53,7 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
             "backlog": "capacity scheduler batching",
             "batching": "batching",
             "capacity": "capacity",
-            "deadline_check": "deadlines batching",
+            "deadline_check": "forecast deadlines batching",
             "flow_control": "flow_control",
             "input_credits": "input_credits flow_control",
             "latency_model": "latency_model",
