@@ -52,3 +52,8 @@ def test_any_declaration_has_a_meaning(matrix: int, transfer: int, is_full: bool
     for colours in (live_colours(one), film_colours(one, lines=1080)):
         assert colours.is_full_range is is_full
         assert (colours.hdr is not None) == (transfer in (16, 18))
+
+
+def test_transfers_have_the_numbers_of_the_standard() -> None:
+    """ITU-T H.273, table 3: what files and bitstreams declare."""
+    assert (HdrTransfer.PQ, HdrTransfer.HLG) == (16, 18)
