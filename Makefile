@@ -14,7 +14,8 @@ SOURCES     := server engine tests
 
 .DEFAULT_GOAL := help
 .PHONY: help install run simulate check format test mutants test-golden test-gpu gpu-report bench bench-engine \
-        bench-media bench-edge bench-senders bench-ladder bench-long bench-sessions soak chaos pictures image clean
+        bench-media bench-ranks bench-edge bench-senders bench-ladder bench-long bench-sessions \
+        soak chaos pictures image clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -86,6 +87,9 @@ bench-media: install  ## glass to glass in a real Chromium: stock aiortc's echo 
 
 bench-sessions: install  ## how many calls this machine holds: stock aiortc's H.264 echo against ours
 	$(BIN)/python -m tests.bench.sessions
+
+bench-ranks: install  ## real ranks and their leader, whose stages only last as long as a GPU's
+	$(BIN)/python -m tests.bench.ranks
 
 bench-ladder: install  ## the quality ladder under scripted overloads, against levels that stay
 	$(BIN)/python -m tests.bench.overloads --plot tests/pictures/ladder.svg \

@@ -126,7 +126,10 @@ def serve_clients(
         opened.callback(thread.join)
         opened.callback(client_channel.close)  # ends the loop, whatever has happened
         clients = _Clients(client_channel, arena, scene)
-        samples = _collect(clients, layout.lanes, parameters, warm_up_chunks, duration)
+        period_ns = round(pipeline.geometry.chunk_frames * NS_PER_S / pipeline.fps)
+        samples = _collect(
+            clients, layout.lanes, parameters, warm_up_chunks, duration, period_ns=period_ns
+        )
         client_channel.send(Stop())
     return samples, loop.stats
 
@@ -137,9 +140,14 @@ def _collect(
     parameters: Parameters,
     warm_up_chunks: int,
     duration: BenchDuration,
+    *,
+    period_ns: int,
 ) -> list[ChunkSample]:
     for lane in range(lanes):
-        clients.channel.send(OpenStream(lane=lane, parameters=parameters))
+        # at the rate of a camera, or else the engine would take its chunks for rare ones at first
+        clients.channel.send(
+            OpenStream(lane=lane, parameters=parameters, period_ns=period_ns, is_return=True)
+        )
         clients.send_chunk(lane)
     samples: list[ChunkSample] = []
     finished = [0] * lanes
