@@ -2,9 +2,11 @@
 
 import pytest
 from slipstream_engine.scheduling.backlog import Backlog
+from slipstream_engine.scheduling.capacity import Capacity
+from slipstream_engine.scheduling.deadline_check import Forecast
 from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
 from slipstream_engine.scheduling.scheduler import Scheduler
-from slipstream_engine.scheduling.types import ChunkShape, Prefetch
+from slipstream_engine.scheduling.types import ChunkShape, Placement, Prefetch
 
 from tests.engine.exact_device import MS, TINY, exact_model
 
@@ -89,3 +91,52 @@ def test_a_slower_camera_is_believed_a_faster_one_is_not() -> None:
     assert backlog.queues[0].period_ns == pytest.approx(500 * MS, rel=0.01)
     assert backlog.queues[1].period_ns == 50 * MS
     assert backlog.queues[1].gap_ns == pytest.approx(10 * MS, rel=0.01)
+
+
+LAYERS = Placement(decode_rank=3, paths=((0, 1, 2, 3),))
+CODEC_APART = Placement(encode_rank=0, decode_rank=3, paths=((1, 2),))
+BY_STEPS = Placement(decode_rank=1, paths=((0,), (1,)), path_of_step=(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("placement", "base_ms", "max_batch", "streams", "enough"),
+    [
+        (Placement(), 10, 4, 1, None),  # one rank: a chunk waits for its own passes only
+        (LAYERS, 10, 1, 1, 5),  # one for each rank, one more at the codec
+        (LAYERS, 10, 1, 3, 5),
+        (CODEC_APART, 10, 1, 1, 5),  # two ranks of the path, two of the codec, one more
+        (BY_STEPS, 10, 1, 1, 3),
+        (LAYERS, 10, 4, 1, 10),  # passes of two on four ranks, two more as not all are full
+        (LAYERS, 10, 4, 2, 18),
+        (LAYERS, 10, 4, 9, 18),
+        (LAYERS, 0, 4, 2, 5),  # nothing is gained by sharing passes
+    ],
+)
+def test_so_many_chunks_keep_every_rank_busy(
+    placement: Placement, base_ms: int, max_batch: int, streams: int, enough: int | None
+) -> None:
+    """and one more would only wait between them."""
+    backlog = Backlog(placement)
+    line = LinearLatency(base_ns=base_ms * MS, per_item_ns=10 * MS)
+    capacity = Capacity(backlog, Forecast(LatencyModel(line), caution=0), max_batch=max_batch)
+    for stream in range(streams):
+        backlog.open(stream, period_ns=100 * MS)
+        backlog.offer(stream, 0, now_ns=0, deadline_ns=MS, shape=STEPPED)
+    plan = backlog.plan(STEPPED)
+    if enough is None:
+        assert not capacity.is_full(plan, 1000)
+    else:
+        assert not capacity.is_full(plan, enough - 1)
+        assert capacity.is_full(plan, enough)
+
+
+def test_chunk_after_chunk_fills_a_device_at_four_fifths() -> None:
+    """the load is that of all streams, each step alone, by the distance of their chunks."""
+    for gap_ms, is_saturated in ((74, True), (76, False)):
+        backlog = Backlog()
+        line = LinearLatency(base_ns=5 * MS, per_item_ns=10 * MS)  # 15 ms a pass, 60 a chunk
+        capacity = Capacity(backlog, Forecast(LatencyModel(line), caution=0), max_batch=1)
+        for stream in range(2):  # of half the rate each
+            backlog.open(stream, period_ns=2 * gap_ms * MS)
+            backlog.offer(stream, 0, now_ns=0, deadline_ns=MS, shape=STEPPED)
+        assert capacity.is_saturated(0) is is_saturated

@@ -195,3 +195,29 @@ def test_a_slot_is_never_given_back_twice(actions: list[Prefetch | str]) -> None
         assert not owned[credit.stream]
         owned[credit.stream] = True
     assert all(owned.values())
+
+
+def test_a_stream_that_is_closed_is_due_nothing_and_the_others_are() -> None:
+    """no credit is left for its slots, and none of another stream's is lost."""
+    for prefetch in (Prefetch.AFTER_OUTPUT, Prefetch.ON_IDLE):
+        driver = Driver(Policy(prefetch=prefetch))
+        for stream in range(2):
+            driver.offer(stream, 0, slot=stream)
+        driver.policy.close(0)
+        driver.flow.close(0)
+        while driver.step():
+            pass
+        assert [credit for _, credit in driver.credits] == [Credit(stream=1, slot=1)]
+
+
+def test_a_credit_that_waits_goes_with_its_stream() -> None:
+    """closed between its output and the moment when the device has nothing to do."""
+    driver = Driver(Policy(prefetch=Prefetch.ON_IDLE))
+    driver.offer(0, 0)
+    while not driver.finished:
+        driver.step()
+    driver.credits.clear()
+    driver.policy.close(0)
+    driver.flow.close(0)
+    driver.step()
+    assert driver.credits == []

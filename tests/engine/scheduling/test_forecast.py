@@ -1,10 +1,11 @@
 """scheduling/deadline_check.py: how long passes will take, part by part."""
 
 import pytest
+from slipstream_engine.scheduling.backlog import Backlog
 from slipstream_engine.scheduling.deadline_check import Forecast
-from slipstream_engine.scheduling.types import PassKind, Stage, StagePlan
+from slipstream_engine.scheduling.types import PassKind, Placement, Stage, StagePlan
 
-from tests.engine.exact_device import MS, exact_model
+from tests.engine.exact_device import MS, TINY, exact_model
 
 ENCODE, STEP, DECODE = (PassKind(stage=stage, level="tiny") for stage in Stage)
 TWO_RANKS = StagePlan(
@@ -28,3 +29,17 @@ def test_caution_makes_a_pass_longer() -> None:
     assert passes[1] - passes[0] == pytest.approx(model.spread(STEP) * passes[0])
     assert passes[2] - passes[1] == pytest.approx(passes[1] - passes[0])
     assert passes[1] > passes[0]
+
+
+@pytest.mark.parametrize("late_ns", [-1000, 1000])
+def test_what_is_done_elsewhere_is_as_uncertain(late_ns: int) -> None:
+    """a chunk alone on two ranks ends as late, with caution, whichever of them is looked at."""
+    backlog = Backlog(Placement(decode_rank=1))
+    forecast = Forecast(exact_model("tiny"), caution=3)
+    plan = backlog.plan(TINY)
+    deadline_ns = round(forecast.remaining(plan)[0].cautious_ns) - late_ns
+    backlog.open(0, period_ns=100 * MS)
+    backlog.offer(0, 0, now_ns=0, deadline_ns=deadline_ns, shape=TINY)
+    (chunk,) = backlog.queues[0].ready()
+    chunk.slack_ns = 0
+    assert forecast.all_in_time([chunk], 0) is (late_ns < 0)
