@@ -4,6 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+import aiohttp
 import msgspec
 import pytest
 from slipstream_server.probe.command import probe
@@ -13,6 +14,11 @@ from tests.server.command import health, slipstream
 from tests.server.serving import serving
 
 TOKEN = "a-token-of-enough-length"
+
+
+def plain(fingerprint: str) -> str:
+    """A fingerprint as it is printed, without what parts its bytes."""
+    return fingerprint.rpartition(" ")[2].replace(":", "")
 
 
 async def probing(*flags: str) -> tuple[int, str, str]:
@@ -71,6 +77,11 @@ async def test_it_gets_in_by_token_and_certificate(tmp_path: Path) -> None:
             printed = await asyncio.wait_for(process.stdout.readline(), 10)
         fingerprint = (await process.stdout.readline()).decode().strip()
         address = link.partition("?")[0]
+        trusted = aiohttp.TCPConnector(ssl=aiohttp.Fingerprint(bytes.fromhex(plain(fingerprint))))
+        async with aiohttp.ClientSession(
+            connector=trusted, headers={"Authorization": f"Bearer {TOKEN}"}
+        ) as http:
+            await health(address, http)
         token = ("--token-file", str(tmp_path / "token"))
         opened = await probing(address, *token, "--fingerprint", fingerprint, *small)
         refused = await probing(address, *token, "--fingerprint", "00" * 32, *small)
