@@ -30,16 +30,13 @@ from slipstream_engine.serving.step_time import StepTime
 
 logger = logging.getLogger(__name__)
 
+_IGNORED = signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2
 ECHO_SIZES = (FrameSize(640, 480), FrameSize(480, 360))
 
 
 def run_engine(arguments: argparse.Namespace) -> int:
     """Load and warm up a pipeline, announce it, and run until the server closes the channel."""
-    for number in (
-        signal.SIGINT,
-        signal.SIGUSR1,
-        signal.SIGUSR2,
-    ):  # the server decides when to stop
+    for number in _IGNORED:  # the server decides when to stop
         signal.signal(number, signal.SIG_IGN)
     with ExitStack() as opened:
         channel = engine_end(socket.socket(fileno=arguments.channel_fd))

@@ -8,8 +8,7 @@ eviction state* (`RollingCache.row_tensors`), by order of the transfers:
 
     switch.begin(move, next_chunks={stream: chunk, ...})
     for transfer in switch.due(stream, chunk, step, steps=steps):
-        ...  # an order to transfer.source, an order to transfer.target
-    plan = switch.plan_of(stream, chunk)  # run the step
+        ...  # an order to transfer.source, an order to transfer.target; then run the step
 
 Where every rank carries out its orders in the order in which they are given, a rank that waits for
 a transfer waits for orders given earlier only, so no two ranks wait for each other. A stream that
@@ -86,11 +85,6 @@ class PlanSwitch:
     def close(self, stream: int) -> None:
         """A stream is closed: its caches need not move."""
         self._moving.pop(stream, None)
-
-    def plan_of(self, stream: int, chunk: int) -> PipelinePlan:
-        """The plan that all of a chunk runs under."""
-        moving = self._moving.get(stream)
-        return self._old_plan if moving and chunk < moving.first_chunk else self._plan
 
     def holder_plan(self, stream: int, step: int) -> PipelinePlan:
         """The plan by which the caches of a step lie at present."""
