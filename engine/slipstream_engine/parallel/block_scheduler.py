@@ -17,7 +17,7 @@ after a move all begin anew.
     scheduler.observe(times)  # of each chunk
     if move := scheduler.decide():
         ...  # let the ranks agree, move the caches
-        scheduler.moved(move)  # or not_moved()
+        scheduler.moved(move)
 
 Where the public implementation of the paper moves blocks once and by rounding, this is the
 optimum, whenever it pays (StreamDiffusionV2, "DiT block scheduler").
@@ -165,10 +165,6 @@ class BlockScheduler:
     def moved(self, move: BlockMove) -> None:
         """All ranks run the new plan."""
         self.plan, self.epoch = move.plan, move.epoch
-        self._begin_anew()
-
-    def not_moved(self) -> None:
-        """The ranks did not change to what was proposed: the old plan goes on."""
         self._begin_anew()
 
     def _begin_anew(self) -> None:

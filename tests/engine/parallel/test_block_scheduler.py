@@ -251,22 +251,12 @@ def proposed() -> tuple[BlockScheduler, BlockMove]:
 
 
 def test_one_move_at_a_time() -> None:
-    """until the ranks have changed, or not."""
+    """until the ranks have changed."""
     scheduler, move = proposed()
     assert scheduler.decide() is None
     assert scheduler.epoch == 0 and scheduler.plan != move.plan
     scheduler.moved(move)
     assert scheduler.epoch == 1 and scheduler.plan == move.plan
-
-
-def test_a_move_that_failed_may_be_tried_again() -> None:
-    """with the same epoch, after as many chunks as at first."""
-    scheduler, move = proposed()
-    scheduler.not_moved()
-    assert scheduler.decide() is None
-    for _ in range(5):
-        scheduler.observe(ChunkTimes(epoch=0, steps=1, blocks_ms=(30, 60), codec_ms=(0, 0)))
-    assert scheduler.decide() == move
 
 
 def test_times_of_an_old_plan_are_ignored() -> None:
