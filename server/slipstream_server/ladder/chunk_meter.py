@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
@@ -12,7 +12,7 @@ from slipstream_server.frames.playout import ChunkStamps, GeneratedFrame
 from slipstream_server.ladder.promise import Reading
 
 _CHUNKS = 3  # of the newest, whose mean counts where they took about as long
-_ALIKE = 2.0  # times as much work at the most, and this beside it:
+_ALIKE = 1.6  # times as much work at the most, and this beside it:
 _NOISE_NS = 20 * NS_PER_MS
 _PLAYOUT_NS = 10 * NS_PER_MS  # from a chunk's arrival to its first picture, where none waits
 _BREAK_NS = 3 * NS_PER_S  # between two chunks is a pause, not a period
@@ -91,6 +91,30 @@ class ChunkMeter:
     def on_waiting(self, stands_for_ns: int, level: Level, now_ns: int) -> Reading | None:
         """A chunk that stands for that moment has not come yet, or never will; as `on_chunk`."""
         return self._reading(now_ns - stands_for_ns, level)
+
+    def on_running(
+        self, submitted_ns: int, stands_for_ns: int, level: Level, now_ns: int, *, others: float
+    ) -> Reading | None:
+        """A chunk has not come yet: as `on_chunk`, of what it has taken so far, if that alone shows
+        that the device has become slower; else None.
+
+        Args:
+            level: that it was submitted at.
+            others: share of the device that other streams take.
+        """
+        reading = self.on_waiting(stands_for_ns, level, now_ns)
+        if reading is None or self._newest is None:
+            return None
+        since_ns = now_ns - max(submitted_ns, self._newest.received_ns)
+        work_ns = since_ns * (1 - min(others, 1.0))
+        if work_ns <= _ALIKE * reading.work_ns + _NOISE_NS:
+            return None
+        return replace(
+            reading,
+            period_ns=max(reading.period_ns, since_ns),
+            work_ns=work_ns,
+            denoise_ns=work_ns * reading.denoise_ns / max(reading.work_ns, 1.0),
+        )
 
     def restart(self) -> None:
         """What was measured is of another level."""

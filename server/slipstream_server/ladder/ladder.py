@@ -27,6 +27,7 @@ from slipstream_server.ladder.promise import (
 _BAD_AGE = 0.8  # of the age promised
 _GOOD_AGE = 0.65
 _BROKEN_RATE = 2.0  # most of the pictures promised do not come: as bad as coming too late
+_SURE_RATE = 1.7  # of the same, by what a chunk alone takes: one is enough
 _FULL_NEED = 0.85  # of the device, that a climb may lead to
 _HEAVIEST = 0.9  # of the heaviest stream's share: a lighter one lets that go down first
 _HELP = 0.95  # a fall must lower the strain to so much of what it is
@@ -158,7 +159,7 @@ class Ladder:
         """Whether a chunk takes so long, with nothing beside, that one more would be a loss. Steps
         of a viewer's own are not taken away for one."""
         need = own_need(reading, reading.level, self._promise)
-        return need > _BROKEN_RATE and not self._is_own
+        return need > _SURE_RATE and not self._is_own
 
     def _see(self, now: Outlook, now_ns: int, *, can_climb: bool) -> None:
         if now.age > 1 or now.rate > _BROKEN_RATE:

@@ -128,12 +128,9 @@ class ChunkPipe:
         return self.is_paused or self._is_held or self._gives_way
 
     @property
-    def waits_since_ns(self) -> int | None:
-        """The moment for which the oldest chunk stands that the engine has; None if it has none."""
-        return min(
-            (submitted.frames[0].stands_for_ns for submitted in self._submitted.values()),
-            default=None,
-        )
+    def oldest_submitted(self) -> SubmittedChunk | None:
+        """The oldest chunk that the engine has; None if it has none."""
+        return min(self._submitted.values(), key=lambda one: one.stands_for_ns, default=None)
 
     @property
     def drops(self) -> Mapping[str, int]:

@@ -23,10 +23,11 @@ from slipstream_server.observability.client_stats import ClientStats
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo_report import SloTargets
 from slipstream_server.streams.chunk_pipe import ChunkPipe
+from slipstream_server.streams.submitted_chunk import SubmittedChunk
 
 logger = logging.getLogger(__name__)
 
-_TICK_S = 0.25
+_TICK_S = 0.05
 _LEAST_RATE = 0.01  # a promise of no pictures at all would never be broken
 _LINK_SHARE = 0.25  # of the age promised, that is believed of what a browser reports
 
@@ -127,8 +128,7 @@ class QualityControl:
 
     def on_generated(self, first: GeneratedFrame) -> None:
         self._follow_choice()
-        has_this_size = FrameSize.of(first.frame) == self._chunk_pipe.size
-        if first.stamps.submitted_ns >= self._moved_ns and has_this_size:
+        if self._is_of_this_level(first.stamps.submitted_ns, FrameSize.of(first.frame)):
             self._observe(self._meter.on_chunk(first, self._ladder.level), now_ns())
 
     def on_given_up(self, stands_for_ns: int) -> None:
@@ -150,10 +150,24 @@ class QualityControl:
         if self._chunk_pipe.is_idle:
             self._meter.restart()
             return
-        waits_since_ns = self._chunk_pipe.waits_since_ns
-        if waits_since_ns is not None and now - waits_since_ns > self._promise.age_ns:
-            reading = self._meter.on_waiting(waits_since_ns, self._ladder.level, now)
-            self._observe(reading, now)
+        oldest = self._chunk_pipe.oldest_submitted
+        if oldest is not None:
+            self._observe(self._meter_waiting(oldest, now), now)
+
+    def _meter_waiting(self, oldest: SubmittedChunk, now: int) -> Reading | None:
+        """A chunk that is too old already, or takes far longer than those before: the next one is
+        to be begun at a lower level."""
+        meter, level, since_ns = self._meter, self._ladder.level, oldest.stands_for_ns
+        if now - since_ns > self._promise.age_ns:
+            return meter.on_waiting(since_ns, level, now)
+        if not self._is_of_this_level(oldest.submitted_ns, oldest.size):
+            return None
+        others = self._device.others(self._chunk_pipe.id, now).load
+        return meter.on_running(oldest.submitted_ns, since_ns, level, now, others=others)
+
+    def _is_of_this_level(self, submitted_ns: int, size: FrameSize) -> bool:
+        """Whether a chunk was submitted since the newest change, at its size."""
+        return submitted_ns >= self._moved_ns and size == self._chunk_pipe.size
 
     def _follow_choice(self) -> None:
         """Take over the steps that a viewer has chosen since."""

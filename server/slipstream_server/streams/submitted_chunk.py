@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from slipstream_protocol.frames import FrameSize
+
 from slipstream_server.engine.engine_stream import ChunkBack
 from slipstream_server.frames.chunker import CapturedFrame
 from slipstream_server.frames.playout import ChunkStamps, GeneratedFrame
@@ -20,6 +22,16 @@ class SubmittedChunk:
     frames: tuple[CapturedFrame, ...]
     chunked_ns: int
     submitted_ns: int
+
+    @property
+    def stands_for_ns(self) -> int:
+        """The moment that its first frame stands for."""
+        return self.frames[0].stands_for_ns
+
+    @property
+    def size(self) -> FrameSize:
+        """Of its frames."""
+        return FrameSize.of(self.frames[0].frame)
 
     def generated(self, back: ChunkBack, *, chunk: int) -> list[GeneratedFrame]:
         """What was made of each of the camera's frames; where one is repeated, of its last place,

@@ -11,7 +11,7 @@ from slipstream_server.ladder.chunk_meter import ChunkMeter
 from slipstream_server.ladder.promise import Reading
 
 from tests.server.ladder.readings import PROMISE
-from tests.server.stamped import captured_frame
+from tests.server.stamped import captured_frame, ms
 
 LEVEL = Level(steps=2)
 STAGES = StageTimes(encode_ms=10, denoise_ms=80, decode_ms=30)
@@ -98,6 +98,28 @@ def test_a_chunk_that_does_not_come_is_as_old_as_it_is_by_now() -> None:
     reading = meter.on_waiting(400 * NS_PER_MS, LEVEL, 1700 * NS_PER_MS)
     assert reading is not None
     assert reading.age_ns / NS_PER_MS == pytest.approx(1300)
+
+
+def test_a_chunk_that_runs_far_too_long_tells_before_it_comes() -> None:
+    """from where it was begun, after the one before and after it was submitted; what others took of
+    the device meanwhile is not its own."""
+    meter = filmed()
+    meter.on_chunk(first_frame(0, 300), LEVEL)
+    meter.on_chunk(first_frame(200, 500), LEVEL)
+    work_ms = 120.0  # see STAGES
+
+    def at(now_ms: float, *, submitted_ms: float = 480, others: float = 0.0) -> Reading | None:
+        return meter.on_running(ms(submitted_ms), ms(400), LEVEL, ms(now_ms), others=others)
+
+    assert at(500 + 1.5 * work_ms) is None
+    reading = at(500 + 4 * work_ms)
+    assert reading is not None
+    assert reading.work_ns == ms(4 * work_ms)
+    assert reading.age_ns == ms(580)
+    assert reading.period_ns == ms(4 * work_ms)
+    assert reading.denoise_ns / reading.work_ns == pytest.approx(80 / 120)
+    assert at(500 + 4 * work_ms, submitted_ms=900) is None, "it waited for the camera"
+    assert at(500 + 4 * work_ms, others=0.8) is None
 
 
 def test_a_break_is_no_period() -> None:
