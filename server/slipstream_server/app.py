@@ -48,7 +48,7 @@ from slipstream_server.signaling.webrtc_api import WebRtcApi, errors_as_json
 from slipstream_server.signaling.whip import WhipApi
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider
-from slipstream_server.streams.resume_tokens import KEY_FILE, ResumeTokens, kept_key
+from slipstream_server.streams.resume_tokens import KEY_FILE, ResumeTokens, kept_key, shared_key
 
 logger = logging.getLogger(__name__)
 
@@ -291,7 +291,7 @@ async def _running_app(
     """The application, and an engine for it while the block runs."""
     with pixel_pool() as pool:
         async with running_engine(config, pool, is_urgent=shutdown.is_urgent) as supervisor:
-            key = kept_key(KEY_FILE)
+            key = shared_key(config.token) if config.token else kept_key(KEY_FILE)
             yield make_app(config, supervisor, pool, page=page, resume_key=key, table=table)
 
 

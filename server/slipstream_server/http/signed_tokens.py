@@ -15,6 +15,7 @@ import hashlib
 import hmac
 import re
 
+from slipstream_server.derived_keys import derived_key
 from slipstream_server.http.roles import ALL_STREAMS, Credential, Role
 
 _LINK, _PAGE = "slip1", "slip1p"
@@ -24,8 +25,6 @@ _FORM = re.compile(
     re.ASCII,
 )
 _LABEL = b"slipstream signed tokens, 1"
-# 16 MiB and some 50 ms, once at the start
-_SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 1 << 14, 8, 1
 
 
 class TokenRejected(Exception):
@@ -40,9 +39,7 @@ class TokenSigner:
     """
 
     def __init__(self, secret: str) -> None:
-        self._key = hashlib.scrypt(
-            _bytes(secret), salt=_LABEL, n=_SCRYPT_N, r=_SCRYPT_R, p=_SCRYPT_P, dklen=32
-        )
+        self._key = derived_key(secret, _LABEL)
 
     def sign(self, role: Role, stream: str, expires_s: int, *, browser: str = "") -> str:
         """A token; a page's if `browser` is given.

@@ -2,9 +2,11 @@
 
     <stream>.<secret>
 
-The secret is HMAC-SHA256 (RFC 2104) of the stream's id under a key of this installation. So a
-server that has never had a stream can tell whether a token for it is genuine: after a restart the
-stream is begun anew under its old id, and the links of those who watch go on to hold.
+The secret is HMAC-SHA256 (RFC 2104) of the stream's id under a key that is made from the server's
+token by scrypt (RFC 7914); without one, under a key of this installation. So a server that has
+never had a stream can tell whether a token for it is genuine: after a restart, or on another server
+with the same token, the stream is begun anew under its old id, and the links of those who watch go
+on to hold.
 """
 
 import contextlib
@@ -16,18 +18,20 @@ import secrets
 import tempfile
 from pathlib import Path
 
+from slipstream_server.derived_keys import KEY_BYTES, derived_key
+
 logger = logging.getLogger(__name__)
 
 KEY_FILE = Path("~/.cache/slipstream/resume.key")
-_KEY_BYTES = 32
 _LABEL = b"slipstream resume token, 1\0"
+_KEY_LABEL = b"slipstream resume key, 1"
 
 
 class ResumeTokens:
     """Makes and checks the tokens. Pure.
 
     Args:
-        key: of this installation.
+        key: of all servers that take streams over from each other.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -57,6 +61,11 @@ def stream_of(token: str) -> str:
     return stream if dot else token
 
 
+def shared_key(token: str) -> bytes:
+    """The key of all servers with this token."""
+    return derived_key(token, _KEY_LABEL)
+
+
 def kept_key(file: Path) -> bytes:
     """The key in the file, which is made if there is none, readable by its owner only.
 
@@ -65,12 +74,12 @@ def kept_key(file: Path) -> bytes:
     file = file.expanduser()
     try:
         if not file.exists():
-            _write_new(file, secrets.token_bytes(_KEY_BYTES))
+            _write_new(file, secrets.token_bytes(KEY_BYTES))
         key = file.read_bytes()
     except OSError as error:
         return _key_of_this_process(f"{file} cannot be read or made: {error.strerror}")
-    if len(key) != _KEY_BYTES:
-        return _key_of_this_process(f"{file} is {len(key)} bytes, a key is {_KEY_BYTES}: delete it")
+    if len(key) != KEY_BYTES:
+        return _key_of_this_process(f"{file} is {len(key)} bytes, a key is {KEY_BYTES}: delete it")
     return key
 
 
@@ -80,7 +89,7 @@ def _key_of_this_process(reason: str) -> bytes:
         "links; %s",
         reason,
     )
-    return secrets.token_bytes(_KEY_BYTES)
+    return secrets.token_bytes(KEY_BYTES)
 
 
 def _write_new(file: Path, content: bytes) -> None:

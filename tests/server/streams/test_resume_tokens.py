@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slipstream_server.streams.resume_tokens import ResumeTokens, kept_key, stream_of
+from slipstream_server.streams.resume_tokens import (
+    ResumeTokens,
+    kept_key,
+    shared_key,
+    stream_of,
+)
 
 KEY = b"k" * 32
 
@@ -32,6 +37,15 @@ def test_any_text_may_come(token: str) -> None:
 def test_surrogates_may_come() -> None:
     """bytes of a request that are no text."""
     assert not ResumeTokens(KEY).is_genuine("\udcff.\udcff")
+
+
+def test_servers_with_one_token_take_over_from_each_other() -> None:
+    """the key follows from the token, whatever bytes it has."""
+    for token in ("a token of this fleet", "\udcff"):
+        assert ResumeTokens(shared_key(token)).is_genuine(
+            ResumeTokens(shared_key(token)).token_of("stage")
+        )
+    assert shared_key("one token") != shared_key("another token")
 
 
 def test_the_key_is_made_once_and_kept_from_others(tmp_path: Path) -> None:
