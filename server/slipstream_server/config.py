@@ -105,6 +105,11 @@ class ServerConfig:
     drain_s: float = _setting(
         5.0, "seconds that calls may go on after SIGTERM, while no new ones are taken"
     )
+    hand_over: bool = _setting(
+        False,
+        "other servers with the same token answer at this address: when this one stops, its pages "
+        "move to them at once",
+    )
     offers_per_minute: int = _setting(
         60,
         "calls that one address may begin in a minute, this machine 20 times as many; 0: no limit",

@@ -145,3 +145,19 @@ async def test_a_call_that_is_being_made_is_told_once_it_can_be() -> None:
             told = await call.until_event("server_stopping")
             assert told["resume_token"] == call.resume
         assert await asyncio.wait_for(process.wait(), EXIT_S) == 0
+
+
+async def test_a_server_that_hands_over_says_so() -> None:
+    """its callers move at once, and newcomers are to ask again, since others answer."""
+    async with (
+        slipstream(*LONG, "--hand-over", "true") as (process, address),
+        aiohttp.ClientSession(address) as http,
+    ):
+        await health(address)
+        async with dial(http, camera=Camera(fps=10)) as call:
+            await call.until_frames(1)
+            process.send_signal(signal.SIGTERM)
+            assert (await call.until_event("server_stopping"))["hands_over"]
+            async with dial(http, camera=Camera(fps=10)) as refused:
+                assert (refused.status, refused.retry_after_s) == (503, "1")
+        assert await asyncio.wait_for(process.wait(), EXIT_S) == 0

@@ -5,6 +5,7 @@
 import { asProblem, callClosed, serverSilent } from "../shared/problems.js";
 import { iceServers } from "../shared/signaling.js";
 import { CallAttempt } from "./call_attempt.js";
+import { NextCall } from "./next_call.js";
 import { Resumption, storeResumeToken } from "./resume.js";
 import { fetchHealth } from "./server_status.js";
 import { StreamState } from "./stream_state.js";
@@ -17,6 +18,7 @@ const NO_SUCH_STREAM = [403, 404];
 const UNAVAILABLE = 503;
 const TOO_OFTEN = 429;
 const READY_CHECK_MS = 500;
+const MOVE_AGAIN_MS = 500;
 /** Rates of a camera that the server takes. */
 const [LOWEST_FPS, HIGHEST_FPS] = [1, 240];
 /** For how long the page looks for the next server after it was told that its own is stopped. */
@@ -76,6 +78,8 @@ export class Call {
   #queued = null;
   /** @type {number | null} told by the server: it ends the call within so many seconds */
   #endsWithin_s = null;
+  /** Whether another server takes the call over by then. */
+  #isMoving = false;
   #hasServerStopped = false;
   /** @type {() => object} */
   #parametersAtStart = () => ({});
@@ -140,7 +144,8 @@ export class Call {
 
   /** What the server has told of the call's end, for people; empty as long as none is in sight. */
   get farewell() {
-    return this.#endsWithin_s === null ? "" : CALL.stopping(Math.ceil(this.#endsWithin_s));
+    if (this.#endsWithin_s === null) return "";
+    return this.#isMoving ? CALL.moving : CALL.stopping(Math.ceil(this.#endsWithin_s));
   }
 
   /**
@@ -335,7 +340,26 @@ export class Call {
   async #connect(fields, deadline_s) {
     if (this.#attempt) this.#listener.onDisconnect();
     this.#attempt?.drop();
-    const attempt = this.#attempt = new CallAttempt({
+    const attempt = this.#attempt = new CallAttempt(this.#listenerOf(() => attempt));
+    try {
+      const servers = this.#iceServers ?? await iceServers();
+      if (attempt.isDropped || !this.#track) return;
+      this.#iceServers = null;
+      const place = placeFor(this.#track, this.#queued?.ticket);
+      await attempt.connect(servers, this.#track, { ...fields, ...place }, deadline_s);
+    } catch (error) {
+      // the failure of an attempt that was dropped says nothing about the one after it
+      if (!attempt.isDropped) throw error;
+    }
+  }
+
+  /**
+   * What an attempt does to this call.
+   * @param {() => CallAttempt} attempt
+   * @returns {import("./call_attempt.js").AttemptListener}
+   */
+  #listenerOf(attempt) {
+    return {
       onOutput: (stream) => this.#listener.onOutput(stream),
       onAnswer: (token) => {
         this.#queued = null;
@@ -343,7 +367,7 @@ export class Call {
         this.#reached("answer_ms");
       },
       onConnectionState: () => {
-        if (attempt.isConnected) this.#reached("path_ms");
+        if (attempt().isConnected) this.#reached("path_ms");
         else this.#listener.onChange();
       },
       onOpen: () => {
@@ -355,17 +379,7 @@ export class Call {
       onMessage: (message) => this.#onMessage(message),
       onTimings: (message) => this.#listener.onTimings(message),
       onLost: (problem) => this.#onLost(problem),
-    });
-    try {
-      const servers = this.#iceServers ?? await iceServers();
-      if (attempt.isDropped || !this.#track) return;
-      this.#iceServers = null;
-      const place = { ...frameRateOf(this.#track), wait: true, ticket: this.#queued?.ticket ?? "" };
-      await attempt.connect(servers, this.#track, { ...fields, ...place }, deadline_s);
-    } catch (error) {
-      // the failure of an attempt that was dropped says nothing about the one after it
-      if (!attempt.isDropped) throw error;
-    }
+    };
   }
 
   #dropAttempt() {
@@ -373,7 +387,55 @@ export class Call {
     this.#attempt?.drop();
     this.#resumption.lostSession = this.#attempt?.session ?? this.#resumption.lostSession;
     this.#attempt = null;
+    this.#isMoving = false;
     this.#stream.disconnected();
+  }
+
+  // ---- moving
+
+  /**
+   * Another server takes the call over: connect there while this call goes on, and change when there
+   * is a picture. As long as that fails it is tried again, until this call ends and is resumed.
+   * @param {CallAttempt} from of the call that is to end
+   */
+  async #move(from) {
+    const isWanted = () => this.#attempt === from && this.isOpen;
+    let ticket = "";
+    while (isWanted() && this.#track) {
+      const next = new NextCall();
+      const asked = this.#stream.parameters ?? this.#parametersAtStart();
+      const resume = this.#resumption.token?.token;
+      let again_ms = MOVE_AGAIN_MS;
+      try {
+        const place = placeFor(this.#track, ticket);
+        await next.connect(this.#track, { resume, initialParameters: asked, ...place });
+        if (isWanted()) return this.#changeTo(next, from, asked);
+      } catch (error) {
+        const problem = asProblem(error);
+        console.info("not moved yet:", problem.title, problem.advice);
+        again_ms = problem.queued?.askAgain_ms ?? MOVE_AGAIN_MS;
+        ticket = problem.queued?.ticket ?? ticket;
+      }
+      next.attempt.drop();
+      await new Promise((done) => setTimeout(done, again_ms));
+    }
+    return undefined;
+  }
+
+  /**
+   * @param {NextCall} next that has a picture
+   * @param {CallAttempt} from
+   * @param {object} asked parameters that it has begun with
+   */
+  #changeTo(next, from, asked) {
+    const latest = this.#stream.parameters;
+    this.#listener.onDisconnect();
+    this.#attempt = next.attempt;
+    this.#isMoving = false;
+    next.handTo(this.#listenerOf(() => next.attempt));
+    from.session?.close(); // its server need not wait any more
+    from.drop();
+    if (latest && JSON.stringify(latest) !== JSON.stringify(asked)) this.sendUpdate(latest);
   }
 
   // ---- resuming
@@ -436,10 +498,14 @@ export class Call {
     this.#listener.onMessage(message);
   }
 
-  /** @param {{ends_in_s: number, resume_token: string | null}} message */
-  #onServerStopping({ ends_in_s, resume_token }) {
+  /** @param {{ends_in_s: number, resume_token: string | null, hands_over?: boolean}} message */
+  #onServerStopping({ ends_in_s, resume_token, hands_over }) {
     this.#endsWithin_s = ends_in_s;
     if (resume_token && this.#resumption.token) this.#resumption.token.token = resume_token;
+    if (hands_over && !this.#isMoving && this.#attempt && this.#resumption.token) {
+      this.#isMoving = true;
+      this.#move(this.#attempt);
+    }
     this.#listener.onChange();
   }
 
@@ -508,6 +574,15 @@ function healthOrNone() {
 function isLoading(health) {
   return health !== null && !health.ready && health.status !== "stopping"
     && health.engine_state !== "stopped";
+}
+
+/**
+ * The place that an offer asks for: in the line, where the server is full.
+ * @param {MediaStreamTrack} track
+ * @param {string} [ticket] of the place in the line that it has already
+ */
+function placeFor(track, ticket = "") {
+  return { ...frameRateOf(track), wait: true, ticket };
 }
 
 /**

@@ -30,6 +30,7 @@ export const CALL = {
     `The server is being stopped: this call ends within ${seconds} s, and comes back by itself once `
       + "the server runs again"
   ),
+  moving: "The server is being stopped: this call moves to another one by itself…",
   begins: (/** @type {string} */ what) => `${what}, the call begins by itself…`,
   inLine: (/** @type {number} */ place, /** @type {number} */ waiting) => (
     `Waiting for a place: you are number ${place} of ${waiting} in the line, the call begins by itself…`

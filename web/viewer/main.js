@@ -21,6 +21,8 @@ const SILENCE_MS = 4_000;
 const SETUP_MS = 4_000; // more silence is allowed until ICE has found a media path
 const PING_MS = 1_000;
 const CHECK_MS = 200;
+const MOVE_LOOK_MS = 50;
+const MOVE_AGAIN_MS = 250;
 
 const video = byId("output", HTMLVideoElement);
 const status = byId("status");
@@ -66,11 +68,13 @@ const reasonOf = ({ status, title, advice }) => (status ? advice : title);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
- * Play the stream once, until the session is over.
- * @returns {Promise<boolean>} whether it ever showed a picture
+ * Play the stream once, until the session is over, or another server has taken over.
+ * @param {WhepSession | null} moved of the server that has taken over, with a picture already
+ * @returns {Promise<{isShown: boolean, next: WhepSession | null}>} whether it ever showed a picture,
+ *   and what to play next
  */
-async function play() {
-  const session = new WhepSession(await iceServers());
+async function play(moved) {
+  const session = moved ?? new WhepSession(await iceServers());
   const start_ms = performance.now();
   let pingTimer = 0;
   const close = () => {
@@ -85,9 +89,9 @@ async function play() {
     }, PING_MS);
     video.srcObject = session.media;
     playOrAsk(video, tapButton);
-    await session.open(stream);
-    await untilOver(session, start_ms);
-    return shown_ms > start_ms;
+    if (!moved) await session.open(stream);
+    const next = await untilOver(session, start_ms);
+    return { isShown: shown_ms > start_ms, next };
   } finally {
     clearInterval(pingTimer);
     removeEventListener("pagehide", close);
@@ -96,33 +100,74 @@ async function play() {
 }
 
 /**
+ * A session with the server that takes over, once it has a picture there.
+ * @param {WhepSession} session that goes on meanwhile
+ * @returns {Promise<WhepSession | null>} null if it has ended before
+ */
+async function nextSession(session) {
+  while (!session.isOver) {
+    const next = new WhepSession(await iceServers());
+    try {
+      await next.open(stream);
+      const until_ms = performance.now() + SETUP_MS;
+      while (!next.isOver && performance.now() < until_ms) {
+        if (await next.hasPicture()) return next;
+        await sleep(MOVE_LOOK_MS);
+      }
+    } catch (error) {
+      console.info("not moved yet:", error instanceof Problem ? reasonOf(error) : error);
+    }
+    next.close();
+    await sleep(MOVE_AGAIN_MS);
+  }
+  return null;
+}
+
+/**
  * Until the server closes the session, the network fails, or a visible page has received nothing
  * for too long. Messages count as well as pictures: a server whose publisher is away has no
- * pictures but still answers every ping.
+ * pictures but still answers every ping. Or until another server has taken over.
  * @param {WhepSession} session
  * @param {number} start_ms
+ * @returns {Promise<WhepSession | null>} with the other server
  */
 async function untilOver(session, start_ms) {
   let received_ms = start_ms + SETUP_MS;
+  /** @type {WhepSession | null} */
+  let next = null;
+  /** @type {Promise<WhepSession | null> | null} */
+  let moving = null;
   session.channel.addEventListener("message", ({ data }) => {
     received_ms = performance.now();
     const event = JSON.parse(data);
+    if (event.type === "server_stopping" && event.hands_over) {
+      moving ??= nextSession(session).catch(() => null).then((found) => (next = found));
+    }
     if (event.type !== "slo") return;
     silence = silenceText(tooLong_s(event.since_input_ms ?? null));
     setText(status, silence);
   });
-  while (!session.isOver) {
+  while (!session.isOver && !next) {
     await sleep(CHECK_MS);
     const now_ms = performance.now();
     if (document.hidden) received_ms = now_ms;
-    if (now_ms - Math.max(received_ms, shown_ms) > SILENCE_MS) return;
+    if (now_ms - Math.max(received_ms, shown_ms) > SILENCE_MS) break;
   }
+  kept.keep();
+  return next ?? moving;
 }
 
+/** @type {WhepSession | null} */
+let next = null;
 for (let wait_ms = FIRST_WAIT_MS; ;) {
   let text = VIEWER.waiting;
   try {
-    if (await play()) wait_ms = FIRST_WAIT_MS;
+    const moved = next;
+    next = null;
+    const played = await play(moved);
+    if (played.isShown) wait_ms = FIRST_WAIT_MS;
+    next = played.next;
+    if (next) continue;
   } catch (error) {
     text = error instanceof Problem ? VIEWER.waitingFor(reasonOf(error)) : String(error);
   }

@@ -42,6 +42,14 @@ export class WhepSession {
     return this.channel.readyState === "closed" || this.#pc.connectionState === "failed";
   }
 
+  /** @returns {Promise<boolean>} whether a picture has come */
+  async hasPicture() {
+    for (const { type, framesDecoded } of (await this.#pc.getStats()).values()) {
+      if (type === "inbound-rtp" && framesDecoded > 0) return true;
+    }
+    return false;
+  }
+
   /**
    * Offer at once and trickle the candidates; the server's own are in its answer.
    * @param {string} stream its name; empty for the newest

@@ -194,11 +194,14 @@ class ServerStopping(Event, frozen=True, tag="server_stopping"):
         reason: for people.
         ends_in_s: when, at the latest.
         resume_token: with which a publisher's page offers to the next server; null for a viewer.
+        hands_over: the next server is there already: a page offers to it at once, and ends this
+            call once it has pictures of that one.
     """
 
     reason: str
     ends_in_s: float
     resume_token: str | None
+    hands_over: bool
 
 
 class StreamStopped(Event, frozen=True, tag="stream_stopped"):

@@ -204,7 +204,9 @@ class SessionRegistry:
         Args:
             drain_s: until `close_all`, at the latest.
         """
-        drain = self.opener.drain = Drain(drain_s=drain_s, now_ns=now_ns())
+        drain = self.opener.drain = Drain(
+            drain_s=drain_s, now_ns=now_ns(), hands_over=self._config.hand_over
+        )
         if drain_s > 0:
             for session in self._sessions:
                 session.announce(drain.notice(now_ns(), resume_token=session.resume_token))
