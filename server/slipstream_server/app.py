@@ -195,6 +195,7 @@ def _add_calls(
         media_port=media_port,
         ladder=config.ladder_settings,
         video=video,
+        sound=not config.mute,
     )
     turn_providers = TurnProviders.from_config(config)
     app[SESSIONS] = sessions = SessionRegistry(

@@ -118,6 +118,7 @@ class ServerConfig:
     video_encoder: str = _setting(
         "x264", "x264, or auto: NVENC of the graphics card where it works"
     )
+    mute: bool = _setting(False, "take no sound of callers, so that none is heard or recorded")
     smooth: bool = _setting(False, "let browsers buffer against jitter, which adds delay")
     media_port: int = _setting(
         0, "one UDP and TCP port for the media of all calls; 0: each call has a UDP port of its own"

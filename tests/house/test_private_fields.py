@@ -18,6 +18,7 @@ AIORTC = {
     "_handle_rtcp_data",
     "_handle_rtcp_packet",
     "_handle_rtp_packet",
+    "_send_rtcp",
     "_send_rtp",
     "_ssrc",
 }

@@ -169,6 +169,7 @@ async def dial(
     client: TestClient[Any, Any] | ClientSession,
     *,
     camera: MediaStreamTrack | None = None,
+    microphone: MediaStreamTrack | None = None,
     watch: bool = False,
     sound: bool = False,
     channel: bool = True,
@@ -181,6 +182,7 @@ async def dial(
     """A call to the server under test, hung up at the end of the block.
 
     Args:
+        microphone: its sound; `sound` offers some without one.
         labels: of further data channels, unordered and unreliable.
         edit: changes the offer before that is sent.
         edit_answer: changes what this side makes of the answer.
@@ -193,6 +195,8 @@ async def dial(
     try:
         if camera is not None:
             pc.addTrack(camera)
+        if microphone is not None:
+            pc.addTrack(microphone)
         if sound:
             pc.addTransceiver("audio")
         if watch:

@@ -33,6 +33,13 @@ class GapMs(msgspec.Struct, frozen=True, kw_only=True):
     p95: float | None
 
 
+class SkewMs(msgspec.Struct, frozen=True, kw_only=True):
+    """How far sound is from its pictures: above 0 where it is behind; `p95` is of the amount."""
+
+    p50: float
+    p95: float
+
+
 class JitterMs(msgspec.Struct, frozen=True, kw_only=True):
     frame: float | None
     chunk: float | None
@@ -104,6 +111,7 @@ class Slo(Event, frozen=True, tag="slo"):
         since_input_ms: since the camera's last frame, or since there is a path for its first.
         rate_ratio: share of the frames due that were shown: of the camera's, but no more than the
             model makes alone.
+        skew_ms: null where there is no sound.
         budgets: by level.
     """
 
@@ -112,6 +120,7 @@ class Slo(Event, frozen=True, tag="slo"):
     age_covers: AgeCovers | None
     gap_ms: GapMs
     jitter_ms: JitterMs
+    skew_ms: SkewMs | None
     fps: Fps
     since_input_ms: float | None
     miss_ratio: float | None
@@ -129,6 +138,8 @@ def slo_event(
     targets: SloTargets,
     drops: Mapping[str, int],
     budgets: Mapping[ServiceLevel, BudgetReport],
+    *,
+    skew: SkewMs | None = None,
 ) -> Slo:
     """A report as an event."""
     age, gap, stages = report.age_ms, report.gap_ms, report.stages_ms
@@ -145,6 +156,7 @@ def slo_event(
         age_covers=report.age_covers,
         gap_ms=GapMs(p50=gap.p50 if gap else None, p95=gap.p95 if gap else None),
         jitter_ms=JitterMs(frame=report.jitter_frame_ms, chunk=report.jitter_chunk_ms),
+        skew_ms=skew,
         fps=Fps(in_=report.fps_in, out=report.fps_out),
         since_input_ms=report.since_input_ms,
         miss_ratio=report.miss_ratio,

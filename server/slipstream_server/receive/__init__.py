@@ -1,4 +1,4 @@
-"""Video on its way in.
+"""Video and sound on their way in.
 
 * `receiver.py`: one incoming track; drives all of the following but the camera.
 * `layers.py`: which of several streams is decoded; `incoming_stream.py`: what is kept of each.
@@ -8,5 +8,6 @@
 * `transport_feedback.py`: transport-cc reports of arrival times.
 * `capture_time.py`: when a frame was captured, and when its first packet arrived.
 * `decoder.py`: decodes, with few threads; `picture_limits.py`: how large a picture may be.
+* `sound_receiver.py`: packets of sound, never decoded; `sound_times.py`: when they were captured.
 * `camera.py`: decoded pictures scaled to the engine's size.
 """

@@ -14,14 +14,15 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TypeVar
 
-from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, rtp_to_ns
+from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, RTP_HZ
 from slipstream_protocol.colours import DeclaredColours
+
+from slipstream_server.rtp.ntp import ntp_to_unix_ns
 
 _OFFSET_RISE_NS_PER_S = 1 * NS_PER_MS
 _OFFSET_JUMP_NS = 1 * NS_PER_S
 
 _CYCLE = 1 << 32
-_NTP_TO_UNIX_S = 2_208_988_800  # from 1900 to 1970
 _REPORT_VALID_NS = 30 * NS_PER_S  # for frames captured so long before or after it
 _REMEMBERED_FRAMES = 128
 
@@ -34,20 +35,24 @@ class CaptureClock:
     The offset falls at once when a frame comes faster than any before. Otherwise it rises by a
     millisecond a second, which follows a drifting camera clock and a route that has become longer.
     A jump of more than a second is a new source: the offset is measured anew.
+
+    Args:
+        rtp_hz: ticks of the track's RTP clock in a second.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rtp_hz: int = RTP_HZ) -> None:
+        self._rtp_hz = rtp_hz
         self._offset_ns: int | None = None
         self._arrived_ns = 0
 
     def captured_ns(self, pts: int, arrived_ns: int) -> int:
-        """The capture time of a frame, never later than its arrival.
+        """The capture time of a frame, or of a packet of sound, never later than its arrival.
 
         Args:
-            pts: the frame's RTP time, in 90 kHz ticks since the track began.
-            arrived_ns: when its picture was decoded, on the monotonic clock.
+            pts: its RTP time, in ticks since the track began.
+            arrived_ns: when it had come, a picture decoded, on the monotonic clock.
         """
-        pts_ns = rtp_to_ns(pts)
+        pts_ns = pts * NS_PER_S // self._rtp_hz
         measured_ns = arrived_ns - pts_ns
         if self._offset_ns is None or abs(measured_ns - self._offset_ns) > _OFFSET_JUMP_NS:
             self._offset_ns = measured_ns
@@ -57,6 +62,31 @@ class CaptureClock:
             self._offset_ns = min(risen_ns, measured_ns)
         self._arrived_ns = arrived_ns
         return pts_ns + self._offset_ns
+
+
+class SenderClock:
+    """Puts RTP times of one stream on its sender's own clock, by the last sender report.
+
+    Args:
+        rtp_hz: ticks of the stream's RTP clock in a second.
+    """
+
+    def __init__(self, rtp_hz: int = RTP_HZ) -> None:
+        self._rtp_hz = rtp_hz
+        self._report: tuple[int, int] | None = None  # since 1970 in ns, RTP timestamp
+
+    def on_report(self, ntp_timestamp: int, rtp_timestamp: int) -> None:
+        """A sender report has come; its two clocks as they stand in the packet."""
+        self._report = ntp_to_unix_ns(ntp_timestamp), rtp_timestamp
+
+    def unix_ns(self, timestamp: int) -> int | None:
+        """The moment of an RTP timestamp since 1970; None where no report is near it."""
+        if self._report is None:
+            return None
+        unix_ns, reported = self._report
+        ticks = (timestamp - reported + _CYCLE // 2) % _CYCLE - _CYCLE // 2
+        since_ns = ticks * NS_PER_S // self._rtp_hz
+        return unix_ns + since_ns if abs(since_ns) < _REPORT_VALID_NS else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +124,7 @@ class FrameOrigins:
         self._said: OrderedDict[int, DeclaredColours] = OrderedDict()  # by RTP timestamp
         self._colours: DeclaredColours | None = None  # of the frame released last
         self._released: OrderedDict[int, _Released] = OrderedDict()  # by pts
-        self._report: tuple[int, int] | None = None  # since 1970 in ns, RTP timestamp
+        self._sender_clock = SenderClock()
 
     def on_packet(
         self, timestamp: int, now_ns: int, *, colours: DeclaredColours | None = None
@@ -105,9 +135,8 @@ class FrameOrigins:
             _remember(self._said, timestamp, colours)
 
     def on_sender_report(self, ntp_timestamp: int, rtp_timestamp: int) -> None:
-        """A sender report has come; its two clocks as they stand in the packet."""
-        since_1900_ns = ntp_timestamp * NS_PER_S >> 32
-        self._report = since_1900_ns - _NTP_TO_UNIX_S * NS_PER_S, rtp_timestamp
+        """As `SenderClock.on_report`."""
+        self._sender_clock.on_report(ntp_timestamp, rtp_timestamp)
 
     def on_release(self, timestamp: int, pts: int, *, is_key: bool = False) -> None:
         """The frame goes to the decoder; its picture will carry `pts`.
@@ -130,16 +159,9 @@ class FrameOrigins:
             return None
         return FrameOrigin(
             first_packet_ns=released.first_packet_ns,
-            captured_unix_ns=self._captured_unix_ns(released.timestamp),
+            captured_unix_ns=self._sender_clock.unix_ns(released.timestamp),
             colours=released.colours,
         )
-
-    def _captured_unix_ns(self, timestamp: int) -> int | None:
-        if self._report is None:
-            return None
-        unix_ns, reported = self._report
-        since_ns = rtp_to_ns((timestamp - reported + _CYCLE // 2) % _CYCLE - _CYCLE // 2)
-        return unix_ns + since_ns if abs(since_ns) < _REPORT_VALID_NS else None
 
 
 def _remember(kept: "OrderedDict[int, Value]", key: int, value: Value) -> None:

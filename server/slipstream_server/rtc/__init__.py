@@ -2,6 +2,7 @@
 
 * `peer_connection.py`: one connection: offer and answer, data channels, its end.
 * `video_transceiver.py`: its video both ways, on one transceiver.
+* `sound_transceiver.py`: its sound, on another.
 * `connecting.py`: certificates, and why a connection could not be made.
 * `data_channel_limits.py`: how much its data channels may bring.
 * `late_datagrams.py`: what these send after the end.

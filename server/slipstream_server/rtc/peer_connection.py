@@ -29,6 +29,7 @@ from slipstream_server.rtc.connecting import ConnectionAttempt
 from slipstream_server.rtc.data_channel_limits import DataChannelLimit
 from slipstream_server.rtc.event_channel import EventChannel
 from slipstream_server.rtc.late_datagrams import lose_late_datagrams
+from slipstream_server.rtc.sound_transceiver import SoundTransceiver
 from slipstream_server.rtc.video_transceiver import OutgoingVideo, VideoTransceiver
 from slipstream_server.rtp import aiortc_internals
 from slipstream_server.rtp.aiortc_internals import InternalsChanged
@@ -64,6 +65,7 @@ class PeerConnection:
         on_message: called with each of its messages, and when it came, in ns on the monotonic
             clock.
         wanted_px: width and height that the camera's picture is scaled to.
+        sound: both ways, as far as the offer has it; None if none is sent or taken.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class PeerConnection:
         on_open: Callable[[], None],
         on_message: Callable[[str | bytes, int], None],
         wanted_px: tuple[int, int] = (0, 0),
+        sound: SoundTransceiver | None = None,
     ) -> None:
         self.camera: MediaStreamTrack | None = None
         self.connected = asyncio.Event()
@@ -94,6 +97,7 @@ class PeerConnection:
         self._incoming = TokenBucket(rate_per_s=_INCOMING_BYTES_PER_S, burst=_INCOMING_BURST_BYTES)
         self._attempt: ConnectionAttempt | None = None
         self._sections = MediaSections()
+        self._sound = sound if sound is not None else SoundTransceiver(None, None)
         self._pc = RTCPeerConnection(rtc_configuration(servers))
         self._pc.on("connectionstatechange", self._on_state_change)
         self._pc.on("track", self._on_track)
@@ -117,9 +121,7 @@ class PeerConnection:
             aiortc_internals.answer_passively(self._pc, offer.description)
             layers = read_simulcast(offer.sdp, self._video.mid)
             self._video.negotiate(offer.description, is_simulcast=layers is not None)
-            for transceiver in self._pc.getTransceivers():
-                if transceiver.sender is not self._video.sender:
-                    transceiver.direction = "inactive"  # sound
+            self._sound.negotiate(self._pc)
             self._attempt = ConnectionAttempt(self._pc, self._end)
             # two lite agents would wait for each other's checks (RFC 8445, section 6.1.1)
             is_lite = self._media_addressing.is_reachable and not is_ice_lite(offer.description)
@@ -181,9 +183,10 @@ class PeerConnection:
         if self._events is not None:
             self._events.send(event)
 
-    def send_timing(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
-        """Send the times of the frame sent last to a page that has opened a channel for them; those
-        of a frame that is repeated were sent with the first."""
+    def frame_sent(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
+        """A frame was sent just now; its times go to a page that has opened a channel for them.
+        Those of a frame that is repeated were sent with the first."""
+        self._video.note_sent(scheduled.play_ns)
         if self._timings is not None and not scheduled.generated.repeated_after_ns:
             rtp_timestamp = self.last_rtp_timestamp
             self._timings.send(
@@ -198,8 +201,14 @@ class PeerConnection:
     def media_stats(self) -> MediaStats:
         """The media's totals so far."""
         return self._video.stats(
-            dropped_timings=self._timings.dropped_messages if self._timings else 0
+            sound_drops=self._sound.drops,
+            dropped_timings=self._timings.dropped_messages if self._timings else 0,
         )
+
+    @property
+    def brings_sound(self) -> bool:
+        """Whether the other side may send sound."""
+        return self._sound.is_received
 
     @property
     def drops(self) -> Mapping[str, int]:

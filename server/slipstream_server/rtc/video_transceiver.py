@@ -6,6 +6,7 @@ from typing import Protocol
 
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender
 from aiortc.sdp import SessionDescription
+from slipstream_protocol.clock import RTP_HZ
 
 from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.receive.capture_time import FrameOrigin
@@ -14,8 +15,10 @@ from slipstream_server.rtp import aiortc_internals
 from slipstream_server.rtp.h264_units import read_sprop
 from slipstream_server.send import aiortc_sender
 from slipstream_server.send.pacer import Pacer
+from slipstream_server.send.sender_reports import SenderReports
 
 _PARAMETER_SETS = "sprop-parameter-sets"
+_NONE: Mapping[str, int] = {}
 
 
 class OutgoingVideo(aiortc_sender.ViewerFeedback, Protocol):
@@ -61,6 +64,7 @@ class VideoTransceiver:
     ) -> None:
         self.receiver: VideoReceiver | None = None
         self._sender: aiortc_sender.AiortcSender | None = None
+        self._reports: SenderReports | None = None
         self._wanted_px = wanted_px
         self._outgoing = outgoing
         self._low_delay = low_delay
@@ -124,6 +128,7 @@ class VideoTransceiver:
             return
         codec = aiortc_internals.sent_codec(transceiver)
         is_ours = self._outgoing.select_codec(codec)
+        self._reports = SenderReports(transceiver.sender, RTP_HZ)
         self._sender = aiortc_sender.AiortcSender(
             transceiver.sender,
             codec,
@@ -131,6 +136,11 @@ class VideoTransceiver:
             pacer=self._outgoing.pacer,
             low_delay=self._low_delay,
         )
+
+    def note_sent(self, due_ns: int) -> None:
+        """The last packet of a frame that was due then has been sent."""
+        if self._reports is not None:
+            self._reports.note(self.last_rtp_timestamp, due_ns)
 
     @property
     def drops(self) -> Mapping[str, int]:
@@ -141,11 +151,18 @@ class VideoTransceiver:
         """The origin of the camera's picture with this pts; None if it is not known."""
         return self.receiver.frame_origin(pts) if self.receiver is not None else None
 
-    def stats(self, *, dropped_timings: int = 0) -> MediaStats:
-        """The totals so far."""
+    def stats(
+        self, *, sound_drops: Mapping[str, int] = _NONE, dropped_timings: int = 0
+    ) -> MediaStats:
+        """The totals so far.
+
+        Args:
+            sound_drops: packets of sound that were dropped, by cause.
+        """
+        received = self.receiver.counts() if self.receiver is not None else {}
         outgoing = self._outgoing
         return MediaStats(
-            received=self.receiver.counts() if self.receiver is not None else {},
+            received={**received, **sound_drops},
             sent=outgoing.counts if outgoing is not None else {},
             bitrate_bps=outgoing.rate.bitrate_bps if outgoing is not None else None,
             paced_ns=outgoing.pacer.waited_ns if outgoing is not None else 0,

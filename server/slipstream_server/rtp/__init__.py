@@ -9,6 +9,7 @@
 * `transport_report.py`: when the packets sent have arrived, as the viewer's side reports it.
 * `header_extension.py`: one header extension more than aiortc's own.
 * `colour_extension.py`: what a sender says of its colours beside the picture.
+* `ntp.py`: the times in RTCP.
 * `simulcast.py`: the layers that a sender offers, and their acceptance.
 * `aiortc_internals.py`: how private names of aiortc are used, and those of a connection.
 """

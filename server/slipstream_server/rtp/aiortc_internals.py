@@ -20,8 +20,9 @@ On the transceiver, between the offer and the answer:
 * `_codecs[].rtcpFeedback`: transport-cc is added. `_codecs[0].name`: read, the codec that is sent.
 
 Elsewhere, each with its own list: the receiver's in `receive/aiortc_receiver.py`, the sender's in
-`send/aiortc_sender.py`, SCTP's in `rtc/data_channel_limits.py` and `rtc/late_datagrams.py`, DTLS's
-in `rtc/connecting.py`, ICE's in `ice/gathering.py`.
+`send/aiortc_sender.py` and `send/sender_reports.py`, those of sound in `receive/sound_receiver.py`
+and `rtc/sound_transceiver.py`, SCTP's in `rtc/data_channel_limits.py` and
+`rtc/late_datagrams.py`, DTLS's in `rtc/connecting.py`, ICE's in `ice/gathering.py`.
 """
 
 from collections.abc import Awaitable, Callable

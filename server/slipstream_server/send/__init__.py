@@ -1,4 +1,4 @@
-"""Video on its way out.
+"""Video and sound on their way out.
 
 * `output_track.py`: one viewer's picture, each frame at its time; `fanout.py`: one picture for many
   subscribers, each with a `subscriber_queue.py`.
@@ -12,5 +12,7 @@
 * `aiortc_sender.py`: the private names of aiortc's sender; `outgoing_packets.py`: numbers and
   waits of the packets between it and its transport; `retransmit.py`: which packets to send
   again.
+* `opus_track.py`: one receiver's sound; `sender_reports.py`: when sound and picture
+  are due, for the receiver to put them together.
 * `frame_timing.py`: the times of each frame, for the page.
 """

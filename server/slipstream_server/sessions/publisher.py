@@ -11,6 +11,8 @@ from slipstream_server.errors import CameraRefused
 from slipstream_server.frames.playout import Playout, ScheduledFrame
 from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.receive.camera import CameraIngest
+from slipstream_server.rtc.sound_transceiver import SoundTransceiver
+from slipstream_server.rtp.sdp import Offer
 from slipstream_server.send.output_track import OutputTrack
 from slipstream_server.sessions.session import PEER_SILENCE_MAX_S, Session
 from slipstream_server.streams.chunk_pipe import Participant, total_drops
@@ -43,6 +45,7 @@ class PublisherSession(Session):
         if stream.returns_video:
             playout = Playout(chunk_frames=geometry.chunk_frames)
             output = OutputTrack(playout, context.new_encoder(), on_sent=self._on_frame_sent)
+        hears = context.sound and stream.returns_video
         super().__init__(
             id,
             output,
@@ -50,12 +53,22 @@ class PublisherSession(Session):
             servers,
             context,
             wanted_px=(largest.width_px, largest.height_px),
+            sound=SoundTransceiver(
+                stream.sound.track() if hears else None,
+                stream.sound.push if context.sound else None,
+            ),
         )
         self.stream = stream
         self.client = ""  # the address it is counted under, once its stream is its own
         self.output = output
         self.participant = Participant(send=self.peer.send_event, end=self.end)
         self._ingest: CameraIngest | None = None
+
+    async def answer(self, offer: Offer) -> str:
+        """As `Session.answer`; whoever comes to the stream from now on is offered its sound."""
+        answer = await super().answer(offer)
+        self.stream.sound.is_offered = self.peer.brings_sound
+        return answer
 
     @property
     def drops(self) -> Mapping[str, int]:
@@ -106,7 +119,7 @@ class PublisherSession(Session):
         self.stream.receive(raw, now_ns)
 
     def _on_frame_sent(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
-        self.peer.send_timing(scheduled, sent_ns)
+        self.peer.frame_sent(scheduled, sent_ns)
         self.stream.on_frame_sent(scheduled, sent_ns, rtp_timestamp=self.peer.last_rtp_timestamp)
 
     async def _drain(self, ingest: CameraIngest) -> None:

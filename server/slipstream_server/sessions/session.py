@@ -11,6 +11,7 @@ from slipstream_server.control.events import Event
 from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.observability.media_metrics import MediaStats
 from slipstream_server.rtc.peer_connection import PeerConnection
+from slipstream_server.rtc.sound_transceiver import SoundTransceiver
 from slipstream_server.rtc.video_transceiver import OutgoingVideo
 from slipstream_server.rtp.sdp import MAX_CANDIDATES, Offer
 from slipstream_server.streams.media_context import MediaContext
@@ -50,6 +51,7 @@ class Session:
         servers: STUN and TURN, if any.
         context: shared by all sessions.
         wanted_px: width and height that a received picture is scaled to.
+        sound: both ways, as far as the offer has it.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Session:
         context: MediaContext,
         *,
         wanted_px: tuple[int, int] = (0, 0),
+        sound: SoundTransceiver,
     ) -> None:
         self.id = id
         self.context = context
@@ -80,6 +83,7 @@ class Session:
             media_addressing=context.media_addressing,
             media_port=context.media_port,
             wanted_px=wanted_px,
+            sound=sound,
             on_open=self._on_channel_open,
             on_message=self.on_message,
         )

@@ -10,6 +10,7 @@ from slipstream_server.control.parameter_channel import ParameterChannel
 from slipstream_server.control.update_queue import UpdateQueue
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.ice.ice_servers import IceServer
+from slipstream_server.rtc.sound_transceiver import SoundTransceiver
 from slipstream_server.rtp.sdp import Offer
 from slipstream_server.sessions.session import PEER_SILENCE_MAX_S, Session
 from slipstream_server.streams.chunk_pipe import Participant
@@ -33,7 +34,8 @@ class SubscriberSession(Session):
         context: MediaContext,
     ) -> None:
         track = stream.fanout.track(self._on_frame_sent)
-        super().__init__(id, track, track, servers, context)
+        sound = SoundTransceiver(stream.sound.track() if stream.sound.is_offered else None, None)
+        super().__init__(id, track, track, servers, context, sound=sound)
         self.stream = stream
         self._participant = Participant(send=self.peer.send_event, end=self.end)
         self._updates = UpdateQueue(
@@ -75,7 +77,7 @@ class SubscriberSession(Session):
 
     def _on_frame_sent(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
         """The page may read the timing; the stream's own figures are not about its subscribers."""
-        self.peer.send_timing(scheduled, sent_ns)
+        self.peer.frame_sent(scheduled, sent_ns)
 
     def _refuse(self, parameters: Parameters) -> None:
         self._updates.on_refused(

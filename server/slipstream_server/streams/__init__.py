@@ -9,6 +9,7 @@ engine_lease.py    its lane on the engine, and its parameters there, across rest
 chunk_pipe.py      frames to the engine in chunks, generated frames to the outputs
 submitted_chunk.py a chunk that the engine has: whose frames they are, what becomes of them (pure)
 quality_control.py keeps it at the level of its quality ladder
+sound_pipe.py      its sound, by the delay of its pictures, to every receiver
 telemetry.py       its figures
 media_context.py   what all calls and streams share
 ports.py           what a stream needs of the engine's provider and of a publisher

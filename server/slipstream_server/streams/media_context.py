@@ -28,6 +28,7 @@ class MediaContext:
         media_addressing: ports and addresses of the media.
         media_port: that all calls share; None if each has ports of its own.
         ladder: the quality levels of streams.
+        sound: whether callers' sound is taken, and goes with their pictures.
         device_share: how streams share the engine's device.
         video: how video is encoded and sent.
     """
@@ -38,6 +39,7 @@ class MediaContext:
     media_addressing: MediaAddressing
     video: VideoSettings
     media_port: MediaPort | None = None
+    sound: bool = True
     ladder: LadderSettings = field(default_factory=LadderSettings)
     device_share: DeviceShare = field(default_factory=DeviceShare)
 

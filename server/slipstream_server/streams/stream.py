@@ -35,6 +35,7 @@ from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider, Publisher
 from slipstream_server.streams.publisher_slot import PublisherSlot
 from slipstream_server.streams.quality_control import QualityControl
+from slipstream_server.streams.sound_pipe import SoundPipe
 from slipstream_server.streams.telemetry import StreamTelemetry
 
 logger = logging.getLogger(__name__)
@@ -111,9 +112,11 @@ class Stream:
             on_frame=None if returns_video else self._on_frame_to_all,
         )
         self.chunk_pipe.outputs.append(self.fanout)
+        self.sound = SoundPipe()
         self._telemetry = StreamTelemetry(
             self.chunk_pipe,
             self.fanout,
+            self.sound,
             returns_video=returns_video,
             monitor=self.monitor,
             targets=context.targets,
@@ -195,6 +198,7 @@ class Stream:
                 tasks = (
                     group.create_task(self.chunk_pipe.feed(), name="feed"),
                     group.create_task(self.fanout.run(), name="fanout"),
+                    group.create_task(self.sound.run(), name="sound"),
                     group.create_task(self._report(), name="report"),
                     group.create_task(self._engine.keep(), name="engine"),
                     group.create_task(self._opened_quality().run(), name="quality"),
@@ -277,11 +281,13 @@ class Stream:
     def on_frame(self, frame: CapturedFrame) -> None:
         """A frame of the publisher's camera."""
         self._telemetry.frame_received(frame.arrived_ns)
+        self.sound.on_captured(frame)
         self.chunk_pipe.push(frame)
 
     def on_frame_sent(self, scheduled: ScheduledFrame, sent_ns: int, *, rtp_timestamp: int) -> None:
         """A generated frame goes out."""
         self._telemetry.frame_sent(scheduled, sent_ns)
+        self.sound.on_sent(scheduled, sent_ns)
         self._lifecycle.on_frame_sent()
         self._announce()
         frame = scheduled.generated

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from slipstream_protocol.clock import NS_PER_MS, now_ns
 
-from slipstream_server.control.slo_event import Slo, slo_event
+from slipstream_server.control.slo_event import SkewMs, Slo, slo_event
 from slipstream_server.errors import Conflict
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.observability.client_stats import ClientStats
@@ -19,13 +19,14 @@ from slipstream_server.observability.slo import SloMonitor
 from slipstream_server.observability.slo_report import SloTargets
 from slipstream_server.send.fanout import Fanout
 from slipstream_server.streams.chunk_pipe import ChunkPipe, total_drops
+from slipstream_server.streams.sound_pipe import SoundPipe
 
 
 class StreamTelemetry:
     """Keeps monitor and metrics of one stream.
 
     Args:
-        chunk_pipe, fanout: of the stream.
+        chunk_pipe, fanout, sound: of the stream.
         returns_video: whether the publisher's call is sent frames by a playout of its own; else the
             fan-out's playout serves everybody.
         monitor: of the stream's service levels.
@@ -37,6 +38,7 @@ class StreamTelemetry:
         self,
         chunk_pipe: ChunkPipe,
         fanout: Fanout,
+        sound: SoundPipe,
         *,
         returns_video: bool,
         monitor: SloMonitor,
@@ -45,6 +47,7 @@ class StreamTelemetry:
     ) -> None:
         self._chunk_pipe = chunk_pipe
         self._fanout = fanout
+        self._sound = sound
         self._returns_video = returns_video
         self._monitor = monitor
         self._targets = targets
@@ -126,7 +129,7 @@ class StreamTelemetry:
             self._trace.dropped(total, now_ns())
         self._metrics.report(self._chunk_pipe.id, report, total)
         self._metrics.media.report(self._shared_key, self._media_stats())
-        return slo_event(report, self._targets, total, self._budgets.report(now))
+        return slo_event(report, self._targets, total, self._budgets.report(now), skew=self._skew())
 
     def close(self) -> None:
         """The stream has ended: remove it from the gauges."""
@@ -141,7 +144,16 @@ class StreamTelemetry:
         self._budgets.add(tallies, now_ns)
         self._metrics.slo.add(tallies, now_ns)
 
+    def _skew(self) -> SkewMs | None:
+        skew = self._sound.skew()
+        return None if skew is None else SkewMs(p50=skew.p50_ms, p95=skew.p95_ms)
+
     def _media_stats(self) -> MediaStats:
-        """Of the video encoded for all subscribers; calls count their own."""
-        sent = self._fanout.counts
-        return MediaStats(received={}, sent=sent, bitrate_bps=None, paced_ns=0, dropped_timings=0)
+        """Of the video encoded for all subscribers, and of the sound; calls count their own."""
+        return MediaStats(
+            received=self._sound.counts,
+            sent=self._fanout.counts,
+            bitrate_bps=None,
+            paced_ns=0,
+            dropped_timings=0,
+        )

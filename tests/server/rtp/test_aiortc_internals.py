@@ -55,6 +55,7 @@ SENDER = (
     "_RTCRtpSender__rtp_history",
     "_RTCRtpSender__rtt",
     "_send_keyframe",
+    "_send_rtcp",
     "_handle_rtcp_packet",
     "_ssrc",
 )
@@ -72,7 +73,7 @@ async def test_every_private_name_exists() -> None:
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     transceiver = pc.addTransceiver("video")
     for owner, names in (
-        (transceiver, ("_codecs", "_headerExtensions")),
+        (transceiver, ("_codecs", "_headerExtensions", "_offerDirection")),
         (transceiver.receiver, RECEIVER),
         (transceiver.receiver.transport, TRANSPORT),
         (pc, ("_RTCPeerConnection__connect",)),
@@ -87,6 +88,7 @@ async def test_every_private_name_exists() -> None:
         (transceiver.receiver._send_rtcp_pli, ["media_ssrc"]),
         (transceiver.sender._handle_rtcp_packet, ["packet"]),
         (transceiver.sender._send_keyframe, []),
+        (transceiver.sender._send_rtcp, ["packets"]),
         (transceiver.receiver.transport._send_rtp, ["data"]),
         (transceiver.receiver.transport._set_role, ["role"]),
         (transceiver.receiver.transport._set_state, ["state"]),

@@ -271,15 +271,6 @@ async def test_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
         await poll(lambda: not [t for t in threading.enumerate() if "decoder" in t.name])
 
 
-async def test_sound_is_answered_inactive(tmp_path: Path) -> None:
-    """a caller with a microphone is served its picture."""
-    camera = Camera()
-    async with serving(tmp_path) as server, dial(server.client, camera=camera, sound=True) as call:
-        assert "m=audio" in call.pc.remoteDescription.sdp
-        assert "a=inactive" in call.pc.remoteDescription.sdp
-        await call.until_frames(4)
-
-
 def free_lanes(server: Serving) -> int:
     return server.supervisor.require().free_lanes
 

@@ -9,6 +9,7 @@ from aiortc import RTCIceCandidate
 from aiortc.sdp import SessionDescription
 from hypothesis import given
 from hypothesis import strategies as st
+from slipstream_server.rtc.sound_transceiver import SoundTransceiver
 from slipstream_server.rtp.sdp import MAX_CANDIDATES, Offer
 from slipstream_server.sessions.session import (
     LIVENESS_INTERVAL_S,
@@ -54,7 +55,7 @@ async def test_candidates_that_wait_have_a_bound(monkeypatch: pytest.MonkeyPatch
     """a request that would go beyond it is ignored as a whole; once they are resolved more may."""
     resolved: list[RTCIceCandidate | None] = []
     with media_context() as context:
-        session = Session("s", None, None, (), context)
+        session = Session("s", None, None, (), context, sound=SoundTransceiver(None, None))
 
         async def resolve(candidate: RTCIceCandidate | None) -> None:
             resolved.append(candidate)
@@ -79,7 +80,7 @@ async def test_names_are_looked_up_together(monkeypatch: pytest.MonkeyPatch) -> 
     """eight that nobody knows take as long as one; what fails in one is nothing to the others."""
     began: list[RTCIceCandidate | None] = []
     with media_context() as context:
-        session = Session("s", None, None, (), context)
+        session = Session("s", None, None, (), context, sound=SoundTransceiver(None, None))
 
         async def resolve(candidate: RTCIceCandidate | None) -> None:
             began.append(candidate)

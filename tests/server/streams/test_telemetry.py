@@ -8,6 +8,7 @@ from slipstream_server.observability.slo import SloMonitor
 from slipstream_server.observability.slo_report import SloTargets
 from slipstream_server.send.fanout import Fanout
 from slipstream_server.streams.chunk_pipe import ChunkPipe, ChunkPipeOwner
+from slipstream_server.streams.sound_pipe import SoundPipe
 from slipstream_server.streams.telemetry import StreamTelemetry
 
 from tests.server.observability.test_metrics import samples
@@ -22,6 +23,7 @@ def measured(monitor: SloMonitor, metrics: Metrics) -> StreamTelemetry:
     return StreamTelemetry(
         ChunkPipe("s", READY, monitor, metrics, cast(ChunkPipeOwner, None)),
         cast(Fanout, None),
+        SoundPipe(),
         returns_video=True,
         monitor=monitor,
         targets=SloTargets(),
