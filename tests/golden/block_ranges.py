@@ -9,9 +9,11 @@ from tempfile import TemporaryDirectory
 import torch
 from einops import rearrange
 from slipstream_engine.diffusion.denoise import Part, denoise
+from slipstream_engine.group.arrival_watch import ArrivalWatch
 from slipstream_engine.group.mail import Mail
 from slipstream_engine.kv_cache.positions import BatchPositions
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
+from slipstream_engine.parallel.message_flow import MessageFlow
 from slipstream_engine.parallel.message_layouts import MessageLayouts
 from slipstream_engine.parallel.process_group import ProcessGroup
 from slipstream_protocol.frames import Geometry
@@ -80,10 +82,18 @@ class SplitBatch(StreamBatch):
                 group = ProcessGroup(
                     Path(folder) / "store", rank=rank, ranks=ranks, device=CPU, pairs=()
                 )
-                return Mail(group.link, layouts, largest_bytes=layouts.largest_bytes(2), device=CPU)
+                return Mail(
+                    group.link,
+                    layouts,
+                    largest_bytes=layouts.largest_bytes(2),
+                    device=CPU,
+                    watch=ArrivalWatch(),
+                )
 
             self.mails = list(self.threads.map(join, range(ranks)))
             yield
+            for mail in self.mails:
+                mail.close()
 
     def denoise(
         self,
@@ -111,7 +121,7 @@ class SplitBatch(StreamBatch):
         is_last = rank == len(self.ranges) - 1
         tokens_BFSC, arrival = None, None
         if rank:
-            arrival = mail.expect(rank - 1, layout)
+            arrival = mail.expect(rank - 1, MessageFlow.STEPS, layout)
             fields = arrival.fields()
             x_BFchw, tokens_BFSC = (
                 rearrange(fields[name], "(b f) ... -> b f ...", b=samples)
@@ -132,7 +142,7 @@ class SplitBatch(StreamBatch):
             self.cuts[f"act.cut{rank}"].append(out)
             timesteps = torch.zeros(MAX_STEPS, dtype=torch.int64)
             sent = {"x": x_BFchw.flatten(0, 1), "tokens": out.flatten(0, 1)}
-            mail.send(rank + 1, layout, {**sent, "timesteps": timesteps})
+            mail.send(rank + 1, MessageFlow.STEPS, layout, {**sent, "timesteps": timesteps})
         if arrival is not None:
             arrival.release()
         return out

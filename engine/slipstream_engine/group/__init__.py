@@ -2,10 +2,12 @@
 
 `pipeline.py` is the leader's side, the same interface as one device's pipeline, with `stream.py`
 for each stream and `chunk.py` for each of its chunks, `leader.py` for what it says and hears,
-`passes.py` for what is under way and `staging.py` for frames. `rank.py` is what a rank does, with
-its streams (`rank_streams.py`) and reports (`rank_reports.py`), in a thread of the leader for the
-first one and in a process of its own for each further one (`workers.py` starts them);
-`serve_rank.py` makes either one, with its connections in `mail.py`.
+`passes.py` for what is under way and `staging.py` for frames.
+`rank.py` is what a rank does, in the order of `order_queue.py`, with its streams
+(`rank_streams.py`) and reports (`rank_reports.py`): in a thread of the leader for the first one and
+in a process of its own for each further one (`workers.py` starts them). `serve_rank.py` makes
+either one, with its connections in `mail.py`, and `arrival_watch.py` that notices what comes over
+them.
 `block_moves.py` says what ranks are told while blocks move between them, by what `rank_times.py`
 puts together. `fingerprint.py` shows that all have the same code and weights, `messages.py` is what
 they say to each other, `paths.py` who talks to whom.

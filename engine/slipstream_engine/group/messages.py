@@ -1,7 +1,8 @@
 """What the leader of a group tells its ranks, and what they report.
 
 Every rank gets its orders in the order in which the leader gave them out, and carries them out in
-that order; whatever one rank sends another, both have been told of in the same order.
+that order, as far as `order_queue.py` says; whatever one rank sends another in one flow, both have
+been told of in the same order.
 """
 
 import msgspec

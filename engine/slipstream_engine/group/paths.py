@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from slipstream_engine.config import RankShare
 from slipstream_engine.group.messages import DECODER
+from slipstream_engine.parallel.message_flow import MessageFlow
 from slipstream_engine.parallel.plan import PipelinePlan, Segment
 
 
@@ -54,18 +55,24 @@ class Paths:
     def last_rank(self, path: int) -> int:
         return self.segments[path][-1].rank
 
-    def pairs(self) -> tuple[tuple[int, int], ...]:
-        """All pairs of ranks, sender first, that may ever exchange anything."""
-        plan, found = self.plan, set[tuple[int, int]]()
-        found |= {(0, plan.encode_rank), (0, plan.decode_rank), (plan.decode_rank, 0)}
+    def pairs(self) -> tuple[tuple[int, int, MessageFlow], ...]:
+        """All pairs of ranks, sender first, that may ever exchange anything, with the flow."""
+        plan = self.plan
+        found = {
+            (0, plan.encode_rank, MessageFlow.ENCODE),
+            (0, plan.decode_rank, MessageFlow.ENCODE),
+        }
+        found.add((plan.decode_rank, 0, MessageFlow.DECODE))
         for path in self.segments:
             ranks = [segment.rank for segment in path]
-            found |= set(pairwise(ranks))
-            found.add((plan.encode_rank, ranks[0]))
-            found.add((ranks[-1], plan.decode_rank))
+            found.add((plan.encode_rank, ranks[0], MessageFlow.ENCODE))
+            found.add((ranks[-1], plan.decode_rank, MessageFlow.STEPS))
+            found |= {(*pair, MessageFlow.STEPS) for pair in pairwise(ranks)}
             for other in self.segments:
-                found.add((ranks[-1], other[0].rank))
-                found |= {(one.rank, two.rank) for one in path for two in other}  # rows of caches
+                found.add((ranks[-1], other[0].rank, MessageFlow.STEPS))
+                found |= {
+                    (one.rank, two.rank, MessageFlow.STEPS) for one in path for two in other
+                }  # rows
         return tuple(sorted(pair for pair in found if pair[0] != pair[1]))
 
 

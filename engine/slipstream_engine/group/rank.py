@@ -1,11 +1,10 @@
-"""One rank at work: it does its part of every pass, in the order in which it is told.
+"""One rank at work: it does its part of every pass, in the order of `order_queue.py`.
 
 What other ranks will send is asked for as soon as an order is read, and orders are read before each
 computation: the next chunk travels while this one is computed.
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -40,11 +39,13 @@ from slipstream_engine.group.messages import (
     TellMemory,
     ToRank,
 )
+from slipstream_engine.group.order_queue import OrderQueue, QueuedOrder
 from slipstream_engine.group.paths import Paths, share_of
 from slipstream_engine.group.rank_reports import Began, RankReports
 from slipstream_engine.group.rank_streams import RankChunk, RankStreams
 from slipstream_engine.group.staging import Staging
 from slipstream_engine.parallel.links import Arrival
+from slipstream_engine.parallel.message_flow import MessageFlow
 
 
 class Rank:
@@ -77,7 +78,7 @@ class Rank:
         self._sees_camera = sees_camera(pipeline.bundle.codec)
         self._streams = RankStreams(rank, share_of(paths.plan, rank), pipeline, mail)
         self._reports = RankReports(rank, channel, pipeline, mail)
-        self._queue: deque[Callable[[], None]] = deque()
+        self._queue = OrderQueue()
         self._is_stopped = False
 
     @torch.inference_mode()
@@ -87,39 +88,49 @@ class Rank:
         try:
             while not self._is_stopped:
                 self._read()
-                self._queue.popleft()()
+                if order := self._queue.take():
+                    order.run()
         except ChannelClosed:
             return
         finally:
             self._reports.stop()
+            self._mail.close()
 
     def _read(self) -> None:
-        """Prepare all orders that have come; wait for one if there is nothing to do."""
-        while order := self._channel.receive(0.0 if self._queue else None):
-            self._queue.append(self._prepared(order))
+        """Prepare all orders that have come; if nothing can be done, wait for one, or for what an
+        order waits for."""
+        watch = self._mail.watch
+        watch.heard()
+        while order := self._channel.receive(
+            0.0 if self._queue.ready() else None, or_readable=watch.wakes
+        ):
+            self._prepare(order)
 
-    def _prepared(self, order: ToRank) -> Callable[[], None]:
+    def _prepare(self, order: ToRank) -> None:
         match order:
             case BeginChunk():
-                return partial(self._begin, order, *self._arrivals_of(order))
-            case RunPart(place=0):
-                return partial(self._run_part, order, None)
+                self._queue.add(self._prepared_begin(order))
             case RunPart():
-                sender = self._paths[order.epoch].segments[order.path][order.place - 1].rank
-                layout = self._mail.layouts.of_activations(order.frames)
-                return partial(self._run_part, order, self._mail.expect(sender, layout))
+                self._queue.add(self._prepared_part(order))
             case ExpectLatents():
                 layout = self._mail.layouts.of_latents(order.frames)
-                arrival = self._mail.expect(order.source, layout)
-                return partial(self._streams.keep, order, arrival)
+                arrival = self._mail.expect(order.source, MessageFlow.STEPS, layout)
+                self._streams.expected[order.stream, order.chunk, order.path] = arrival
             case Decode():
-                return self._prepared_decode(order)
+                self._queue.add(self._prepared_decode(order))
+            case PromptPiece():
+                run = partial(self._streams.add_prompt, order)
+                self._queue.add(QueuedOrder(run=run, flow=MessageFlow.ENCODE))
+            case _:
+                self._queue.add(QueuedOrder(run=self._prepared(order)))
+
+    def _prepared(self, order: ToRank) -> Callable[[], None]:
+        """What overtakes nothing, and is not overtaken."""
+        match order:
             case OpenLane(stream=stream):
                 return partial(self._streams.open, stream)
             case CloseLane(stream=stream):
                 return partial(self._streams.close, stream)
-            case PromptPiece():
-                return partial(self._streams.add_prompt, order)
             case CopyRow():
                 return self._streams.prepared_copy(order)
             case TakePlan():
@@ -147,19 +158,24 @@ class Rank:
 
     # ---- encode
 
-    def _arrivals_of(self, order: BeginChunk) -> tuple[Arrival | None, dict[int, Arrival]]:
-        """The frames of a chunk, and its latents by path, as far as other ranks send them here."""
+    def _prepared_begin(self, order: BeginChunk) -> QueuedOrder:
+        """Ask for a chunk's frames, and its latents by path, as far as other ranks send them."""
         layouts, encoder = self._mail.layouts, self._plan.encode_rank
         first_rank = self._paths[order.epoch].first_rank
         frames = None
         if self._needs_frames(self._rank) and self._rank:
-            frames = self._mail.expect(0, layouts.of_pixels(order.frames))
-        latents = {
-            path: self._mail.expect(encoder, layouts.of_latents(order.position.frames))
-            for path in self._begun_by(order)
-            if first_rank(path) == self._rank != encoder
-        }
-        return frames, latents
+            frames = self._mail.expect(0, MessageFlow.ENCODE, layouts.of_pixels(order.frames))
+        for path in self._begun_by(order):
+            if first_rank(path) == self._rank != encoder:
+                layout = layouts.of_latents(order.position.frames)
+                arrival = self._mail.expect(encoder, MessageFlow.ENCODE, layout)
+                self._streams.expected[order.stream, order.chunk, path] = arrival
+        return QueuedOrder(
+            run=partial(self._begin, order, frames),
+            flow=MessageFlow.ENCODE,
+            chunk=(order.stream, order.chunk),
+            inputs=(frames,) if frames else (),
+        )
 
     def _needs_frames(self, rank: int) -> bool:
         decodes = rank == self._plan.decode_rank and self._sees_camera
@@ -169,16 +185,13 @@ class Rank:
         steps = len(order.settings.step_list)
         return self._paths[order.epoch].begun_by(steps=steps, is_first=order.is_first)
 
-    def _begin(
-        self, order: BeginChunk, arrived: Arrival | None, latents: dict[int, Arrival]
-    ) -> None:
+    def _begin(self, order: BeginChunk, arrived: Arrival | None) -> None:
         state = self._streams.lanes[order.stream].state
         chunk_order = self._streams.chunk_order(order)
         rgb_TCHW = self._frames(order, arrived)
         began = self._reports.began()
         if self._rank != self._plan.encode_rank:
             chunk = RankChunk(latent=self._maker.begin(chunk_order, state))
-            chunk.waiting.update(latents)
             if rgb_TCHW is not None:
                 self._maker.keep_camera(chunk.latent, rgb_TCHW)
             self._streams.chunks[order.stream, order.chunk] = chunk
@@ -192,7 +205,8 @@ class Rank:
             "timesteps": F.pad(timesteps_I, (0, MAX_STEPS - len(timesteps_I))),
         }
         for path in self._begun_by(order):
-            self._pass_on(chunk, self._paths[order.epoch].first_rank(path), path, made)
+            first_rank = self._paths[order.epoch].first_rank(path)
+            self._pass_on(chunk, first_rank, MessageFlow.ENCODE, path, made)
         self._reports.ended(order.number, began)
 
     def _frames(self, order: BeginChunk, arrived: Arrival | None) -> Tensor | None:
@@ -203,7 +217,7 @@ class Rank:
                 layout = self._mail.layouts.of_pixels(order.frames)
                 for rank in {self._plan.encode_rank, self._plan.decode_rank} - {self._rank}:
                     if self._needs_frames(rank):
-                        self._mail.send(rank, layout, {"frames": sent_THW})
+                        self._mail.send(rank, MessageFlow.ENCODE, layout, {"frames": sent_THW})
                 return rgb_from_i420(sent_THW) if self._needs_frames(self._rank) else None
         if arrived is None:
             return None
@@ -213,13 +227,32 @@ class Rank:
 
     # ---- denoise
 
+    def _prepared_part(self, order: RunPart) -> QueuedOrder:
+        arrival: Arrival | None
+        if order.place:
+            sender = self._paths[order.epoch].segments[order.path][order.place - 1].rank
+            layout = self._mail.layouts.of_activations(order.frames)
+            arrival = self._mail.expect(sender, MessageFlow.STEPS, layout)
+        else:
+            arrival = self._expected(order, order.path)
+        return QueuedOrder(
+            run=partial(self._run_part, order, arrival),
+            flow=MessageFlow.STEPS,
+            chunk=(order.stream, order.chunk),
+            inputs=(arrival,) if arrival else (),
+        )
+
+    def _expected(self, order: RunPart | Decode, path: int) -> Arrival | None:
+        """The latents that a path goes on with, if another rank sends them."""
+        return self._streams.expected.pop((order.stream, order.chunk, path), None)
+
     def _run_part(self, order: RunPart, arrival: Arrival | None) -> None:
         chunk = self._streams.chunks[order.stream, order.chunk]
         paths = self._paths[order.epoch]
         latent, path = chunk.latent, paths.segments[order.path]
         segment = path[order.place]
         latent.steps_done = order.step
-        fields = self._streams.take(chunk, order.path) if arrival is None else arrival.fields()
+        fields = arrival.fields() if arrival else chunk.waiting.pop(order.path)
         latent.timesteps_I = fields["timesteps"][: latent.steps].clone()
         began = self._reports.began()
         x_FCHW = fields["x"]
@@ -243,45 +276,55 @@ class Rank:
                 order.path, order.step, steps=latent.steps, is_first=latent.is_first
             )
             if after is not None:
-                self._pass_on(chunk, paths.first_rank(after), after, latents)
+                self._pass_on(chunk, paths.first_rank(after), MessageFlow.STEPS, after, latents)
         else:
             layout = self._mail.layouts.of_activations(order.frames)
-            self._mail.send(path[order.place + 1].rank, layout, {**latents, "tokens": made})
+            target = path[order.place + 1].rank
+            self._mail.send(target, MessageFlow.STEPS, layout, {**latents, "tokens": made})
         if arrival is not None:
             arrival.release()
         self._reports.ended(order.number, began, path=order.path, place=order.place)
 
-    def _pass_on(self, chunk: RankChunk, rank: int, path: int, latents: dict[str, Tensor]) -> None:
+    def _pass_on(
+        self, chunk: RankChunk, rank: int, flow: MessageFlow, path: int, latents: dict[str, Tensor]
+    ) -> None:
         """Latents to the rank that goes on with them, which may be this one."""
         if rank == self._rank:
             chunk.waiting[path] = {name: tensor.clone() for name, tensor in latents.items()}
         else:
             layout = self._mail.layouts.of_latents(len(latents["x"]))
-            self._mail.send(rank, layout, latents)
+            self._mail.send(rank, flow, layout, latents)
 
     # ---- decode
 
-    def _prepared_decode(self, order: Decode) -> Callable[[], None]:
+    def _prepared_decode(self, order: Decode) -> QueuedOrder:
+        key = order.stream, order.chunk
         if self._rank == self._plan.decode_rank:
-            return partial(self._decode, order)
+            latents = self._expected(order, DECODER)
+            run = partial(self._decode, order, latents)
+            inputs = (latents,) if latents else ()
+            return QueuedOrder(run=run, flow=MessageFlow.DECODE, chunk=key, inputs=inputs)
         if self._staging is None:
-            return partial(self._streams.forget, (order.stream, order.chunk))
-        layout = self._mail.layouts.of_pixels(order.frames)
-        arrival = self._mail.expect(self._plan.decode_rank, layout)
-        return partial(self._await_pixels, order, arrival)
+            run = partial(self._streams.forget, key)
+        else:
+            layout = self._mail.layouts.of_pixels(order.frames)
+            arrival = self._mail.expect(self._plan.decode_rank, MessageFlow.DECODE, layout)
+            run = partial(self._await_pixels, order, arrival)
+        return QueuedOrder(run=run, flow=MessageFlow.DECODE, chunk=key)
 
-    def _decode(self, order: Decode) -> None:
-        chunk = self._streams.chunks[order.stream, order.chunk]
-        latents = self._streams.take(chunk, DECODER)
+    def _decode(self, order: Decode, arrival: Arrival | None) -> None:
+        chunk = self._streams.chunks.pop((order.stream, order.chunk))
+        latents = arrival.fields() if arrival else chunk.waiting.pop(DECODER)
         began = self._reports.began()
         chunk.latent.x_FCHW = latents["x"]
         made_THW = i420_from_rgb(self._maker.decode(chunk.latent))
-        self._streams.forget((order.stream, order.chunk))
+        if arrival is not None:
+            arrival.release()
         if self._staging is not None:
             self._deliver(order.number, made_THW, began)
         else:
             layout = self._mail.layouts.of_pixels(order.frames)
-            self._mail.send(0, layout, {"frames": made_THW})
+            self._mail.send(0, MessageFlow.DECODE, layout, {"frames": made_THW})
             self._reports.ended(order.number, began)
 
     def _await_pixels(self, order: Decode, arrival: Arrival) -> None:

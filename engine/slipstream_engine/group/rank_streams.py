@@ -15,7 +15,7 @@ from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.diffusion.state import StreamState
 from slipstream_engine.diffusion.stream_host import ChunkOrder
 from slipstream_engine.group.mail import Mail
-from slipstream_engine.group.messages import BeginChunk, CopyRow, ExpectLatents, PromptPiece
+from slipstream_engine.group.messages import BeginChunk, CopyRow, PromptPiece
 from slipstream_engine.parallel.block_transfers import weight_moves
 from slipstream_engine.parallel.links import Arrival
 from slipstream_engine.parallel.plan import PipelinePlan, Segment
@@ -38,10 +38,11 @@ class RankLane:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class RankChunk:
-    """A chunk under way, with the latents that wait here, by the path that goes on with them."""
+    """A chunk under way, with the latents that this rank has made for itself, by the path that goes
+    on with them."""
 
     latent: LatentChunk[Any]
-    waiting: dict[int, Arrival | dict[str, Tensor]] = field(default_factory=dict)
+    waiting: dict[int, dict[str, Tensor]] = field(default_factory=dict)
 
 
 class RankStreams:
@@ -56,6 +57,8 @@ class RankStreams:
     Attributes:
         lanes: by the number of the stream.
         chunks: by the numbers of stream and chunk.
+        expected: latents that other ranks send, by stream, chunk, and the path that goes on with
+            them.
         row_of: the cache row of a step, as this rank numbers them.
     """
 
@@ -69,6 +72,7 @@ class RankStreams:
         self.row_of = {step: row for row, step in enumerate(share.steps)}
         self.lanes: dict[int, RankLane] = {}
         self.chunks: dict[tuple[int, int], RankChunk] = {}
+        self.expected: dict[tuple[int, int, int], Arrival] = {}
 
     def open(self, stream: int) -> None:
         """A stream begins, on a lane of its own."""
@@ -79,14 +83,15 @@ class RankStreams:
         """A stream ends, with its chunks under way."""
         for key in [key for key in self.chunks if key[0] == stream]:
             self.forget(key)
+        for path_key in [key for key in self.expected if key[0] == stream]:
+            arrival = self.expected.pop(path_key)
+            arrival.fields()  # it has been sent, so it will come
+            arrival.release()
         self._pipeline.pool.release(self.lanes.pop(stream).memory)
 
     def forget(self, key: tuple[int, int]) -> None:
         """A chunk, by its stream and number, is done here."""
-        for waiting in self.chunks.pop(key).waiting.values():
-            if isinstance(waiting, Arrival):  # it has been sent, so it will come
-                waiting.fields()
-                waiting.release()
+        del self.chunks[key]
 
     def add_prompt(self, piece: PromptPiece) -> None:
         """A part of an embedding has come."""
@@ -183,20 +188,6 @@ class RankStreams:
             settings=order.settings,
             prompt_TE=prompt_TE,
         )
-
-    @staticmethod
-    def take(chunk: RankChunk, path: int) -> dict[str, Tensor]:
-        """The latents that a path goes on with, in memory of their own."""
-        waiting = chunk.waiting.pop(path)
-        if isinstance(waiting, dict):
-            return waiting
-        fields = {name: view.clone() for name, view in waiting.fields().items()}
-        waiting.release()
-        return fields
-
-    def keep(self, order: ExpectLatents, arrival: Arrival) -> None:
-        """Latents will come, with which a path goes on."""
-        self.chunks[order.stream, order.chunk].waiting[order.path] = arrival
 
     def copy_first(self, chunk: LatentChunk[Any], segment: Segment) -> None:
         """A first chunk has run all its steps in one row: every step's begins as a copy of it."""

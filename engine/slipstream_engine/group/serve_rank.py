@@ -9,6 +9,7 @@ from slipstream_protocol.channel import Channel
 from slipstream_engine.config import FIRST_CHUNK_LATENTS
 from slipstream_engine.device.memory import memory_of
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline, latent_size
+from slipstream_engine.group.arrival_watch import ArrivalWatch
 from slipstream_engine.group.mail import Mail
 from slipstream_engine.group.messages import RankReady, Setup, ToRank
 from slipstream_engine.group.paths import Paths
@@ -50,6 +51,7 @@ def serve_rank(
         layouts,
         largest_bytes=layouts.largest_bytes(FIRST_CHUNK_LATENTS),
         device=device,
+        watch=ArrivalWatch(),
     )
     memory = memory_of(device) if device.type == "cuda" else None
     channel.send(

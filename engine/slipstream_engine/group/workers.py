@@ -161,11 +161,11 @@ class Workers:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        for thread in self._threads:  # it does what it was told before, and so do the others
+            thread.join(_EXIT_S)
         for channel in self.channels:
             channel.close()
         self.channels.clear()
-        for thread in self._threads:
-            thread.join(_EXIT_S)
         self._folder.cleanup()
 
     def _add(self, sock: Any, rank: int) -> Channel[FromRank]:

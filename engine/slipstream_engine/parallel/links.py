@@ -2,6 +2,7 @@
 
     outbox.send(layout, {"x": x, ...})              # on the one rank
     arrival = inbox.expect(layout)                  # on the other one, before it needs it
+    arrival.await_transfer()                        # in a thread beside the one that computes
     fields = arrival.fields()                       # there now
     arrival.release()
 
@@ -12,6 +13,7 @@ so what comes next travels meanwhile. Both ends use a link in one order, so no m
 events order the copies, in both directions.
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -30,6 +32,14 @@ class Transfer(Protocol):
         """Whoever computes next waits for it: the host on a CPU, the computing stream on a GPU."""
         ...
 
+    def finish(self) -> None:
+        """The host waits for it, in a thread beside the one that computes; `wait` returns then.
+
+        Raises:
+            RuntimeError: if the other rank is gone.
+        """
+        ...
+
 
 class Link(Protocol):
     """One direction between this rank and another one; each end calls one of the methods."""
@@ -43,25 +53,41 @@ class Link(Protocol):
         ...
 
 
+class _HostTransfer:
+    """Work of a process group, which can be waited for once."""
+
+    def __init__(self, work: Any) -> None:
+        self._work = work
+        self._has_ended = False
+
+    def wait(self) -> None:
+        if not self._has_ended:
+            self.finish()
+
+    def finish(self) -> None:
+        self._work.wait()
+        self._has_ended = True
+
+
 class HostLink:
     """Over a process group whose calls work on host memory.
 
     Args:
         group: of `torch.distributed`.
         peer: the other rank's number in it.
+        tag: of this link among those of the two ranks.
     """
 
-    def __init__(self, group: Any, peer: int) -> None:
+    def __init__(self, group: Any, peer: int, tag: int) -> None:
         self._group = group
         self._peer = peer
+        self._tag = tag
 
     def send(self, buffer: Tensor) -> Transfer:
-        transfer: Transfer = self._group.send([buffer], self._peer, 0)
-        return transfer
+        return _HostTransfer(self._group.send([buffer], self._peer, self._tag))
 
     def receive(self, buffer: Tensor) -> Transfer:
-        transfer: Transfer = self._group.recv([buffer], self._peer, 0)
-        return transfer
+        return _HostTransfer(self._group.recv([buffer], self._peer, self._tag))
 
 
 class _OnStream:
@@ -69,11 +95,14 @@ class _OnStream:
 
     def __init__(self, device: torch.device, stream: torch.cuda.Stream) -> None:
         self._device = device
-        self._ended = torch.cuda.Event()
+        self._ended = torch.cuda.Event(blocking=True)  # a thread that waits leaves its core alone
         self._ended.record(stream)
 
     def wait(self) -> None:
         torch.cuda.current_stream(self._device).wait_event(self._ended)
+
+    def finish(self) -> None:
+        self._ended.synchronize()
 
 
 class CudaLink:
@@ -137,7 +166,7 @@ class Outbox:
 
 
 class Arrival:
-    """A message that is expected."""
+    """A message that is expected. One thread calls `await_transfer`, once; any may ask."""
 
     def __init__(
         self,
@@ -150,9 +179,31 @@ class Arrival:
         self._buffer = buffer
         self._transfer = transfer
         self._release = release
+        self._come = threading.Event()
+        self._failure: RuntimeError | None = None
+
+    @property
+    def has_come(self) -> bool:
+        """Whether `fields` need not wait; so it is, too, if it never will come."""
+        return self._come.is_set()
+
+    def await_transfer(self) -> None:
+        """Wait for what is on its way."""
+        try:
+            self._transfer.finish()
+        except RuntimeError as failure:  # the other rank is gone
+            self._failure = failure
+        self._come.set()
 
     def fields(self) -> dict[str, Tensor]:
-        """What has come, on memory that is valid until `release`."""
+        """What has come, on memory that is valid until `release`.
+
+        Raises:
+            RuntimeError: if the other rank is gone.
+        """
+        self._come.wait()
+        if self._failure is not None:
+            raise self._failure
         self._transfer.wait()
         return self._layout.views(self._buffer)
 

@@ -18,6 +18,8 @@ from slipstream_protocol.frames import Geometry
 from slipstream_protocol.parameters import MAX_STEPS
 from torch import Tensor
 
+from slipstream_engine.parallel.message_flow import MessageFlow
+
 _ALIGNMENT_BYTES = 64
 
 
@@ -85,13 +87,14 @@ class MessageLayouts:
         field = MessageField(shape=(frames, *self.geometry.frame_shape), dtype=torch.uint8)
         return MessageLayout(MappingProxyType({"frames": field}))
 
-    def largest_bytes(self, latent_frames: int) -> int:
-        """Of any message of chunks of up to so many latent frames."""
-        layouts = (
-            self.of_activations(latent_frames),
-            self.of_pixels(self.geometry.first_chunk_frames),
-        )
-        return max(layout.nbytes for layout in layouts)
+    def largest_bytes(self, latent_frames: int) -> Mapping[MessageFlow, int]:
+        """Of a message of each flow, of chunks of up to so many latent frames."""
+        pixels = self.of_pixels(self.geometry.first_chunk_frames)
+        return {
+            MessageFlow.ENCODE: max(pixels.nbytes, self.of_latents(latent_frames).nbytes),
+            MessageFlow.STEPS: self.of_activations(latent_frames).nbytes,
+            MessageFlow.DECODE: pixels.nbytes,
+        }
 
     def _latents(self, frames: int) -> dict[str, MessageField]:
         return {

@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import FileStore, PrefixStore, Store
 
 from slipstream_engine.parallel.links import CudaLink, HostLink, Link
+from slipstream_engine.parallel.message_flow import MessageFlow
 
 START_TIMEOUT = timedelta(seconds=120)
 _LOOPBACK = "lo"
@@ -37,7 +38,7 @@ class ProcessGroup:
 
     Args:
         store: a file in a folder of the group's own.
-        pairs: of ranks that may exchange anything, sender first; equal on all ranks.
+        pairs: of ranks that may exchange anything, sender first, with the flow; equal on all ranks.
     """
 
     def __init__(
@@ -47,11 +48,11 @@ class ProcessGroup:
         rank: int,
         ranks: int,
         device: torch.device,
-        pairs: Sequence[tuple[int, int]],
+        pairs: Sequence[tuple[int, int, MessageFlow]],
     ) -> None:
         self._rank = rank
         self._device = device
-        self._links: dict[tuple[int, int], Link] = {}
+        self._links: dict[tuple[int, int, MessageFlow], Link] = {}
         files = FileStore(str(store), ranks)
         files.set_timeout(START_TIMEOUT)
         if device.type == "cuda":
@@ -60,21 +61,21 @@ class ProcessGroup:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", _LOOPBACK)  # nothing leaves this machine
         self._gloo = dist.ProcessGroupGloo(files, rank, ranks, _LOST_AFTER)
 
-    def link(self, other: int, sends: bool) -> Link:
+    def link(self, other: int, sends: bool, flow: MessageFlow) -> Link:
         """The link to another rank, or the one from it."""
-        pair = (self._rank, other) if sends else (other, self._rank)
+        pair = (self._rank, other, flow) if sends else (other, self._rank, flow)
         if pair not in self._links:
-            self._links[pair] = HostLink(self._gloo, other)
+            self._links[pair] = HostLink(self._gloo, other, flow)
         return self._links[pair]
 
-    def _join_by_pairs(self, files: Store, pairs: Sequence[tuple[int, int]]) -> None:
-        """A communicator for each direction of each pair, see `CudaLink`; opened before it is used,
-        for the first call of one waits for both ends."""
+    def _join_by_pairs(self, files: Store, pairs: Sequence[tuple[int, int, MessageFlow]]) -> None:
+        """A communicator for each direction and flow of each pair, see `CudaLink`; opened before it
+        is used, for the first call of one waits for both ends."""
         for pair in pairs:
-            if self._rank not in pair:
+            if self._rank not in pair[:2]:
                 continue
-            place = pair.index(self._rank)
-            store = PrefixStore("{}-{}".format(*pair), files)
+            place = pair[:2].index(self._rank)
+            store = PrefixStore("{}-{}-{}".format(*pair), files)
             options = dist.ProcessGroupNCCL.Options()
             options._timeout = START_TIMEOUT
             group = dist.ProcessGroupNCCL(store, place, 2, options)

@@ -48,9 +48,10 @@ class Capacity:
         """How many in flight keep every rank busy.
 
         As many as a pass holds for each rank of its path, one for each rank of the codec alone, and
-        one more that is encoded or decoded elsewhere; two more where passes are shared, as they are
-        not all of one size. They need not be where the busiest rank gains nothing by it, such as
-        one that only decodes.
+        one more for each step that comes to the same rank: that rank should find one waiting
+        whichever of them is next. Where passes are shared a chunk's steps come together, so that is
+        two more, as passes are not all of one size. They need not be where the busiest rank gains
+        nothing by it, such as one that only decodes.
         """
         placement = self._backlog.placement
         streams = sum(queue.shape is not None for queue in self._backlog.queues.values())
@@ -63,7 +64,9 @@ class Capacity:
         stepping = sum(len(placement.paths[path]) * count for path, count in items.items())
         busy = {rank for path in entered for rank in placement.paths[path]}
         codec_alone = {placement.encode_rank, placement.decode_rank} - busy
-        return stepping + len(codec_alone) + (2 if fullest > 1 else 1)
+        return (
+            stepping + len(codec_alone) + (2 if fullest > 1 else max(entered.values(), default=1))
+        )
 
     def others_are_sending(self, stream: int, now_ns: int) -> bool:
         """Whether any other stream has sent a chunk within its last few gaps."""

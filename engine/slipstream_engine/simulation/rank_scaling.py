@@ -15,7 +15,7 @@ from slipstream_engine.config import CHUNK_FRAMES
 from slipstream_engine.parallel.model_costs import DeviceCosts
 from slipstream_engine.parallel.planner import Demand, RatedPlan, choose_plan
 from slipstream_engine.scheduling.latency_model import LatencyModel, LinearLatency
-from slipstream_engine.scheduling.scheduler import Scheduler
+from slipstream_engine.scheduling.scheduler import MAX_BATCH, Scheduler
 from slipstream_engine.scheduling.types import ChunkShape, Placement
 from slipstream_engine.simulation.camera import SimulatedCamera
 from slipstream_engine.simulation.scenario import DEVICES, DeviceModel
@@ -64,6 +64,7 @@ class RankScenario:
         ranks, steps: number of devices, and of each chunk's denoising steps.
         form: of the plan; None for the best.
         hop_ms: that activations take from rank to rank.
+        max_batch: most micro-steps in one pass.
         target_ms: age of a chunk's oldest frame beyond which it is missed.
         noise: standard deviation of a pass, as a share of its mean.
         seconds, seed: simulated time, and of all that is drawn at random.
@@ -77,13 +78,14 @@ class RankScenario:
     steps: int = 2
     form: str | None = None
     hop_ms: float = 0.5
+    max_batch: int = MAX_BATCH
     target_ms: float = 10_000.0
     noise: float = 0.0
     seconds: float = 60.0
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("ranks", "steps", "target_ms", "seconds"):
+        for name in ("ranks", "steps", "target_ms", "max_batch", "seconds"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be above 0")
         for name in ("hop_ms", "noise"):
@@ -172,7 +174,7 @@ def _run(scenario: RankScenario, rated: RatedPlan, bound_fps: float) -> Trace:
         waits_for_credit=True,
     )
     simulator = Simulator(
-        [Scheduler(LatencyModel(prior), placement=placement)],
+        [Scheduler(LatencyModel(prior), max_batch=scenario.max_batch, placement=placement)],
         [service],
         [camera],
         random.Random(scenario.seed),

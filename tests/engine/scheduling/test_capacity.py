@@ -102,14 +102,14 @@ BY_STEPS = Placement(decode_rank=1, paths=((0,), (1,)), path_of_step=(0, 1))
     ("placement", "base_ms", "max_batch", "streams", "enough"),
     [
         (Placement(), 10, 4, 1, None),  # one rank: a chunk waits for its own passes only
-        (LAYERS, 10, 1, 1, 5),  # one for each rank, one more at the codec
-        (LAYERS, 10, 1, 3, 5),
-        (CODEC_APART, 10, 1, 1, 5),  # two ranks of the path, two of the codec, one more
-        (BY_STEPS, 10, 1, 1, 3),
+        (LAYERS, 10, 1, 1, 6),  # one for each rank, and for each step that comes to the same
+        (LAYERS, 10, 1, 3, 6),
+        (CODEC_APART, 10, 1, 1, 6),  # two ranks of the path, two of the codec, two steps
+        (BY_STEPS, 10, 1, 1, 3),  # one step comes to each
         (LAYERS, 10, 4, 1, 10),  # passes of two on four ranks, two more as not all are full
         (LAYERS, 10, 4, 2, 18),
         (LAYERS, 10, 4, 9, 18),
-        (LAYERS, 0, 4, 2, 5),  # nothing is gained by sharing passes
+        (LAYERS, 0, 4, 2, 6),  # nothing is gained by sharing passes
     ],
 )
 def test_so_many_chunks_keep_every_rank_busy(

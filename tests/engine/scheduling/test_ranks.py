@@ -227,7 +227,8 @@ def test_a_chunk_waits_where_it_would_make_one_late() -> None:
 
 
 def test_ranks_that_are_full_are_sent_no_more() -> None:
-    """chunks wait at the camera, not between ranks: enough for each rank of the path, and one."""
+    """chunks wait at the camera, not between ranks: enough for each rank of the path, and for each
+    of two steps."""
     made = scheduler(LAYERS)
     for stream in range(20):
         made.open(stream, period_ns=MS)
@@ -238,7 +239,7 @@ def test_ranks_that_are_full_are_sent_no_more() -> None:
             continue  # the steps go nowhere, as if the second rank hung
         encoded += len(batch.items)
         done(made, batch)
-    assert encoded == 3
+    assert encoded == 4
 
 
 def test_admission_is_by_the_busiest_rank() -> None:

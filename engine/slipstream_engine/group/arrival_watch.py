@@ -1,0 +1,57 @@
+"""Notices that what other ranks have sent is there, while the rank computes or waits for orders."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Hashable
+from queue import SimpleQueue
+
+from slipstream_engine.parallel.links import Arrival
+
+_END_S = 1.0
+
+
+class ArrivalWatch:
+    """A thread for each source, as the host can wait for one transfer only; call `close`."""
+
+    def __init__(self) -> None:
+        self._expected: dict[Hashable, SimpleQueue[Arrival | None]] = {}
+        self._threads: list[threading.Thread] = []
+        self._wake_fd, self._ring_fd = os.pipe()
+        for descriptor in (self._wake_fd, self._ring_fd):
+            os.set_blocking(descriptor, False)
+
+    @property
+    def wakes(self) -> tuple[int, ...]:
+        """A descriptor that can be read from when something has come since `heard`."""
+        return (self._wake_fd,)
+
+    def heard(self) -> None:
+        """All that has come is known."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_fd, 1 << 16)
+
+    def watch(self, source: Hashable, arrival: Arrival) -> None:
+        """Wait for an arrival; those of one source come in order."""
+        if source not in self._expected:
+            self._expected[source] = expected = SimpleQueue[Arrival | None]()
+            thread = threading.Thread(target=self._await, args=(expected,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._expected[source].put(arrival)
+
+    def close(self) -> None:
+        """Nothing more is expected; a thread that waits for a rank that is gone is left behind."""
+        for expected in self._expected.values():
+            expected.put(None)
+        for thread in self._threads:
+            thread.join(_END_S)
+        if not any(thread.is_alive() for thread in self._threads):
+            os.close(self._wake_fd)
+            os.close(self._ring_fd)
+
+    def _await(self, expected: SimpleQueue[Arrival | None]) -> None:
+        while arrival := expected.get():
+            arrival.await_transfer()
+            with contextlib.suppress(BlockingIOError):  # then it can be read from already
+                os.write(self._ring_fd, b"\0")
