@@ -282,7 +282,6 @@ class Compilation(StrEnum):
 
     NONE = "none"
     GRAPH = "graph"  # CUDA graphs
-    INDUCTOR = "inductor"  # torch.compile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

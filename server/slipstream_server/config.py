@@ -85,9 +85,7 @@ class ServerConfig:
     checkpoint: str = _setting(
         "", "file of the transformer's weights; those of the preset unless set"
     )
-    compile: str = _setting(
-        "", "graph (CUDA graphs), inductor (torch.compile) or none; graphs on a GPU unless set"
-    )
+    compile: str = _setting("", "graph (CUDA graphs) or none; graphs on a GPU unless set")
     threads: int = _setting(0, "CPU threads of the engine's arithmetic; 0: the engine chooses")
     max_streams: int = _setting(2, "streams at the same time, each with its camera")
     max_viewers: int = _setting(8, "viewers of other people's streams at the same time")

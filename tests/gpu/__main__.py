@@ -31,7 +31,7 @@ CASES = (
     ("wan-14b", "wan+taehv", 1),
     ("wan-14b", "wan", 2),
 )
-# without a GPU the others are the same code, or take a compiler
+# without a GPU the others are the same code
 REHEARSED_CHECKS = ("copies", "fused", "graph wan+taehv")
 
 Task = Callable[[], Any]

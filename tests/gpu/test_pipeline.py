@@ -1,4 +1,4 @@
-"""On a CUDA device: copies lose nothing; graphs, inductor and fused kernels make eager frames."""
+"""On a CUDA device: copies lose nothing; graphs and fused kernels make eager frames."""
 
 import pytest
 import torch
@@ -8,8 +8,6 @@ from tests.gpu.checks import CHECKS
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-    # what importing inductor makes torch say to itself
-    pytest.mark.filterwarnings("ignore:.*torch.jit.script_method"),
 ]
 
 

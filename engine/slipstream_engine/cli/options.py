@@ -79,10 +79,10 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--compile",
-        choices=("auto", "none", "graph", "inductor"),
+        choices=("auto", "none", "graph"),
         default="auto",
-        help="CUDA graphs or torch.compile (default: auto, graphs on a GPU); runs eagerly, and "
-        "says why, where that is not possible",
+        help="CUDA graphs, or none (default: auto, graphs on a GPU); runs eagerly, and says why, "
+        "where that is not possible",
     )
 
 

@@ -1,15 +1,11 @@
-"""CUDA graphs and torch.compile, which make a chunk's many small kernels cheaper.
+"""CUDA graphs, which make a chunk's many small kernels cheaper; where they do not work, the model
+runs eagerly.
 
-Where neither works, the model runs eagerly.
-
-CUDA graphs: the codec's encoder and decoder and each denoising step, with the noise before it, are
+The codec's encoder and decoder and each denoising step, with the noise before it, are
 recorded once for a lane and replayed for every stream on it. A pass that streams share is recorded
 once for each number of chunks. A graph knows addresses only, so all that a recorded function reads
 or writes beside its inputs keeps its address from one stream of the lane to the next: cache rows,
 codec tails, the prompt's keys and values.
-
-Inductor: the transformer's block is compiled for the first layer, then for all others, with any
-number of cached frames. Warming up runs every shape that streams have.
 """
 
 import logging
@@ -21,7 +17,6 @@ import torch
 from torch import Tensor
 
 from slipstream_engine.config import Compilation
-from slipstream_engine.models.dit.transformer import CausalDit, call_block
 
 logger = logging.getLogger(__name__)
 
@@ -72,11 +67,10 @@ class CudaRecorder:
         return Recording(graph=graph, out=out)
 
 
-class Compiler:
+class GraphPolicy:
     """What a `Compilation` setting means on this device; each pipeline has one.
 
     Args:
-        model: gets its compiled block.
         recorder: records graphs where the setting says so; None for CUDA's.
 
     Attributes:
@@ -87,35 +81,24 @@ class Compiler:
         self,
         compilation: Compilation,
         device: torch.device,
-        model: CausalDit,
         *,
         recorder: Recorder | None = None,
     ) -> None:
         self.recorder: Recorder | None = None
         self._note = ""
         self._refused: dict[str, str] = {}  # what runs eagerly beside graphs, and why
-        self._model = model
         self._compilation = compilation
+        if compilation is Compilation.NONE:
+            return
         try:
-            if compilation is Compilation.INDUCTOR:
-                # fullgraph: a block compiled in pieces would hardly be faster
-                model.call_block = torch.compile(call_block, fullgraph=True)
-                self._note = "blocks compiled by inductor"
-            elif compilation is Compilation.GRAPH:
-                self.recorder = recorder or CudaRecorder(device)
-                self._note = "CUDA graphs"
-        except Exception as error:  # a machine that cannot compile can still serve
+            self.recorder = recorder or CudaRecorder(device)
+            self._note = "CUDA graphs"
+        except Exception as error:  # a machine that cannot record can still serve
             self.give_up(error)
-
-    @property
-    def is_active(self) -> bool:
-        """Whether anything runs compiled or from a graph."""
-        return self.recorder is not None or self._model.call_block is not call_block
 
     def give_up(self, error: Exception) -> None:
         """Run eagerly from now on; the reason goes to the note and the log."""
         self.recorder = None
-        self._model.call_block = call_block
         self._refused.clear()
         self._note = f"eager, not {self._compilation}: {_reason(error)}"
         logger.warning("the model runs %s", self._note)
@@ -129,7 +112,7 @@ class Compiler:
 
     @property
     def note(self) -> str:
-        """One line on what is compiled, or why nothing or not all of it is, for people."""
+        """One line on what is recorded, or why nothing or not all of it is, for people."""
         if not self._refused:
             return self._note
         names, reasons = ", ".join(self._refused), "; ".join(dict.fromkeys(self._refused.values()))
@@ -154,18 +137,18 @@ class GraphRunner:
     replay. One that cannot be recorded stays eager; the others do not mind.
 
     Args:
-        compiler: decides whether graphs are recorded; None for never.
+        policy: decides whether graphs are recorded; None for never.
     """
 
-    def __init__(self, compiler: Compiler | None = None) -> None:
-        self._compiler = compiler
+    def __init__(self, policy: GraphPolicy | None = None) -> None:
+        self._policy = policy
         self._entries: dict[Hashable, _Entry | None] = {}
         self._eager: set[Hashable] = set()
 
     @property
     def records(self) -> bool:
         """Whether functions are recorded after their first call."""
-        return self._compiler is not None and self._compiler.recorder is not None
+        return self._policy is not None and self._policy.recorder is not None
 
     @property
     def recorded(self) -> set[Hashable]:
@@ -182,13 +165,13 @@ class GraphRunner:
         Returns:
             The result; it is not overwritten by later calls.
         """
-        compiler = self._compiler
-        if compiler is None or compiler.recorder is None or key in self._eager:
+        policy = self._policy
+        if policy is None or policy.recorder is None or key in self._eager:
             return function(*inputs)
         if key not in self._entries:
             self._entries[key] = None  # the eager call allocates what a first use allocates
             return function(*inputs)
-        entry = self._entries[key] or self._record(compiler, key, function, inputs)
+        entry = self._entries[key] or self._record(policy, key, function, inputs)
         if entry is None:
             return function(*inputs)
         for static, value in zip(entry.inputs, inputs, strict=True):
@@ -198,18 +181,18 @@ class GraphRunner:
 
     def _record(
         self,
-        compiler: Compiler,
+        policy: GraphPolicy,
         key: Hashable,
         function: Callable[..., Tensor],
         inputs: tuple[Tensor, ...],
     ) -> _Entry | None:
-        assert compiler.recorder is not None, "the caller has checked it"
+        assert policy.recorder is not None, "the caller has checked it"
         static_inputs = tuple(value.clone() for value in inputs)
         try:
-            recording = compiler.recorder(lambda: function(*static_inputs))
+            recording = policy.recorder(lambda: function(*static_inputs))
         except Exception as error:  # whatever the driver raises, the stream goes on
             logger.debug("%s cannot be recorded", key, exc_info=True)
-            compiler.refuse(key, error)
+            policy.refuse(key, error)
             self._eager.add(key)
             return None
         entry = self._entries[key] = _Entry(inputs=static_inputs, recording=recording)

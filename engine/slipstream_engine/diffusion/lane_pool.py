@@ -14,7 +14,7 @@ import torch
 from slipstream_protocol.frames import FrameSize
 
 from slipstream_engine.codec.protocol import Codec
-from slipstream_engine.diffusion.cuda_graphs import Compiler, GraphRunner
+from slipstream_engine.diffusion.cuda_graphs import GraphPolicy, GraphRunner
 from slipstream_engine.diffusion.state import StaticConditioning
 from slipstream_engine.diffusion.step_cache import StepCache
 from slipstream_engine.kv_cache.rolling_cache import RollingCache
@@ -52,7 +52,7 @@ class LanePool(Generic[CodecStateT]):
         cache: the cache rows of all lanes.
         lanes: how many there are.
         codec: creates and resets its state of each lane.
-        compiler: decides whether graphs are recorded.
+        graphs: decides whether graphs are recorded.
         frame_tokens: tokens of a latent frame, by the size of frames.
     """
 
@@ -60,7 +60,7 @@ class LanePool(Generic[CodecStateT]):
         self,
         cache: RollingCache,
         codec: Codec[CodecStateT],
-        compiler: Compiler,
+        graphs: GraphPolicy,
         frame_tokens: Mapping[FrameSize, int],
         *,
         lanes: int,
@@ -68,7 +68,7 @@ class LanePool(Generic[CodecStateT]):
         self.cache = cache
         self.lanes = lanes
         self._codec = codec
-        self._compiler = compiler
+        self._graphs = graphs
         self._frame_tokens = frame_tokens
         self._rows = cache.row_count // lanes
         self._unused = list(range(lanes))
@@ -105,7 +105,7 @@ class LanePool(Generic[CodecStateT]):
         """
         self.cache.hold_layers(layers)
         for lane in self._made:
-            lane.runner = GraphRunner(self._compiler)
+            lane.runner = GraphRunner(self._graphs)
             lane.static_conditioning.forget()
             lane.step_cache.cache = self._rows_of(lane.first_row, lane.size)
 
@@ -115,7 +115,7 @@ class LanePool(Generic[CodecStateT]):
         if size == lane.size:
             return
         lane.step_cache.reset()  # larger frames lie where smaller ones do not
-        lane.runner = GraphRunner(self._compiler)  # graphs of the state before go with it
+        lane.runner = GraphRunner(self._graphs)  # graphs of the state before go with it
         lane.codec = self._codec.fresh_state()
         lane.step_cache = self._step_cache(lane.first_row, size)
         lane.step_cache.reset()
@@ -138,7 +138,7 @@ class LanePool(Generic[CodecStateT]):
             step_cache=self._step_cache(first, size),
             codec=self._codec.fresh_state(),
             static_conditioning=StaticConditioning(),
-            runner=GraphRunner(self._compiler),
+            runner=GraphRunner(self._graphs),
         )
 
     def _step_cache(self, first: int, size: FrameSize) -> StepCache:

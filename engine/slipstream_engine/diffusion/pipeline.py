@@ -20,7 +20,6 @@ from slipstream_engine.conditioning.worker import TextWorker
 from slipstream_engine.config import (
     CHUNK_FRAMES,
     FIRST_CHUNK_FRAMES,
-    Compilation,
     EngineConfig,
     Preset,
 )
@@ -29,7 +28,7 @@ from slipstream_engine.device.memory import DeviceMemory, memory_of
 from slipstream_engine.device.transfer import Download, Upload
 from slipstream_engine.diffusion.batched_step import BatchedDenoiser
 from slipstream_engine.diffusion.chunk import ChunkMaker, LatentChunk
-from slipstream_engine.diffusion.cuda_graphs import Compiler, GraphRunner, Recorder
+from slipstream_engine.diffusion.cuda_graphs import GraphPolicy, GraphRunner, Recorder
 from slipstream_engine.diffusion.flow_matching import FlowSchedule
 from slipstream_engine.diffusion.lane_pool import LaneMemory, LanePool
 from slipstream_engine.diffusion.memory_admission import MemoryAdmission, is_out_of_memory
@@ -127,11 +126,8 @@ class DiffusionPipeline(Generic[CodecStateT]):
         self.transfers = Transfers(
             upload=Upload(most_bytes, self._device), download=Download(most_bytes, self._device)
         )
-        self._compiler = Compiler(config.compilation, self._device, bundle.model, recorder=recorder)
-        # inductor fuses by itself
-        bundle.model.is_fused = (
-            config.compilation is not Compilation.INDUCTOR and not why_not_fused(self._device)
-        )
+        self._graphs = GraphPolicy(config.compilation, self._device, recorder=recorder)
+        bundle.model.is_fused = not why_not_fused(self._device)
         worker = bundle.text_worker
         self._embeddings = PromptEmbeddings(
             encode_inline(bundle.text) if worker is None else worker.submit, device=self._device
@@ -142,7 +138,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
         self.denoiser = BatchedDenoiser(
             maker=self.maker,
             pool=self.pool.cache,
-            runner=GraphRunner(self._compiler),
+            runner=GraphRunner(self._graphs),
             shared=SharedConditioning(min(GPU_BATCH, self.pool.cache.row_count)),
         )
         self._splitter = PassSplitter(self.denoiser, self._free_memory)
@@ -150,7 +146,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
     @property
     def records_graphs(self) -> bool:
         """Whether passes run from graphs once their shapes are steady."""
-        return self._compiler.is_active
+        return self._graphs.recorder is not None
 
     @property
     def preset(self) -> str:
@@ -214,7 +210,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
         attention_note = "" if self._attention is None else self._attention.note
         notes = (
             *(preset_note, fused_note(self._device), attention_note),
-            *(self._compiler.note, self._steps_note),
+            *(self._graphs.note, self._steps_note),
         )
         return "; ".join(filter(None, notes))
 
@@ -228,7 +224,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
             geometry=self.geometry,
             lanes=self.pool.lanes,
             cache_slots=self._config.preset.cache.slots,
-            compiler=self._compiler,
+            graphs=self._graphs,
             admission=self._admission,
             shared=SharedWarmUp(denoise=self.denoise, geometry=self.geometry, most=self.max_batch),
             steps=self._config.preset.schedule.steps,
@@ -349,7 +345,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
             device=self._device,
             dtype=model.dtype,
         )
-        return LanePool(cache, self.bundle.codec, self._compiler, self._tokens, lanes=lanes)
+        return LanePool(cache, self.bundle.codec, self._graphs, self._tokens, lanes=lanes)
 
 
 def _sizes(preset: Preset, stride: int) -> tuple[ScaledSize, ...]:

@@ -1,7 +1,7 @@
 """Warming up: grey chunks through throw-away streams, so that no viewer gets the slow ones.
 
-The first chunks of a process are slow: libraries choose kernels, allocators grow, compilers and
-graph recorders do their work.
+The first chunks of a process are slow: libraries choose kernels, allocators grow, graphs are
+recorded.
 """
 
 import logging
@@ -14,7 +14,7 @@ import numpy as np
 from slipstream_protocol.frames import Geometry
 from slipstream_protocol.parameters import Parameters
 
-from slipstream_engine.diffusion.cuda_graphs import Compiler
+from slipstream_engine.diffusion.cuda_graphs import GraphPolicy
 from slipstream_engine.diffusion.memory_admission import MemoryAdmission
 from slipstream_engine.diffusion.shared_warm_up import SharedWarmUp
 from slipstream_engine.diffusion.stream import DiffusionStream
@@ -36,7 +36,7 @@ class WarmUp(Generic[CodecStateT]):
         geometry: of its frames.
         lanes: streams the pipeline has room for.
         cache_slots: latent frames in a full cache row.
-        compiler: decides what is compiled or recorded.
+        graphs: decides whether they are recorded.
         admission: learns how much memory a stream takes.
         shared: warms up the passes of several streams.
         steps: of a new stream.
@@ -46,26 +46,26 @@ class WarmUp(Generic[CodecStateT]):
     geometry: Geometry
     lanes: int
     cache_slots: int
-    compiler: Compiler
+    graphs: GraphPolicy
     admission: MemoryAdmission
     shared: SharedWarmUp[CodecStateT]
     steps: int
 
     def run(self) -> None:
-        """Warm up; if the compiled model does not run, go on without a compiler."""
+        """Warm up; if that fails with graphs, go on without them."""
         try:
             self._warm_lanes()
-        except Exception as error:  # whatever a compiler raises, eager code may still run
-            if not self.compiler.is_active:
+        except Exception as error:  # whatever a recorder raises, eager code may still run
+            if self.graphs.recorder is None:
                 raise
-            logger.exception("the compiled model does not run")
-            self.compiler.give_up(error)
+            logger.exception("the model does not run from graphs")
+            self.graphs.give_up(error)
             self._warm_lanes()
 
     def _warm_lanes(self) -> None:
         """Graphs are recorded for each lane, then for the passes that lanes share; for anything
         else one lane is enough."""
-        lanes = self.lanes if self.compiler.recorder is not None else 1
+        lanes = self.lanes if self.graphs.recorder is not None else 1
         streams: list[DiffusionStream[CodecStateT]] = []
         with ExitStack() as opened:
             for lane in range(lanes):
@@ -78,18 +78,18 @@ class WarmUp(Generic[CodecStateT]):
                         raise
                     logger.warning("only %s of %s streams are warm: %s", lane, lanes, error)
                     break
-            if self.compiler.recorder is not None:
+            if self.graphs.recorder is not None:
                 for sharing in (streams[:1], streams):  # alone a stream has but one prompt
                     self.shared.run(sharing, steps=self.steps)
 
     def _warm(self, stream: DiffusionStream[CodecStateT]) -> None:
         """Run every shape of chunk that a stream can meet.
 
-        To a compiler each number of cached latent frames is a shape, and so is an empty cache: that
-        of a stream's first chunk, and that of the first chunk after a reset, which is shorter. A
-        full cache comes at least three times: a graph's function runs once before it is recorded.
+        Each number of cached latent frames is a shape, and so is an empty cache: that of a stream's
+        first chunk, and that of the first chunk after a reset, which is shorter. A full cache comes
+        at least three times: a graph's function runs once before it is recorded.
         """
-        if not self.compiler.is_active:
+        if self.graphs.recorder is None:
             self._run_blank(stream, first=0, count=EAGER_CHUNKS)
             return
         until_full = self.cache_slots + 1

@@ -54,9 +54,6 @@ def configure(request: ModelRequest) -> EngineConfig:
         preset = replace(preset, codec=request.codec)
     if request.size_px is not None:
         preset = preset.at_one_size(*request.size_px)
-    if request.compilation is Compilation.INDUCTOR:
-        # it compiles for each size, which takes longer than any viewer waits
-        preset = replace(preset, aspects=(), levels=preset.levels.without_sizes())
     stride = (TINY if preset.embedded else TaehvParams()).stride
     for size in preset.scales:
         latent_size(preset, stride, size)

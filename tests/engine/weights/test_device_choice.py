@@ -37,7 +37,7 @@ def test_graphs_are_the_default_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Non
         ("cuda", None, ("cuda:0", Compilation.GRAPH)),
         ("cuda:1", Compilation.NONE, ("cuda:1", Compilation.NONE)),
         ("cpu", None, ("cpu", Compilation.NONE)),
-        ("cpu", Compilation.INDUCTOR, ("cpu", Compilation.INDUCTOR)),
+        ("cpu", Compilation.GRAPH, ("cpu", Compilation.GRAPH)),
     ):
         config = configure(ModelRequest(device=device, compilation=asked))
         assert (config.device, config.compilation) == expected

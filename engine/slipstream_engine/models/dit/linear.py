@@ -38,7 +38,6 @@ class Linear(nn.Linear):
             x.device.type == "cpu"
             and x.dtype == torch.float32 == self.weight.dtype
             and not (torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad))
-            and not torch.compiler.is_compiling()  # a compiler makes the same choice, and more
             and torch.backends.mkldnn.is_available()
             and self.weight.is_contiguous()  # others are reordered number by number
         )

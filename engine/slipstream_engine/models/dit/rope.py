@@ -101,13 +101,8 @@ class Rope:
 def rotate(x_BLHD: Tensor, rotation: Tensor) -> Tensor:
     """Turn every pair of `x_BLHD` by `rotation`, in float32, back in the dtype it came in.
 
-    A pair is a complex number: one product, where cosines and sines apart take seven passes. A
-    compiler fuses those, and knows no complex numbers.
+    A pair is a complex number: one product, where cosines and sines apart take seven passes.
     """
     pairs = x_BLHD.float().unflatten(-1, (-1, 2))
-    if torch.compiler.is_compiling():
-        (cos, sin), (even, odd) = rotation.unbind(-1), pairs.unbind(-1)
-        turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1)
-    else:
-        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(rotation))
+    turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(rotation))
     return turned.flatten(-2).to(x_BLHD.dtype)

@@ -15,7 +15,7 @@ B batch, F frames, c latent channels, h w latent size, S tokens of a frame, C mo
 rows, H heads, D head dim, N layers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -49,27 +49,12 @@ class TimeEmbedding:
     blocks_BFMC: Tensor
 
 
-def call_block(
-    block: DitBlock,
-    x_BFSC: Tensor,
-    time_BFMC: Tensor,
-    conditioning: Conditioning,
-    layer: int,
-    context: AttentionContext,
-) -> Tensor:
-    """Apply one block."""
-    out_BFSC: Tensor = block(x_BFSC, time_BFMC, conditioning, layer, context)
-    return out_BFSC
-
-
 class CausalDit(nn.Module):
-    """See the module; `call_block` may be replaced by a compiled form of itself.
+    """See the module.
 
     Attributes:
         is_fused: whether chunks of one frame go through fused operators, see `fused_blocks.py`.
     """
-
-    call_block: Callable[[DitBlock, Tensor, Tensor, Conditioning, int, AttentionContext], Tensor]
 
     def __init__(self, params: DitParams) -> None:
         super().__init__()
@@ -87,7 +72,6 @@ class CausalDit(nn.Module):
         self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
         self.blocks = nn.ModuleList(DitBlock(params) for _ in range(params.layers))
         self.head = OutputHead(params)
-        self.call_block = call_block
         self.is_fused = False
         self._rope: Rope | None = None
 
@@ -181,9 +165,8 @@ class CausalDit(nn.Module):
             blocks = [self.block(layer) for layer in layers]
             return run_fused(blocks, x_BFSC, time.blocks_BFMC, conditioning, layers, context)
         for layer in layers:
-            x_BFSC = self.call_block(
-                self.block(layer), x_BFSC, time.blocks_BFMC, conditioning, layer, context
-            )
+            block = self.block(layer)
+            x_BFSC = block(x_BFSC, time.blocks_BFMC, conditioning, layer, context)
         return x_BFSC
 
     def unembed(self, x_BFSC: Tensor, time: TimeEmbedding, *, rows: int) -> Tensor:
