@@ -31,6 +31,7 @@ class SizeChoice:
         self._offered = tuple(offered) or (only,)
         self._scale_px = next(one.scale_px for one in self._offered if one.size == first)
         self._aspect: float | None = None
+        self._size = self._best(None)
         self._followed_ns: int | None = None  # the newest turn
         self._other: float | None = None
         self._other_from_ns = 0
@@ -50,22 +51,23 @@ class SizeChoice:
     @property
     def size(self) -> FrameSize:
         """Of the next picture; where no picture has come yet, the scale's own."""
-        return self._best(self._aspect)
+        return self._size
 
     def limit(self, size_px: int) -> None:
         """Choose at this scale from now on; 0 for the largest."""
         self._scale_px = size_px or self._offered[0].scale_px
+        self._size = self._best(self._aspect)
 
     def for_camera(self, width_px: int, height_px: int, now_ns: int) -> FrameSize:
         """The size for a picture that the camera has sent."""
         aspect = width_px / height_px
         if self._aspect is None:
-            self._aspect = aspect
-        elif self._best(aspect) == self.size:
+            self._turn(aspect)
+        elif aspect == self._aspect or self._best(aspect) == self._size:
             self._give_up()
         else:
             self._see(aspect, now_ns)
-        return self.size
+        return self._size
 
     def work_ratio(self, size: FrameSize, other: FrameSize) -> float:
         """What a chunk of one size costs, as a share of one of another, both offered."""
@@ -81,12 +83,18 @@ class SizeChoice:
         is_settled = not 0 <= now_ns - self._other_from_ns < _SETTLED_NS
         is_due = followed_ns is None or not 0 <= now_ns - followed_ns < _KEPT_NS
         if is_settled and is_due:
-            self._aspect, self._followed_ns, self._other = aspect, now_ns, None
+            self._turn(aspect)
+            self._followed_ns, self._other = now_ns, None
             self._turns[FOLLOWED] += 1
 
+    def _turn(self, aspect: float) -> None:
+        self._aspect = aspect
+        self._size = self._best(aspect)
+
     def _give_up(self) -> None:
-        self._turns[PASSED_OVER] += self._other is not None
-        self._other = None
+        if self._other is not None:
+            self._turns[PASSED_OVER] += 1
+            self._other = None
 
     def _best(self, aspect: float | None) -> FrameSize:
         """That which cuts the least off the picture."""

@@ -217,8 +217,9 @@ class ChunkPipe:
         """The size at which a picture of the camera is to be pushed."""
         before = dict(self._sizes.turns)
         size = self._sizes.for_camera(width_px, height_px, now_ns)
-        for outcome, count in self._sizes.turns.items():
-            self._metrics.camera_turned(outcome, count - before.get(outcome, 0))
+        if self._sizes.turns != before:
+            for outcome, count in self._sizes.turns.items():
+                self._metrics.camera_turned(outcome, count - before.get(outcome, 0))
         return size
 
     @property
