@@ -3,7 +3,7 @@
 Sources: RFC 6184 section 5 (H.264), RFC 7741 section 4 (VP8).
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slipstream_server.rtp.h264_units import SPS, sps_size_px, whole_units
@@ -15,6 +15,7 @@ _FU_A = 28
 _VP8_START_CODE = b"\x9d\x01\x2a"  # RFC 6386, section 9.1
 _KEY_UNITS = (_SLICE_IDR, SPS)
 _FIRST_UNITS = (SPS, _ACCESS_UNIT_DELIMITER)
+_TOLD_UNITS = (*_KEY_UNITS, *_FIRST_UNITS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,9 @@ def payload_content(codec: str, payload: bytes) -> PayloadContent:
 
 
 def _h264(payload: bytes) -> PayloadContent:
-    units = list(_h264_units(payload))
+    units = _h264_units(payload)
+    if not any(unit in _TOLD_UNITS for unit in units):
+        return CONTINUATION
     size_px = None
     if SPS in units:
         size_px = next(
@@ -53,27 +56,24 @@ def _h264(payload: bytes) -> PayloadContent:
             None,
         )
     return PayloadContent(
-        starts_frame=bool(units) and units[0] in _FIRST_UNITS,
+        starts_frame=units[0] in _FIRST_UNITS,
         is_key=any(unit in _KEY_UNITS for unit in units),
         size_px=size_px,
     )
 
 
-def _h264_units(payload: bytes) -> Iterator[int]:
+def _h264_units(payload: bytes) -> Sequence[int]:
     """The NAL unit types that begin in a payload."""
-    if not payload:
-        return
-    kind = payload[0] & 0x1F
+    kind = payload[0] & 0x1F if payload else _FU_A
     if kind == _FU_A:
-        if len(payload) > 1 and payload[1] & 0x80:
-            yield payload[1] & 0x1F
-    elif kind == _STAP_A:
-        at = 1
-        while at + 2 < len(payload):
-            yield payload[at + 2] & 0x1F
-            at += 2 + int.from_bytes(payload[at : at + 2], "big")
-    else:
-        yield kind
+        return (payload[1] & 0x1F,) if len(payload) > 1 and payload[1] & 0x80 else ()
+    if kind != _STAP_A:
+        return (kind,)
+    units, at = [], 1
+    while at + 2 < len(payload):
+        units.append(payload[at + 2] & 0x1F)
+        at += 2 + int.from_bytes(payload[at : at + 2], "big")
+    return units
 
 
 def _vp8(payload: bytes) -> PayloadContent:

@@ -123,7 +123,7 @@ class AiortcSender:
         replace_private(sender.transport, "_handle_rtcp_data", self._read_arrivals)
         # it stands in for the real one in all that a sender does with it
         transport = PacedTransport(
-            sender, pacer, on_sending=self._on_sending, on_sent=self._on_packet_sent
+            sender, pacer, on_sending=self._on_sending, on_begun=self._on_frame_begun
         )
         sender.setTransport(transport)  # type: ignore[arg-type]
 
@@ -212,7 +212,7 @@ class AiortcSender:
         rtt_s: float | None = get_private(self._sender, "_RTCRtpSender__rtt")
         return int((rtt_s or 0) * NS_PER_S)
 
-    def _on_packet_sent(self, sequence: int) -> None:
+    def _on_frame_begun(self, sequence: int) -> None:
         packet = self._history[sequence % RTP_HISTORY_SIZE]
         content = payload_content(self._codec, packet.payload)
         if content.starts_frame and content.is_key:

@@ -23,12 +23,14 @@ from slipstream_server.send.pacer import Pacer
 from slipstream_server.send.playout_delay import PlayoutDelay
 from slipstream_server.send.send_history import SendHistory
 
+_ONE_BYTE, _ONE_BYTE_MAX = 0xBEDE, 14  # RFC 8285, section 4.2: its profile, its largest number
+
 
 class OutgoingExtensions(HeaderExtensionsMap):
     """Numbers every packet for the transport, and adds for how long its frame is to be kept, where
     the viewer knows the extensions.
 
-    Sources: draft-holmer-rmcat-transport-wide-cc-extensions-01, section 2;
+    Sources: RFC 8285; draft-holmer-rmcat-transport-wide-cc-extensions-01, section 2;
     http://www.webrtc.org/experiments/rtp-hdrext/playout-delay.
 
     Args:
@@ -52,11 +54,15 @@ class OutgoingExtensions(HeaderExtensionsMap):
             # the same object comes again with a packet that is sent again
             self.taken = values.transport_sequence_number = self._history.next_sequence()
         profile, packed = super().set(values)
-        if self._delay is None or PLAYOUT_DELAY not in self._ids:
+        number = self._ids.get(PLAYOUT_DELAY)
+        if self._delay is None or number is None:
             return profile, packed
+        delay = self._delay.packed(now_ns())
+        if profile == _ONE_BYTE and number <= _ONE_BYTE_MAX:
+            # a whole word, as all before it are: padding may stand between two (section 4.2)
+            return profile, packed + bytes([number << 4 | len(delay) - 1]) + delay
         extensions = unpack_header_extensions(profile, packed)
-        delay = self._ids[PLAYOUT_DELAY], self._delay.packed(now_ns())
-        return pack_header_extensions([*extensions, delay])
+        return pack_header_extensions([*extensions, (number, delay)])
 
 
 class PacedTransport:
@@ -66,7 +72,8 @@ class PacedTransport:
 
     Args:
         on_sending: called with the size of each packet just before it leaves.
-        on_sent: called with the sequence number of each packet, but not of retransmissions.
+        on_begun: called with the sequence number of the first packet of each frame that was sent,
+            but not of retransmissions.
     """
 
     def __init__(
@@ -75,11 +82,12 @@ class PacedTransport:
         pacer: Pacer,
         *,
         on_sending: Callable[[int], None],
-        on_sent: Callable[[int], None],
+        on_begun: Callable[[int], None],
     ) -> None:
         self._sender = sender
         self._on_sending = on_sending
-        self._on_sent = on_sent
+        self._on_begun = on_begun
+        self._begins_frame = True  # whether the next packet does
         self._transport: Any = sender.transport
         self._pacer = pacer
         get_private(sender, "_RTCRtpSender__rtp_task")
@@ -92,8 +100,9 @@ class PacedTransport:
             self._on_sending(len(data))
         await self._transport._send_rtp(data)
         if asyncio.current_task() is get_private(self._sender, "_RTCRtpSender__rtp_task"):
-            self._on_sent(int.from_bytes(data[2:4], "big"))
-            ends_frame = data[1] & 0x80
+            if self._begins_frame:
+                self._on_begun(int.from_bytes(data[2:4], "big"))
+            ends_frame = self._begins_frame = bool(data[1] & 0x80)
             wait_ns = self._pacer.wait_after_ns(len(data), now_ns())
             if wait_ns and not ends_frame:
                 self._pacer.waited_ns += wait_ns
