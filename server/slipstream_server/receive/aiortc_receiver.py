@@ -61,7 +61,7 @@ _LAYERS_MAX = 16
 class PacketHandler(Protocol):
     """Handles the packets of a receiver."""
 
-    def on_arrival(self, transport_sequence: int | None, arrival_ns: int) -> None: ...
+    def on_arrival(self, transport_sequence: int, arrival_ns: int) -> None: ...
 
     def on_sender_report(self, ssrc: int, ntp_timestamp: int, rtp_timestamp: int) -> None: ...
 
@@ -140,7 +140,7 @@ class AiortcReceiver:
             self._decoder_error.set()
             return
         for picture in pictures:
-            asyncio.run_coroutine_threadsafe(self.track_queue.put(picture), self._loop)
+            self._loop.call_soon_threadsafe(self.track_queue.offer, picture)
 
     async def send_nack(self, ssrc: int, sequences: tuple[int, ...]) -> None:
         """Request packets again.
@@ -171,8 +171,11 @@ class AiortcReceiver:
         return False, None
 
     async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
-        self._learn_layer(packet)
-        self._handler.on_arrival(packet.extensions.transport_sequence_number, now_ns())
+        extensions = packet.extensions
+        if extensions.rtp_stream_id is not None or extensions.repaired_rtp_stream_id is not None:
+            self._learn_layer(packet)
+        if extensions.transport_sequence_number is not None:
+            self._handler.on_arrival(extensions.transport_sequence_number, now_ns())
         await self._handle_rtp(packet, arrival_time_ms=arrival_time_ms)
         await self._handler.send_feedback()
 
@@ -269,6 +272,10 @@ class TrackQueue(asyncio.Queue[Any]):
         return item
 
     async def put(self, item: Any) -> None:
+        self.offer(item)
+
+    def offer(self, item: Any) -> None:
+        """As `put`, which never waits."""
         while self.qsize() >= self._max_frames:
             self.get_nowait()
             self.dropped += 1

@@ -62,6 +62,9 @@ class JitterOutcome:
     pli: bool = False
 
 
+_NOTHING = JitterOutcome()  # of most packets
+
+
 class JitterBuffer:
     """The packets of one stream on their way to the decoder.
 
@@ -113,7 +116,7 @@ class JitterBuffer:
         """Take in a packet."""
         sequence = self._unwrap(packet, now_ns)
         if sequence is None or not self._insert(sequence, packet, now_ns):
-            return JitterOutcome()
+            return _NOTHING
         return self.poll(now_ns)
 
     def poll(self, now_ns: int) -> JitterOutcome:
@@ -132,20 +135,26 @@ class JitterBuffer:
                 needs_key = not is_key_frame_coming(
                     waiting, lambda gap: self._is_gap_expired(gap, now_ns)
                 )
+        nack = self.nacks.take_due(now_ns)
+        pli = self._plis.take_due(needs_key, now_ns)
+        if not (frames or nack or pli):
+            return _NOTHING
         return JitterOutcome(
             frames=tuple(frames),
-            nack=tuple(sequence % _SEQUENCES for sequence in self.nacks.take_due(now_ns)),
-            pli=self._plis.take_due(needs_key, now_ns),
+            nack=tuple(sequence % _SEQUENCES for sequence in nack),
+            pli=pli,
         )
 
     def due_ns(self) -> int | None:
         """When `poll` must be called if no packet comes before; None for never."""
-        dues = [self.nacks.due_ns(), self._plis.due_ns()]
-        if dues[1] is None and (gap := self._gap()) is not None:
+        nack_ns, pli_ns = self.nacks.due_ns(), self._plis.due_ns()
+        if pli_ns is None and (gap := self._gap()) is not None:
             missing_since_ns = self.nacks.missing_since_ns(gap)
             if missing_since_ns is not None:
-                dues.append(missing_since_ns + self._max_gap_wait_ns())
-        return min((due for due in dues if due is not None), default=None)
+                pli_ns = missing_since_ns + self._max_gap_wait_ns()
+        if nack_ns is None or pli_ns is None:
+            return nack_ns if pli_ns is None else pli_ns
+        return min(nack_ns, pli_ns)
 
     def require_key_frame(self) -> None:
         """The decoder has missed a frame: go on with the next that needs none before it."""

@@ -51,6 +51,8 @@ class NackGenerator:
 
     def on_gap(self, sequences: range, now_ns: int) -> None:
         """These packets are missing: one behind them has come."""
+        if not sequences:
+            return
         for sequence in sequences[-self._max_missing :]:
             self._missing[sequence] = _Missing(since_ns=now_ns, next_request_ns=now_ns)
         while len(self._missing) > self._max_missing:
@@ -77,6 +79,8 @@ class NackGenerator:
 
     def take_due(self, now_ns: int) -> tuple[int, ...]:
         """The packets to request now, in order; they then count as requested."""
+        if not self._missing:
+            return ()
         due = []
         for sequence, missing in self._missing.items():
             if missing.requests < self._max_requests and missing.next_request_ns <= now_ns:
@@ -88,6 +92,8 @@ class NackGenerator:
 
     def due_ns(self) -> int | None:
         """When `take_due` will next have something."""
+        if not self._missing:
+            return None
         return min(
             (
                 one.next_request_ns

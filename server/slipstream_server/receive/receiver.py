@@ -119,9 +119,9 @@ class VideoReceiver:
 
     # ---- as the packets come
 
-    def on_arrival(self, transport_sequence: int | None, arrival_ns: int) -> None:
-        """A packet of any kind has come."""
-        if self._feedback is None or transport_sequence is None:
+    def on_arrival(self, transport_sequence: int, arrival_ns: int) -> None:
+        """A packet with a number of the transport's has come."""
+        if self._feedback is None:
             return
         self._feedback.add(transport_sequence, arrival_ns)
         if self._feedback_due_ns is None:
@@ -141,7 +141,8 @@ class VideoReceiver:
         ssrc, arrival_ns = packet.ssrc, now_ns()
         content = payload_content(codec, packet.payload)
         is_used = self._layers.on_packet(ssrc, packet.timestamp, content.size_px, arrival_ns)
-        self._pending_pli.update(self._layers.take_unsized(arrival_ns))
+        if unsized := self._layers.take_unsized(arrival_ns):
+            self._pending_pli.update(unsized)
         if not is_used:
             return
         stream = self._streams.get(ssrc)
@@ -170,6 +171,16 @@ class VideoReceiver:
 
     async def send_feedback(self) -> None:
         """Send the requests and the report that are due."""
+        if self._pending_nack or self._pending_pli:
+            await self._send_requests()
+        if self._feedback_due_ns is not None and now_ns() >= self._feedback_due_ns:
+            self._feedback_due_ns = None
+            await self._send_transport_feedback()
+        due_ns = self._due_ns()
+        if due_ns is not None and (self._wake_ns is None or due_ns < self._wake_ns):
+            self._due_sooner.set()
+
+    async def _send_requests(self) -> None:
         nacks, self._pending_nack = self._pending_nack, {}
         plis, self._pending_pli = self._pending_pli, set()
         for ssrc, sequences in nacks.items():
@@ -178,12 +189,6 @@ class VideoReceiver:
         for ssrc in plis:
             self._counts["pli"] += 1
             await self._aiortc.send_pli(ssrc)
-        if self._feedback_due_ns is not None and now_ns() >= self._feedback_due_ns:
-            self._feedback_due_ns = None
-            await self._send_transport_feedback()
-        due_ns = self._due_ns()
-        if due_ns is not None and (self._wake_ns is None or due_ns < self._wake_ns):
-            self._due_sooner.set()
 
     async def _send_transport_feedback(self) -> None:
         fci = self._feedback.report() if self._feedback is not None else None
@@ -228,11 +233,16 @@ class VideoReceiver:
 
     def _forget_streams(self) -> None:
         """Forget those that are neither shown nor coming."""
+        if len(self._streams) == 1 and self._layers.shown in self._streams:
+            return
         used = (self._layers.shown, self._layers.coming)
         for ssrc in [ssrc for ssrc in self._streams if ssrc not in used]:
             self._counts.update(self._streams.pop(ssrc).buffer.drops)
 
     def _due_ns(self) -> int | None:
-        dues = [self._feedback_due_ns]
-        dues += [stream.buffer.due_ns() for stream in self._streams.values()]
-        return min((due for due in dues if due is not None), default=None)
+        soonest_ns = self._feedback_due_ns
+        for stream in self._streams.values():
+            due_ns = stream.buffer.due_ns()
+            if due_ns is not None and (soonest_ns is None or due_ns < soonest_ns):
+                soonest_ns = due_ns
+        return soonest_ns

@@ -53,20 +53,19 @@ class TransportFeedback:
         if not self._has_new or self._highest is None:
             return None
         self._has_new = False
+        base = max(self._base, self._highest - _HISTORY_PACKETS + 1)
+        known = [self._ticks.get(at) for at in range(base, self._highest + 1)]
+        too_old = max(tick for tick in known if tick is not None) - _HISTORY_TICKS
+        ticks = [tick if tick is not None and tick > too_old else None for tick in known]
         self._forget(self._highest)
-        base = max(self._base, min(self._ticks))
-        ticks = [self._ticks.get(at) for at in range(base, self._highest + 1)]
         self._base = self._highest + 1
         number, self._reports = self._reports, (self._reports + 1) % 256
         return _pack(base % _SEQUENCES, ticks, number)
 
     def _forget(self, highest: int) -> None:
-        newest = max(self._ticks.values())
-        self._ticks = {
-            at: tick
-            for at, tick in self._ticks.items()
-            if at > highest - _HISTORY_PACKETS and tick > newest - _HISTORY_TICKS
-        }
+        if len(self._ticks) > 2 * _HISTORY_PACKETS:  # not in each report: it looks at all of them
+            oldest = highest - _HISTORY_PACKETS + 1
+            self._ticks = {at: tick for at, tick in self._ticks.items() if at >= oldest}
 
 
 def _pack(base: int, ticks: list[int | None], number: int) -> bytes:
