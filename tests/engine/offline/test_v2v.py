@@ -104,8 +104,9 @@ def test_ntsc_times(tmp_path: Path) -> None:
     assert times_of(target) == [Fraction(1001 * k, 30000) for k in range(120)]
 
 
-def test_the_same_request_makes_the_same_video(video: Path, tmp_path: Path) -> None:
+def test_the_same_request_makes_the_same_video(tmp_path: Path) -> None:
     """Prompt, seed and strength decide the video, and nothing else does."""
+    video = write_video(tmp_path / "video.mp4", times=even_times(9), audio="aac")
     files = []
     for name, options in (
         ("a.mp4", ("--seed", "3")),

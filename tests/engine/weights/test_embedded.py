@@ -114,10 +114,13 @@ def test_weighted_prompts_blend(pipeline: DiffusionPipeline[TaehvState]) -> None
     """a mixture lies between its parts, nearer to the heavier one; so does a style asked softly."""
     one, other = pipeline.vocabulary.styles[:2]
 
-    def mixed(share: float) -> I420:
-        return watch(pipeline, Parameters(prompts=(Prompt(one, share), Prompt(other, 1 - share))))
+    def made(*prompts: Prompt) -> I420:
+        return watch(pipeline, Parameters(prompts=prompts), CHUNKS[:1])
 
-    ends = watch(pipeline, Parameters(prompt=one)), watch(pipeline, Parameters(prompt=other))
+    def mixed(share: float) -> I420:
+        return made(Prompt(one, share), Prompt(other, 1 - share))
+
+    ends = made(Prompt(one)), made(Prompt(other))
     whole = apart(*ends)
     for share in (0.3, 0.5, 0.7):
         generated = mixed(share)
@@ -125,8 +128,8 @@ def test_weighted_prompts_blend(pipeline: DiffusionPipeline[TaehvState]) -> None
         assert 0.1 * whole < apart(generated, ends[1]) < whole
     assert apart(mixed(0.8), ends[0]) < apart(mixed(0.8), ends[1])
     assert apart(mixed(0.2), ends[1]) < apart(mixed(0.2), ends[0])
-    camera = scene(pipeline, sum(CHUNKS))
-    softly = watch(pipeline, Parameters(prompt=f"slightly {one}"))
+    camera = scene(pipeline, CHUNKS[0])
+    softly = made(Prompt(f"slightly {one}"))
     assert apart(softly, camera) < apart(ends[0], camera)
 
 
