@@ -26,11 +26,18 @@ export class QualityPanel {
 
   /** As before a call. */
   clear() {
-    this.showState({});
+    this.#lowered = "";
+    this.#say("");
+    this.#endQuestion();
   }
 
-  /** @param {{lowered?: string}} state the `state` event */
+  /**
+   * A picture of another size brings one too: what is told of a move stays.
+   *
+   * @param {{lowered?: string}} state the `state` event
+   */
   showState({ lowered = "" }) {
+    if (lowered === this.#lowered) return;
     this.#lowered = lowered;
     this.#say(lowered);
     this.#endQuestion();

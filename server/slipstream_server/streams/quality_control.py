@@ -163,7 +163,10 @@ class QualityControl:
         if not self._is_of_this_level(oldest.submitted_ns, oldest.size):
             return None
         others = self._device.others(self._chunk_pipe.id, now).load
-        return meter.on_running(oldest.submitted_ns, since_ns, level, now, others=others)
+        reading = meter.on_running(oldest.submitted_ns, since_ns, level, now, others=others)
+        if reading is None or own_need(reading, level, self._promise) <= 1:
+            return None  # it may have waited on its way, and the promise holds
+        return reading
 
     def _is_of_this_level(self, submitted_ns: int, size: FrameSize) -> bool:
         """Whether a chunk was submitted since the newest change, at its size."""

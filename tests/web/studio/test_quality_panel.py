@@ -45,6 +45,12 @@ async def test_a_move_is_told_in_the_servers_words(server: FakeServer) -> None:
     assert (await played(server, ("showLevel", DOWN), ("showState", {})))["text"] == ""
 
 
+async def test_a_picture_of_another_size_leaves_the_words(server: FakeServer) -> None:
+    """a climb that makes pictures larger brings a state at once."""
+    resized = ("showLevel", UP), ("showState", {"lowered": ""})
+    assert (await played(server, *resized))["text"] == UP["text"]
+
+
 @pytest.mark.parametrize(("button", "keep"), [("keep", True), ("allow", False)])
 async def test_a_question_is_answered_once(server: FakeServer, button: str, keep: bool) -> None:
     shown = await played(server, ("ask", QUESTION))
