@@ -1,15 +1,11 @@
 """No offer of any form is much work: what is done is counted, not timed, so a busy machine agrees.
 
-A step is a line of Python that is executed, or a character that a regular expression of ours may
-look at. Read, adapted for WHIP and hinted is every text that could be posted.
+Read, adapted for WHIP and hinted is every text that could be posted.
 """
 
 import random
 import re
-import sys
 from collections.abc import Callable, Iterator
-from types import FrameType
-from typing import Any
 
 import pytest
 from aiortc.sdp import SessionDescription
@@ -18,6 +14,7 @@ from slipstream_server.http.bodies import BODY_MAX_BYTES
 from slipstream_server.rtp.sdp import read_offer, with_start_bitrate
 from slipstream_server.signaling.whip_sdp import adapt, read_fragment
 
+from tests.security.steps import Steps
 from tests.server.broken_sdp import OFFERS
 
 STEPS_MAX = 400_000  # some tens of milliseconds, in a thread
@@ -29,36 +26,6 @@ HEAD = (
 )
 VIDEO = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=sendrecv\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\n"
 SIZES = (4_000, 16_000, 64_000, BODY_MAX_BYTES)
-
-
-class Steps:
-    """Counts what is executed in the block.
-
-    Args:
-        text_characters: that a regular expression of ours is taken to look at.
-    """
-
-    def __init__(self, text_characters: int) -> None:
-        self.count = 0
-        self._text_characters = text_characters
-
-    def __enter__(self) -> "Steps":
-        sys.setprofile(self._on_call)
-        sys.settrace(self._on_line)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(None)
-        sys.setprofile(None)
-
-    def _on_line(self, frame: FrameType, event: str, _: Any) -> Callable[..., Any]:
-        self.count += event == "line"
-        return self._on_line
-
-    def _on_call(self, frame: FrameType, event: str, called: Any) -> None:
-        is_pattern = event == "c_call" and isinstance(getattr(called, "__self__", None), re.Pattern)
-        if is_pattern and "slipstream" in frame.f_code.co_filename:
-            self.count += self._text_characters
 
 
 def offer_of(line: Callable[[int], str], characters: int, *, sections: int = 1) -> str:

@@ -35,6 +35,10 @@ _CAPACITY_PACKETS = 1024
 _GAP_WAIT_NS = 80 * NS_PER_MS
 _GAP_WAIT_MAX_NS = 500 * NS_PER_MS
 _SEQUENCES = 1 << 16
+# looking for a key frame takes some microseconds for each place in the buffer: few are looked
+# through as each packet comes, many not more often than leaves nine tenths of the time
+_AT_ONCE_PACKETS = 64
+_LOOK_EVERY_NS = 50_000  # for each place
 _BEGINNING_PACKETS = 128  # a key frame and what follows it in a tenth of a second
 
 
@@ -97,6 +101,10 @@ class JitterBuffer:
         self._wants_beginning = wants_beginning
         self._drops: Counter[str] = Counter()
         self._packets: dict[int, Packet] = {}
+        self._key_packets: set[int] = set()  # those of them that say they are of a key frame
+        self._looked_ns: int | None = None  # when a key frame was last looked for
+        self._look_due_ns: int | None = None  # when it will be, where that was too soon
+        self._needs_key = False  # whether none was found, then
         self._highest: int | None = None
         self._next = 0  # the first packet of the next frame
         self._end = 0  # all packets from `_next` up to here, exclusive, are there
@@ -123,18 +131,14 @@ class JitterBuffer:
         """What is to be done now."""
         frames = list(self._release_frames())
         needs_key = False
+        self._look_due_ns = None
         if self._is_blocked(now_ns):
-            waiting = self._waiting_frames()
-            start = first_whole_key_frame(waiting)
-            if start is None and self._plis.has_given_up(now_ns):  # any whole frame will do
-                start = newest_whole_frame(waiting)
-            if start is not None:
-                self._skip_to(start)
-                frames += self._release_frames()
-            else:
-                needs_key = not is_key_frame_coming(
-                    waiting, lambda gap: self._is_gap_expired(gap, now_ns)
-                )
+            if self._may_look(now_ns):
+                start = self._way_out(now_ns)
+                if start is not None:
+                    self._skip_to(start)
+                    frames += self._release_frames()
+            needs_key = self._needs_key
         nack = self.nacks.take_due(now_ns)
         pli = self._plis.take_due(needs_key, now_ns)
         if not (frames or nack or pli):
@@ -147,14 +151,16 @@ class JitterBuffer:
 
     def due_ns(self) -> int | None:
         """When `poll` must be called if no packet comes before; None for never."""
-        nack_ns, pli_ns = self.nacks.due_ns(), self._plis.due_ns()
+        pli_ns = self._plis.due_ns()
         if pli_ns is None and (gap := self._gap()) is not None:
             missing_since_ns = self.nacks.missing_since_ns(gap)
             if missing_since_ns is not None:
                 pli_ns = missing_since_ns + self._max_gap_wait_ns()
-        if nack_ns is None or pli_ns is None:
-            return nack_ns if pli_ns is None else pli_ns
-        return min(nack_ns, pli_ns)
+        soonest_ns = None
+        for due_ns in (self.nacks.due_ns(), pli_ns, self._look_due_ns):
+            if due_ns is not None and (soonest_ns is None or due_ns < soonest_ns):
+                soonest_ns = due_ns
+        return soonest_ns
 
     def require_key_frame(self) -> None:
         """The decoder has missed a frame: go on with the next that needs none before it."""
@@ -212,6 +218,8 @@ class JitterBuffer:
                 return False
             self._next = self._end = sequence
         self._packets[sequence] = packet
+        if packet.is_key:
+            self._key_packets.add(sequence)
         if self._highest - self._next >= self._capacity_packets:
             self._drop_before(self._highest - self._capacity_packets // 2, "overflow")
         return True
@@ -221,6 +229,7 @@ class JitterBuffer:
         old = [one for one in self._packets if one < sequence]
         for one in old:
             del self._packets[one]
+        self._key_packets = {one for one in self._key_packets if one >= sequence}
         self._drops[cause] += len(old)
         self.nacks.forget_before(sequence)
         self._next = self._end = sequence
@@ -244,6 +253,8 @@ class JitterBuffer:
 
     def _release_frame(self) -> Iterator[EncodedFrame]:
         packets = [self._packets.pop(sequence) for sequence in range(self._next, self._end)]
+        if self._key_packets:
+            self._key_packets.difference_update(range(self._next, self._end))
         self._next = self._end
         self._last_timestamp = packets[0].timestamp
         data = b"".join(packet.data for packet in packets)
@@ -279,6 +290,34 @@ class JitterBuffer:
             return True
         gap = self._gap()
         return gap is not None and self._is_gap_expired(gap, now_ns)
+
+    def _may_look(self, now_ns: int) -> bool:
+        """Whether to look for a way out now; where many packets wait, not as each one comes."""
+        assert self._highest is not None, "there are packets"
+        places = self._highest - self._next + 1
+        if places > _AT_ONCE_PACKETS and self._looked_ns is not None:
+            due_ns = self._looked_ns + places * _LOOK_EVERY_NS
+            if now_ns < due_ns:
+                self._look_due_ns = due_ns
+                return False
+        self._looked_ns = now_ns
+        return True
+
+    def _way_out(self, now_ns: int) -> int | None:
+        """Where a frame starts that the decoder can go on with; None where there is none yet, and
+        `_needs_key` says whether one has to be requested."""
+        has_given_up = self._plis.has_given_up(now_ns)
+        self._needs_key = True
+        if not self._key_packets and not has_given_up:
+            return None
+        waiting = self._waiting_frames()
+        start = first_whole_key_frame(waiting)
+        if start is None and has_given_up:  # any whole frame will do
+            start = newest_whole_frame(waiting)
+        self._needs_key = start is None and not is_key_frame_coming(
+            waiting, lambda gap: self._is_gap_expired(gap, now_ns)
+        )
+        return start
 
     def _waiting_frames(self) -> list[FramePackets]:
         assert self._highest is not None, "there are packets"

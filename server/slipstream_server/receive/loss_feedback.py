@@ -7,6 +7,7 @@ number of times. The round trip is measured on the requests themselves.
 Sequence numbers are unwrapped: they never start over.
 """
 
+import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,16 +19,16 @@ _RTT_MAX_NS = 500 * NS_PER_MS
 _RTT_SHARE = 4  # a new measurement moves the estimate by one part in this many
 _ANSWER_NS = 10 * NS_PER_MS  # what the sender may take to answer
 _RETRY_MIN_NS = 20 * NS_PER_MS
+_STALE_SHARE = 4  # of the requests in the heap, so many for each packet that is missing
 _PLI_EVERY_NS = 500 * NS_PER_MS
 _KEY_WAIT_NS = 3 * NS_PER_S  # some senders make no key frames
 
 
 @dataclass(slots=True, kw_only=True)
 class _Missing:
-    """A missing packet: since when, how often it was requested, and when it is to be next."""
+    """A missing packet: since when, how often it was requested, and when first."""
 
     since_ns: int
-    next_request_ns: int
     requests: int = 0
     first_request_ns: int = 0
 
@@ -44,19 +45,23 @@ class NackGenerator:
         self.rtt_ns = _RTT_NS
         self._max_requests = max_requests
         self._max_missing = max_missing
-        self._missing: dict[int, _Missing] = {}
+        self._missing: dict[int, _Missing] = {}  # by sequence number, ascending
+        # a heap of when to request which packet next; some of them are missing no longer
+        self._requests: list[tuple[int, int]] = []
 
     def __len__(self) -> int:
         return len(self._missing)
 
     def on_gap(self, sequences: range, now_ns: int) -> None:
-        """These packets are missing: one behind them has come."""
-        if not sequences:
-            return
+        """These packets are missing, all behind those before: one behind them has come."""
         for sequence in sequences[-self._max_missing :]:
-            self._missing[sequence] = _Missing(since_ns=now_ns, next_request_ns=now_ns)
+            self._missing[sequence] = _Missing(since_ns=now_ns)
+            heapq.heappush(self._requests, (now_ns, sequence))
         while len(self._missing) > self._max_missing:
-            del self._missing[min(self._missing)]
+            del self._missing[next(iter(self._missing))]
+        if len(self._requests) > _STALE_SHARE * self._max_missing:
+            self._requests = [one for one in self._requests if one[1] in self._missing]
+            heapq.heapify(self._requests)
 
     def on_packet(self, sequence: int, now_ns: int) -> None:
         """A packet has come out of order, by itself or sent again."""
@@ -68,9 +73,8 @@ class NackGenerator:
 
     def forget_before(self, sequence: int) -> None:
         """No packet before `sequence` is needed any more."""
-        if self._missing:
-            for old in [missing for missing in self._missing if missing < sequence]:
-                del self._missing[old]
+        while self._missing and (oldest := next(iter(self._missing))) < sequence:
+            del self._missing[oldest]
 
     def missing_since_ns(self, sequence: int) -> int | None:
         """Since when a packet is missing; None where it is not, or was given up."""
@@ -79,29 +83,25 @@ class NackGenerator:
 
     def take_due(self, now_ns: int) -> tuple[int, ...]:
         """The packets to request now, in order; they then count as requested."""
-        if not self._missing:
-            return ()
-        due = []
-        for sequence, missing in self._missing.items():
-            if missing.requests < self._max_requests and missing.next_request_ns <= now_ns:
-                missing.first_request_ns = missing.first_request_ns if missing.requests else now_ns
-                missing.requests += 1
-                missing.next_request_ns = now_ns + max(_RETRY_MIN_NS, self.rtt_ns + _ANSWER_NS)
-                due.append(sequence)
+        due: list[int] = []
+        while self._requests and self._requests[0][0] <= now_ns:
+            _, sequence = heapq.heappop(self._requests)
+            missing = self._missing.get(sequence)
+            if missing is None:
+                continue
+            missing.first_request_ns = missing.first_request_ns if missing.requests else now_ns
+            missing.requests += 1
+            if missing.requests < self._max_requests:
+                next_ns = now_ns + max(_RETRY_MIN_NS, self.rtt_ns + _ANSWER_NS)
+                heapq.heappush(self._requests, (next_ns, sequence))
+            due.append(sequence)
         return tuple(sorted(due))
 
     def due_ns(self) -> int | None:
         """When `take_due` will next have something."""
-        if not self._missing:
-            return None
-        return min(
-            (
-                one.next_request_ns
-                for one in self._missing.values()
-                if one.requests < self._max_requests
-            ),
-            default=None,
-        )
+        while self._requests and self._requests[0][1] not in self._missing:
+            heapq.heappop(self._requests)
+        return self._requests[0][0] if self._requests else None
 
 
 class PliGenerator:
