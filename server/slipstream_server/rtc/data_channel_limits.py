@@ -1,8 +1,10 @@
 """A limit on what a call's data channels may bring, applied before messages are reassembled.
 
 SCTP in Python costs the event loop that all calls share, and a message that never ends would be
-kept until it does. So datagrams are counted as they come, on the instance of one call. Private
-names of `RTCSctpTransport`: `_handle_data` is wrapped, `_advertised_rwnd` is read.
+kept until it does. So datagrams are counted as they come, on the instance of one call, by what
+they cost (`sctp_costs.py`); and what waits for what is missing is bounded, since aiortc goes
+through all of it for each chunk. Private names of `RTCSctpTransport`: `_handle_data` is wrapped,
+`_advertised_rwnd`, `_sack_misordered` and `_inbound_streams` are read.
 
 aiortc fails at what it cannot read (text that is no UTF-8, a channel opened in half a message),
 with a traceback and as if the viewer had hung up; here such datagrams are reported instead.
@@ -12,10 +14,13 @@ from collections.abc import Awaitable, Callable
 
 from aiortc import RTCSctpTransport
 
+from slipstream_server.rtc.sctp_costs import cost_bytes
 from slipstream_server.rtp.aiortc_internals import get_private, replace_private
 
 _ENDLESS_BYTES = 1 << 40  # more than any limit admits
 _MAX_OVERDRAFT_BYTES = 64 << 10  # beyond the receive window; a sender that obeys it has none
+_WAITING_MAX_CHUNKS = 256  # out of order, or of messages without an end: 300 KB in whole ones
+_STREAMS_MAX = 64  # a page has a few channels
 
 
 class DataChannelLimit:
@@ -40,14 +45,15 @@ class DataChannelLimit:
         self._admit = admit
         self._on_unreadable = on_unreadable
         self._is_closed = False
-        get_private(sctp, "_advertised_rwnd")
+        for name in ("_advertised_rwnd", "_sack_misordered", "_inbound_streams"):
+            get_private(sctp, name)
         self._handle: Callable[[bytes], Awaitable[None]] = get_private(sctp, "_handle_data")
         replace_private(sctp, "_handle_data", self._handle_data)
 
     async def _handle_data(self, data: bytes) -> None:
         if self._is_closed:
             return
-        if not self._admit(_ENDLESS_BYTES if self._is_overdrawn() else len(data)):
+        if not self._admit(_ENDLESS_BYTES if self._is_overdrawn() else cost_bytes(data)):
             self._is_closed = True
             return
         try:
@@ -59,6 +65,12 @@ class DataChannelLimit:
             self._on_unreadable(error)
 
     def _is_overdrawn(self) -> bool:
-        """Whether a message without an end has used up the receive window."""
+        """Whether messages without an end have used up the window, in bytes or in pieces."""
         window_bytes: int = get_private(self._sctp, "_advertised_rwnd")
-        return window_bytes < -_MAX_OVERDRAFT_BYTES
+        streams = get_private(self._sctp, "_inbound_streams")
+        return (
+            window_bytes < -_MAX_OVERDRAFT_BYTES
+            or len(get_private(self._sctp, "_sack_misordered")) > _WAITING_MAX_CHUNKS
+            or len(streams) > _STREAMS_MAX
+            or sum(len(one.reassembly) for one in streams.values()) > _WAITING_MAX_CHUNKS
+        )
