@@ -42,6 +42,7 @@ from slipstream_server.send.adaptive_encoder import VideoSettings
 from slipstream_server.send.h264 import X264, choose_codec
 from slipstream_server.sessions.registry import SessionRegistry
 from slipstream_server.shutdown import Shutdown
+from slipstream_server.signaling.node_api import NodeApi
 from slipstream_server.signaling.streams_api import StreamsApi
 from slipstream_server.signaling.tokens_api import TokensApi
 from slipstream_server.signaling.webrtc_api import WebRtcApi, errors_as_json
@@ -115,7 +116,8 @@ def make_app(
         version=version(),
         began_s=time.monotonic(),
     )
-    app.add_routes(outside.routes([*probes.routes(), *pages]))
+    node = NodeApi(sessions, probes.describe, max_viewers=config.max_viewers)
+    app.add_routes(outside.routes([*probes.routes(), *node.routes(), *pages]))
     guard.check_routes(app)
     return app
 

@@ -89,11 +89,17 @@ class HealthProbes:
 
     async def health(self, request: web.Request) -> web.Response:
         """200 as long as the server itself answers; `ready` says whether a call can begin."""
+        return web.Response(
+            body=msgspec.json.encode(self.describe()), content_type="application/json"
+        )
+
+    def describe(self) -> Health:
+        """The server's health now."""
         calls = self.count()
         engine = self.engine.status
         is_stopping = self._is_stopping()
         ready = engine.state == "ready" and not is_stopping
-        health = Health(
+        return Health(
             status="stopping" if is_stopping else "ok" if ready else "degraded",
             version=self.version,
             uptime_s=round(time.monotonic() - self.began_s, 1),
@@ -112,7 +118,6 @@ class HealthProbes:
             model=describe_model(engine.ready) if engine.ready else None,
             slo={level.value: _level_health(summary) for level, summary in self.slo().items()},
         )
-        return web.Response(body=msgspec.json.encode(health), content_type="application/json")
 
     async def ready(self, request: web.Request) -> web.Response:
         """204 when a call can begin; else 503 with what is in the way."""

@@ -115,6 +115,7 @@ ROUTES: Mapping[tuple[str, str], Access] = {
     ("PATCH", f"{_OFFER}/{{id}}"): Access(Role.VIEW),
     ("DELETE", f"{_OFFER}/{{id}}"): Access(Role.VIEW),
     ("GET", "/api/v1/webrtc/ice-servers"): Access(Role.VIEW),
+    ("GET", "/api/v1/node"): Access(Role.ADMIN, Reach.ALL),
     ("GET", "/api/v1/streams"): Access(Role.VIEW, Reach.ALL),
     ("GET", f"{_STREAM}/parameters"): Access(Role.VIEW, Reach.ONE),
     ("PATCH", f"{_STREAM}/parameters"): Access(Role.CONTROL, Reach.ONE),

@@ -95,6 +95,10 @@ class SessionRegistry:
         """All streams, the oldest first."""
         return self._streams.live()
 
+    def free_streams(self) -> int:
+        """Streams more that there is room for now."""
+        return self._streams.free_places()
+
     def stream(self, name: str) -> Stream:
         """The stream.
 

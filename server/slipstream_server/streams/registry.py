@@ -57,6 +57,14 @@ class StreamRegistry:
         """Streams that wait for their publishers."""
         return sum(stream.is_held for stream in self._streams)
 
+    def free_places(self) -> int:
+        """Streams more that lanes and processor have room for now; a held one keeps its place."""
+        ready = self._engines.status.ready
+        taken, free = len(self.live()) + self._opening, 0
+        while ready and taken + free < ready.lanes and not self._refusal(taken + free):
+            free += 1
+        return free
+
     def live(self) -> list[Stream]:
         """The streams that are not about to end, the oldest first."""
         return [stream for stream in self._streams if stream.end_reason is None]
