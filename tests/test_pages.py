@@ -17,6 +17,7 @@ MARKDOWN = (
 BASES = (
     ROOT,
     ROOT / "server" / "slipstream_server",
+    ROOT / "server" / "slipstream_fleet",
     ROOT / "engine" / "slipstream_engine",
     ROOT / "engine" / "slipstream_protocol",
 )

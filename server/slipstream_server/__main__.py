@@ -1,5 +1,5 @@
 """The command `slipstream`: `serve`, the default, `ready`, `doctor`,
-`probe` and `trace`.
+`probe`, `trace`, and `fleet`, which is another package's.
 
 Settings are read from os.environ nowhere else. Each command's modules are imported only when it is
 run: `doctor` must work where a package that `serve` needs is broken.
@@ -25,6 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from slipstream_server.trace import trace_command
 
         return trace_command(rest, os.environ)
+    if command == "fleet":
+        from slipstream_fleet.command import fleet_command
+
+        return fleet_command(rest, os.environ)
     if command == "ready":
         from slipstream_server.ready import ready_command
 
