@@ -11,6 +11,18 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     capability: str
 
 
+class PeerLink(msgspec.Struct, frozen=True, kw_only=True):
+    """How two GPUs exchange memory.
+
+    Args:
+        is_direct: not through the host's memory.
+    """
+
+    one: str
+    other: str
+    is_direct: bool
+
+
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """From `inspect`: where an engine would compute, and whether it could.
 
@@ -27,7 +39,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
         gpu: number of the GPU that is chosen; None for another device.
         least_bytes: that the preset takes of its memory, all streams together; None without a GPU.
         unfused: why its kernels are not fused; empty where they are, or nobody would expect it.
-        links: how each pair of GPUs exchanges memory, for people.
+        joined_by: what carries messages between several devices, with its version; empty for one.
+        links: of each pair of GPUs among these.
     """
 
     torch: str
@@ -41,7 +54,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     gpu: int | None = None
     least_bytes: int | None = None
     unfused: str = ""
-    links: tuple[str, ...] = ()
+    joined_by: str = ""
+    links: tuple[PeerLink, ...] = ()
 
 
 class SandboxReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,13 +7,13 @@ model's size.
 import argparse
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import torch
-from slipstream_protocol.inspection import Gpu, Inspection
+from slipstream_protocol.inspection import Gpu, Inspection, PeerLink
 
 from slipstream_engine.checkpoints.checkpoint import open_checkpoint
 from slipstream_engine.checkpoints.loader import check_checkpoint
@@ -22,7 +22,7 @@ from slipstream_engine.config import EngineConfig
 from slipstream_engine.errors import CheckpointError
 from slipstream_engine.kernels.availability import why_not_fused
 from slipstream_engine.models.dit.transformer import CausalDit
-from slipstream_engine.parallel.process_group import why_not_joined
+from slipstream_engine.parallel.process_group import joined_by, why_not_joined
 from slipstream_engine.weights.embedded import check_embedded
 from slipstream_engine.weights.factory import configure
 from slipstream_engine.weights.group import group_of
@@ -52,7 +52,8 @@ def run_inspect(arguments: argparse.Namespace) -> int:
 def inspect(request: ModelRequest) -> Inspection:
     """Look at the device and the weights that a request needs."""
     device = device_problem = weights = weights_problem = checkpoint = gpu = least = None
-    unfused = ""
+    unfused = joined = ""
+    links: tuple[PeerLink, ...] = ()
     try:
         devices = group_of(request)
         config = configure(replace(request, device=devices[0]))
@@ -64,6 +65,8 @@ def inspect(request: ModelRequest) -> Inspection:
         device = ", ".join(devices)
         failures = (device_failure(torch.device(name)) for name in dict.fromkeys(devices))
         device_problem = next(filter(None, failures), None) or why_not_joined(devices)
+        if len(devices) > 1 and device_problem is None:
+            joined, links = joined_by(devices), tuple(peer_links(devices))
         if devices[0].startswith("cuda"):
             gpu = torch.device(devices[0]).index
             least = least_device_bytes(config) if len(devices) == 1 else None  # all on one
@@ -85,15 +88,17 @@ def inspect(request: ModelRequest) -> Inspection:
         gpu=gpu,
         least_bytes=least,
         unfused=unfused,
-        links=tuple(peer_links()),
+        joined_by=joined,
+        links=links,
     )
 
 
-def peer_links() -> Iterator[str]:
-    """How each pair of GPUs could exchange memory."""
-    for one, two in itertools.combinations(range(torch.cuda.device_count()), 2):
-        is_direct = torch.cuda.can_device_access_peer(one, two)
-        yield f"cuda:{one} - cuda:{two} {'direct' if is_direct else 'through the host'}"
+def peer_links(devices: Sequence[str]) -> Iterator[PeerLink]:
+    """How each pair of GPUs exchanges memory; none of other devices."""
+    gpus = [name for name in devices if name.startswith("cuda")]
+    for one, other in itertools.combinations(gpus, 2):
+        is_direct = torch.cuda.can_device_access_peer(torch.device(one), torch.device(other))
+        yield PeerLink(one=one, other=other, is_direct=is_direct)
 
 
 def device_failure(device: torch.device) -> str | None:

@@ -33,6 +33,13 @@ def why_not_joined(devices: Sequence[str]) -> str | None:
     return None
 
 
+def joined_by(devices: Sequence[str]) -> str:
+    """What carries messages between ranks on these devices, with its version, for people."""
+    if any(device.startswith("cuda") for device in devices):
+        return f"NCCL {'.'.join(map(str, torch.cuda.nccl.version()))}"
+    return f"Gloo of torch {torch.__version__}"
+
+
 class ProcessGroup:
     """A rank's connections to the others.
 

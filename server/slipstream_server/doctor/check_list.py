@@ -66,6 +66,8 @@ def _engine_checks(config: ServerConfig) -> Iterator[Check]:
     if config.pipeline != "echo":
         inspected = engine_checks.EngineChecks(config)
         yield Check(name="device", run=inspected.check_device, deadline_s=_INSPECT_S)
+        if config.devices:
+            yield Check(name="ranks", run=inspected.check_ranks, deadline_s=_INSPECT_S)
         yield Check(name="weights", run=inspected.check_weights, deadline_s=_INSPECT_S)
     yield Check(
         name="engine",

@@ -103,6 +103,13 @@ class EngineChecks:
             return fail(found.device_problem, _advice(found))
         return judge_device(found, self._config, has_driver=shutil.which("nvidia-smi") is not None)
 
+    async def check_ranks(self) -> Finding:
+        """What joins the devices, where there are several."""
+        found = await self._inspect()
+        if isinstance(found, EngineFailed) or found.device_problem:
+            return fail("not looked for: there are no such devices", "see the line above")
+        return judge_ranks(found)
+
     async def check_weights(self) -> Finding:
         """Whether the files of the preset's weights are there."""
         found = await self._inspect()
@@ -130,8 +137,6 @@ def judge_device(found: Inspection, config: ServerConfig, *, has_driver: bool) -
     """Whether the engine uses the best device of the machine."""
     gpus = ", ".join(f"{gpu.name} ({gpu.memory_bytes / _GIB:.0f} GiB)" for gpu in found.gpus)
     text = f"torch {found.torch} on {found.device}" + (f", GPUs: {gpus}" if gpus else "")
-    if config.devices and found.links:
-        text += f"; {', '.join(found.links)}"
     if found.device == "cpu" and not config.device:
         if has_driver and found.cuda is None:
             return warn(
@@ -163,6 +168,23 @@ def judge_device(found: Inspection, config: ServerConfig, *, has_driver: bool) -
             f"{text}; its kernels are not fused: {found.unfused}", "install what is missing"
         )
     return ok(text)
+
+
+def judge_ranks(found: Inspection) -> Finding:
+    """Whether several devices reach each other directly."""
+    if not found.joined_by:
+        return ok(f"{found.device} is one device, there is nothing to join")
+    text = f"{found.device} are joined by {found.joined_by}"
+    if not found.links:
+        return ok(f"{text}; peer access is not looked for, as they are no GPUs")
+    pairs = [f"{link.one} - {link.other}" for link in found.links if not link.is_direct]
+    if not pairs:
+        return ok(f"{text}; each reaches the others' memory directly")
+    return warn(
+        f"{text}; through the host's memory: {', '.join(pairs)}",
+        "nvidia-smi topo -m shows which GPUs share a bridge or switch; name those, or take "
+        "--plan steps, which sends the least",
+    )
 
 
 def _advice(found: Inspection) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yarl
-from slipstream_protocol.inspection import Gpu, Inspection, SandboxReport
+from slipstream_protocol.inspection import Gpu, Inspection, PeerLink, SandboxReport
 from slipstream_server.config import ServerConfig
 from slipstream_server.doctor import engine, machine, media, network
 from slipstream_server.doctor.finding import Check, Finding, Verdict, fail, ok, warn
@@ -295,6 +295,39 @@ def test_gpus_are_named() -> None:
     finding = engine.judge_device(inspection, ServerConfig(), has_driver=True)
     assert finding == ok("torch 2.9 on cuda, GPUs: RTX (24 GiB)")
     assert warn("a", "b").verdict is Verdict.WARN
+
+
+def inspected_ranks(devices: str, joined_by: str, *links: PeerLink) -> Inspection:
+    return Inspection(
+        torch="2.9",
+        cuda="12.8",
+        gpus=(),
+        device=devices,
+        device_problem=None,
+        weights="",
+        weights_problem=None,
+        joined_by=joined_by,
+        links=links,
+    )
+
+
+def test_what_joins_several_devices_is_said() -> None:
+    """and of GPUs, whether each pair has peer access: a pair without is warned of, by name."""
+    direct = PeerLink(one="cuda:0", other="cuda:1", is_direct=True)
+    around = PeerLink(one="cuda:0", other="cuda:2", is_direct=False)
+    cpus = engine.judge_ranks(inspected_ranks("cpu, cpu", "Gloo of torch 2.9"))
+    assert cpus == ok(
+        "cpu, cpu are joined by Gloo of torch 2.9; peer access is not looked for, as they are no "
+        "GPUs"
+    )
+    near = engine.judge_ranks(inspected_ranks("cuda:0, cuda:1", "NCCL 2.27.3", direct))
+    assert near == ok(
+        "cuda:0, cuda:1 are joined by NCCL 2.27.3; each reaches the others' memory directly"
+    )
+    far = engine.judge_ranks(inspected_ranks("cuda:0, cuda:1", "NCCL 2.27.3", direct, around))
+    assert far.verdict is Verdict.WARN
+    assert far.found.endswith("through the host's memory: cuda:0 - cuda:2")
+    assert engine.judge_ranks(inspected_ranks("cuda:0", "")).verdict is Verdict.OK
 
 
 def test_an_engine_that_reaches_the_network_is_warned_of() -> None:
