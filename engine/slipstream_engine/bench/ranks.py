@@ -25,7 +25,7 @@ from slipstream_engine.serving.stats import LoopStats
 from slipstream_engine.weights.bundle import load_bundle
 from slipstream_engine.weights.factory import available_cores, configure
 from slipstream_engine.weights.group import group_of, start_group
-from slipstream_engine.weights.plan_choice import AUTO, choose_by, costs_of, plan_of
+from slipstream_engine.weights.plan_choice import AUTO, MeasuredDevice, choose_by, costs_of, plan_of
 from slipstream_engine.weights.random import random_bundle
 from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
 from slipstream_engine.weights.request import ModelRequest
@@ -177,7 +177,8 @@ def _plan(
 ) -> PipelinePlan:
     if request.plan != AUTO:
         return plan_of(request.plan, preset, ranks=len(devices), max_steps=request.max_steps)
-    chosen = choose_by(costs_of(alone), None, request, preset, devices)
+    first = MeasuredDevice(costs=costs_of(alone), free_bytes=None)
+    chosen = choose_by(first, request, preset, devices)
     print(chosen.reason, file=sys.stderr)
     return chosen.plan
 

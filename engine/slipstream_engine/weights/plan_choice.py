@@ -39,8 +39,26 @@ class NotedPlan:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredDevice:
+    """What the whole model takes on a device.
+
+    Args:
+        free_bytes: of its memory, without the model; None where that is not looked at.
+    """
+
+    costs: ModelCosts
+    free_bytes: int | None
+
+    def beside(self, first: ModelCosts, *, steps: int) -> DeviceCosts:
+        """As one of several devices, whose first has these costs."""
+        room_bytes = None if self.free_bytes is None else round(_MEMORY_SHARE * self.free_bytes)
+        slowness = _chunk_ms(self.costs, steps) / _chunk_ms(first, steps)
+        return DeviceCosts(slowness=slowness, memory_bytes=room_bytes)
+
+
 def plan_for(request: ModelRequest, preset: Preset, devices: Sequence[str]) -> NotedPlan:
-    """The plan that a request asks for; `auto` measures the model on the first device.
+    """The plan that a request asks for; `auto` measures the model on one device of each kind.
 
     Raises:
         ValueError: if there is none, or it is not for so many devices or this model.
@@ -50,40 +68,51 @@ def plan_for(request: ModelRequest, preset: Preset, devices: Sequence[str]) -> N
     if request.plan != AUTO:
         plan = plan_of(request.plan, preset, ranks=ranks, max_steps=request.max_steps)
         return NotedPlan(plan=plan, reason=f"{plan.form} over {names}, as asked")
-    device = torch.device(devices[0])
-    memory = memory_of(device) if device.type == "cuda" else None
-    free_bytes = memory.free_bytes() if memory else None
     try:
-        with closing(_load_one(request, devices[0])) as pipeline:
-            costs = costs_of(pipeline)
+        return choose_by(measure_on(devices[0], request), request, preset, devices)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         plan = plan_of("layers", preset, ranks=ranks, max_steps=request.max_steps)
         reason = f"{plan.form} over {names}, evenly: one device has no memory to measure the model"
         return NotedPlan(plan=plan, reason=reason)
-    return choose_by(costs, free_bytes, request, preset, devices)
+
+
+def device_kind(name: str) -> str:
+    """What devices of the same speed have in common."""
+    device = torch.device(name)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def measure_on(name: str, request: ModelRequest) -> MeasuredDevice:
+    """Run the whole model on a device, as small as it can be."""
+    device = torch.device(name)
+    memory = memory_of(device) if device.type == "cuda" else None
+    free_bytes = memory.free_bytes() if memory else None
+    with closing(_load_one(request, name)) as pipeline:
+        return MeasuredDevice(costs=costs_of(pipeline), free_bytes=free_bytes)
 
 
 def choose_by(
-    costs: ModelCosts,
-    free_bytes: int | None,
-    request: ModelRequest,
-    preset: Preset,
-    devices: Sequence[str],
+    first: MeasuredDevice, request: ModelRequest, preset: Preset, devices: Sequence[str]
 ) -> NotedPlan:
-    """The best plan by what the model takes.
-
-    Args:
-        free_bytes: of each device's memory; None where it is not looked at.
+    """The best plan by what the model takes on the first device, and on one of each other kind.
 
     Raises:
         ValueError: if no plan fits.
+        RuntimeError, MemoryError: if the model does not fit on one of these.
     """
-    room_bytes = None if free_bytes is None else round(_MEMORY_SHARE * free_bytes)
+    measured = {device_kind(devices[0]): first}
+    for name in devices:
+        if (kind := device_kind(name)) not in measured:
+            measured[kind] = measure_on(name, request)
+    beside = [
+        measured[device_kind(name)].beside(first.costs, steps=preset.schedule.steps)
+        for name in devices
+    ]
     choice = choose_plan(
-        costs,
-        [DeviceCosts(memory_bytes=room_bytes)] * len(devices),
+        first.costs,
+        beside,
         Demand(
             steps=preset.schedule.steps,
             max_steps=request.max_steps or len(preset.schedule.step_list),
@@ -93,8 +122,15 @@ def choose_by(
     )
     plan = choice.chosen.plan
     reason = f"{plan.form} over {', '.join(devices)}: {choice.reason}"
+    if len({device.slowness for device in beside}) > 1:
+        times = ", ".join(f"{device.slowness:.2f}" for device in beside)
+        reason += f"; they take {times} times as long as the first"
     logger.info("plan: %s", reason)
     return NotedPlan(plan=plan, reason=reason)
+
+
+def _chunk_ms(costs: ModelCosts, steps: int) -> float:
+    return costs.encode_ms + sum(costs.pass_block_ms(steps)) + costs.decode_ms
 
 
 def plan_of(name: str, preset: Preset, *, ranks: int, max_steps: int | None) -> PipelinePlan:

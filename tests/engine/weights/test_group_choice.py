@@ -1,5 +1,6 @@
 """Which devices share a model, and by which plan: what cannot be is said before anything starts."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from slipstream_engine.parallel.model_costs import ModelCosts
 from slipstream_engine.parallel.plan import PipelinePlan, write_plan
 from slipstream_engine.parallel.plan_forms import even_ranges, layers_plan
 from slipstream_engine.presets import PRESETS
-from slipstream_engine.weights import group
+from slipstream_engine.weights import group, plan_choice
 from slipstream_engine.weights.factory import device_group
 from slipstream_engine.weights.group import group_of, load_model
-from slipstream_engine.weights.plan_choice import choose_by, plan_of
+from slipstream_engine.weights.plan_choice import MeasuredDevice, choose_by, plan_for, plan_of
 from slipstream_engine.weights.request import ModelRequest
 
 TINY = PRESETS["tiny"]
@@ -74,12 +75,35 @@ def test_a_torch_that_cannot_join_ranks_is_named(monkeypatch: pytest.MonkeyPatch
         load_model(ModelRequest(devices=("cpu", "cpu")))
 
 
-def test_the_plan_follows_what_the_model_takes() -> None:
+def test_the_plan_follows_what_the_model_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """a decoder as slow as all blocks together has a rank of its own, and the reason says why."""
     costs = ModelCosts(encode_ms=1.0, decode_ms=90.0, block_ms=(30.0, 30.0, 30.0))
-    chosen = choose_by(costs, None, ModelRequest(), TINY, ("cuda:0", "cuda:1"))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "RTX")
+    first = MeasuredDevice(costs=costs, free_bytes=None)
+    chosen = choose_by(first, ModelRequest(), TINY, ("cuda:0", "cuda:1"))
     assert not chosen.plan.segments_of(chosen.plan.decode_rank)
     assert chosen.reason.startswith(f"{chosen.plan.form} over cuda:0, cuda:1: ")
+
+
+def test_devices_of_several_kinds_are_measured_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """one of each kind, before the first plan: a GPU half as fast gets half as many blocks."""
+    kinds = {"cuda:0": "fast", "cuda:1": "slow", "cuda:2": "fast"}
+    block_ms = {"cuda:0": 100.0, "cuda:1": 200.0}
+    asked: list[str] = []
+
+    def measure_on(name: str, request: ModelRequest) -> MeasuredDevice:
+        asked.append(name)
+        costs = ModelCosts(encode_ms=0.0, decode_ms=0.0, block_ms=(block_ms[name],) * 5)
+        return MeasuredDevice(costs=costs, free_bytes=None)
+
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: kinds[str(device)])
+    monkeypatch.setattr(plan_choice, "measure_on", measure_on)
+    preset = replace(TINY, dit=replace(TINY.dit, layers=5))
+    chosen = plan_for(ModelRequest(plan="auto"), preset, tuple(kinds))
+    assert asked == ["cuda:0", "cuda:1"]
+    blocks = [len(chosen.plan.blocks_of(rank, 0)) for rank in range(3)]
+    assert (chosen.plan.form, blocks) == ("layers", [2, 1, 2])
+    assert chosen.reason.endswith("they take 1.00, 2.00, 1.00 times as long as the first")
 
 
 def test_a_rank_that_does_not_come_up_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
