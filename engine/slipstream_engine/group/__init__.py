@@ -11,4 +11,11 @@ them.
 `block_moves.py` says what ranks are told while blocks move between them, by what `rank_times.py`
 puts together. `fingerprint.py` shows that all have the same code and weights, `messages.py` is what
 they say to each other, `paths.py` who talks to whom.
+
+A pass of a group holds one chunk, where one device batches the steps of several streams and chunks
+(`diffusion/batched_step.py`). A batch of another size is summed in another order, and which chunks
+would share a pass follows from when they come to which rank, so frames would depend on the plan;
+as it is, any plan gives the bits of one process that runs each step alone. Ranks are kept busy by
+chunks that follow each other. What it costs is the part of a pass that its members would share,
+such as reading the weights.
 """

@@ -4,14 +4,17 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import closing
+from unittest.mock import patch
 
 import numpy as np
 import psutil
 import pytest
 import torch
+from slipstream_engine.diffusion.chunk import ChunkMaker
 from slipstream_engine.errors import DeviceLostError
 from slipstream_engine.group.pipeline import GroupPipeline
-from slipstream_engine.parallel.plan_forms import even_ranges, grouped_plan
+from slipstream_engine.parallel.plan import PipelinePlan
+from slipstream_engine.parallel.plan_forms import even_ranges, grouped_plan, layers_plan
 from slipstream_engine.weights.group import start_group
 
 from tests.engine.rank_groups import BLOCKS, LIVE, NO_WEIGHTS, film, one_process, small_config
@@ -19,20 +22,27 @@ from tests.engine.rank_groups import BLOCKS, LIVE, NO_WEIGHTS, film, one_process
 PLAN = grouped_plan([even_ranges(BLOCKS, 2), [range(BLOCKS)]], steps=4)  # layers and steps
 
 
-@pytest.fixture(scope="module")
-def group() -> Iterator[GroupPipeline]:
+def started(plan: PipelinePlan) -> GroupPipeline:
     torch.set_num_threads(1)
-    started = start_group(
+    return start_group(
         small_config(),
-        PLAN,
-        ["cpu"] * PLAN.ranks,
+        plan,
+        ["cpu"] * plan.ranks,
         weights=NO_WEIGHTS,
         random_weights=True,
         threads=1,
         note="",
     )
-    with closing(started):
-        yield started
+
+
+def rank_processes() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "rank" in child.cmdline()]
+
+
+@pytest.fixture(scope="module")
+def group() -> Iterator[GroupPipeline]:
+    with closing(started(PLAN)) as made:
+        yield made
 
 
 def test_processes_give_the_frames_of_one(group: GroupPipeline) -> None:
@@ -56,10 +66,23 @@ def test_a_rank_holds_its_own_share(group: GroupPipeline) -> None:
 
 def test_a_killed_rank_is_named_and_all_end(group: GroupPipeline) -> None:
     """the leader gets an error that names it, at once; the others do not outlive the group."""
-    ranks = [child for child in psutil.Process().children() if "rank" in child.cmdline()]
+    ranks = rank_processes()
     assert len(ranks) == PLAN.ranks - 1
     os.kill(ranks[0].pid, signal.SIGKILL)
     with pytest.raises(DeviceLostError, match="rank 1 on cpu has ended by signal 9"):
         film(group, steps=2, chunks=2)
     group.close()
     assert not any(child.is_running() for child in ranks)
+
+
+def test_a_rank_without_memory_ends_its_group() -> None:
+    """as one that dies does: the leader gets an error that names it and says why, and the others
+    end. What is computed after such a failure could not be trusted on any of them."""
+    reason = "CUDA out of memory. Tried to allocate 2 GiB"
+    failing = patch.object(ChunkMaker, "run_part", side_effect=torch.OutOfMemoryError(reason))
+    with closing(started(layers_plan(even_ranges(BLOCKS, 2), steps=4))) as group:
+        ranks = rank_processes()
+        wanted = f"rank 0 on cpu has failed: OutOfMemoryError: {reason}"
+        with failing, pytest.raises(DeviceLostError, match=wanted):
+            film(group, steps=2, chunks=2)
+    assert len(ranks) == 1 and not ranks[0].is_running()
