@@ -97,10 +97,16 @@ class Channel(Generic[Incoming]):
             ChannelClosed: if the other end is gone.
             ChannelError: if the message is too long.
         """
-        data = pack_message(message)
+        self._send(pack_message(message), descriptors)
+
+    def send_all(self, messages: Sequence[msgspec.Struct]) -> None:
+        """Send several messages, which the other end gets at once; see `send`."""
+        self._send(b"".join(map(pack_message, messages)), ())
+
+    def _send(self, data: bytes, descriptors: Sequence[int]) -> None:
         try:
             sent = socket.send_fds(self._sock, [data], descriptors) if descriptors else 0
-            self._sock.sendall(data[sent:])
+            self._sock.sendall(data[sent:] if sent else data)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise ChannelClosed(f"{self._other} has closed the channel") from error
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slipstream_protocol.arena import Arena, Slots
 from slipstream_protocol.async_channel import UNSENT_MAX_BYTES, AsyncChannel
-from slipstream_protocol.channel import ChannelClosed, engine_end, open_pair
+from slipstream_protocol.channel import ChannelClosed, engine_end, open_pair, server_end
 from slipstream_protocol.clock import now_ns
 from slipstream_protocol.framing import MESSAGE_MAX_BYTES, ChannelError
 from slipstream_protocol.messages import (
@@ -230,3 +230,17 @@ def test_the_cut_of_the_stream_does_not_matter(cuts: list[int]) -> None:
     assert received == sent
     engine.close()
     theirs.close()
+
+
+def test_several_messages_are_sent_at_once() -> None:
+    """and come out one by one, in order; none is sent where there is none."""
+    ours, theirs = open_pair()
+    with (
+        contextlib.closing(server_end(ours)) as server,
+        contextlib.closing(engine_end(theirs)) as end,
+    ):
+        server.send_all([])
+        assert end.receive(0.0) is None
+        messages = [SlotRead(lane=1, slot=slot) for slot in range(3)]
+        server.send_all([*messages, Stop()])
+        assert [end.receive() for _ in range(4)] == [*messages, Stop()]

@@ -3,19 +3,21 @@
 import contextlib
 import os
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from queue import SimpleQueue
 
 from slipstream_engine.parallel.links import Arrival
 
 _END_S = 1.0
 
+_Expected = tuple[Arrival, Callable[[], None] | None]
+
 
 class ArrivalWatch:
     """A thread for each source, as the host can wait for one transfer only; call `close`."""
 
     def __init__(self) -> None:
-        self._expected: dict[Hashable, SimpleQueue[Arrival | None]] = {}
+        self._expected: dict[Hashable, SimpleQueue[_Expected | None]] = {}
         self._threads: list[threading.Thread] = []
         self._wake_fd, self._ring_fd = os.pipe()
         for descriptor in (self._wake_fd, self._ring_fd):
@@ -31,14 +33,20 @@ class ArrivalWatch:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_fd, 1 << 16)
 
-    def watch(self, source: Hashable, arrival: Arrival) -> None:
-        """Wait for an arrival; those of one source come in order."""
+    def watch(
+        self, source: Hashable, arrival: Arrival, then: Callable[[], None] | None = None
+    ) -> None:
+        """Wait for an arrival; those of one source come in order.
+
+        Args:
+            then: called in the thread that waits, once it is there; not if it never will be.
+        """
         if source not in self._expected:
-            self._expected[source] = expected = SimpleQueue[Arrival | None]()
+            self._expected[source] = expected = SimpleQueue[_Expected | None]()
             thread = threading.Thread(target=self._await, args=(expected,), daemon=True)
             self._threads.append(thread)
             thread.start()
-        self._expected[source].put(arrival)
+        self._expected[source].put((arrival, then))
 
     def close(self) -> None:
         """Nothing more is expected; a thread that waits for a rank that is gone is left behind."""
@@ -50,8 +58,11 @@ class ArrivalWatch:
             os.close(self._wake_fd)
             os.close(self._ring_fd)
 
-    def _await(self, expected: SimpleQueue[Arrival | None]) -> None:
-        while arrival := expected.get():
+    def _await(self, expected: SimpleQueue[_Expected | None]) -> None:
+        while entry := expected.get():
+            arrival, then = entry
             arrival.await_transfer()
+            if then is not None and arrival.is_sound:
+                then()
             with contextlib.suppress(BlockingIOError):  # then it can be read from already
                 os.write(self._ring_fd, b"\0")

@@ -1,15 +1,14 @@
 """The leader's talk with its ranks: orders to them, and what they report."""
 
-import select
-from collections.abc import Callable
+import selectors
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from slipstream_protocol.channel import Channel, ChannelClosed
+from slipstream_protocol.channel import ChannelClosed
 from slipstream_protocol.clock import NS_PER_S, now_ns
 
 from slipstream_engine.errors import DeviceLostError
 from slipstream_engine.group.messages import (
-    FromRank,
     PassEnded,
     RankFailed,
     RankMemory,
@@ -54,9 +53,11 @@ class PassCompletion:
 class Leader:
     """See the module.
 
+    Orders are given with `tell`, and sent together: an order that no rank has to begin with at once
+    goes with the next one.
+
     Args:
         workers: all ranks, running.
-
         on_end: called with each pass that has ended.
 
     Attributes:
@@ -71,12 +72,17 @@ class Leader:
         self._on_end = on_end
         self._memory: dict[int, RankMemory] = {}
         self._last: GroupPass | None = None
+        self._untold: list[list[ToRank]] = [[] for _ in range(ranks)]
+        self._selector = selectors.DefaultSelector()
+        for rank, channel in enumerate(workers.channels):
+            self._selector.register(channel, selectors.EVENT_READ, rank)
+        self._wakes = tuple(channel.fileno() for channel in workers.channels)
         self.passes = Passes(ranks)
 
     @property
     def wakes(self) -> tuple[int, ...]:
         """Descriptors that can be read from when a pass has ended, or a rank."""
-        return tuple(channel.fileno() for channel in self._workers.channels)
+        return self._wakes
 
     def submitted(self) -> PassCompletion | None:
         """The end of the newest pass."""
@@ -98,6 +104,8 @@ class Leader:
         Raises:
             DeviceLostError: if a rank is lost meanwhile, or nothing has ended for `SILENT_S`.
         """
+        if not submitted.has_ended:
+            self.send()
         while not submitted.has_ended:
             if not self.read(SILENT_S):
                 raise DeviceLostError(self._silence())
@@ -108,13 +116,13 @@ class Leader:
         Raises:
             DeviceLostError: if a rank is lost.
         """
-        readable, _, _ = select.select(self._workers.channels, [], [], wait_s)
-        for channel in readable:
-            self._read_channel(channel)
+        readable = self._selector.select(wait_s)
+        for key, _ in readable:
+            self._read_channel(key.data)
         return bool(readable)
 
-    def _read_channel(self, channel: Channel[FromRank]) -> None:
-        rank = self._workers.channels.index(channel)
+    def _read_channel(self, rank: int) -> None:
+        channel = self._workers.channels[rank]
         try:
             while report := channel.receive(0.0):
                 match report:
@@ -156,21 +164,35 @@ class Leader:
             self.tell(rank, order)
 
     def tell(self, rank: int, order: ToRank) -> None:
-        """Give an order to a rank.
+        """Give an order to a rank, which gets it with the next `send`."""
+        self._untold[rank].append(order)
+
+    def send(self, ranks: Iterable[int] | None = None) -> None:
+        """Send what ranks have not been told yet.
+
+        Args:
+            ranks: None for all.
 
         Raises:
-            DeviceLostError: if the rank is lost.
+            DeviceLostError: if one of them is lost.
         """
+        for rank in range(self._ranks) if ranks is None else ranks:
+            if orders := self._untold[rank]:
+                self._untold[rank] = []
+                self._send(rank, orders)
+
+    def _send(self, rank: int, orders: list[ToRank]) -> None:
         try:
-            self._workers.channels[rank].send(order)
+            self._workers.channels[rank].send_all(orders)
         except ChannelClosed:
-            self._read_channel(self._workers.channels[rank])  # it may have said why
+            self._read_channel(rank)  # it may have said why
             raise DeviceLostError(f"{self._workers.name(rank)} has ended") from None
 
     def memory(self) -> list[RankMemory]:
         """Of each rank, asked now."""
         self._memory.clear()
         self.tell_all(TellMemory())
+        self.send()
         while len(self._memory) < self._ranks:
             if not self.read(SILENT_S):
                 raise DeviceLostError(self._silence())
@@ -178,4 +200,5 @@ class Leader:
 
     def stop(self) -> None:
         """End all ranks."""
+        self._selector.close()
         self._workers.stop()

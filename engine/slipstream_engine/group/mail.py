@@ -1,6 +1,7 @@
 """What a rank sends to the others, and gets from them, by the number of the other rank and flow."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -55,8 +56,18 @@ class Mail:
             )
         self._outboxes[rank, flow].send(layout, fields)
 
-    def expect(self, rank: int, flow: MessageFlow, layout: MessageLayout) -> Arrival:
-        """See `Inbox.expect`."""
+    def expect(
+        self,
+        rank: int,
+        flow: MessageFlow,
+        layout: MessageLayout,
+        then: Callable[[Arrival], None] | None = None,
+    ) -> Arrival:
+        """See `Inbox.expect`.
+
+        Args:
+            then: called with it in a thread beside the one that computes, once it is there.
+        """
         if (rank, flow) not in self._inboxes:
             self._inboxes[rank, flow] = Inbox(
                 self._link(rank, False, flow),
@@ -64,7 +75,7 @@ class Mail:
                 device=self._device,
             )
         arrival = self._inboxes[rank, flow].expect(layout)
-        self.watch.watch((rank, flow), arrival)
+        self.watch.watch((rank, flow), arrival, partial(then, arrival) if then else None)
         return arrival
 
     def close(self) -> None:

@@ -78,6 +78,7 @@ class GroupPipeline:
         self._local = local
         self._plan = plan  # its codec's ranks stay, whatever blocks move
         self._moves = BlockMoves(plan, scheduler)
+        self._codec_ranks = sorted({0, plan.encode_rank, plan.decode_rank})
         self._staging = staging
         self._note = note
         self._lanes = local.pool.lanes
@@ -171,6 +172,7 @@ class GroupPipeline:
         self._open_streams -= 1
         self.leader.tell_all(CloseLane(stream=stream))
         self._give(self._moves.close(stream))
+        self.leader.send()
 
     def begin(
         self, stream: int, order: ChunkOrder, embedding_TE: Tensor | None, frames_THW: I420
@@ -211,11 +213,13 @@ class GroupPipeline:
                 has_prompt=embedding_TE is not None,
             )
         )
+        self.leader.send(self._codec_ranks)  # the others have nothing to do before its first step
         return chunk
 
     def denoise(self, chunks: Sequence[GroupChunk]) -> None:
         for chunk in chunks:
             self._denoise(chunk)
+        self.leader.send()
 
     def decode(self, chunk: GroupChunk, out_THW: I420) -> StagedFrames:
         """Decode a chunk; its frames are there when the pass has ended."""
@@ -232,6 +236,7 @@ class GroupPipeline:
             )
         )
         self._give(self._moves.end(chunk.stream))
+        self.leader.send(self._codec_ranks)
 
         def frames() -> I420:
             self.leader.wait_for(submitted)
@@ -297,9 +302,12 @@ class GroupPipeline:
         chunk.steps_done += 1
 
     def _give(self, orders: Iterable[Order]) -> None:
-        for one in orders:
+        given = list(orders)
+        for one in given:
             for rank in sorted(set(one.ranks)):
                 self.leader.tell(rank, one.order)
+        if given:
+            self.leader.send()
 
     def _send_prompt(self, stream: int, embedding_TE: Tensor) -> None:
         rows_TE = embedding_TE.float().cpu().numpy()

@@ -4,9 +4,8 @@ What other ranks will send is asked for as soon as an order is read, and orders 
 computation: the next chunk travels while this one is computed.
 """
 
-import threading
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any
 
@@ -93,8 +92,8 @@ class Rank:
         except ChannelClosed:
             return
         finally:
-            self._reports.stop()
             self._mail.close()
+            self._reports.stop()
 
     def _read(self) -> None:
         """Prepare all orders that have come; if nothing can be done, wait for one, or for what an
@@ -304,12 +303,13 @@ class Rank:
             run = partial(self._decode, order, latents)
             inputs = (latents,) if latents else ()
             return QueuedOrder(run=run, flow=MessageFlow.DECODE, chunk=key, inputs=inputs)
-        if self._staging is None:
-            run = partial(self._streams.forget, key)
-        else:
-            layout = self._mail.layouts.of_pixels(order.frames)
-            arrival = self._mail.expect(self._plan.decode_rank, MessageFlow.DECODE, layout)
-            run = partial(self._await_pixels, order, arrival)
+        if self._staging is not None:  # it has other work when the frames come
+            layout, deliver = (
+                self._mail.layouts.of_pixels(order.frames),
+                partial(self._collect, order),
+            )
+            self._mail.expect(self._plan.decode_rank, MessageFlow.DECODE, layout, deliver)
+        run = partial(self._streams.forget, key)
         return QueuedOrder(run=run, flow=MessageFlow.DECODE, chunk=key)
 
     def _decode(self, order: Decode, arrival: Arrival | None) -> None:
@@ -327,15 +327,11 @@ class Rank:
             self._mail.send(0, MessageFlow.DECODE, layout, {"frames": made_THW})
             self._reports.ended(order.number, began)
 
-    def _await_pixels(self, order: Decode, arrival: Arrival) -> None:
-        """Let a thread wait for them, as this rank has other work meanwhile."""
-        self._streams.forget((order.stream, order.chunk))
-        threading.Thread(target=self._collect, args=(order, arrival), daemon=True).start()
-
     @torch.inference_mode()
     def _collect(self, order: Decode, arrival: Arrival) -> None:
         made_THW = arrival.fields()["frames"]
-        self._deliver(order.number, made_THW, self._reports.began())
+        with suppress(ChannelClosed):  # the leader is gone, as the rank itself will notice
+            self._deliver(order.number, made_THW, self._reports.began())
         arrival.release()
 
     def _deliver(self, number: int, made_THW: Tensor, began: Began) -> None:

@@ -187,6 +187,11 @@ class Arrival:
         """Whether `fields` need not wait; so it is, too, if it never will come."""
         return self._come.is_set()
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether it has come, and not in vain."""
+        return self.has_come and self._failure is None
+
     def await_transfer(self) -> None:
         """Wait for what is on its way."""
         try:

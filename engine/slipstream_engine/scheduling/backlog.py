@@ -5,7 +5,8 @@ then, as if the camera had not sent it. A chunk that is begun is always finished
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+import msgspec
 
 from slipstream_engine.scheduling.queues import QueuedChunk, StreamQueue
 from slipstream_engine.scheduling.types import (
@@ -105,6 +106,10 @@ class Backlog:
         """Whether an offer would replace nothing."""
         return self.queues[stream].waiting is None
 
+    def has_ready(self, rank: int) -> bool:
+        """Whether any chunk's next stage could run on a rank."""
+        return any(chunk.rank == rank for queue in self.queues.values() for chunk in queue.ready())
+
     def drop_overdue(self, chunk: QueuedChunk) -> None:
         """Drop a chunk that waits."""
         chunk.queue.waiting = None
@@ -143,7 +148,7 @@ class Backlog:
         if chunks is None:
             return None
         plan, position = chunks[0].plan, chunks[0].position
-        return replace(batch, kind=plan.kinds[position], rank=plan.ranks[position])
+        return msgspec.structs.replace(batch, kind=plan.kinds[position], rank=plan.ranks[position])
 
     def is_last(self, batch: Batch) -> bool:
         """Whether nothing is left to run, at present, after a batch that is running."""

@@ -58,9 +58,10 @@ class Capacity:
         entered = Counter(kind.path for kind in plan.kinds if kind.stage is _STEP and not kind.hop)
         items = {path: min(streams * steps, self._max_batch) for path, steps in entered.items()}
         fullest = max(items.values(), default=1)
-        alone_ns = max(self._forecast.rank_ns(plan, 1))
-        if alone_ns <= max(self._forecast.rank_ns(plan, fullest)) * (1 + _GAINS_NOTHING):
-            items, fullest = dict.fromkeys(entered, 1), 1
+        if fullest > 1:
+            alone_ns = max(self._forecast.rank_ns(plan, 1))
+            if alone_ns <= max(self._forecast.rank_ns(plan, fullest)) * (1 + _GAINS_NOTHING):
+                items, fullest = dict.fromkeys(entered, 1), 1
         stepping = sum(len(placement.paths[path]) * count for path, count in items.items())
         busy = {rank for path in entered for rank in placement.paths[path]}
         codec_alone = {placement.encode_rank, placement.decode_rank} - busy

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import msgspec
+
 from slipstream_engine.scheduling.latency_model import LatencyModel
 from slipstream_engine.scheduling.queues import QueuedChunk
 from slipstream_engine.scheduling.types import PassKind, Stage, StagePlan
@@ -10,8 +12,7 @@ from slipstream_engine.scheduling.types import PassKind, Stage, StagePlan
 _TRUSTED_SAMPLES = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemainingTime:
+class RemainingTime(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The time a chunk still takes from one of its stages on.
 
     Args:
@@ -25,6 +26,20 @@ class RemainingTime:
     variance_ns2: float
     cautious_ns: float
     shareable_ns: float
+
+
+@dataclass(slots=True)
+class _StageTime:
+    """What a pass of one chunk alone takes at a position.
+
+    Args:
+        shareable_ns: the part of it that all members of a pass pay only once.
+    """
+
+    alone_ns: float
+    variance_ns2: float
+    shareable_ns: float
+    is_known: bool
 
 
 @dataclass(slots=True)
@@ -65,12 +80,21 @@ class Forecast:
     def __init__(self, latency: LatencyModel, *, caution: float) -> None:
         self._latency = latency
         self._caution = caution
+        self._stages: dict[StagePlan, list[_StageTime]] = {}
+        self._known: set[StagePlan] = set()
         self._times: dict[StagePlan, list[RemainingTime]] = {}
         self._parts: dict[tuple[StagePlan, int, int], _RemainingParts] = {}
 
     def observe(self, kind: PassKind, *, items: int, duration_ns: int) -> None:
         """A pass has ended: learn from it."""
         self._latency.observe(kind, items=items, duration_ns=duration_ns)
+        for plan, stages in self._stages.items():
+            if kind in plan.kinds:
+                time = self._stage_time(kind)
+                stages[:] = [
+                    time if other == kind else stage
+                    for other, stage in zip(plan.kinds, stages, strict=True)
+                ]
         self._times.clear()
         self._parts.clear()
 
@@ -83,7 +107,9 @@ class Forecast:
 
     def is_known(self, plan: StagePlan) -> bool:
         """Whether all of its stages have been observed: no chunk is dropped on a guess."""
-        return all(self._latency.samples(kind) >= _TRUSTED_SAMPLES for kind in plan.kinds)
+        if plan not in self._known and all(stage.is_known for stage in self._stages_of(plan)):
+            self._known.add(plan)  # for good
+        return plan in self._known
 
     def pass_ns(self, kind: PassKind, items: int) -> float:
         """Time of one pass on one rank, with caution."""
@@ -165,10 +191,11 @@ class Forecast:
         if parts is not None:
             return parts
         parts = self._parts[plan, position, rank] = _RemainingParts()
-        for kind, runs_on in zip(plan.kinds[position:], plan.ranks[position:], strict=True):
-            alone_ns = self._latency.line(kind).at(1)
-            variance_ns2 = (self._latency.spread(kind) * alone_ns) ** 2
-            if runs_on != rank:
+        stages = self._stages_of(plan)
+        for index in range(position, len(stages)):
+            kind, stage = plan.kinds[index], stages[index]
+            alone_ns, variance_ns2 = stage.alone_ns, stage.variance_ns2
+            if plan.ranks[index] != rank:
                 parts.elsewhere_ns += alone_ns
                 parts.elsewhere_ns2 += variance_ns2
                 continue
@@ -182,16 +209,29 @@ class Forecast:
                     parts.decode_ns, parts.decode_ns2 = alone_ns, variance_ns2
         return parts
 
+    def _stages_of(self, plan: StagePlan) -> list[_StageTime]:
+        stages = self._stages.get(plan)
+        if stages is None:
+            stages = self._stages[plan] = [self._stage_time(kind) for kind in plan.kinds]
+        return stages
+
+    def _stage_time(self, kind: PassKind) -> _StageTime:
+        line = self._latency.line(kind)
+        alone_ns = line.at(1)
+        return _StageTime(
+            alone_ns=alone_ns,
+            variance_ns2=(self._latency.spread(kind) * alone_ns) ** 2,
+            shareable_ns=line.base_ns if kind.stage is Stage.DENOISE else 0.0,
+            is_known=self._latency.samples(kind) >= _TRUSTED_SAMPLES,
+        )
+
     def _remaining_times(self, plan: StagePlan) -> list[RemainingTime]:
         mean_ns = variance_ns2 = shareable_ns = 0.0
         times: list[RemainingTime] = []
-        for kind in reversed(plan.kinds):
-            line = self._latency.line(kind)
-            alone_ns = line.at(1)
-            mean_ns += alone_ns
-            variance_ns2 += (self._latency.spread(kind) * alone_ns) ** 2
-            if kind.stage is Stage.DENOISE:
-                shareable_ns += line.base_ns
+        for stage in reversed(self._stages_of(plan)):
+            mean_ns += stage.alone_ns
+            variance_ns2 += stage.variance_ns2
+            shareable_ns += stage.shareable_ns
             time = RemainingTime(
                 mean_ns=mean_ns,
                 variance_ns2=variance_ns2,

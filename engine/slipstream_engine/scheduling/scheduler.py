@@ -180,6 +180,8 @@ class Scheduler:
     def next_batch(self, now_ns: int, *, rank: int = 0) -> Batch | None:
         """The batch that a rank is to begin now, or None if there is nothing for it to begin."""
         self._now_ns = now_ns
+        if rank != self._backlog.placement.encode_rank and not self._backlog.has_ready(rank):
+            return None  # chunks that wait are looked at by the rank that would begin them
         chunks, ready = self._survey(now_ns, rank)
         ready = self._startable(chunks, ready, now_ns)
         if not ready:

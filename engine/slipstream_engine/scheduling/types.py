@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
 from slipstream_protocol.frames import FrameSize
 
 
@@ -30,8 +31,7 @@ class Prefetch(StrEnum):
     ON_IDLE = "on idle"  # when the device is about to run out of work: its frames are fresher
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassKind:
+class PassKind(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """Work that can share a forward pass: the same stage of the same level, on the same rank.
 
     Args:
@@ -116,8 +116,7 @@ class ChunkShape:
             raise ValueError(f"steps is {self.steps}, it must not be negative")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MicroStep:
+class MicroStep(msgspec.Struct, frozen=True, kw_only=True):
     """One stage of one chunk: `step` counts the denoising steps from 0, it is 0 elsewhere."""
 
     stream: int
@@ -126,8 +125,7 @@ class MicroStep:
     step: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Micro-steps for one forward pass, at most one of any (stream, stage, step).
 
     Args:

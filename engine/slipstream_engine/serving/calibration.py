@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 from slipstream_protocol.clock import NS_PER_MS, now_ns
 from slipstream_protocol.frames import FrameSize
@@ -60,7 +61,7 @@ def latency_of(
         nearest = min(calibrations, key=lambda one: abs(one.size.pixels - size.pixels))
         share = size.pixels / nearest.size.pixels
         for kind, ns in nearest.medians_ns().items():
-            moved = replace(kind, level=moved_level(kind.level, size))
+            moved = msgspec.structs.replace(kind, level=moved_level(kind.level, size))
             lines[moved] = _pass_line(moved, ns * share)
     for calibration in calibrations:
         lines |= {kind: _pass_line(kind, ns) for kind, ns in calibration.medians_ns().items()}
@@ -90,7 +91,9 @@ class _PassTimes:
             return result
         hop = 0
         while span_ns := completion.hop_ns(hop):
-            self.durations_ns[replace(kind, hop=hop)].append(max(1, span_ns[1] - span_ns[0]))
+            self.durations_ns[msgspec.structs.replace(kind, hop=hop)].append(
+                max(1, span_ns[1] - span_ns[0])
+            )
             hop += 1
         return result
 
@@ -130,7 +133,9 @@ def calibrate(pipeline: Pipeline[Any], steady_chunks: int = STEADY_CHUNKS) -> Ca
             number += 1
             chunk = times.measure(encode, stream.encode, frames_THW)
             for step in range(shape.steps):
-                on_path = replace(denoise, path=placement_of(pipeline).path_at(step))
+                on_path = msgspec.structs.replace(
+                    denoise, path=placement_of(pipeline).path_at(step)
+                )
                 times.measure(on_path, pipeline.denoise, [chunk])
             delivery = times.measure(decode, stream.decode, chunk, np.empty_like(frames_THW))
             if delivery is not None:

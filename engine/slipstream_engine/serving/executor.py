@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from slipstream_protocol.arena import Arena
 from slipstream_protocol.clock import now_ns
@@ -19,6 +19,7 @@ from slipstream_engine.serving.pipeline_protocol import (
     Delivery,
     Pipeline,
     RankCompletion,
+    RankGroup,
 )
 from slipstream_engine.serving.stream_slot import InFlightChunk, StreamSlot
 
@@ -73,6 +74,7 @@ class PassExecutor(Generic[ChunkT]):
     def __init__(self, pipeline: Pipeline[ChunkT], arena: Arena) -> None:
         self._pipeline = pipeline
         self._arena = arena
+        self._has_ranks = isinstance(pipeline, RankGroup)
         self._free_ns = 0  # when the last completed pass ended
 
     def submit(self, stage: Stage, items: PassItems[ChunkT]) -> SubmittedPass[ChunkT]:
@@ -117,8 +119,8 @@ class PassExecutor(Generic[ChunkT]):
         return PassResult(started_ns=started_ns, ended_ns=ended_ns, failures=given.failures)
 
     def _span_ns(self, given: SubmittedPass[ChunkT]) -> tuple[int, int]:
-        if isinstance(given.completion, RankCompletion) and not given.failures:
-            return given.completion.span_ns
+        if self._has_ranks and given.completion is not None and not given.failures:
+            return cast(RankCompletion, given.completion).span_ns
         started_ns = max(given.submitted_ns, self._free_ns)
         self._free_ns = ended_ns = max(now_ns(), started_ns)
         return started_ns, ended_ns

@@ -5,7 +5,6 @@ the host; what a pass has made is sent when it has ended (`submitted_passes.py`)
 """
 
 import logging
-from collections import Counter
 from collections.abc import Iterable
 from time import thread_time_ns
 from typing import Generic, TypeVar
@@ -275,15 +274,17 @@ class Loop(Generic[ChunkT]):
     def _next_batch(self) -> Batch | None:
         if self._ranks is None:
             return self._scheduler.next_batch(self._passes.free_ns(now_ns()))
-        self._ranks.read(0.0)
-        for number, completion in self._passes.ranked():
-            self._follow(number, completion)
-        at_ns, waiting = now_ns(), Counter(batch.rank for batch in self._hops.values())
+        if self._ranks.read(0.0):
+            for number, completion in self._passes.ranked():
+                self._follow(number, completion)
+        at_ns, waiting = now_ns(), [0] * self._rank_count
+        for batch in self._hops.values():
+            waiting[batch.rank] += 1
         for rank in range(self._rank_count):
             if waiting[rank] < MOST_PASSES and (
-                batch := self._scheduler.next_batch(at_ns, rank=rank)
+                chosen := self._scheduler.next_batch(at_ns, rank=rank)
             ):
-                return batch
+                return chosen
         return None
 
     def _follow(self, number: int, completion: RankCompletion) -> None:

@@ -102,7 +102,7 @@ class Links:
         made = SlowLink(self.clock, flow, period_ms=self.period_ms)
         return self.links.setdefault((other, sends, flow), made)
 
-    def watch(self, source: tuple[int, MessageFlow], arrival: Arrival) -> None:
+    def watch(self, source: tuple[int, MessageFlow], arrival: Arrival, then: None) -> None:
         self.expected.append((self.links[source[0], False, source[1]].transfers[-1], arrival))
 
     def heard(self) -> None:

@@ -43,3 +43,18 @@ def test_what_is_done_elsewhere_is_as_uncertain(late_ns: int) -> None:
     (chunk,) = backlog.queues[0].ready()
     chunk.slack_ns = 0
     assert forecast.all_in_time([chunk], 0) is (late_ns < 0)
+
+
+def test_what_is_learnt_of_a_pass_counts_at_every_stage_of_its_kind() -> None:
+    """and at no other, as if the model were asked anew; three samples of each make a plan known."""
+    model = exact_model("other")
+    forecast = Forecast(model, caution=1)
+    before = forecast.remaining(TWO_RANKS)
+    for kind in (ENCODE, STEP, DECODE):
+        for _ in range(3):
+            assert not forecast.is_known(TWO_RANKS)
+            forecast.observe(kind, items=1, duration_ns=90 * MS)
+        after, anew = forecast.remaining(TWO_RANKS), Forecast(model, caution=1)
+        assert after == anew.remaining(TWO_RANKS) != before
+        before = after
+    assert forecast.is_known(TWO_RANKS)
