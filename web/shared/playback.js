@@ -21,6 +21,28 @@ export async function playOrAsk(video, button) {
 }
 
 /**
+ * Play `video` with its sound; where that needs a gesture, without, and show `button` once there is
+ * sound that could be heard.
+ * @param {HTMLVideoElement} video
+ * @param {HTMLElement} button
+ * @returns {Promise<void>}
+ */
+export async function playAloud(video, button) {
+  video.muted = false;
+  try {
+    return await video.play();
+  } catch (error) {
+    if (/** @type {DOMException} */ (error).name !== "NotAllowedError") return undefined;
+  }
+  video.muted = true;
+  const [sound] = /** @type {MediaStream} */ (video.srcObject).getAudioTracks();
+  const offer = () => { button.hidden = !video.muted; };
+  sound?.addEventListener("unmute", offer, { once: true });
+  if (sound && !sound.muted) offer();
+  return undefined;
+}
+
+/**
  * Let a tap anywhere play the videos that were refused.
  * @param {HTMLElement} button shown while one waits
  * @param {...HTMLVideoElement} videos

@@ -70,6 +70,11 @@ function missingInterfaces() {
   return Object.keys(needed).filter((name) => !needed[name]);
 }
 
+/** @param {string} reason why no sound can be had @param {unknown} [cause] */
+export function soundProblem(reason, cause) {
+  return problem(PROBLEMS.sound(reason), cause);
+}
+
 /**
  * @param {DOMException} error of getUserMedia or getDisplayMedia
  * @param {boolean} isScreen whether a screen or window was requested

@@ -14,6 +14,17 @@ export async function iceServers() {
   return (await requestJson(`${WEBRTC_API}/ice-servers`)).iceServers;
 }
 
+/**
+ * Make an offer the local description. Without a word in it a browser mixes Opus down to mono.
+ * @param {RTCPeerConnection} pc
+ */
+export async function offerInStereo(pc) {
+  const { sdp = "" } = await pc.createOffer();
+  const isSaid = sdp.includes("stereo=1");
+  const stereo = isSaid ? sdp : sdp.replace(/useinbandfec=1/g, "useinbandfec=1;stereo=1");
+  await pc.setLocalDescription({ type: "offer", sdp: stereo });
+}
+
 /** Sends a connection's ICE candidates as they are found, in batches (trickle ICE, RFC 8838). */
 export class CandidateTrickle {
   #send;

@@ -55,6 +55,9 @@ export const PROBLEMS = {
     "The camera did not start",
     `The browser says: ${reason}. Choose another camera in the list. ${PRESS_START}`,
   ],
+  sound: (/** @type {string} */ reason) => [
+    "No sound is sent", `${reason}. The picture goes on without; choose again under Sound.`,
+  ],
   cameraReplaced: ["Another camera was chosen meanwhile", "Choose again in the list."],
   insecure: (/** @type {string} */ host) => [
     "Browsers give a camera to secure pages only",

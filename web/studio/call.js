@@ -71,6 +71,8 @@ export class Call {
   #iceServers = null;
   /** @type {MediaStreamTrack | null} */
   #track = null;
+  /** @type {MediaStreamTrack | null} */
+  #sound = null;
   #resumption = new Resumption(() => this.#retry());
   /** @type {import("./server_status.js").Health | null} of a server that is not ready yet */
   #waitsFor = null;
@@ -215,6 +217,13 @@ export class Call {
     await this.#attempt?.replaceTrack(track);
   }
 
+  /** @param {MediaStreamTrack | null} track of sound for this call; null for silence */
+  async replaceSound(track) {
+    if (!this.isOpen) return;
+    this.#sound = track;
+    await this.#attempt?.replaceSound(track);
+  }
+
   /** The browser reports that the network is back, perhaps another one. */
   networkChanged() {
     if (this.#resumption.isActive) {
@@ -346,7 +355,8 @@ export class Call {
       if (attempt.isDropped || !this.#track) return;
       this.#iceServers = null;
       const place = placeFor(this.#track, this.#queued?.ticket);
-      await attempt.connect(servers, this.#track, { ...fields, ...place }, deadline_s);
+      const offered = { ...fields, ...place };
+      await attempt.connect(servers, this.#track, this.#sound, offered, deadline_s);
     } catch (error) {
       // the failure of an attempt that was dropped says nothing about the one after it
       if (!attempt.isDropped) throw error;
@@ -553,7 +563,7 @@ export class Call {
     if (session) session.close();
     else this.#resumption.lostSession?.delete();
     this.#dropAttempt();
-    this.#current = this.#iceServers = this.#track = this.#waitsFor = null;
+    this.#current = this.#iceServers = this.#track = this.#sound = this.#waitsFor = null;
     this.#queued = null;
     this.#endsWithin_s = null;
     this.#hasServerStopped = false;

@@ -30,6 +30,8 @@ export class CallAttempt {
   #session = null;
   /** @type {DataChannels | null} */
   #channels = null;
+  /** @type {RTCRtpSender | null} */
+  #sound = null;
   #setupTimer = 0;
   #isDropped = false;
 
@@ -70,11 +72,12 @@ export class CallAttempt {
   /**
    * @param {RTCIceServer[]} iceServers
    * @param {MediaStreamTrack} track the camera's
+   * @param {MediaStreamTrack | null} sound that goes with it; null for none, yet
    * @param {object} fields further fields of the offer
    * @param {number} deadline_s until the data channel must be open
    * @throws {import("../shared/problems.js").Problem} if there is no answer, or it is a refusal
    */
-  async connect(iceServers, track, fields, deadline_s) {
+  async connect(iceServers, track, sound, fields, deadline_s) {
     const listener = this.#listener;
     const pc = this.#pc = new RTCPeerConnection({ iceServers });
     const session = this.#session = new Session(pc);
@@ -93,7 +96,10 @@ export class CallAttempt {
       direction: "sendrecv",
       sendEncodings: [{ maxBitrate: UPLINK_BPS }],
     });
-    listener.onOutput(new MediaStream([receiver.track]));
+    // without sound, too: it may be chosen later
+    const audio = pc.addTransceiver(sound ?? "audio", { direction: "sendrecv" });
+    this.#sound = audio.sender;
+    listener.onOutput(new MediaStream([receiver.track, audio.receiver.track]));
     this.#setupTimer = setTimeout(
       () => listener.onLost(setupTooSlow(deadline_s)), deadline_s * 1000,
     );
@@ -107,6 +113,11 @@ export class CallAttempt {
   /** @param {MediaStreamTrack} track another camera's */
   async replaceTrack(track) {
     await this.#pc?.getSenders()[0].replaceTrack(track);
+  }
+
+  /** @param {MediaStreamTrack | null} track of sound; null for silence */
+  async replaceSound(track) {
+    await this.#sound?.replaceTrack(track);
   }
 
   /** @returns {Promise<Iterable<any>>} what the browser counts of the connection */

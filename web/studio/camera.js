@@ -178,7 +178,9 @@ export function isCamera(choice) {
 async function openStream({ choice, format, file }) {
   switch (choice) {
     case SCREEN: // sharp, at its own size
-      return navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { ideal: format.fps } } });
+      return navigator.mediaDevices.getDisplayMedia({
+        video: { frameRate: { ideal: format.fps } }, audio: true, // where the user shares it
+      });
     case TEST:
       return testPicture(format);
     case FILE:

@@ -75,6 +75,11 @@ export class CameraPanel {
     return this.#camera.stream !== null;
   }
 
+  /** What it gives, sound too where it has some; null while none is in use. */
+  get stream() {
+    return this.#camera.stream;
+  }
+
   /** Why the camera in use gives no pictures, for people; empty if it does. */
   get trouble() {
     return this.#trouble;

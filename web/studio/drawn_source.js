@@ -75,11 +75,14 @@ async function videoStream(address, format) {
   if (video.videoWidth === 0) throw new Error(CAMERA.noPicture);
   await video.play();
   const size = fittedSize(format, video.videoWidth, video.videoHeight);
-  return drawnStream(size, format.fps, (context) => context.drawImage(video, 0, 0, ...size), () => {
+  const stream = drawnStream(size, format.fps, (context) => context.drawImage(video, 0, 0, ...size), () => {
     video.pause();
     video.removeAttribute("src");
     URL.revokeObjectURL(address);
   });
+  // @ts-ignore: not in every browser
+  for (const track of video.captureStream?.().getAudioTracks() ?? []) stream.addTrack(track);
+  return stream;
 }
 
 /** @param {HTMLVideoElement} video @param {string} address @returns {Promise<void>} */

@@ -20,6 +20,7 @@ import { OutputPanel } from "./output_panel.js";
 import { QualityPanel } from "./quality_panel.js";
 import { takeResumeToken } from "./resume.js";
 import { SnapshotPanel } from "./snapshot_panel.js";
+import { SoundPanel } from "./sound_panel.js";
 import { Updates } from "./updates.js";
 
 document.documentElement.dataset.started = "";
@@ -29,6 +30,7 @@ const camera = new CameraPanel({
   onRetaken: (track) => call.replaceTrack(track),
   onChange: () => view.show(),
 });
+const sound = new SoundPanel(switchSound);
 const call = new Call({
   onChange: () => view.show(),
   onMessage,
@@ -66,7 +68,10 @@ const view = new CallView({
     if (model.width_px && model.height_px) output.setSize(model.width_px, model.height_px);
   },
   onCall: (isOpen) => {
-    if (!isOpen && camera.isOpen) camera.close();
+    if (!isOpen && camera.isOpen) {
+      camera.close();
+      sound.close();
+    }
     cues.setCall(isOpen);
   },
 });
@@ -87,13 +92,27 @@ async function resume() {
 async function openCamera() {
   const track = await camera.open();
   await camera.selectInUse();
+  await switchSound();
   return track;
+}
+
+/** Send what is chosen for sound; what cannot be had is told, and the picture goes on. */
+async function switchSound() {
+  if (!call.isOpen) return;
+  try {
+    await call.replaceSound(await sound.open(camera.stream));
+  } catch (error) {
+    const { title, advice } = asProblem(error);
+    controls.showProblem(`${title}. ${advice}`);
+    await call.replaceSound(null);
+  }
 }
 
 /** Use another camera for the running call; if it does not open, the one in use stays. */
 async function switchCamera() {
   try {
     await call.replaceTrack(await camera.open());
+    await switchSound();
   } catch (error) {
     const { title, advice } = asProblem(error);
     controls.showProblem(`${title}. ${advice}`);
@@ -179,6 +198,7 @@ desk.readShow();
 controls.showUpdate(null);
 showAddresses();
 await camera.listCameras();
+await sound.listChoices();
 figures.start();
 await view.start();
 await resume();

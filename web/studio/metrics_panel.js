@@ -17,6 +17,7 @@ const SMALLEST_SHARE = 0.004; // of the bar; a smaller segment cannot be seen
  * @property {"glass" | "sent" | null} age_covers where the age ends that `holds` is about
  * @property {Record<"p50" | "p95", number | null>} gap_ms
  * @property {Record<"frame" | "chunk", number | null>} jitter_ms
+ * @property {Record<"p50" | "p95", number> | null} skew_ms of sound to its pictures; null without
  * @property {Record<"in" | "out", number | null>} fps
  * @property {number | null} miss_ratio
  * @property {number | null} rate_ratio
@@ -86,6 +87,8 @@ export class MetricsPanel {
     this.#text(
       "jitter", [slo.jitter_ms?.frame, slo.jitter_ms?.chunk].map(formatDuration).join(" · "),
     );
+    const { p50 = null, p95 = null } = slo.skew_ms ?? {};
+    this.#text("skew", [p50, p95].map(formatDuration).join(" · "));
     this.#text("trouble", formatLosses(slo.viewer));
     this.#drops(slo.drops);
     this.#firstFrame(slo.ttff_ms ?? {});

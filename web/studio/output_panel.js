@@ -7,7 +7,7 @@ import { KeptPicture } from "../shared/kept_picture.js";
 import { playOrAsk } from "../shared/playback.js";
 import { sentence } from "../shared/problems.js";
 import { formatDuration } from "./format.js";
-import { CALL, FIGURES, NOTICE, UNITS } from "./strings.js";
+import { CALL, FIGURES, NOTICE, SOUND, UNITS } from "./strings.js";
 
 /**
  * @typedef {object} CallStatus
@@ -90,6 +90,7 @@ export class OutputPanel {
     const fullscreen = byId("fullscreen");
     fullscreen.hidden = !document.fullscreenEnabled;
     fullscreen.addEventListener("click", () => this.#toggleFullscreen());
+    byId("hear").addEventListener("click", () => this.#toggleSound());
     this.video.addEventListener("dblclick", () => this.#toggleFullscreen());
   }
 
@@ -149,6 +150,14 @@ export class OutputPanel {
   showBadges(age_ms, fps) {
     setText(byId("badge-age"), age_ms === null ? "" : FIGURES.old(formatDuration(age_ms)));
     setText(byId("badge-fps"), fps === null ? "" : UNITS.fps(fps.toFixed(0)));
+  }
+
+  #toggleSound() {
+    const hear = byId("hear");
+    this.video.muted = !this.video.muted;
+    hear.setAttribute("aria-pressed", String(!this.video.muted));
+    hear.title = this.video.muted ? SOUND.hear : SOUND.mute;
+    playOrAsk(this.video, this.#tap);
   }
 
   async #toggleFullscreen() {

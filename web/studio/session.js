@@ -3,7 +3,7 @@
  */
 
 import { requestJson } from "../shared/http.js";
-import { CandidateTrickle, deleteSession, WEBRTC_API } from "../shared/signaling.js";
+import { CandidateTrickle, deleteSession, offerInStereo, WEBRTC_API } from "../shared/signaling.js";
 
 const OFFERS = `${WEBRTC_API}/offer`;
 
@@ -42,7 +42,7 @@ export class Session {
    * @throws {import("../shared/problems.js").Problem} if there is no answer, or it is a refusal
    */
   async open(fields) {
-    await this.#pc.setLocalDescription();
+    await offerInStereo(this.#pc);
     const { sdp, type } = /** @type {RTCSessionDescription} */ (this.#pc.localDescription);
     const answer = await requestJson(OFFERS, {
       method: "POST",

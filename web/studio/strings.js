@@ -91,6 +91,16 @@ export const CAMERA = {
   tooLong: "the browser has not opened it in time",
 };
 
+/** The sound that goes with the picture. */
+export const SOUND = {
+  off: "Off",
+  microphone: "Microphone",
+  own: "Of the screen or file",
+  noOwn: "What is sent brings no sound of its own",
+  hear: "Hear the output",
+  mute: "Mute the output",
+};
+
 /** What was changed, and how far the change has come. */
 export const CHANGE = {
   strength: "Strength",
@@ -265,6 +275,8 @@ export const KEYS = {
   mirror: "mirror on this page",
   keepSteps: "when asked: keep my steps",
   allowSteps: "when asked: allow fewer",
+  sound: "choose the sound",
+  hear: "hear the output, or not",
   fullscreen: "full screen",
   pip: "picture in picture",
   sheet: "this sheet",

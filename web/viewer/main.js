@@ -1,12 +1,13 @@
 /**
  * The clean view, for OBS: a stream's output and nothing else. It reconnects for as long as it is
  * open, and shows the last picture meanwhile. It writes nothing on the programme: why there is no
- * picture is told with `?status=1` only.
+ * picture is told with `?status=1` only. Where a browser, unlike OBS, wants a tap before it plays
+ * sound, a button asks for one; with `?sound=0` there is no sound.
  */
 
 import { byId, setText } from "../shared/dom.js";
 import { KeptPicture } from "../shared/kept_picture.js";
-import { playOnTap, playOrAsk } from "../shared/playback.js";
+import { playAloud, playOnTap, playOrAsk } from "../shared/playback.js";
 import { Problem } from "../shared/problems.js";
 import { iceServers } from "../shared/signaling.js";
 import { silenceText, tooLong_s } from "../shared/silence.js";
@@ -41,7 +42,15 @@ function decoded(segment) {
   }
 }
 
-status.hidden = new URLSearchParams(location.search).get("status") !== "1";
+const query = new URLSearchParams(location.search);
+const isMute = query.get("sound") === "0";
+const soundButton = byId("unmute");
+status.hidden = query.get("status") !== "1";
+document.addEventListener("click", () => {
+  if (soundButton.hidden) return;
+  soundButton.hidden = true;
+  video.muted = false;
+});
 playOnTap(tapButton, video);
 
 let shown_ms = -Infinity;
@@ -88,7 +97,8 @@ async function play(moved) {
       if (channel.readyState === "open") channel.send(`{"type":"ping","t":${performance.now()}}`);
     }, PING_MS);
     video.srcObject = session.media;
-    playOrAsk(video, tapButton);
+    const aloud = isMute ? Promise.resolve() : playAloud(video, soundButton);
+    aloud.then(() => playOrAsk(video, tapButton)); // both wait for the first picture
     if (!moved) await session.open(stream);
     const next = await untilOver(session, start_ms);
     return { isShown: shown_ms > start_ms, next };

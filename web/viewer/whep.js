@@ -5,7 +5,7 @@
 
 import { addressOf, request } from "../shared/http.js";
 import { minimisePlayoutDelay } from "../shared/playout_delay.js";
-import { CandidateTrickle, deleteSession } from "../shared/signaling.js";
+import { CandidateTrickle, deleteSession, offerInStereo } from "../shared/signaling.js";
 
 const SDP_FRAGMENT = "application/trickle-ice-sdpfrag"; // RFC 8840
 
@@ -28,8 +28,9 @@ export class WhepSession {
   constructor(iceServers) {
     this.#pc = new RTCPeerConnection({ iceServers });
     this.#receiver = this.#pc.addTransceiver("video", { direction: "recvonly" }).receiver;
+    const sound = this.#pc.addTransceiver("audio", { direction: "recvonly" }).receiver;
     this.channel = this.#pc.createDataChannel("parameters");
-    this.media = new MediaStream([this.#receiver.track]);
+    this.media = new MediaStream([this.#receiver.track, sound.track]);
     this.#trickle = new CandidateTrickle(this.#pc, (candidates) => request(this.#url, {
       method: "PATCH",
       headers: { "Content-Type": SDP_FRAGMENT },
@@ -56,7 +57,7 @@ export class WhepSession {
    * @throws {import("../shared/problems.js").Problem} if there is no answer, or it is a refusal
    */
   async open(stream) {
-    await this.#pc.setLocalDescription();
+    await offerInStereo(this.#pc);
     const response = await request(`/whep/${encodeURIComponent(stream)}`, {
       method: "POST",
       headers: { "Content-Type": "application/sdp" },

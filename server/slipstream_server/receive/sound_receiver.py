@@ -7,7 +7,6 @@ Private names, on aiortc's receiver before it is started:
 * `_handle_rtcp_packet`: wrapped, to read sender reports.
 """
 
-from collections import Counter
 from collections.abc import Callable
 
 from aiortc import RTCRtpReceiver
@@ -28,18 +27,19 @@ _PACKET_COST_BYTES = 128
 class SoundReceiver:
     """Handles the packets of one aiortc receiver. One source is heard, the last that has come.
 
-    Drops are counted: `sound_excess` came faster than any sound does.
-
     Args:
         receiver: of sound, with a track, not started.
         on_sound: called with each packet.
 
     Raises:
         InternalsChanged: if this aiortc is not built as we know it.
+
+    Attributes:
+        excess_packets: dropped, as they came faster than any sound does.
     """
 
     def __init__(self, receiver: RTCRtpReceiver, on_sound: Callable[[ReceivedSound], None]) -> None:
-        self.drops: Counter[str] = Counter()
+        self.excess_packets = 0
         self._on_sound = on_sound
         self._budget_bytes = TokenBucket(rate_per_s=_BYTES_PER_S, burst=_BYTES_PER_S)
         self._source: int | None = None
@@ -54,7 +54,7 @@ class SoundReceiver:
         if not packet.payload:
             return False, None
         if not self._budget_bytes.take(len(packet.payload) + _PACKET_COST_BYTES, arrived_ns):
-            self.drops["sound_excess"] += 1
+            self.excess_packets += 1
             return False, None
         if packet.ssrc != self._source:
             self._source, self._clock = packet.ssrc, SenderClock(SOUND_HZ)

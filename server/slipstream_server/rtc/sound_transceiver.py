@@ -4,7 +4,6 @@ Private names, on the transceiver between the offer and the answer: `_codecs`, o
 left, and `_offerDirection`, read.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -42,10 +41,10 @@ class SoundTransceiver:
     @property
     def drops(self) -> Mapping[str, int]:
         """Packets that were dropped on their way, by cause."""
-        drops = Counter(self._receiver.drops if self._receiver is not None else {})
-        if self._track is not None and self._track.dropped:
-            drops["sound_unsent"] = self._track.dropped
-        return drops
+        return {
+            "sound_excess": self._receiver.excess_packets if self._receiver is not None else 0,
+            "sound_unsent": self._track.dropped if self._track is not None else 0,
+        }
 
     def negotiate(self, pc: RTCPeerConnection) -> None:
         """Answer the first Opus as far as it is wanted, and all other sound as inactive.
