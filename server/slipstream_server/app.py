@@ -38,11 +38,13 @@ from slipstream_server.ice.public_names import keep_looking_up, look_up
 from slipstream_server.ice.turn_providers import TurnProviders
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo_report import SloTargets
+from slipstream_server.recordings.folder import RecordingsFolder
 from slipstream_server.send.adaptive_encoder import VideoSettings
 from slipstream_server.send.h264 import X264, choose_codec
 from slipstream_server.sessions.registry import SessionRegistry
 from slipstream_server.shutdown import Shutdown
 from slipstream_server.signaling.node_api import NodeApi
+from slipstream_server.signaling.recordings_api import RecordingsApi
 from slipstream_server.signaling.streams_api import StreamsApi
 from slipstream_server.signaling.tokens_api import TokensApi
 from slipstream_server.signaling.webrtc_api import WebRtcApi, errors_as_json
@@ -163,6 +165,16 @@ def _guarded_application(
     return app
 
 
+def _recordings(config: ServerConfig) -> RecordingsFolder | None:
+    if not config.record_dir:
+        return None
+    return RecordingsFolder(
+        root=Path(config.record_dir),
+        max_minutes=config.record_max_minutes,
+        free_mib=config.record_free_mib,
+    )
+
+
 def _add_calls(
     app: web.Application,
     config: ServerConfig,
@@ -198,6 +210,7 @@ def _add_calls(
         ladder=config.ladder_settings,
         video=video,
         sound=not config.mute,
+        recordings=_recordings(config),
     )
     turn_providers = TurnProviders.from_config(config)
     app[SESSIONS] = sessions = SessionRegistry(
@@ -207,6 +220,7 @@ def _add_calls(
         WebRtcApi(sessions, engine, metrics, issuer),
         WhipApi(sessions, metrics),
         StreamsApi(sessions),
+        RecordingsApi(sessions, context.recordings),
         TokensApi(issuer),
     ):
         app.add_routes(outside.routes(api.routes()))

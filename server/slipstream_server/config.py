@@ -117,6 +117,11 @@ class ServerConfig:
         "x264", "x264, or auto: NVENC of the graphics card where it works"
     )
     mute: bool = _setting(False, "take no sound of callers, so that none is heard or recorded")
+    record_dir: str = _setting("", "folder of recordings; none can be made unless set")
+    record_max_minutes: float = _setting(120.0, "the longest recording; it ends by itself")
+    record_free_mib: int = _setting(
+        1024, "room in MiB that recordings leave on the disk; they end when it is reached"
+    )
     smooth: bool = _setting(False, "let browsers buffer against jitter, which adds delay")
     media_port: int = _setting(
         0, "one UDP and TCP port for the media of all calls; 0: each call has a UDP port of its own"
@@ -182,6 +187,8 @@ class ServerConfig:
         self._check_range("offers_per_minute", 0, 1_000_000)
         self._check_range("video_kbps", 250, 50_000)
         self._check_choice("video_encoder", _VIDEO_ENCODERS)
+        self._check_range("record_max_minutes", 0.01, 100_000)
+        self._check_range("record_free_mib", 0, 1 << 30)
         self._check_range("ttff_ms_target", 1, 3_600_000)
         self._check_range("age_ms_target", 1, 3_600_000)
         for name in ("miss_ratio_target", "rate_ratio_target", "in_time_ratio_target"):

@@ -187,6 +187,22 @@ class Waiting(Event, frozen=True, tag="waiting"):
     callers: int
 
 
+class RecordingState(Event, frozen=True, tag="recording"):
+    """Whether the stream is recorded; sent when that has changed.
+
+    Args:
+        is_on: whether it is.
+        file: the first of this recording, or of the last one; empty before any.
+        since_s: since it began.
+        reason: why it has ended by itself, for people; empty where it was asked to.
+    """
+
+    is_on: bool
+    file: str = ""
+    since_s: float = 0.0
+    reason: str = ""
+
+
 class ServerStopping(Event, frozen=True, tag="server_stopping"):
     """The server ends this call soon; `stream_stopped` with `server_stops` follows.
 

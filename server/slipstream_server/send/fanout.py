@@ -9,7 +9,7 @@ subscribers without H.264 there is one encoding in VP8, by the same rules.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
@@ -24,6 +24,26 @@ from slipstream_server.send.pacer import Pacer
 from slipstream_server.send.subscriber_queue import SubscriberQueue
 
 KEY_EVERY_NS = 10 * NS_PER_S  # for subscribers that never request a key frame
+
+
+class PacketSink(Protocol):
+    """Where the packets of one codec go.
+
+    Attributes:
+        codec: as aiortc names it ("H264", "VP8").
+        rate: of its link; None where it takes any.
+    """
+
+    codec: str
+
+    @property
+    def rate(self) -> RateControl | None: ...
+
+    def wants_key(self, now_ns: int) -> bool:
+        """Whether to encode a key frame for it now."""
+        ...
+
+    def push(self, scheduled: ScheduledFrame, packet: "Packet[Any]", now_ns: int) -> None: ...
 
 
 class SubscriberTrack(MediaStreamTrack):
@@ -60,6 +80,10 @@ class SubscriberTrack(MediaStreamTrack):
         """Use a negotiated codec ("H264", "VP8"); the track always gives packets of it."""
         self.codec = codec
         return True
+
+    def wants_key(self, now_ns: int) -> bool:
+        """As `SubscriberQueue.wants_key`."""
+        return self.queue.wants_key(now_ns)
 
     def push(self, scheduled: ScheduledFrame, packet: "Packet[Any]", now_ns: int) -> None:
         """Take in a frame that was encoded for all."""
@@ -131,7 +155,9 @@ class Fanout:
         h264.use_h264()
         vp8.use_vp8()
         self._new_rate = new_rate
+        self._any_rate = new_rate()  # where nobody has a link
         self._on_frame = on_frame
+        self.sinks: list[PacketSink] = []  # beside the subscribers
         self._tracks: list[SubscriberTrack] = []
 
     @property
@@ -150,7 +176,7 @@ class Fanout:
 
     def push(self, frames: Sequence[GeneratedFrame]) -> None:
         """Take in one chunk, oldest frame first."""
-        if self._tracks or self._on_frame is not None:
+        if self._tracks or self.sinks or self._on_frame is not None:
             self._source.push(frames)
 
     async def run(self) -> None:
@@ -158,7 +184,7 @@ class Fanout:
         try:
             while True:
                 scheduled = await self._source.next_frame()
-                if self._tracks:
+                if self._tracks or self.sinks:
                     await self._send(scheduled)
                 if self._on_frame is not None:
                     self._on_frame(scheduled, now_ns())
@@ -170,23 +196,29 @@ class Fanout:
         """Encode the frame once for each codec, and queue it for every subscriber."""
         every_frames = []
         for codec, encoding in self.encodings.items():
-            tracks = [track for track in self._tracks if track.codec == codec]
-            if not tracks:
+            sinks = [sink for sink in self._receivers() if sink.codec == codec]
+            if not sinks:
                 continue
-            packet = await self._encode(encoding, self._source.picture_of(scheduled), tracks)
+            packet = await self._encode(encoding, self._source.picture_of(scheduled), sinks)
             every_frames.append(encoding.every_frames)
             now = now_ns()
-            for track in self._tracks:  # with those that joined while it was encoded
-                if track.codec == codec:
-                    track.push(scheduled, packet, now)
+            for sink in self._receivers():  # with those that joined while it was encoded
+                if sink.codec == codec:
+                    sink.push(scheduled, packet, now)
         self.playout.every_frames = min(every_frames, default=1)
 
+    def _receivers(self) -> "list[PacketSink]":
+        receivers: list[PacketSink] = list(self.sinks)
+        receivers.extend(self._tracks)
+        return receivers
+
     async def _encode(
-        self, encoding: AdaptiveEncoder, picture: VideoFrame, tracks: list[SubscriberTrack]
+        self, encoding: AdaptiveEncoder, picture: VideoFrame, sinks: list[PacketSink]
     ) -> "Packet[Any]":
-        by_bitrate = sorted((track.rate for track in tracks), key=lambda rate: rate.bitrate_bps)
+        rates = [sink.rate for sink in sinks if sink.rate is not None] or [self._any_rate]
+        by_bitrate = sorted(rates, key=lambda rate: rate.bitrate_bps)
         encoding.rate = by_bitrate[len(by_bitrate) // 2]
-        if any(track.queue.wants_key(now_ns()) for track in tracks):
+        if any(sink.wants_key(now_ns()) for sink in sinks):
             encoding.on_key_request()
         packet = await encoding.encode(picture)
         assert isinstance(packet, Packet), "the encodings give packets"

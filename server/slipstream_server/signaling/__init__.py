@@ -4,6 +4,7 @@ webrtc_api.py   the page's calls: offer, candidates, the end; metrics; errors as
 whip.py         WHIP and WHEP: publish and watch without a page
 whip_sdp.py     what those two need of SDP
 streams_api.py  live streams and their parameters, without a call
+recordings_api.py  recordings: begun, ended, listed, downloaded
 tokens_api.py   tokens to hand on
 node_api.py     this server as one of several
 session_paths.py  whose a session in a path is

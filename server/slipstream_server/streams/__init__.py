@@ -10,6 +10,7 @@ chunk_pipe.py      frames to the engine in chunks, generated frames to the outpu
 submitted_chunk.py a chunk that the engine has: whose frames they are, what becomes of them (pure)
 quality_control.py keeps it at the level of its quality ladder
 sound_pipe.py      its sound, by the delay of its pictures, to every receiver
+recorder.py        its recording, one at a time
 telemetry.py       its figures
 media_context.py   what all calls and streams share
 ports.py           what a stream needs of the engine's provider and of a publisher

@@ -11,6 +11,7 @@ from slipstream_server.ladder.settings import LadderSettings
 from slipstream_server.media_addressing import MediaAddressing
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo_report import SloTargets
+from slipstream_server.recordings.folder import RecordingsFolder
 from slipstream_server.send.adaptive_encoder import AdaptiveEncoder, VideoSettings
 from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.send.fanout import KEY_EVERY_NS, Fanout
@@ -28,6 +29,7 @@ class MediaContext:
         media_addressing: ports and addresses of the media.
         media_port: that all calls share; None if each has ports of its own.
         ladder: the quality levels of streams.
+        recordings: where streams are recorded; None where they are not.
         sound: whether callers' sound is taken, and goes with their pictures.
         device_share: how streams share the engine's device.
         video: how video is encoded and sent.
@@ -39,6 +41,7 @@ class MediaContext:
     media_addressing: MediaAddressing
     video: VideoSettings
     media_port: MediaPort | None = None
+    recordings: RecordingsFolder | None = None
     sound: bool = True
     ladder: LadderSettings = field(default_factory=LadderSettings)
     device_share: DeviceShare = field(default_factory=DeviceShare)

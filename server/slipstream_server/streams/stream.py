@@ -12,6 +12,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_server.control.events import (
     SERVER_STOPS,
     Event,
+    RecordingState,
     State,
     StateName,
     StreamStopped,
@@ -35,6 +36,7 @@ from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider, Publisher
 from slipstream_server.streams.publisher_slot import PublisherSlot
 from slipstream_server.streams.quality_control import QualityControl
+from slipstream_server.streams.recorder import StreamRecorder
 from slipstream_server.streams.sound_pipe import SoundPipe
 from slipstream_server.streams.telemetry import StreamTelemetry
 
@@ -121,6 +123,13 @@ class Stream:
             monitor=self.monitor,
             targets=context.targets,
             metrics=context.metrics,
+        )
+        self.recorder = StreamRecorder(
+            self.id,
+            context.recordings,
+            fanout=self.fanout,
+            sound=self.sound,
+            on_change=self._on_recording,
         )
         self.slot = PublisherSlot(
             self.chunk_pipe, self._telemetry, hold_s=hold_s, now_ns=offered_ns
@@ -295,6 +304,9 @@ class Stream:
             rev=frame.rev, chunk=frame.chunk, rtp_timestamp=rtp_timestamp
         )
 
+    def _on_recording(self, state: RecordingState) -> None:
+        self.chunk_pipe.send(state)
+
     def _on_frame_to_all(self, scheduled: ScheduledFrame, sent_ns: int) -> None:
         self.on_frame_sent(scheduled, sent_ns, rtp_timestamp=0)
 
@@ -365,6 +377,7 @@ class Stream:
 
     def _release(self) -> None:
         self.chunk_pipe.close()
+        self.recorder.close()
         self._opened_quality().close()
         self._telemetry.close()
         reason = self.end_reason or SERVER_STOPS

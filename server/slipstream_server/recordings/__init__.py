@@ -1,0 +1,7 @@
+"""Recordings: a stream's picture and sound in files of MP4, of what is encoded anyway.
+
+* `timeline.py`: which part of a recording a packet is in, and when (pure).
+* `mp4_writer.py`: writes the parts, in a thread, in fragments that a crash leaves whole.
+* `recording.py`: takes a stream's packets as they go out.
+* `folder.py`: where recordings are, what they are called, and how much there may be.
+"""

@@ -1,0 +1,76 @@
+"""Where recordings are: a folder of each stream's, its files named by when they began."""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from slipstream_server.errors import UnknownSession
+
+_STREAM = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_FILE = re.compile(r"[0-9]{8}-[0-9]{6}(?:-[0-9]{1,4})?\.mp4")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedFile:
+    """One part of a recording."""
+
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingsFolder:
+    """All recordings of a server. Its methods touch the disk: they are for threads.
+
+    Args:
+        root: there, or to be made.
+        max_minutes: the longest recording.
+        free_mib: that stay free on the disk.
+    """
+
+    root: Path
+    max_minutes: float
+    free_mib: int
+
+    def begin(self, stream: str, now: datetime | None = None) -> Callable[[int], Path]:
+        """The files of a new recording, by the number of the part.
+
+        Raises:
+            OSError: if there can be none.
+        """
+        folder = self.root / stream
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(13, "Permission denied", str(folder))
+        name = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
+        return lambda part: folder / (f"{name}.mp4" if part == 1 else f"{name}-{part}.mp4")
+
+    def files(self, stream: str) -> tuple[RecordedFile, ...]:
+        """Those of a stream, the newest first; also of one that has ended."""
+        if not _STREAM.fullmatch(stream):
+            return ()
+        folder = self.root / stream
+        names = sorted((one.name for one in folder.glob("*.mp4")), reverse=True)
+        return tuple(
+            RecordedFile(name=name, size_bytes=(folder / name).stat().st_size)
+            for name in names
+            if _FILE.fullmatch(name)
+        )
+
+    def path(self, stream: str, name: str) -> Path:
+        """One file of a stream.
+
+        Raises:
+            UnknownSession: if there is none of that name.
+        """
+        if _STREAM.fullmatch(stream) and _FILE.fullmatch(name):
+            path = self.root / stream / name
+            if path.is_file():
+                return path
+        raise UnknownSession(
+            f"stream {stream[:80]!r} has no recording {name[:80]!r}; "
+            "GET /api/v1/streams/<stream>/recordings lists them"
+        )
