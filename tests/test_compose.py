@@ -2,11 +2,13 @@
 
 import ipaddress
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from slipstream_server.config import ServerConfig, secret_settings
 
 COMPOSE = (Path(__file__).parents[1] / "docker/compose.yaml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
@@ -25,6 +27,14 @@ def test_a_container_has_no_rights_beyond_its_need(name: str) -> None:
     assert "privileged" not in service
     if "image" in service:
         assert re.fullmatch(r"[\w/-]+:v?\d+\.\d+\.\d+", service["image"])
+
+
+def test_what_it_sets_are_settings() -> None:
+    """one that is misspelt would be ignored."""
+    known = {setting.name.upper() for setting in fields(ServerConfig)}
+    known |= {f"{name.upper()}_FILE" for name in secret_settings()}
+    names = {name.removeprefix("SLIPSTREAM_") for name in SERVICES["slipstream"]["environment"]}
+    assert names - known == set()
 
 
 @pytest.mark.parametrize(
