@@ -12,6 +12,8 @@ import promql_parser
 import pytest
 import yaml  # type: ignore[import-untyped]
 from prometheus_client.parser import text_string_to_metric_families
+from slipstream_fleet.fleet_metrics import FleetMetrics
+from slipstream_fleet.fleet_report import FleetReport
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.observability.metrics import CallCounts, Metrics
 
@@ -38,7 +40,9 @@ def expressions() -> Iterator[tuple[str, str]]:
 def exported() -> set[str]:
     """The names that can be asked for; metrics with labels have no samples until these are used."""
     status = EngineStatus(state=EngineState.STOPPED, detail="")
+    fleet = FleetReport(nodes=(), streams=0, free=0, waiting=0, versions=(), lost_total=0)
     text = Metrics().render(status, CallCounts()).decode()
+    text += FleetMetrics(lambda: fleet).exposition().body.decode()
     names: set[str] = set()
     for family in text_string_to_metric_families(text):
         names |= {sample.name for sample in family.samples}
