@@ -220,7 +220,7 @@ async def test_a_fleet_with_a_token_lets_in_whom_a_server_would(tmp_path: Path) 
     async with (
         node(tmp_path / "a", "a", token=TOKEN, max_streams=1) as one,
         running_gate(control := ListedNodes([one]), token=TOKEN) as url,
-        aiohttp.ClientSession(url) as http,
+        aiohttp.ClientSession(url, cookie_jar=aiohttp.CookieJar(unsafe=True)) as http,
     ):
 
         async def ask(method: str, path: str, token: str, json: object = None) -> tuple[int, str]:
@@ -233,6 +233,18 @@ async def test_a_fleet_with_a_token_lets_in_whom_a_server_would(tmp_path: Path) 
             assert (await ask("GET", "/api/v1/fleet", token))[0] == 401
             assert (await ask("GET", "/metrics", token))[0] == 401
         assert (await ask("GET", "/api/v1/streams", ""))[0] == 401
+        # a page that is opened by its link gets the cookie of the gate's own address
+        async with http.get(f"/?token={TOKEN}", allow_redirects=False) as response:
+            assert (response.status, "#access=slip1p.admin" in response.headers["Location"]) == (
+                303,
+                True,
+            )
+            access = response.headers["Location"].partition("#access=")[2]
+        cookies = [cookie.key for cookie in http.cookie_jar]
+        assert cookies == [f"slipstream-{url.rpartition(':')[2]}"]
+        assert (await ask("GET", "/api/v1/fleet", access))[0] == 200
+        http.cookie_jar.clear()
+        assert (await ask("GET", "/api/v1/fleet", access))[0] == 401
         assert (await ask("POST", OFFER_PATH, links[Role.PUBLISH], body))[0] == 200
         status, told = await ask("POST", OFFER_PATH, links[Role.PUBLISH], body)
         assert (status, '"place":1' in told) == (503, True)
