@@ -3,7 +3,16 @@
 from types import SimpleNamespace
 from typing import Any
 
-from slipstream_server.ice.packet_filter import UNREAD_MAX, PacketFilter
+import pytest
+from slipstream_protocol.clock import NS_PER_S
+from slipstream_server.ice import packet_filter as module
+from slipstream_server.ice.packet_filter import (
+    MEDIA_BURST,
+    STUN_BURST,
+    STUN_PER_S,
+    UNREAD_MAX,
+    PacketFilter,
+)
 
 FRIEND, STRANGER = ("192.0.2.1", 5000), ("192.0.2.66", 6666)
 STUN, DTLS, RTP = b"\x00\x01stun", b"\x16dtls", b"\x80rtp"
@@ -68,3 +77,24 @@ def test_what_is_not_read_is_not_kept() -> None:
     connection.waiting = UNREAD_MAX
     connection.socket.datagram_received(RTP, FRIEND)
     assert (connection.data, packet_filter.drops) == ([], {"unread": 1})
+
+
+def test_a_flood_is_left_out_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """so many STUN messages and so much media are handled as a call has use for; a stranger's flood
+    takes nothing from the peer, and after a while there is room again."""
+    now = {"ns": NS_PER_S}
+    monkeypatch.setattr(module, "now_ns", lambda: now["ns"])
+    connection, packet_filter = filtered()
+    receive = connection.socket.datagram_received
+    for _ in range(MEDIA_BURST + 10):
+        receive(RTP, FRIEND)
+    for _ in range(2 * STUN_BURST):
+        receive(STUN, STRANGER)
+    assert (len(connection.data), len(connection.stun)) == (MEDIA_BURST, STUN_BURST)
+    assert packet_filter.drops == {"flood": 10 + STUN_BURST}
+    receive(STUN, FRIEND)
+    assert len(connection.stun) == STUN_BURST + 1
+    now["ns"] += NS_PER_S // STUN_PER_S
+    receive(STUN, STRANGER)
+    receive(RTP, FRIEND)
+    assert (len(connection.data), len(connection.stun)) == (MEDIA_BURST + 1, STUN_BURST + 2)
