@@ -46,19 +46,34 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
         }.items()
     },
     **{
+        f"server/slipstream_server/{room}/{name}.py": (f"tests/server/{room}/test_{name}.py",)
+        for room, names in {
+            "frames": "chunker playout size_choice",
+            "ice": "port_table remote_addresses stream_frames",
+            "ladder": "belief chunk_meter device_share ladder moves promise",
+            "receive": "capture_time frame_search jitter_buffer layers loss_feedback "
+            "transport_feedback",
+            "rtc": "sctp_costs",
+            "rtp": "depacketize h264_units picture_size simulcast transport_report",
+            "send": "bandwidth keyframes pacer playout_delay retransmit subscriber_queue",
+            "sessions": "cpu_budget drain waiting_line",
+        }.items()
+        for name in names.split()
+    },
+    **{
         f"engine/slipstream_engine/scheduling/{name}.py": tuple(
             f"{_SCHEDULING}{one}.py" for one in tests.split()
         )
         for name, tests in {
-            "backlog": "capacity scheduler batching",
-            "batching": "batching",
+            "backlog": "capacity scheduler batching ranks",
+            "batching": "batching ranks",
             "capacity": "capacity",
             "deadline_check": "forecast deadlines batching",
             "flow_control": "flow_control",
             "input_credits": "input_credits flow_control",
             "latency_model": "latency_model",
-            "promises": "promises",
-            "queues": "scheduler deadlines",
+            "promises": "promises ranks",
+            "queues": "queues scheduler deadlines batching",
             "scheduler": "scheduler batching capacity deadlines",
         }.items()
     },

@@ -105,6 +105,16 @@ def test_a_rare_chunk_shares_few_passes() -> None:
     assert rare.load == pytest.approx(80 / 200, rel=0.01)
 
 
+def test_a_stream_shares_each_pass_of_another_once() -> None:
+    """chunks that come twice as often are in the passes of a slower stream once each."""
+    scheduler = device()
+    opened(scheduler, 0, promise(400))
+    slow_ms, fast_ms = 30 + 2 * (10 + 30 / 4), 30 + 2 * (10 + 30 / 3)
+    assert scheduler.admit(promise(200)).load == pytest.approx(
+        slow_ms / 400 + fast_ms / 200, rel=0.01
+    )
+
+
 def test_a_silent_stream_weighs_what_it_may_send() -> None:
     """paused, held, or with a camera that has stopped: it may be back the next moment."""
     scheduler = device()
