@@ -413,12 +413,16 @@ export class Call {
     let ticket = "";
     while (isWanted() && this.#track) {
       const next = new NextCall();
+      const [track, sound] = [this.#track, this.#sound];
       const asked = this.#stream.parameters ?? this.#parametersAtStart();
       const resume = this.#resumption.token?.token;
       let again_ms = MOVE_AGAIN_MS;
       try {
-        const place = placeFor(this.#track, ticket);
-        await next.connect(this.#track, { resume, initialParameters: asked, ...place });
+        const fields = { resume, initialParameters: asked, ...placeFor(track, ticket) };
+        await next.connect(track, sound, fields);
+        // what was chosen meanwhile has reached the old call alone
+        if (this.#track && this.#track !== track) await next.attempt.replaceTrack(this.#track);
+        if (this.#sound !== sound) await next.attempt.replaceSound(this.#sound);
         if (isWanted()) return this.#changeTo(next, from, asked);
       } catch (error) {
         const problem = asProblem(error);

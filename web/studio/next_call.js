@@ -43,12 +43,13 @@ export class NextCall {
   /**
    * Call, and wait for the first picture.
    * @param {MediaStreamTrack} track the camera's
+   * @param {MediaStreamTrack | null} sound that goes with it
    * @param {object} fields further fields of the offer
    * @throws {import("../shared/problems.js").Problem} if there is none in time
    */
-  async connect(track, fields) {
+  async connect(track, sound, fields) {
     const until_ms = performance.now() + 1000 * PICTURE_DEADLINE_S;
-    await this.attempt.connect(await iceServers(), track, fields, PICTURE_DEADLINE_S);
+    await this.attempt.connect(await iceServers(), track, sound, fields, PICTURE_DEADLINE_S);
     while (!await this.#hasPicture()) {
       if (this.#lost) throw asProblem(this.#lost);
       if (performance.now() > until_ms) throw setupTooSlow(PICTURE_DEADLINE_S);
