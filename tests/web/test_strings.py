@@ -9,7 +9,12 @@ import pytest
 
 WEB = Path(__file__).parents[2] / "web"
 # the last one has the model's own words
-_TEXTS = {"shared/strings.js", "studio/strings.js", "studio/style_pictures.js"}
+_TEXTS = {
+    "recording/strings.js",
+    "shared/strings.js",
+    "studio/strings.js",
+    "studio/style_pictures.js",
+}
 # a comment, or a string; of a template what stands between its values
 _TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)|"(?P<double>(?:[^"\\\n]|\\.)*)"|'(?P<single>(?:[^'\\\n]|\\.)*)'"""

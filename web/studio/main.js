@@ -21,6 +21,7 @@ import { QualityPanel } from "./quality_panel.js";
 import { takeResumeToken } from "./resume.js";
 import { SnapshotPanel } from "./snapshot_panel.js";
 import { SoundPanel } from "./sound_panel.js";
+import { keepStill } from "./still.js";
 import { Updates } from "./updates.js";
 
 document.documentElement.dataset.started = "";
@@ -73,6 +74,7 @@ const view = new CallView({
       sound.close();
     }
     cues.setCall(isOpen);
+    for (const id of ["record", "still"]) byId(id, HTMLButtonElement).disabled = !isOpen;
   },
 });
 
@@ -146,6 +148,9 @@ function onMessage(message) {
     case "level_question":
       quality.ask(message);
       break;
+    case "recording":
+      showRecording(message);
+      break;
     case "ack":
       updates.acknowledged(message);
       break;
@@ -162,6 +167,15 @@ function onMessage(message) {
       showSlo(message);
       break;
   }
+}
+
+/** @type {Promise<import("../recording/panel.js").RecordingPanel> | null} */
+let recordings = null;
+
+/** @param {import("../recording/panel.js").RecordingState} state of a server that records */
+async function showRecording(state) {
+  recordings ??= import("../recording/panel.js").then(({ RecordingPanel }) => new RecordingPanel());
+  (await recordings).showState(state);
 }
 
 function showDesk() {
@@ -187,6 +201,7 @@ byId("start").addEventListener("click", start);
 byId("again").addEventListener("click", start);
 byId("stop").addEventListener("click", () => call.stop());
 byId("pause").addEventListener("click", () => call.sendUpdate({ paused: !call.isPaused }));
+byId("still").addEventListener("click", () => keepStill(output.video));
 addEventListener("online", () => call.networkChanged());
 addEventListener("pagehide", () => call.suspend());
 addEventListener("pageshow", ({ persisted }) => persisted && resume());

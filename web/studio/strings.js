@@ -277,6 +277,8 @@ export const KEYS = {
   allowSteps: "when asked: allow fewer",
   sound: "choose the sound",
   hear: "hear the output, or not",
+  record: "record, or end it",
+  still: "keep a still",
   fullscreen: "full screen",
   pip: "picture in picture",
   sheet: "this sheet",

@@ -188,7 +188,7 @@ class Waiting(Event, frozen=True, tag="waiting"):
 
 
 class RecordingState(Event, frozen=True, tag="recording"):
-    """Whether the stream is recorded; sent when that has changed.
+    """Whether the stream is recorded: sent when that has changed, and first where it can be.
 
     Args:
         is_on: whether it is.
@@ -197,6 +197,7 @@ class RecordingState(Event, frozen=True, tag="recording"):
         reason: why it has ended by itself, for people; empty where it was asked to.
     """
 
+    stream: str
     is_on: bool
     file: str = ""
     since_s: float = 0.0

@@ -114,6 +114,8 @@ class PublisherSession(Session):
 
     def on_channel(self) -> None:
         self.peer.send_event(self.stream.state_event())
+        if self.stream.recorder.can_record:
+            self.peer.send_event(self.stream.recorder.state)
 
     def on_message(self, raw: str | bytes, now_ns: int) -> None:
         self.stream.receive(raw, now_ns)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+import msgspec
 from slipstream_protocol.clock import NS_PER_S, now_ns
 
 from slipstream_server.control.events import RecordingState
@@ -42,7 +43,12 @@ class StreamRecorder:
         self._recording: StreamRecording | None = None
         self._began_ns = 0
         self._is_closed = False
-        self._last = RecordingState(is_on=False)
+        self._last = RecordingState(stream=stream, is_on=False)
+
+    @property
+    def can_record(self) -> bool:
+        """Whether the server makes recordings."""
+        return self._folder is not None
 
     @property
     def state(self) -> RecordingState:
@@ -50,7 +56,7 @@ class StreamRecorder:
         if self._recording is None:
             return self._last
         since_s = round((now_ns() - self._began_ns) / NS_PER_S, 1)
-        return RecordingState(is_on=True, file=self._last.file, since_s=since_s)
+        return msgspec.structs.replace(self._last, is_on=True, since_s=since_s)
 
     async def start(self) -> RecordingState:
         """Begin one, with the next key frame.
@@ -82,7 +88,7 @@ class StreamRecorder:
         self._recording, self._began_ns = recording, now_ns()
         self._fanout.sinks.append(recording)
         self._sound.sinks.append(recording.sound)
-        self._last = RecordingState(is_on=False, file=path_of(1).name)
+        self._last = RecordingState(stream=self._stream, is_on=False, file=path_of(1).name)
         self._on_change(self.state)
         return self.state
 
@@ -108,7 +114,7 @@ class StreamRecorder:
     def _ended(self, recording: StreamRecording, reason: str) -> None:
         if recording is self._recording:  # by itself
             self._release(recording)
-            self._last = RecordingState(is_on=False, file=self._last.file, reason=reason)
+            self._last = msgspec.structs.replace(self._last, reason=reason)
             self._on_change(self._last)
 
     def _release(self, recording: StreamRecording) -> None:

@@ -103,7 +103,7 @@ async def test_a_recording_holds_picture_and_sound(tmp_path: Path) -> None:
         status, state = await asked(client, "DELETE", f"{call.stream}/recording")
         assert (status, state["is_on"], state["file"]) == (200, False, name)
         assert await asked(client, "DELETE", f"{call.stream}/recording") == (200, state)
-        await call.until_event("recording", is_on=False)
+        await call.until_event("recording", is_on=False, file=name)
         await poll(lambda: "recording" not in threads())
         status, listed = await asked(client, "GET", f"{call.stream}/recordings")
         size = (folder / call.stream / name).stat().st_size
@@ -138,7 +138,7 @@ async def test_a_full_disk_ends_a_recording_and_not_the_call(tmp_path: Path) -> 
             dial(server.client, **clip()) as call,
         ):
             name = await recorded(call, server.client, frames=1)
-            ended = await call.until_event("recording", is_on=False)
+            ended = await call.until_event("recording", is_on=False, file=name)
             assert reason in ended["reason"] and ended["file"] == name
             await call.until_more_frames(4)
             film = await asyncio.to_thread(watched, folder / call.stream / name)
