@@ -95,7 +95,7 @@ bench-sessions: install  ## how many calls this machine holds: stock aiortc's H.
 	$(BIN)/python -m tests.bench.sessions
 
 bench-ranks: install  ## real ranks and their leader, whose stages only last as long as a GPU's
-	$(BIN)/python -m tests.bench.ranks
+	$(BIN)/python -m tests.bench.ranks --out tests/benchmarks/ranks.json
 
 bench-ladder: install  ## the quality ladder under scripted overloads, against levels that stay
 	$(BIN)/python -m tests.bench.overloads --plot tests/pictures/ladder.svg \

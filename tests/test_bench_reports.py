@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.bench.chaos import FAULTS, ChaosReport, Round, chaos_table, plan
 from tests.bench.overloads import CASES as OVERLOADS
 from tests.bench.overloads import FIXED, LADDER, OverloadsReport
+from tests.bench.ranks import RanksPlayed, RanksReport, ranks_table
 from tests.bench.relayed_link import relayed_link
 from tests.bench.report import Refusal, Report, table
 from tests.bench.senders import CASES, DIP_FROM_S, DIP_TO_S, Record, sender_figures
@@ -154,3 +155,30 @@ async def test_a_relayed_link_stands_between_the_ends_of_a_call() -> None:
                 data, source = await loop.sock_recvfrom(other, 100)
                 assert data == b"hello"
                 assert source[1] in ports
+
+
+def test_each_plan_is_set_beside_one_rank_and_its_bound() -> None:
+    """of its own device and steps."""
+    report = RanksReport(
+        date="",
+        machine="",
+        cores=2,
+        load=0.0,
+        python="",
+        chunks=1,
+        played=[
+            RanksPlayed(
+                device=device,
+                steps=2,
+                ranks=ranks,
+                plan="layers",
+                fps=fps,
+                bound_fps=40.0,
+                leader_ms=0.5,
+            )
+            for device, ranks, fps in (("a", 1, 10.0), ("b", 1, 9.0), ("a", 4, 36.0))
+        ],
+    )
+    rows = ranks_table(report).splitlines()
+    assert rows[2] == "| a | 2 | 1 | layers | 10.0 | 25% | 1.00 | 0.50 |"
+    assert rows[4] == "| a | 2 | 4 | layers | 36.0 | 90% | 3.60 | 0.50 |"

@@ -9,6 +9,7 @@ busy. The bound is the plan's busiest rank.
 """
 
 import argparse
+import os
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -56,11 +57,19 @@ class RanksPlayed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RanksReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One run."""
+    """One run.
+
+    Args:
+        load: of all processes, before, as the system averages it.
+        chunks: that were measured of each case.
+    """
 
     date: str
     machine: str
+    cores: int
+    load: float
     python: str
+    chunks: int
     played: list[RanksPlayed]
 
 
@@ -161,6 +170,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where to write the JSON")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    load = os.getloadavg()[0]
     played = [
         play(name, ranks=ranks, steps=steps, chunks=arguments.chunks)
         for name, steps in CASES
@@ -169,7 +179,10 @@ def main() -> None:
     report = RanksReport(
         date=datetime.now(UTC).date().isoformat(),
         machine=processor(),
+        cores=os.cpu_count() or 1,
+        load=load,
         python=platform.python_version(),
+        chunks=arguments.chunks,
         played=played,
     )
     if arguments.out:
