@@ -3,7 +3,7 @@ PYTHON      ?= python3
 CONSTRAINTS ?= constraints.txt
 PORT        ?= 8080
 # tests run in so many processes of up to 2 GiB each, more than there are cores, since many wait for
-# a deadline; those of whole calls in a browser run one by one beside them, and have the cores first
+# a deadline; those of whole calls in a browser one by one, since each of them needs two cores
 JOBS        ?= 3
 CALLS       := tests/e2e
 # vectors to replay: those beside this checkout, else the subset in tests/golden
@@ -13,8 +13,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constrai
 SOURCES     := server engine tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install run simulate check format test test-calls test-rooms mutants test-golden \
-        test-gpu gpu-report bench bench-engine \
+.PHONY: help install run simulate check format test mutants test-golden test-gpu gpu-report bench bench-engine \
         bench-media bench-ranks bench-edge bench-senders bench-ladder bench-long bench-sessions \
         soak chaos pictures image clean
 
@@ -48,14 +47,9 @@ format: install  ## rewrite files in house format
 
 test: install  ## every test that needs no GPU; finds or installs Chromium and Firefox first
 	$(BIN)/python -m tests.e2e.provision
-	+$(MAKE) --no-print-directory --keep-going --jobs 2 test-calls test-rooms
-
-test-calls: install
-	$(BIN)/pytest -m 'not gpu' $(CALLS)
-
-test-rooms: install
-	nice -n 10 $(BIN)/pytest -m 'not gpu' --ignore=$(CALLS) --numprocesses $(JOBS) --dist loadfile \
+	$(BIN)/pytest -m 'not gpu' --ignore=$(CALLS) --numprocesses $(JOBS) --dist loadfile \
 		--no-loadscope-reorder
+	$(BIN)/pytest -m 'not gpu' $(CALLS)
 
 test-golden: install  ## replay the reference's vectors, one line a case (GOLDEN_DIR=... for others)
 	GOLDEN_DIR='$(GOLDEN_DIR)' $(BIN)/python -m tests.golden
