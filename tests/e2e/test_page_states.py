@@ -175,6 +175,7 @@ async def test_a_screen_that_is_not_shared_any_more_waits_for_a_choice(
         await record_events(studio)
         await page.select_option("#camera", "screen")
         await studio.start()
+        await until(page, f"({_BRIGHTNESS})() > 40")  # the canvas is black before it is drawn
         camera = await page.get_attribute("#camera option", "value")
         for choice in ("screen", camera):
             await page.evaluate(_END_SHARING)

@@ -59,7 +59,7 @@ async def test_a_page_publishes_and_the_clean_view_plays_it(
             await view.page.goto(f"{shown}?status=1")
             await view.until("live")
             assert_in_order(await view.record(count=50))
-            assert await view.page.evaluate("document.querySelector('video').muted")
+            assert await view.page.is_hidden("#unmute"), "it has no sound"
             posted = [url for url in requested if "/whep/obs" in url]
             assert posted
             assert not [url for url in requested if "/webrtc/offer" in url]
