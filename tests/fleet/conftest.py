@@ -27,7 +27,7 @@ _SERVER = (
 )
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """The address of a fleet's gate, without a slash at the end; nothing is left of it."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'slipstream[fleet]'")
