@@ -67,6 +67,7 @@ def test_the_wheel_holds_the_packages_and_the_page(archives: Archives) -> None:
         path.relative_to(folder.parent).as_posix()
         for folder in (
             ROOT / "server" / "slipstream_server",
+            ROOT / "server" / "slipstream_fleet",
             ROOT / "engine" / "slipstream_engine",
             ROOT / "engine" / "slipstream_protocol",
         )

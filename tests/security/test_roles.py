@@ -38,6 +38,12 @@ TABLE: dict[tuple[str, str], tuple[Role, str] | None] = {
     ("PATCH", STREAM + "/parameters"): (Role.CONTROL, "this"),
     ("GET", STREAM + "/tokens"): (Role.PUBLISH, "this"),
     ("GET", STREAM + "/trace"): (Role.ADMIN, "this"),
+    ("GET", STREAM + "/recording"): (Role.VIEW, "this"),
+    ("POST", STREAM + "/recording"): (Role.CONTROL, "this"),
+    ("DELETE", STREAM + "/recording"): (Role.CONTROL, "this"),
+    ("GET", STREAM + "/recordings"): (Role.CONTROL, "this"),
+    ("GET", STREAM + "/recordings/{file}"): (Role.CONTROL, "this"),
+    ("GET", "/api/v1/node"): (Role.ADMIN, "all"),
     **{("OPTIONS", f"/{kind}{path}"): EVERYBODY for kind in ("whip", "whep") for path in (
         "", "/", "/{stream}", "/{stream}/{id}"
     )},
@@ -85,7 +91,7 @@ def is_let_in(needed: tuple[Role, str], role: Role, stream: str) -> bool:
 
 
 async def status_of(server: Serving, method: str, path: str, headers: dict[str, str]) -> int:
-    at = path.replace("{stream}", "this").replace("{id}", "some")
+    at = path.replace("{stream}", "this").replace("{id}", "some").replace("{file}", "20260101-000000.mp4")
     async with server.client.request(
         method, at, headers=headers, allow_redirects=False
     ) as response:

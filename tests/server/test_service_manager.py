@@ -93,4 +93,4 @@ def test_docker_waits_for_the_calls_too() -> None:
     """its own ten seconds would end before the drain and what follows it."""
     compose = (UNIT.parents[1] / "docker" / "compose.yaml").read_text()
     assert "stop_grace_period: 60s" in compose
-    assert "SLIPSTREAM_DRAIN_SECONDS: ${SLIPSTREAM_DRAIN_SECONDS:-30}" in compose
+    assert "SLIPSTREAM_DRAIN_S: ${SLIPSTREAM_DRAIN_S:-30}" in compose
