@@ -91,7 +91,11 @@ def is_let_in(needed: tuple[Role, str], role: Role, stream: str) -> bool:
 
 
 async def status_of(server: Serving, method: str, path: str, headers: dict[str, str]) -> int:
-    at = path.replace("{stream}", "this").replace("{id}", "some").replace("{file}", "20260101-000000.mp4")
+    at = (
+        path.replace("{stream}", "this")
+        .replace("{id}", "some")
+        .replace("{file}", "20260101-000000.mp4")
+    )
     async with server.client.request(
         method, at, headers=headers, allow_redirects=False
     ) as response:
