@@ -10,16 +10,24 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from slipstream_server.config import ServerConfig, secret_settings
 
-COMPOSE = (Path(__file__).parents[1] / "docker/compose.yaml").read_text()
-SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE)["services"]
+DOCKER = Path(__file__).parents[1] / "docker"
+
+
+def services(name: str) -> dict[str, dict[str, Any]]:
+    """Those of a file, without what it has from another."""
+    found = yaml.safe_load((DOCKER / name).read_text())["services"]
+    return {key: service for key, service in found.items() if "extends" not in service}
+
+
+SERVICES, FLEET = services("compose.yaml"), services("fleet.yaml")
 WRITABLE = {"prometheus"}  # Docker writes its configuration into it
 ALLOWED_CAPABILITIES = {"coturn": ["NET_BIND_SERVICE"]}
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", [*SERVICES, *FLEET])
 def test_a_container_has_no_rights_beyond_its_need(name: str) -> None:
     """its files are read-only, it has no capabilities and gets none, and its image is a version."""
-    service = SERVICES[name]
+    service = (SERVICES | FLEET)[name]
     assert service["read_only"] is (name not in WRITABLE)
     assert service["cap_drop"] == ["ALL"]
     assert service.get("cap_add", []) == ALLOWED_CAPABILITIES.get(name, [])
@@ -29,11 +37,13 @@ def test_a_container_has_no_rights_beyond_its_need(name: str) -> None:
         assert re.fullmatch(r"[\w/-]+:v?\d+\.\d+\.\d+", service["image"])
 
 
-def test_what_it_sets_are_settings() -> None:
+@pytest.mark.parametrize("service", [SERVICES["slipstream"], *FLEET.values()])
+def test_what_it_sets_are_settings(service: dict[str, Any]) -> None:
     """one that is misspelt would be ignored."""
     known = {setting.name.upper() for setting in fields(ServerConfig)}
     known |= {f"{name.upper()}_FILE" for name in secret_settings()}
-    names = {name.removeprefix("SLIPSTREAM_") for name in SERVICES["slipstream"]["environment"]}
+    given = [name for name in service["environment"] if not name.startswith("RAY_")]
+    names = {name.removeprefix("SLIPSTREAM_") for name in given}
     assert names - known == set()
 
 
