@@ -4,7 +4,13 @@ import html
 import math
 
 import msgspec
-from slipstream_server.errors import Queued, RequestError, SlipstreamError, Unavailable
+from slipstream_server.errors import (
+    Queued,
+    RequestError,
+    SlipstreamError,
+    Unauthorized,
+    Unavailable,
+)
 from slipstream_server.signaling.webrtc_api import QueuedAnswer
 
 from slipstream_fleet.node_client import HttpAnswer
@@ -21,6 +27,8 @@ def error_answer(error: SlipstreamError) -> HttpAnswer:
             error=str(error), place=error.place, waiting=error.waiting, ticket=error.ticket
         )
     headers = list(JSON_HEADERS)
+    if isinstance(error, Unauthorized):
+        headers.append(("WWW-Authenticate", "Bearer"))
     if isinstance(error, Unavailable):
         headers.append(("Retry-After", str(max(1, math.ceil(error.retry_after_s)))))
     status = error.status if isinstance(error, RequestError | Unavailable) else 500

@@ -3,38 +3,44 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import ClassVar
 
 from slipstream_server.errors import BodyTooLate, RequestError
 from slipstream_server.http.bodies import BODY_MAX_BYTES, BODY_S
+from slipstream_server.http.cross_origin import CrossOrigin
+from slipstream_server.http.forwarded import Caller, ForwardedHeaders, caller_of_request
+from slipstream_server.web_addressing import TrustedProxies, WebAddressing
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from slipstream_fleet.answers import error_answer
 from slipstream_fleet.caller_check import CallerCheck
 from slipstream_fleet.fleet_api import FleetApi
-from slipstream_fleet.forwarding import header_value
+from slipstream_fleet.forwarding import Headers, header_value, header_values
 from slipstream_fleet.gate import Gate, GateRequest
-from slipstream_fleet.node_client import HttpAnswer, NodeClient
+from slipstream_fleet.node_client import NodeClient
 from slipstream_fleet.watch import FleetControl, FleetWatch
 
 _METHODS = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"]
-_TOO_LARGE = 413
 
 
-def gate_app(control: FleetControl, *, token: str, max_waiting: int) -> Starlette:
+def gate_app(
+    control: FleetControl, *, token: str, addressing: WebAddressing, max_waiting: int
+) -> Starlette:
     """The gate of a fleet; it knows the nodes when its start-up is complete.
 
     Args:
         control: what runs the nodes.
         token: of the fleet; empty for none.
+        addressing: how it is reached from outside.
         max_waiting: callers who may wait in the line.
     """
     client = NodeClient(token)
     watch = FleetWatch(control, client)
     api = FleetApi(watch, control)
-    gate = Gate(watch, client, CallerCheck(token), api, max_waiting=max_waiting)
+    origins = CrossOrigin(addressing.allowed_origins, has_token=bool(token))
+    gate = Gate(watch, client, CallerCheck(token), api, origins, max_waiting=max_waiting)
 
     @contextlib.asynccontextmanager
     async def watching(_: Starlette) -> AsyncIterator[None]:
@@ -48,16 +54,8 @@ def gate_app(control: FleetControl, *, token: str, max_waiting: int) -> Starlett
                 await asyncio.gather(running, return_exceptions=True)
 
     async def answer(request: Request) -> Response:
-        try:
-            given = await gate.handle(await _read(request))
-        except RequestError as error:
-            given = error_answer(error)
-        except _BodyTooLarge:
-            given = HttpAnswer(
-                status=_TOO_LARGE,
-                headers=[("Content-Type", "application/json")],
-                body=f'{{"error": "the most is {BODY_MAX_BYTES} bytes"}}'.encode(),
-            )
+        head = _head(request, addressing.trusted_proxies)
+        given = await gate.handle(head, lambda: _read(request))
         response = Response(status_code=given.status, content=given.body)
         if not given.body:
             del response.headers["content-length"]
@@ -71,12 +69,12 @@ def gate_app(control: FleetControl, *, token: str, max_waiting: int) -> Starlett
     return Starlette(routes=[Route("/{path:path}", answer, methods=_METHODS)], lifespan=watching)
 
 
-class _BodyTooLarge(Exception):
-    pass
+class _BodyTooLarge(RequestError):
+    status: ClassVar[int] = 413
 
 
-async def _read(request: Request) -> GateRequest:
-    """The request with its body.
+async def _read(request: Request) -> bytes:
+    """The request's body.
 
     Raises:
         BodyTooLate, _BodyTooLarge: if it cannot be taken.
@@ -87,22 +85,40 @@ async def _read(request: Request) -> GateRequest:
             async for part in request.stream():
                 body += part
                 if len(body) > BODY_MAX_BYTES:
-                    raise _BodyTooLarge
+                    raise _BodyTooLarge(f"the most is {BODY_MAX_BYTES} bytes")
     except TimeoutError:
         raise BodyTooLate(
             f"the body has not come within {BODY_S:g} s; send it whole, on a better link"
         ) from None
+    return body
+
+
+def _head(request: Request, trusted: TrustedProxies) -> GateRequest:
+    """The request without its body."""
     headers = [
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw
     ]
     raw_path = request.scope.get("raw_path") or request.scope["path"].encode()
+    direct = Caller(
+        address=request.client.host if request.client else "",
+        scheme=request.scope["scheme"],
+        host=header_value(headers, "Host"),
+    )
     return GateRequest(
         method=request.method,
         raw_path=raw_path.decode("latin-1"),
         query=request.scope["query_string"].decode("latin-1"),
         headers=headers,
-        body=body,
-        client=request.client.host if request.client else "",
-        scheme=request.scope["scheme"],
-        host=header_value(headers, "Host"),
+        peer=direct,
+        caller=caller_of_request(direct, _forwarded(headers), trusted),
+    )
+
+
+def _forwarded(headers: Headers) -> ForwardedHeaders:
+    return ForwardedHeaders(
+        forwarded=header_values(headers, "Forwarded"),
+        for_=header_values(headers, "X-Forwarded-For"),
+        proto=header_values(headers, "X-Forwarded-Proto"),
+        host=header_values(headers, "X-Forwarded-Host"),
+        port=header_values(headers, "X-Forwarded-Port"),
     )

@@ -1,7 +1,8 @@
 """What a caller of the gate may do, by the token that it shows.
 
 Nodes decide: whatever is not allowed here is passed on to one, which refuses it with the reason.
-Here it is only found out who may be given a place, or wait for one, and who may see the fleet.
+Here it is only found out who may do anything at all, who may be given a place, or wait for one, and
+who may see the fleet.
 """
 
 import hmac
@@ -10,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from http.cookies import CookieError, SimpleCookie
 
 from slipstream_protocol.clock import now_ns
+from slipstream_server.errors import TooOften, Unauthorized
 from slipstream_server.http.rate_limit import client_key
 from slipstream_server.http.roles import ALL_STREAMS, Credential, Role
 from slipstream_server.http.signed_tokens import TokenRejected, looks_signed
@@ -47,6 +49,27 @@ class CallerCheck:
             credential.allows(role, stream)
             for text in tokens
             for credential in self._credentials(text, cookies, client)
+        )
+
+    def require_any(self, *, tokens: Sequence[str], cookies: str, client: str) -> None:
+        """Raise Unauthorized if none of the tokens is good for anything, TooOften if the caller has
+        to wait before another is looked at."""
+        if self._issuer is None:
+            return
+        wait_s = self._wrong.wait_s(client_key(client), now_ns())
+        if any(self._credentials(text, cookies, client) for text in tokens):
+            return
+        if wait_s and not all(map(looks_signed, tokens)):
+            raise TooOften(
+                f"too many wrong tokens came from {client}; try again in {wait_s:.0f} s, or open "
+                "the page by a link",
+                retry_after_s=wait_s,
+            )
+        raise Unauthorized(
+            "the token is wrong, or has ended; open the page by the link that was printed"
+            if tokens
+            else "the token is missing; open the page by its link, or send 'Authorization: Bearer "
+            "...' (the fleet was started with a token)"
         )
 
     def is_admin(self, *, tokens: Sequence[str], cookies: str, client: str) -> bool:

@@ -17,7 +17,7 @@ from slipstream_protocol.clock import NS_PER_S, now_ns
 from slipstream_server.errors import Unauthorized, UnknownSession
 from slipstream_server.http.health import Health
 
-from slipstream_fleet.answers import JSON_HEADERS, error_answer
+from slipstream_fleet.answers import JSON_HEADERS
 from slipstream_fleet.fleet_metrics import FleetMetrics
 from slipstream_fleet.fleet_report import FleetReport, NodeEntry
 from slipstream_fleet.node_client import HttpAnswer
@@ -47,16 +47,18 @@ class FleetApi:
         self._began_ns = now_ns()
 
     async def answer(self, method: str, path: str, query: str, *, is_admin: bool) -> HttpAnswer:
-        """The answer to a request for one of these paths."""
+        """The answer to a request for one of these paths.
+
+        Raises:
+            Unauthorized, UnknownSession: if there is none.
+        """
         match (method, path.strip("/").split("/")):
             case ("GET" | "HEAD", ["health"]):
                 return _json(self.health())
             case ("GET" | "HEAD", ["ready"]):
                 return self._ready()
             case _ if not is_admin:
-                refusal = error_answer(Unauthorized("this needs the fleet's token; send it"))
-                headers = [*refusal.headers, ("WWW-Authenticate", "Bearer")]
-                return HttpAnswer(status=refusal.status, headers=headers, body=refusal.body)
+                raise Unauthorized("this needs the fleet's token; send it")
             case ("GET", ["metrics"]):
                 return self.metrics.exposition()
             case ("GET", ["api", "v1", "fleet"]):

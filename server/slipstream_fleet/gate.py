@@ -5,7 +5,7 @@ it has from the nodes (`watch.py`), so that it may be started again at any time.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -21,6 +21,8 @@ from slipstream_server.errors import (
     Unavailable,
     UnknownSession,
 )
+from slipstream_server.http.cross_origin import CrossOrigin, foreign_origin
+from slipstream_server.http.forwarded import Caller
 from slipstream_server.http.rate_limit import client_key, is_loopback
 from slipstream_server.http.roles import ALL_STREAMS, Role
 from slipstream_server.rtp.sdp import parse_offer
@@ -43,6 +45,7 @@ from slipstream_fleet.node_client import HttpAnswer, NodeClient, NodeUnreachable
 from slipstream_fleet.node_table import NodeState
 from slipstream_fleet.placement import Reservation
 from slipstream_fleet.routes import (
+    Route,
     ToAnyNode,
     ToGate,
     ToOffer,
@@ -67,18 +70,18 @@ class GateRequest:
 
     Args:
         raw_path: with its escapes, without the query.
-        client: the address of the peer.
-        scheme, host: by which the gate was addressed.
+        peer: who has sent it, and how the gate was addressed.
+        caller: whose it is: the peer, or who a trusted proxy names.
+        body: empty as long as it has not been read.
     """
 
     method: str
     raw_path: str
     query: str
     headers: Headers
-    body: bytes
-    client: str
-    scheme: str
-    host: str
+    peer: Caller
+    caller: Caller
+    body: bytes = b""
 
     @property
     def path(self) -> str:
@@ -90,7 +93,8 @@ class GateRequest:
         """Those that it shows."""
         scheme, _, text = header_value(self.headers, "Authorization").partition(" ")
         query = [value for key, value in parse_qsl(self.query) if key == "token"]
-        return [text.strip(), *query] if scheme.lower() == "bearer" else query
+        shown = [text.strip(), *query] if scheme.lower() == "bearer" else query
+        return [token for token in shown if token]
 
     @property
     def cookies(self) -> str:
@@ -105,6 +109,7 @@ class Gate:
         client: sends requests to them.
         check: what callers may do.
         api: the fleet's own answers.
+        origins: what pages of other origins may.
         max_waiting: callers who may wait in the line.
     """
 
@@ -114,6 +119,7 @@ class Gate:
         client: NodeClient,
         check: CallerCheck,
         api: FleetApi,
+        origins: CrossOrigin,
         *,
         max_waiting: int,
     ) -> None:
@@ -121,13 +127,53 @@ class Gate:
         self._client = client
         self._check = check
         self._api = api
+        self._origins = origins
         self._turns = Turns(places=max_waiting, clock=now_ns)
         api.count_waiting = self._turns.count
 
-    async def handle(self, request: GateRequest) -> HttpAnswer:
-        """The answer; errors are answers too."""
+    async def handle(
+        self, head: GateRequest, read_body: Callable[[], Awaitable[bytes]]
+    ) -> HttpAnswer:
+        """The answer; errors are answers too. Pages of other origins may read it as they may a
+        server's.
+
+        Args:
+            head: the request, its body not read.
+            read_body: reads it; raises RequestError if it cannot be taken.
+        """
+        allowed = self._cross_origin_headers(head)
+        asks_first = header_value(head.headers, "Access-Control-Request-Method")
+        if allowed and asks_first and head.method == "OPTIONS":
+            answer = HttpAnswer(status=204)
+        else:
+            answer = await self._answered(head, read_body)
+        # a node's answer has its own
+        own = [pair for pair in allowed.items() if not header_values(answer.headers, pair[0])]
+        return replace(answer, headers=[*answer.headers, *own])
+
+    def _cross_origin_headers(self, head: GateRequest) -> Mapping[str, str]:
+        found = {name.lower(): value for name, value in head.headers}
+        origin = foreign_origin(
+            found.get("origin"),
+            found.get("sec-fetch-site"),
+            own=f"{head.caller.scheme}://{head.caller.host}",
+        )
+        return self._origins.headers(head.raw_path, origin)
+
+    async def _answered(
+        self, request: GateRequest, read_body: Callable[[], Awaitable[bytes]]
+    ) -> HttpAnswer:
         try:
-            return await self._routed(request)
+            route = route_of(request.method, request.raw_path)
+            if isinstance(route, ToOffer | ToPublish | ToStream | ToSession):
+                # nothing is read of, or spent on, a caller who may do nothing
+                self._check.require_any(
+                    tokens=request.tokens,
+                    cookies=request.cookies,
+                    client=request.caller.address,
+                )
+                request = replace(request, body=await read_body())
+            return await self._routed(request, route)
         except NodeUnreachable as error:
             logger.warning("%s %s: %s", request.method, request.raw_path, error)
             return error_answer(
@@ -137,8 +183,8 @@ class Gate:
             logger.info("%s %s: %s", request.method, request.raw_path, error)
             return error_answer(error)
 
-    async def _routed(self, request: GateRequest) -> HttpAnswer:
-        match route_of(request.method, request.raw_path):
+    async def _routed(self, request: GateRequest, route: Route) -> HttpAnswer:
+        match route:
             case ToOffer():
                 return await self._offer(request)
             case ToPublish(stream):
@@ -210,7 +256,7 @@ class Gate:
             Unavailable: if there is none; Queued if the caller waits.
         """
         began_ns = now_ns()
-        with self._turns.turn(place, _counted(request.client)):
+        with self._turns.turn(place, _counted(request.caller.address)):
             answer = await self._placed(request)
         self._api.metrics.placed(answer.status, (now_ns() - began_ns) / NS_PER_S)
         return answer
@@ -308,7 +354,7 @@ class Gate:
         if path == "/api/v1/streams":
             return await self._all_streams(request)
         is_admin = self._check.is_admin(
-            tokens=request.tokens, cookies=request.cookies, client=request.client
+            tokens=request.tokens, cookies=request.cookies, client=request.caller.address
         )
         return await self._api.answer(request.method, path, request.query, is_admin=is_admin)
 
@@ -337,7 +383,10 @@ class Gate:
             NodeUnreachable: if it does not answer.
         """
         headers = inward_headers(
-            request.headers, client=request.client, scheme=request.scheme, host=request.host
+            request.headers,
+            client=request.peer.address,
+            scheme=request.peer.scheme,
+            host=request.peer.host,
         )
         answer = await self._client.send(
             node.address.url, request.method, request.path, headers=headers, body=request.body
@@ -365,7 +414,11 @@ class Gate:
 
     def _allows(self, request: GateRequest, role: Role, stream: str) -> bool:
         return self._check.allows(
-            role, stream, tokens=request.tokens, cookies=request.cookies, client=request.client
+            role,
+            stream,
+            tokens=request.tokens,
+            cookies=request.cookies,
+            client=request.caller.address,
         )
 
 

@@ -254,7 +254,12 @@ def _gate_class(config: FleetConfig) -> type:
     def make() -> Any:
         settings = read_config(config.server, os.environ)
         control = _ServeControl(serve.get_deployment_handle(NODES, APP))
-        return gate_app(control, token=settings.token, max_waiting=config.max_waiting)
+        return gate_app(
+            control,
+            token=settings.token,
+            addressing=settings.web_addressing,
+            max_waiting=config.max_waiting,
+        )
 
     @serve.ingress(make)
     class Gate:

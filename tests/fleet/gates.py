@@ -12,6 +12,7 @@ import uvicorn
 from slipstream_fleet.asgi import gate_app
 from slipstream_fleet.node_table import NodeAddress
 from slipstream_server.sessions.registry import SessionRegistry
+from slipstream_server.web_addressing import WebAddressing
 
 from tests.server.serving import serving
 
@@ -60,11 +61,17 @@ async def serving_node(
 
 @asynccontextmanager
 async def running_gate(
-    nodes: Sequence[NodeAddress] | ListedNodes, *, token: str = "", max_waiting: int = 256
+    nodes: Sequence[NodeAddress] | ListedNodes,
+    *,
+    token: str = "",
+    addressing: WebAddressing | None = None,
+    max_waiting: int = 256,
 ) -> AsyncIterator[str]:
     """A gate that knows the nodes; its address, without a slash at the end."""
     control = nodes if isinstance(nodes, ListedNodes) else ListedNodes(nodes)
-    app = gate_app(control, token=token, max_waiting=max_waiting)
+    app = gate_app(
+        control, token=token, addressing=addressing or WebAddressing(), max_waiting=max_waiting
+    )
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
         running = asyncio.create_task(server.serve(sockets=[listener]), name="gate")

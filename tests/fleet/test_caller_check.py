@@ -1,6 +1,8 @@
 """Who may be given a place, by the token that is shown."""
 
+import pytest
 from slipstream_fleet.caller_check import CallerCheck
+from slipstream_server.errors import TooOften, Unauthorized
 from slipstream_server.http.roles import ALL_STREAMS, Role
 from slipstream_server.http.token_issuer import make_issuer
 from slipstream_server.http.wrong_tokens import FREE_TRIES
@@ -47,3 +49,29 @@ def test_whoever_guesses_has_to_wait() -> None:
         assert not allows(check, Role.VIEW, "stage", f"guess {number}")
     assert not allows(check, Role.VIEW, "stage", TOKEN)
     assert check.is_admin(tokens=[TOKEN], cookies="", client="203.0.113.6")
+
+
+def test_whoever_may_do_anything_is_let_through() -> None:
+    """with the least of links; who shows nothing, or another fleet's link, is not."""
+    check, issuer = CallerCheck(TOKEN), make_issuer(TOKEN)
+    link = issuer.issue(Role.VIEW, "stage").token
+    other = make_issuer("another token").issue(Role.ADMIN, ALL_STREAMS).token
+    check.require_any(tokens=[other, link], cookies="", client="203.0.113.5")
+    CallerCheck("").require_any(tokens=[], cookies="", client="203.0.113.5")
+    with pytest.raises(Unauthorized, match="the token is missing"):
+        check.require_any(tokens=[], cookies="", client="203.0.113.5")
+    with pytest.raises(Unauthorized, match="the token is wrong, or has ended"):
+        check.require_any(tokens=[other], cookies="", client="203.0.113.5")
+
+
+def test_whoever_guesses_is_told_how_long_to_wait() -> None:
+    """but not for a link, which nobody guesses."""
+    check = CallerCheck(TOKEN)
+    link = make_issuer("another token").issue(Role.ADMIN, ALL_STREAMS).token
+    for number in range(FREE_TRIES):
+        with pytest.raises(Unauthorized):
+            check.require_any(tokens=[f"guess {number}"], cookies="", client="203.0.113.5")
+    with pytest.raises(TooOften, match=r"too many wrong tokens came from 203\.0\.113\.5"):
+        check.require_any(tokens=[TOKEN], cookies="", client="203.0.113.5")
+    with pytest.raises(Unauthorized):
+        check.require_any(tokens=[link], cookies="", client="203.0.113.5")

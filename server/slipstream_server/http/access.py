@@ -6,9 +6,9 @@ import ipaddress
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 from aiohttp.web_urldispatcher import AbstractResource
-from yarl import URL
 
 from slipstream_server.errors import Forbidden
+from slipstream_server.http.cross_origin import CrossOrigin, foreign_origin, url_or_none
 from slipstream_server.http.outside import Handler
 from slipstream_server.http.roles import (
     ALL_STREAMS,
@@ -24,23 +24,14 @@ from slipstream_server.web_addressing import WebAddressing
 
 _CREDENTIAL = web.RequestKey("credential", Credential)
 _PAGES = ("/", "/view", "/view/", "/view/{stream}")
-_MEDIA = ("/whip", "/whep")  # pages of other origins may use these, if they send the token
 _CHANGING = ("POST", "PATCH", "PUT", "DELETE")
-_CORS = {
-    "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
-    "Access-Control-Expose-Headers": "Location, ETag, Link, Retry-After, Accept-Post, Accept-Patch",
-    "Access-Control-Max-Age": "600",
-    "Vary": "Origin",
-}
 
 
 class Guard:
     """Authorises every request, and adds CORS headers to answers.
 
-    What a route needs stands in the table of `http/roles.py`. Pages of other origins may use WHIP
-    and WHEP where the server has a token, if they send one themselves, and those of the allowed
-    origins everything; what our own pages have does not count for them.
+    What a route needs stands in the table of `http/roles.py`, what pages of other origins may in
+    `http/cross_origin.py`; what our own pages have does not count for them.
 
     `middlewares` puts the two halves in their order around the error handler: an error that
     `authorize` raises becomes an answer, and that answer gets its headers too.
@@ -63,7 +54,7 @@ class Guard:
     ) -> None:
         self._sign_in = sign_in
         self._is_loopback = is_loopback
-        self._origins = addressing.allowed_origins
+        self._cross_origin = CrossOrigin(addressing.allowed_origins, has_token=sign_in is not None)
         self._base_path = addressing.base_path
         self._files = files
 
@@ -92,12 +83,12 @@ class Guard:
         self._check_host(request)
         foreign = _foreign_origin(request)
         is_preflight = bool(foreign) and "Access-Control-Request-Method" in request.headers
-        if is_preflight and self._allows_cross_origin(request, foreign):
+        if is_preflight and self._cross_origin.allows(request.path, foreign):
             return web.Response(status=204)  # `add_headers` says what is allowed
         if (
             request.method in _CHANGING
             and foreign
-            and not self._allows_cross_origin(request, foreign)
+            and not self._cross_origin.allows(request.path, foreign)
         ):
             raise Forbidden(
                 f"the request comes from {foreign}, only pages of {request.host} may make it"
@@ -145,14 +136,8 @@ class Guard:
         """Add CORS headers where they apply."""
         response = await handler(request)
         foreign = _foreign_origin(request)
-        if foreign and self._allows_cross_origin(request, foreign):
-            response.headers.update(_CORS | {"Access-Control-Allow-Origin": foreign})
+        response.headers.update(self._cross_origin.headers(request.path, foreign))
         return response
-
-    def _allows_cross_origin(self, request: web.Request, origin: str) -> bool:
-        """Whether pages of this other origin may make this request."""
-        is_open = self._sign_in is not None and request.path.startswith(_MEDIA)
-        return is_open or self._origins.includes(origin)
 
     def _template(self, resource: AbstractResource | None) -> str:
         """The path of a route with its placeholders, without the base path."""
@@ -185,30 +170,14 @@ def _fingerprint(token: str) -> str:
 
 
 def _foreign_origin(request: web.Request) -> str:
-    """The Origin header of a page that is not this server's own; empty if it is, or is no page.
-
-    The browser's own word goes first, which no script can change (Fetch Metadata): a proxy may have
-    replaced the host that the page was asked from.
-    """
-    origin = request.headers.get("Origin")
-    if origin is None or request.headers.get("Sec-Fetch-Site") == "same-origin":
-        return ""
-    theirs, own = _url(origin), _url(f"{request.scheme}://{request.host}")
-    is_own = theirs is not None and own is not None and theirs.authority == own.authority
-    return "" if is_own else origin
-
-
-def _url(text: str) -> URL | None:
-    """The URL, or None if the text is none."""
-    try:
-        return URL(text)
-    except ValueError:
-        return None
+    headers = request.headers
+    own = f"{request.scheme}://{request.host}"
+    return foreign_origin(headers.get("Origin"), headers.get("Sec-Fetch-Site"), own=own)
 
 
 def _is_local(host: str) -> bool:
     """Whether a request's host can be no other machine's name."""
-    url = _url(f"http://{host}")
+    url = url_or_none(f"http://{host}")
     name = (url.host or "") if url is not None else ""
     return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
 
