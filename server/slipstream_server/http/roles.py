@@ -119,6 +119,7 @@ ROUTES: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/v1/streams"): Access(Role.VIEW, Reach.ALL),
     ("GET", f"{_STREAM}/parameters"): Access(Role.VIEW, Reach.ONE),
     ("PATCH", f"{_STREAM}/parameters"): Access(Role.CONTROL, Reach.ONE),
+    ("GET", f"{_STREAM}/thumbnail"): Access(Role.VIEW, Reach.ONE),
     ("GET", f"{_STREAM}/recording"): Access(Role.VIEW, Reach.ONE),
     ("POST", f"{_STREAM}/recording"): Access(Role.CONTROL, Reach.ONE),
     ("DELETE", f"{_STREAM}/recording"): Access(Role.CONTROL, Reach.ONE),

@@ -18,6 +18,7 @@ _ROUTES = {
     "/health": "probe",
     "/ready": "probe",
 }
+_PAGES = ("/view", "/studio", "/shared", "/recording", "/streams", "/dock")
 _OTHER = "other"
 
 
@@ -94,4 +95,4 @@ def route_kind(path: str) -> str:
     for prefix, kind in _ROUTES.items():
         if path.startswith(prefix):
             return kind
-    return "page" if path == "/" or path.startswith(("/view", "/studio", "/shared")) else _OTHER
+    return "page" if path == "/" or path.startswith(_PAGES) else _OTHER

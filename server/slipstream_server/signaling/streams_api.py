@@ -3,6 +3,7 @@
     GET    /api/v1/streams
     GET    /api/v1/streams/{stream}/parameters
     PATCH  /api/v1/streams/{stream}/parameters    an update, as on the data channel
+    GET    /api/v1/streams/{stream}/thumbnail     its newest picture, a small JPEG
     GET    /api/v1/streams/{stream}/trace         the way of its frames, recorded for `seconds`
 
 A stream published by WHIP has no data channel: this is how its prompt is changed.
@@ -14,6 +15,7 @@ import math
 import msgspec
 from aiohttp import web
 from msgspec import UNSET
+from slipstream_protocol.clock import NS_PER_S, now_ns
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.control.events import Ack, AppliedRev, Event, StateName
@@ -32,6 +34,9 @@ class StreamEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One live stream.
 
     Args:
+        published: by WHIP.
+        viewers: that are connected, beside the publisher.
+        since_s: since it began.
         holds, budgets: of its service levels, as in the event `slo`; null in its first second.
     """
 
@@ -39,6 +44,7 @@ class StreamEntry(msgspec.Struct, frozen=True, kw_only=True):
     state: StateName
     published: bool
     viewers: int
+    since_s: float
     holds: Kept | None
     budgets: dict[str, Budget] | None
 
@@ -63,6 +69,7 @@ class StreamsApi:
             web.get("/api/v1/streams", self.list),
             web.get(parameters, self.parameters),
             web.patch(parameters, self.update),
+            web.get("/api/v1/streams/{stream}/thumbnail", self.thumbnail),
             web.get("/api/v1/streams/{stream}/trace", self.trace),
         ]
 
@@ -92,6 +99,13 @@ class StreamsApi:
                 retry_after_s=1.0,
             )
         return await _outcome(events)
+
+    async def thumbnail(self, request: web.Request) -> web.Response:
+        """The newest picture; no browser keeps it, since whom it shows may not want that."""
+        jpeg = await self._stream(request).thumbnail.jpeg()
+        return web.Response(
+            body=jpeg, content_type="image/jpeg", headers={"Cache-Control": "no-store"}
+        )
 
     async def trace(self, request: web.Request) -> web.Response:
         """The way of the stream's frames from now on, for so many seconds, as a trace file."""
@@ -135,6 +149,7 @@ def _entry(stream: Stream) -> StreamEntry:
         state=stream.state_event().state,
         published=not stream.returns_video,
         viewers=stream.fanout.subscriber_count,
+        since_s=round((now_ns() - stream.since_ns) / NS_PER_S, 1),
         holds=stream.figures.holds if stream.figures else None,
         budgets=stream.figures.budgets if stream.figures else None,
     )

@@ -39,6 +39,7 @@ from slipstream_server.streams.quality_control import QualityControl
 from slipstream_server.streams.recorder import StreamRecorder
 from slipstream_server.streams.sound_pipe import SoundPipe
 from slipstream_server.streams.telemetry import StreamTelemetry
+from slipstream_server.streams.thumbnail import Thumbnail
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +114,8 @@ class Stream:
             chunk_frames=self.ready.geometry.chunk_frames,
             on_frame=None if returns_video else self._on_frame_to_all,
         )
-        self.chunk_pipe.outputs.append(self.fanout)
+        self.thumbnail = Thumbnail(id, context.pool)
+        self.chunk_pipe.outputs += [self.fanout, self.thumbnail]
         self.sound = SoundPipe()
         self._telemetry = StreamTelemetry(
             self.chunk_pipe,

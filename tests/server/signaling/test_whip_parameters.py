@@ -33,6 +33,7 @@ async def test_the_first_parameters_stand_in_the_query(tmp_path: Path) -> None:
         levels = {"ttff", "age", "miss", "rate"}
         assert levels == entry.pop("holds").keys() == entry["budgets"].keys()
         assert entry.pop("budgets")["ttff"]["total"] <= 1
+        assert entry.pop("since_s") > 0
         assert entry == {"stream": "stage", "state": "live", "published": True, "viewers": 0}
 
 

@@ -1,0 +1,50 @@
+"""One generated picture as a small JPEG, for lists of streams (ITU-T T.81; colours as JFIF's)."""
+
+from fractions import Fraction
+
+import av
+from av.video.reformatter import ColorRange
+from slipstream_protocol.frames import I420, FrameSize
+
+from slipstream_server.send.output_track import to_video_frame
+
+_QUANTIZER = 4  # FFmpeg's scale, 2 is the finest
+
+
+def encode_jpeg(frame: I420, *, longest_px: int) -> bytes:
+    """The picture, no side longer than `longest_px`; a smaller one keeps its size.
+
+    Takes some milliseconds: not for the event loop.
+
+    Args:
+        frame: `[H * 3 // 2, W]`, BT.601 in limited range; JFIF has the same matrix in full range.
+
+    Raises:
+        av.FFmpegError: if FFmpeg fails.
+    """
+    size = _scaled(FrameSize.of(frame), longest_px)
+    picture = to_video_frame(frame).reformat(
+        width=size.width_px,
+        height=size.height_px,
+        format="yuvj420p",
+        src_color_range=ColorRange.MPEG,
+        dst_color_range=ColorRange.JPEG,
+        threads=1,
+    )
+    context = av.CodecContext.create("mjpeg", "w")
+    context.width, context.height = size.width_px, size.height_px
+    context.pix_fmt = "yuvj420p"
+    context.time_base = Fraction(1, 1)
+    context.thread_count = 1
+    context.qmin = context.qmax = _QUANTIZER
+    picture.pts, picture.time_base = 0, context.time_base
+    return b"".join(map(bytes, [*context.encode(picture), *context.encode(None)]))
+
+
+def _scaled(size: FrameSize, longest_px: int) -> FrameSize:
+    """The largest of about the same shape with no side longer than that."""
+    scale = min(1.0, longest_px / max(size.width_px, size.height_px))
+    width_px, height_px = (
+        max(2, round(side * scale / 2) * 2) for side in (size.width_px, size.height_px)
+    )
+    return FrameSize(width_px, height_px)
