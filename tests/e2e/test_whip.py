@@ -16,7 +16,7 @@ from tests.e2e.studio import LIVE_MS, Studio, opened_page
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 # A minimal publisher, as any page might have one; returns its Location.
-_PUBLISH = """
+PUBLISH = """
 async (url) => {
   const pc = new RTCPeerConnection();
   const camera = await navigator.mediaDevices.getUserMedia({ video: true, audio: false });
@@ -50,7 +50,7 @@ async def test_a_page_publishes_and_the_clean_view_plays_it(
     async with opened_page(browser, server.url) as studio:
         address = await studio.page.input_value("#whip-url")
         assert address == f"{server.url}/whip/obs"
-        location = await studio.page.evaluate(_PUBLISH, address)
+        location = await studio.page.evaluate(PUBLISH, address)
         assert location.startswith("/whip/obs/")
         async with opened_page(browser, "about:blank") as view:
             requested: list[str] = []
@@ -82,14 +82,14 @@ async def test_the_clean_view_survives_a_restart_of_the_server(
             )
             await until_waiting(view)
             async with opened_page(browser, url) as publisher:
-                await publisher.page.evaluate(_PUBLISH, f"{url}/whip/stage")
+                await publisher.page.evaluate(PUBLISH, f"{url}/whip/stage")
                 await view.until("live")
         await until_waiting(view)
         async with (
             running_server(pipeline="echo", log=tmp_path / "second.log", port=port),
             opened_page(browser, url) as publisher,
         ):
-            await publisher.page.evaluate(_PUBLISH, f"{url}/whip/stage")
+            await publisher.page.evaluate(PUBLISH, f"{url}/whip/stage")
             await view.until("live")
             assert_in_order(await view.record(count=20))
 

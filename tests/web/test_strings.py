@@ -1,5 +1,5 @@
-"""Texts for people stand in `web/shared/strings.js`, `web/studio/strings.js` and the HTML alone: a
-translation is another of each."""
+"""Texts for people stand in the `strings.js` of each folder and the HTML alone: a translation is
+another of each."""
 
 import re
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ WEB = Path(__file__).parents[2] / "web"
 _TEXTS = {
     "recording/strings.js",
     "shared/strings.js",
+    "streams/strings.js",
     "studio/strings.js",
     "studio/style_pictures.js",
 }

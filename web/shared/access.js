@@ -9,8 +9,8 @@ const FRAGMENT = "#access=";
 /** With the path that a proxy has put before all: beside this server there may be another. */
 const STUDIO_KEY = `access ${new URL("..", import.meta.url).pathname}`;
 
-/** The clean view's is this tab's: whoever watches by a link keeps what the studio has. */
-const isStudio = document.documentElement.dataset.page !== "view";
+/** The view's and the dock's are this tab's: whoever comes by a link keeps what the studio has. */
+const isStudio = !document.documentElement.dataset.page;
 const kind = isStudio ? "localStorage" : "sessionStorage";
 const storageKey = isStudio ? STUDIO_KEY : `access ${location.pathname}`;
 

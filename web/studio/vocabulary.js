@@ -104,7 +104,7 @@ export class Vocabulary {
  * @param {HTMLElement} list
  * @param {string[]} words one chip for each
  */
-function showChips(list, words) {
+export function showChips(list, words) {
   if (words.join() === list.dataset.shown) return;
   list.dataset.shown = words.join();
   list.replaceChildren(...words.map((word) => {
@@ -131,7 +131,7 @@ function pictureOf(word) {
  * @param {HTMLElement} list of chips
  * @param {string} word of the one to mark as pressed
  */
-function markChip(list, word) {
+export function markChip(list, word) {
   for (const chip of list.querySelectorAll("button")) {
     chip.setAttribute("aria-pressed", String(chip.dataset.word === word));
   }
