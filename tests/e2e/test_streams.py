@@ -6,6 +6,7 @@ from playwright.async_api import Browser
 
 from tests.e2e.server import RunningServer
 from tests.e2e.studio import opened_page
+from tests.e2e.test_page_states import until
 from tests.e2e.test_whip import PUBLISH
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -19,7 +20,7 @@ async def test_a_whip_stream_is_seen_and_steered_without_a_call(
         location = await publisher.page.evaluate(PUBLISH, f"{server.url}/whip/stage")
         async with opened_page(browser, f"{server.url}/streams.html") as listed:
             page = listed.page
-            await page.wait_for_function("document.querySelector('.card img')?.naturalWidth > 0")
+            await until(page, "document.querySelector('.card img')?.naturalWidth > 0")
             await page.get_by_text("Steer", exact=True).click()
             prompt = page.get_by_role("textbox", name="Prompt")
             await prompt.fill("dusk")

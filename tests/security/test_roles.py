@@ -38,6 +38,7 @@ TABLE: dict[tuple[str, str], tuple[Role, str] | None] = {
     ("PATCH", STREAM + "/parameters"): (Role.CONTROL, "this"),
     ("GET", STREAM + "/tokens"): (Role.PUBLISH, "this"),
     ("GET", STREAM + "/trace"): (Role.ADMIN, "this"),
+    ("GET", STREAM + "/thumbnail"): (Role.VIEW, "this"),
     ("GET", STREAM + "/recording"): (Role.VIEW, "this"),
     ("POST", STREAM + "/recording"): (Role.CONTROL, "this"),
     ("DELETE", STREAM + "/recording"): (Role.CONTROL, "this"),

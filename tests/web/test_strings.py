@@ -1,4 +1,4 @@
-"""Texts for people stand in the `strings.js` of each folder and the HTML alone: a translation is
+"""Texts for people stand in each folder's module of strings and the HTML alone: a translation is
 another of each."""
 
 import re

@@ -127,7 +127,6 @@ async def test_a_server_that_is_away_is_told(server: FakeServer) -> None:
     await server.page.goto(PAGE)
     await server.page.get_by_role("heading", name="obs").wait_for()
 
-
     async def refuse(route: Route) -> None:
         await route.abort()
 
