@@ -18,7 +18,8 @@ from starlette.routing import Route
 from slipstream_fleet.caller_check import CallerCheck
 from slipstream_fleet.fleet_api import FleetApi
 from slipstream_fleet.forwarding import Headers, header_value, header_values
-from slipstream_fleet.gate import Gate, GateRequest
+from slipstream_fleet.gate import Gate
+from slipstream_fleet.gate_request import GateRequest
 from slipstream_fleet.node_client import NodeClient
 from slipstream_fleet.watch import FleetControl, FleetWatch
 
