@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import aiohttp
 import msgspec
 from multidict import CIMultiDict
+from slipstream_server.errors import RequestError
 from slipstream_server.signaling.node_api import NodeReport
 from yarl import URL
 
@@ -42,14 +44,22 @@ class HttpAnswer:
     body: bytes = b""
 
 
+class AnswerTooLarge(RequestError):
+    """A node's answer is more than the gate passes on; a part of it would be taken for all."""
+
+    status: ClassVar[int] = 502
+
+
 class NodeClient:
     """Keeps connections to nodes while the block runs.
 
     Args:
         token: of the fleet; empty for none.
+        answer_max_bytes: that an answer may have.
     """
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, *, answer_max_bytes: int = _BODY_MAX_BYTES) -> None:
+        self._answer_max_bytes = answer_max_bytes
         self._own_headers: Mapping[str, str] = {"Authorization": f"Bearer {token}"} if token else {}
         self._http: aiohttp.ClientSession | None = None
 
@@ -75,6 +85,7 @@ class NodeClient:
 
         Raises:
             NodeUnreachable: if there is no answer.
+            AnswerTooLarge: if it is more than is passed on.
         """
         limit_s = _TRACE_S if path.partition("?")[0].endswith("/trace") else _ANSWER_S
         return await self._request(url, method, path, headers, body, limit_s=limit_s)
@@ -114,9 +125,14 @@ class NodeClient:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=limit_s, sock_connect=_CONNECT_S),
             ) as response:
-                content = await response.content.read(_BODY_MAX_BYTES)
-                while chunk := await response.content.read(_BODY_MAX_BYTES - len(content)):
+                content = b""
+                async for chunk in response.content.iter_any():
                     content += chunk
+                    if len(content) > self._answer_max_bytes:
+                        raise AnswerTooLarge(
+                            f"the answer of {url} has more than {self._answer_max_bytes} bytes, "
+                            "the most that the gate passes on; fetch it from the node itself"
+                        )
                 found = [(name, value) for name, value in response.headers.items()]
                 return HttpAnswer(status=response.status, headers=found, body=content)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
