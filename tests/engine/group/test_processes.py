@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from unittest.mock import patch
@@ -19,6 +20,7 @@ from slipstream_engine.weights.group import start_group
 
 from tests.engine.rank_groups import BLOCKS, LIVE, NO_WEIGHTS, film, one_process, small_config
 
+END_S = 10.0
 PLAN = grouped_plan([even_ranges(BLOCKS, 2), [range(BLOCKS)]], steps=4)  # layers and steps
 
 
@@ -65,14 +67,20 @@ def test_a_rank_holds_its_own_share(group: GroupPipeline) -> None:
 
 
 def test_a_killed_rank_is_named_and_all_end(group: GroupPipeline) -> None:
-    """the leader gets an error that names it, at once; the others do not outlive the group."""
+    """the leader gets an error that names it, at once; the others do not outlive the group, nor do
+    the leader's threads that waited for them."""
     ranks = rank_processes()
     assert len(ranks) == PLAN.ranks - 1
     os.kill(ranks[0].pid, signal.SIGKILL)
     with pytest.raises(DeviceLostError, match="rank 1 on cpu has ended by signal 9"):
         film(group, steps=2, chunks=2)
+    watching = [one for one in threading.enumerate() if one.name.startswith("arrivals of")]
+    assert watching
     group.close()
     assert not any(child.is_running() for child in ranks)
+    for thread in watching:
+        thread.join(END_S)
+        assert not thread.is_alive()
 
 
 def test_a_rank_without_memory_ends_its_group() -> None:
