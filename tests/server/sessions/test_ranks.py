@@ -17,6 +17,22 @@ pytestmark = [
 ]
 
 
+# read by every Python at its start; what a rank has no memory for is found out by its allocator
+NO_MEMORY_AT_SIGNAL = """
+import signal
+import sys
+
+def forget_memory(*_):
+    import torch
+    from slipstream_engine.diffusion.chunk import ChunkMaker
+
+    ChunkMaker.run_part = lambda *_, **__: torch.empty(1 << 50)
+
+if "rank" in sys.orig_argv:
+    signal.signal(signal.SIGUSR1, forget_memory)
+"""
+
+
 def rank_of(server: Serving) -> psutil.Process:
     """The process of the engine's second rank."""
     assert server.supervisor.status.pid is not None
@@ -47,11 +63,14 @@ async def lose_rank(server: Serving, call: Call, number: int, *, epoch: int) -> 
     return str(failed["error"])
 
 
-async def test_a_call_outlives_any_rank(tmp_path: Path) -> None:
-    """A rank that is killed, then one that hangs: the engine starts again, parameters stay.
+async def test_a_call_outlives_any_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rank that is killed, one without memory, one that hangs: the engine starts again, and
+    parameters stay.
 
     For the one that hangs the leader is killed with -9: the stopped process goes with it.
     """
+    (tmp_path / "sitecustomize.py").write_text(NO_MEMORY_AT_SIGNAL)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     async with serving(
         tmp_path, pipeline="diffusion", size="64x64", devices="cpu,cpu", plan="layers", threads=1
     ) as server:
@@ -63,6 +82,9 @@ async def test_a_call_outlives_any_rank(tmp_path: Path) -> None:
             await call.until_event("applied", rev=1)
             reason = await lose_rank(server, call, signal.SIGKILL, epoch=2)
             assert "rank 1 on cpu has ended by signal 9" in reason
-            await lose_rank(server, call, signal.SIGSTOP, epoch=3)
+            reason = await lose_rank(server, call, signal.SIGUSR1, epoch=3)
+            assert "rank 1 on cpu has failed: RuntimeError" in reason
+            assert "can't allocate memory" in reason
+            await lose_rank(server, call, signal.SIGSTOP, epoch=4)
         last = rank_of(server)
     await poll(lambda: is_gone(last))
