@@ -18,6 +18,7 @@ from slipstream_engine.cli.options import compilation_of
 from slipstream_engine.config import Preset
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.group.pipeline import GroupPipeline
+from slipstream_engine.group.serve_rank import layouts_of
 from slipstream_engine.group.workers import RankStartError
 from slipstream_engine.parallel.plan import PipelinePlan
 from slipstream_engine.parallel.process_group import why_not_joined
@@ -177,7 +178,7 @@ def _plan(
 ) -> PipelinePlan:
     if request.plan != AUTO:
         return plan_of(request.plan, preset, ranks=len(devices), max_steps=request.max_steps)
-    first = MeasuredDevice(costs=costs_of(alone), free_bytes=None)
+    first = MeasuredDevice(costs=costs_of(alone), free_bytes=None, layouts=layouts_of(alone))
     chosen = choose_by(first, request, preset, devices)
     print(chosen.reason, file=sys.stderr)
     return chosen.plan

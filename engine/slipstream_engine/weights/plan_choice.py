@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from slipstream_protocol.messages import StageTimes
@@ -17,6 +18,9 @@ from slipstream_engine.config import CHUNK_FRAMES, Preset
 from slipstream_engine.device.memory import memory_of
 from slipstream_engine.diffusion.memory_admission import is_out_of_memory
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
+from slipstream_engine.group.serve_rank import layouts_of
+from slipstream_engine.parallel.link_times import slowest_link
+from slipstream_engine.parallel.message_layouts import MessageLayouts
 from slipstream_engine.parallel.model_costs import DeviceCosts, ModelCosts
 from slipstream_engine.parallel.plan import PipelinePlan, read_plan
 from slipstream_engine.parallel.plan_forms import even_ranges, layers_plan, steps_plan
@@ -44,11 +48,14 @@ class MeasuredDevice:
     """What the whole model takes on a device.
 
     Args:
+        costs: without those of links.
         free_bytes: of its memory, without the model; None where that is not looked at.
+        layouts: of what its ranks would send each other.
     """
 
     costs: ModelCosts
     free_bytes: int | None
+    layouts: MessageLayouts
 
     def beside(self, first: ModelCosts, *, steps: int) -> DeviceCosts:
         """As one of several devices, whose first has these costs."""
@@ -90,13 +97,16 @@ def measure_on(name: str, request: ModelRequest) -> MeasuredDevice:
     memory = memory_of(device) if device.type == "cuda" else None
     free_bytes = memory.free_bytes() if memory else None
     with closing(_load_one(request, name)) as pipeline:
-        return MeasuredDevice(costs=costs_of(pipeline), free_bytes=free_bytes)
+        return MeasuredDevice(
+            costs=costs_of(pipeline), free_bytes=free_bytes, layouts=layouts_of(pipeline)
+        )
 
 
 def choose_by(
     first: MeasuredDevice, request: ModelRequest, preset: Preset, devices: Sequence[str]
 ) -> NotedPlan:
-    """The best plan by what the model takes on the first device, and on one of each other kind.
+    """The best plan by what the model takes on the first device, and on one of each other kind,
+    and by what the slowest link takes.
 
     Raises:
         ValueError: if no plan fits.
@@ -110,8 +120,12 @@ def choose_by(
         measured[device_kind(name)].beside(first.costs, steps=preset.schedule.steps)
         for name in devices
     ]
+    link = slowest_link(devices, first.layouts)
+    costs = msgspec.structs.replace(
+        first.costs, activations_ms=link.activations_ms, latents_ms=link.latents_ms
+    )
     choice = choose_plan(
-        first.costs,
+        costs,
         beside,
         Demand(
             steps=preset.schedule.steps,
@@ -125,6 +139,8 @@ def choose_by(
     if len({device.slowness for device in beside}) > 1:
         times = ", ".join(f"{device.slowness:.2f}" for device in beside)
         reason += f"; they take {times} times as long as the first"
+    if link.note:
+        reason += f"; {link.note}"
     logger.info("plan: %s", reason)
     return NotedPlan(plan=plan, reason=reason)
 
@@ -174,7 +190,7 @@ def _load_one(request: ModelRequest, device: str) -> DiffusionPipeline[Any]:
 
 
 def costs_of(pipeline: DiffusionPipeline[Any]) -> ModelCosts:
-    """What a model on one device takes, by running it; what links take is not known."""
+    """What a model on one device takes, by running it."""
     preset, model = pipeline.maker.preset, pipeline.bundle.model
     pipeline.warm_up()
     laps: list[StageTimes] = []

@@ -8,6 +8,8 @@ import pytest
 import torch
 from slipstream_engine.config import EngineConfig
 from slipstream_engine.group.workers import RankStartError
+from slipstream_engine.parallel import link_times
+from slipstream_engine.parallel.message_layouts import MessageLayout, MessageLayouts
 from slipstream_engine.parallel.model_costs import ModelCosts
 from slipstream_engine.parallel.plan import PipelinePlan, write_plan
 from slipstream_engine.parallel.plan_forms import even_ranges, layers_plan
@@ -17,8 +19,15 @@ from slipstream_engine.weights.factory import device_group
 from slipstream_engine.weights.group import group_of, load_model
 from slipstream_engine.weights.plan_choice import MeasuredDevice, choose_by, plan_for, plan_of
 from slipstream_engine.weights.request import ModelRequest
+from slipstream_protocol.frames import Geometry
 
 TINY = PRESETS["tiny"]
+LAYOUTS = MessageLayouts(
+    latents=(4, 8, 8),
+    tokens=(16, 32),
+    dtype=torch.float32,
+    geometry=Geometry(width_px=64, height_px=64, first_chunk_frames=5, chunk_frames=4),
+)
 
 
 @pytest.fixture
@@ -75,16 +84,52 @@ def test_a_torch_that_cannot_join_ranks_is_named(monkeypatch: pytest.MonkeyPatch
         load_model(ModelRequest(devices=("cpu", "cpu")))
 
 
+@pytest.fixture
+def links(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], tuple[float, ...]]:
+    """What links take, in place of measuring them; those that are not named, nothing."""
+    times_ms: dict[tuple[str, str], tuple[float, ...]] = {}
+
+    def measure(one: str, other: str, layouts: list[MessageLayout]) -> tuple[float, ...]:
+        assert layouts == [LAYOUTS.of_activations(1), LAYOUTS.of_latents(1)]
+        return times_ms.get((one, other), (0.0, 0.0))
+
+    monkeypatch.setattr(link_times, "measure_link", measure)
+    return times_ms
+
+
+def test_the_plan_follows_what_links_take(
+    links: dict[tuple[str, str], tuple[float, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """of all the slowest one: where activations take longer than blocks, a step goes through fewer
+    devices, and others take other steps; the reason says which link it was."""
+    costs = ModelCosts(encode_ms=10.0, decode_ms=10.0, block_ms=(30.0, 30.0, 30.0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "RTX")
+    first = MeasuredDevice(costs=costs, free_bytes=None, layouts=LAYOUTS)
+    devices = ("cuda:0", "cuda:1", "cuda:2")
+    two_steps = replace(TINY, schedule=replace(TINY.schedule, steps=2))
+    near = choose_by(first, ModelRequest(), two_steps, devices)
+    assert near.plan.rank_paths == ((0, 1, 2),)
+    links["cuda:1", "cuda:2"] = (400.0, 0.25)
+    far = choose_by(first, ModelRequest(), two_steps, devices)
+    assert far.plan.rank_paths == ((0,), (1, 2))
+    assert far.reason.endswith(
+        "; the link from cuda:1 to cuda:2 takes 400.00 ms for the activations of a step, 0.25 ms "
+        "for latents"
+    )
+
+
+@pytest.mark.usefixtures("links")
 def test_the_plan_follows_what_the_model_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """a decoder as slow as all blocks together has a rank of its own, and the reason says why."""
     costs = ModelCosts(encode_ms=1.0, decode_ms=90.0, block_ms=(30.0, 30.0, 30.0))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "RTX")
-    first = MeasuredDevice(costs=costs, free_bytes=None)
+    first = MeasuredDevice(costs=costs, free_bytes=None, layouts=LAYOUTS)
     chosen = choose_by(first, ModelRequest(), TINY, ("cuda:0", "cuda:1"))
     assert not chosen.plan.segments_of(chosen.plan.decode_rank)
     assert chosen.reason.startswith(f"{chosen.plan.form} over cuda:0, cuda:1: ")
 
 
+@pytest.mark.usefixtures("links")
 def test_devices_of_several_kinds_are_measured_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """one of each kind, before the first plan: a GPU half as fast gets half as many blocks."""
     kinds = {"cuda:0": "fast", "cuda:1": "slow", "cuda:2": "fast"}
@@ -94,7 +139,7 @@ def test_devices_of_several_kinds_are_measured_each(monkeypatch: pytest.MonkeyPa
     def measure_on(name: str, request: ModelRequest) -> MeasuredDevice:
         asked.append(name)
         costs = ModelCosts(encode_ms=0.0, decode_ms=0.0, block_ms=(block_ms[name],) * 5)
-        return MeasuredDevice(costs=costs, free_bytes=None)
+        return MeasuredDevice(costs=costs, free_bytes=None, layouts=LAYOUTS)
 
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: kinds[str(device)])
     monkeypatch.setattr(plan_choice, "measure_on", measure_on)
@@ -103,7 +148,7 @@ def test_devices_of_several_kinds_are_measured_each(monkeypatch: pytest.MonkeyPa
     assert asked == ["cuda:0", "cuda:1"]
     blocks = [len(chosen.plan.blocks_of(rank, 0)) for rank in range(3)]
     assert (chosen.plan.form, blocks) == ("layers", [2, 1, 2])
-    assert chosen.reason.endswith("they take 1.00, 2.00, 1.00 times as long as the first")
+    assert "; they take 1.00, 2.00, 1.00 times as long as the first; " in chosen.reason
 
 
 def test_a_rank_that_does_not_come_up_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
