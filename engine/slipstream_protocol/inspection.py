@@ -40,6 +40,10 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
         least_bytes: that the preset takes of its memory, all streams together; None without a GPU.
         unfused: why its kernels are not fused; empty where they are, or nobody would expect it.
         joined_by: what carries messages between several devices, with its version; empty for one.
+        join_problem: why two of the devices could not exchange a message; None where all that
+            follow each other did, or there is one.
+        megabyte_ms: what a message of 1 MB takes between two of them, at the most; None where that
+            was not measured.
         links: of each pair of GPUs among these.
     """
 
@@ -55,6 +59,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     least_bytes: int | None = None
     unfused: str = ""
     joined_by: str = ""
+    join_problem: str | None = None
+    megabyte_ms: float | None = None
     links: tuple[PeerLink, ...] = ()
 
 

@@ -22,6 +22,8 @@ from slipstream_engine.config import EngineConfig
 from slipstream_engine.errors import CheckpointError
 from slipstream_engine.kernels.availability import why_not_fused
 from slipstream_engine.models.dit.transformer import CausalDit
+from slipstream_engine.parallel.link_times import measure_link, message_of
+from slipstream_engine.parallel.message_layouts import MessageLayout
 from slipstream_engine.parallel.process_group import joined_by, why_not_joined
 from slipstream_engine.weights.embedded import check_embedded
 from slipstream_engine.weights.factory import configure
@@ -32,6 +34,7 @@ from slipstream_engine.weights.registry import DEFAULT_WEIGHTS
 from slipstream_engine.weights.request import ModelRequest
 from slipstream_engine.weights.wan import check_present
 
+_MEET_S = 20.0
 _SIDE = 64  # rows and columns of the matrices that test a device
 
 
@@ -52,6 +55,7 @@ def run_inspect(arguments: argparse.Namespace) -> int:
 def inspect(request: ModelRequest) -> Inspection:
     """Look at the device and the weights that a request needs."""
     device = device_problem = weights = weights_problem = checkpoint = gpu = least = None
+    join_problem = megabyte_ms = None
     unfused = joined = ""
     links: tuple[PeerLink, ...] = ()
     try:
@@ -67,6 +71,10 @@ def inspect(request: ModelRequest) -> Inspection:
         device_problem = next(filter(None, failures), None) or why_not_joined(devices)
         if len(devices) > 1 and device_problem is None:
             joined, links = joined_by(devices), tuple(peer_links(devices))
+            try:
+                megabyte_ms = longest_ms(devices, message_of(1_000_000))
+            except RuntimeError as error:
+                join_problem = str(error)
         if devices[0].startswith("cuda"):
             gpu = torch.device(devices[0]).index
             least = least_device_bytes(config) if len(devices) == 1 else None  # all on one
@@ -89,8 +97,20 @@ def inspect(request: ModelRequest) -> Inspection:
         least_bytes=least,
         unfused=unfused,
         joined_by=joined,
+        join_problem=join_problem,
+        megabyte_ms=megabyte_ms,
         links=links,
     )
+
+
+def longest_ms(devices: Sequence[str], message: MessageLayout) -> float:
+    """What a message takes between two devices that follow each other, at the most.
+
+    Raises:
+        RuntimeError: if two of them do not exchange it.
+    """
+    pairs = dict.fromkeys(itertools.pairwise(devices))
+    return max(measure_link(*pair, [message], within_s=_MEET_S)[0] for pair in pairs)
 
 
 def peer_links(devices: Sequence[str]) -> Iterator[PeerLink]:

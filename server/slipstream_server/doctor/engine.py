@@ -175,6 +175,14 @@ def judge_ranks(found: Inspection) -> Finding:
     if not found.joined_by:
         return ok(f"{found.device} is one device, there is nothing to join")
     text = f"{found.device} are joined by {found.joined_by}"
+    if found.join_problem is not None:
+        return fail(
+            f"{found.device} are to be joined by {found.joined_by}: {found.join_problem}",
+            "name one device, or those that a driver's own tools show as connected; with "
+            "NCCL_DEBUG=INFO set, slipstream-engine inspect prints what NCCL tries",
+        )
+    if found.megabyte_ms is not None:
+        text += f", 1 MB takes {found.megabyte_ms:.2f} ms from one to the next"
     if not found.links:
         return ok(f"{text}; peer access is not looked for, as they are no GPUs")
     pairs = [f"{link.one} - {link.other}" for link in found.links if not link.is_direct]

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yarl
 from slipstream_protocol.inspection import Gpu, Inspection, PeerLink, SandboxReport
@@ -328,6 +329,23 @@ def test_what_joins_several_devices_is_said() -> None:
     assert far.verdict is Verdict.WARN
     assert far.found.endswith("through the host's memory: cuda:0 - cuda:2")
     assert engine.judge_ranks(inspected_ranks("cuda:0", "")).verdict is Verdict.OK
+    timed = msgspec.structs.replace(inspected_ranks("cpu, cpu", "Gloo"), megabyte_ms=0.714)
+    assert engine.judge_ranks(timed).found.startswith(
+        "cpu, cpu are joined by Gloo, 1 MB takes 0.71 ms from one to the next; "
+    )
+
+
+def test_devices_that_cannot_be_joined_fail() -> None:
+    """with what was tried, and what to do."""
+    broken = msgspec.structs.replace(
+        inspected_ranks("cuda:0, cuda:1", "NCCL 2.27.3"),
+        join_problem="cuda:0 and cuda:1 have not met in 20 s",
+    )
+    finding = engine.judge_ranks(broken)
+    assert finding.verdict is Verdict.FAIL
+    assert finding.found == (
+        "cuda:0, cuda:1 are to be joined by NCCL 2.27.3: cuda:0 and cuda:1 have not met in 20 s"
+    )
 
 
 def test_an_engine_that_reaches_the_network_is_warned_of() -> None:
