@@ -56,7 +56,7 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
             "rtc": "sctp_costs",
             "rtp": "depacketize h264_units picture_size simulcast transport_report",
             "send": "bandwidth keyframes pacer playout_delay retransmit subscriber_queue",
-            "sessions": "cpu_budget drain waiting_line",
+            "sessions": "cpu_budget drain uplink_budget waiting_line",
         }.items()
         for name in names.split()
     },

@@ -94,6 +94,11 @@ class ServerConfig:
         "share of the processor, beside what the engine takes, that the codecs of all streams may "
         "need; 0: they are not counted",
     )
+    max_send_mbps: float = _setting(
+        0.0,
+        "Mbit/s of this server's line that the pictures of all calls may take together; 0: they "
+        "are not counted",
+    )
     max_waiting: int = _setting(
         8, "callers who may wait for a place where a stream more would be one too many; 0: nobody"
     )
@@ -181,6 +186,7 @@ class ServerConfig:
         self._check_range("max_streams", 1, 64)
         self._check_range("max_viewers", 0, 1024)
         self._check_range("max_cpu_share", 0, 1)
+        self._check_range("max_send_mbps", 0, 1_000_000)
         self._check_range("max_waiting", 0, 1024)
         self._check_range("hold_s", 0, 600)
         self._check_range("drain_s", 0, 86_400)

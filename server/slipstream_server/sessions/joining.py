@@ -18,12 +18,15 @@ class JoiningCalls:
 
     Args:
         max_streams, max_viewers: as configured.
+
+    Attributes:
+        subscribers: that are being answered.
     """
 
     def __init__(self, *, max_streams: int, max_viewers: int) -> None:
         self._max_unconnected = max(1, max_streams // 2)
         self._max_viewers = max_viewers
-        self._subscribers = 0
+        self.subscribers = 0
         self._clients: Counter[str] = Counter()  # addresses of publishers
         self._names: set[str] = set()  # of streams
 
@@ -79,13 +82,13 @@ class JoiningCalls:
         Raises:
             Unavailable: if there is none.
         """
-        if present + self._subscribers >= self._max_viewers:
+        if present + self.subscribers >= self._max_viewers:
             raise subscribers_full(self._max_viewers, retry_after_s=_RETRY_S)
-        self._subscribers += 1
+        self.subscribers += 1
         try:
             yield
         finally:
-            self._subscribers -= 1
+            self.subscribers -= 1
 
 
 def has_publisher(name: str) -> Conflict:

@@ -12,7 +12,7 @@ from slipstream_protocol.clock import now_ns
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_server.config import ServerConfig
-from slipstream_server.errors import Forbidden
+from slipstream_server.errors import Forbidden, ServerFull
 from slipstream_server.ice.ice_servers import IceServer
 from slipstream_server.live_registry import LiveRegistry
 from slipstream_server.observability.slo_report import Milestone
@@ -28,6 +28,8 @@ from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.registry import StreamRegistry, check_not_ended
 from slipstream_server.streams.resume_tokens import stream_of
 from slipstream_server.streams.stream import Stream
+
+_RETRY_S = 10.0
 
 # of the session on whose behalf something is done, for the log
 session_id: contextvars.ContextVar[str] = contextvars.ContextVar("session_id", default="-")
@@ -62,6 +64,8 @@ class SessionOpener:
         streams: where its stream is found, or is opened and started.
         proofs: that a session is its caller's own.
         ice_servers: gives the STUN and TURN servers of a session, by its id.
+        viewer_refusal: why there is no room for the picture of one more viewer; None where there
+            is.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class SessionOpener:
         proofs: OwnerProofs,
         *,
         ice_servers: Callable[[str], tuple[IceServer, ...]],
+        viewer_refusal: Callable[[], str | None],
     ) -> None:
         self.drain: Drain | None = None  # no session is opened once there is one
         self.stop_reason = ""  # one that has just been opened is ended once there is one
@@ -81,6 +86,7 @@ class SessionOpener:
         self._streams = streams
         self._proofs = proofs
         self._ice_servers = ice_servers
+        self._viewer_refusal = viewer_refusal
         self.turns = Turns(places=config.max_waiting, clock=now_ns)
         self._joining = JoiningCalls(max_streams=config.max_streams, max_viewers=config.max_viewers)
 
@@ -92,6 +98,10 @@ class SessionOpener:
     def count_subscribers(self) -> int:
         """Subscribers now, without those that are being answered."""
         return sum(isinstance(session, SubscriberSession) for session in self._sessions)
+
+    def count_viewers(self) -> int:
+        """Subscribers now, with those that are being answered."""
+        return self.count_subscribers() + self._joining.subscribers
 
     async def offer(
         self,
@@ -183,6 +193,8 @@ class SessionOpener:
         """
         with self._new_session_id() as id:
             stream = self.watched_stream(name)
+            if reason := self._viewer_refusal():
+                raise ServerFull(reason, retry_after_s=_RETRY_S)
             with self._joining.subscriber(present=self.count_subscribers()):
                 session = SubscriberSession(
                     id, stream, servers=self._ice_servers(id), context=self._context

@@ -15,12 +15,14 @@ from slipstream_server.ice.turn_providers import TurnProviders
 from slipstream_server.ice.url_choice import MAX_URLS, choose_urls
 from slipstream_server.live_registry import LiveRegistry
 from slipstream_server.observability.metrics import CallCounts, CpuCores
+from slipstream_server.send.bandwidth import START_BPS
 from slipstream_server.sessions.cpu_budget import CpuBudget
 from slipstream_server.sessions.cpu_meter import keep_measuring
 from slipstream_server.sessions.drain import Drain
 from slipstream_server.sessions.opener import SessionOpener
 from slipstream_server.sessions.owner_proofs import OwnerProofs
 from slipstream_server.sessions.session import Session
+from slipstream_server.sessions.uplink_budget import UplinkBudget
 from slipstream_server.streams.media_context import MediaContext
 from slipstream_server.streams.ports import EngineProvider
 from slipstream_server.streams.registry import StreamRegistry
@@ -59,8 +61,11 @@ class SessionRegistry:
         self._engines = engines
         self._cpu = CpuBudget(share=config.max_cpu_share)
         context.metrics.watch_cpu(self._cpu_cores)
+        self._uplink = UplinkBudget(
+            limit_mbps=config.max_send_mbps, start_bps=min(START_BPS, config.video_kbps * 1000)
+        )
         self._streams = StreamRegistry(
-            engines, context, resume_tokens, hold_s=config.hold_s, refusal=self._cpu.refusal
+            engines, context, resume_tokens, hold_s=config.hold_s, refusal=self._stream_refusal
         )
         self._sessions: LiveRegistry[Session] = LiveRegistry(
             "session", advice="POST an offer to get a session"
@@ -73,6 +78,7 @@ class SessionRegistry:
             self._streams,
             self._proofs,
             ice_servers=self.ice_servers,
+            viewer_refusal=lambda: self._uplink_refusal(self._streams.count_returning()),
         )
         context.metrics.watch_line(lambda: self.opener.turns.leavings)
 
@@ -165,6 +171,19 @@ class SessionRegistry:
             callers = self.opener.turns.count()
             for stream in self.streams():
                 stream.tell_waiting(callers)
+
+    def _stream_refusal(self, streams: int, *, returning: int | None) -> str | None:
+        """See `StreamRefusal`."""
+        if (reason := self._cpu.refusal(streams)) or returning is None:
+            return reason
+        return self._uplink_refusal(returning)
+
+    def _uplink_refusal(self, publishers: int) -> str | None:
+        """Why the line has no room for one more picture beside those of the viewers and so many
+        publishers; None where it has."""
+        known = (session.peer.media_stats.bitrate_bps for session in self._sessions)
+        bitrates_bps = [bitrate_bps for bitrate_bps in known if bitrate_bps is not None]
+        return self._uplink.refusal(publishers + self.opener.count_viewers(), bitrates_bps)
 
     def _cpu_cores(self) -> CpuCores:
         return CpuCores(stream=self._cpu.stream_cores, engine=self._cpu.engine_cores)

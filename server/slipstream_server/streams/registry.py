@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
 
 from slipstream_protocol.clock import NS_PER_S, now_ns
 from slipstream_protocol.parameters import Parameters
@@ -22,6 +23,19 @@ UNCONNECTED_S = 5.0  # a publisher that has no media path by then makes room for
 _RETRY_S = 10.0
 
 
+class StreamRefusal(Protocol):
+    """Says why there is no room for one more stream, for people; None where there is."""
+
+    def __call__(self, streams: int, *, returning: int | None) -> str | None:
+        """Beside so many, of which so many send their publishers the picture; `returning` is None
+        where the new one does not."""
+        ...
+
+
+def no_refusal(streams: int, *, returning: int | None) -> None:
+    """There is always room."""
+
+
 class StreamRegistry:
     """The streams, by id; a held one is ended to make room for a new one, the longest held first.
 
@@ -30,8 +44,7 @@ class StreamRegistry:
         context: shared by all sessions.
         tokens: bring publishers back.
         hold_s: how long a stream is kept for its publisher to come back.
-        refusal: why there is no room for one more beside so many, apart from lanes; None where
-            there is.
+        refusal: why there is no room for one more, apart from lanes.
     """
 
     def __init__(
@@ -41,7 +54,7 @@ class StreamRegistry:
         tokens: ResumeTokens,
         *,
         hold_s: float,
-        refusal: Callable[[int], str | None] = lambda streams: None,
+        refusal: StreamRefusal = no_refusal,
     ) -> None:
         self._engines = engines
         self._context = context
@@ -57,13 +70,23 @@ class StreamRegistry:
         """Streams that wait for their publishers."""
         return sum(stream.is_held for stream in self._streams)
 
+    def count_returning(self) -> int:
+        """Streams whose publishers are sent the picture, or may be at any moment."""
+        return sum(stream.returns_video for stream in self.live()) + self._opening
+
     def free_places(self) -> int:
-        """Streams more that lanes and processor have room for now; a held one keeps its place."""
+        """Streams more that there is room for now; a held one keeps its place."""
         ready = self._engines.status.ready
-        taken, free = len(self.live()) + self._opening, 0
-        while ready and taken + free < ready.lanes and not self._refusal(taken + free):
+        taken, returning, free = self._taken, self.count_returning(), 0
+        while ready and taken + free < ready.lanes:
+            if self._refusal(taken + free, returning=returning + free):
+                break
             free += 1
         return free
+
+    @property
+    def _taken(self) -> int:
+        return len(self.live()) + self._opening
 
     def live(self) -> list[Stream]:
         """The streams that are not about to end, the oldest first."""
@@ -111,13 +134,14 @@ class StreamRegistry:
             ServerFull: if there is none.
         """
         # streams that wait for an engine have no lane now, and will want theirs
-        while len(self.live()) + self._opening >= stream.lanes:
+        while self._taken >= stream.lanes:
             if not self._evictable():
                 raise streams_full(stream.lanes, retry_after_s=_RETRY_S)
             await self._evict(self._evictable()[0])
-        while reason := self._refusal(len(self.live()) + self._opening):
+        while reason := self._refusal_beside(self.live(), stream):
             evictable = self._evictable()
-            if self._refusal(len(self.live()) + self._opening - len(evictable)):
+            left = [one for one in self.live() if one not in evictable]
+            if self._refusal_beside(left, stream):
                 raise ServerFull(reason, retry_after_s=_RETRY_S)
             await self._evict(evictable[0])
         self._opening += 1
@@ -125,6 +149,13 @@ class StreamRegistry:
             yield
         finally:
             self._opening -= 1
+
+    def _refusal_beside(self, others: Sequence[Stream], stream: Stream) -> str | None:
+        """Why there is no room for a stream beside these and those being opened."""
+        returning = sum(one.returns_video for one in others) + self._opening
+        return self._refusal(
+            len(others) + self._opening, returning=returning if stream.returns_video else None
+        )
 
     async def open(self, stream: Stream, parameters: Parameters) -> None:
         """Give the stream its lane; others that may be are ended for it, if that is of use.

@@ -28,6 +28,18 @@ async def offer_sdp() -> str:
         await pc.close()
 
 
+async def viewer_sdp() -> str:
+    """An offer of a page that only watches."""
+    pc = RTCPeerConnection()
+    try:
+        pc.addTransceiver("video", direction="recvonly")
+        bound_gathering(pc, media_addressing=MediaAddressing(loopback=True))
+        await pc.setLocalDescription()
+        return pc.localDescription.sdp
+    finally:
+        await pc.close()
+
+
 async def ask(server: StubServing, sdp: str, **body: Any) -> tuple[int, dict[str, Any]]:
     """The status and the body of the answer to an offer."""
     offer = {"sdp": sdp, "type": "offer"} | body
@@ -96,6 +108,27 @@ async def test_who_waits_comes_in_by_turns(tmp_path: Path) -> None:
         assert 'slipstream_waiting_ended_total{cause="admitted"} 1.0' in text
         assert "slipstream_waiting_callers 2.0" in text
         await server.client.delete(f"{OFFER_PATH}/{second['sessionId']}")
+
+
+async def test_no_more_are_admitted_than_the_line_carries(tmp_path: Path) -> None:
+    """each begins with 2.5 Mbit/s: of a hundred who come at once two fit in 6, and no viewer beside
+    them; who publishes by WHIP is sent no picture. One who leaves makes room for a viewer."""
+    sdp, watching = await offer_sdp(), await viewer_sdp()
+    headers = {"Content-Type": "application/sdp"}
+    reason = "the pictures of 3 calls would take 7.5 Mbit/s of this server's line, 6 are theirs"
+    async with stub_serving(tmp_path, chunk_ms=1.0, max_send_mbps=6.0, **LADDERED) as server:
+        answers = await asyncio.gather(*(ask(server, sdp) for _ in range(100)))
+        assert sorted(status for status, _ in answers) == [200] * 2 + [503] * 98
+        admitted = [body for status, body in answers if status == 200]
+        assert all(body["error"].startswith(reason) for status, body in answers if status == 503)
+        status, refused = await ask(server, watching)
+        assert status == 503 and refused["error"].startswith(reason)
+        async with server.client.post("/whip/one", data=sdp, headers=headers) as response:
+            assert response.status == 201
+        assert (await ask(server, watching))[0] == 503
+        await server.client.delete(f"{OFFER_PATH}/{admitted[0]['sessionId']}")
+        assert (await ask(server, watching))[0] == 200
+        assert (await ask(server, sdp))[0] == 503
 
 
 async def test_a_held_stream_makes_room_where_that_is_enough(tmp_path: Path) -> None:
