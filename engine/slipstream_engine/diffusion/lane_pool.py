@@ -2,12 +2,12 @@
 
 Cache rows are allocated at once, for the largest frames, a codec's state when its lane is first
 used. A released lane is emptied, but its memory keeps its addresses: graphs recorded on it serve
-its next stream. Only a lane that is used at another size than before gets another state and other
-graphs.
+its next stream. Each size that a lane is used at has another state and other graphs; those of sizes
+that are to be kept wait, emptied, until the lane comes back to them.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import torch
@@ -22,6 +22,15 @@ from slipstream_engine.kv_cache.rolling_cache import RollingCache
 CodecStateT = TypeVar("CodecStateT")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SizeMemory(Generic[CodecStateT]):
+    """What a lane has for frames of one size; see `LaneMemory`."""
+
+    step_cache: StepCache
+    codec: CodecStateT
+    runner: GraphRunner
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class LaneMemory(Generic[CodecStateT]):
     """One lane's memory.
@@ -34,6 +43,7 @@ class LaneMemory(Generic[CodecStateT]):
         codec: the codec's state.
         static_conditioning: the prompt's conditioning, where graphs read it.
         runner: holds the graphs recorded on this memory.
+        others: what it keeps for other sizes, empty.
     """
 
     number: int
@@ -43,6 +53,11 @@ class LaneMemory(Generic[CodecStateT]):
     codec: CodecStateT
     static_conditioning: StaticConditioning
     runner: GraphRunner
+    others: dict[FrameSize, SizeMemory[CodecStateT]] = field(default_factory=dict)
+
+    def has(self, size: FrameSize) -> bool:
+        """Whether it has been used for frames of that size, and kept what it has for them."""
+        return size == self.size or size in self.others
 
 
 class LanePool(Generic[CodecStateT]):
@@ -54,6 +69,7 @@ class LanePool(Generic[CodecStateT]):
         codec: creates and resets its state of each lane.
         graphs: decides whether graphs are recorded.
         frame_tokens: tokens of a latent frame, by the size of frames.
+        kept_sizes: of which a lane keeps state and graphs while it is used for another.
     """
 
     def __init__(
@@ -64,7 +80,9 @@ class LanePool(Generic[CodecStateT]):
         frame_tokens: Mapping[FrameSize, int],
         *,
         lanes: int,
+        kept_sizes: Collection[FrameSize] = (),
     ) -> None:
+        self._kept_sizes = frozenset(kept_sizes)
         self.cache = cache
         self.lanes = lanes
         self._codec = codec
@@ -88,7 +106,7 @@ class LanePool(Generic[CodecStateT]):
         """A free lane for frames of that size, one that has it if possible, or else one that was
         used before, of these the one that was used last; check `has_free_lane` first."""
         if self._released:
-            alike = [at for at, lane in enumerate(self._released) if lane.size == size]
+            alike = [at for at, lane in enumerate(self._released) if lane.has(size)]
             lane = self._released.pop(alike[-1] if alike else -1)
             self.resize(lane, size)
             return lane
@@ -106,6 +124,7 @@ class LanePool(Generic[CodecStateT]):
         self.cache.hold_layers(layers)
         for lane in self._made:
             lane.runner = GraphRunner(self._graphs)
+            lane.others.clear()
             lane.static_conditioning.forget()
             lane.step_cache.cache = self._rows_of(lane.first_row, lane.size)
 
@@ -115,9 +134,17 @@ class LanePool(Generic[CodecStateT]):
         if size == lane.size:
             return
         lane.step_cache.reset()  # larger frames lie where smaller ones do not
-        lane.runner = GraphRunner(self._graphs)  # graphs of the state before go with it
-        lane.codec = self._codec.fresh_state()
-        lane.step_cache = self._step_cache(lane.first_row, size)
+        if lane.size in self._kept_sizes:
+            self._codec.reset(lane.codec)
+            lane.others[lane.size] = SizeMemory(
+                step_cache=lane.step_cache, codec=lane.codec, runner=lane.runner
+            )
+        memory = lane.others.pop(size, None) or SizeMemory(
+            step_cache=self._step_cache(lane.first_row, size),
+            codec=self._codec.fresh_state(),
+            runner=GraphRunner(self._graphs),  # graphs of the state before go with it
+        )
+        lane.step_cache, lane.codec, lane.runner = memory.step_cache, memory.codec, memory.runner
         lane.step_cache.reset()
         lane.size = size
 

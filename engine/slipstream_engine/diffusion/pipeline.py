@@ -228,6 +228,7 @@ class DiffusionPipeline(Generic[CodecStateT]):
             admission=self._admission,
             shared=SharedWarmUp(denoise=self.denoise, geometry=self.geometry, most=self.max_batch),
             steps=self._config.preset.schedule.steps,
+            other_sizes=[size for size in self._ladder_sizes if size != self._size],
         ).run()
 
     @torch.inference_mode()
@@ -345,7 +346,24 @@ class DiffusionPipeline(Generic[CodecStateT]):
             device=self._device,
             dtype=model.dtype,
         )
-        return LanePool(cache, self.bundle.codec, self._graphs, self._tokens, lanes=lanes)
+        return LanePool(
+            cache,
+            self.bundle.codec,
+            self._graphs,
+            self._tokens,
+            lanes=lanes,
+            kept_sizes=self._ladder_sizes if self.records_graphs else (),
+        )
+
+    @property
+    def _ladder_sizes(self) -> list[FrameSize]:
+        """Those that a ladder takes a stream to and back from, in each shape; none where its levels
+        name no scale."""
+        scales_px = self._config.preset.levels.sizes_px
+        if not scales_px:
+            return []
+        largest_px = max(one.scale_px for one in self.sizes)
+        return [one.size for one in self.sizes if one.scale_px in scales_px | {largest_px}]
 
 
 def _sizes(preset: Preset, stride: int) -> tuple[ScaledSize, ...]:

@@ -5,13 +5,13 @@ recorded.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
-from slipstream_protocol.frames import Geometry
+from slipstream_protocol.frames import FrameSize, Geometry
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.diffusion.cuda_graphs import GraphPolicy
@@ -40,6 +40,7 @@ class WarmUp(Generic[CodecStateT]):
         admission: learns how much memory a stream takes.
         shared: warms up the passes of several streams.
         steps: of a new stream.
+        other_sizes: that a stream's ladder may take it to, of which lanes keep their graphs.
     """
 
     open_stream: Callable[[], DiffusionStream[CodecStateT]]
@@ -50,6 +51,7 @@ class WarmUp(Generic[CodecStateT]):
     admission: MemoryAdmission
     shared: SharedWarmUp[CodecStateT]
     steps: int
+    other_sizes: Sequence[FrameSize] = ()
 
     def run(self) -> None:
         """Warm up; if that fails with graphs, go on without them."""
@@ -83,7 +85,7 @@ class WarmUp(Generic[CodecStateT]):
                     self.shared.run(sharing, steps=self.steps)
 
     def _warm(self, stream: DiffusionStream[CodecStateT]) -> None:
-        """Run every shape of chunk that a stream can meet.
+        """Run every shape of chunk that a stream can meet; it ends at the size it began with.
 
         Each number of cached latent frames is a shape, and so is an empty cache: that of a stream's
         first chunk, and that of the first chunk after a reset, which is shorter. A full cache comes
@@ -93,13 +95,16 @@ class WarmUp(Generic[CodecStateT]):
             self._run_blank(stream, first=0, count=EAGER_CHUNKS)
             return
         until_full = self.cache_slots + 1
-        self._run_blank(stream, first=0, count=until_full)
-        stream.apply(Parameters(reset_cache=True))
-        self._run_blank(stream, first=until_full, count=until_full)
+        for size in (*self.other_sizes, self.geometry.size):
+            stream.resize(size)
+            self._run_blank(stream, first=0, count=until_full)
+            stream.apply(Parameters(reset_cache=True))
+            self._run_blank(stream, first=until_full, count=until_full)
 
     def _run_blank(self, stream: DiffusionStream[CodecStateT], *, first: int, count: int) -> None:
-        """Run grey chunks, of which number `first` is the first."""
+        """Run grey chunks of the stream's size, of which number `first` is the first."""
+        geometry = self.geometry.at(stream.host.size)
         for chunk in range(first, first + count):
-            shape = (self.geometry.frames_of(chunk), *self.geometry.frame_shape)
+            shape = (geometry.frames_of(chunk), *geometry.frame_shape)
             frames = np.full(shape, 128, dtype=np.uint8)
             stream.step(frames, np.empty_like(frames))
