@@ -44,18 +44,16 @@ class FlashCamera(MediaStreamTrack):
 
     def __init__(self, clock: Clock, *, fps: int = 30) -> None:
         super().__init__()
-        self._clock, self._fps, self._number = clock, fps, 0
-        self.captured_s = 0.0  # of the last picture
+        self.clock, self._fps, self._number = clock, fps, 0
 
     async def recv(self) -> VideoFrame:
         number, self._number = self._number, self._number + 1
-        await self._clock.until(number / self._fps)
+        await self.clock.until(number / self._fps)
         every = round(PERIOD_S * self._fps)
         rows = np.full((480 * 3 // 2, 640), 128, np.uint8)
         rows[:480] = 235 if number % every == 0 else 40
         frame = VideoFrame.from_ndarray(rows, format="yuv420p")
         frame.pts, frame.time_base = number * 90_000 // self._fps, Fraction(1, 90_000)
-        self.captured_s = number / self._fps
         return frame
 
 
@@ -68,14 +66,13 @@ class ClickMicrophone(MediaStreamTrack):
         super().__init__()
         self._clock, self._number = clock, 0
         self._payloads = clicking_opus()
-        self.captured_s = 0.0  # of the last packet
         self.sent: dict[bytes, float] = {}  # payload, and when it was captured
 
     async def recv(self) -> "Packet[Any]":
         number, self._number = self._number, self._number + 1
         captured_s = number * PACKET_TICKS / SOUND_HZ
         await self._clock.until(captured_s)
-        payload, self.captured_s = next(self._payloads), captured_s
+        payload = next(self._payloads)
         self.sent[payload] = captured_s
         packet: Packet[Any] = Packet(payload)
         packet.pts, packet.time_base = number * PACKET_TICKS, Fraction(1, SOUND_HZ)
@@ -105,16 +102,38 @@ def clicking_opus() -> Iterator[bytes]:
         number += 1
 
 
-def report_exactly(pc: RTCPeerConnection, clock: Clock) -> None:
+def report_exactly(pc: RTCPeerConnection, clock: Clock) -> "Reported":
     """Let a caller's sender reports say when a packet was captured, as those of a browser do;
     aiortc's say when it was encoded and sent."""
+    reported = Reported()
     for sender in pc.getSenders():
         if isinstance(sender.track, FlashCamera | ClickMicrophone):
-            _correct(sender, sender.track, clock, 90_000 if sender.kind == "video" else SOUND_HZ)
+            _correct(sender, clock, 90_000 if sender.kind == "video" else SOUND_HZ, reported.kinds)
+    return reported
 
 
-def _correct(sender: Any, track: Any, clock: Clock, rtp_hz: int) -> None:
-    send = sender._send_rtcp
+@dataclass
+class Reported:
+    """What has been reported of, each kind as often as it was."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a server can know when both were captured."""
+        return self.kinds["audio"] > 0 and self.kinds["video"] > 0
+
+
+def _correct(sender: Any, clock: Clock, rtp_hz: int, kinds: Counter[str]) -> None:
+    send, encode = sender._send_rtcp, sender._next_encoded_frame
+    sent_ticks = 0  # of the clip; one that is being encoded is not sent yet
+
+    async def encoded(codec: Any) -> Any:
+        nonlocal sent_ticks
+        frame = await encode(codec)
+        if frame is not None:
+            sent_ticks = frame.timestamp
+        return frame
 
     async def corrected(packets: list[Any]) -> None:
         out = []
@@ -122,13 +141,14 @@ def _correct(sender: Any, track: Any, clock: Clock, rtp_hz: int) -> None:
             if isinstance(packet, RtcpSrPacket):
                 info = packet.sender_info
                 since_s = (ntp_to_unix_ns(info.ntp_timestamp) - clock.began_unix_ns) / NS_PER_S
-                ticks = round((since_s - track.captured_s) * rtp_hz)
+                ticks = round(since_s * rtp_hz) - sent_ticks
                 rtp_timestamp = (info.rtp_timestamp + ticks) % _CYCLE
                 packet = replace(packet, sender_info=replace(info, rtp_timestamp=rtp_timestamp))
+                kinds[sender.kind] += 1
             out.append(packet)
         await send(out)
 
-    sender._send_rtcp = corrected
+    sender._send_rtcp, sender._next_encoded_frame = corrected, encoded
 
 
 @dataclass
@@ -144,12 +164,6 @@ class Heard:
     payloads: list[tuple[bytes, int]] = field(default_factory=list)
     reports: list[tuple[int, int]] = field(default_factory=list)
     sources: Counter[int] = field(default_factory=Counter)
-
-    def unix_ns(self, timestamp: int, rtp_hz: int) -> int:
-        """When that is due, by the last report."""
-        unix_ns, reported = self.reports[-1]
-        ticks = (timestamp - reported + _CYCLE // 2) % _CYCLE - _CYCLE // 2
-        return unix_ns + ticks * NS_PER_S // rtp_hz
 
 
 def overhear(pc: RTCPeerConnection) -> dict[str, Heard]:

@@ -25,7 +25,10 @@ class RecordedSound:
 
     def push(self, due: DueSound) -> None:
         """Take in the next packet."""
-        self._writer.offer(SoundPacket(data=due.sound.payload, due_ns=due.due_ns))
+        sound = due.sound
+        self._writer.offer(
+            SoundPacket(data=sound.payload, pts=sound.pts, captured_ns=sound.captured_ns)
+        )
 
 
 class StreamRecording:
@@ -78,7 +81,11 @@ class StreamRecording:
         if self._lacks_key and not packet.is_keyframe:
             return
         is_taken = self._writer.offer(
-            VideoPacket(data=bytes(packet), is_key=packet.is_keyframe, due_ns=scheduled.play_ns)
+            VideoPacket(
+                data=bytes(packet),
+                is_key=packet.is_keyframe,
+                captured_ns=scheduled.generated.stands_for_ns,
+            )
         )
         self._lacks_key = not is_taken
 

@@ -1,17 +1,22 @@
 """Which part of a recording a packet is in, and at what time of it. Pure.
 
 A file of MP4 has one size of picture: where that changes, another part begins. Each part begins
-with a key frame; what is due before it is in the part before, or in none. Within a part times rise,
-so that a player sees each frame.
+with a key frame; what was captured before it is in the part before, or in none. Within a part times
+rise, so that a player sees each frame.
+
+Times are those of capture: there pictures and sound of one moment meet, however late the pictures
+were made. Sound goes on where the packet before has ended, so that its samples make one whole,
+unless that is more than `_DRIFT_NS` from where it was captured.
 """
 
 import re
 from dataclasses import dataclass, field
 
-from slipstream_protocol.clock import NS_PER_S, RTP_HZ
+from slipstream_protocol.clock import NS_PER_MS, NS_PER_S, RTP_HZ
 
 from slipstream_server.sound.delay_line import SOUND_HZ
 
+_DRIFT_NS = 20 * NS_PER_MS  # a packet of the usual length
 _UNIT = re.compile(rb"\x00\x00\x01")
 _PARAMETER_SETS, _SLICES = (7, 8), (1, 5)  # kinds of NAL units (ITU-T H.264, table 7-1)
 
@@ -22,20 +27,26 @@ class VideoPacket:
 
     Args:
         data: H.264 in Annex B.
-        due_ns: when it goes out, on the monotonic clock.
+        captured_ns: the moment that it shows, on the monotonic clock.
     """
 
     data: bytes
     is_key: bool
-    due_ns: int
+    captured_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundPacket:
-    """A packet of Opus, due with its pictures."""
+    """A packet of Opus.
+
+    Args:
+        pts: its RTP time, in ticks of 48 kHz.
+        captured_ns: when it was captured, on the clock of the pictures.
+    """
 
     data: bytes
-    due_ns: int
+    pts: int
+    captured_ns: int
 
 
 @dataclass(slots=True)
@@ -43,6 +54,7 @@ class _Part:
     sets: tuple[bytes, ...]
     began_ns: int
     last: dict[type, int] = field(default_factory=dict)  # ticks, of each kind
+    sound_pts: int = 0  # of the last sound
 
 
 class RecordingTimeline:
@@ -63,14 +75,24 @@ class RecordingTimeline:
             sets = parameter_sets(packet.data)
             if sets and (self._current is None or sets != self._current.sets):
                 self.part += 1
-                self._current = _Part(sets, packet.due_ns)
-        current = self._current
-        if current is None or packet.due_ns < current.began_ns:
+                self._current = _Part(sets, packet.captured_ns)
+        part = self._current
+        if part is None or packet.captured_ns < part.began_ns:
             return None
-        hz = RTP_HZ if isinstance(packet, VideoPacket) else SOUND_HZ
-        ticks = (packet.due_ns - current.began_ns) * hz // NS_PER_S
-        ticks = max(ticks, current.last.get(type(packet), -1) + 1)
-        current.last[type(packet)] = ticks
+        since_ns = packet.captured_ns - part.began_ns
+        last = part.last.get(type(packet))
+        if isinstance(packet, VideoPacket):
+            ticks = since_ns * RTP_HZ // NS_PER_S
+        else:
+            ticks = since_ns * SOUND_HZ // NS_PER_S
+            if last is not None:
+                follows = last + packet.pts - part.sound_pts
+                if abs(follows - ticks) <= _DRIFT_NS * SOUND_HZ // NS_PER_S:
+                    ticks = follows
+            part.sound_pts = packet.pts
+        if last is not None:
+            ticks = max(ticks, last + 1)
+        part.last[type(packet)] = ticks
         return ticks
 
 

@@ -1,5 +1,4 @@
 """Sound beside the picture: it waits until the picture that was captured with it goes out. Pure.
 
 * `delay_line.py`: the packets that wait, and when each leaves.
-* `picture_age.py`: how long a picture takes from its capture on, which is what sound waits.
 """

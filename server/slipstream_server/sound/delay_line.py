@@ -3,8 +3,10 @@
 A packet is due when it was captured, and a picture's age later: then lips fit. The age moves, and
 the sender's clock is known better after its first report, so what a packet waits moves after them:
 by a quarter of a packet's length with each packet, which a receiver's jitter buffer takes as
-jitter; at once in a silence, where nobody hears it. Silence that is not sent (DTX) is a gap in the
-RTP timestamps and stays one.
+jitter. That would leave sound behind pictures that have become much older at once, as on a loaded
+machine: what is further than `APART_NS` from its picture comes that near at once, as the picture
+has stood still as well. In a silence, where nobody hears it, it comes all the way. Silence that is
+not sent (DTX) is a gap in the RTP timestamps and stays one.
 
 Every packet leaves `LEAD_NS` before it is due. A receiver keeps sound for about that long before it
 plays it, pictures are shown at once: without the lead they would be kept too, for lips to fit.
@@ -19,6 +21,8 @@ from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
 
 SOUND_HZ = 48_000  # the RTP clock of Opus (RFC 7587, section 4.1)
 LEAD_NS = 40 * NS_PER_MS  # two packets of the usual length
+# the most that sound is due from its picture: 45 ms too early is noticed (ITU-R BT.1359)
+APART_NS = 30 * NS_PER_MS
 _SLEW_SHARE = 4
 _LONGEST_PACKET = SOUND_HZ * 120 // 1000  # of Opus; a longer way from one to the next is a silence
 _OVERDUE_NS = 200 * NS_PER_MS  # a receiver has given it up by then
@@ -130,7 +134,8 @@ class DelayLine:
         ticks = sound.pts - left_pts
         if self._shift_ns is not None and ticks <= _LONGEST_PACKET:
             most_ns = _ticks_to_ns(ticks) // _SLEW_SHARE
-            shift_ns = min(max(shift_ns, self._shift_ns - most_ns), self._shift_ns + most_ns)
+            slow_ns = min(max(shift_ns, self._shift_ns - most_ns), self._shift_ns + most_ns)
+            shift_ns = min(max(slow_ns, shift_ns - APART_NS), shift_ns + APART_NS)
         return max(pts_ns + shift_ns, left_due_ns)
 
 

@@ -15,7 +15,6 @@ from slipstream_server.observability.sliding_window import SlidingWindow
 from slipstream_server.receive.sound_times import ReceivedSound, SoundTimes
 from slipstream_server.send.opus_track import OpusTrack
 from slipstream_server.sound.delay_line import LEAD_NS, DelayLine, DueSound
-from slipstream_server.sound.picture_age import PictureAge
 
 
 class SoundSink(Protocol):
@@ -51,7 +50,6 @@ class SoundPipe:
         self._tracks: list[OpusTrack] = []  # of connected receivers
         self._times = SoundTimes()
         self._line = DelayLine()
-        self._age = PictureAge()
         self._sent_age_ns: int | None = None  # of the last picture
         self._passed = 0
         self._skews_ms: SlidingWindow[float] = SlidingWindow()
@@ -89,7 +87,7 @@ class SoundPipe:
         """A picture goes out."""
         captured_ns = scheduled.generated.stands_for_ns
         self._sent_age_ns = sent_ns - captured_ns
-        self._line.fit(self._age.observed(scheduled.play_ns - captured_ns))
+        self._line.fit(scheduled.play_ns - captured_ns)
         self._changed.set()
 
     def push(self, received: ReceivedSound) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 from av import VideoFrame
 from slipstream_protocol.clock import NS_PER_S
 from slipstream_server.recordings.mp4_writer import Mp4Writer
@@ -38,7 +39,7 @@ def written(folder: Path, *, has_sound: bool = False) -> list[Path]:
                 VideoPacket(
                     data=bytes(encoded.packet),
                     is_key=encoded.is_key,
-                    due_ns=number * NS_PER_S // FPS,
+                    captured_ns=number * NS_PER_S // FPS,
                 )
             )
             number += 1
@@ -64,18 +65,34 @@ def test_every_frame_is_in_a_part_of_its_size(tmp_path: Path) -> None:
             assert np.allclose(times_s, np.arange(FRAMES) / FPS, atol=1e-3)
 
 
-def test_what_cannot_be_written_ends_it_with_the_reason(tmp_path: Path) -> None:
-    """as where the folder is gone."""
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("gone/1.mp4", "No such file or directory"),
+        ("/dev/full", "No space left on device"),
+    ],
+)
+def test_what_cannot_be_written_ends_it_with_the_reason(
+    tmp_path: Path, path: str, reason: str
+) -> None:
+    """as where the folder is gone, or the disk is full."""
     ends: list[str] = []
     writer = Mp4Writer(
-        lambda part: tmp_path / "gone" / f"{part}.mp4",
+        lambda _: tmp_path / path,
         has_sound=False,
         max_s=60,
         free_mib=0,
         on_end=ends.append,
     )
-    sets = b"\0\0\0\1\x67\x42\0\0\0\1\x68\1\0\0\0\1\x65\1"
-    writer.offer(VideoPacket(data=sets, is_key=True, due_ns=0))
+    writer.offer(VideoPacket(data=key_frame(), is_key=True, captured_ns=0))
     writer.start()
+    writer.finish()
     writer.join(timeout=20)
-    assert ends == ["the disk takes no more of the recording: No such file or directory"]
+    assert ends == [f"the disk takes no more of the recording: {reason}"]
+
+
+def key_frame() -> bytes:
+    encoder = H264Encoder(X264, ceiling_bps=1_000_000)
+    frame = VideoFrame.from_ndarray(np.zeros((72, 64), np.uint8), format="yuv420p")
+    frame.pts, frame.time_base = 0, Fraction(1, 90_000)
+    return bytes(encoder.encode(frame, bitrate_bps=500_000, fps=FPS).packet)

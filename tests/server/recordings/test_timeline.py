@@ -17,11 +17,13 @@ SEI, SLICE = b"\0\0\1\x06words", b"\0\0\1\x65slice\0\0\1\x67none"
 
 
 def picture(at_ms: int, *, sets: bytes = b"") -> VideoPacket:
-    return VideoPacket(data=sets + SEI + SLICE, is_key=bool(sets), due_ns=at_ms * NS_PER_MS)
+    return VideoPacket(data=sets + SEI + SLICE, is_key=bool(sets), captured_ns=at_ms * NS_PER_MS)
 
 
-def sound(at_ms: int) -> SoundPacket:
-    return SoundPacket(data=b"opus", due_ns=at_ms * NS_PER_MS)
+def sound(at_ms: int, *, pts_ms: int | None = None) -> SoundPacket:
+    """One whose RTP time is that of its capture, unless it is said."""
+    pts = 48 * (at_ms if pts_ms is None else pts_ms)
+    return SoundPacket(data=b"opus", pts=pts, captured_ns=at_ms * NS_PER_MS)
 
 
 def test_sets_are_those_before_the_slices() -> None:
@@ -50,6 +52,26 @@ def test_another_size_is_another_part() -> None:
     assert timeline.place(picture(2000, sets=LARGE)) == 0
     assert timeline.place(sound(1990)) is None
     assert timeline.part == 2
+
+
+@given(st.lists(st.integers(-30, 30), min_size=2, max_size=60))
+def test_sound_makes_one_whole_where_it_was_captured(errors_ms: list[int]) -> None:
+    """each packet begins where the one before ends, unless that is 20 ms from its capture; none
+    goes back behind the one before."""
+    timeline = RecordingTimeline()
+    timeline.place(picture(0, sets=SMALL))
+    before: int | None = None
+    for number, error_ms in enumerate(errors_ms):
+        at_ms = 1000 + 20 * number + error_ms
+        ticks = timeline.place(sound(at_ms, pts_ms=20 * number))
+        assert ticks is not None
+        is_whole = before is not None and ticks == before + 960
+        anew = 48 * at_ms if before is None else max(48 * at_ms, before + 1)
+        assert is_whole or ticks == anew
+        assert abs(ticks - 48 * at_ms) <= 48 * 20 or ticks == anew
+        if before is not None and abs(before + 960 - 48 * at_ms) <= 48 * 20:
+            assert is_whole
+        before = ticks
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5000)), min_size=1, max_size=60))
