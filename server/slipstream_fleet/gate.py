@@ -241,19 +241,16 @@ class Gate:
 
     async def _all_streams(self, request: GateRequest) -> HttpAnswer:
         """The lists of all nodes as one; the first refusal stands for all."""
-        entries: list[object] = []
         nodes = [node for node in self._watch.table if node.report is not None]
         if not nodes:
             return await self._nodes.to_any(request)
-        for node in nodes:
-            try:
-                answer = await self._nodes.to_node(request, node)
-            except NodeUnreachable as error:
-                self._watch.missed(node, error)
-                continue
-            if answer.status != 200:
-                return answer
-            entries += msgspec.json.decode(answer.body)["streams"]
+        answers = await self._nodes.to_all(request, nodes)
+        refusals = [answer for answer in answers if answer.status != 200]
+        if refusals:
+            return refusals[0]
+        entries = [
+            entry for answer in answers for entry in msgspec.json.decode(answer.body)["streams"]
+        ]
         body = msgspec.json.encode({"streams": entries})
         return HttpAnswer(status=200, headers=[("Content-Type", "application/json")], body=body)
 

@@ -1,5 +1,7 @@
 """Requests passed on to a node; in the answers sessions name the node."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
@@ -7,7 +9,7 @@ from slipstream_protocol.clock import now_ns
 from slipstream_server.errors import EngineUnavailable
 from slipstream_server.signaling.webrtc_api import OfferAnswer
 
-from slipstream_fleet.answers import no_page_yet
+from slipstream_fleet.answers import error_answer, no_page_yet
 from slipstream_fleet.forwarding import (
     header_value,
     inward_headers,
@@ -15,12 +17,14 @@ from slipstream_fleet.forwarding import (
     with_header,
 )
 from slipstream_fleet.gate_request import GateRequest
-from slipstream_fleet.node_client import HttpAnswer, NodeClient, NodeUnreachable
+from slipstream_fleet.node_client import AnswerTooLarge, HttpAnswer, NodeClient, NodeUnreachable
 from slipstream_fleet.node_table import NodeState
 from slipstream_fleet.session_addresses import SessionAddress, outside_location
 from slipstream_fleet.watch import FleetWatch
 
 _RETRY_S = 3.0
+_AT_ONCE = 16  # of the nodes that are asked the same
+_ALL_S = 2.0  # for each of them
 
 
 class PassingOn:
@@ -70,6 +74,28 @@ class PassingOn:
             self._watch.table.note(name, told.streamId, now_ns())
         told = msgspec.structs.replace(told, sessionId=str(SessionAddress(name, told.sessionId)))
         return replace(answer, body=msgspec.json.encode(told))
+
+    async def to_all(self, request: GateRequest, nodes: Sequence[NodeState]) -> list[HttpAnswer]:
+        """The answers of those that answer in time, in the order of the nodes; some are asked at
+        once."""
+        free = asyncio.Semaphore(_AT_ONCE)
+
+        async def asked(node: NodeState) -> HttpAnswer | None:
+            async with free:
+                try:
+                    async with asyncio.timeout(_ALL_S):
+                        return await self.to_node(request, node)
+                except TimeoutError:
+                    return None  # the watch says whether it is there
+                except NodeUnreachable as error:
+                    self._watch.missed(node, error)
+                    return None
+                except AnswerTooLarge as error:
+                    return error_answer(error)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(asked(node)) for node in nodes]
+        return [answer for task in tasks if (answer := task.result()) is not None]
 
     async def to_any(self, request: GateRequest) -> HttpAnswer:
         """Whichever answers; each is asked once."""
