@@ -172,6 +172,7 @@ def _recordings(config: ServerConfig) -> RecordingsFolder | None:
         root=Path(config.record_dir),
         max_minutes=config.record_max_minutes,
         free_mib=config.record_free_mib,
+        with_input=config.record_input,
     )
 
 

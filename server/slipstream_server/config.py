@@ -127,6 +127,9 @@ class ServerConfig:
     record_free_mib: int = _setting(
         1024, "room in MiB that recordings leave on the disk; they end when it is reached"
     )
+    record_input: bool = _setting(
+        False, "record what the camera sends beside the stream; costs one encoder more"
+    )
     smooth: bool = _setting(False, "let browsers buffer against jitter, which adds delay")
     media_port: int = _setting(
         0, "one UDP and TCP port for the media of all calls; 0: each call has a UDP port of its own"

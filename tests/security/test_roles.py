@@ -39,6 +39,7 @@ TABLE: dict[tuple[str, str], tuple[Role, str] | None] = {
     ("GET", STREAM + "/tokens"): (Role.PUBLISH, "this"),
     ("GET", STREAM + "/trace"): (Role.ADMIN, "this"),
     ("GET", STREAM + "/thumbnail"): (Role.VIEW, "this"),
+    ("GET", STREAM + "/still"): (Role.VIEW, "this"),
     ("GET", STREAM + "/recording"): (Role.VIEW, "this"),
     ("POST", STREAM + "/recording"): (Role.CONTROL, "this"),
     ("DELETE", STREAM + "/recording"): (Role.CONTROL, "this"),

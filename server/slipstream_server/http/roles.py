@@ -120,6 +120,7 @@ ROUTES: Mapping[tuple[str, str], Access] = {
     ("GET", f"{_STREAM}/parameters"): Access(Role.VIEW, Reach.ONE),
     ("PATCH", f"{_STREAM}/parameters"): Access(Role.CONTROL, Reach.ONE),
     ("GET", f"{_STREAM}/thumbnail"): Access(Role.VIEW, Reach.ONE),
+    ("GET", f"{_STREAM}/still"): Access(Role.VIEW, Reach.ONE),
     ("GET", f"{_STREAM}/recording"): Access(Role.VIEW, Reach.ONE),
     ("POST", f"{_STREAM}/recording"): Access(Role.CONTROL, Reach.ONE),
     ("DELETE", f"{_STREAM}/recording"): Access(Role.CONTROL, Reach.ONE),

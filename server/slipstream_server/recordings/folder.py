@@ -10,7 +10,7 @@ from pathlib import Path
 from slipstream_server.errors import UnknownSession
 
 _STREAM = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_FILE = re.compile(r"[0-9]{8}-[0-9]{6}(?:-[0-9]{1,4})?\.mp4")
+_FILE = re.compile(r"[0-9]{8}-[0-9]{6}(?:-[0-9]{1,4})?(?:-input)?\.mp4")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +29,13 @@ class RecordingsFolder:
         root: there, or to be made.
         max_minutes: the longest recording.
         free_mib: that stay free on the disk.
+        with_input: whether what streams are made of is recorded beside them.
     """
 
     root: Path
     max_minutes: float
     free_mib: int
+    with_input: bool = False
 
     def begin(self, stream: str, now: datetime | None = None) -> Callable[[int], Path]:
         """The files of a new recording, by the number of the part.
@@ -47,6 +49,11 @@ class RecordingsFolder:
             raise PermissionError(13, "Permission denied", str(folder))
         name = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
         return lambda part: folder / (f"{name}.mp4" if part == 1 else f"{name}-{part}.mp4")
+
+    @staticmethod
+    def beside(path_of: Callable[[int], Path]) -> Callable[[int], Path]:
+        """The files of the input of a recording with these files."""
+        return lambda part: path_of(part).with_stem(f"{path_of(part).stem}-input")
 
     def files(self, stream: str) -> tuple[RecordedFile, ...]:
         """Those of a stream, the newest first; also of one that has ended."""

@@ -4,6 +4,7 @@
     GET    /api/v1/streams/{stream}/parameters
     PATCH  /api/v1/streams/{stream}/parameters    an update, as on the data channel
     GET    /api/v1/streams/{stream}/thumbnail     its newest picture, a small JPEG
+    GET    /api/v1/streams/{stream}/still         the same as it was made, a PNG
     GET    /api/v1/streams/{stream}/trace         the way of its frames, recorded for `seconds`
 
 A stream published by WHIP has no data channel: this is how its prompt is changed.
@@ -70,6 +71,7 @@ class StreamsApi:
             web.get(parameters, self.parameters),
             web.patch(parameters, self.update),
             web.get("/api/v1/streams/{stream}/thumbnail", self.thumbnail),
+            web.get("/api/v1/streams/{stream}/still", self.still),
             web.get("/api/v1/streams/{stream}/trace", self.trace),
         ]
 
@@ -101,11 +103,12 @@ class StreamsApi:
         return await _outcome(events)
 
     async def thumbnail(self, request: web.Request) -> web.Response:
-        """The newest picture; no browser keeps it, since whom it shows may not want that."""
-        jpeg = await self._stream(request).thumbnail.jpeg()
-        return web.Response(
-            body=jpeg, content_type="image/jpeg", headers={"Cache-Control": "no-store"}
-        )
+        """The newest picture, small."""
+        return _picture(await self._stream(request).picture.thumbnail(), "jpeg")
+
+    async def still(self, request: web.Request) -> web.Response:
+        """The newest picture as it was made."""
+        return _picture(await self._stream(request).picture.still(), "png")
 
     async def trace(self, request: web.Request) -> web.Response:
         """The way of the stream's frames from now on, for so many seconds, as a trace file."""
@@ -141,6 +144,12 @@ async def _outcome(events: asyncio.Queue[Event]) -> web.Response:
     except TimeoutError:
         assert event is not None, "every update is answered at once"
         return json_response(event, status=202)
+
+
+def _picture(body: bytes, kind: str) -> web.Response:
+    """No browser keeps it, since whom it shows may not want that."""
+    headers = {"Cache-Control": "no-store"}
+    return web.Response(body=body, content_type=f"image/{kind}", headers=headers)
 
 
 def _entry(stream: Stream) -> StreamEntry:

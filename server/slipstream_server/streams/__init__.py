@@ -12,7 +12,7 @@ quality_control.py keeps it at the level of its quality ladder
 sound_pipe.py      its sound, by the delay of its pictures, to every receiver
 recorder.py        its recording, one at a time
 telemetry.py       its figures
-thumbnail.py       its newest picture, small
+newest_picture.py  its newest picture, small or as a still
 media_context.py   what all calls and streams share
 ports.py           what a stream needs of the engine's provider and of a publisher
 """

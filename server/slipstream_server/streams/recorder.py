@@ -8,7 +8,9 @@ from slipstream_protocol.clock import NS_PER_S, now_ns
 
 from slipstream_server.control.events import RecordingState
 from slipstream_server.errors import Conflict, UnknownSession, Unprocessable
+from slipstream_server.frames.chunker import CapturedFrame
 from slipstream_server.recordings.folder import RecordingsFolder
+from slipstream_server.recordings.input_recording import InputRecording
 from slipstream_server.recordings.recording import StreamRecording
 from slipstream_server.send.fanout import Fanout
 from slipstream_server.streams.sound_pipe import SoundPipe
@@ -41,6 +43,7 @@ class StreamRecorder:
         self._sound = sound
         self._on_change = on_change
         self._recording: StreamRecording | None = None
+        self._input: InputRecording | None = None  # beside it, where that is set
         self._began_ns = 0
         self._is_closed = False
         self._last = RecordingState(stream=stream, is_on=False)
@@ -88,9 +91,23 @@ class StreamRecorder:
         self._recording, self._began_ns = recording, now_ns()
         self._fanout.sinks.append(recording)
         self._sound.sinks.append(recording.sound)
+        if self._folder.with_input:
+            self._input = InputRecording(
+                self._folder.beside(path_of),
+                has_sound=self._sound.is_offered,
+                max_s=self._folder.max_minutes * _S_PER_MINUTE,
+                free_mib=self._folder.free_mib,
+                on_end=_told_by_the_other,
+            )
+            self._sound.sinks.append(self._input.sound)
         self._last = RecordingState(stream=self._stream, is_on=False, file=path_of(1).name)
         self._on_change(self.state)
         return self.state
+
+    def on_captured(self, frame: CapturedFrame) -> None:
+        """A picture of the publisher has come."""
+        if self._input is not None:
+            self._input.push(frame)
 
     def close(self) -> None:
         """The stream has ended: no other recording begins."""
@@ -121,3 +138,12 @@ class StreamRecorder:
         self._recording = None
         self._fanout.sinks.remove(recording)
         self._sound.sinks.remove(recording.sound)
+        if self._input is not None:
+            self._sound.sinks.remove(self._input.sound)
+            self._input.finish()
+            self._input = None
+
+
+def _told_by_the_other(reason: str) -> None:
+    """Where the input's recording ends by itself, so does the stream's, of the same disk and time;
+    the log has both."""

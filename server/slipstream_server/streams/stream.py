@@ -33,13 +33,13 @@ from slipstream_server.observability.slo_report import Milestone
 from slipstream_server.streams.engine_lease import EngineLease
 from slipstream_server.streams.lifecycle import StreamLifecycle
 from slipstream_server.streams.media_context import MediaContext
+from slipstream_server.streams.newest_picture import NewestPicture
 from slipstream_server.streams.ports import EngineProvider, Publisher
 from slipstream_server.streams.publisher_slot import PublisherSlot
 from slipstream_server.streams.quality_control import QualityControl
 from slipstream_server.streams.recorder import StreamRecorder
 from slipstream_server.streams.sound_pipe import SoundPipe
 from slipstream_server.streams.telemetry import StreamTelemetry
-from slipstream_server.streams.thumbnail import Thumbnail
 
 logger = logging.getLogger(__name__)
 
@@ -114,8 +114,8 @@ class Stream:
             chunk_frames=self.ready.geometry.chunk_frames,
             on_frame=None if returns_video else self._on_frame_to_all,
         )
-        self.thumbnail = Thumbnail(id, context.pool)
-        self.chunk_pipe.outputs += [self.fanout, self.thumbnail]
+        self.picture = NewestPicture(id, context.pool)
+        self.chunk_pipe.outputs += [self.fanout, self.picture]
         self.sound = SoundPipe()
         self._telemetry = StreamTelemetry(
             self.chunk_pipe,
@@ -293,6 +293,7 @@ class Stream:
         """A frame of the publisher's camera."""
         self._telemetry.frame_received(frame.arrived_ns)
         self.sound.on_captured(frame)
+        self.recorder.on_captured(frame)
         self.chunk_pipe.push(frame)
 
     def on_frame_sent(self, scheduled: ScheduledFrame, sent_ns: int, *, rtp_timestamp: int) -> None:

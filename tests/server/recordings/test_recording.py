@@ -1,6 +1,7 @@
 """Streams are recorded: frame by frame, with their sound, whatever ends the recording."""
 
 import asyncio
+import math
 import resource
 import shutil
 import threading
@@ -66,10 +67,10 @@ def skews_s(film: Film) -> list[float]:
     ]
 
 
-def check_film(film: Film, *, at_least_s: float) -> None:
+def check_film(film: Film, *, at_least_s: float, longest_gap_s: float = 1.0) -> None:
     """It begins at once, its pictures rise, none is missing for long, and lips fit."""
     assert film.times_s[0] < 0.1 and film.times_s[-1] > at_least_s
-    assert all(0 < after - before < 1 for before, after in pairwise(film.times_s))
+    assert all(0 < after - before < longest_gap_s for before, after in pairwise(film.times_s))
     assert len(skews_s(film)) > 1 and max(skews_s(film)) <= SKEW_S
 
 
@@ -183,6 +184,25 @@ def largest_file(size_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_the_input_is_recorded_beside_the_output(tmp_path: Path) -> None:
+    """in a file of its own with the same sound; lips fit in both. A camera that stands still does
+    so in its own file: nothing is repeated there, as it is for the model."""
+    folder = tmp_path / "recordings"
+    async with (
+        serving(tmp_path, record_dir=str(folder), record_free_mib=0, record_input=True) as server,
+        dial(server.client, **clip()) as call,
+    ):
+        name = await recorded(call, server.client, frames=80)
+        await asked(server.client, "DELETE", f"{call.stream}/recording")
+        await poll(lambda: not threads() & {"recording", "input recording"})
+        status, listed = await asked(server.client, "GET", f"{call.stream}/recordings")
+    names = [one["file"] for one in listed["recordings"]]
+    assert status == 200 and sorted(names) == sorted([name, name.replace(".mp4", "-input.mp4")])
+    for one in names:
+        film = await asyncio.to_thread(watched, folder / call.stream / one)
+        check_film(film, at_least_s=1.5, longest_gap_s=1.0 if one == name else math.inf)
 
 
 async def test_where_nothing_is_recorded_the_reason_is_said(tmp_path: Path) -> None:

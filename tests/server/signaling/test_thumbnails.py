@@ -11,11 +11,13 @@ from tests.server.signing_in import signed_for
 from tests.server.whips import assert_error, error_of, publishing
 
 TOKEN = "a-token-of-enough-length"
+STILL = "/api/v1/streams/stage/still"
 ADDRESS = "/api/v1/streams/stage/thumbnail"
 
 
 async def test_the_newest_picture_is_a_small_jpeg(tmp_path: Path) -> None:
-    """for whoever may view that stream, and not kept by browsers; nobody need watch the stream."""
+    """or, as a still, a PNG; for whoever may view that stream, and not kept by browsers; nobody
+    need watch the stream."""
     async with (
         serving(tmp_path, token=TOKEN) as server,
         publishing(server, headers=signed_for(TOKEN, Role.PUBLISH, "stage")),
@@ -29,6 +31,12 @@ async def test_the_newest_picture_is_a_small_jpeg(tmp_path: Path) -> None:
         (picture,) = av.CodecContext.create("mjpeg", "r").decode(av.Packet(jpeg))
         assert max(picture.width, picture.height) <= 320
         assert number_of(picture) is not None
+        async with server.client.get(STILL, headers=viewer) as response:
+            assert (response.status, response.content_type) == (200, "image/png")
+            assert response.headers["Cache-Control"] == "no-store"
+            png = await response.read()
+        (still,) = av.CodecContext.create("png", "r").decode(av.Packet(png))
+        assert number_of(still) is not None
         async with server.client.get(ADDRESS) as response:
             assert response.status == 401
         other = signed_for(TOKEN, Role.VIEW, "other")

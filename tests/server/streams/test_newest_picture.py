@@ -1,4 +1,4 @@
-"""`streams/thumbnail.py`: how often a small picture is made, and of which."""
+"""`streams/newest_picture.py`: how often a small picture is made, and of which."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from slipstream_server.errors import UnknownSession
 from slipstream_server.frames.playout import GeneratedFrame
-from slipstream_server.streams import thumbnail
-from slipstream_server.streams.thumbnail import Thumbnail
+from slipstream_server.streams import newest_picture
+from slipstream_server.streams.newest_picture import NewestPicture
 
 from tests.server.stamped import GEOMETRY, generated_frame
 
@@ -54,16 +54,16 @@ def brightness(jpeg: bytes) -> float:
 
 async def test_before_the_first_picture_there_is_none(pool: CountingPool) -> None:
     with pytest.raises(UnknownSession, match="stream 'stage' has no picture yet"):
-        await Thumbnail("stage", pool).jpeg()
+        await NewestPicture("stage", pool).thumbnail()
     assert pool.count == 0
 
 
 async def test_many_who_ask_at_once_cost_one_picture(pool: CountingPool) -> None:
     """that of the newest frame; nothing is made before somebody asks."""
-    picture = Thumbnail("stage", pool)
+    picture = NewestPicture("stage", pool)
     picture.push(chunk(BRIGHT, DARK))
     assert pool.count == 0
-    jpegs = await asyncio.gather(*(picture.jpeg() for _ in range(20)))
+    jpegs = await asyncio.gather(*(picture.thumbnail() for _ in range(20)))
     assert len(set(jpegs)) == pool.count == 1
     assert brightness(jpegs[0]) < BRIGHT / 2
 
@@ -72,14 +72,30 @@ async def test_a_newer_frame_is_shown_after_a_while(
     pool: CountingPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """until then the picture is kept, and where no newer frame comes for good."""
-    picture = Thumbnail("stage", pool)
-    monkeypatch.setattr(thumbnail, "KEPT_S", 1000.0)
+    picture = NewestPicture("stage", pool)
+    monkeypatch.setattr(newest_picture, "KEPT_S", 1000.0)
     picture.push(chunk(DARK))
-    first = await picture.jpeg()
+    first = await picture.thumbnail()
     picture.push(chunk(BRIGHT))
-    assert await picture.jpeg() == first
-    monkeypatch.setattr(thumbnail, "KEPT_S", 0.0)
-    second = await picture.jpeg()
+    assert await picture.thumbnail() == first
+    monkeypatch.setattr(newest_picture, "KEPT_S", 0.0)
+    second = await picture.thumbnail()
     assert brightness(second) > brightness(first) + 50
-    assert await picture.jpeg() == second
+    assert await picture.thumbnail() == second
     assert pool.count == 2
+
+
+async def test_a_still_is_the_picture_itself(pool: CountingPool) -> None:
+    """of its own size, black where it is black; made once for all who ask for the same one."""
+    picture = NewestPicture("stage", pool)
+    with pytest.raises(UnknownSession):
+        await picture.still()
+    frames = chunk(DARK)
+    frames[0].frame[:] = 128
+    frames[0].frame[: GEOMETRY.height_px] = 16
+    picture.push(frames)
+    stills = await asyncio.gather(picture.still(), picture.still())
+    assert stills[0] == stills[1] and pool.count == 1
+    (shown,) = av.CodecContext.create("png", "r").decode(av.Packet(stills[0]))
+    assert (shown.width, shown.height) == (GEOMETRY.width_px, GEOMETRY.height_px)
+    assert shown.to_ndarray(format="rgb24").max() <= 1
