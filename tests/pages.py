@@ -19,6 +19,7 @@ from slipstream_server.config import ServerConfig, secret_settings
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.observability.exposition import DEPRECATED_METRICS
 from slipstream_server.observability.metrics import CallCounts, Metrics
+from slipstream_server.osc.surface_controls import SURFACE_CONTROLS
 
 from tests.bench.chaos import ChaosReport, chaos_table
 from tests.bench.edge import EdgeReport, edge_table
@@ -42,6 +43,15 @@ def settings() -> str:
         is_secret = setting.name in secret_settings()
         file = f"; or `{setting.name}_file`, which holds it" if is_secret else ""
         rows.append(f"| `{setting.name}` | {default} | {setting.metadata['help']}{file} |")
+    return "\n".join(rows)
+
+
+def osc() -> str:
+    """The names by which control surfaces steer."""
+    rows = ["| name | value | what it does | where |", "|---|---|---|---|"]
+    for control in SURFACE_CONTROLS:
+        where = "page" if control.is_on_page else "any stream"
+        rows.append(f"| `{control.name}` | {control.value} | {control.what} | {where} |")
     return "\n".join(rows)
 
 
@@ -222,7 +232,7 @@ PAGES: Mapping[Path, Tables] = {
     ROOT / "README.md": {"summary": summary},
     ROOT / "docs" / "embedded-model.md": {"styles": styles},
     ROOT / "docs" / "settings.md": {"settings": settings},
-    ROOT / "docs" / "protocol.md": {"metrics": metrics},
+    ROOT / "docs" / "protocol.md": {"metrics": metrics, "osc": osc},
     ROOT / "docs" / "measured.md": {
         "calls": calls,
         "long": long,

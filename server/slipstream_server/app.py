@@ -18,6 +18,7 @@ from slipstream_server.config import ServerConfig
 from slipstream_server.control.events import SERVER_STOPS
 from slipstream_server.engine.child_process import background
 from slipstream_server.engine.supervisor import Supervisor, engine_command
+from slipstream_server.errors import PortBusy
 from slipstream_server.http.access import Guard
 from slipstream_server.http.bodies import BODY_MAX_BYTES, HTTP_OPTIONS, read_body
 from slipstream_server.http.connection import note_request
@@ -38,6 +39,7 @@ from slipstream_server.ice.public_names import keep_looking_up, look_up
 from slipstream_server.ice.turn_providers import TurnProviders
 from slipstream_server.observability.metrics import Metrics
 from slipstream_server.observability.slo_report import SloTargets
+from slipstream_server.osc.port import OscPort
 from slipstream_server.recordings.folder import RecordingsFolder
 from slipstream_server.send.adaptive_encoder import VideoSettings
 from slipstream_server.send.h264 import X264, choose_codec
@@ -254,9 +256,30 @@ def _add_calls(
         async with media_port or contextlib.nullcontext():
             yield
 
+    async def open_osc_port(_: web.Application) -> AsyncIterator[None]:
+        if not config.osc_port:
+            yield
+            return
+        if config.is_osc_open:
+            logger.warning(
+                "OSC is taken on %s: whoever reaches that port steers every stream, without a "
+                "token; keep others from it",
+                config.osc_host,
+            )
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                port = OscPort(sessions, host=config.osc_host, port=config.osc_port)
+                await stack.enter_async_context(port)
+            except OSError as error:
+                raise PortBusy(
+                    f"osc_port {config.osc_port} of {config.osc_host} cannot be had: "
+                    f"{error.strerror or error}; choose another"
+                ) from error
+            yield
+
     app.on_shutdown.append(end_sessions)
     app.cleanup_ctx.extend(
-        [open_media_port, watch_load, renew_turn_credentials, look_up_public_names]
+        [open_media_port, open_osc_port, watch_load, renew_turn_credentials, look_up_public_names]
     )
     return sessions
 

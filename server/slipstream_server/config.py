@@ -130,6 +130,11 @@ class ServerConfig:
     record_input: bool = _setting(
         False, "record what the camera sends beside the stream; costs one encoder more"
     )
+    osc_port: int = _setting(0, "UDP port on which control surfaces steer by OSC; 0: none")
+    osc_host: str = _setting(
+        "127.0.0.1",
+        "address of that port: OSC knows no tokens, whoever reaches it steers every stream",
+    )
     smooth: bool = _setting(False, "let browsers buffer against jitter, which adds delay")
     media_port: int = _setting(
         0, "one UDP and TCP port for the media of all calls; 0: each call has a UDP port of its own"
@@ -196,6 +201,7 @@ class ServerConfig:
         self._check_range("offers_per_minute", 0, 1_000_000)
         self._check_range("video_kbps", 250, 50_000)
         self._check_choice("video_encoder", _VIDEO_ENCODERS)
+        self._check_range("osc_port", 0, 65535)
         self._check_range("record_max_minutes", 0.01, 100_000)
         self._check_range("record_free_mib", 0, 1 << 30)
         self._check_range("ttff_ms_target", 1, 3_600_000)
@@ -211,7 +217,7 @@ class ServerConfig:
         self._check_scheme("turn", ("turn:", "turns:"))
         self._check_choice("log_level", _LOG_LEVELS)
         self._check_choice("log_format", _LOG_FORMATS)
-        for name in ("host", "pipeline", "preset"):
+        for name in ("host", "osc_host", "pipeline", "preset"):
             if not getattr(self, name):
                 raise ConfigError(f"{name} is empty, it must be given")
         if not self.is_loopback and len(self.token) < 16:
@@ -229,12 +235,12 @@ class ServerConfig:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the port."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return _is_loopback(self.host)
+
+    @property
+    def is_osc_open(self) -> bool:
+        """Whether other machines can reach the port of control surfaces."""
+        return bool(self.osc_port) and not _is_loopback(self.osc_host)
 
     @property
     def is_secure(self) -> bool:
@@ -356,6 +362,15 @@ class ServerConfig:
         value = getattr(self, name)
         if value and not value.startswith(schemes):
             raise ConfigError(f"{name} is {value!r}, it must begin with {' or '.join(schemes)}")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def secret_settings() -> tuple[str, ...]:

@@ -204,6 +204,18 @@ class RecordingState(Event, frozen=True, tag="recording"):
     reason: str = ""
 
 
+class SurfaceMoved(Event, frozen=True, tag="control"):
+    """A control surface moves a control of the page (`osc/surface_controls.py`): it does as if it
+    was moved there. Sent to the publisher.
+
+    Args:
+        value: 0 to 1; 1 presses a button.
+    """
+
+    name: str
+    value: float
+
+
 class ServerStopping(Event, frozen=True, tag="server_stopping"):
     """The server ends this call soon; `stream_stopped` with `server_stops` follows.
 

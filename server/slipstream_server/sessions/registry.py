@@ -113,6 +113,14 @@ class SessionRegistry:
         """
         return self._streams.find(name)
 
+    def newest_stream(self) -> Stream:
+        """The newest stream, one with a publisher if there is any.
+
+        Raises:
+            UnknownSession: if there is none.
+        """
+        return self._streams.newest()
+
     def is_owner(self, id: str, proof: str) -> bool:
         """Whether this proof came with the answer to the session's offer, ended or not."""
         return self._proofs.is_owner(id, proof)

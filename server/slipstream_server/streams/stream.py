@@ -281,6 +281,10 @@ class Stream:
             self._told_waiting = callers
             self._send_to_publisher(Waiting(callers=callers))
 
+    def tell_publisher(self, event: Event) -> None:
+        """Send its page an event, if there is one."""
+        self._send_to_publisher(event)
+
     def update(self, parameters: Parameters, send: SendEvent) -> bool:
         """Take an update from the HTTP API, answered by `send`; False if there are too many."""
         return self._opened_channel().submit(parameters, now_ns(), send)
