@@ -13,6 +13,7 @@ _TEXTS = {
     "recording/strings.js",
     "shared/strings.js",
     "streams/strings.js",
+    "surfaces/strings.js",
     "studio/strings.js",
     "studio/style_pictures.js",
 }

@@ -33,10 +33,21 @@ export class RecordingPanel {
   /** @param {RecordingState} state */
   showState({ stream, is_on: isOn, reason }) {
     this.#stream = stream;
-    this.#isOn = isOn;
-    this.#button.setAttribute("aria-pressed", String(isOn));
+    this.#press(isOn);
     setText(this.#status, isOn ? RECORD.runs : reason ? RECORD.ended(reason) : "");
     this.#ask(() => this.#showFiles());
+  }
+
+  /** The call has ended, and with it what was known of its recording. */
+  callEnded() {
+    this.#press(false);
+    setText(this.#status, "");
+  }
+
+  /** @param {boolean} isOn */
+  #press(isOn) {
+    this.#isOn = isOn;
+    this.#button.setAttribute("aria-pressed", String(isOn));
   }
 
   get #path() {

@@ -23,3 +23,14 @@ export function byId(id, kind = /** @type {any} */ (HTMLElement)) {
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
+
+/**
+ * Show a value; what is being edited is left alone.
+ * @param {HTMLInputElement | HTMLSelectElement} control
+ * @param {unknown} value null and undefined: as it is
+ * @param {boolean} [isForced] also while it is being edited
+ */
+export function setValue(control, value, isForced = false) {
+  if (value === undefined || value === null || control.value === String(value)) return;
+  if (isForced || document.activeElement !== control) control.value = String(value);
+}

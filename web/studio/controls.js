@@ -2,7 +2,7 @@
  * The settings: strength, steps, motion, seed; the prompts are in a panel of their own.
  */
 
-import { byId } from "../shared/dom.js";
+import { byId, setValue } from "../shared/dom.js";
 import { capitalised, formatDuration, UNKNOWN } from "./format.js";
 import { promptsOf } from "./prompt_mix.js";
 import { PromptPanel } from "./prompt_panel.js";
@@ -235,14 +235,4 @@ function progressOf({ label, stage, applied_ms, shown_ms, errors }) {
   if (stage === "sent") return CHANGE.sent(label);
   if (stage === "accepted") return CHANGE.accepted(label);
   return CHANGE.reached(label, parts, shown_ms !== null);
-}
-
-/**
- * @param {HTMLInputElement | HTMLSelectElement} control
- * @param {unknown} value
- * @param {boolean} isForced also while it is being edited
- */
-function setValue(control, value, isForced) {
-  if (value === undefined || value === null) return;
-  if (isForced || document.activeElement !== control) control.value = String(value);
 }

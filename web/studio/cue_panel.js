@@ -6,6 +6,7 @@ import { byId, setText } from "../shared/dom.js";
 import {
   CueRun, MOST_CUES, withCue, withCueChanged, withCueRaised, withoutCue,
 } from "./cue_list.js";
+import { indexOf, newRow, partOf } from "./rows.js";
 import { emptyShow } from "./show_file.js";
 import { MOST_SNAPSHOTS, snapshotOf } from "./snapshots.js";
 import { CHANGE, SHOW, UNITS } from "./strings.js";
@@ -150,7 +151,7 @@ export class CuePanel {
 
   /** @param {import("./cue_list.js").Cue} cue @param {number} index */
   #showRow(cue, index) {
-    const row = this.#rows.children[index] ?? this.#rows.appendChild(newRow(index));
+    const row = this.#rows.children[index] ?? this.#rows.appendChild(newRow("cue-row", index));
     const { snapshots } = this.#desk.show;
     const choices = [...Array(MOST_SNAPSHOTS).keys()].map((at) => at + 1)
       .filter((number) => number === cue.snapshot || snapshotOf(snapshots, number));
@@ -165,27 +166,4 @@ export class CuePanel {
       if (control.value !== value) control.value = value;
     }
   }
-}
-
-/** @param {number} index @returns {Element} */
-function newRow(index) {
-  const template = byId("cue-row", HTMLTemplateElement);
-  const row = /** @type {HTMLElement} */ (template.content.cloneNode(true).firstElementChild);
-  row.dataset.index = String(index);
-  for (const one of row.querySelectorAll("[aria-label]")) {
-    one.setAttribute("aria-label", `${one.getAttribute("aria-label")} ${index + 1}`);
-  }
-  return row;
-}
-
-/** @param {EventTarget | null} target @returns {number} of the row that it is in; -1 if none */
-function indexOf(target) {
-  const row = /** @type {Element} */ (target).closest("[data-index]");
-  return Number(/** @type {HTMLElement | null} */ (row)?.dataset.index ?? -1);
-}
-
-/** @param {EventTarget | null} target @returns {string} empty if it is no part of a row */
-function partOf(target) {
-  const part = /** @type {Element} */ (target).closest("[data-part]");
-  return /** @type {HTMLElement | null} */ (part)?.dataset.part ?? "";
 }

@@ -4,6 +4,7 @@
 
 import { byId } from "../shared/dom.js";
 import { asProblem } from "../shared/problems.js";
+import { recall } from "../shared/storage.js";
 import { playOnTap } from "../shared/playback.js";
 import { watchFrames } from "../shared/video_frames.js";
 import { Call } from "./call.js";
@@ -74,6 +75,7 @@ const view = new CallView({
       sound.close();
     }
     cues.setCall(isOpen);
+    if (!isOpen) recordings?.then((panel) => panel.callEnded());
     for (const id of ["record", "still"]) byId(id, HTMLButtonElement).disabled = !isOpen;
   },
 });
@@ -148,6 +150,9 @@ function onMessage(message) {
     case "level_question":
       quality.ask(message);
       break;
+    case "control":
+      import("../surfaces/controls.js").then((surface) => surface.moveControl(message.name, message.value));
+      break;
     case "recording":
       showRecording(message);
       break;
@@ -206,6 +211,10 @@ addEventListener("online", () => call.networkChanged());
 addEventListener("pagehide", () => call.suspend());
 addEventListener("pageshow", ({ persisted }) => persisted && resume());
 
+const midi = byId("midi", HTMLDetailsElement);
+const loadMidi = () => import("../surfaces/midi_panel.js").then(({ MidiPanel }) => new MidiPanel(midi));
+if (recall("localStorage", "midi")) loadMidi();
+else midi.addEventListener("toggle", loadMidi, { once: true });
 playOnTap(byId("tap"), output.video, byId("input", HTMLVideoElement));
 enableCopying();
 enableKeys();

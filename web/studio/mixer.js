@@ -2,8 +2,9 @@
  * The mixer's rows below the prompt: text, weight and side of each, and the crossfader.
  */
 
-import { byId, setText } from "../shared/dom.js";
+import { byId, setText, setValue } from "../shared/dom.js";
 import { hasWeight, MOST_PROMPTS, promptsOf, sharesOf, without } from "./prompt_mix.js";
+import { indexOf, newRow, partOf } from "./rows.js";
 import { MIXER, UNITS } from "./strings.js";
 
 /**
@@ -49,7 +50,7 @@ export class Mixer {
     this.#root.hidden = !isMixed;
     byId("add-prompt").hidden = mix.rows.length >= MOST_PROMPTS;
     if (this.#rows.children.length !== mix.rows.length) {
-      this.#rows.replaceChildren(...mix.rows.map((_, index) => newRow(index)));
+      this.#rows.replaceChildren(...mix.rows.map((_, index) => newMixRow(index)));
     }
     const shares = sharesOf(mix);
     mix.rows.forEach((row, index) => this.#showRow(row, shares[index], index));
@@ -98,37 +99,15 @@ export class Mixer {
   }
 }
 
-/** @param {number} index @returns {HTMLElement} a row's controls, without values */
-function newRow(index) {
-  const template = byId("mix-row", HTMLTemplateElement);
-  const row = /** @type {HTMLElement} */ (template.content.cloneNode(true).firstElementChild);
-  row.dataset.index = String(index);
-  const number = index + 1;
-  for (const one of row.querySelectorAll("[aria-label]")) {
-    one.setAttribute("aria-label", `${one.getAttribute("aria-label")} ${number}`);
-  }
+/** @param {number} index @returns {HTMLElement} the first prompt's text stands elsewhere */
+function newMixRow(index) {
+  const row = newRow("mix-row", index);
+  /** @type {HTMLElement} */ (row.querySelector("[data-part=weight]")).id = `weight-${index + 1}`;
   if (index > 0) return row;
   const words = document.createElement("span");
   words.dataset.part = "text";
   row.querySelector("[data-part=text]")?.replaceWith(words);
   return row;
-}
-
-/** @param {EventTarget | null} target @returns {number} of the row that it is in */
-function indexOf(target) {
-  const row = /** @type {Element} */ (target).closest("[data-index]");
-  return Number(/** @type {HTMLElement} */ (row).dataset.index);
-}
-
-/** @param {EventTarget | null} target @returns {string} empty if it is no part of a row */
-function partOf(target) {
-  const part = /** @type {Element} */ (target).closest("[data-part]");
-  return /** @type {HTMLElement | null} */ (part)?.dataset.part ?? "";
-}
-
-/** @param {HTMLInputElement | HTMLSelectElement} control @param {string} value */
-function setValue(control, value) {
-  if (document.activeElement !== control && control.value !== value) control.value = value;
 }
 
 /** @param {HTMLInputElement} slider @param {number} value */

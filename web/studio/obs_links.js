@@ -39,6 +39,7 @@ export async function showAddresses() {
 /** Make every copy button copy the field that it names in `data-copies`. */
 export function enableCopying() {
   for (const button of document.querySelectorAll("button.copy")) {
+    button.append(byId("copy-icon", HTMLTemplateElement).content.cloneNode(true));
     const { copies } = /** @type {HTMLElement} */ (button).dataset;
     const field = byId(copies ?? "", HTMLInputElement);
     const isSecret = field.type === "password";
