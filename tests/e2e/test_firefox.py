@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import aiohttp
+import av
+import numpy as np
 import pytest
 
 from tests.e2e.firefox import HOW_TO_GET_ONE, FirefoxPage, find_firefox, opened_firefox
@@ -90,3 +92,47 @@ async def test_firefox_does_all_of_it(firefox: Path, tmp_path: Path) -> None:
         await page.click("#stop")
         await page.until("document.body.dataset.state === 'idle'")
         assert await streams_of(server) == set()
+
+
+_STATUS = "document.querySelector('#record-status').textContent"
+_CHOOSE_MICROPHONE = """(() => {
+  const list = document.querySelector("#sound");
+  list.selectedIndex = 1;
+  list.dispatchEvent(new Event("change", { bubbles: true }));
+})()"""
+
+
+async def test_firefox_is_heard_and_recorded(firefox: Path, tmp_path: Path) -> None:
+    """its microphone comes back beside the picture, and both are in the recording."""
+    folder, profile = tmp_path / "recordings", tmp_path / "profile"
+    profile.mkdir()
+    async with (
+        running_server(
+            pipeline="echo",
+            log=tmp_path / "server.log",
+            more=("--record-dir", str(folder), "--record-free-mib", "0"),
+        ) as server,
+        opened_firefox(firefox, profile) as page,
+    ):
+        await page.open(server.url)
+        await page.evaluate(_CHOOSE_MICROPHONE)
+        await page.click("#start")
+        await page.until("document.body.dataset.picture === 'fresh'")
+        await page.until("document.querySelector('[data-part=skew]').textContent.includes('ms')")
+        await page.until("!document.querySelector('#record').hidden")
+        await page.click("#record")
+        await page.until(f"{_STATUS} === 'Recording…'")
+        for _ in range(3):
+            await page.until(f"await {_NEXT_PICTURES}")
+        await page.click("#stop")
+        await page.until("document.body.dataset.state === 'idle'")
+        await page.until("document.querySelector('#record').ariaPressed === 'false'")
+        await page.until(f"{_STATUS} === ''")
+    pictures, loudest = 0, 0.0
+    with av.open(str(next(folder.glob("*/*.mp4")))) as film:
+        for frame in film.decode():
+            if isinstance(frame, av.AudioFrame):
+                loudest = max(loudest, float(np.abs(frame.to_ndarray()).max()))
+            else:
+                pictures += 1
+    assert pictures > 20 and loudest > 0.01
