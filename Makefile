@@ -106,8 +106,9 @@ bench-senders: install  ## our sender against libwebrtc's on poor links, in a re
 bench-long: install  ## ten minutes with an engine of 250 ms a chunk: does age creep
 	$(BIN)/python -m tests.bench --cases '250 ms a chunk' --seconds 600
 
-pictures: install  ## take the README's pictures again
+pictures: install  ## take the pictures of the README and of docs/obs.md again
 	$(BIN)/python -m tests.e2e.screenshot tests/pictures/studio.png --clip bigbuckbunny.mp4
+	$(BIN)/python -m tests.e2e.obs_pictures tests/pictures
 	$(BIN)/python -m tests.strip tests/pictures/strip.jpg
 
 image:  ## build the container (TARGET=cpu or gpu)
