@@ -10,7 +10,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Generic
 
 import msgspec
@@ -84,11 +84,21 @@ class Channel(Generic[Incoming]):
             readable, _, _ = select.select([self.fileno(), *or_readable], [], [], left_s)
             if self.fileno() not in readable:
                 return None
-            data, descriptors = read_socket(self._sock)
-            if not data:
-                raise ChannelClosed(f"{self._other} has closed the channel")
-            self._parser.feed(data, descriptors)
+            self._take_in()
         return message
+
+    def read(self) -> Iterator[Incoming]:
+        """All messages that are here; only where none is, they are waited for.
+
+        Raises:
+            ChannelClosed, ChannelError: as `receive`.
+        """
+        if (message := self._parser.next()) is None:
+            self._take_in()
+            message = self._parser.next()
+        while message is not None:
+            yield message
+            message = self._parser.next()
 
     def send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
         """Send `message` and copies of `descriptors`; blocks while the socket's buffer is full.
@@ -99,9 +109,15 @@ class Channel(Generic[Incoming]):
         """
         self._send(pack_message(message), descriptors)
 
-    def send_all(self, messages: Sequence[msgspec.Struct]) -> None:
-        """Send several messages, which the other end gets at once; see `send`."""
-        self._send(b"".join(map(pack_message, messages)), ())
+    def send_packed(self, data: bytes) -> None:
+        """Send what `pack_message` has made, of any number of messages; see `send`."""
+        self._send(data, ())
+
+    def _take_in(self) -> None:
+        data, descriptors = read_socket(self._sock)
+        if not data:
+            raise ChannelClosed(f"{self._other} has closed the channel")
+        self._parser.feed(data, descriptors)
 
     def _send(self, data: bytes, descriptors: Sequence[int]) -> None:
         try:

@@ -18,7 +18,7 @@ from slipstream_protocol.arena import Arena, Slots
 from slipstream_protocol.async_channel import UNSENT_MAX_BYTES, AsyncChannel
 from slipstream_protocol.channel import ChannelClosed, engine_end, open_pair, server_end
 from slipstream_protocol.clock import now_ns
-from slipstream_protocol.framing import MESSAGE_MAX_BYTES, ChannelError
+from slipstream_protocol.framing import MESSAGE_MAX_BYTES, ChannelError, pack_message
 from slipstream_protocol.messages import (
     ChunkIn,
     ChunkOut,
@@ -233,14 +233,20 @@ def test_the_cut_of_the_stream_does_not_matter(cuts: list[int]) -> None:
 
 
 def test_several_messages_are_sent_at_once() -> None:
-    """and come out one by one, in order; none is sent where there is none."""
+    """and come out one by one or all in one read, in order; the end of the other side is told after
+    what it has said."""
     ours, theirs = open_pair()
     with (
         contextlib.closing(server_end(ours)) as server,
         contextlib.closing(engine_end(theirs)) as end,
     ):
-        server.send_all([])
-        assert end.receive(0.0) is None
         messages = [SlotRead(lane=1, slot=slot) for slot in range(3)]
-        server.send_all([*messages, Stop()])
+        packed = b"".join(map(pack_message, [*messages, Stop()]))
+        server.send_packed(packed)
         assert [end.receive() for _ in range(4)] == [*messages, Stop()]
+        server.send_packed(packed * 2)
+        assert end.receive() == messages[0]  # it has read the rest by now
+        server.close()
+        assert list(end.read()) == [*messages[1:], Stop(), *messages, Stop()]
+        with pytest.raises(ChannelClosed, match="the server has closed the channel"):
+            next(end.read())

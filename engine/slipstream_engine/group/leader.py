@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from slipstream_protocol.channel import ChannelClosed
 from slipstream_protocol.clock import NS_PER_S, now_ns
+from slipstream_protocol.framing import pack_message
 
 from slipstream_engine.errors import DeviceLostError
 from slipstream_engine.group.messages import (
@@ -72,17 +73,20 @@ class Leader:
         self._on_end = on_end
         self._memory: dict[int, RankMemory] = {}
         self._last: GroupPass | None = None
-        self._untold: list[list[ToRank]] = [[] for _ in range(ranks)]
+        self._untold = [bytearray() for _ in range(ranks)]
         self._selector = selectors.DefaultSelector()
         for rank, channel in enumerate(workers.channels):
             self._selector.register(channel, selectors.EVENT_READ, rank)
-        self._wakes = tuple(channel.fileno() for channel in workers.channels)
         self.passes = Passes(ranks)
 
-    @property
-    def wakes(self) -> tuple[int, ...]:
-        """Descriptors that can be read from when a pass has ended, or a rank."""
-        return self._wakes
+    def wakes(self, ranks: Iterable[int] | None = None) -> tuple[int, ...]:
+        """Descriptors that can be read from when one of these ranks reports, or has ended.
+
+        Args:
+            ranks: None for all.
+        """
+        numbers = range(self._ranks) if ranks is None else ranks
+        return tuple(self._workers.channels[rank].fileno() for rank in numbers)
 
     def submitted(self) -> PassCompletion | None:
         """The end of the newest pass."""
@@ -122,9 +126,9 @@ class Leader:
         return bool(readable)
 
     def _read_channel(self, rank: int) -> None:
-        channel = self._workers.channels[rank]
+        """Take in what can be read of a rank."""
         try:
-            while report := channel.receive(0.0):
+            for report in self._workers.channels[rank].read():
                 match report:
                     case PassEnded():
                         if ended := self.passes.report(report):
@@ -160,12 +164,13 @@ class Leader:
 
     def tell_all(self, order: ToRank) -> None:
         """Give an order to every rank."""
-        for rank in range(self._ranks):
-            self.tell(rank, order)
+        packed = pack_message(order)
+        for untold in self._untold:
+            untold += packed
 
     def tell(self, rank: int, order: ToRank) -> None:
         """Give an order to a rank, which gets it with the next `send`."""
-        self._untold[rank].append(order)
+        self._untold[rank] += pack_message(order)
 
     def send(self, ranks: Iterable[int] | None = None) -> None:
         """Send what ranks have not been told yet.
@@ -178,15 +183,15 @@ class Leader:
         """
         for rank in range(self._ranks) if ranks is None else ranks:
             if orders := self._untold[rank]:
-                self._untold[rank] = []
-                self._send(rank, orders)
+                self._untold[rank] = bytearray()
+                self._send(rank, bytes(orders))
 
-    def _send(self, rank: int, orders: list[ToRank]) -> None:
+    def _send(self, rank: int, orders: bytes) -> None:
         try:
-            self._workers.channels[rank].send_all(orders)
+            self._workers.channels[rank].send_packed(orders)
         except ChannelClosed:
-            self._read_channel(rank)  # it may have said why
-            raise DeviceLostError(f"{self._workers.name(rank)} has ended") from None
+            while True:  # it may have said why, and else has ended
+                self._read_channel(rank)
 
     def memory(self) -> list[RankMemory]:
         """Of each rank, asked now."""

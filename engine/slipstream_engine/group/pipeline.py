@@ -33,6 +33,7 @@ from slipstream_engine.group.messages import (
     PromptPiece,
     RunPart,
 )
+from slipstream_engine.group.paths import Paths
 from slipstream_engine.group.staging import Staging
 from slipstream_engine.group.stream import GroupStream, StagedFrames
 from slipstream_engine.group.workers import Workers
@@ -82,6 +83,7 @@ class GroupPipeline:
         self._staging = staging
         self._note = note
         self._lanes = local.pool.lanes
+        self._wakes: tuple[Paths | None, tuple[int, ...]] = (None, ())  # of which paths
         self._open_streams = 0
         self._streams = 0
         self.decoded_chunks = 0
@@ -321,8 +323,21 @@ class GroupPipeline:
 
     @property
     def wakes(self) -> tuple[int, ...]:
-        """See `Leader.wakes`."""
-        return self.leader.wakes
+        """Descriptors that can be read from when a pass has ended, or may begin on another rank; at
+        rest also when any rank has ended.
+
+        What ranks in the middle of a path report is read along with the rest.
+        """
+        if not len(self.leader.passes):
+            return self.leader.wakes()
+        if self._wakes[0] is not self._moves.paths:
+            paths = self._moves.paths
+            ranks = {
+                *self._codec_ranks,
+                *(path[at].rank for path in paths.segments for at in (0, -1)),
+            }
+            self._wakes = paths, self.leader.wakes(sorted(ranks))
+        return self._wakes[1]
 
     def submitted(self) -> PassCompletion | None:
         return self.leader.submitted()

@@ -25,6 +25,7 @@ class Capacity:
         self._backlog = backlog
         self._forecast = forecast
         self._max_batch = max_batch
+        self._enough: dict[tuple[StagePlan, int], int] = {}  # where passes hold one chunk
 
     def is_saturated(self, now_ns: int) -> bool:
         """Whether chunk after chunk, each step alone, would (nearly) fill the device."""
@@ -42,9 +43,14 @@ class Capacity:
         """
         if self._backlog.placement.ranks == 1:
             return False
-        return in_flight >= self._enough_chunks(plan)
+        streams = sum(queue.shape is not None for queue in self._backlog.queues.values())
+        if self._max_batch > 1:
+            return in_flight >= self._enough_chunks(plan, streams)
+        if (enough := self._enough.get((plan, streams))) is None:  # whatever passes take
+            enough = self._enough[plan, streams] = self._enough_chunks(plan, streams)
+        return in_flight >= enough
 
-    def _enough_chunks(self, plan: StagePlan) -> int:
+    def _enough_chunks(self, plan: StagePlan, streams: int) -> int:
         """How many in flight keep every rank busy.
 
         As many as a pass holds for each rank of its path, one for each rank of the codec alone, and
@@ -54,7 +60,6 @@ class Capacity:
         nothing by it, such as one that only decodes.
         """
         placement = self._backlog.placement
-        streams = sum(queue.shape is not None for queue in self._backlog.queues.values())
         entered = Counter(kind.path for kind in plan.kinds if kind.stage is _STEP and not kind.hop)
         items = {path: min(streams * steps, self._max_batch) for path, steps in entered.items()}
         fullest = max(items.values(), default=1)

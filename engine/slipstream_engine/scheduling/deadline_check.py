@@ -1,5 +1,6 @@
 """How long chunks still take by the latency model, and whether they will be in time. Pure."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -81,6 +82,7 @@ class Forecast:
         self._latency = latency
         self._caution = caution
         self._stages: dict[StagePlan, list[_StageTime]] = {}
+        self._observed: set[PassKind] = set()  # since the stages were last used
         self._known: set[StagePlan] = set()
         self._times: dict[StagePlan, list[RemainingTime]] = {}
         self._parts: dict[tuple[StagePlan, int, int], _RemainingParts] = {}
@@ -88,13 +90,7 @@ class Forecast:
     def observe(self, kind: PassKind, *, items: int, duration_ns: int) -> None:
         """A pass has ended: learn from it."""
         self._latency.observe(kind, items=items, duration_ns=duration_ns)
-        for plan, stages in self._stages.items():
-            if kind in plan.kinds:
-                time = self._stage_time(kind)
-                stages[:] = [
-                    time if other == kind else stage
-                    for other, stage in zip(plan.kinds, stages, strict=True)
-                ]
+        self._observed.add(kind)
         self._times.clear()
         self._parts.clear()
 
@@ -154,8 +150,21 @@ class Forecast:
         deadline does not count.
         """
         together = list(chunks)
+        if self._would_be_in_time_alone(together, now_ns):
+            return True
         ranks = {rank for chunk in together for rank in chunk.plan.ranks[chunk.position :]}
         return all(self._are_in_time_on(rank, together, now_ns) for rank in ranks)
+
+    def _would_be_in_time_alone(self, chunks: list[QueuedChunk], now_ns: int) -> bool:
+        """Whether all would make their deadlines one after the other, in whichever order, so that
+        nothing needs to be looked at more closely."""
+        ends_ns = float(now_ns)
+        earliest_ns = math.inf
+        for chunk in chunks:
+            ends_ns += self.remaining(chunk.plan)[chunk.position].cautious_ns
+            if chunk.slack_ns >= 0:
+                earliest_ns = min(earliest_ns, chunk.deadline_ns)
+        return ends_ns <= earliest_ns
 
     def _are_in_time_on(self, rank: int, chunks: list[QueuedChunk], now_ns: int) -> bool:
         work = [
@@ -210,10 +219,21 @@ class Forecast:
         return parts
 
     def _stages_of(self, plan: StagePlan) -> list[_StageTime]:
+        if self._observed:
+            self._refresh_stages()
         stages = self._stages.get(plan)
         if stages is None:
             stages = self._stages[plan] = [self._stage_time(kind) for kind in plan.kinds]
         return stages
+
+    def _refresh_stages(self) -> None:
+        times = {kind: self._stage_time(kind) for kind in self._observed}
+        self._observed.clear()
+        for plan, stages in self._stages.items():
+            if not times.keys().isdisjoint(plan.kinds):
+                stages[:] = [
+                    times.get(kind, stage) for kind, stage in zip(plan.kinds, stages, strict=True)
+                ]
 
     def _stage_time(self, kind: PassKind) -> _StageTime:
         line = self._latency.line(kind)

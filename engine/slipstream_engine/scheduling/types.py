@@ -75,6 +75,12 @@ class Placement:
         """How many there are."""
         return 1 + max(self.encode_rank, self.decode_rank, *map(max, self.paths))
 
+    @property
+    def entry_ranks(self) -> tuple[int, ...]:
+        """Those that a pass may begin on: of the codec, and the first of each path."""
+        firsts = {path[0] for path in self.paths}
+        return tuple(sorted(firsts | {self.encode_rank, self.decode_rank}))
+
     def path_at(self, step: int) -> int:
         """The number of a step's path."""
         return self.path_of_step[step % len(self.path_of_step)]

@@ -57,6 +57,7 @@ ChunkT = TypeVar("ChunkT")
 AGE_TARGET_NS = NS_PER_S
 _READ_AT_ONCE = 32  # messages between two passes: a flood must not hold up the streams
 _POLL_S = 0.01  # where a chunk waits for its time and no pass runs
+_POLL_RANKS_S = 0.05  # where ranks are at work, which wake the loop as a rule
 
 
 class Loop(Generic[ChunkT]):
@@ -105,7 +106,7 @@ class Loop(Generic[ChunkT]):
             period_ns=max(age_target_ns // 2, 1),
         )
         self._passes = SubmittedPasses(PassExecutor(pipeline, arena), self._ranks)
-        self._rank_count = placement_of(pipeline).ranks
+        self._entry_ranks = placement_of(pipeline).entry_ranks
         self._hops: dict[int, Batch] = {}  # of passes on their way through ranks: where each is
         self._streams: dict[int, StreamSlot[ChunkT]] = {}
         self._is_stopped = False
@@ -132,16 +133,39 @@ class Loop(Generic[ChunkT]):
     def _serve(self) -> None:
         while not self._is_stopped:
             started_ns, pass_cpu_ns = thread_time_ns(), self.stats.pass_cpu_ns
-            batch = self._next_batch()
-            self._report_drops()
-            self._grant(self._flow.credits_before(batch))
-            if batch is not None:
-                self._submit(batch)
-            is_busy = self._complete(is_idle=batch is None) or batch is not None
-            self._read(self._wait_s(is_busy=is_busy))
+            is_busy = self._serve_device() if self._ranks is None else self._serve_ranks()
             if is_busy:
                 pass_cpu_ns = self.stats.pass_cpu_ns - pass_cpu_ns
                 self.stats.overhead_ns += thread_time_ns() - started_ns - pass_cpu_ns
+
+    def _serve_device(self) -> bool:
+        """One round; returns whether a pass was begun or has ended."""
+        batch = self._scheduler.next_batch(self._passes.free_ns(now_ns()))
+        self._give(batch)
+        is_busy = self._complete(is_idle=batch is None) or batch is not None
+        self._read(0.0 if is_busy else self._idle_wait_s)
+        return is_busy
+
+    def _serve_ranks(self) -> bool:
+        """The same of a group: all that ranks may begin is given to them, then whatever happens
+        next is waited for; the whole leader's work counts."""
+        self._take_reports()
+        self._complete(is_idle=False)
+        while batch := self._next_of_ranks():
+            self._give(batch)
+            self._complete(is_idle=False)  # what could not be submitted
+        wait_s = _POLL_RANKS_S if self._hops else self._idle_wait_s
+        self._read(0.0 if self._give(None) else wait_s)
+        return True
+
+    def _give(self, batch: Batch | None) -> bool:
+        """Submit a pass, or nothing, and tell the server before what is due; returns whether chunks
+        were dropped, so that others may have come in their place."""
+        has_dropped = self._report_drops()
+        self._grant(self._flow.credits_before(batch))
+        if batch is not None:
+            self._submit(batch)
+        return has_dropped
 
     # ---- from the server
 
@@ -155,9 +179,8 @@ class Loop(Generic[ChunkT]):
             self._handle(message)
             wait_s = 0.0
 
-    def _wait_s(self, *, is_busy: bool) -> float | None:
-        if is_busy:
-            return 0.0
+    @property
+    def _idle_wait_s(self) -> float | None:
         is_waiting = any(stream.in_flight for stream in self._streams.values())
         return _POLL_S if is_waiting else None
 
@@ -271,17 +294,15 @@ class Loop(Generic[ChunkT]):
             elif item.stage is Stage.DECODE and not len(stream.outputs):
                 self._scheduler.hold(stream.lane)
 
-    def _next_batch(self) -> Batch | None:
-        if self._ranks is None:
-            return self._scheduler.next_batch(self._passes.free_ns(now_ns()))
-        if self._ranks.read(0.0):
+    def _take_reports(self) -> None:
+        if self._ranks is not None and self._ranks.read(0.0):
             for number, completion in self._passes.ranked():
                 self._follow(number, completion)
-        at_ns, waiting = now_ns(), [0] * self._rank_count
-        for batch in self._hops.values():
-            waiting[batch.rank] += 1
-        for rank in range(self._rank_count):
-            if waiting[rank] < MOST_PASSES and (
+
+    def _next_of_ranks(self) -> Batch | None:
+        at_ns, waiting = now_ns(), [batch.rank for batch in self._hops.values()]
+        for rank in self._entry_ranks:
+            if waiting.count(rank) < MOST_PASSES and (
                 chosen := self._scheduler.next_batch(at_ns, rank=rank)
             ):
                 return chosen
@@ -332,8 +353,10 @@ class Loop(Generic[ChunkT]):
         has_output_room = len(stream.outputs) > 0
         self._grant(self._flow.on_output(stream.lane, chunk, has_output_room=has_output_room))
 
-    def _report_drops(self) -> None:
-        for dropped in self._scheduler.take_dropped():
+    def _report_drops(self) -> bool:
+        """Returns whether there were any."""
+        all_dropped = self._scheduler.take_dropped()
+        for dropped in all_dropped:
             if dropped.cause is DropCause.CLOSED:
                 continue
             stream = self._streams[dropped.stream]
@@ -348,6 +371,7 @@ class Loop(Generic[ChunkT]):
                 ChunkDropped(lane=stream.lane, slot=credit.slot, chunk=message.chunk)
             )
             self._advance(stream)
+        return bool(all_dropped)
 
     def _grant(self, granted: Iterable[Credit]) -> None:
         for credit in granted:

@@ -68,7 +68,8 @@ class RankGroup(Protocol):
 
     @property
     def wakes(self) -> tuple[int, ...]:
-        """Descriptors that can be read from when a pass has ended, or a rank."""
+        """Descriptors that can be read from when a pass has ended, or may begin on some rank. The
+        end of a rank may be seen by `read` only while passes are under way."""
         ...
 
     def read(self, wait_s: float) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, kw_only=True)
 class LoopStats:
-    """Sums over all rounds of the loop in which a pass was run.
+    """Sums over all rounds of the loop in which a pass was run; of a group of ranks, over all.
 
     Args:
         passes_ns: wall time of the passes.

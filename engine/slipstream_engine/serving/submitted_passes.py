@@ -27,6 +27,12 @@ class _Waiting(Generic[ChunkT]):
     given: SubmittedPass[ChunkT]
     expected_ns: int
 
+    @property
+    def has_ended(self) -> bool:
+        """Of a pass of ranks."""
+        end = self.given.completion
+        return end is None or bool(self.given.failures) or cast(RankCompletion, end).query()
+
 
 class SubmittedPasses(Generic[ChunkT]):
     """Gives passes to a device and ends them in order::
@@ -44,6 +50,7 @@ class SubmittedPasses(Generic[ChunkT]):
         self._executor = executor
         self._ranks = ranks
         self._waiting: deque[_Waiting[ChunkT]] = deque()
+        self._ended: _Waiting[ChunkT] | None = None  # the oldest that ranks have ended
 
     def free_ns(self, now_ns: int) -> int:
         """When the device is expected to have ended all that it was given; now, if it has."""
@@ -73,7 +80,8 @@ class SubmittedPasses(Generic[ChunkT]):
         if not self._waiting:
             return False
         if self._ranks is not None:
-            return self._ended() is not None
+            self._ended = next((one for one in self._waiting if one.has_ended), None)
+            return self._ended is not None
         has_failed = any(waiting.given.failures for waiting in self._waiting)
         has_ended = self._waiting[0].given.completion is None
         return is_idle or has_failed or has_ended or len(self._waiting) >= MOST_PASSES
@@ -81,27 +89,14 @@ class SubmittedPasses(Generic[ChunkT]):
     def ranked(self) -> Iterator[tuple[int, RankCompletion]]:
         """The numbers and ends of those that ranks have been given."""
         for waiting in self._waiting:
-            if completion := _of_ranks(waiting):
-                yield waiting.batch.number, completion
-
-    def _ended(self) -> _Waiting[ChunkT] | None:
-        """The oldest pass of a group that has ended."""
-        for waiting in self._waiting:
-            completion = _of_ranks(waiting)
-            if waiting.given.failures or completion is None or completion.query():
-                return waiting
-        return None
+            if waiting.given.completion is not None:
+                yield waiting.batch.number, cast(RankCompletion, waiting.given.completion)
 
     def complete(
         self, is_open: Callable[[StreamSlot[ChunkT]], bool]
     ) -> tuple[Batch, SubmittedPass[ChunkT], PassResult]:
         """Wait for the end of a pass that is due; see `PassExecutor.complete`."""
-        waiting = self._ended() if self._ranks is not None else self._waiting[0]
+        waiting = self._ended if self._ranks is not None else self._waiting[0]
         assert waiting is not None, "a pass is due"
         self._waiting.remove(waiting)
         return waiting.batch, waiting.given, self._executor.complete(waiting.given, is_open)
-
-
-def _of_ranks(waiting: _Waiting[ChunkT]) -> RankCompletion | None:
-    """The end of a group's pass; all of a group's ends are of this kind."""
-    return cast(RankCompletion | None, waiting.given.completion)

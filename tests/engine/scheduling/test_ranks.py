@@ -26,6 +26,15 @@ STEPS = Placement(encode_rank=0, decode_rank=1, paths=((0,), (1,)), path_of_step
 FAR_NS = 10**12
 
 
+def test_passes_begin_on_the_ranks_of_the_codec_and_where_paths_begin() -> None:
+    """what another rank does follows from what these have begun."""
+    placement = Placement(
+        encode_rank=1, decode_rank=4, paths=((0, 2, 3), (3, 0)), path_of_step=(0, 1)
+    )
+    assert placement.entry_ranks == (0, 1, 3, 4)
+    assert LAYERS.entry_ranks == STEPS.entry_ranks == (0, 1)
+
+
 def scheduler(placement: Placement, *, pass_ms: float = 10, known: bool = False) -> Scheduler:
     """Every pass takes `pass_ms` a step, as the model believes or, if `known`, has seen."""
     latency = LatencyModel(LinearLatency(base_ns=0, per_item_ns=pass_ms * MS))
