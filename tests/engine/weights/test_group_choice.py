@@ -13,6 +13,7 @@ from slipstream_engine.parallel.message_layouts import MessageLayout, MessageLay
 from slipstream_engine.parallel.model_costs import ModelCosts
 from slipstream_engine.parallel.plan import PipelinePlan, write_plan
 from slipstream_engine.parallel.plan_forms import even_ranges, layers_plan
+from slipstream_engine.parallel.process_group import why_not_joined
 from slipstream_engine.presets import PRESETS
 from slipstream_engine.weights import group, plan_choice
 from slipstream_engine.weights.factory import device_group
@@ -82,6 +83,9 @@ def test_a_torch_that_cannot_join_ranks_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.distributed, "is_gloo_available", lambda: False)
     with pytest.raises(ValueError, match="this torch is built without Gloo, install one with it"):
         load_model(ModelRequest(devices=("cpu", "cpu")))
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: False)
+    reason = why_not_joined(["cuda:0", "cuda:1"])
+    assert reason == "this torch is built without NCCL, install one with it, or use one device"
 
 
 @pytest.fixture
