@@ -84,6 +84,13 @@ def wobbling(share: float, seed: int) -> Callable[[int], float]:
     return lambda chunk: factors[chunk % len(factors)]
 
 
+def stalling(share: float, seed: int) -> Callable[[int], float]:
+    """The same noise, and a single chunk that takes five times as long every two minutes or so,
+    with nothing wrong before or after it."""
+    noise = wobbling(share, seed)
+    return lambda chunk: noise(chunk) * (5.0 if chunk % 600 == 199 else 1.0)
+
+
 def recorded(at_s: float) -> float:
     """Half a minute each of calm, of more work, and of much more, as a shared machine has it."""
     return (1.0, 1.6, 1.0, 2.6, 1.3, 1.0, 3.4, 1.0)[int(at_s // 30) % 8]
@@ -103,6 +110,9 @@ def cases(seed: int) -> dict[str, Overload]:
         ),
         "ten minutes at the knee": Overload(
             times=DeviceTimes(codec_ms=50, step_ms=56, wobble=much), seconds=600
+        ),
+        "a chunk stalls every two minutes": Overload(
+            times=replace(NORMAL, wobble=stalling(0.1, seed)), seconds=240
         ),
         "a shared machine, four minutes": Overload(
             times=replace(NORMAL, slowness=recorded, wobble=little), seconds=240

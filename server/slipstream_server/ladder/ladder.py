@@ -2,10 +2,13 @@
 
 Between a bad and a good sign lies a gap in which nothing changes. Signs are believed after a number
 and a time, those to climb later than those to fall; one is enough where a chunk alone takes the
-device twice the time promised. Where it falls to is the best level that keeps the promise by what
-chunks took; it does not fall where that would help nothing. A climb is a probe: until it has held
-for a while it is taken back at fewer signs, and each that fails makes the next wait longer. Levels
-above the viewer's own steps and below the floor are never taken.
+device twice the time promised, and where the next ones say that it was disturbed for a moment only,
+the stream is back at once, unless it has climbed of late. Where it falls to is the best level that
+keeps the promise by what chunks took; it does not fall where that would help nothing. A climb is a
+probe: until it has held for a while it is taken back at fewer signs, and each that fails makes the
+next wait longer. Its pictures are shown: a chunk more that nobody sees would keep the device from
+the stream's next one, at the moment that it has little to spare. Levels above the viewer's own
+steps and below the floor are never taken.
 """
 
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
@@ -13,6 +16,7 @@ from slipstream_protocol.levels import Level, Levels
 
 from slipstream_server.ladder.belief import Belief
 from slipstream_server.ladder.climbs import Climbs
+from slipstream_server.ladder.hasty_fall import HastyFall
 from slipstream_server.ladder.moves import Move, MoveCause, Question
 from slipstream_server.ladder.promise import (
     Others,
@@ -64,6 +68,7 @@ class Ladder:
         self._broken = Belief(count=2, time_ns=250 * NS_PER_MS)
         self._good = Belief(count=8, time_ns=4 * NS_PER_S)
         self._climbs = Climbs()
+        self._hasty = HastyFall()
         self._asked_ns: int | None = None
         self._is_kept = False
         self._now_ns = 0
@@ -117,6 +122,7 @@ class Ladder:
         self._is_kept = False
         self._asked_ns = None
         self._climbs.forget_newest()
+        self._hasty.forget()
 
     def answer(self, *, keep: bool) -> None:
         """The viewer's answer to a question; one that was not asked is ignored."""
@@ -136,14 +142,23 @@ class Ladder:
         higher = self._higher(reading, others)
         self._see(now, now_ns, can_climb=higher is not None)
         is_first = reading.load >= _HEAVIEST * others.heaviest
-        is_broken = self._broken.is_held or self._is_sure_to_break(reading)
+        before = self._hasty.before
+        if before is not None and self._hasty.see(would_hold=self._holds(reading, before, others)):
+            return self._try_climb(reading, before, others, MoveCause.STALL)
+        is_hasty = self._is_sure_to_break(reading)
+        is_broken = self._broken.is_held or is_hasty
         if (others.are_settling or not is_first) and not is_broken:
             self._bad.hold_back()
         if is_broken or self._bad.is_held:
-            return self._fall(reading, now, others, is_broken=is_broken)
+            is_hasty &= not self._broken.is_held and self._climbs.before is None
+            here = self._level
+            decision = self._fall(reading, now, others, is_broken=is_broken)
+            if is_hasty and self._level != here:
+                self._hasty.begin(here)
+            return decision
         self.is_stuck = False
         if self._good.is_held and higher is not None:
-            return self._try_climb(reading, higher, others)
+            return self._try_climb(reading, higher, others, MoveCause.ROOM)
         return None
 
     def hold(self) -> Move:
@@ -232,16 +247,24 @@ class Ladder:
         here = self._own.index(self._level)
         first = max(0, here - 1) if self._climbs.has_failed else 0
         for level in self._own[first:here]:
-            then = outlook_at(reading, level, self._promise, others)
-            if then.age <= _GOOD_AGE and then.rate <= 1 and then.need <= _FULL_NEED:
+            if self._holds(reading, level, others, most_need=_FULL_NEED):
                 return level
         return None
 
-    def _try_climb(self, reading: Reading, higher: Level, others: Others) -> Move | None:
+    def _holds(
+        self, reading: Reading, level: Level, others: Others, *, most_need: float = 1.0
+    ) -> bool:
+        """Whether a level is foreseen to hold, all streams needing that share of the device."""
+        then = outlook_at(reading, level, self._promise, others)
+        return then.age <= _GOOD_AGE and then.rate <= 1 and then.need <= most_need
+
+    def _try_climb(
+        self, reading: Reading, higher: Level, others: Others, cause: MoveCause
+    ) -> Move | None:
         if others.are_in_trouble or others.are_probing or not self._climbs.may_begin(self._now_ns):
             return None
         before = self._level
-        move = self._go(higher, MoveCause.ROOM, reading)
+        move = self._go(higher, cause, reading)
         self._climbs.begin(before, self._now_ns)
         return move
 
@@ -259,6 +282,7 @@ class Ladder:
     def _go(self, after: Level, cause: MoveCause, reading: Reading | None) -> Move:
         move = self._move(after, cause, reading)
         self._level = after
+        self._hasty.forget()
         self._start_anew()
         return move
 

@@ -16,6 +16,7 @@ class MoveCause(StrEnum):
     RATE = "rate"  # too few of them come
     ROOM = "room"  # there is room for more
     RELAPSE = "relapse"  # a climb did not hold
+    STALL = "stall"  # it was one chunk that took so long, and no slower device
     OTHERS = "others"  # older streams would break their promise
     RETURN = "return"  # they no longer would
 
@@ -65,6 +66,8 @@ class Move:
                 return f"only {fps} pictures a second were made of {camera_fps}"
             case MoveCause.ROOM:
                 return f"pictures are {age}, there is room for more"
+            case MoveCause.STALL:
+                return "the device was disturbed for a moment only"
             case MoveCause.RELAPSE:
                 return f"it did not hold, pictures were {age} and {fps} a second"
         return f"pictures were {age}"

@@ -80,6 +80,39 @@ def test_one_chunk_is_enough_where_it_takes_twice_the_time_promised() -> None:
     assert own.path == ["1"]
 
 
+def test_a_device_that_stood_still_for_a_moment_costs_no_level_for_long() -> None:
+    """a fall for one chunk is taken back by the next two that show the device as fast as before,
+    whatever climbs have failed; a device that stays slow is believed."""
+    one = device()
+    one.run(5)
+    one.codec_ms = one.step_ms = 120
+    one.run(0.1)
+    one.codec_ms = one.step_ms = 40
+    stood_s = one.at_s
+    one.run(20)
+    (_, fall), (back_s, back) = one.moves
+    assert (fall.after.spec, back.after.spec) == ("1", "4")
+    assert back.text == "1 step -> 4 steps: the device was disturbed for a moment only"
+    assert back_s - stood_s < 1
+
+    slow = device()
+    slow.run(5)
+    slow.codec_ms = slow.step_ms = 120
+    slow.run(20)
+    assert slow.path == ["1"]
+
+
+def test_hasty_falls_that_are_taken_back_have_a_bound() -> None:
+    """a device that stands still every few seconds does not make the picture change as often."""
+    one = device()
+    for _ in range(20):
+        one.codec_ms = one.step_ms = 40
+        one.run(3)
+        one.codec_ms = one.step_ms = 120
+        one.run(0.1)
+    assert sum(not move.is_down for _, move in one.moves) <= 3
+
+
 def test_climbing_takes_longer_than_falling() -> None:
     one = device(codec_ms=80, step_ms=80)
     one.run(30)

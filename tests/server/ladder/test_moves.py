@@ -14,6 +14,7 @@ from tests.server.ladder.readings import reading
         (MoveCause.RATE, "only 8 pictures a second were made of 30"),
         (MoveCause.ROOM, "pictures are 0.9 s old, there is room for more"),
         (MoveCause.RELAPSE, "it did not hold, pictures were 0.9 s old and 8 a second"),
+        (MoveCause.STALL, "the device was disturbed for a moment only"),
         (MoveCause.OTHERS, "the device is full, and older streams come first"),
         (MoveCause.RETURN, "there is room on the device again"),
     ],
@@ -48,4 +49,4 @@ def test_only_what_changes_is_named(before: Level, after: Level, text: str) -> N
 
 def test_every_cause_is_among_them() -> None:
     """a new one needs words of its own."""
-    assert len(MoveCause) == 6
+    assert len(MoveCause) == 7
