@@ -74,9 +74,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Flags may also stand in the environment (SLIPSTREAM_PORT) or in the file (port).",
     )
     parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
+    types = _types()
     for setting in fields(ServerConfig):
+        is_switch = types[setting.name] is bool
         parser.add_argument(
             _flag(setting.name),
+            nargs="?" if is_switch else None,
+            const="true" if is_switch else None,
             dest=setting.name,
             metavar=setting.name.rsplit("_", 1)[-1].upper(),
             help=f"{setting.metadata['help']} (default: {setting.default!r})".replace("%", "%%"),

@@ -30,6 +30,17 @@ def test_a_zero_is_a_value() -> None:
     assert (config.port, config.max_viewers) == (0, 0)
 
 
+def test_a_switch_needs_no_value() -> None:
+    """its flag alone turns it on; with a value it may be off as well."""
+    config = read_config(["--mute", "--record-input", "--port", "1001", "--smooth", "false"], {})
+    assert (config.mute, config.record_input, config.smooth, config.port) == (
+        True,
+        True,
+        False,
+        1001,
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
