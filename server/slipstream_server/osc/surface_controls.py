@@ -89,9 +89,10 @@ def read_move(address: str, arguments: Sequence[object]) -> SurfaceMove:
     Raises:
         ValueError: with what is wrong with it, and what to do.
     """
-    root, *stream, name = [*address.split("/")[1:], "", ""][: max(2, address.count("/"))]
+    parts = address.split("/")
+    name = parts[-1]
     control = _CONTROLS.get(name)
-    if root != ROOT or control is None or len(stream) > 1:
+    if parts[:2] != ["", ROOT] or len(parts) not in (3, 4) or control is None:
         raise ValueError(
             f"address {address[:80]!r} is unknown, send /{ROOT}/NAME or /{ROOT}/STREAM/NAME with a "
             f"NAME of {', '.join(_CONTROLS)}"
@@ -105,7 +106,7 @@ def read_move(address: str, arguments: Sequence[object]) -> SurfaceMove:
     if not isinstance(given, str) and not abs(given) < float("inf"):
         raise ValueError(f"{name} is {given}, it must be {control.value}")
     value = given if isinstance(given, str) else float(given)
-    return SurfaceMove(stream="".join(stream), control=control, value=value)
+    return SurfaceMove(stream="".join(parts[2:-1]), control=control, value=value)
 
 
 def parameters_of(move: SurfaceMove, model: Model) -> Parameters:
