@@ -109,6 +109,7 @@ export class MidiPanel {
     if (isButton !== (event.type === "click")) return; // a press of a button ends in a click
     event.preventDefault();
     event.stopPropagation();
+    /** @type {HTMLElement} */ (control).blur(); // the next key is none for it
     this.#setLearning(false);
     this.#setBindings(withBinding(this.#bindings, { source, control: control.id }));
     setText(this.#status, MIDI.bound(nameOf(source), labelOf(control)));

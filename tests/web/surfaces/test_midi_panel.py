@@ -82,6 +82,7 @@ async def test_a_snapshot_and_a_weight_are_learned(server: FakeServer) -> None:
     await page.fill("#prompt", "neon")
     await page.click("#snapshot-2", modifiers=["Shift"])
     await learn(page, PAD_36, "#snapshot-1")
+    assert await page.evaluate("document.activeElement === document.body")  # no key is taken
     assert await page.input_value("#prompt") == "neon"
     await play(page, *PAD_36, 3)  # however softly
     await page.wait_for_function("document.querySelector('#prompt').value === 'pencil'")
