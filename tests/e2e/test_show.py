@@ -1,17 +1,20 @@
 """Snapshots and cues in a call, and a change that is begun elsewhere: what reaches the stream."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from playwright.async_api import Page
+from pythonosc.udp_client import SimpleUDPClient
 
 from tests.e2e.browser import running_chromium
 from tests.e2e.server import running_server
 from tests.e2e.studio import opened_page
 from tests.e2e.test_page_states import until
 from tests.e2e.test_recovery import events_of, record_events
+from tests.server.ports import free_range
 from tests.web.accessibility import findings
 
 pytestmark = pytest.mark.browser
@@ -51,9 +54,13 @@ async def until_in_force(page: Page, seed: int, count: int) -> None:
 
 async def test_a_show_runs_in_a_call(chromium: Path, numbers: Path, tmp_path: Path) -> None:
     """digits go to snapshots, space and time to cues, the run ends with the call; a change that is
-    begun elsewhere shows its bar, and axe-core finds nothing on the page in dark or light."""
+    begun elsewhere shows its bar, axe-core finds nothing on the page in dark or light, and OSC goes
+    to a snapshot of the page."""
+    osc_port = free_range(1).low
     async with (
-        running_server(pipeline="echo", log=tmp_path / "server.log") as server,
+        running_server(
+            pipeline="echo", log=tmp_path / "server.log", more=("--osc-port", str(osc_port))
+        ) as server,
         running_chromium(chromium, camera=numbers) as browser,
         opened_page(browser, server.url) as studio,
         aiohttp.ClientSession() as http,
@@ -90,6 +97,10 @@ async def test_a_show_runs_in_a_call(chromium: Path, numbers: Path, tmp_path: Pa
         for scheme in ("dark", "light"):
             await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             assert await findings(page) == [], scheme
+
+        with contextlib.closing(SimpleUDPClient("127.0.0.1", osc_port)) as deck:
+            deck.send_message("/slipstream/snapshot-1", 1.0)
+        await until_in_force(page, 1, 5)
 
         await page.click("#stop")
         await studio.until("idle")
