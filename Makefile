@@ -15,7 +15,7 @@ SOURCES     := server engine tests
 .DEFAULT_GOAL := help
 .PHONY: help install run simulate check format test mutants test-golden test-gpu gpu-report bench bench-engine \
         bench-media bench-ranks bench-edge bench-senders bench-ladder bench-long bench-sessions \
-        soak chaos pictures image clean
+        soak chaos set pictures image clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -70,6 +70,10 @@ soak: install  ## hours of calls that come, change and go (SECONDS=14400): what 
 chaos: install  ## faults against a call in a real Chromium (ROUNDS=100): is it kept, how long is the gap
 	$(BIN)/python -m tests.e2e.provision
 	$(BIN)/python -m tests.bench.chaos --rounds $(or $(ROUNDS),100)
+
+set: install  ## a scripted set of ten minutes (SECONDS=600): cues, MIDI, OSC, sound; its recording frame by frame
+	$(BIN)/python -m tests.e2e.provision
+	$(BIN)/python -m tests.bench.scripted_set --seconds $(or $(SECONDS),600)
 
 mutants: install  ## small errors in the pure parts that no test notices (PER_FILE=6)
 	$(BIN)/python -m tests.mutants --per-file $(or $(PER_FILE),6)
