@@ -25,6 +25,7 @@ from tests.bench.chaos import ChaosReport, chaos_table
 from tests.bench.edge import EdgeReport, edge_table
 from tests.bench.media import MediaReport, media_table
 from tests.bench.overloads import OverloadsReport, overloads_table
+from tests.bench.ranks import RanksReport, ranks_table
 from tests.bench.report import Report, table
 from tests.bench.senders import SendersReport, senders_table
 from tests.bench.sessions import FPS, SessionsReport, sessions_table
@@ -110,6 +111,16 @@ def edge() -> str:
         f"on the same cores; calls of {report.cases[0].seconds:.0f} s at {report.size}."
     )
     return f"{heading}\n\n{edge_table(report)}"
+
+
+def ranks() -> str:
+    """Real ranks whose stages last as long as a GPU's."""
+    report = msgspec.json.decode((BENCHMARKS / "ranks.json").read_bytes(), type=RanksReport)
+    heading = (
+        f"`make bench-ranks` on {report.date}: {report.cores} cores of {report.machine}, load "
+        f"{report.load:.1f} before; {report.chunks} chunks of each case."
+    )
+    return f"{heading}\n\n{ranks_table(report)}"
 
 
 def senders() -> str:
@@ -239,6 +250,7 @@ PAGES: Mapping[Path, Tables] = {
         "media": media,
         "edge": edge,
         "senders": senders,
+        "ranks": ranks,
         "ladder": ladder,
         "sessions": sessions,
         "chaos": chaos,
