@@ -14,6 +14,9 @@ from slipstream_fleet.fleet_config import FleetConfig
 
 _OBJECT_STORE_BYTES = 80 << 20  # the least that Ray takes: nothing of ours goes through it
 _LOOK_S = 2.0
+# Serve kills a proxy that is not ready within three times this; its own 5 s are less than a proxy's
+# imports take on a machine with much else to do, and a killed one is no sooner ready
+_PROXY_READY_S = 60.0
 
 
 def run_fleet(
@@ -29,8 +32,10 @@ def run_fleet(
         ConfigError: if the cluster cannot be had, or lacks what a node needs.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", str(_PROXY_READY_S))
     import ray
     from ray import serve
+    from ray.exceptions import RayError
 
     from slipstream_fleet.ray_app import APP, fleet_application
 
@@ -40,10 +45,12 @@ def run_fleet(
         tls = {}
         if settings.tls_cert:
             tls = {"ssl_certfile": settings.tls_cert, "ssl_keyfile": settings.tls_key}
-        serve.start(http_options={"host": settings.host, "port": settings.port, **tls})
         try:
+            # waits 60 s for its proxies; where that is too short, run() waits for them again
+            with contextlib.suppress(TimeoutError):
+                serve.start(http_options={"host": settings.host, "port": settings.port, **tls})
             serve.run(fleet_application(config), name=APP, route_prefix="/", blocking=False)
-        except RuntimeError as error:
+        except (RuntimeError, TimeoutError, RayError) as error:
             raise ConfigError(
                 f"the fleet did not start: {error}; the reason stands above, and in Ray's logs"
             ) from error
