@@ -15,6 +15,7 @@ import torch
 from prometheus_client.parser import text_string_to_metric_families
 from slipstream_engine.bench import report as engine_bench
 from slipstream_engine.weights.embedded import TEXT_FILE, WEIGHTS, load_text
+from slipstream_fleet.simulation.fleet_run import FleetComparison, fleet_table
 from slipstream_server.config import ServerConfig, secret_settings
 from slipstream_server.engine_status import EngineState, EngineStatus
 from slipstream_server.observability.exposition import DEPRECATED_METRICS
@@ -167,6 +168,12 @@ def chaos() -> str:
     return f"{heading}\n\n{chaos_table(report)}"
 
 
+def fleet() -> str:
+    """What rules of placing and scaling cost a fleet, simulated."""
+    content = (BENCHMARKS / "fleet.json").read_bytes()
+    return fleet_table(msgspec.json.decode(content, type=FleetComparison))
+
+
 def soak() -> str:
     """What grows in a server that is in use."""
     report = msgspec.json.decode((BENCHMARKS / "soak.json").read_bytes(), type=SoakReport)
@@ -242,6 +249,7 @@ Tables = Mapping[str, Callable[[], str]]
 PAGES: Mapping[Path, Tables] = {
     ROOT / "README.md": {"summary": summary},
     ROOT / "docs" / "embedded-model.md": {"styles": styles},
+    ROOT / "docs" / "fleet.md": {"fleet": fleet},
     ROOT / "docs" / "settings.md": {"settings": settings},
     ROOT / "docs" / "protocol.md": {"metrics": metrics, "osc": osc},
     ROOT / "docs" / "measured.md": {

@@ -21,4 +21,5 @@ fleet_api.py          the fleet's health and nodes over HTTP, as fleet_report.py
                       fleet_metrics.py: for Prometheus
 watch.py              asks nodes for their reports; node_client.py: over HTTP
 scaling.py            how many nodes there should be (pure)
+simulation/           what such rules cost, and whom they keep waiting (pure)
 """

@@ -1,4 +1,4 @@
-"""The command `slipstream fleet`: run, status, drain, down."""
+"""The command `slipstream fleet`: run, status, drain, down, simulate."""
 
 import argparse
 import importlib.util
@@ -9,6 +9,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -16,6 +17,9 @@ from slipstream_server.config_sources import read_config
 from slipstream_server.errors import ConfigError, SlipstreamError
 
 from slipstream_fleet.fleet_config import FleetConfig, read_fleet_config
+from slipstream_fleet.simulation.fleet_run import FleetComparison, compared_policies, fleet_table
+from slipstream_fleet.simulation.scenario import FleetScenario
+from slipstream_fleet.simulation.simulator import simulate_fleet
 
 _ANSWER_S = 10.0
 _NO_RAY = "Ray is not installed, which a fleet runs on; do: pip install 'slipstream[fleet]'"
@@ -37,6 +41,8 @@ def fleet_command(argv: Sequence[str], environment: Mapping[str, str]) -> int:
                 return _status(arguments, environment)
             case "drain":
                 return _drain(arguments, environment)
+            case "simulate":
+                return _simulate(arguments)
             case _:
                 return _down(arguments)
     except SlipstreamError as error:
@@ -79,6 +85,16 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--token-file", default="", help="file with the fleet's token")
     down = commands.add_parser("down", help="end a fleet; its calls may move nowhere")
     down.add_argument("--address", default="auto", help="of its Ray cluster")
+    simulate = commands.add_parser(
+        "simulate", help="what placing, moving and scaling would cost, without a fleet"
+    )
+    for setting in fields(FleetScenario):
+        flag = "--" + setting.name.replace("_", "-")
+        kind = type(setting.default)
+        simulate.add_argument(
+            flag, type=kind, default=setting.default, help=f"(default: {setting.default:g})"
+        )
+    simulate.add_argument("--json", action="store_true", help="for programs")
     return parser
 
 
@@ -132,6 +148,26 @@ def _down(arguments: argparse.Namespace) -> int:
 
     end_fleet(arguments.address)
     print("the fleet has ended")
+    return 0
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    values = {setting.name: getattr(arguments, setting.name) for setting in fields(FleetScenario)}
+    try:
+        scenario = FleetScenario(**values)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    comparison = FleetComparison(
+        scenario=scenario,
+        runs=tuple(
+            simulate_fleet(scenario, placement=placement, scaling=scaling)
+            for placement, scaling in compared_policies()
+        ),
+    )
+    if arguments.json:
+        print(msgspec.json.format(msgspec.json.encode(comparison), indent=2).decode())
+    else:
+        print(fleet_table(comparison))
     return 0
 
 

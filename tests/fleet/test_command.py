@@ -49,6 +49,7 @@ def test_without_ray_the_extra_is_named(
         (["run", "--", "--port", "1"], "--port of a node is chosen by the fleet"),
         (["run", "--", "--max-streams", "0"], "max_streams is 0, it must be from 1 to 64"),
         (["run", "--host", "0.0.0.0"], "set a token of at least 16 characters"),
+        (["simulate", "--days", "0"], "days is 0, it must be from 1 to 366"),
         (["status", "--url", "ftp://x"], "url is 'ftp://x', it must begin with http://"),
         (["status", "--url", "http://127.0.0.1:1"], "no fleet answers at http://127.0.0.1:1"),
     ],
