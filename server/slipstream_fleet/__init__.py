@@ -14,7 +14,8 @@ gate.py               which request goes where, gate_request.py (pure); the hard
     node_table.py         which node has which stream (pure)
     session_addresses.py  sessions that name their node (pure)
     forwarding.py         headers of what is passed on (pure)
-new_streams.py        places for new streams, in turn; passing_on.py: requests to nodes, and back
+new_streams.py        places for new streams, in turn; all_nodes.py: lists and recordings, of which
+                      each node has a part; passing_on.py: requests to nodes, and back
 caller_check.py       what a caller's token is good for
 answers.py            the gate's own errors
 fleet_api.py          the fleet's health and nodes over HTTP, as fleet_report.py has them (pure);

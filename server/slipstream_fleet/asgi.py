@@ -12,15 +12,16 @@ from slipstream_server.http.forwarded import Caller, ForwardedHeaders, caller_of
 from slipstream_server.web_addressing import TrustedProxies, WebAddressing
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from slipstream_fleet.caller_check import CallerCheck
 from slipstream_fleet.fleet_api import FleetApi
 from slipstream_fleet.forwarding import Headers, header_value, header_values
 from slipstream_fleet.gate import Gate
 from slipstream_fleet.gate_request import GateRequest
-from slipstream_fleet.node_client import NodeClient
+from slipstream_fleet.node_client import HttpAnswer, NodeClient
 from slipstream_fleet.watch import FleetControl, FleetWatch
 
 _METHODS = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"]
@@ -57,6 +58,8 @@ def gate_app(
     async def answer(request: Request) -> Response:
         head = _head(request, addressing.trusted_proxies)
         given = await gate.handle(head, lambda: _read(request))
+        if given.rest is not None:
+            return _LongResponse(given)
         response = Response(status_code=given.status, content=given.body)
         if not given.body:
             del response.headers["content-length"]
@@ -68,6 +71,29 @@ def gate_app(
 
     # the path is read off the scope: its escapes matter
     return Starlette(routes=[Route("/{path:path}", answer, methods=_METHODS)], lifespan=watching)
+
+
+class _LongResponse(StreamingResponse):
+    """Passes on an answer as it comes, and no more of it than is wanted."""
+
+    def __init__(self, given: HttpAnswer) -> None:
+        super().__init__(self._parts(given), status_code=given.status)
+        self._rest = given.rest
+        for name, value in given.headers:
+            self.headers.append(name, value)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self._rest is not None:
+                self._rest.close()
+
+    async def _parts(self, given: HttpAnswer) -> AsyncIterator[bytes]:
+        yield given.body
+        if given.rest is not None:
+            async for part in given.rest:
+                yield part
 
 
 class _BodyTooLarge(RequestError):

@@ -9,7 +9,6 @@
 All but the first two need the fleet's token.
 """
 
-from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -35,12 +34,10 @@ class FleetApi:
         control: drains them.
 
     Attributes:
-        count_waiting: counts the callers in the line.
         metrics: of the gate.
     """
 
     def __init__(self, watch: FleetWatch, control: FleetControl) -> None:
-        self.count_waiting: Callable[[], int] = lambda: 0
         self.metrics = FleetMetrics(self.report)
         self._watch = watch
         self._control = control
@@ -82,7 +79,7 @@ class FleetApi:
             nodes=nodes,
             streams=sum(one.streams for one in nodes),
             free=self._watch.placement.total_free(now),
-            waiting=self.count_waiting(),
+            waiting=self._watch.count_waiting(),
             versions=tuple(sorted({one.version for one in nodes if one.version})),
             lost_total=self._watch.lost_total,
         )
@@ -106,7 +103,7 @@ class FleetApi:
             sessions=sum(one.sessions for one in known),
             viewers=sum(one.viewers for one in known),
             held=sum(one.held for one in known),
-            waiting=self.count_waiting(),
+            waiting=self._watch.count_waiting(),
             max_streams=sum(one.max_streams for one in known),
             model=first.model if first else None,
             slo={},

@@ -24,6 +24,7 @@ from slipstream_server.sessions.turns import ASSUMED_FPS, PlaceRequest
 from slipstream_server.signaling.webrtc_api import OfferRequest
 from slipstream_server.streams.resume_tokens import stream_of
 
+from slipstream_fleet.all_nodes import AllNodes
 from slipstream_fleet.answers import error_answer
 from slipstream_fleet.caller_check import CallerCheck
 from slipstream_fleet.fleet_api import FleetApi
@@ -41,6 +42,7 @@ from slipstream_fleet.routes import (
     ToGate,
     ToOffer,
     ToPublish,
+    ToRecordings,
     ToSession,
     ToStream,
     route_of,
@@ -80,8 +82,9 @@ class Gate:
         self._api = api
         self._origins = origins
         self._nodes = PassingOn(watch, client)
+        self._all = AllNodes(watch, self._nodes)
         self._new = NewStreams(watch, self._nodes, api.metrics, max_waiting=max_waiting)
-        api.count_waiting = self._new.count_waiting
+        watch.count_waiting = self._new.count_waiting
 
     async def handle(
         self, head: GateRequest, read_body: Callable[[], Awaitable[bytes]]
@@ -117,7 +120,7 @@ class Gate:
     ) -> HttpAnswer:
         try:
             route = route_of(request.method, request.raw_path)
-            if isinstance(route, ToOffer | ToPublish | ToStream | ToSession):
+            if isinstance(route, ToOffer | ToPublish | ToStream | ToSession | ToRecordings):
                 # nothing is read of, or spent on, a caller who may do nothing
                 self._check.require_any(
                     tokens=request.tokens,
@@ -145,6 +148,8 @@ class Gate:
                 return await self._to_stream(request, stream)
             case ToSession(session):
                 return await self._to_session(request, session)
+            case ToRecordings(file):
+                return await (self._all.recording if file else self._all.recordings)(request)
             case ToGate(path):
                 return await self._own(request, path)
             case ToAnyNode():
@@ -233,26 +238,14 @@ class Gate:
 
     async def _own(self, request: GateRequest, path: str) -> HttpAnswer:
         if path == "/api/v1/streams":
-            return await self._all_streams(request)
+            self._check.require_any(
+                tokens=request.tokens, cookies=request.cookies, client=request.caller.address
+            )
+            return await self._all.streams(request)
         is_admin = self._check.is_admin(
             tokens=request.tokens, cookies=request.cookies, client=request.caller.address
         )
         return await self._api.answer(request.method, path, request.query, is_admin=is_admin)
-
-    async def _all_streams(self, request: GateRequest) -> HttpAnswer:
-        """The lists of all nodes as one; the first refusal stands for all."""
-        nodes = [node for node in self._watch.table if node.report is not None]
-        if not nodes:
-            return await self._nodes.to_any(request)
-        answers = await self._nodes.to_all(request, nodes)
-        refusals = [answer for answer in answers if answer.status != 200]
-        if refusals:
-            return refusals[0]
-        entries = [
-            entry for answer in answers for entry in msgspec.json.decode(answer.body)["streams"]
-        ]
-        body = msgspec.json.encode({"streams": entries})
-        return HttpAnswer(status=200, headers=[("Content-Type", "application/json")], body=body)
 
     def _allows(self, request: GateRequest, role: Role, stream: str) -> bool:
         return self._check.allows(

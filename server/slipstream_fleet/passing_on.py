@@ -39,8 +39,13 @@ class PassingOn:
         self._watch = watch
         self._client = client
 
-    async def to_node(self, request: GateRequest, node: NodeState) -> HttpAnswer:
+    async def to_node(
+        self, request: GateRequest, node: NodeState, *, is_whole: bool = False
+    ) -> HttpAnswer:
         """Pass on a request; in the answer sessions name the node.
+
+        Args:
+            is_whole: the answer is to be read as one; else a long one has a `rest`.
 
         Raises:
             NodeUnreachable: if it does not answer.
@@ -52,9 +57,17 @@ class PassingOn:
             host=request.peer.host,
         )
         answer = await self._client.send(
-            node.address.url, request.method, request.path, headers=headers, body=request.body
+            node.address.url,
+            request.method,
+            request.path,
+            headers=headers,
+            body=request.body,
+            in_parts=request.method == "GET" and not is_whole,
         )
+        length = header_value(answer.headers, "Content-Length")
         answer = replace(answer, headers=outward_headers(answer.headers))
+        if answer.rest is not None and length:
+            return replace(answer, headers=[*answer.headers, ("Content-Length", length)])
         if request.method == "POST" and answer.status in (200, 201):
             return self._named(request, answer, node)
         return answer
@@ -84,7 +97,7 @@ class PassingOn:
             async with free:
                 try:
                     async with asyncio.timeout(_ALL_S):
-                        return await self.to_node(request, node)
+                        return await self.to_node(request, node, is_whole=True)
                 except TimeoutError:
                     return None  # the watch says whether it is there
                 except NodeUnreachable as error:

@@ -7,6 +7,7 @@ every request. `serve_application` is the import path of a Serve config.
 
 import asyncio
 import contextlib
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -34,7 +35,12 @@ _MISSES_MAX = 3  # reports in a row that a server may fail to give in time
 _HEALTH_EVERY_S = 1.0
 _BEYOND_DRAIN_S = 30.0  # a replica may take for its end beside the drain
 _BROADCAST_S = 5.0
-_LOADS = {"streams": "slipstream_streams", "free": "slipstream_free"}  # names of Serve's metrics
+# names of Serve's metrics
+_LOADS = {
+    "streams": "slipstream_streams",
+    "free": "slipstream_free",
+    "waiting": "slipstream_waiting",
+}
 
 
 class Node:
@@ -53,13 +59,20 @@ class Node:
         self._client = await NodeClient(settings.token).__aenter__()
         self._last: NodeReport | None = None
         self._misses = 0
+        self._waiting = 0
         self._began_ns = now_ns()
         self._is_drained = False
         self._changing = asyncio.Lock()
         self._server: NodeProcess | None = await self._start()
 
-    async def describe(self) -> NodeAddress:
-        """Where its server is; a drained node has none."""
+    async def describe(self, *, waiting: int | None = None) -> NodeAddress:
+        """Where its server is; a drained node has none.
+
+        Args:
+            waiting: callers without a place, which scaling is to know of.
+        """
+        if waiting is not None:
+            self._waiting = waiting
         url = self._server.url if self._server is not None else ""
         return NodeAddress(name=self._name, url=url, host=_machine())
 
@@ -80,6 +93,7 @@ class Node:
         return {
             _LOADS["streams"]: float(len(report.streams)) if report and is_counted else 0.0,
             _LOADS["free"]: float(report.free_streams) if report and is_counted else 0.0,
+            _LOADS["waiting"]: float(self._waiting),
         }
 
     async def check_health(self) -> None:
@@ -155,8 +169,8 @@ class _ServeControl:
     def __init__(self, handle: DeploymentHandle[Any]) -> None:
         self._handle = handle
 
-    async def addresses(self) -> list[NodeAddress]:
-        answers = await self._handle.broadcast("describe").results_async(
+    async def addresses(self, *, waiting: int) -> list[NodeAddress]:
+        answers = await self._handle.broadcast("describe", waiting=waiting).results_async(
             timeout_s=_BROADCAST_S, return_exceptions=True
         )
         return [one for one in answers if isinstance(one, NodeAddress) and one.url]
@@ -183,14 +197,17 @@ class HeadroomPolicy:
     def __call__(self, context: AutoscalingContext) -> tuple[int, dict[str, Any]]:
         """The number of replicas to have."""
         metrics: Mapping[str, Mapping[Any, float]] = context.aggregated_metrics or {}
-        streams, free = (metrics.get(_LOADS[kind], {}) for kind in ("streams", "free"))
+        streams, free, waiting = (metrics.get(name, {}) for name in _LOADS.values())
         loads = [
             NodeLoad(streams=round(streams[one]), free=round(free.get(one, 0)))
             for one in streams
             if streams[one] or free.get(one, 0)
         ]
         target = self._decision.target(
-            loads, now=context.target_num_replicas, now_s=time.monotonic()
+            loads,
+            now=context.target_num_replicas,
+            now_s=time.monotonic(),
+            waiting=math.ceil(max(waiting.values(), default=0)),  # each was told the same line
         )
         return target, {}
 

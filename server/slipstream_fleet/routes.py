@@ -64,6 +64,17 @@ class ToSession:
 
 
 @dataclass(frozen=True, slots=True)
+class ToRecordings:
+    """All nodes: files stay where they were made.
+
+    Args:
+        file: that is wanted; empty for the list.
+    """
+
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToGate:
     """The gate itself.
 
@@ -74,7 +85,7 @@ class ToGate:
     path: str
 
 
-Route = ToAnyNode | ToOffer | ToPublish | ToStream | ToSession | ToGate
+Route = ToAnyNode | ToOffer | ToPublish | ToStream | ToSession | ToRecordings | ToGate
 
 
 def route_of(method: str, raw_path: str) -> Route:
@@ -95,6 +106,8 @@ def route_of(method: str, raw_path: str) -> Route:
         return ToSession(segments[4])
     if segments[0] in ("whip", "whep"):
         return _media_route(method, segments)
+    if segments[:3] == _STREAMS and segments[4:5] == ("recordings",) and method in ("GET", "HEAD"):
+        return ToRecordings("/".join(segments[5:]))
     if segments[:3] == _STREAMS and len(segments) > 3 and method != "OPTIONS":
         return ToStream(segments[3]) if segments[3] != "*" else ToAnyNode()
     return ToAnyNode()

@@ -83,6 +83,10 @@ class ScaleDecision:
         Args:
             now: that there are, or are being started.
         """
+        if not any(one.streams + one.free for one in loads):
+            # none is ready yet, or again: nothing is known of what is enough
+            self._fewer_since_s = None
+            return max(now, self._rule.least)
         wanted = self._rule.wanted(loads, waiting=waiting)
         if wanted >= now:
             self._fewer_since_s = None

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from slipstream_protocol.clock import now_ns
@@ -19,8 +20,12 @@ REPORT_EVERY_S = 0.5
 class FleetControl(Protocol):
     """What runs the nodes, as far as the gate needs it."""
 
-    async def addresses(self) -> list[NodeAddress]:
-        """The nodes now."""
+    async def addresses(self, *, waiting: int) -> list[NodeAddress]:
+        """The nodes now.
+
+        Args:
+            waiting: callers in the gate's line, which nodes are told for the fleet's scaling.
+        """
         ...
 
     async def drain(self, name: str, *, restart: bool) -> bool:
@@ -37,12 +42,14 @@ class FleetWatch:
         client: asks them.
 
     Attributes:
+        count_waiting: counts the callers in the line.
         table: the nodes' last reports.
         placement: their free places.
         lost_total: how often a node was lost.
     """
 
     def __init__(self, control: FleetControl, client: NodeClient) -> None:
+        self.count_waiting: Callable[[], int] = lambda: 0
         self.table = NodeTable()
         self.placement = NodePlaces()
         self.lost_total = 0
@@ -118,7 +125,7 @@ class FleetWatch:
 
     async def _list(self) -> None:
         try:
-            found = await self._control.addresses()
+            found = await self._control.addresses(waiting=self.count_waiting())
         except Exception as error:  # whatever the cluster has; the nodes known so far go on
             problem = f"the nodes cannot be listed: {error}"
             if problem != self._problem:

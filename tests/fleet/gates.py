@@ -21,13 +21,16 @@ _STEP_S = 0.01
 
 
 class ListedNodes:
-    """Nodes that somebody else runs; `drained` are those that were asked to move their calls."""
+    """Nodes that somebody else runs; `drained` are those that were asked to move their calls, and
+    `waiting` is what they were told of the line."""
 
     def __init__(self, nodes: Sequence[NodeAddress]) -> None:
         self.nodes = list(nodes)
         self.drained: list[tuple[str, bool]] = []
+        self.waiting = 0
 
-    async def addresses(self) -> list[NodeAddress]:
+    async def addresses(self, *, waiting: int) -> list[NodeAddress]:
+        self.waiting = waiting
         return list(self.nodes)
 
     async def drain(self, name: str, *, restart: bool) -> bool:

@@ -9,6 +9,7 @@ from slipstream_fleet.routes import (
     ToGate,
     ToOffer,
     ToPublish,
+    ToRecordings,
     ToSession,
     ToStream,
     route_of,
@@ -30,6 +31,9 @@ CASES: list[tuple[str, str, Route]] = [
     ("OPTIONS", "/whip/stage", ToAnyNode()),
     ("PATCH", "/api/v1/streams/stage/parameters", ToStream("stage")),
     ("GET", "/api/v1/streams/stage/trace", ToStream("stage")),
+    ("GET", "/api/v1/streams/stage/recordings", ToRecordings("")),
+    ("HEAD", "/api/v1/streams/stage/recordings/1.mp4", ToRecordings("1.mp4")),
+    ("POST", "/api/v1/streams/stage/recording", ToStream("stage")),
     ("GET", "/api/v1/streams/*/tokens", ToAnyNode()),
     ("GET", "/api/v1/streams/%2A/tokens", ToAnyNode()),
     ("GET", "/api/v1/streams", ToGate("/api/v1/streams")),
@@ -58,6 +62,8 @@ def test_every_route_that_names_a_session_or_a_stream_follows_it() -> None:
         found = route_of(method, template.replace("{id}", "n.id.p").replace("{stream}", "stage"))
         if "{id}" in template:
             assert found == ToSession("n.id.p"), template
+        elif "/recordings" in template:
+            assert isinstance(found, ToRecordings), template
         elif "{stream}" in template:
             assert found in (ToStream("stage"), ToPublish("stage")), template
 

@@ -48,6 +48,20 @@ def test_a_fleet_shrinks_only_after_the_delay_without_a_break() -> None:
     assert decision.target(quiet, now=4, now_s=1300) == 3
 
 
+def test_a_fleet_of_which_no_node_is_ready_stays() -> None:
+    """however long that lasts: nothing is known of what would be enough."""
+    decision = ScaleDecision(RULE)
+    assert decision.target([], now=0, now_s=0) == RULE.least
+    away = [NodeLoad(streams=0, free=0)] * 4
+    assert [decision.target(away, now=4, now_s=at_s) for at_s in (0, 700, 9000)] == [4, 4, 4]
+
+
+def test_a_full_fleet_without_a_spare_grows_for_those_who_wait() -> None:
+    decision = ScaleDecision(ScalingRule(least=1, most=10, spare=0))
+    assert decision.target(fleet(nodes=2, streams=8), now=2, now_s=0) == 2
+    assert decision.target(fleet(nodes=2, streams=8), now=2, now_s=1, waiting=1) == 3
+
+
 @given(
     steps=st.lists(st.tuples(loads, st.integers(0, 5)), max_size=30),
     began=st.integers(1, 10),

@@ -1,5 +1,6 @@
 """deploy/fleet.yaml: Ray takes it, and its settings are a fleet's."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -32,3 +33,23 @@ def test_ray_takes_it() -> None:
     module, _, name = application.import_path.partition(":")
     assert (module, getattr(ray_app, name)) == (ray_app.__name__, ray_app.serve_application)
     assert ray_app.serve_application(application.args) is not None
+
+
+@pytest.mark.parametrize(
+    ("streams", "free", "waiting", "replicas"), [(2, 0, 0, 1), (2, 0, 3, 3), (1, 1, 0, 1)]
+)
+def test_serve_is_given_a_number_of_replicas(
+    streams: int, free: int, waiting: int, replicas: int
+) -> None:
+    """by what a replica says of itself, and of the callers who wait at the gate."""
+    config = pytest.importorskip("ray.serve.config", reason="Ray is not installed")
+    from slipstream_fleet import ray_app
+
+    said = {"streams": streams, "free": free, "waiting": waiting}
+    metrics = {f"slipstream_{name}": {"one": float(value)} for name, value in said.items()}
+    context = config.AutoscalingContext(
+        **dict.fromkeys(inspect.signature(config.AutoscalingContext).parameters)
+        | {"target_num_replicas": 1, "aggregated_metrics": metrics}
+    )
+    policy = ray_app.HeadroomPolicy(least=1, most=3, spare=0, down_delay_s=600)
+    assert policy(context) == (replicas, {})
