@@ -14,7 +14,7 @@ SOURCES     := server engine tests
 
 .DEFAULT_GOAL := help
 .PHONY: help install run simulate check format test mutants test-golden test-gpu gpu-report bench bench-engine \
-        bench-media bench-ranks bench-edge bench-senders bench-ladder bench-long bench-sessions \
+        bench-media bench-fleet bench-ranks bench-edge bench-senders bench-ladder bench-long bench-sessions \
         soak chaos set pictures image clean
 
 help:  ## list the targets
@@ -78,9 +78,10 @@ set: install  ## a scripted set of ten minutes (SECONDS=600): cues, MIDI, OSC, s
 mutants: install  ## small errors in the pure parts that no test notices (PER_FILE=6)
 	$(BIN)/python -m tests.mutants --per-file $(or $(PER_FILE),6)
 
-simulate: install  ## the scheduler against other policies, on devices that are not here
+simulate: install  ## the scheduler and a fleet against other policies, on devices that are not here
 	$(BIN)/slipstream-engine simulate --suite --seconds 600 --plot tests/pictures/scheduler.png
 	$(BIN)/slipstream-engine simulate --ranks 4 --suite --seconds 60 --plot tests/pictures/ranks.png
+	$(BIN)/slipstream fleet simulate --json > tests/benchmarks/fleet-days.json
 
 bench-engine: install  ## our micro-step against the specification's text, on the CPU
 	$(BIN)/python -m tests.bench.engine
@@ -91,6 +92,10 @@ bench-media: install  ## glass to glass in a real Chromium: stock aiortc's echo 
 
 bench-sessions: install  ## how many calls this machine holds: stock aiortc's H.264 echo against ours
 	$(BIN)/python -m tests.bench.sessions
+
+bench-fleet: install  ## a fleet on Ray: what placing costs, gaps when a node is drained or killed
+	$(BIN)/python -m tests.e2e.provision
+	$(BIN)/python -m tests.bench.fleet --out tests/benchmarks/fleet.json
 
 bench-ranks: install  ## real ranks and their leader, whose stages only last as long as a GPU's
 	$(BIN)/python -m tests.bench.ranks --out tests/benchmarks/ranks.json

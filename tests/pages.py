@@ -24,6 +24,7 @@ from slipstream_server.osc.surface_controls import SURFACE_CONTROLS
 
 from tests.bench.chaos import ChaosReport, chaos_table
 from tests.bench.edge import EdgeReport, edge_table
+from tests.bench.fleet import FleetFigures, fleet_figures_table
 from tests.bench.media import MediaReport, media_table
 from tests.bench.overloads import OverloadsReport, overloads_table
 from tests.bench.ranks import RanksReport, ranks_table
@@ -169,8 +170,14 @@ def chaos() -> str:
 
 
 def fleet() -> str:
-    """What rules of placing and scaling cost a fleet, simulated."""
+    """What placing costs in a fleet, and how long pictures are gone when a node is."""
     content = (BENCHMARKS / "fleet.json").read_bytes()
+    return fleet_figures_table(msgspec.json.decode(content, type=FleetFigures))
+
+
+def fleet_days() -> str:
+    """What rules of placing and scaling cost a fleet, simulated."""
+    content = (BENCHMARKS / "fleet-days.json").read_bytes()
     return fleet_table(msgspec.json.decode(content, type=FleetComparison))
 
 
@@ -249,7 +256,7 @@ Tables = Mapping[str, Callable[[], str]]
 PAGES: Mapping[Path, Tables] = {
     ROOT / "README.md": {"summary": summary},
     ROOT / "docs" / "embedded-model.md": {"styles": styles},
-    ROOT / "docs" / "fleet.md": {"fleet": fleet},
+    ROOT / "docs" / "fleet.md": {"fleet": fleet, "days": fleet_days},
     ROOT / "docs" / "settings.md": {"settings": settings},
     ROOT / "docs" / "protocol.md": {"metrics": metrics, "osc": osc},
     ROOT / "docs" / "measured.md": {

@@ -12,7 +12,6 @@ network namespace of its own where that can be had (Linux, root), else the link 
 import argparse
 import asyncio
 import contextlib
-import itertools
 import os
 import random
 import signal
@@ -32,31 +31,15 @@ from playwright.async_api import Error as PlaywrightError
 
 from tests.bench.__main__ import cores, processor, until_ready
 from tests.bench.link import Link, LinkUnavailable, capped_link
+from tests.bench.picture_gaps import BACK_S, PictureGaps
 from tests.e2e.browser import HOW_TO_GET_ONE, find_chromium, running_chromium
 from tests.e2e.clips import write_numbered
 from tests.e2e.studio import Studio, opened_page
 
 TOKEN = "a-token-for-this-run"
-FLOW_MS = 1500  # pictures flow if so many milliseconds all had one every quarter of a second
-GAP_MS = 250
-BACK_S = 60.0
 STOPPED_S = 3.0
 CUT_S = 5.0
 FULL = Path("/dev/full")
-
-# Keeps the times of all pictures from the network that the output presents; runs before any script
-# of the page.
-_WATCH_PICTURES = """
-window.presented = [];
-document.addEventListener("DOMContentLoaded", () => {
-  const output = document.querySelector("#output");
-  const note = (now, { rtpTimestamp }) => {
-    if (rtpTimestamp !== undefined) window.presented.push(now);  // not the page's own still
-    output.requestVideoFrameCallback(note);
-  };
-  output.requestVideoFrameCallback(note);
-});
-"""
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,39 +180,22 @@ def plan(rounds: int, seed: int, names: list[str]) -> list[str]:
     return chosen
 
 
-async def strike(name: str, studio: Studio, servers: Servers, link: Link | None) -> Round:
+async def strike(name: str, gaps: PictureGaps, servers: Servers, link: Link | None) -> Round:
     """One fault, from a flowing picture to the next flowing one."""
-    page = studio.page
-    began_ms: float = await page.evaluate("performance.now()")
-    await page.evaluate("window.presented = window.presented.slice(-1)")
+    await gaps.begin()
     await FAULTS[name](servers, link)
     try:
         async with asyncio.timeout(BACK_S):
-            await until_flowing(studio, since_ms=began_ms)
+            await gaps.until_flowing()
     except (TimeoutError, PlaywrightError):
         return Round(fault=name, gap_ms=None)
-    times_ms: list[float] = await page.evaluate("window.presented")
-    gap_ms = max(b - a for a, b in itertools.pairwise(times_ms))
-    return Round(fault=name, gap_ms=round(gap_ms, 1))
-
-
-async def until_flowing(studio: Studio, *, since_ms: float) -> None:
-    """Until pictures have come in every part of the last moments, all of them after `since_ms`."""
-    await studio.page.wait_for_function(
-        """([since, flow, gap]) => {
-          const now = performance.now();
-          if (now - since < 2 * flow) return false;
-          const recent = window.presented.filter((at) => at > Math.max(since, now - flow));
-          const parts = new Set(recent.map((at) => Math.floor((now - at) / gap)));
-          return parts.size >= Math.floor(flow / gap);
-        }""",
-        arg=[since_ms, FLOW_MS, GAP_MS],
-        timeout=BACK_S * 1000,
-    )
+    return Round(fault=name, gap_ms=await gaps.longest_ms())
 
 
 @asynccontextmanager
-async def call(chromium: Path, servers: Servers, link: Link | None) -> AsyncIterator[Studio]:
+async def call(
+    chromium: Path, servers: Servers, link: Link | None
+) -> AsyncIterator[tuple[Studio, PictureGaps]]:
     """The studio in a call, in a browser at the other end of the link where there is one."""
     with tempfile.TemporaryDirectory() as folder:
         clip = write_numbered(Path(folder) / "numbers.y4m")
@@ -239,10 +205,10 @@ async def call(chromium: Path, servers: Servers, link: Link | None) -> AsyncIter
             running_chromium(executable, camera=clip, more=(flag,)) as browser,
             opened_page(browser, f"{servers.origin}/?token={TOKEN}") as studio,
         ):
-            await studio.page.add_init_script(_WATCH_PICTURES)
-            await studio.page.reload()
+            gaps = PictureGaps(studio.page)
+            await gaps.watch()
             await studio.start()
-            yield studio
+            yield studio, gaps
 
 
 async def run(rounds: int, seed: int) -> ChaosReport:
@@ -263,9 +229,9 @@ async def run(rounds: int, seed: int) -> ChaosReport:
             servers = Servers(host, sock.getsockname()[1])
         await servers.start()
         try:
-            async with call(chromium, servers, link) as studio:
+            async with call(chromium, servers, link) as (studio, gaps):
                 for number, name in enumerate(plan(rounds, seed, names), start=1):
-                    one = await strike(name, studio, servers, link)
+                    one = await strike(name, gaps, servers, link)
                     done.append(one)
                     gap = "LOST" if one.gap_ms is None else f"{one.gap_ms:.0f} ms"
                     print(f"{number:3} {name}: {gap}", file=sys.stderr, flush=True)

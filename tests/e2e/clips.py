@@ -41,6 +41,13 @@ def write_numbered(path: Path) -> Path:
     return write_y4m(path, (numbered_picture(number) for number in range(NUMBERED_COUNT)))
 
 
+def write_small(path: Path, *, fps: int) -> Path:
+    """Write the file of a camera that costs little: a quarter as wide and as high, and slower."""
+    pictures = (numbered_picture(number) for number in range(NUMBERED_COUNT))
+    small = (one.reformat(width=WIDTH_PX // 4, height=HEIGHT_PX // 4) for one in pictures)
+    return write_y4m(path, small, width_px=WIDTH_PX // 4, height_px=HEIGHT_PX // 4, fps=fps)
+
+
 def numbered_picture(number: int) -> av.VideoFrame:
     """Picture `number` of the numbered clip."""
     columns = np.arange(WIDTH_PX)[None, :] + 4 * number
@@ -50,10 +57,17 @@ def numbered_picture(number: int) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(np.concatenate([luma, chroma]), format="yuv420p")
 
 
-def write_y4m(path: Path, frames: Iterable[av.VideoFrame]) -> Path:
+def write_y4m(
+    path: Path,
+    frames: Iterable[av.VideoFrame],
+    *,
+    width_px: int = WIDTH_PX,
+    height_px: int = HEIGHT_PX,
+    fps: int = FPS,
+) -> Path:
     """Write 4:2:0 frames in the format that Chromium's fake camera reads."""
     with path.open("wb") as file:
-        file.write(f"YUV4MPEG2 W{WIDTH_PX} H{HEIGHT_PX} F{FPS}:1 Ip A1:1 C420jpeg\n".encode())
+        file.write(f"YUV4MPEG2 W{width_px} H{height_px} F{fps}:1 Ip A1:1 C420jpeg\n".encode())
         for frame in frames:
             file.write(b"FRAME\n")
             file.write(frame.to_ndarray(format="yuv420p").tobytes())

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -11,47 +10,14 @@ import psutil
 import pytest
 
 from tests.fleet.conftest import NODES, PLACES
+from tests.fleet.ray_fleet import RECOVERY_S, fleet_report, server_at, until_fleet
 from tests.server.calls import OFFER_PATH, Call, Camera, dial
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
-RECOVERY_S = 90.0
-
-
-async def report(http: aiohttp.ClientSession) -> dict[str, Any]:
-    async with http.get("/api/v1/fleet") as response:
-        told: dict[str, Any] = await response.json()
-        return told
-
-
-async def until(http: aiohttp.ClientSession, holds: Callable[[dict[str, Any]], bool]) -> None:
-    """Until the fleet is so; a gate that is away is asked again."""
-    told: dict[str, Any] = {}
-    for _ in range(round(RECOVERY_S / 0.1)):
-        try:
-            told = await report(http)
-        except (aiohttp.ClientError, ValueError):
-            told = {"nodes": []}
-        if holds(told):
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"the fleet was never so: {told}")
-
 
 def is_whole(told: dict[str, Any]) -> bool:
     return [node["state"] for node in told["nodes"]] == ["ready"] * NODES
-
-
-def server_of(call: Call, told: dict[str, Any]) -> psutil.Process:
-    """The server that has the call."""
-    name = call.address.partition(".")[0]
-    (url,) = (node["url"] for node in told["nodes"] if node["node"] == name)
-    port = url.rpartition(":")[2]
-    for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or []
-        if "slipstream_server" in command and command[command.index("--port") :][1:2] == [port]:
-            return process
-    raise AssertionError(f"no server at {url}")
 
 
 def moved(call: Call, **more: Any) -> dict[str, Any]:
@@ -62,8 +28,8 @@ def moved(call: Call, **more: Any) -> dict[str, Any]:
 async def test_calls_are_shared_out_and_move_when_a_node_is_drained(fleet: str) -> None:
     """each goes on elsewhere under its name; the node that was drained comes back when it is to."""
     async with aiohttp.ClientSession(fleet) as http:
-        await until(http, is_whole)
-        assert (await report(http))["free"] == NODES * PLACES
+        await until_fleet(http, is_whole)
+        assert (await fleet_report(http))["free"] == NODES * PLACES
         async with (
             dial(http, camera=Camera(fps=10)) as one,
             dial(http, camera=Camera(fps=10)) as other,
@@ -82,8 +48,8 @@ async def test_calls_are_shared_out_and_move_when_a_node_is_drained(fleet: str) 
                 assert next_call.address.partition(".")[0] == staying
                 async with http.delete(f"{OFFER_PATH}/{one.address}") as response:
                     assert response.status == 204
-                await until(http, is_whole)
-                names = {node["node"] for node in (await report(http))["nodes"]}
+                await until_fleet(http, is_whole)
+                names = {node["node"] for node in (await fleet_report(http))["nodes"]}
                 assert names == {leaving, staying}
                 for call in (next_call, other):
                     async with http.delete(f"{OFFER_PATH}/{call.address}") as response:
@@ -93,10 +59,12 @@ async def test_calls_are_shared_out_and_move_when_a_node_is_drained(fleet: str) 
 async def test_a_replica_that_is_killed_leaves_no_server_and_its_streams_move(fleet: str) -> None:
     """the kernel tells its server, which hands its calls over; Serve starts another replica."""
     async with aiohttp.ClientSession(fleet) as http:
-        await until(http, is_whole)
+        await until_fleet(http, is_whole)
         async with dial(http, camera=Camera(fps=10)) as call:
             await call.until_frames(1)
-            server = server_of(call, await report(http))
+            name = call.address.partition(".")[0]
+            nodes = (await fleet_report(http))["nodes"]
+            server = server_at(next(one["url"] for one in nodes if one["node"] == name))
             replica = server.ppid()
             os.kill(replica, signal.SIGKILL)
             await call.until_event("server_stopping")
@@ -108,13 +76,13 @@ async def test_a_replica_that_is_killed_leaves_no_server_and_its_streams_move(fl
                 await asyncio.to_thread(server.wait, RECOVERY_S)
                 async with http.delete(f"{OFFER_PATH}/{next_call.address}") as response:
                     assert response.status == 204
-        await until(http, is_whole)
+        await until_fleet(http, is_whole)
 
 
 async def test_the_gate_may_die_and_come_back(fleet: str) -> None:
     """calls go on meanwhile, and what is asked about them afterwards reaches their node."""
     async with aiohttp.ClientSession(fleet) as http:
-        await until(http, is_whole)
+        await until_fleet(http, is_whole)
         async with dial(http, camera=Camera(fps=10)) as call:
             await call.until_frames(1)
             (gate,) = (
@@ -125,7 +93,7 @@ async def test_the_gate_may_die_and_come_back(fleet: str) -> None:
             gate.kill()
             await asyncio.to_thread(gate.wait, RECOVERY_S)
             await call.until_more_frames(5)
-            await until(http, is_whole)
+            await until_fleet(http, is_whole)
             async with http.get(f"/api/v1/streams/{call.stream}/parameters") as response:
                 assert response.status == 200
             async with http.delete(f"{OFFER_PATH}/{call.address}") as response:

@@ -7,8 +7,8 @@ const PING_INTERVAL_MS = 1_000;
 const FIRST_PINGS = 10; // close together: the clocks should be known by the first picture
 const FIRST_PING_INTERVAL_MS = 100;
 const CHECK_INTERVAL_MS = 500;
-/** The server sends something every second; after so many checks without, it is gone. */
-const SILENT_CHECKS = 8;
+/** The server sends something every second; after so many checks without it is gone. */
+const SILENT_CHECKS = 7;
 
 /**
  * @typedef {object} ChannelListener
@@ -16,7 +16,7 @@ const SILENT_CHECKS = 8;
  * @property {(message: any) => void} onMessage an event from the server
  * @property {(message: ArrayBuffer) => void} onTimings stamps of some frames
  * @property {() => void} onClose by the other side
- * @property {() => void} onSilence the other side has vanished: nothing was received for 4 s
+ * @property {() => void} onSilence the other side has vanished: nothing came for 3.5 s
  */
 
 /** Both channels of one connection, for as long as that lasts. */
@@ -51,6 +51,7 @@ export class DataChannels {
     const timing = pc.createDataChannel("timing", { ordered: false, maxRetransmits: 0 });
     timing.binaryType = "arraybuffer";
     timing.addEventListener("message", ({ data }) => {
+      this.#silentChecks = 0;
       if (!this.#isDetached) listener.onTimings(data);
     });
   }

@@ -16,9 +16,9 @@ import { watchFrames } from "../shared/video_frames.js";
 import { WakeLock } from "../shared/wake_lock.js";
 import { WhepSession } from "./whep.js";
 
-const FIRST_WAIT_MS = 500;
+const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 5_000;
-const SILENCE_MS = 4_000;
+const SILENCE_MS = 3_500;
 const SETUP_MS = 4_000; // more silence is allowed until ICE has found a media path
 const PING_MS = 1_000;
 const CHECK_MS = 200;
