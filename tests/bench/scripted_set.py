@@ -112,9 +112,13 @@ class Film:
 
     def added_ms(self, camera: "Film") -> list[float]:
         """What was added to the skew of the camera's flashes, whose times begin elsewhere."""
-        begins_s = {number: time_s for time_s, number in reversed(camera.pairs)}
-        time_s, number = next(pair for pair in self.pairs if pair[1] in begins_s)
-        ahead_s = begins_s[number] - time_s
+        first_round_s = CLIP_S / 2  # no number comes twice in it
+        times_s = {number: time_s for time_s, number in camera.pairs if time_s < first_round_s}
+        ahead_s = median(
+            times_s[number] - time_s
+            for time_s, number in self.pairs
+            if time_s < first_round_s and number in times_s
+        )
         found = camera.skews_ms()
         return [
             skew_ms - found[nearest_s]
