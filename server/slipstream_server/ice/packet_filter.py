@@ -25,9 +25,11 @@ from slipstream_server.token_bucket import TokenBucket
 
 logger = logging.getLogger(__name__)
 
-_STUN = range(4)  # the first byte of a STUN message
+_STUN, _DTLS = range(4), range(20, 64)  # the first byte of a message
 UNREAD_MAX = 1024  # datagrams in the connection's queue
 STUN_PER_S, STUN_BURST = 200, 400  # consent is a few a minute, many candidates some tens a second
+# a handshake is a dozen, data channels some hundred a second; each costs much more than media
+DTLS_PER_S, DTLS_BURST = 500, 1_000
 MEDIA_PER_S, MEDIA_BURST = 5_000, 5_000  # 48 Mbit/s in whole packets
 
 Receive = Callable[[bytes, tuple[Any, ...]], None]
@@ -51,6 +53,7 @@ class PacketFilter:
         self._path = PathFollowing(connection)
         self._stun = TokenBucket(rate_per_s=STUN_PER_S, burst=STUN_BURST)
         self._strangers_stun = TokenBucket(rate_per_s=STUN_PER_S, burst=STUN_BURST)
+        self._dtls = TokenBucket(rate_per_s=DTLS_PER_S, burst=DTLS_BURST)
         self._media = TokenBucket(rate_per_s=MEDIA_PER_S, burst=MEDIA_BURST)
 
     def install(self) -> None:
@@ -77,7 +80,7 @@ class PacketFilter:
             self._drop("stranger", address)
         elif self._connection._queue.qsize() >= UNREAD_MAX:
             self._drop("unread", address)
-        elif not self._media.take(1, now := now_ns()):
+        elif not (self._dtls if data[0] in _DTLS else self._media).take(1, now := now_ns()):
             self._drop("flood", address)
         else:
             self._path.on_packet(protocol, (address[0], address[1]), now)

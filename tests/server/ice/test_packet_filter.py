@@ -7,6 +7,7 @@ import pytest
 from slipstream_protocol.clock import NS_PER_S
 from slipstream_server.ice import packet_filter as module
 from slipstream_server.ice.packet_filter import (
+    DTLS_BURST,
     MEDIA_BURST,
     STUN_BURST,
     STUN_PER_S,
@@ -80,8 +81,8 @@ def test_what_is_not_read_is_not_kept() -> None:
 
 
 def test_a_flood_is_left_out_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """so many STUN messages and so much media are handled as a call has use for; a stranger's flood
-    takes nothing from the peer, and after a while there is room again."""
+    """so many messages of STUN and DTLS and so much media are handled as a call has use for; a
+    stranger's flood takes nothing from the peer, and after a while there is room again."""
     now = {"ns": NS_PER_S}
     monkeypatch.setattr(module, "now_ns", lambda: now["ns"])
     connection, packet_filter = filtered()
@@ -92,6 +93,11 @@ def test_a_flood_is_left_out_before_it_is_read(monkeypatch: pytest.MonkeyPatch) 
         receive(STUN, STRANGER)
     assert (len(connection.data), len(connection.stun)) == (MEDIA_BURST, STUN_BURST)
     assert packet_filter.drops == {"flood": 10 + STUN_BURST}
+    for _ in range(DTLS_BURST + 5):
+        receive(DTLS, FRIEND)
+    assert connection.data.count(DTLS) == DTLS_BURST
+    assert packet_filter.drops == {"flood": 15 + STUN_BURST}
+    connection.data = [one for one in connection.data if one != DTLS]
     receive(STUN, FRIEND)
     assert len(connection.stun) == STUN_BURST + 1
     now["ns"] += NS_PER_S // STUN_PER_S
