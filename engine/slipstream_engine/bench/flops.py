@@ -67,7 +67,8 @@ def chunk_flop(config: EngineConfig, *, sizes: ModelSizes | None = None) -> Chun
 
     state = bundle.codec.fresh_state()
     bundle.codec.encode(frames(FIRST_CHUNK_FRAMES), state)
-    _decode(bundle.codec, latents(FIRST_CHUNK_LATENTS), frames(FIRST_CHUNK_FRAMES), state)
+    prompt = torch.empty(preset.dit.text_len, preset.dit.text_dim, device=META, dtype=dtype)
+    _decode(bundle.codec, latents(FIRST_CHUNK_LATENTS), frames(FIRST_CHUNK_FRAMES), prompt, state)
     one, two = (
         _count(_step(each.model, preset, latents(CHUNK_LATENTS))) for each in (bundle, deeper)
     )
@@ -75,16 +76,22 @@ def chunk_flop(config: EngineConfig, *, sizes: ModelSizes | None = None) -> Chun
         encode=_count(lambda: bundle.codec.encode(frames(CHUNK_FRAMES), state)),
         step=one + (preset.dit.layers - 1) * (two - one),
         decode=_count(
-            lambda: _decode(bundle.codec, latents(CHUNK_LATENTS), frames(CHUNK_FRAMES), state)
+            lambda: _decode(
+                bundle.codec, latents(CHUNK_LATENTS), frames(CHUNK_FRAMES), prompt, state
+            )
         ),
     )
 
 
 def _decode(
-    codec: Codec[StateT], latents: torch.Tensor, camera: torch.Tensor, state: StateT
+    codec: Codec[StateT],
+    latents: torch.Tensor,
+    camera: torch.Tensor,
+    prompt: torch.Tensor,
+    state: StateT,
 ) -> None:
     if isinstance(codec, GuidedCodec):
-        codec.decode_guided(latents, camera, state)
+        codec.decode_guided(latents, camera, prompt, state)
     else:
         codec.decode(latents, state)
 

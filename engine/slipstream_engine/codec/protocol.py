@@ -11,7 +11,7 @@ drops the first three frames when it decodes it.
 
 A decoder may see the frames that a chunk was encoded from beside its latents (`GuidedCodec`).
 
-T frames, F latent frames, C channels, H height, W width.
+T frames, F latent frames, C channels, H height, W width, L E a prompt's rows and columns.
 """
 
 from typing import Protocol, TypeVar, runtime_checkable
@@ -69,8 +69,18 @@ class Codec(Protocol[StateT]):
 
 @runtime_checkable
 class GuidedCodec(Codec[StateT], Protocol[StateT]):
-    """A codec whose decoder sees the camera; a chunk keeps its frames until it is decoded."""
+    """A codec whose decoder sees the camera and heeds the prompt.
 
-    def decode_guided(self, latents_FCHW: Tensor, camera_TCHW: Tensor, state: StateT) -> Tensor:
-        """`decode`, with the frames of the same chunk as `encode` took them."""
+    A chunk keeps its frames until it is decoded. `decode` gives what the latents say by themselves.
+    """
+
+    def decode_guided(
+        self, latents_FCHW: Tensor, camera_TCHW: Tensor, prompt_LE: Tensor, state: StateT
+    ) -> Tensor:
+        """`decode`, with more to go by.
+
+        Args:
+            camera_TCHW: the frames of the same chunk as `encode` took them.
+            prompt_LE: the prompt's embedding, `[text_len, text_dim]`.
+        """
         ...

@@ -230,8 +230,12 @@ class ChunkMaker(Generic[CodecStateT]):
         if chunk.camera_TCHW is None:
             return self._run_codec("decode", codec.decode, chunk.x_FCHW, chunk.state)
         assert isinstance(codec, GuidedCodec), "no other codec's chunks keep their frames"
-        # never from a graph: what it does to the frames may be more than one can hold
-        return codec.decode_guided(chunk.x_FCHW, chunk.camera_TCHW, chunk.state.codec)
+        prompt_BTE = chunk.conditioning.prompt_BTE
+        assert prompt_BTE is not None, "a model of such a codec keeps its prompts"
+        # never from a graph: the prompt's address changes with it
+        return codec.decode_guided(
+            chunk.x_FCHW, chunk.camera_TCHW, prompt_BTE[0], chunk.state.codec
+        )
 
     def _run_codec(
         self,

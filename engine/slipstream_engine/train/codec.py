@@ -1,23 +1,27 @@
 """The codec stage: principal components first, then convolutions that add what a linear map cannot.
 
-The convolution branches end in zeros, so training starts exactly at the linear codec and can only
-gain; leaky units keep them alive, and the share of live channels is checked as it goes.
+The decoder sees the camera's clip and the prompt beside the latents of what is to be drawn. What is
+beside the linear path ends in zeros, so training starts exactly at the linear codec and can only
+gain; leaky units keep the encoder alive, and the share of live channels is checked as it goes.
 
-N blocks, B batch, T frames, C channels, H height, W width; RGB in [0, 1].
+N blocks, B batch, T frames, C channels, H height, W width, K styles, then colours, L E a prompt's
+rows and columns; RGB in [0, 1].
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from slipstream_engine.models.vae.taehv import Taehv
-from slipstream_engine.models.vae.taehv_config import FRAMES_TO_TRIM, TINY, TaehvParams
+from slipstream_engine.models.vae.guided_taehv import GuidedTaehv
+from slipstream_engine.models.vae.taehv_config import FRAMES_TO_TRIM, TINY, GuidedParams
 from slipstream_engine.models.vae.taehv_layers import MemBlock, blocks
-from slipstream_engine.train.data import CLIP_FRAMES, Dataset
+from slipstream_engine.train.data import CLIP_FRAMES, NAMES, Dataset
 from slipstream_engine.train.fit import Recipe, fit
 from slipstream_engine.train.losses import picture_loss
 
@@ -29,37 +33,39 @@ MOTION = 2.0  # moving components are taken before still ones of this much more 
 DULL = 1e-3  # a channel whose deviation is below this share of the largest carries nothing
 
 
-def make_codec(dataset: Dataset, params: TaehvParams = TINY, *, seed: int) -> Taehv:
+def make_codec(
+    dataset: Dataset, codes_KLE: Tensor, params: GuidedParams = TINY, *, seed: int
+) -> GuidedTaehv:
     """A codec that is its linear path alone: fitted components, convolutions that say nothing."""
     torch.manual_seed(seed)
-    codec = Taehv(params)
+    codec = GuidedTaehv(params)
     _quiet(codec)
+    codec.decoder.start(codes_KLE.flatten(1))
     rng = np.random.default_rng([seed, 3])
     crop_px = min(64, dataset.inputs.shape[2])
-    samples = [sample(dataset, rng, batch=16, frames=4, crop_px=crop_px) for _ in range(40)]
+    samples = [
+        sample(dataset, rng, batch=16, frames=4, crop_px=crop_px).drawn_BTCHW for _ in range(40)
+    ]
     fit_linear(codec, torch.cat([blocks(x, params.stride).flatten(0, 1) for x in samples]))
     return codec
 
 
-def _quiet(codec: Taehv) -> None:
-    slope = codec.params.slope
-    for module in codec.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, a=slope)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    for module in codec.modules():
-        if isinstance(module, MemBlock):
-            last = module.conv[-1]
+def _quiet(codec: GuidedTaehv) -> None:
+    convs = [module for module in codec.encoder.modules() if isinstance(module, nn.Conv2d)]
+    for conv in convs:
+        nn.init.kaiming_normal_(conv.weight, a=codec.params.slope)
+        if conv.bias is not None:
+            nn.init.zeros_(conv.bias)
+    for block in codec.encoder.modules():
+        if isinstance(block, MemBlock):
+            last = block.conv[-1]
             assert isinstance(last, nn.Conv2d)
             last.weight.data.mul_(0.1)
-    for branch in (codec.encoder, codec.decoder):
-        last = [module for module in branch.modules() if isinstance(module, nn.Conv2d)][-1]
-        nn.init.zeros_(last.weight)
+    nn.init.zeros_(convs[-1].weight)
 
 
 @torch.no_grad()
-def fit_linear(codec: Taehv, blocks_NChw: Tensor) -> None:
+def fit_linear(codec: GuidedTaehv, blocks_NChw: Tensor) -> None:
     """Principal components of pixel blocks, latents scaled to the root of their relative spread.
 
     Components of what stands still in a block and of what moves are found apart, so that a still
@@ -97,23 +103,53 @@ def _still(values: int) -> Tensor:
     return torch.kron(torch.full((frames, frames), 1 / frames), torch.eye(values // frames))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CodecBatch:
+    """Random crops.
+
+    Args:
+        drawn_BTCHW: of targets, and of inputs as they are.
+        camera_BTCHW: of the inputs that they were made of.
+        names_B, tints_B: the numbers of their styles and colours.
+    """
+
+    drawn_BTCHW: Tensor
+    camera_BTCHW: Tensor
+    names_B: Tensor
+    tints_B: Tensor
+
+    def prompts(self, codes_KLE: Tensor) -> Tensor:
+        """Their prompts' embeddings, `[B, L, E]`; of codes as `text.codes` gives them."""
+        return codes_KLE[self.names_B] + codes_KLE[len(NAMES) + self.tints_B]
+
+
 def sample(
     dataset: Dataset, rng: np.random.Generator, *, batch: int, frames: int, crop_px: int
-) -> Tensor:
-    """Random crops of inputs and targets, `[B, T, 3, crop, crop]`; some begin as a stream does."""
+) -> CodecBatch:
+    """Draw a batch; some of its clips begin as a stream does."""
     clips, targets = dataset.styles.shape
     height, width = dataset.inputs.shape[2:4]
-    picked = []
+    drawn: list[NDArray[np.uint8]] = []
+    camera: list[NDArray[np.uint8]] = []
+    names, tints = [], []
     for _ in range(batch):
         n, k = int(rng.integers(clips)), int(rng.integers(-2, targets))
         y, x = (int(rng.integers(0, side - crop_px + 1)) // 8 * 8 for side in (height, width))
         at = int(rng.integers(0, CLIP_FRAMES - frames + 1))
-        clip = dataset.inputs[n] if k < 0 else dataset.targets[n, k]
-        cut = clip[at : at + frames, y : y + crop_px, x : x + crop_px]
+        times = np.arange(at, at + frames)
         if rng.random() < 0.1:
-            cut = np.concatenate([cut[:1].repeat(4, axis=0), cut[1:]])[:frames]
-        picked.append(cut)
-    return to_tensor(np.stack(picked))
+            times = np.concatenate([times[:1].repeat(4), times[1:]])[:frames]
+        target = dataset.inputs[n] if k < 0 else dataset.targets[n, k]
+        for clip, cuts in ((target, drawn), (dataset.inputs[n], camera)):
+            cuts.append(clip[times, y : y + crop_px, x : x + crop_px])
+        names.append(0 if k < 0 else int(dataset.styles[n, k]))
+        tints.append(0 if k < 0 else int(dataset.tints[n, k]))
+    return CodecBatch(
+        drawn_BTCHW=to_tensor(np.stack(drawn)),
+        camera_BTCHW=to_tensor(np.stack(camera)),
+        names_B=torch.tensor(names),
+        tints_B=torch.tensor(tints),
+    )
 
 
 def to_tensor(frames_BTHWC: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
@@ -138,14 +174,12 @@ def watch_units(model: nn.Module) -> Iterator[list[float]]:
             hook.remove()
 
 
-def check_units_alive(codec: Taehv, x_BTCHW: Tensor) -> float:
-    """The least share of live channels in any layer.
+def check_units_alive(shares: Sequence[float]) -> float:
+    """The least of the shares of live channels that `watch_units` has collected.
 
     Raises:
         RuntimeError: if it is too small; training on would be in vain.
     """
-    with torch.no_grad(), watch_units(codec) as shares:
-        codec.decode_clip(codec.encode_clip(x_BTCHW, {}), {})
     least = min(shares)
     if least <= LEAST_LIVE:
         raise RuntimeError(
@@ -155,17 +189,22 @@ def check_units_alive(codec: Taehv, x_BTCHW: Tensor) -> float:
     return least
 
 
-def train_codec(codec: Taehv, dataset: Dataset, recipe: Recipe, checkpoint: Path) -> list[float]:
-    """Train the convolution branches of `codec`; the losses as `fit` returns them."""
+def train_codec(
+    codec: GuidedTaehv, dataset: Dataset, codes_KLE: Tensor, recipe: Recipe, checkpoint: Path
+) -> list[float]:
+    """Train all but the linear path of `codec`; the losses as `fit` returns them."""
     crop_px = min(CROP_PX, dataset.inputs.shape[2])
     device = next(codec.parameters()).device
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
-        x_BTCHW = sample(dataset, rng, batch=BATCH, frames=SAMPLE_FRAMES, crop_px=crop_px).to(
-            device
-        )
+        batch = sample(dataset, rng, batch=BATCH, frames=SAMPLE_FRAMES, crop_px=crop_px)
+        drawn_BTCHW, camera_BTCHW = (x.to(device) for x in (batch.drawn_BTCHW, batch.camera_BTCHW))
+        prompt_BLE = batch.prompts(codes_KLE).to(device)
+        with watch_units(codec.encoder) as shares:
+            latents_BFchw = codec.encode_clip(drawn_BTCHW, {})
+            decoded_BTCHW = codec.decode_clip(latents_BFchw, camera_BTCHW, prompt_BLE)
         if step % recipe.log_every == 0 and step:
-            print(f"codec: live channels {check_units_alive(codec, x_BTCHW):.2f}", flush=True)
-        return picture_loss(codec.decode_clip(codec.encode_clip(x_BTCHW, {}), {}), x_BTCHW)
+            print(f"codec: live channels {check_units_alive(shares):.2f}", flush=True)
+        return picture_loss(decoded_BTCHW, drawn_BTCHW)
 
     return fit("codec", codec, loss, recipe, checkpoint)

@@ -5,8 +5,8 @@ drawn from the whole range of the live control, and the timestep is the one that
 One batch in eight is a second step: the model's own output, renoised a little.
 
 There are two phases: latents against latents, until colours and lines are there; then decoded
-frames against target frames, where the decoder is trained too (undistorted pairs keep it a codec).
-Crops are small at first and larger at the end.
+frames against target frames, where the decoder, which sees the camera's, is trained too. Crops are
+small at first and larger at the end.
 
 B batch, F latent frames, c latent channels, h w latent size; T frames, H W pixels.
 """
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from slipstream_engine.config import ScheduleParams
 from slipstream_engine.diffusion.flow_matching import FlowSchedule, add_noise, mix_noise
 from slipstream_engine.models.dit.transformer import CausalDit
-from slipstream_engine.models.vae.taehv import Taehv
+from slipstream_engine.models.vae.guided_taehv import GuidedTaehv
 from slipstream_engine.train.batches import WINDOW_LATENTS, Crop, Sampler, TrainingBatch
 from slipstream_engine.train.fit import Recipe, fit
 from slipstream_engine.train.losses import grid_loss, line_loss, picture_loss
@@ -35,7 +35,7 @@ GRID = 64.0  # weight of grid_loss
 class Student(nn.Module):
     """The transformer with the codec's decoder behind it, run as the pipeline runs them."""
 
-    def __init__(self, dit: CausalDit, codec: Taehv, schedule: ScheduleParams) -> None:
+    def __init__(self, dit: CausalDit, codec: GuidedTaehv, schedule: ScheduleParams) -> None:
         super().__init__()
         self.dit = dit
         self.codec = codec
@@ -117,7 +117,7 @@ def train_pictures(
         batch = sampler.draw(rng, crops[step % 4 == 3], pictures=True)
         predicted_BFchw = _predict(student, batch, rng)
         assert batch.target_BTHW is not None and batch.input_BTHW is not None
-        decoded_BTHW = student.codec.decode_clip(predicted_BFchw, {})
+        decoded_BTHW = student.codec.decode_clip(predicted_BFchw, batch.input_BTHW, batch.codes_BLE)
         # frames without a target do not count: their target is what was decoded
         target_BTHW = torch.where(
             batch.weight_BF.repeat_interleave(4, dim=1)[..., None, None, None] > 0,
@@ -126,9 +126,7 @@ def train_pictures(
         )
         total = picture_loss(decoded_BTHW, target_BTHW) + 0.1 * latent_loss(predicted_BFchw, batch)
         total = total + LINES * line_loss(decoded_BTHW, target_BTHW)
-        total = total + GRID * grid_loss(decoded_BTHW, target_BTHW)
-        plain = student.codec.decode_clip(batch.input_BFchw[:1], {})
-        return total + 0.2 * picture_loss(plain, batch.input_BTHW[:1])
+        return total + GRID * grid_loss(decoded_BTHW, target_BTHW)
 
     return fit("dit pictures", student, loss, recipe, checkpoint)
 

@@ -15,13 +15,15 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from slipstream_protocol.frames import I420
 from slipstream_protocol.parameters import Parameters
 
 from slipstream_engine.codec.color import i420_from_rgb, rgb_from_i420
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
-from slipstream_engine.models.vae.taehv import Taehv, TaehvState
+from slipstream_engine.models.vae.guided_taehv import GuidedTaehv
+from slipstream_engine.models.vae.taehv import TaehvState
 from slipstream_engine.train.data import stylise
-from slipstream_engine.train.picture_quality import psnr_db
+from slipstream_engine.train.picture_quality import gradient_ratio, psnr_db
 from slipstream_engine.train.scenes import Clip, Footage, Size, travel
 from slipstream_engine.train.sources import HELD_OUT, Frames, PictureSource, load_pictures
 from slipstream_engine.train.styles import IDENTITY
@@ -108,21 +110,34 @@ def _crop_and_resize(frame: Frames, size: Size) -> Frames:
 
 def stream(pipeline: DiffusionPipeline[TaehvState], clip: Clip, parameters: Parameters) -> Clip:
     """The generated frames of `clip`, sent through a fresh stream chunk by chunk."""
-    rgb_TCHW = torch.from_numpy(np.ascontiguousarray(clip.transpose(0, 3, 1, 2))) * 2 - 1
-    frames_THW = i420_from_rgb(rgb_TCHW).numpy()
+    frames_THW = _frames_of(clip)
     generated_THW = np.empty_like(frames_THW)
     diffusion_stream = pipeline.open(parameters)
     at = chunk = 0
     while at + (count := pipeline.geometry.frames_of(chunk)) <= len(clip):
         diffusion_stream.step(frames_THW[at : at + count], generated_THW[at : at + count])
         at, chunk = at + count, chunk + 1
-    rgb_out_TCHW = rgb_from_i420(torch.from_numpy(generated_THW[:at])) / 2 + 0.5
-    return rgb_out_TCHW.permute(0, 2, 3, 1).numpy()
+    return _clip_of(generated_THW[:at])
+
+
+def as_frames_show(clip: Clip) -> Clip:
+    """`clip` as it comes out of frames, in which colours have half the resolution."""
+    return _clip_of(_frames_of(clip))
+
+
+def _frames_of(clip: Clip) -> I420:
+    rgb_TCHW = torch.from_numpy(np.ascontiguousarray(clip.transpose(0, 3, 1, 2))) * 2 - 1
+    return i420_from_rgb(rgb_TCHW).numpy()
+
+
+def _clip_of(frames_THW: I420) -> Clip:
+    rgb_TCHW = rgb_from_i420(torch.from_numpy(frames_THW)) / 2 + 0.5
+    return rgb_TCHW.permute(0, 2, 3, 1).numpy()
 
 
 @torch.inference_mode()
-def codec_db(codec: Taehv, clip: Clip) -> float:
-    """PSNR of `clip` through the codec alone, streamed in one piece."""
+def codec_db(codec: GuidedTaehv, clip: Clip) -> float:
+    """PSNR of what latents alone keep of `clip`, streamed in one piece."""
     device = next(codec.parameters()).device
     rgb_TCHW = torch.from_numpy(np.ascontiguousarray(clip.transpose(0, 3, 1, 2))).to(device) * 2 - 1
     state = codec.fresh_state()
@@ -140,10 +155,6 @@ def recolour_db(clip: Clip, target: Clip) -> float:
     return psnr_db(np.clip(colours @ best, 0, 1), flat)
 
 
-def gradient_energy(clip: Clip) -> float:
-    return float(np.mean(np.diff(clip, axis=1) ** 2) + np.mean(np.diff(clip, axis=2) ** 2))
-
-
 def judge(
     pipeline: DiffusionPipeline[TaehvState], style: str, held: HeldOut, parameters: Parameters
 ) -> tuple[Score, Clip]:
@@ -156,7 +167,7 @@ def judge(
         clip=held.name,
         psnr_db=psnr_db(generated, target),
         recolour_db=recolour_db(clip, target),
-        gradient_ratio=gradient_energy(generated) / gradient_energy(target),
+        gradient_ratio=gradient_ratio(generated, target),
     )
     return score, generated
 

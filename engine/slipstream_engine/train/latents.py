@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from slipstream_engine.models.vae.taehv import Taehv
+from slipstream_engine.models.vae.guided_taehv import GuidedTaehv
 from slipstream_engine.train.codec import to_tensor
 from slipstream_engine.train.data import Dataset
 from slipstream_engine.train.fit import save_tensors
@@ -25,7 +25,7 @@ class Latents:
     targets_NKFchw: Tensor
 
 
-def encode_dataset(codec: Taehv, dataset: Dataset, cache: Path) -> Latents:
+def encode_dataset(codec: GuidedTaehv, dataset: Dataset, cache: Path) -> Latents:
     """Encode every clip from its first frame on, as a stream does; kept in `cache`."""
     if cache.is_file():
         kept = load_file(cache)
@@ -42,7 +42,7 @@ def encode_dataset(codec: Taehv, dataset: Dataset, cache: Path) -> Latents:
 
 
 @torch.inference_mode()
-def _encode(codec: Taehv, clip: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
+def _encode(codec: GuidedTaehv, clip: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
     device = next(codec.parameters()).device
     rgb_TCHW = to_tensor(np.asarray(clip)).to(device) * 2 - 1
     return codec.encode(rgb_TCHW, codec.fresh_state()).cpu().half()

@@ -29,23 +29,33 @@ class PictureQuality(msgspec.Struct, frozen=True, kw_only=True):
         psnr_db: over all pixels.
         moving_psnr_db: over those that move in the camera's clip; None where nothing does.
         block_ratio: slope at the borders of blocks over that elsewhere, over the same of the
-            teacher's picture; 1 is no grid. None where the teacher draws a grid of its own.
+            teacher's picture as frames show it; 1 is no grid. None where the teacher draws a grid
+            of its own.
         ssim: structural similarity, 1 is the same picture.
+        gradient_ratio: gradient energy over the teacher's: PSNR is a poor judge of lines.
     """
 
     psnr_db: float
     moving_psnr_db: float | None
     block_ratio: float | None
     ssim: float
+    gradient_ratio: float
 
 
-def picture_quality(generated: Clip, target: Clip, camera: Clip) -> PictureQuality:
-    """All measures of a clip; `camera` is what both were made of."""
+def picture_quality(generated: Clip, target: Clip, camera: Clip, *, shown: Clip) -> PictureQuality:
+    """All measures of a clip.
+
+    Args:
+        camera: what both were made of.
+        shown: `target` in frames like those of `generated`, whose colours have half the
+            resolution: strong colours alone make every other border of pixels the steeper one.
+    """
     return PictureQuality(
         psnr_db=psnr_db(generated, target),
         moving_psnr_db=moving_psnr_db(generated, target, camera),
-        block_ratio=block_ratio(generated, target),
+        block_ratio=block_ratio(generated, shown),
         ssim=ssim(generated, target),
+        gradient_ratio=gradient_ratio(generated, target),
     )
 
 
@@ -56,6 +66,7 @@ def mean_quality(qualities: Sequence[PictureQuality]) -> PictureQuality:
         moving_psnr_db=_mean([one.moving_psnr_db for one in qualities]),
         block_ratio=_mean([one.block_ratio for one in qualities]),
         ssim=float(np.mean([one.ssim for one in qualities])),
+        gradient_ratio=float(np.mean([one.gradient_ratio for one in qualities])),
     )
 
 
@@ -102,6 +113,15 @@ def ssim(generated: Clip, target: Clip) -> float:
         for one, other in zip(generated, target, strict=True)
     ]
     return float(np.mean(values))
+
+
+def gradient_ratio(generated: Clip, target: Clip) -> float:
+    """Gradient energy of `generated` over that of `target`."""
+    return _gradient_energy(generated) / (_gradient_energy(target) + 1e-9)
+
+
+def _gradient_energy(clip: Clip) -> float:
+    return float(np.mean(np.diff(clip, axis=1) ** 2) + np.mean(np.diff(clip, axis=2) ** 2))
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

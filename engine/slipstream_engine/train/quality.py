@@ -9,7 +9,7 @@ from slipstream_protocol.parameters import Parameters
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline
 from slipstream_engine.models.vae.taehv import TaehvState
 from slipstream_engine.train.data import stylise
-from slipstream_engine.train.evaluate import HeldOut, stream
+from slipstream_engine.train.evaluate import HeldOut, as_frames_show, stream
 from slipstream_engine.train.picture_quality import (
     PictureQuality,
     mean_quality,
@@ -69,7 +69,8 @@ def _quality(
         camera = held.clip[::every]
         generated = stream(pipeline, camera, Parameters(prompt=style))
         camera = camera[: len(generated)]
-        one = picture_quality(generated, stylise(camera, style), camera)
+        target = stylise(camera, style)
+        one = picture_quality(generated, target, camera, shown=as_frames_show(target))
         if style in OWN_GRID:
             one = msgspec.structs.replace(one, block_ratio=None)
         qualities.append(one)

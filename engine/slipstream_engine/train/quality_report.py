@@ -16,7 +16,7 @@ NO_LEARNED_DISTANCE = (
 def quality_section(table: QualityTable, machine: str) -> Section:
     """What the eye sees first, style by style."""
     half_rate = "at half the frame rate: "
-    columns = ["block ratio", "PSNR dB", "where it moves", "SSIM"]
+    columns = ["block ratio", "PSNR dB", "where it moves", "SSIM", "gradient ratio"]
     names = ["style", *columns, *(half_rate + column for column in columns)]
     means = [
         mean_quality([one.full_rate for one in table.styles]),
@@ -31,11 +31,12 @@ def quality_section(table: QualityTable, machine: str) -> Section:
             "rate every second frame is left out,",
             "as on a slow machine. Block ratio is the mean slope at the borders of blocks of "
             f"{BLOCK_PX} pixels",
-            "over that elsewhere, over the same of the teacher's picture: 1 is no grid, and of a "
-            "style with",
+            "over that elsewhere, over the same of the teacher's picture in frames of the same",
+            "kind, whose colours have half the resolution: 1 is no grid, and of a style with",
             "a grid of its own it says nothing. What moves differs by more than "
             f"{MOVING_LEVELS} levels from the",
-            "frame before in the camera's picture.",
+            "frame before in the camera's picture. Gradient ratio is gradient energy over the "
+            "teacher's.",
             f"It took {table.seconds / 60:.0f} minutes ({machine}).",
             "",
             *NO_LEARNED_DISTANCE,
@@ -56,6 +57,7 @@ def _cells(quality: PictureQuality) -> tuple[str, ...]:
         _figure(quality.psnr_db, 1),
         _figure(quality.moving_psnr_db, 1),
         _figure(quality.ssim, 3),
+        _figure(quality.gradient_ratio, 2),
     )
 
 

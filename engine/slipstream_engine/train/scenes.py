@@ -15,8 +15,8 @@ from slipstream_engine.train.sources import Frames, PictureSource, load_pictures
 Clip = NDArray[np.float32]
 
 STILL_SHARE = 0.25  # of clips: a webcam's picture is mostly still, and its output must be, too
-SPEEDS = (0.0, 0.003, 0.01, 0.03)  # of a camera move, in widths a frame
-SPEED_SHARES = (0.1, 0.3, 0.35, 0.25)
+SPEEDS = (0.0, 0.003, 0.01, 0.03, 0.08)  # of a camera move, in widths a frame
+SPEED_SHARES = (0.1, 0.25, 0.3, 0.2, 0.15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

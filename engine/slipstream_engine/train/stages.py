@@ -22,7 +22,8 @@ from slipstream_engine.checkpoints.loader import load_module
 from slipstream_engine.config import EngineConfig
 from slipstream_engine.diffusion.pipeline import DiffusionPipeline, ModelBundle
 from slipstream_engine.models.dit.transformer import CausalDit, initialise
-from slipstream_engine.models.vae.taehv import Taehv, TaehvState
+from slipstream_engine.models.vae.guided_taehv import GuidedTaehv
+from slipstream_engine.models.vae.taehv import TaehvState
 from slipstream_engine.models.vae.taehv_config import TINY
 from slipstream_engine.train import codec as codec_stage
 from slipstream_engine.train import data, dit, evaluate, report, text
@@ -73,8 +74,12 @@ class Workshop:
 
     def make_codec(self) -> None:
         dataset = data.load_dataset(self.data_folder)
-        codec = codec_stage.make_codec(dataset, seed=self.plan.data.seed).to(self.device)
-        losses = codec_stage.train_codec(codec, dataset, self.plan.codec, self.checkpoint("codec"))
+        codes_KLE = text.codes()
+        codec = codec_stage.make_codec(dataset, codes_KLE, seed=self.plan.data.seed)
+        codec = codec.to(self.device)
+        losses = codec_stage.train_codec(
+            codec, dataset, codes_KLE, self.plan.codec, self.checkpoint("codec")
+        )
         save_weights(self.first_codec, codec.state_dict(), {})
         report.save_png(self.weights / "codec_loss.png", report.curve(losses))
 
@@ -108,7 +113,7 @@ class Workshop:
         save_weights(self.weights / DIT_FILE, student.dit.state_dict(), {})
         save_weights(self.weights / CODEC_FILE, student.codec.state_dict(), {})
 
-    def _codec(self) -> Taehv:
+    def _codec(self) -> GuidedTaehv:
         if not self.first_codec.is_file():
             raise FileNotFoundError(
                 f"{self.first_codec} is missing, run train-tiny --stage codec first"
@@ -204,7 +209,7 @@ class Workshop:
                 f"Frames {preset.width_px}x{preset.height_px}, latents 8x8x4 with "
                 f"{TINY.latent_channels} channels, {preset.dit.layers} layers of width "
                 f"{preset.dit.dim}; weights {total / 1e6:.1f} MB in half precision.",
-                f"The codec alone, there and back, dB on held-out clips: {kept}.",
+                f"The latents alone, there and back, dB on held-out clips: {kept}.",
             ),
             how=(
                 f"`slipstream-engine train-tiny --seed {plan.data.seed}`: {plan.data.clips} clips "
@@ -217,9 +222,10 @@ class Workshop:
         )
 
 
-def codec_of(path: Path) -> Taehv:
+def codec_of(path: Path) -> GuidedTaehv:
     """The codec of a file, in float32, at rest."""
-    codec = load_module(lambda: Taehv(TINY), path, dtype=torch.float32, device=torch.device("cpu"))
+    device = torch.device("cpu")
+    codec = load_module(lambda: GuidedTaehv(TINY), path, dtype=torch.float32, device=device)
     return codec.requires_grad_(False)
 
 

@@ -32,7 +32,7 @@ def decoded(
     return [out for _, out in (*seen, *waiting)]
 
 
-def test_a_chunk_is_redrawn_by_its_own_frames() -> None:
+def test_a_chunk_is_drawn_by_its_own_frames() -> None:
     """the camera's next chunk may be encoded and denoised before this one is decoded."""
     config = EngineConfig(preset=PRESETS["tiny"].at_one_size(64, 64), max_streams=1)
     pipeline = DiffusionPipeline(config, load_embedded_bundle(config))

@@ -28,11 +28,14 @@ class Conditioning:
         k_NBTHD, v_NBTHD: cross-attention keys and values of every layer; batch 1 serves any batch.
         pooled_BC: what is added to the timestep embedding; None unless the model was built with
             `pooled_text`.
+        prompt_BTE: the prompt itself, for a decoder that heeds it; None unless the model was built
+            with `pooled_text`, and in the memory of passes.
     """
 
     k_NBTHD: Tensor
     v_NBTHD: Tensor
     pooled_BC: Tensor | None = None
+    prompt_BTE: Tensor | None = None
 
     def room_for(self, samples: int) -> Self:
         """Memory for those of so many samples, each of this one's size; nothing is in it yet."""

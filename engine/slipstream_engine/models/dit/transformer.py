@@ -131,11 +131,13 @@ class CausalDit(nn.Module):
         attentions = [self.block(layer).cross_attn for layer in range(params.layers)]
         k_NBTHD = _stack([attention.keys(text_BTC) for attention in attentions], text_BTC)
         v_NBTHD = _stack([attention.values(text_BTC) for attention in attentions], text_BTC)
-        pooled_BC = None
-        if params.pooled_text:
-            is_live_BT1 = (prompt_BTE != 0).any(dim=-1, keepdim=True).to(text_BTC.dtype)
-            pooled_BC = (text_BTC * is_live_BT1).sum(dim=1) / is_live_BT1.sum(dim=1).clamp(min=1)
-        return Conditioning(k_NBTHD=k_NBTHD, v_NBTHD=v_NBTHD, pooled_BC=pooled_BC)
+        if not params.pooled_text:
+            return Conditioning(k_NBTHD=k_NBTHD, v_NBTHD=v_NBTHD)
+        is_live_BT1 = (prompt_BTE != 0).any(dim=-1, keepdim=True).to(text_BTC.dtype)
+        pooled_BC = (text_BTC * is_live_BT1).sum(dim=1) / is_live_BT1.sum(dim=1).clamp(min=1)
+        return Conditioning(
+            k_NBTHD=k_NBTHD, v_NBTHD=v_NBTHD, pooled_BC=pooled_BC, prompt_BTE=prompt_BTE
+        )
 
     def embed(self, x_BFchw: Tensor) -> Tensor:
         """Latents to tokens `[B, F, S, C]`, S in the order (row, column)."""

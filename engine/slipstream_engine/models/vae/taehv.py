@@ -1,9 +1,8 @@
 """A TAEHV-class codec: a small streaming video autoencoder, 4 frames to a latent frame.
 
-One class serves taew2_1 (Wan's latent space, `spec/05` part B) and the embedded default, whose
-config adds what a very small codec needs to learn well: pixel blocks instead of pixels, a linear
-path beside the convolutions, and leaky units. Streaming is exact: every memory block keeps its last
-input frame in the stream's state, so a clip in pieces gives what the clip at once gives.
+The class is taew2_1's (Wan's latent space, `spec/05` part B); the embedded default shares its
+encoder. Streaming is exact: every memory block keeps its last input frame in the stream's state, so
+a clip in pieces gives what the clip at once gives.
 
 B batch, T frames, F latent frames, C channels, H height, W width. Pixels are RGB, in [-1, 1] in
 `encode` and `decode` (`codec/protocol.py`) and in [0, 1] in the layers.
@@ -14,19 +13,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from slipstream_engine.models.vae.taehv_config import FRAMES_TO_TRIM, TaehvParams
+from slipstream_engine.models.vae.taehv_config import FRAMES_TO_TRIM, EncoderParams, TaehvParams
 from slipstream_engine.models.vae.taehv_layers import (
     Clamp,
     Conv,
-    LinearPath,
     MemBlock,
     NearestUpsample,
-    PixelShuffle,
     PixelUnshuffle,
     TGrow,
     TPool,
-    deblock,
-    deflicker,
 )
 
 
@@ -44,23 +39,22 @@ class TaehvState:
     has_decoded: bool = False
 
 
-class Taehv(nn.Module):
-    """The codec; see the module and `codec/protocol.py` for layouts and the order of calls."""
+class TaehvEncoder(nn.Module):
+    """The encoder; see the module and `codec/protocol.py` for layouts and the order of calls."""
 
-    def __init__(self, params: TaehvParams) -> None:
+    def __init__(self, params: EncoderParams) -> None:
         super().__init__()
-        self.params = params
         self.encoder = nn.Sequential(*_encoder(params))
-        self.decoder = nn.Sequential(*_decoder(params))
-        self.linear = LinearPath(params) if params.linear_skip else None
+        self._stride = params.stride
+        self._latent_channels = params.latent_channels
 
     @property
     def stride(self) -> int:
-        return self.params.stride
+        return self._stride
 
     @property
     def latent_channels(self) -> int:
-        return self.params.latent_channels
+        return self._latent_channels
 
     def fresh_state(self) -> TaehvState:
         return TaehvState()
@@ -85,35 +79,41 @@ class Taehv(nn.Module):
             )
         pixels_TCHW = (rgb_TCHW + 1) / 2
         if not state.has_encoded:
-            pixels_TCHW = torch.cat([pixels_TCHW[:1]] * FRAMES_TO_TRIM + [pixels_TCHW])
+            pixels_TCHW = begin_clip(pixels_TCHW)
         state.has_encoded = True
         return self.encode_clip(pixels_TCHW[None], state.encoder)[0]
 
-    def decode(self, latents_FCHW: Tensor, state: TaehvState) -> Tensor:
-        """Decode the next chunk of a stream, see `Codec.decode` in `codec/protocol.py`."""
-        return self.decode_chunk(latents_FCHW, state) * 2 - 1
-
-    def decode_chunk(self, latents_FCHW: Tensor, state: TaehvState) -> Tensor:
-        """`decode`, in [0, 1]."""
-        pixels_TCHW = self.decode_clip(latents_FCHW[None], state.decoder)[0]
-        if not state.has_decoded:
-            pixels_TCHW = pixels_TCHW[FRAMES_TO_TRIM:]
-        state.has_decoded = True
-        return pixels_TCHW
-
     def encode_clip(self, x_BTCHW: Tensor, memory: dict[int, Tensor]) -> Tensor:
         """Frames `[B, 4F, 3, H, W]` in [0, 1] to latents `[B, F, C, h, w]`; updates `memory`."""
-        z_BFCHW = _run(self.encoder, x_BTCHW, memory)
-        return z_BFCHW if self.linear is None else z_BFCHW + self.linear.encode(x_BTCHW)
+        return _run(self.encoder, x_BTCHW, memory)
+
+
+class Taehv(TaehvEncoder):
+    """The codec."""
+
+    def __init__(self, params: TaehvParams) -> None:
+        super().__init__(params)
+        self.decoder = nn.Sequential(*_decoder(params))
+
+    def decode(self, latents_FCHW: Tensor, state: TaehvState) -> Tensor:
+        """Decode the next chunk of a stream, see `Codec.decode` in `codec/protocol.py`."""
+        return trim_clip(self.decode_clip(latents_FCHW[None], state.decoder)[0], state) * 2 - 1
 
     def decode_clip(self, z_BFCHW: Tensor, memory: dict[int, Tensor]) -> Tensor:
         """Latents `[B, F, C, h, w]` to frames `[B, 4F, 3, H, W]`; updates `memory`."""
-        x_BTCHW = _run(self.decoder, z_BFCHW, memory)
-        if self.linear is not None:
-            x_BTCHW = x_BTCHW + self.linear.decode(z_BFCHW)
-        if self.params.calm:
-            x_BTCHW = deflicker(x_BTCHW, self.params.calm, self.stride)
-        return deblock(x_BTCHW, self.stride) if self.params.deblock else x_BTCHW
+        return _run(self.decoder, z_BFCHW, memory)
+
+
+def begin_clip(pixels_TCHW: Tensor) -> Tensor:
+    """A stream's first frames, the first of them repeated until they make whole latent frames."""
+    return torch.cat([pixels_TCHW[:1]] * FRAMES_TO_TRIM + [pixels_TCHW])
+
+
+def trim_clip(pixels_TCHW: Tensor, state: TaehvState) -> Tensor:
+    """Decoded frames without those before a stream's first; updates `state`."""
+    first = 0 if state.has_decoded else FRAMES_TO_TRIM
+    state.has_decoded = True
+    return pixels_TCHW[first:]
 
 
 def _run(layers: nn.Sequential, x_BTCHW: Tensor, memory: dict[int, Tensor]) -> Tensor:
@@ -139,15 +139,18 @@ def _past(x_BTCHW: Tensor, memory: dict[int, Tensor], index: int) -> Tensor:
     return past_BTCHW
 
 
-def _encoder(params: TaehvParams) -> list[nn.Module]:
-    width = params.encoder_width
+def _encoder(params: EncoderParams) -> list[nn.Module]:
+    width, slope, convs = params.encoder_width, params.slope, params.block_convs
     layers: list[nn.Module] = [PixelUnshuffle(params.patch)] if params.patch > 1 else []
-    layers += [Conv(3 * params.patch**2, width), nn.LeakyReLU(params.slope)]
+    layers += [Conv(3 * params.patch**2, width), nn.LeakyReLU(slope)]
     for stage in params.encoder:
         layers += [
             TPool(width, stage.width, time=stage.time),
             Conv(stage.width, stage.width, stride=stage.space, bias=False),
-            *_blocks(params, stage.width, stage.blocks, memory=params.encoder_memory),
+            *(
+                MemBlock(stage.width, convs=convs, memory=params.encoder_memory, slope=slope)
+                for _ in range(stage.blocks)
+            ),
         ]
         width = stage.width
     return [*layers, Conv(width, params.latent_channels)]
@@ -155,28 +158,20 @@ def _encoder(params: TaehvParams) -> list[nn.Module]:
 
 def _decoder(params: TaehvParams) -> list[nn.Module]:
     widths = [stage.width for stage in params.decoder] + [params.decoder_width]
+    slope, convs = params.slope, params.block_convs
     layers: list[nn.Module] = [
         Clamp(params.clamp),
         Conv(params.latent_channels, widths[0]),
-        nn.LeakyReLU(params.slope),
+        nn.LeakyReLU(slope),
     ]
     for stage, width in zip(params.decoder, widths[1:], strict=True):
-        layers += _blocks(params, stage.width, stage.blocks, memory=params.decoder_memory)
-        if params.fold:
-            layers.append(TGrow(stage.width, width, time=stage.time, space=stage.space))
-        else:
-            layers += [
-                NearestUpsample(stage.space),
-                TGrow(stage.width, stage.width, time=stage.time),
-                Conv(stage.width, width, bias=False),
-            ]
-    tail = _blocks(params, params.decoder_width, params.tail_blocks, memory=params.decoder_memory)
-    layers += [*tail, nn.LeakyReLU(params.slope), Conv(params.decoder_width, 3 * params.patch**2)]
-    return [*layers, PixelShuffle(params.patch)] if params.patch > 1 else layers
-
-
-def _blocks(params: TaehvParams, width: int, count: int, *, memory: bool) -> list[nn.Module]:
-    return [
-        MemBlock(width, convs=params.block_convs, memory=memory, slope=params.slope)
-        for _ in range(count)
-    ]
+        layers += [
+            *(
+                MemBlock(stage.width, convs=convs, memory=True, slope=slope)
+                for _ in range(stage.blocks)
+            ),
+            NearestUpsample(stage.space),
+            TGrow(stage.width, stage.width, time=stage.time),
+            Conv(stage.width, width, bias=False),
+        ]
+    return [*layers, nn.LeakyReLU(slope), Conv(params.decoder_width, 3)]

@@ -1,4 +1,4 @@
-"""The layers of a TAEHV-class codec, and the linear path beside them.
+"""The layers of a TAEHV-class codec, the linear path beside them, and the calming of frames.
 
 B batch, T frames, F latent frames, C channels, H height, W width; h w latent size; N latents.
 """
@@ -10,14 +10,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from slipstream_engine.models.vae.taehv_config import FRAMES_TO_TRIM, TaehvParams
+from slipstream_engine.models.vae.taehv_config import FRAMES_TO_TRIM
 from slipstream_engine.models.vae.upsample import upsample_nearest
-
-# of the deblocking filter, chosen on pictures of the training set and two held-out clips
-NEAR, FAR = 0.5, 0.2  # of a step, the share of the pixels beside it and of those next to them
-MOST_OF_STEP = 0.65  # to take away: the rest is about as steep as the inside of a block
-LEAST_ROUGHER, EAGERNESS = 1.15, 4.0  # nothing below that ratio to the inside, most from 1.37 on
-FAINT_STEP = 1e-6
 
 
 class Clamp(nn.Module):
@@ -41,14 +35,6 @@ class PixelUnshuffle(nn.Module):
     def forward(self, x_BTCHW: Tensor) -> Tensor:
         side = self.side
         return rearrange(x_BTCHW, "b t c (h p) (w q) -> b t (c p q) h w", p=side, q=side)
-
-
-class PixelShuffle(PixelUnshuffle):
-    """The way back."""
-
-    def forward(self, x_BTCHW: Tensor) -> Tensor:
-        side = self.side
-        return rearrange(x_BTCHW, "b t (c p q) h w -> b t c (h p) (w q)", p=side, q=side)
 
 
 class Conv(nn.Conv2d):
@@ -96,22 +82,16 @@ class TPool(nn.Module):
 
 
 class TGrow(nn.Module):
-    """Grow a frame to `time` frames, oldest first, of `space` times the rows and columns."""
+    """Grow a frame to `time` frames, oldest first."""
 
-    def __init__(self, width_in: int, width_out: int, *, time: int, space: int = 1) -> None:
+    def __init__(self, width_in: int, width_out: int, *, time: int) -> None:
         super().__init__()
         self.time = time
-        self.space = space
-        self.conv = nn.Conv2d(width_in, width_out * time * space * space, 1, bias=False)
+        self.conv = nn.Conv2d(width_in, width_out * time, 1, bias=False)
 
     def forward(self, x_BTCHW: Tensor) -> Tensor:
-        grown = framewise(self.conv, x_BTCHW)
         return rearrange(
-            grown,
-            "b f (t c p q) h w -> b (f t) c (h p) (w q)",
-            t=self.time,
-            p=self.space,
-            q=self.space,
+            framewise(self.conv, x_BTCHW), "b f (t c) h w -> b (f t) c h w", t=self.time
         )
 
 
@@ -132,12 +112,12 @@ class LinearPath(nn.Module):
     It is fitted to data (principal components), not learned; the convolutions add to its result.
     """
 
-    def __init__(self, params: TaehvParams) -> None:
+    def __init__(self, *, latent_channels: int, stride: int) -> None:
         super().__init__()
-        self.stride = params.stride
-        values = 3 * (FRAMES_TO_TRIM + 1) * params.stride**2
-        self.down = nn.Conv2d(values, params.latent_channels, 1)
-        self.up = nn.Conv2d(params.latent_channels, values, 1)
+        self.stride = stride
+        values = 3 * (FRAMES_TO_TRIM + 1) * stride**2
+        self.down = nn.Conv2d(values, latent_channels, 1)
+        self.up = nn.Conv2d(latent_channels, values, 1)
 
     def encode(self, x_BTCHW: Tensor) -> Tensor:
         return framewise(self.down, blocks(x_BTCHW, self.stride))
@@ -150,6 +130,15 @@ class LinearPath(nn.Module):
             p=self.stride,
             q=self.stride,
         )
+
+    def colours(self, z_BFCHW: Tensor) -> Tensor:
+        """The means of `decode`'s blocks, `[B, 4F, 3, h, w]`."""
+        assert self.up.bias is not None
+        pixels = self.stride**2
+        weight = self.up.weight.unflatten(0, (-1, pixels)).mean(dim=1)
+        bias = self.up.bias.unflatten(0, (-1, pixels)).mean(dim=1)
+        means = framewise(lambda z_NCHW: F.conv2d(z_NCHW, weight, bias), z_BFCHW)
+        return rearrange(means, "b f (t c) h w -> b (f t) c h w", c=3)
 
 
 def blocks(x_BTCHW: Tensor, stride: int) -> Tensor:
@@ -180,55 +169,6 @@ def deflicker(x_BTCHW: Tensor, level: float, stride: int) -> Tensor:
     kept_N1HW = F.interpolate(kept_N1hw, scale_factor=stride, mode="bilinear")
     calm_NTCHW = torch.addcmul(mean_N1CHW, kept_N1HW[:, None], change_NTCHW)
     return calm_NTCHW.reshape(batch, frames, *x_BTCHW.shape[2:])
-
-
-def deblock(x_BTCHW: Tensor, stride: int) -> Tensor:
-    """Smooth the borders of blocks where the picture is rougher there than anywhere inside a block.
-
-    A latent pixel errs by itself, so there is a step between two blocks. What it exceeds the slopes
-    beside it by is spread over the pixels next to it. How much of it, each latent frame's newest
-    picture says: a style that draws a grid of its own has such steps inside blocks, too.
-
-    Args:
-        stride: pixels to a block.
-    """
-    frames = FRAMES_TO_TRIM + 1
-    x_NTCHW = rearrange(x_BTCHW, "b (f t) c h w -> (b f) t c h w", t=frames).clone()
-    for along_NTCHW in (x_NTCHW, x_NTCHW.mT):
-        if along_NTCHW.shape[-1] >= 2 * stride:
-            _smooth_columns(along_NTCHW, stride)
-    return x_NTCHW.reshape(x_BTCHW.shape)
-
-
-def _smooth_columns(x_NTCHW: Tensor, stride: int) -> None:
-    """Smooth the borders between blocks that lie side by side, in place."""
-    blocks_NTCHnp = x_NTCHW.unflatten(-1, (-1, stride))
-    left_NTCHn, right_NTCHn = blocks_NTCHnp[..., :-1, -1], blocks_NTCHnp[..., 1:, 0]
-    before_NTCHn, after_NTCHn = blocks_NTCHnp[..., :-1, -2], blocks_NTCHnp[..., 1:, 1]
-    # the step, less the mean of the slopes on its two sides
-    step_NTCHn = 1.5 * (right_NTCHn - left_NTCHn) - 0.5 * (after_NTCHn - before_NTCHn)
-    step_NTCHn = step_NTCHn * _share_of_steps(x_NTCHW[:, -1], stride)[:, None, None, None, None]
-    left_NTCHn.add_(step_NTCHn, alpha=NEAR)
-    right_NTCHn.sub_(step_NTCHn, alpha=NEAR)
-    before_NTCHn.add_(step_NTCHn, alpha=FAR)
-    after_NTCHn.sub_(step_NTCHn, alpha=FAR)
-
-
-def _share_of_steps(x_NCHW: Tensor, stride: int) -> Tensor:
-    """The share of the steps between blocks to take away from each picture, `[N]`.
-
-    None where they are hardly rougher than the roughest place inside of blocks.
-    """
-    grey_NHW = x_NCHW.mean(dim=1)
-    slope_NHW = grey_NHW.diff(dim=-1)
-    excess_NHW = slope_NHW[..., 1:-1].sub(slope_NHW[..., :-2] + slope_NHW[..., 2:], alpha=0.5)
-    half, width = stride // 2, x_NCHW.shape[-1]
-    # whole periods, each with a border in its middle
-    periods_NHnp = excess_NHW.narrow(-1, half - 2, width - stride).unflatten(-1, (-1, stride))
-    rough_Np = periods_NHnp.abs().mean(dim=(1, 2))
-    inside_N = torch.cat([rough_Np[:, :half], rough_Np[:, half + 1 :]], dim=1).amax(dim=1)
-    excess_N: Tensor = 1 - LEAST_ROUGHER * inside_N / (rough_Np[:, half] + FAINT_STEP)
-    return excess_N.mul(EAGERNESS).clamp(0, MOST_OF_STEP)
 
 
 def framewise(op: Callable[[Tensor], Tensor], x_BTCHW: Tensor) -> Tensor:
