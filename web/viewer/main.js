@@ -111,11 +111,13 @@ async function play(moved) {
 
 /**
  * A session with the server that takes over, once it has a picture there.
- * @param {WhepSession} session that goes on meanwhile
- * @returns {Promise<WhepSession | null>} null if it has ended before
+ * @param {WhepSession} session that goes on meanwhile; it ends when its publisher has moved, which
+ *   may be a moment before this page has
+ * @returns {Promise<WhepSession | null>} null if it has ended long before
  */
 async function nextSession(session) {
-  while (!session.isOver) {
+  for (let over_ms = Infinity; performance.now() < over_ms + SETUP_MS; ) {
+    if (session.isOver) over_ms = Math.min(over_ms, performance.now());
     const next = new WhepSession(await iceServers());
     try {
       await next.open(stream);
