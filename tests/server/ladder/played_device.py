@@ -73,3 +73,15 @@ def device(
         size_px=size_px,
     )
     return Device(ladder=own, **dials)  # type: ignore[arg-type]  # the dials are all numbers
+
+
+def failing_climbs(seconds: float) -> Device:
+    """A device on which every climb looks possible, and none is."""
+    one = device(codec_ms=80, step_ms=80)
+    one.run(10)
+    end_s = one.at_s + seconds
+    while one.at_s < end_s:
+        is_high = one.ladder.level.steps > 2
+        one.codec_ms = one.step_ms = 80 if is_high else 30
+        one.run(0.01)
+    return one

@@ -1,19 +1,14 @@
 """One stream's ladder: when it moves, where to, and how often."""
 
-import itertools
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slipstream_engine.serving.resolution import ResolutionChoice
 from slipstream_protocol.clock import NS_PER_MS, NS_PER_S
-from slipstream_protocol.frames import FrameSize
 from slipstream_protocol.levels import Level, parse_level
-from slipstream_server.ladder.moves import MoveCause
 from slipstream_server.ladder.promise import Others
 
-from tests.server.ladder.played_device import Device, device
-from tests.server.ladder.readings import PROMISE, reading
+from tests.server.ladder.played_device import device, failing_climbs
+from tests.server.ladder.readings import reading
 
 
 def test_a_stream_that_keeps_its_promise_stays() -> None:
@@ -113,16 +108,6 @@ def test_hasty_falls_that_are_taken_back_have_a_bound() -> None:
     assert sum(not move.is_down for _, move in one.moves) <= 3
 
 
-def test_climbing_takes_longer_than_falling() -> None:
-    one = device(codec_ms=80, step_ms=80)
-    one.run(30)
-    fell_s = one.moves[0][0]
-    turned_s = one.at_s
-    one.codec_ms = one.step_ms = 40
-    one.run(30)
-    assert one.moves[1][0] - turned_s > 4 > fell_s
-
-
 def test_nothing_is_given_up_where_that_would_not_help() -> None:
     """a link that is slow, a camera that is slow: fewer steps make a picture hardly younger."""
     one = device(step_ms=2, codec_ms=5, link_ms=2000)
@@ -148,90 +133,6 @@ def test_where_no_level_keeps_the_promise_the_nearest_is_taken() -> None:
     one = device(codec_ms=700, step_ms=300)
     one.run(20)
     assert one.ladder.level == Level(steps=1, fps=8)
-
-
-# ---- climbing
-
-
-def failing_climbs(seconds: float) -> Device:
-    """A device on which every climb looks possible, and none is."""
-    one = device(codec_ms=80, step_ms=80)
-    one.run(10)
-    end_s = one.at_s + seconds
-    while one.at_s < end_s:
-        is_high = one.ladder.level.steps > 2
-        one.codec_ms = one.step_ms = 80 if is_high else 30
-        one.run(0.01)
-    return one
-
-
-def test_a_climb_that_does_not_hold_is_taken_back_and_the_next_waits_longer() -> None:
-    """by half as much again each time, and goes up by one level only."""
-    one = failing_climbs(600)
-    climbs = [(at_s, move) for at_s, move in one.moves if move.cause is MoveCause.ROOM]
-    relapses = [(at_s, move) for at_s, move in one.moves if move.cause is MoveCause.RELAPSE]
-    assert climbs[0][1].after == Level(steps=4)
-    assert {move.after.spec for _, move in climbs[1:]} == {"3"}
-    assert {move.after.spec for _, move in relapses} == {"2"}
-    assert "it did not hold" in relapses[0][1].text
-    waits_s = [climb[0] - relapse[0] for relapse, climb in zip(relapses, climbs[1:], strict=False)]
-    assert waits_s[0] >= 45
-    assert all(after > 1.3 * before for before, after in itertools.pairwise(waits_s))
-    assert len(one.moves) <= 11, "ten minutes and the fall before them"
-
-
-def test_a_climb_that_holds_is_forgotten_and_so_are_those_that_failed() -> None:
-    """the next trouble is answered as the first one was."""
-    one = failing_climbs(120)
-    one.codec_ms = one.step_ms = 40
-    one.run(400)
-    assert one.ladder.level == Level(steps=4)
-    one.codec_ms = one.step_ms = 80
-    one.run(10)
-    one.codec_ms = one.step_ms = 40
-    turned_s = one.at_s
-    one.run(20)
-    assert one.path[-2:] == ["2", "4"]
-    assert one.moves[-1][0] - turned_s < 10
-
-
-@pytest.mark.parametrize(
-    "others", [Others(are_in_trouble=True), Others(are_probing=True), Others(need=0.7)]
-)
-def test_nobody_climbs_at_the_cost_of_others(others: Others) -> None:
-    """while one is in trouble, or tries a higher level itself, or needs what there is."""
-    one = device(codec_ms=80, step_ms=80)
-    one.run(10)
-    one.codec_ms = one.step_ms = 40
-    one.others = others
-    one.run(60)
-    assert one.path == ["2"]
-    one.others = Others()
-    one.run(10)
-    assert one.path == ["2", "4"]
-
-
-def test_climbs_are_bounded_even_where_each_is_welcome() -> None:
-    """a device that changes every few seconds does not make the picture change as often."""
-    one = device()
-    for _ in range(60):
-        one.codec_ms = one.step_ms = 160
-        one.run(3)
-        one.codec_ms = one.step_ms = 40
-        one.run(7)
-    assert len(one.moves) <= 2 * 11
-
-
-def test_a_probe_is_over_after_a_while() -> None:
-    one = device(codec_ms=80, step_ms=80)
-    one.run(10)
-    one.codec_ms = one.step_ms = 40
-    while len(one.moves) < 2:
-        assert not one.ladder.is_probing(one.now_ns)
-        one.run(0.01)
-    assert one.ladder.is_probing(one.now_ns)
-    one.run(5)
-    assert not one.ladder.is_probing(one.now_ns)
 
 
 # ---- several streams
@@ -346,57 +247,3 @@ def test_a_chunk_that_was_begun_before_a_fall_says_nothing() -> None:
         one.now_ns += 500 * NS_PER_MS
         assert one.ladder.observe(late, Others(), one.now_ns) is None
     assert one.ladder.level == before
-
-
-SIZED = "4,3,2,1,1/192,1@12/192,1@8/192,held"
-
-
-def test_smaller_pictures_come_before_fewer() -> None:
-    """a device that is too slow for one step makes them smaller, and large again when it can."""
-    one = device(steps=1, ladder=SIZED, codec_ms=180, step_ms=180)
-    one.run(15)
-    assert one.path == ["1/192"]
-    assert one.moves[0][1].text.startswith("the largest size -> 192 px: ")
-    one.codec_ms = one.step_ms = 60
-    one.run(30)
-    assert one.path == ["1/192", "1"]
-
-
-def test_a_stream_that_begins_small_climbs_when_there_is_room() -> None:
-    """the machine was busy when it was measured: what it measured then is no verdict for ever."""
-    one = device(steps=1, ladder=SIZED, size_px=192)
-    assert one.ladder.level.spec == "1/192"
-    assert one.ladder.top.spec == "1"
-    one.run(20)
-    assert one.path == ["1"]
-
-
-def test_a_machine_that_was_busy_at_its_start_climbs_later() -> None:
-    """the rehearsal of the start only chooses where streams begin: small while the machine is busy,
-    and large for good soon after it no longer is."""
-    choice = ResolutionChoice(
-        (FrameSize(256, 256), FrameSize(192, 192)), fps=PROMISE.fps, chunk_frames=4
-    )
-    while not choice.judge(360 * NS_PER_MS * PROMISE.work_by_scale[choice.size.height_px]):
-        pass
-    assert choice.size == FrameSize(192, 192)
-    one = device(steps=1, ladder=SIZED, size_px=choice.size.height_px, codec_ms=180, step_ms=180)
-    one.run(120)
-    assert one.path == []
-    one.codec_ms = one.step_ms = 60
-    one.run(10)
-    assert one.path == ["1"]
-    one.run(300)
-    assert one.path == ["1"]
-
-
-def test_a_stream_that_begins_small_on_a_slow_machine_stays_so() -> None:
-    one = device(steps=1, ladder=SIZED, size_px=192, codec_ms=180, step_ms=180)
-    one.run(60)
-    assert one.path == []
-
-
-def test_steps_of_ones_own_are_begun_with_at_the_full_size() -> None:
-    """and where a ladder has no sizes there is nothing to begin lower at."""
-    assert device(steps=3, ladder=SIZED, size_px=192, is_own=True).ladder.level.spec == "3"
-    assert device(steps=1, ladder="2,1,1@8", size_px=192).ladder.level.spec == "1"
