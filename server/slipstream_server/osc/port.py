@@ -112,10 +112,11 @@ class OscPort(asyncio.DatagramProtocol):
         if move.control.is_on_page and move.control.value == "1":
             self._move_on_page(self._stream(move.stream), move)
             return
-        if len(self._waiting) >= _WAITING_MAX:
+        key = move.stream, move.control.name
+        if key not in self._waiting and len(self._waiting) >= _WAITING_MAX:
             self._drop("often", f"more than {_WAITING_MAX} controls were moved at once")
             return
-        self._waiting[move.stream, move.control.name] = move
+        self._waiting[key] = move
 
     async def _take_waiting(self) -> None:
         while True:

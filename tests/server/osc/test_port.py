@@ -4,7 +4,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
@@ -12,6 +12,7 @@ from pythonosc.osc_message_builder import build_msg
 from slipstream_server.config import ServerConfig
 from slipstream_server.errors import ConfigError, PortBusy
 from slipstream_server.osc.port import OSC_PACKET_MAX_BYTES, OscPort
+from slipstream_server.sessions.registry import SessionRegistry
 
 from tests.server.calls import Call, Camera, dial
 from tests.server.ports import free_range
@@ -132,3 +133,14 @@ async def test_an_open_port_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptu
             osc_port=free_range(1).low,
         ):
             assert "whoever reaches that port steers every stream" in caplog.text
+
+
+def test_a_control_that_waits_already_takes_its_newest_value() -> None:
+    """also where as many wait as may; one more is dropped."""
+    port = OscPort(cast(SessionRegistry, None), host="127.0.0.1", port=0)  # nothing is steered yet
+    for names, dropped in (([*range(64), 0], {}), ([64], {"often": 1})):
+        bundle = OscBundleBuilder(IMMEDIATELY)
+        for number in names:
+            bundle.add_content(build_msg(f"/slipstream/s{number}/seed", (number,)))
+        port.datagram_received(bundle.build().dgram, None)
+        assert port.drops == dropped
