@@ -14,6 +14,6 @@
   again.
 * `opus_track.py`: one receiver's sound; `sender_reports.py`: when sound and picture
   are due, for the receiver to put them together.
-* `frame_timing.py`: the times of each frame, for the page; `jpeg.py`, `png.py`: one picture by
+* `frame_timing.py`: the times of each frame, for the page; `still_image.py`: one picture by
   itself.
 """

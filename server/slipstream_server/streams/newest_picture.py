@@ -10,8 +10,7 @@ from slipstream_protocol.frames import I420
 
 from slipstream_server.errors import UnknownSession
 from slipstream_server.frames.playout import GeneratedFrame
-from slipstream_server.send.jpeg import encode_jpeg
-from slipstream_server.send.png import encode_png
+from slipstream_server.send.still_image import encode_jpeg, encode_png
 
 KEPT_S = 2.0
 LONGEST_PX = 320

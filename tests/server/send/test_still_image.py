@@ -1,4 +1,4 @@
-"""`send/jpeg.py`: what a decoder finds in the small picture."""
+"""`send/still_image.py`: what a decoder finds in the small picture, and in the still."""
 
 import av
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slipstream_protocol.frames import I420, i420_planes
-from slipstream_server.send.jpeg import encode_jpeg
+from slipstream_server.send.still_image import encode_jpeg, encode_png
 
 LONGEST_PX = 320
 
@@ -52,3 +52,21 @@ def test_colours_are_those_of_jfif(colour: tuple[int, int, int], rgb: tuple[int,
     assert picture.color_range == 2  # full, in FFmpeg's numbers
     shown = picture.to_ndarray(format="rgb24").reshape(-1, 3).mean(axis=0)
     assert np.abs(shown - rgb).max() < 4
+
+
+@pytest.mark.parametrize(
+    ("colour", "rgb"),
+    [
+        ((16, 128, 128), (0, 0, 0)),
+        ((235, 128, 128), (255, 255, 255)),
+        ((81, 90, 240), (255, 0, 0)),  # red by BT.601 in limited range
+    ],
+)
+def test_a_still_has_the_pictures_colours_and_size(
+    colour: tuple[int, int, int], rgb: tuple[int, int, int]
+) -> None:
+    png = encode_png(plain(64, 48, colour))
+    (picture,) = av.CodecContext.create("png", "r").decode(av.Packet(png))
+    assert (picture.width, picture.height) == (64, 48)
+    shown = picture.to_ndarray(format="rgb24").reshape(-1, 3)
+    assert np.abs(shown.astype(int) - rgb).max() <= 2

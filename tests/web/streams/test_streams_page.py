@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from playwright.async_api import Route
-from slipstream_server.send.jpeg import encode_jpeg
+from slipstream_server.send.still_image import encode_jpeg
 
 from tests.web.accessibility import findings
 from tests.web.conftest import SECURE, FakeServer
