@@ -2,13 +2,14 @@
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from slipstream_server.errors import UnknownSession
+from slipstream_server.recordings.plan import RecordingPlan
 
+_S_PER_MINUTE = 60
 _STREAM = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FILE = re.compile(r"[0-9]{8}-[0-9]{6}(?:-[0-9]{1,4})?(?:-input)?\.mp4")
 
@@ -37,8 +38,8 @@ class RecordingsFolder:
     free_mib: int
     with_input: bool = False
 
-    def begin(self, stream: str, now: datetime | None = None) -> Callable[[int], Path]:
-        """The files of a new recording, by the number of the part.
+    def begin(self, stream: str, *, has_sound: bool, now: datetime | None = None) -> RecordingPlan:
+        """The plan of a new recording.
 
         Raises:
             OSError: if there can be none.
@@ -48,12 +49,12 @@ class RecordingsFolder:
         if not os.access(folder, os.W_OK):
             raise PermissionError(13, "Permission denied", str(folder))
         name = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
-        return lambda part: folder / (f"{name}.mp4" if part == 1 else f"{name}-{part}.mp4")
-
-    @staticmethod
-    def beside(path_of: Callable[[int], Path]) -> Callable[[int], Path]:
-        """The files of the input of a recording with these files."""
-        return lambda part: path_of(part).with_stem(f"{path_of(part).stem}-input")
+        return RecordingPlan(
+            path_of=lambda part: folder / (f"{name}.mp4" if part == 1 else f"{name}-{part}.mp4"),
+            has_sound=has_sound,
+            max_s=self.max_minutes * _S_PER_MINUTE,
+            free_mib=self.free_mib,
+        )
 
     def files(self, stream: str) -> tuple[RecordedFile, ...]:
         """Those of a stream, the newest first; also of one that has ended."""

@@ -4,13 +4,13 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import av
 from slipstream_protocol.clock import NS_PER_S, ns_to_rtp
 
 from slipstream_server.frames.chunker import CapturedFrame
 from slipstream_server.recordings.mp4_writer import Mp4Writer
+from slipstream_server.recordings.plan import RecordingPlan
 from slipstream_server.recordings.recording import RecordedSound
 from slipstream_server.recordings.timeline import VideoPacket
 from slipstream_server.send.encoder_context import TIME_BASE
@@ -29,29 +29,16 @@ class InputRecording(threading.Thread):
     """Takes camera frames, encodes them in its own thread, and has them written.
 
     Args:
-        path_of: the file of a part, by its number.
-        has_sound: whether there may be some.
-        max_s: the longest that it may be.
-        free_mib: that must stay free on the disk.
+        plan: where it goes, and how far.
         on_end: called from a thread once all is written, with the reason if it was not asked for.
 
     Attributes:
         sound: takes the sound that goes with it.
     """
 
-    def __init__(
-        self,
-        path_of: Callable[[int], Path],
-        *,
-        has_sound: bool,
-        max_s: float,
-        free_mib: int,
-        on_end: Callable[[str], None],
-    ) -> None:
+    def __init__(self, plan: RecordingPlan, *, on_end: Callable[[str], None]) -> None:
         super().__init__(name="input recording", daemon=True)
-        self._writer = Mp4Writer(
-            path_of, has_sound=has_sound, max_s=max_s, free_mib=free_mib, on_end=on_end
-        )
+        self._writer = Mp4Writer(plan, on_end=on_end)
         self.sound = RecordedSound(self._writer)
         self._frames: queue.Queue[CapturedFrame | None] = queue.Queue(_QUEUE_FRAMES)
         self._encoder = H264Encoder(X264, ceiling_bps=_BITRATE_BPS)

@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
 from slipstream_protocol.clock import RTP_HZ
 
+from slipstream_server.recordings.plan import RecordingPlan
 from slipstream_server.recordings.timeline import RecordingTimeline, SoundPacket, VideoPacket
 from slipstream_server.sound.delay_line import SOUND_HZ
 
@@ -40,27 +40,13 @@ class Mp4Writer(threading.Thread):
     """Writes one recording, from `start` until `finish` or until it may not go on.
 
     Args:
-        path_of: the file of a part, by its number.
-        has_sound: whether there may be some.
-        max_s: the longest that it may be.
-        free_mib: that must stay free on the disk.
+        plan: where it goes, and how far.
         on_end: called from the thread once all is written, with the reason if it was not asked for.
     """
 
-    def __init__(
-        self,
-        path_of: Callable[[int], Path],
-        *,
-        has_sound: bool,
-        max_s: float,
-        free_mib: int,
-        on_end: Callable[[str], None],
-    ) -> None:
+    def __init__(self, plan: RecordingPlan, *, on_end: Callable[[str], None]) -> None:
         super().__init__(name="recording", daemon=True)
-        self._path_of = path_of
-        self._has_sound = has_sound
-        self._max_s = max_s
-        self._free_mib = free_mib
+        self._plan = plan
         self._on_end = on_end
         self._queue: queue.Queue[VideoPacket | SoundPacket | None] = queue.Queue(_QUEUE_PACKETS)
         self._is_finishing = threading.Event()
@@ -109,15 +95,15 @@ class Mp4Writer(threading.Thread):
             elif self._is_finishing.is_set() and self._queue.empty():
                 return ""
             now_s = time.monotonic()
-            if now_s - began_s > self._max_s:
-                return f"it has reached record_max_minutes, {self._max_s / 60:g}"
+            if now_s - began_s > self._plan.max_s:
+                return f"it has reached record_max_minutes, {self._plan.max_s / 60:g}"
             if now_s - checked_s >= _CHECK_S:
                 checked_s = now_s
-                free_mib = shutil.disk_usage(self._path_of(1).parent).free // _MIB
-                if free_mib < self._free_mib:
+                free_mib = shutil.disk_usage(self._plan.path_of(1).parent).free // _MIB
+                if free_mib < self._plan.free_mib:
                     return (
-                        f"the disk has {free_mib} MiB left, record_free_mib is {self._free_mib}; "
-                        "make room"
+                        f"the disk has {free_mib} MiB left, record_free_mib is "
+                        f"{self._plan.free_mib}; make room"
                     )
 
     def _write(self, packet: VideoPacket | SoundPacket) -> None:
@@ -142,7 +128,7 @@ class Mp4Writer(threading.Thread):
     def _open(self, first: VideoPacket) -> None:
         """Begin a part with its first key frame, whose parameter sets are those of the file."""
         self._part = self._timeline.part
-        path = self._path_of(self._part)
+        path = self._plan.path_of(self._part)
         self._container = av.open(
             str(path), "w", format="mp4", options=_OPTIONS, container_options=_CONTAINER_OPTIONS
         )
@@ -150,7 +136,7 @@ class Mp4Writer(threading.Thread):
             video = self._container.add_stream_from_template(parsed.streams.video[0])
         video.time_base = Fraction(1, RTP_HZ)
         self._streams = {VideoPacket: video}
-        if self._has_sound:
+        if self._plan.has_sound:
             sound = self._container.add_stream("libopus", rate=SOUND_HZ, layout="stereo")
             self._streams[SoundPacket] = sound
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from av import Packet
@@ -10,6 +9,7 @@ from slipstream_protocol.clock import NS_PER_S
 
 from slipstream_server.frames.playout import ScheduledFrame
 from slipstream_server.recordings.mp4_writer import Mp4Writer
+from slipstream_server.recordings.plan import RecordingPlan
 from slipstream_server.recordings.timeline import SoundPacket, VideoPacket
 from slipstream_server.send.bandwidth import RateControl
 from slipstream_server.sound.delay_line import DueSound
@@ -35,33 +35,16 @@ class StreamRecording:
     """A subscriber to a stream's H.264 that keeps it.
 
     Args:
-        path_of: the file of a part, by its number.
-        has_sound: whether there may be some.
-        max_s: the longest that it may be.
-        free_mib: that must stay free on the disk.
+        plan: where it goes, and how far.
         on_end: called once it has ended and all is written, with why if that was not asked for.
     """
 
     codec = "H264"
     rate: RateControl | None = None  # of no link
 
-    def __init__(
-        self,
-        path_of: Callable[[int], Path],
-        *,
-        has_sound: bool,
-        max_s: float,
-        free_mib: int,
-        on_end: Callable[[str], None],
-    ) -> None:
+    def __init__(self, plan: RecordingPlan, *, on_end: Callable[[str], None]) -> None:
         loop = asyncio.get_running_loop()
-        self._writer = Mp4Writer(
-            path_of,
-            has_sound=has_sound,
-            max_s=max_s,
-            free_mib=free_mib,
-            on_end=lambda reason: _call_in(loop, on_end, reason),
-        )
+        self._writer = Mp4Writer(plan, on_end=lambda reason: _call_in(loop, on_end, reason))
         self.sound = RecordedSound(self._writer)
         self._lacks_key = True
         self._asked_ns: int | None = None

@@ -15,8 +15,6 @@ from slipstream_server.recordings.recording import StreamRecording
 from slipstream_server.send.fanout import Fanout
 from slipstream_server.streams.sound_pipe import SoundPipe
 
-_S_PER_MINUTE = 60
-
 
 class StreamRecorder:
     """Begins and ends the recordings of one stream.
@@ -75,32 +73,22 @@ class StreamRecorder:
             )
         self._check_free()
         try:
-            path_of = await asyncio.to_thread(self._folder.begin, self._stream)
+            plan = await asyncio.to_thread(
+                self._folder.begin, self._stream, has_sound=self._sound.is_offered
+            )
         except OSError as error:
             raise Unprocessable(
                 f"record_dir {self._folder.root} takes no files: {error.strerror or error}"
             ) from error
         self._check_free()  # another may have come meanwhile, or the end
-        recording = StreamRecording(
-            path_of,
-            has_sound=self._sound.is_offered,
-            max_s=self._folder.max_minutes * _S_PER_MINUTE,
-            free_mib=self._folder.free_mib,
-            on_end=lambda reason: self._ended(recording, reason),
-        )
+        recording = StreamRecording(plan, on_end=lambda reason: self._ended(recording, reason))
         self._recording, self._began_ns = recording, now_ns()
         self._fanout.sinks.append(recording)
         self._sound.sinks.append(recording.sound)
         if self._folder.with_input:
-            self._input = InputRecording(
-                self._folder.beside(path_of),
-                has_sound=self._sound.is_offered,
-                max_s=self._folder.max_minutes * _S_PER_MINUTE,
-                free_mib=self._folder.free_mib,
-                on_end=_told_by_the_other,
-            )
+            self._input = InputRecording(plan.of_input(), on_end=_told_by_the_other)
             self._sound.sinks.append(self._input.sound)
-        self._last = RecordingState(stream=self._stream, is_on=False, file=path_of(1).name)
+        self._last = RecordingState(stream=self._stream, is_on=False, file=plan.path_of(1).name)
         self._on_change(self.state)
         return self.state
 

@@ -9,6 +9,7 @@ import pytest
 from av import VideoFrame
 from slipstream_protocol.clock import NS_PER_S
 from slipstream_server.recordings.mp4_writer import Mp4Writer
+from slipstream_server.recordings.plan import RecordingPlan
 from slipstream_server.recordings.timeline import VideoPacket
 from slipstream_server.send.h264 import X264, H264Encoder
 
@@ -20,13 +21,10 @@ SIZES_PX = ((64, 48), (96, 64), (64, 48))
 def written(folder: Path, *, has_sound: bool = False) -> list[Path]:
     """A recording of `FRAMES` at each size, one after the other."""
     ends: list[str] = []
-    writer = Mp4Writer(
-        lambda part: folder / f"{part}.mp4",
-        has_sound=has_sound,
-        max_s=60,
-        free_mib=0,
-        on_end=ends.append,
+    plan = RecordingPlan(
+        path_of=lambda part: folder / f"{part}.mp4", has_sound=has_sound, max_s=60, free_mib=0
     )
+    writer = Mp4Writer(plan, on_end=ends.append)
     encoder = H264Encoder(X264, ceiling_bps=1_000_000)
     number = 0
     for width_px, height_px in SIZES_PX:
@@ -77,13 +75,8 @@ def test_what_cannot_be_written_ends_it_with_the_reason(
 ) -> None:
     """as where the folder is gone, or the disk is full."""
     ends: list[str] = []
-    writer = Mp4Writer(
-        lambda _: tmp_path / path,
-        has_sound=False,
-        max_s=60,
-        free_mib=0,
-        on_end=ends.append,
-    )
+    plan = RecordingPlan(path_of=lambda _: tmp_path / path, has_sound=False, max_s=60, free_mib=0)
+    writer = Mp4Writer(plan, on_end=ends.append)
     writer.offer(VideoPacket(data=key_frame(), is_key=True, captured_ns=0))
     writer.start()
     writer.finish()
