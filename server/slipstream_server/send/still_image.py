@@ -7,6 +7,7 @@ Either takes milliseconds to tens of them: not for the event loop.
 from fractions import Fraction
 
 import av
+from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorRange
 from slipstream_protocol.frames import I420, FrameSize
 
@@ -25,7 +26,10 @@ def encode_jpeg(frame: I420, *, longest_px: int) -> bytes:
         av.FFmpegError: if FFmpeg fails.
     """
     size = _scaled(FrameSize.of(frame), longest_px)
-    return _encoded(frame, "mjpeg", "yuvj420p", size, quantizer=_QUANTIZER)
+    context = av.CodecContext.create("mjpeg", "w")
+    context.pix_fmt = "yuvj420p"
+    context.qmin = context.qmax = _QUANTIZER
+    return _encoded(context, frame, size)
 
 
 def encode_png(frame: I420) -> bytes:
@@ -37,27 +41,23 @@ def encode_png(frame: I420) -> bytes:
     Raises:
         av.FFmpegError: if FFmpeg fails.
     """
-    return _encoded(frame, "png", "rgb24", FrameSize.of(frame))
+    context = av.CodecContext.create("png", "w")
+    context.pix_fmt = "rgb24"
+    return _encoded(context, frame, FrameSize.of(frame))
 
 
-def _encoded(
-    frame: I420, codec: str, pixel_format: str, size: FrameSize, *, quantizer: int | None = None
-) -> bytes:
+def _encoded(context: VideoCodecContext, frame: I420, size: FrameSize) -> bytes:
     picture = to_video_frame(frame).reformat(
         width=size.width_px,
         height=size.height_px,
-        format=pixel_format,
+        format=context.pix_fmt,
         src_color_range=ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
         threads=1,
     )
-    context = av.CodecContext.create(codec, "w")
     context.width, context.height = size.width_px, size.height_px
-    context.pix_fmt = pixel_format
     context.time_base = Fraction(1, 1)
     context.thread_count = 1
-    if quantizer is not None:
-        context.qmin = context.qmax = quantizer
     picture.pts, picture.time_base = 0, context.time_base
     return b"".join(map(bytes, [*context.encode(picture), *context.encode(None)]))
 
