@@ -165,6 +165,12 @@ class Heard:
     reports: list[tuple[int, int]] = field(default_factory=list)
     sources: Counter[int] = field(default_factory=Counter)
 
+    def unix_ns(self, timestamp: int, rtp_hz: int) -> int:
+        """When that is due, by the last report."""
+        unix_ns, reported = self.reports[-1]
+        ticks = (timestamp - reported + _CYCLE // 2) % _CYCLE - _CYCLE // 2
+        return unix_ns + ticks * NS_PER_S // rtp_hz
+
 
 def overhear(pc: RTCPeerConnection) -> dict[str, Heard]:
     """All that this end of a call is sent from now on, by kind."""

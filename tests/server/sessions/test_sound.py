@@ -1,12 +1,27 @@
-"""Sound goes with the pictures: untouched, to the caller and to viewers."""
+"""Sound goes with the pictures: untouched, to the caller and to viewers, and lips fit."""
 
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.server.calls import Camera, dial
-from tests.server.clicks import PERIOD_S, ClickMicrophone, Clock, FlashCamera, overhear
+from slipstream_protocol.clock import NS_PER_MS
+
+from tests.server.calls import Call, Camera, dial
+from tests.server.clicks import (
+    PERIOD_S,
+    SOUND_HZ,
+    ClickMicrophone,
+    Clock,
+    FlashCamera,
+    Heard,
+    overhear,
+    report_exactly,
+)
 from tests.server.serving import poll, serving
 from tests.server.whips import posted, publishing
 
+WHITE = 150  # of luma
+SKEW_MS = 45.0  # of most: a machine that is busy shows single pictures late
 FLASHES = 6
 
 
@@ -17,10 +32,44 @@ def direction_of(answer: str) -> str:
     return found[2:]
 
 
-async def test_sound_passes_untouched(tmp_path: Path) -> None:
-    """to the caller and to a viewer: its bytes are those that were sent, each once, in their order,
-    with reports that put it beside the pictures, whose skew is shown. (That lips fit is held by a
-    scripted clock, in `streams/test_sound_pipe.py`.)"""
+def flashes_ns(call: Call, heard: Heard) -> list[int]:
+    """When each white picture is due, by the sender reports; one after another that is white, too,
+    is none."""
+    first = heard.payloads[0][1]
+    found, was_white = [], False
+    for frame in call.frames:
+        is_white = float(frame.to_ndarray(format="gray").mean()) > WHITE
+        if is_white and not was_white and frame.pts is not None:
+            found.append(heard.unix_ns(first + frame.pts, 90_000))
+        was_white = is_white
+    return found
+
+
+def clicks_ns(heard: Heard, microphone: ClickMicrophone) -> list[int]:
+    """When each click is due, by the sender reports."""
+    return [
+        heard.unix_ns(timestamp, SOUND_HZ)
+        for payload, timestamp in heard.payloads
+        if is_click(microphone.sent[payload])
+    ]
+
+
+def is_click(captured_s: float) -> bool:
+    periods = captured_s / PERIOD_S
+    return abs(periods - round(periods)) < 1e-6
+
+
+def skews_ms(flashes_ns: Sequence[int], clicks_ns: Sequence[int]) -> list[float]:
+    """How far the nearest click is from each flash."""
+    return [
+        min((click_ns - flash_ns for click_ns in clicks_ns), key=abs) / NS_PER_MS
+        for flash_ns in flashes_ns
+    ]
+
+
+async def test_lips_fit(tmp_path: Path) -> None:
+    """a click is due with the flash that was captured with it, on the caller's own call and on a
+    viewer's; its bytes are those that were sent, each once, in their order."""
     clock = Clock()
     camera, microphone = FlashCamera(clock), ClickMicrophone(clock)
     async with (
@@ -28,18 +77,24 @@ async def test_sound_passes_untouched(tmp_path: Path) -> None:
         dial(server.client, camera=camera, microphone=microphone) as caller,
     ):
         heard_by_caller = overhear(caller.pc)
+        reported = report_exactly(caller.pc, clock)
         await caller.until_event("state", state="live")
+        await poll(lambda: reported.is_known)
         async with posted(server.client, f"/whep/{caller.stream}", sound=True) as viewer:
             heard_by_viewer = overhear(viewer.pc)
             for call, heard in ((caller, heard_by_caller), (viewer, heard_by_viewer)):
                 await poll(lambda heard=heard: len(heard["audio"].reports) > 1)  # type: ignore[misc]
                 await poll(lambda heard=heard: len(heard["video"].reports) > 1)  # type: ignore[misc]
                 await call.until_more_frames(round(FLASHES * PERIOD_S * 30))
-        for heard in (heard_by_caller, heard_by_viewer):
+        for call, heard in ((caller, heard_by_caller), (viewer, heard_by_viewer)):
             sent = list(microphone.sent)  # no two are alike
             passed = [payload for payload, _ in heard["audio"].payloads]
             assert passed == [payload for payload in sent if payload in set(passed)]
             assert len(passed) > 0.8 * (sent.index(passed[-1]) - sent.index(passed[0]))
+            found_ms = skews_ms(
+                flashes_ns(call, heard["video"])[-FLASHES:], clicks_ns(heard["audio"], microphone)
+            )
+            assert len(found_ms) == FLASHES and statistics.median(map(abs, found_ms)) <= SKEW_MS
         slo = [event for event in caller.events if event["type"] == "slo"][-1]
         assert slo["skew_ms"]["p95"] >= abs(slo["skew_ms"]["p50"])
 
